@@ -1,0 +1,173 @@
+"""What Reckon speaks of: ratings, items, users, and ratings in bulk as columns.
+
+Plain immutable values without I/O. Rows of the database and Pydantic classes never leave their folders; these do.
+"""
+
+import math
+import unicodedata
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import InvalidInputError
+
+MAX_ID_LENGTH = 128
+
+UNKNOWN_TIME = np.iinfo(np.int64).min
+"""`rated_at` of a rating whose time is not known, in arrays: older than any known time."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+AttributeValue = str | float | int | bool | list[str]
+
+
+def to_microseconds(moment: datetime) -> int:
+    """`moment` as whole microseconds since 1970 UTC; exact, unlike `timestamp()`."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def clean_id(text: str, field_name: str = "id") -> str:
+    """The id after Unicode NFC.
+
+    Raises `InvalidInputError` unless it has 1-128 characters, none of them a control character, a surrogate or `/`, no
+    space at either end, and is not `.` or `..` (which paths swallow).
+    """
+    if text.isascii():  # the common case: NFC changes nothing
+        normal = text
+        is_clean = text.isprintable()
+    else:
+        normal = unicodedata.normalize("NFC", text)
+        is_clean = not any(unicodedata.category(character) in {"Cc", "Cs"} for character in normal)
+    if not 1 <= len(normal) <= MAX_ID_LENGTH:
+        raise InvalidInputError(f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {len(normal)}", field=field_name)
+    if not is_clean:
+        raise InvalidInputError("an id holds no control characters or surrogates", field=field_name)
+    if "/" in normal or normal in {".", ".."} or normal != normal.strip():
+        raise InvalidInputError("an id holds no '/', no space at its ends, and is not '.' or '..'", field=field_name)
+    return normal
+
+
+@dataclass(frozen=True, slots=True)
+class RatingScale:
+    """The range a rating lies in, and its step where values are discrete.
+
+    `step` None means any value between the ends. Text form: `MIN:MAX[:STEP]`.
+    """
+
+    minimum: float = 1.0
+    maximum: float = 5.0
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.minimum, self.maximum, 1.0 if self.step is None else self.step)
+        if not all(math.isfinite(end) for end in ends) or self.minimum >= self.maximum or ends[2] <= 0:
+            raise InvalidInputError(f"{self} is not a rating scale: MIN:MAX[:STEP] with MIN < MAX and STEP > 0", field="scale")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        try:
+            minimum, maximum, *step = (float(part) for part in text.split(":"))
+            (only_step,) = step or (None,)
+        except ValueError as error:
+            raise InvalidInputError(f"{text!r} is not a rating scale: MIN:MAX[:STEP]", field="scale") from error
+        return cls(minimum, maximum, only_step)
+
+    def __str__(self) -> str:
+        ends = f"{self.minimum:g}:{self.maximum:g}"
+        return ends if self.step is None else f"{ends}:{self.step:g}"
+
+    def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of `values` (any shape) lie on the scale: finite, within the ends and on a step."""
+        with np.errstate(invalid="ignore"):
+            inside = (values >= self.minimum) & (values <= self.maximum)
+            if self.step is not None:
+                steps = (values - self.minimum) / self.step
+                inside &= np.abs(steps - np.rint(steps)) < 1e-6  # noqa: PLR2004  1e-6 of a step is rounding of the sender
+        return inside
+
+    def check(self, value: float, field_name: str = "value") -> float:
+        """`value` itself; raises `InvalidInputError` where it is not on the scale."""
+        if not self.contains(np.asarray(value)):
+            raise InvalidInputError(f"{value!r} is not on the rating scale {self}", field=field_name)
+        return value
+
+    @property
+    def liked_from(self) -> float:
+        """Ratings at or above are *liked*: min + 0.75 (max - min), rounded up to the step."""
+        threshold = self.minimum + 0.75 * (self.maximum - self.minimum)
+        if self.step is None:
+            return threshold
+        return self.minimum + math.ceil((threshold - self.minimum) / self.step - 1e-9) * self.step
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """What a user said of an item; `rated_at` None where the time is not known."""
+
+    user_id: str
+    item_id: str
+    value: float
+    rated_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A catalogue entry. A *bare* item, made by a rating, has nothing but its id (and `title` None)."""
+
+    item_id: str
+    title: str | None = None
+    categories: tuple[str, ...] = ()
+    year: int | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    is_available: bool = True
+    available_until: datetime | None = None
+    created_by: str | None = None
+    added_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    user_id: str
+    country: str | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRatings:
+    """Ratings on their way in, by the caller's ids; equal lengths n, in order of arrival.
+
+    `value`: (n,) float64, finite and on the scale. `rated_at`: (n,) int64 microseconds UTC, `UNKNOWN_TIME` where not
+    known. Ids are clean (see `clean_id`).
+    """
+
+    user_id: list[str]
+    item_id: list[str]
+    value: NDArray[np.float64]
+    rated_at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RatingColumns:
+    """Ratings in bulk by surrogate key; equal lengths n.
+
+    `user_key`, `item_key`: (n,) int64. `value`: (n,) float64 on the rating scale. `rated_at`: (n,) int64 microseconds
+    UTC, `UNKNOWN_TIME` where not known. Only observed ratings: a missing pair is unknown, never 0.
+    """
+
+    user_key: NDArray[np.int64]
+    item_key: NDArray[np.int64]
+    value: NDArray[np.float64]
+    rated_at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user_key)
