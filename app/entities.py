@@ -19,6 +19,9 @@ MAX_ID_LENGTH = 128
 UNKNOWN_TIME = np.iinfo(np.int64).min
 """`rated_at` of a rating whose time is not known, in arrays: older than any known time."""
 
+STEP_TOLERANCE = 1e-6
+"""A value this part of a step beside a step is on it: the rounding of whoever sent it."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 AttributeValue = str | float | int | bool | list[str]
@@ -46,7 +49,8 @@ def clean_id(text: str, field_name: str = "id") -> str:
         normal = unicodedata.normalize("NFC", text)
         is_clean = not any(unicodedata.category(character) in {"Cc", "Cs"} for character in normal)
     if not 1 <= len(normal) <= MAX_ID_LENGTH:
-        raise InvalidInputError(f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {len(normal)}", field=field_name)
+        message = f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {len(normal)}"
+        raise InvalidInputError(message, field=field_name)
     if not is_clean:
         raise InvalidInputError("an id holds no control characters or surrogates", field=field_name)
     if "/" in normal or normal in {".", ".."} or normal != normal.strip():
@@ -68,7 +72,8 @@ class RatingScale:
     def __post_init__(self) -> None:
         ends = (self.minimum, self.maximum, 1.0 if self.step is None else self.step)
         if not all(math.isfinite(end) for end in ends) or self.minimum >= self.maximum or ends[2] <= 0:
-            raise InvalidInputError(f"{self} is not a rating scale: MIN:MAX[:STEP] with MIN < MAX and STEP > 0", field="scale")
+            message = f"{self} is not a rating scale: MIN:MAX[:STEP] with MIN < MAX and STEP > 0"
+            raise InvalidInputError(message, field="scale")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -89,7 +94,7 @@ class RatingScale:
             inside = (values >= self.minimum) & (values <= self.maximum)
             if self.step is not None:
                 steps = (values - self.minimum) / self.step
-                inside &= np.abs(steps - np.rint(steps)) < 1e-6  # noqa: PLR2004  1e-6 of a step is rounding of the sender
+                inside &= np.abs(steps - np.rint(steps)) < STEP_TOLERANCE
         return inside
 
     def check(self, value: float, field_name: str = "value") -> float:

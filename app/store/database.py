@@ -1,0 +1,112 @@
+"""One engine, and the two ways to use it: a read transaction and a write transaction."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import InvalidInputError, ReckonError, UnavailableError
+from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+
+
+class Dialect(Protocol):
+    """What SQLite and Postgres do differently: opening, locking, and bulk work by arrays."""
+
+    reads_are_local: bool  # a read is a function call, cheaper than handing it to a thread
+    engine: sa.Engine
+    driver_error: type[Exception]
+
+    def writing(self) -> Iterator[sa.Connection]:
+        """One write transaction: yields its connection, commits after, or rolls back and raises."""
+
+    def hot_row(self, statement: str, parameter: object) -> tuple[Any, ...] | None:
+        """The first row of a small read outside any transaction, by the shortest way; `statement` has one `?`."""
+
+    def hot_rows(self, statement: str, parameter: object) -> list[tuple[Any, ...]]: ...
+
+    def now(self, connection: sa.Connection) -> int:
+        """The database's clock, microseconds UTC: leases of workers on several hosts compare by it."""
+
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
+        """Keys of distinct ids; makes the missing users; holds each user's lock until the end of the transaction."""
+
+    def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
+        """Keys of distinct ids and which of the ids had to be made (with version 0, for the caller to set)."""
+
+    def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings: ...
+
+    def write_ratings(
+        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+    ) -> None:
+        """Insert or overwrite; the caller has decided. A NaN `value` is a tombstone."""
+
+    def bump_users(self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray) -> None: ...
+
+    def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
+        """All rows of a big read as a structured array."""
+
+    def expected(self, error: BaseException | None) -> ReckonError | None:
+        """The driver's error in our words, where it is about the database and not a defect of ours."""
+
+    def close(self) -> None: ...
+
+
+class Database:
+    """A door to one database: `reading()`, `writing()`, and the dialect's bulk functions."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """One read transaction: all of its statements see the same state."""
+        with self._translated(), self.dialect.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One write transaction, committed at the end, rolled back when anything is raised."""
+        with self._translated():
+            yield from self.dialect.writing()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, self.dialect.driver_error) as error:
+            original = error.orig if isinstance(error, DBAPIError) else error
+            expected = self.dialect.expected(original)
+            if expected is None:
+                raise
+            raise expected from error
+
+    def close(self) -> None:
+        self.dialect.close()
+
+
+def open_database(url: str, data_dir: Path) -> Database:
+    """The database at `url`; where that is empty, the embedded one, `reckon.db` in `data_dir`."""
+    from app.store.sqlite import SqliteDialect  # noqa: PLC0415  both dialects build on this file
+
+    if not url:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{data_dir / 'reckon.db'}"
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise InvalidInputError("RECKON_DATABASE_URL is not a database URL", field="database_url") from error
+    if parsed.get_backend_name() == "sqlite":
+        return Database(SqliteDialect(parsed))
+    if parsed.get_backend_name() == "postgresql":
+        try:
+            from app.store.postgres import PostgresDialect  # noqa: PLC0415  its driver is an extra
+        except ModuleNotFoundError as error:
+            raise UnavailableError("Postgres needs its driver: pip install 'reckon[postgres]'") from error
+        return Database(PostgresDialect(parsed))
+    raise InvalidInputError(
+        f"RECKON_DATABASE_URL names {parsed.get_backend_name()}; Reckon keeps its data in SQLite or Postgres",
+        field="database_url",
+    )

@@ -1,0 +1,63 @@
+"""What there is once in a database: its identity, the key of signed tokens, the rating scale."""
+
+import sqlalchemy as sa
+
+from app.entities import STEP_TOLERANCE, RatingScale
+from app.errors import ConflictError
+from app.store.database import Database
+from app.store.jobs import add_job
+from app.store.schema import installation, ratings
+
+
+class Installation:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        with database.reading() as connection:
+            row = connection.execute(sa.select(installation.c.database_id, installation.c.token_key)).one()
+        self.database_id: str = row.database_id
+        self.token_key: bytes = bytes(row.token_key)
+
+    def scale(self) -> RatingScale:
+        columns = (installation.c.scale_minimum, installation.c.scale_maximum, installation.c.scale_step)
+        with self._database.reading() as connection:
+            return RatingScale(*connection.execute(sa.select(*columns)).one())
+
+    def is_scale_open(self) -> bool:
+        """Nothing is rated and nobody declared a scale: the first import may detect it."""
+        with self._database.reading() as connection:
+            is_declared = connection.execute(sa.select(installation.c.is_scale_declared)).scalar_one()
+            return not is_declared and connection.execute(sa.select(ratings.c.user_key).limit(1)).first() is None
+
+    def set_scale(self, scale: RatingScale) -> None:
+        """Declare the scale and mark training due; stored ratings are never rescaled.
+
+        Raises `ConflictError` while a stored rating would fall outside, or between two steps.
+        """
+        with self._database.writing() as connection:
+            stored = ratings.c.value.is_not(None)
+            outside = stored & ~_is_on(scale)
+            n_outside = connection.execute(sa.select(sa.func.count()).select_from(ratings).where(outside)).scalar_one()
+            if n_outside:
+                message = f"{n_outside} stored ratings lie outside {scale}; nothing was changed"
+                raise ConflictError(message, field="scale")
+            has_ratings = connection.execute(sa.select(ratings.c.user_key).where(stored).limit(1)).first() is not None
+            current = sa.select(installation.c.scale_minimum, installation.c.scale_maximum, installation.c.scale_step)
+            is_new = RatingScale(*connection.execute(current).one()) != scale
+            connection.execute(
+                sa.update(installation).values(
+                    scale_minimum=scale.minimum,
+                    scale_maximum=scale.maximum,
+                    scale_step=scale.step,
+                    is_scale_declared=True,
+                )
+            )
+            if is_new and has_ratings:
+                add_job(connection, trigger="scale", now=self._database.dialect.now(connection))
+
+
+def _is_on(scale: RatingScale) -> sa.ColumnElement[bool]:
+    inside = ratings.c.value.between(scale.minimum, scale.maximum)
+    if scale.step is None:
+        return inside
+    steps = (ratings.c.value - scale.minimum) / scale.step
+    return inside & (sa.func.abs(steps - sa.func.round(steps)) < STEP_TOLERANCE)

@@ -1,0 +1,171 @@
+"""Items: the catalogue, its version, and what changed since a version."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.entities import Item, from_microseconds, to_microseconds
+from app.store import counters
+from app.store.database import Database
+from app.store.ratings import REPLACED, STORED, UNCHANGED
+from app.store.schema import deleted_items, items, ratings, users
+
+STREAM_ROWS = 5_000
+ITEM_FIELDS = frozenset(field.name for field in fields(Item)) - {"item_id"}
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueEntry:
+    """What the serving path keeps of an item; `available_until` microseconds UTC, None: no end."""
+
+    item_key: int
+    item_id: str
+    title: str | None
+    categories: tuple[str, ...]
+    is_available: bool
+    available_until: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueChanges:
+    """Items new or changed since a version, keys of items gone since, and the version this leads to."""
+
+    version: int
+    entries: list[CatalogueEntry]
+    deleted_keys: list[int]
+
+
+class Items:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, incoming: Sequence[Item], given: Collection[str] = ITEM_FIELDS) -> list[int]:
+        """Upsert in one transaction; only the `given` fields overwrite. For each item STORED, REPLACED or UNCHANGED."""
+        newest = {item.item_id: item for item in incoming}  # of an id that comes twice, the later one
+        with self._database.writing() as connection:
+            keys, made = self._database.dialect.item_keys(connection, list(newest))
+            known = self._rows(connection, keys.tolist())
+            given_columns = {column for field in given for column in _columns_of(field)}
+            changed = []
+            statuses: dict[str, int] = {}
+            for key, item in zip(keys.tolist(), newest.values(), strict=True):
+                row = {name: value for name, value in _to_row(item).items() if name in given_columns}
+                is_new = item.item_id in made
+                is_changed = is_new or any(known[key][name] != value for name, value in row.items())
+                if is_changed:
+                    changed.append({"key": key, **row})
+                statuses[item.item_id] = STORED if is_new else REPLACED if is_changed else UNCHANGED
+            if changed:
+                version = counters.grow(connection, "catalogue")
+                statement = sa.update(items).where(items.c.item_key == sa.bindparam("key")).values(version=version)
+                connection.execute(statement, changed)
+        return [statuses[item.item_id] for item in incoming]
+
+    def _rows(self, connection: sa.Connection, keys: list[int]) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        for start in range(0, len(keys), STREAM_ROWS):
+            statement = sa.select(items).where(items.c.item_key.in_(keys[start : start + STREAM_ROWS]))
+            found |= {row["item_key"]: row for row in connection.execute(statement).mappings()}
+        return found
+
+    def get(self, item_id: str) -> Item | None:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(items).where(items.c.item_id == item_id)).one_or_none()
+        return None if row is None else _to_item(row)
+
+    def key_of(self, item_id: str) -> int | None:
+        row = self._database.dialect.hot_row("SELECT item_key FROM items WHERE item_id = ?", item_id)
+        return None if row is None else int(row[0])
+
+    def delete(self, item_id: str) -> bool:
+        """Delete the item and its ratings, which count as changes of their users; False if there is none."""
+        with self._database.writing() as connection:
+            find = sa.select(items.c.item_key).where(items.c.item_id == item_id).with_for_update()
+            key = connection.execute(find).scalar_one_or_none()
+            if key is None:
+                return False
+            raters = sa.select(ratings.c.user_key).where(ratings.c.item_key == key, ratings.c.value.is_not(None))
+            bump = sa.update(users).where(users.c.user_key.in_(raters)).values(version=users.c.version + 1)
+            connection.execute(bump)
+            connection.execute(sa.delete(ratings).where(ratings.c.item_key == key))
+            connection.execute(sa.delete(items).where(items.c.item_key == key))
+            version = counters.grow(connection, "catalogue")
+            connection.execute(sa.insert(deleted_items).values(item_key=key, version=version))
+        return True
+
+    def page(self, *, search: str | None = None, after: int = 0, limit: int = 100) -> list[tuple[int, Item]]:
+        """Items in the order of keys, each with its key, beginning behind key `after`; `search` is part of a title."""
+        statement = sa.select(items).where(items.c.item_key > after).order_by(items.c.item_key).limit(limit)
+        if search:
+            statement = statement.where(items.c.title_folded.contains(search.casefold(), autoescape=True))
+        with self._database.reading() as connection:
+            return [(row.item_key, _to_item(row)) for row in connection.execute(statement)]
+
+    def count(self) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(items)).scalar_one())
+
+    def stream(self) -> Iterator[Item]:
+        after = 0
+        while page := self.page(after=after, limit=STREAM_ROWS):
+            yield from (item for _, item in page)
+            after = page[-1][0]
+
+    def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
+        """Public ids by key, for those that still exist."""
+        found: dict[int, str] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(keys), STREAM_ROWS):
+                part = [int(key) for key in keys[start : start + STREAM_ROWS]]
+                statement = sa.select(items.c.item_key, items.c.item_id).where(items.c.item_key.in_(part))
+                found |= {row.item_key: row.item_id for row in connection.execute(statement)}
+        return found
+
+    def changes_since(self, version: int) -> CatalogueChanges:
+        """What a holder of `version` does not know yet, as of one moment; version -1: everything there is."""
+        columns = (items.c.item_key, items.c.item_id, items.c.title, items.c.categories)
+        with self._database.reading() as connection:
+            current = counters.read(connection, "catalogue")
+            statement = sa.select(*columns, items.c.is_available, items.c.available_until).order_by(items.c.item_key)
+            gone = sa.select(deleted_items.c.item_key).where(deleted_items.c.version > version)
+            rows = connection.execute(statement if version < 0 else statement.where(items.c.version > version)).all()
+            deleted = [] if version < 0 else list(connection.execute(gone).scalars())
+        entries = [
+            CatalogueEntry(key, item_id, title, tuple(categories), is_available, until)
+            for key, item_id, title, categories, is_available, until in rows
+        ]
+        return CatalogueChanges(current, entries, deleted)
+
+
+def _columns_of(field: str) -> tuple[str, ...]:
+    return ("title", "title_folded") if field == "title" else (field,)
+
+
+def _to_row(item: Item) -> dict[str, Any]:
+    return {
+        "title": item.title,
+        "title_folded": None if item.title is None else item.title.casefold(),
+        "categories": list(item.categories),
+        "year": item.year,
+        "attributes": dict(item.attributes),
+        "is_available": item.is_available,
+        "available_until": None if item.available_until is None else to_microseconds(item.available_until),
+        "created_by": item.created_by,
+        "added_at": None if item.added_at is None else to_microseconds(item.added_at),
+    }
+
+
+def _to_item(row: Any) -> Item:
+    return Item(
+        item_id=row.item_id,
+        title=row.title,
+        categories=tuple(row.categories),
+        year=row.year,
+        attributes=row.attributes,
+        is_available=row.is_available,
+        available_until=None if row.available_until is None else from_microseconds(row.available_until),
+        created_by=row.created_by,
+        added_at=None if row.added_at is None else from_microseconds(row.added_at),
+    )

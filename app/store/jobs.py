@@ -1,0 +1,180 @@
+"""Training jobs: the table is the queue. A claim carries a fencing token; a silent worker's claim runs out."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.entities import from_microseconds
+from app.errors import NotFoundError, ReckonError
+from app.store import counters
+from app.store.database import Database
+from app.store.schema import training_jobs as jobs
+
+MAX_ATTEMPTS = 3
+
+
+class LeaseLostError(ReckonError):
+    """The job was taken over: whatever this worker still does must not be published."""
+
+    type = "lease-lost"
+    title = "Another worker has taken over this job"
+    status = 409
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request to train and how far it came; `state`: queued, running, succeeded, rejected or failed."""
+
+    job_id: str
+    state: str
+    trigger: str
+    recipe: dict[str, Any] | None
+    seed: int | None
+    reason: str | None
+    stage: str | None
+    progress: float
+    snapshot_version: int | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One worker's hold on one job, until `lease_seconds` after its last heartbeat."""
+
+    job: Job
+    worker_id: str
+    token: int
+    lease_seconds: float
+
+
+class Jobs:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def enqueue(self, trigger: str, *, seed: int | None = None, recipe: dict[str, Any] | None = None) -> Job:
+        """A new queued job, or the one already queued that asks for the same."""
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            return add_job(connection, trigger=trigger, now=now, seed=seed, recipe=recipe)
+
+    def claim(self, worker_id: str, *, lease_seconds: float) -> Claim | None:
+        """The job to work on: a running one whose worker fell silent, else the oldest queued one.
+
+        None while a run is alive: one database trains one job at a time. A job whose last allowed attempt fell silent
+        becomes failed.
+        """
+        with self._database.writing() as connection:
+            token = counters.grow(connection, "fencing")  # its row lock lets one claimer through at a time
+            now = self._database.dialect.now(connection)
+            spent = sa.update(jobs).where(jobs.c.state == "running", jobs.c.lease_until < now)
+            reason = f"the worker fell silent {MAX_ATTEMPTS} times"
+            connection.execute(
+                spent.where(jobs.c.attempts >= MAX_ATTEMPTS).values(state="failed", reason=reason, finished_at=now)
+            )
+            alive = sa.select(jobs.c.job_key).where(jobs.c.state == "running", jobs.c.lease_until >= now)
+            if connection.execute(alive.limit(1)).first():
+                return None
+            waiting = sa.select(jobs.c.job_key).where(jobs.c.state.in_(("running", "queued")))
+            is_queued = sa.case((jobs.c.state == "queued", 1), else_=0)
+            key = connection.execute(waiting.order_by(is_queued, jobs.c.job_key).limit(1)).scalar_one_or_none()
+            if key is None:
+                return None
+            connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.job_key == key)
+                .values(
+                    state="running",
+                    worker_id=worker_id,
+                    fencing_token=token,
+                    lease_until=now + round(lease_seconds * 1e6),
+                    attempts=jobs.c.attempts + 1,
+                    started_at=now,
+                    progress=0.0,
+                    stage=None,
+                )
+            )
+            job = _to_job(connection.execute(sa.select(jobs).where(jobs.c.job_key == key)).one())
+            return Claim(job, worker_id, token, lease_seconds)
+
+    def heartbeat(self, claim: Claim, *, progress: float, stage: str) -> None:
+        """Renew the lease and tell how far the run is. Raises `LeaseLostError` once another has taken over."""
+        with self._database.writing() as connection:
+            lease_until = self._database.dialect.now(connection) + round(claim.lease_seconds * 1e6)
+            update_held(connection, claim, progress=progress, stage=stage, lease_until=lease_until)
+
+    def finish(self, claim: Claim, *, state: str, reason: str) -> None:
+        """End the run without a snapshot: `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            update_held(connection, claim, state=state, reason=reason, finished_at=now)
+
+    def release(self, claim: Claim) -> None:
+        """Give the job back to the queue (the worker was told to stop); the attempt does not count."""
+        with self._database.writing() as connection:
+            update_held(connection, claim, state="queued", stage=None, progress=0.0, attempts=jobs.c.attempts - 1)
+
+    def get(self, job_id: str) -> Job:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).one_or_none()
+        if row is None:
+            raise NotFoundError("training job", job_id)
+        return _to_job(row)
+
+    def latest(self, limit: int = 20) -> list[Job]:
+        """The newest jobs, newest first."""
+        with self._database.reading() as connection:
+            return [
+                _to_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job_key.desc()).limit(limit))
+            ]
+
+
+def add_job(
+    connection: sa.Connection,
+    *,
+    trigger: str,
+    now: int,
+    seed: int | None = None,
+    recipe: dict[str, Any] | None = None,
+) -> Job:
+    """Enqueue inside the transaction of the job's cause."""
+    queued = connection.execute(sa.select(jobs).where(jobs.c.state == "queued").order_by(jobs.c.job_key)).all()
+    for row in queued:
+        if (row.recipe, row.seed) == (recipe, seed):
+            return _to_job(row)
+    values = {"job_id": uuid.uuid4().hex, "state": "queued", "trigger": trigger, "created_at": now}
+    statement = sa.insert(jobs).values(**values, recipe=recipe, seed=seed).returning(jobs)
+    return _to_job(connection.execute(statement).one())
+
+
+def update_held(connection: sa.Connection, claim: Claim, **values: Any) -> None:
+    """Change the claimed job, provided that the claim still holds; else `LeaseLostError` (and nothing changes)."""
+    held = (jobs.c.job_id == claim.job.job_id) & (jobs.c.fencing_token == claim.token) & (jobs.c.state == "running")
+    if connection.execute(sa.update(jobs).where(held).values(**values)).rowcount != 1:
+        raise LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")
+
+
+def _to_job(row: Any) -> Job:
+    def moment(value: int | None) -> datetime | None:
+        return None if value is None else from_microseconds(value)
+
+    return Job(
+        job_id=row.job_id,
+        state=row.state,
+        trigger=row.trigger,
+        recipe=row.recipe,
+        seed=row.seed,
+        reason=row.reason,
+        stage=row.stage,
+        progress=row.progress,
+        snapshot_version=row.snapshot_version,
+        attempts=row.attempts,
+        created_at=from_microseconds(row.created_at),
+        started_at=moment(row.started_at),
+        finished_at=moment(row.finished_at),
+    )

@@ -1,0 +1,145 @@
+"""Postgres: bulk work by array parameters, one statement a chunk; a user's row lock orders the writers of a user."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from app.entities import UNKNOWN_TIME
+from app.errors import ReckonError, StorageFullError, UnavailableError
+from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+
+DISK_FULL = "53100"
+FETCH_ROWS = 50_000
+MAKERS_LOCK = 0x5EC0
+
+
+class PostgresDialect:
+    reads_are_local = False
+    driver_error: type[Exception] = psycopg.Error
+
+    def __init__(self, url: sa.URL) -> None:
+        self.engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_size=10,
+            max_overflow=40,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 5, "application_name": "reckon"},
+            isolation_level="REPEATABLE READ",  # a reader sees one state; writers lower it to what locks need
+        )
+        self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def writing(self) -> Iterator[sa.Connection]:
+        # READ COMMITTED: after waiting for a user's lock, the next statement sees what the holder committed.
+        with (
+            self.engine.connect().execution_options(isolation_level="READ COMMITTED") as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def hot_row(self, statement: str, parameter: object) -> tuple[Any, ...] | None:
+        rows = self.hot_rows(statement, parameter)
+        return rows[0] if rows else None
+
+    def hot_rows(self, statement: str, parameter: object) -> list[tuple[Any, ...]]:
+        try:
+            with self._hot_engine.connect() as connection:
+                cursor = connection.exec_driver_sql(statement.replace("?", "%s"), (parameter,))
+                return [tuple(row) for row in cursor]
+        except DBAPIError as error:
+            raise self.expected(error.orig) or error from error
+
+    def now(self, connection: sa.Connection) -> int:
+        statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+        return int(connection.exec_driver_sql(statement).scalar_one())
+
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
+        lock = "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s) ORDER BY user_key FOR UPDATE"
+        make = "INSERT INTO users (user_id) SELECT unnest(%s::text[]) ON CONFLICT (user_id) DO NOTHING"
+        while True:  # a user found and then deleted by another, before we had its lock, is made again
+            keys = self._keys(connection, "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s)", user_ids)
+            missing = [user_id for user_id in user_ids if user_id not in keys]
+            if missing:
+                self._make(connection, make, missing)
+            keys = self._keys(connection, lock, user_ids)
+            if len(keys) == len(user_ids):
+                return _in_order(keys, user_ids)
+
+    def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
+        find = "SELECT item_id, item_key FROM items WHERE item_id = ANY(%s)"
+        make = (
+            "INSERT INTO items (item_id, version) SELECT unnest(%s::text[]), 0"
+            " ON CONFLICT (item_id) DO NOTHING RETURNING item_id"
+        )
+        made: list[str] = []
+        keys = self._keys(connection, find, item_ids)
+        missing = [item_id for item_id in item_ids if item_id not in keys]
+        if missing:
+            made = self._make(connection, make, missing)
+            keys = self._keys(connection, find, item_ids)
+        return _in_order(keys, item_ids), made
+
+    @staticmethod
+    def _keys(connection: sa.Connection, statement: str, ids: Sequence[str]) -> dict[str, int]:
+        return {row[0]: row[1] for row in connection.exec_driver_sql(statement, (list(ids),))}
+
+    @staticmethod
+    def _make(connection: sa.Connection, statement: str, ids: Sequence[str]) -> list[str]:
+        """Insert new ids in the order of arrival (keys follow it), one maker at a time: two could wait in a circle."""
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MAKERS_LOCK,))
+        result = connection.exec_driver_sql(statement, (list(ids),))
+        return [row[0] for row in result] if result.returns_rows else []
+
+    def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings:
+        statement = (
+            "SELECT wanted.place - 1, ratings.value, ratings.rated_at"
+            " FROM unnest(%s::bigint[], %s::bigint[]) WITH ORDINALITY AS wanted (user_key, item_key, place)"
+            " JOIN ratings USING (user_key, item_key)"
+        )
+        is_found = np.zeros(len(user_key), dtype=np.bool_)
+        value = np.zeros(len(user_key))
+        rated_at = np.zeros(len(user_key), dtype=np.int64)
+        for row, stored, time in connection.exec_driver_sql(statement, (user_key.tolist(), item_key.tolist())):
+            is_found[row] = True
+            value[row] = np.nan if stored is None else stored
+            rated_at[row] = UNKNOWN_TIME if time is None else time
+        return ExistingRatings(is_found, value, rated_at)
+
+    def write_ratings(
+        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+    ) -> None:
+        connection.exec_driver_sql(
+            "INSERT INTO ratings (user_key, item_key, value, rated_at)"
+            " SELECT user_key, item_key, nullif(value, 'NaN'), nullif(rated_at, %s)"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::float8[], %s::bigint[])"
+            " AS incoming (user_key, item_key, value, rated_at) ORDER BY user_key, item_key"
+            " ON CONFLICT (user_key, item_key) DO UPDATE SET value = excluded.value, rated_at = excluded.rated_at",
+            (int(UNKNOWN_TIME), user_key.tolist(), item_key.tolist(), value.tolist(), rated_at.tolist()),
+        )
+
+    def bump_users(self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray) -> None:
+        connection.exec_driver_sql(
+            "UPDATE users SET version = version + changes"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS bumped (key, changes) WHERE user_key = key",
+            (user_key.tolist(), changes.tolist()),
+        )
+
+    def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
+        result = connection.execution_options(yield_per=FETCH_ROWS).exec_driver_sql(statement)
+        parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
+        return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+
+    def expected(self, error: BaseException | None) -> ReckonError | None:
+        if getattr(error, "sqlstate", None) == DISK_FULL:
+            return StorageFullError("the database has no room left")
+        return UnavailableError("the database does not answer") if isinstance(error, psycopg.OperationalError) else None
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _in_order(keys: dict[str, int], ids: Sequence[str]) -> KeyArray:
+    return np.fromiter((keys[identifier] for identifier in ids), dtype=np.int64, count=len(ids))

@@ -1,0 +1,151 @@
+"""The tables. Times are integer microseconds since 1970 UTC; keys are surrogate integers that are never reused."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    false,
+    text,
+    true,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# SQLite gives 64-bit row ids only to INTEGER PRIMARY KEY.
+SurrogateKey = BigInteger().with_variant(Integer(), "sqlite")
+
+installation = Table(
+    "installation",  # one row, made by the migration
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True, autoincrement=False),
+    Column("database_id", Text, nullable=False),
+    Column("token_key", LargeBinary, nullable=False),
+    Column("scale_minimum", Double, nullable=False),
+    Column("scale_maximum", Double, nullable=False),
+    Column("scale_step", Double),
+    Column("is_scale_declared", Boolean, nullable=False, server_default=false()),
+)
+
+counters = Table(
+    "counters",  # each grows under its row's lock, so its values commit in order
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("user_id", Text, nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False, server_default=text("0")),  # changes of this user's ratings so far
+    Column("country", Text),
+    Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
+    CheckConstraint("length(user_id) BETWEEN 1 AND 128", name="id"),
+    sqlite_autoincrement=True,
+)
+
+items = Table(
+    "items",
+    metadata,
+    Column("item_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("item_id", Text, nullable=False, unique=True),
+    Column("version", BigInteger, nullable=False, index=True),  # catalogue version of the last change
+    Column("title", Text),
+    Column("title_folded", Text),  # for search: case folds alike in both databases
+    Column("categories", JSON, nullable=False, server_default=text("'[]'")),
+    Column("year", Integer),
+    Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
+    Column("is_available", Boolean, nullable=False, server_default=true()),
+    Column("available_until", BigInteger),
+    Column("created_by", Text),
+    Column("added_at", BigInteger),
+    CheckConstraint("length(item_id) BETWEEN 1 AND 128", name="id"),
+    sqlite_autoincrement=True,
+)
+
+deleted_items = Table(
+    "deleted_items",  # so that a running process learns what is gone
+    metadata,
+    Column("item_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False, index=True),
+)
+
+ratings = Table(
+    "ratings",  # clustered by user: a user's history is one range read
+    metadata,
+    Column("user_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("item_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("value", Double, CheckConstraint("value > -1e300 AND value < 1e300", name="finite")),  # NULL: a tombstone
+    Column("rated_at", BigInteger),  # NULL: not known, older than any known time; a tombstone's deletion time
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_ratings_tombstones",
+    ratings.c.rated_at,
+    sqlite_where=ratings.c.value.is_(None),
+    postgresql_where=ratings.c.value.is_(None),
+)
+
+training_jobs = Table(
+    "training_jobs",  # the queue itself
+    metadata,
+    Column("job_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("job_id", Text, nullable=False, unique=True),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'rejected', 'failed')", name="state"),
+        nullable=False,
+        index=True,
+    ),
+    Column("trigger", Text, nullable=False),
+    Column("recipe", JSON(none_as_null=True)),
+    Column("seed", BigInteger),
+    Column("reason", Text),
+    Column("stage", Text),
+    Column("progress", Double, nullable=False, server_default=text("0")),
+    Column("snapshot_version", BigInteger),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("fencing_token", BigInteger),
+    Column("worker_id", Text),
+    Column("lease_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("path", Text, nullable=False),  # relative to the data folder
+    Column("card", JSON, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("is_live", Boolean, nullable=False, server_default=false()),
+    Column("is_pinned", Boolean, nullable=False, server_default=false()),
+)
+Index(
+    "uq_snapshots_is_live",
+    snapshots.c.is_live,
+    unique=True,
+    sqlite_where=text("is_live"),
+    postgresql_where=text("is_live"),
+)

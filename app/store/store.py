@@ -1,0 +1,43 @@
+"""The store: one database and the tables' files that work on it."""
+
+from pathlib import Path
+
+from app.errors import ReckonError
+from app.store.database import Database, open_database
+from app.store.installation import Installation
+from app.store.items import Items
+from app.store.jobs import Jobs
+from app.store.migration import Schema, SchemaError, schema_of
+from app.store.ratings import Ratings
+from app.store.snapshots import SnapshotRegister
+from app.store.users import Users
+
+
+class Store:
+    """Opened once a process. Raises `SchemaError` unless the database has exactly this version's tables."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.installation = Installation(database)
+        self.ratings = Ratings(database)
+        self.items = Items(database)
+        self.users = Users(database)
+        self.jobs = Jobs(database)
+        self.snapshots = SnapshotRegister(database)
+
+    @classmethod
+    def open(cls, url: str, data_dir: Path) -> "Store":
+        database = open_database(url, data_dir)
+        try:
+            schema = schema_of(database)
+            if schema is Schema.NEWER:
+                raise SchemaError("the database was made by a newer version of Reckon: install that version")
+            if schema is not Schema.CURRENT:
+                raise SchemaError(f"the database is {schema.value}: run `reckon migrate`")
+            return cls(database)
+        except ReckonError:
+            database.close()
+            raise
+
+    def close(self) -> None:
+        self.database.close()

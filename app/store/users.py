@@ -1,0 +1,129 @@
+"""Users, and what one request must know to read its own writes."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.entities import User
+from app.store import counters
+from app.store.database import Database
+from app.store.ratings import REPLACED, STORED, UNCHANGED
+from app.store.schema import ratings, users
+
+STREAM_ROWS = 5_000
+USER_FIELDS = frozenset(field.name for field in fields(User)) - {"user_id"}
+FRESHNESS = (
+    "SELECT counters.value, users.user_key, users.version FROM counters"
+    " LEFT JOIN users ON users.user_id = ? WHERE counters.name = 'catalogue'"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """The versions a request compares with what it holds; `user_key` None: the user is not known."""
+
+    catalogue_version: int
+    user_key: int | None
+    user_version: int
+
+
+class Users:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def freshness(self, user_id: str) -> Freshness:
+        """All versions a request needs, in one read by the shortest way."""
+        row = self._database.dialect.hot_row(FRESHNESS, user_id)
+        if row is None:
+            raise LookupError("the catalogue counter is missing")  # a migrated database has it
+        return Freshness(row[0], row[1], row[2] or 0)
+
+    def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
+        """Upsert in one transaction; only the `given` fields overwrite. For each user STORED, REPLACED or UNCHANGED."""
+        newest = {user.user_id: user for user in incoming}
+        with self._database.writing() as connection:
+            known = self._ids_of_known(connection, list(newest))
+            keys = self._database.dialect.user_keys(connection, list(newest)).tolist()
+            rows = self._rows(connection, keys)
+            changed = []
+            statuses: dict[str, int] = {}
+            for key, user in zip(keys, newest.values(), strict=True):
+                row = {name: value for name, value in _to_row(user).items() if name in given}
+                is_new = user.user_id not in known
+                is_changed = any(rows[key][name] != value for name, value in row.items())
+                if is_changed:
+                    changed.append({"key": key, **row})
+                statuses[user.user_id] = STORED if is_new else REPLACED if is_changed else UNCHANGED
+            if changed:
+                statement = sa.update(users).where(users.c.user_key == sa.bindparam("key"))
+                connection.execute(statement.values({name: sa.bindparam(name) for name in given}), changed)
+        return [statuses[user.user_id] for user in incoming]
+
+    @staticmethod
+    def _ids_of_known(connection: sa.Connection, user_ids: list[str]) -> set[str]:
+        known: set[str] = set()
+        for start in range(0, len(user_ids), STREAM_ROWS):
+            part = user_ids[start : start + STREAM_ROWS]
+            known |= set(connection.execute(sa.select(users.c.user_id).where(users.c.user_id.in_(part))).scalars())
+        return known
+
+    @staticmethod
+    def _rows(connection: sa.Connection, keys: list[int]) -> dict[int, Any]:
+        found: dict[int, Any] = {}
+        for start in range(0, len(keys), STREAM_ROWS):
+            statement = sa.select(users).where(users.c.user_key.in_(keys[start : start + STREAM_ROWS]))
+            found |= {row["user_key"]: row for row in connection.execute(statement).mappings()}
+        return found
+
+    def get(self, user_id: str) -> User | None:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(users).where(users.c.user_id == user_id)).one_or_none()
+        return None if row is None else _to_user(row)
+
+    def delete(self, user_id: str) -> bool:
+        """Delete the user with all ratings and tombstones; False if there is none."""
+        with self._database.writing() as connection:
+            find = sa.select(users.c.user_key, users.c.version).where(users.c.user_id == user_id).with_for_update()
+            row = connection.execute(find).one_or_none()
+            if row is None:
+                return False
+            removed = connection.execute(sa.delete(ratings).where(ratings.c.user_key == row.user_key)).rowcount
+            connection.execute(sa.delete(users).where(users.c.user_key == row.user_key))
+            counters.grow(connection, "erased", row.version + removed)
+        return True
+
+    def stream(self) -> Iterator[User]:
+        """All users in the order of keys."""
+        after = 0
+        statement = sa.select(users).order_by(users.c.user_key).limit(STREAM_ROWS)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(statement.where(users.c.user_key > after)).all()
+            if not rows:
+                return
+            yield from map(_to_user, rows)
+            after = rows[-1].user_key
+
+    def count(self) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(users)).scalar_one())
+
+    def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
+        """Public ids by key, for those that still exist."""
+        found: dict[int, str] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(keys), STREAM_ROWS):
+                part = [int(key) for key in keys[start : start + STREAM_ROWS]]
+                statement = sa.select(users.c.user_key, users.c.user_id).where(users.c.user_key.in_(part))
+                found |= {row.user_key: row.user_id for row in connection.execute(statement)}
+        return found
+
+
+def _to_row(user: User) -> dict[str, Any]:
+    return {"country": user.country, "attributes": dict(user.attributes)}
+
+
+def _to_user(row: Any) -> User:
+    return User(user_id=row.user_id, country=row.country, attributes=row.attributes)

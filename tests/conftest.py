@@ -1,0 +1,30 @@
+"""Fixtures: short; their bodies stand in `tests/support/`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.store import Store
+from tests.support.databases import MigratedDatabases
+
+
+@pytest.fixture(scope="session")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MigratedDatabases]:
+    made = MigratedDatabases(tmp_path_factory.mktemp("databases"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, databases: MigratedDatabases, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of this test alone, on each of the two kinds."""
+    with databases.fresh(request.param, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(database_url, tmp_path)
+    yield opened
+    opened.close()

@@ -1,0 +1,115 @@
+"""Items and users: upserts, the catalogue version and what changed since one."""
+
+from datetime import UTC, datetime
+
+from app.entities import Item, User
+from app.store import REPLACED, STORED, UNCHANGED, Store
+from tests.support.ratings import incoming
+
+FULL = Item(
+    "x",
+    title="Łódź, 1905",
+    categories=("Drama", "Film, noir"),
+    year=1905,
+    attributes={"length": 12.5, "is_color": False, "languages": ["pl", "de"], "studio": "Ü"},
+    is_available=False,
+    available_until=datetime(2030, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+    created_by="ann",
+    added_at=datetime(2020, 1, 1, tzinfo=UTC),
+)
+
+
+def test_item_round_trip(store: Store) -> None:
+    assert store.items.record([FULL]) == [STORED]
+    assert store.items.get("x") == FULL
+    assert list(store.items.stream()) == [FULL]
+
+
+def test_equal_item_unchanged(store: Store) -> None:
+    store.items.record([FULL])
+    version = store.items.changes_since(-1).version
+    assert store.items.record([FULL]) == [UNCHANGED]
+    assert store.items.changes_since(-1).version == version
+
+
+def test_only_given_fields_overwrite(store: Store) -> None:
+    store.items.record([FULL])
+    assert store.items.record([Item("x", title="Other")], {"title"}) == [REPLACED]
+    kept = store.items.get("x")
+    assert kept is not None
+    assert (kept.title, kept.year, kept.is_available) == ("Other", 1905, False)
+
+
+def test_later_of_repeated_ids(store: Store) -> None:
+    store.items.record([Item("x", title="first"), Item("x", title="second")])
+    assert [item.title for item in store.items.stream()] == ["second"]
+
+
+def test_rating_makes_bare_item(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+    assert store.items.get("x") == Item("x")
+    assert store.users.get("ann") == User("ann")
+
+
+def test_search_folds_case(store: Store) -> None:
+    store.items.record([FULL, Item("y", title="100% wolf"), Item("z")])
+    assert [item.item_id for _, item in store.items.page(search="ŁÓDŹ")] == ["x"]
+    assert [item.item_id for _, item in store.items.page(search="0%")] == ["y"]
+    assert [item.item_id for _, item in store.items.page(after=2)] == ["z"]
+
+
+def test_changes_since(store: Store) -> None:
+    store.items.record([Item("x"), Item("y"), Item("z")])
+    before = store.items.changes_since(-1)
+    assert [entry.item_id for entry in before.entries] == ["x", "y", "z"]
+    store.items.record([Item("y", is_available=False)])
+    store.items.delete("x")
+    after = store.items.changes_since(before.version)
+    assert [(entry.item_id, entry.is_available) for entry in after.entries] == [("y", False)]
+    assert after.deleted_keys == [before.entries[0].item_key]
+    assert store.items.changes_since(after.version).entries == []
+
+
+def test_delete_item_with_ratings(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1), ("ann", "y", 3, 1)))
+    assert store.items.delete("x")
+    assert not store.items.delete("x")
+    assert store.items.get("x") is None
+    assert store.ratings.count() == 1
+    assert store.users.freshness("ann").user_version == 3
+
+
+def test_keys_are_never_reused(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+    key, user_key = store.items.key_of("x"), store.users.freshness("ann").user_key
+    store.items.delete("x")
+    store.users.delete("ann")
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+    assert store.items.key_of("x") != key
+    assert store.users.freshness("ann").user_key != user_key
+
+
+def test_user_round_trip(store: Store) -> None:
+    user = User("ann", country="FI", attributes={"age": 31, "gender": "F"})
+    assert store.users.record([user]) == [STORED]
+    assert store.users.record([user]) == [UNCHANGED]
+    assert store.users.record([User("ann", country="SE")], {"country"}) == [REPLACED]
+    assert store.users.get("ann") == User("ann", country="SE", attributes={"age": 31, "gender": "F"})
+    assert [each.user_id for each in store.users.stream()] == ["ann"]
+
+
+def test_delete_user_leaves_nothing(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1), ("bob", "x", 3, 1)))
+    before = store.ratings.change_count()
+    assert store.users.delete("ann")
+    assert not store.users.delete("ann")
+    assert store.ratings.count() == 1
+    assert store.users.get("ann") is None
+    assert store.ratings.change_count() == before + 1
+
+
+def test_ids_of_keys(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+    key = store.items.key_of("x")
+    assert key is not None
+    assert store.items.ids_of([key, 999]) == {key: "x"}

@@ -1,0 +1,198 @@
+"""The upsert rule, tombstones and bulk reads, on both databases."""
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.entities import UNKNOWN_TIME, Item
+from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
+from tests.support.ratings import incoming
+
+
+def stored(store: Store) -> dict[tuple[str, str], tuple[float, int]]:
+    rows: dict[tuple[str, str], tuple[float, int]] = {}
+    for chunk in store.ratings.stream(chunk_size=2):
+        pairs = zip(chunk.user_id, chunk.item_id, strict=True)
+        rows |= dict(zip(pairs, zip(chunk.value.tolist(), chunk.rated_at.tolist(), strict=True), strict=True))
+    return rows
+
+
+def test_newest_wins(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 10)))
+    older = store.ratings.record(incoming(("ann", "x", 1, 9)))
+    newer = store.ratings.record(incoming(("ann", "x", 5, 11)))
+    assert (older.status[0], older.value[0], older.rated_at[0]) == (UNCHANGED, 3, 10)
+    assert newer.status[0] == REPLACED
+    assert stored(store) == {("ann", "x"): (5, 11)}
+
+
+def test_equal_times_later_arrival(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 10)))
+    assert store.ratings.record(incoming(("ann", "x", 4, 10))).status[0] == REPLACED
+    assert stored(store) == {("ann", "x"): (4, 10)}
+
+
+def test_replay_changes_nothing(store: Store) -> None:
+    rows = incoming(("ann", "x", 3, 10), ("ann", "y", 4), ("bob", "x", 2, 12))
+    assert store.ratings.record(rows).status.tolist() == [STORED] * 3
+    before = store.ratings.change_count()
+    assert store.ratings.record(rows).status.tolist() == [UNCHANGED] * 3
+    assert store.ratings.change_count() == before
+
+
+def test_unknown_time_is_oldest(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3)))
+    assert store.ratings.record(incoming(("ann", "x", 4))).status[0] == REPLACED
+    assert store.ratings.record(incoming(("ann", "x", 5, -100))).status[0] == REPLACED
+    assert store.ratings.record(incoming(("ann", "x", 1))).status[0] == UNCHANGED
+    assert stored(store) == {("ann", "x"): (5, -100)}
+
+
+def test_untimed_takes_clock(store: Store) -> None:
+    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=50).rated_at[0] == 50
+    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=60).status[0] == UNCHANGED
+    assert store.ratings.record(incoming(("ann", "x", 4)), untimed_at=70).status[0] == REPLACED
+    assert stored(store) == {("ann", "x"): (4, 70)}
+
+
+def test_repeats_in_one_batch(store: Store) -> None:
+    rows = incoming(("ann", "x", 1, 5), ("ann", "x", 2, 4), ("bob", "x", 3, 1), ("ann", "x", 4, 6))
+    assert store.ratings.record(rows).status.tolist() == [STORED, UNCHANGED, STORED, REPLACED]
+    assert stored(store) == {("ann", "x"): (4, 6), ("bob", "x"): (3, 1)}
+
+
+def test_tombstone_hides_and_holds(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 10)))
+    changes = store.ratings.change_count()
+    assert store.ratings.remove("ann", "x", at=20)
+    assert not store.ratings.remove("ann", "x", at=21)
+    assert store.ratings.change_count() == changes + 1
+    assert stored(store) == {}
+    assert store.ratings.page("ann") == []
+    assert store.ratings.record(incoming(("ann", "x", 3, 10))).status[0] == UNCHANGED
+    assert stored(store) == {}
+    assert store.ratings.record(incoming(("ann", "x", 2, 30))).status[0] == STORED
+    assert stored(store) == {("ann", "x"): (2, 30)}
+
+
+def test_tombstones_are_purged(store: Store) -> None:
+    day = 86_400_000_000
+    store.ratings.record(incoming(("ann", "x", 3, 0), ("ann", "y", 3, 0)))
+    store.ratings.remove("ann", "x", at=0)
+    assert store.ratings.purge_tombstones(now=29 * day) == 0
+    assert store.ratings.purge_tombstones(now=31 * day) == 1
+    assert store.ratings.count() == 1
+
+
+def test_remove_unknown(store: Store) -> None:
+    assert not store.ratings.remove("nobody", "nothing", at=1)
+
+
+def test_versions_count_changes(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1), ("ann", "y", 3, 1), ("bob", "x", 1, 1)))
+    assert store.users.freshness("ann").user_version == 2
+    assert store.users.freshness("bob").user_version == 1
+    assert store.users.freshness("nobody").user_key is None
+
+
+def test_history_newest_first(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3), ("ann", "y", 4, 7), ("ann", "z", 5, 9)))
+    key = store.users.freshness("ann").user_key
+    assert key is not None
+    history = store.ratings.history(key)
+    assert history.value.tolist() == [5, 4, 3]
+    assert history.rated_at.tolist() == [9, 7, UNKNOWN_TIME]
+
+
+def test_load_is_whole(store: Store) -> None:
+    store.items.record([Item("unrated")])
+    store.ratings.record(incoming(("ann", "x", 3, 10), ("bob", "y", 4, 30)))
+    store.ratings.remove("bob", "y", at=40)
+    data = store.ratings.load()
+    assert data.ratings.value.tolist() == [3]
+    assert data.ratings.rated_at.dtype == np.int64
+    assert len(data.item_keys) == 3
+    assert data.user_versions.tolist() == [1, 2]
+    assert data.change_count == 3
+    assert data.newest_rated_at == 10
+
+
+def test_load_empty(store: Store) -> None:
+    data = store.ratings.load()
+    assert len(data.ratings) == 0
+    assert data.newest_rated_at == UNKNOWN_TIME
+
+
+def test_pages_by_key(store: Store) -> None:
+    store.ratings.record(incoming(*[("ann", f"i{n}", 3, n) for n in range(5)]))
+    first = store.ratings.page("ann", limit=3)
+    rest = store.ratings.page("ann", after=first[-1][0], limit=3)
+    assert [rating.item_id for _, rating in first + rest] == [f"i{n}" for n in range(5)]
+
+
+def test_failed_batch_stores_nothing(store: Store) -> None:
+    rows = incoming(("ann", "x", 3, 10), ("ann", "y", 1e308, 10))
+    with pytest.raises(Exception, match="finite"):
+        store.ratings.record(rows)
+    assert store.ratings.count() == 0
+    assert store.items.count() == 0
+
+
+def test_concurrent_writers(store: Store) -> None:
+    """Every writer's rows arrive, and each user's version counts each change once."""
+    batches = [incoming(*[(f"u{n % 3}", f"w{writer}-{n}", 3, n) for n in range(30)]) for writer in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        recorded = list(pool.map(store.ratings.record, batches))
+    assert all((each.status == STORED).all() for each in recorded)
+    assert store.ratings.count() == 180
+    assert [store.users.freshness(f"u{n}").user_version for n in range(3)] == [60, 60, 60]
+
+
+def test_same_pair_at_once(store: Store) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda n: store.ratings.record(incoming(("ann", "x", n, n))), range(12)))
+    assert stored(store) == {("ann", "x"): (11, 11)}
+
+
+Row = st.tuples(
+    st.sampled_from("ab"),
+    st.sampled_from("xy"),
+    st.integers(1, 5),
+    st.one_of(st.none(), st.integers(0, 4)),
+)
+
+
+@given(rows=st.lists(Row, min_size=1, max_size=12), split=st.integers(0, 12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_upsert_against_oracle(rows: list[tuple[str, str, int, int | None]], split: int, tmp_path: Path) -> None:
+    """Whatever the order and the batches: per pair the last of the newest is stored."""
+    expected: dict[tuple[str, str], tuple[float, int]] = {}
+    for user, item, value, time in rows:
+        rated_at = int(UNKNOWN_TIME) if time is None else time
+        if (user, item) not in expected or rated_at >= expected[user, item][1]:
+            expected[user, item] = (value, rated_at)
+    folder = tmp_path / f"{abs(hash((tuple(rows), split)))}"
+    migrate("", folder)
+    store = Store.open("", folder)
+    for part in (rows[:split], rows[split:]):
+        if part:
+            store.ratings.record(incoming(*part))
+    assert stored(store) == expected
+    store.close()
+
+
+def test_survives_kill(tmp_path: Path) -> None:
+    """What was acknowledged is in the file of a process that never closed it."""
+    migrate("", tmp_path)
+    store = Store.open("", tmp_path)
+    store.ratings.record(incoming(("ann", "x", 3, 10)))
+    with sqlite3.connect(tmp_path / "reckon.db") as other:
+        assert other.execute("SELECT value FROM ratings").fetchall() == [(3.0,)]
+        assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    other.close()
+    store.close()

