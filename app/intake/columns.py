@@ -1,0 +1,118 @@
+"""Which column is what: names that files use for the fields Reckon knows, and `--columns` where they use others."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+from app.errors import InvalidInputError
+
+IGNORED_NAMES = frozenset({"", "-", "_"})
+"""Columns without a name (data frames write their index so), and those `--columns` leaves out."""
+
+
+class Kind(StrEnum):
+    """What the rows of a table are."""
+
+    ITEMS = "items"
+    USERS = "users"
+    RATINGS = "ratings"
+
+
+# Compared in lower case without spaces and punctuation; where a file has several, the earlier one is taken.
+_Synonyms = dict[str, tuple[str, ...]]
+_IDS: _Synonyms = {
+    "user_id": ("userid", "user", "uid", "reviewerid", "customerid", "memberid", "useridx"),
+    "item_id": (
+        *("itemid", "item", "iid", "movieid", "filmid", "productid", "bookid", "articleid", "trackid", "songid"),
+        *("artistid", "gameid", "isbn", "asin", "sku", "movie", "film", "product", "book", "article", "track", "song"),
+        *("artist", "game"),
+    ),
+}
+_VALUE: _Synonyms = {"value": ("value", "rating", "score", "stars", "bookrating", "overall", "preference")}
+_FIELDS: dict[Kind, _Synonyms] = {
+    Kind.RATINGS: {
+        "rated_at": ("ratedat", "timestamp", "time", "datetime", "date", "createdat", "ts", "unixreviewtime", "ratedon")
+    },
+    Kind.ITEMS: {
+        "title": ("title", "name"),
+        "categories": ("categories", "genres", "category", "genre"),
+        "year": ("year", "releaseyear", "yearofpublication"),
+        "attributes": ("attributes",),
+        "is_available": ("isavailable", "available"),
+        "available_until": ("availableuntil",),
+        "created_by": ("createdby",),
+        "added_at": ("addedat",),
+    },
+    Kind.USERS: {"country": ("country", "countrycode"), "attributes": ("attributes",)},
+}
+
+
+def kind_of(names: Collection[str]) -> Kind | None:
+    """What a table with these columns (as Reckon names them) holds; None where that is not clear."""
+    has_user, has_item = "user_id" in names, "item_id" in names
+    if has_user and has_item:
+        return Kind.RATINGS if "value" in names else None
+    return Kind.ITEMS if has_item else Kind.USERS if has_user else None
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How the columns of a file are to be called; `renamed`: what `--columns user=...` says, by the file's name."""
+
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    def of(self, names: Sequence[str]) -> dict[str, str]:
+        """Reckon's name for each of a file's; a name that says nothing stays as it is."""
+        ours = {name: new for name, new in self.renamed.items() if name in names}
+        self._find(ours, names, _IDS | _VALUE)
+        kind = kind_of(ours.values())
+        if kind is not Kind.RATINGS:
+            ours = {name: new for name, new in ours.items() if name in self.renamed or new in _IDS}
+        if kind:
+            self._find(ours, names, _FIELDS[kind])
+        return {name: ours.get(name, name) for name in names}
+
+    @staticmethod
+    def _find(ours: dict[str, str], names: Sequence[str], wanted: _Synonyms) -> None:
+        folded = {_fold(name): name for name in reversed(names) if name not in ours}
+        for new, synonyms in wanted.items():
+            found = next((folded[synonym] for synonym in synonyms if synonym in folded), None)
+            if found is not None and new not in ours.values():
+                ours[found] = new
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What `--columns` says: either the names of the columns in order, or renamings of a header's names."""
+
+    names: list[str] = field(default_factory=list)
+    naming: Naming = field(default_factory=Naming)
+
+    @classmethod
+    def parse(cls, text: str | None) -> Self:
+        """Of `user,item,rating,timestamp` (in the file's order; `-` leaves one out) or `user=uid,item=sku,...`."""
+        parts = [part.strip() for part in text.split(",")] if text else []
+        if not any("=" in part for part in parts):
+            names = list(Naming().of(parts).values()) if parts else []
+            if parts and kind_of(names) is None:
+                raise _not_understood(text)
+            return cls(names=names)
+        pairs = [part.partition("=") for part in parts]
+        ours = Naming().of([ours for ours, _, _ in pairs])
+        if not all(separator and theirs for _, separator, theirs in pairs) or kind_of(ours.values()) is None:
+            raise _not_understood(text)
+        return cls(naming=Naming({theirs.strip(): ours[name.strip()] for name, _, theirs in pairs}))
+
+
+def _not_understood(text: str | None) -> InvalidInputError:
+    return InvalidInputError(
+        f"--columns {text!r} is not understood: user,item,rating,timestamp in the order of the file,"
+        " or user=NAME,item=NAME,rating=NAME after its header",
+        field="columns",
+    )
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.casefold())

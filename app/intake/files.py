@@ -1,0 +1,111 @@
+"""A PATH as a list of files to read: one file, a folder of files, a zip of files, each maybe gzipped."""
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from app.errors import InvalidInputError
+from app.intake.bounded_stream import BoundedStream
+
+MAX_MEMBERS = 1_000
+_DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that can be read from its start any number of times.
+
+    `name`: its last part in lower case, without `.gz`; layouts are recognised by it. `shown`: what messages call it.
+    `size`: bytes it takes as it lies there, compressed or not. `path`: where it lies, None inside a zip.
+    """
+
+    name: str
+    shown: str
+    size: int
+    path: Path | None
+    is_compressed: bool
+    _open: Callable[[], IO[bytes]]
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """A binary stream from the start; damage found on the way raises `InvalidInputError`."""
+        try:
+            with self._open() as stream:
+                yield stream
+        except _DAMAGE as error:
+            raise InvalidInputError(f"{self.shown} is damaged or cut short: {error}", field="path") from error
+        except RuntimeError as error:  # zipfile has no class of its own for this
+            if "password" not in str(error):
+                raise
+            raise InvalidInputError(f"{self.shown} is encrypted: unpack it first", field="path") from error
+
+
+def input_files(path: Path) -> list[InputFile]:
+    """The files PATH consists of, by name; names of a zip serve as names only, never as paths."""
+    if not path.exists():
+        raise InvalidInputError(f"there is no file or folder {path}", field="path")
+    if path.is_dir():
+        return [_plain(entry, entry.name) for entry in sorted(path.iterdir()) if _is_wanted(entry)]
+    if path.stat().st_size == 0:
+        raise InvalidInputError(f"{path} is empty", field="path")
+    if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+        return _members(path)
+    return [_plain(path, path.name)]
+
+
+def _is_wanted(entry: Path) -> bool:
+    return entry.is_file() and not entry.name.startswith(".")
+
+
+def _plain(path: Path, shown: str) -> InputFile:
+    size = path.stat().st_size
+    name = path.name.lower()
+    if not name.endswith(".gz"):
+        return InputFile(name, shown, size, path, is_compressed=False, _open=lambda: path.open("rb"))
+
+    def unpacked() -> IO[bytes]:
+        return BoundedStream(gzip.open(path, "rb"), size, shown).buffered()
+
+    return InputFile(name.removesuffix(".gz"), shown, size, None, is_compressed=True, _open=unpacked)
+
+
+def _members(path: Path) -> list[InputFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+    except zipfile.BadZipFile as error:
+        raise InvalidInputError(f"{path} is a damaged zip: {error}", field="path") from error
+    if len(infos) > MAX_MEMBERS:
+        raise InvalidInputError(f"{path} holds {len(infos)} files, more than {MAX_MEMBERS}", field="path")
+    wanted = [info for info in infos if not _is_clutter(PurePosixPath(info.filename.replace("\\", "/")))]
+    return [_member(path, info) for info in sorted(wanted, key=lambda info: info.filename)]
+
+
+def _is_clutter(stored: PurePosixPath) -> bool:
+    return any(part == "__MACOSX" or (part.startswith(".") and part.strip(".")) for part in stored.parts)
+
+
+def _member(path: Path, info: zipfile.ZipInfo) -> InputFile:
+    name = PurePosixPath(info.filename.replace("\\", "/")).name
+    # What the directory says of the compressed size is the archive's own claim: it cannot exceed the archive.
+    packed_size = min(info.compress_size, path.stat().st_size)
+
+    def unpacked() -> IO[bytes]:
+        with zipfile.ZipFile(path) as archive:  # an open member outlives its archive object
+            return BoundedStream(archive.open(info), packed_size, name).buffered()
+
+    return InputFile(name.lower(), f"{path.name}: {name}", packed_size, None, is_compressed=True, _open=unpacked)
+
+
+def verify(files: list[InputFile]) -> None:
+    """Reads compressed files to their end, so that a bomb or a damaged archive is found before a row is stored."""
+    for file in files:
+        if file.is_compressed:
+            with file.open() as stream:
+                while stream.read(1 << 20):
+                    pass

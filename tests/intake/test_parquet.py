@@ -1,0 +1,48 @@
+import datetime as dt
+import decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import InvalidInputError
+from app.intake.layouts import recognise
+from app.intake.ratings import RatingReader
+
+pa = pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
+pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra `parquet`")
+
+NOW = 1_700_000_000_000_000
+MOMENT = dt.datetime(2009, 12, 14, 2, 52, 24, 5, tzinfo=dt.UTC)
+
+
+def write(tmp_path: Path, columns: dict[str, Any]) -> Path:
+    path = tmp_path / "ratings.parquet"
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_ratings(tmp_path: Path, unit: str) -> None:
+    times = pa.array([MOMENT, None], pa.timestamp(unit, tz="UTC"))
+    path = write(
+        tmp_path, {"user": [1, 2], "item": ["a", "b"], "rating": [decimal.Decimal("4.5"), None], "date": times}
+    )
+    (block,) = recognise(path).tables[0].blocks()
+    found = RatingReader(NOW).read(block)
+    assert (found.ratings.user_id, found.ratings.item_id) == (["1"], ["a"])
+    assert found.ratings.value.tolist() == [4.5]
+    assert found.ratings.rated_at.tolist() == [1260759144000000 if unit == "ms" else 1260759144000005]
+    assert [(row.line, row.reason) for row in found.rejected] == [(2, "value: None is not a number")]
+
+
+def test_damaged(tmp_path: Path) -> None:
+    path = write(tmp_path, {"user": [1], "item": [1], "rating": [1]})
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(InvalidInputError, match="damaged, cut short or no Parquet"):
+        recognise(path)
+
+
+def test_wrong_columns(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="found: who, what"):
+        recognise(write(tmp_path, {"who": [1], "what": [1]}))
