@@ -1,0 +1,88 @@
+"""The snapshot being served: one reference, replaced whole while requests go on."""
+
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+
+from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
+from app.snapshots.read import open_snapshot
+from app.snapshots.snapshot import Snapshot
+
+RETRY_SECONDS = 60.0
+"""A refused folder is looked at again after this long: a volume may have been late, a bad file does not heal."""
+
+
+class Refresh(Enum):
+    """What a look at the live version led to. Log all but `UNCHANGED`; on `OUTDATED` enqueue training."""
+
+    UNCHANGED = "unchanged"
+    SWAPPED = "swapped"
+    CLEARED = "cleared"
+    DAMAGED = "damaged"
+    FOREIGN = "foreign"
+    OUTDATED = "outdated"
+
+
+REFUSALS = {
+    SnapshotDamagedError: Refresh.DAMAGED,
+    SnapshotForeignError: Refresh.FOREIGN,
+    SnapshotOutdatedError: Refresh.OUTDATED,
+}
+
+
+class ActiveSnapshot:
+    """Holds the snapshot that requests are answered from.
+
+    A request reads `current` once and keeps what it got; a swap is the assignment of one reference. The files of a
+    replaced snapshot stay mapped until the last request lets go of it.
+    """
+
+    current: Snapshot | None
+    problem: str
+    """Why the live snapshot is not the one served; empty while it is."""
+
+    def __init__(self, database_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.current = None
+        self.problem = ""
+        self._database_id = database_id
+        self._clock = clock
+        self._refused: tuple[int, float] | None = None
+        self._refreshing = threading.Lock()
+
+    def refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
+        """Serve `live_version`, which stands in `folder`; None for both where nothing is published.
+
+        A folder that cannot be served keeps what is served now, and is not read again for `RETRY_SECONDS`. Only the
+        caller that loads waits; a second caller meanwhile gets `UNCHANGED`.
+        """
+        if not self._refreshing.acquire(blocking=False):
+            return Refresh.UNCHANGED
+        try:
+            return self._refresh(live_version, folder)
+        finally:
+            self._refreshing.release()
+
+    def _refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
+        served = None if self.current is None else self.current.version
+        if live_version == served:
+            self._refused, self.problem = None, ""
+        elif live_version is None or folder is None:
+            self.current, self._refused, self.problem = None, None, ""
+            return Refresh.CLEARED
+        elif not self._is_refused(live_version):
+            return self._swap(live_version, folder)
+        return Refresh.UNCHANGED
+
+    def _swap(self, version: int, folder: Path) -> Refresh:
+        try:
+            self.current = open_snapshot(folder, self._database_id, version)
+        except SnapshotError as error:
+            self._refused, self.problem = (version, self._clock() + RETRY_SECONDS), error.detail
+            return REFUSALS[type(error)]
+        self._refused, self.problem = None, ""
+        return Refresh.SWAPPED
+
+    def _is_refused(self, version: int) -> bool:
+        return self._refused is not None and self._refused[0] == version and self._clock() < self._refused[1]

@@ -1,0 +1,104 @@
+"""The arrays of a snapshot: one `.npy` file each, with the shape and dtype every reader may rely on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.snapshots.errors import SnapshotDamagedError
+
+N_SIMILAR = 50
+"""Similar items stored for each item."""
+
+
+@dataclass(frozen=True)
+class SnapshotArrays:
+    """Everything a snapshot holds but its manifest and its index. A *row* is a position along `n_items` or `n_users`.
+
+    Behind each type stand the dtype and the names (or fixed lengths) of the axes, which `check_arrays` holds it to.
+
+    Items: all of the catalogue. An unrated one has zero learned columns and the prior of no ratings.
+    `item_vectors`: [rating columns | prior], unweighted, padded with zero columns. `item_counts`: ratings of each item.
+    `popular_rows`: all rows, most rated first. `unrated_item`: the vector of any item that came after the snapshot.
+    `item_mean`, `item_covariance`: of the vectors of the rated items.
+
+    Users: `user_vectors` weighted and standardised, so that a row times an item's row is the score. `user_biases`: in
+    units of the rating scale. `user_versions`: `users.version` when the ratings were read. The ratings of user row u
+    stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and `history_values`, newest first.
+
+    Similar items: best first; row -1 where there are fewer. No rows at all in a catalogue too large to store them for.
+    """
+
+    item_keys: Annotated[NDArray[np.int64], np.int64, "n_items"]
+    item_vectors: Annotated[NDArray[np.float32], np.float32, "n_items", "dimension"]
+    item_counts: Annotated[NDArray[np.int32], np.int32, "n_items"]
+    popular_rows: Annotated[NDArray[np.int32], np.int32, "n_items"]
+    unrated_item: Annotated[NDArray[np.float32], np.float32, "dimension"]
+    item_mean: Annotated[NDArray[np.float32], np.float32, "dimension"]
+    item_covariance: Annotated[NDArray[np.float32], np.float32, "dimension", "dimension"]
+    user_keys: Annotated[NDArray[np.int64], np.int64, "n_users"]
+    user_vectors: Annotated[NDArray[np.float32], np.float32, "n_users", "dimension"]
+    user_biases: Annotated[NDArray[np.float32], np.float32, "n_users"]
+    user_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
+    history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
+    history_rows: Annotated[NDArray[np.int32], np.int32, "n_ratings"]
+    history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
+    similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
+    similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
+
+
+def _layouts() -> dict[str, tuple[np.dtype[Any], tuple[str | int, ...]]]:
+    hints = get_type_hints(SnapshotArrays, include_extras=True)
+    return {
+        name: (np.dtype(dtype), tuple(shape))
+        for name, (_, dtype, *shape) in zip(hints, map(get_args, hints.values()), strict=True)
+    }
+
+
+ARRAY_LAYOUTS = _layouts()
+"""Name of each array -> its dtype and the names (or fixed lengths) of its axes."""
+
+
+def named_arrays(arrays: SnapshotArrays) -> dict[str, NDArray[Any]]:
+    return {name: getattr(arrays, name) for name in ARRAY_LAYOUTS}
+
+
+def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    """The sizes by name (`n_items`, `dimension`, ...) that all arrays agree on.
+
+    Raises `SnapshotDamagedError` where dtypes, shapes or contents contradict each other.
+    """
+    sizes = _agreed_sizes(arrays)
+    n_items, n_users = sizes["n_items"], sizes["n_users"]
+    starts = arrays["history_starts"]
+    _require(sizes["n_starts"] == n_users + 1, "history_starts does not fit user_keys")
+    _require(bool(starts[0] == 0 and starts[-1] == sizes["n_ratings"]), "history_starts does not span the history")
+    _require(bool(np.all(np.diff(starts) >= 0)), "history_starts goes backwards")
+    _require(sizes["n_similar_stored"] in {0, n_items}, "similar_rows does not fit item_keys")
+    for name in ("item_keys", "user_keys"):
+        _require(bool(np.all(np.diff(arrays[name]) > 0)), f"{name} does not ascend")
+    for name, lowest in (("history_rows", 0), ("popular_rows", 0), ("similar_rows", -1)):
+        rows = arrays[name]
+        _require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < n_items), f"{name} leaves the items")
+    for name, array in arrays.items():
+        _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")
+    return sizes
+
+
+def _agreed_sizes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    for name, (dtype, axes) in ARRAY_LAYOUTS.items():
+        array = arrays[name]
+        _require(array.dtype == dtype, f"{name} has dtype {array.dtype}")
+        _require(array.ndim == len(axes), f"{name} has {array.ndim} dimensions")
+        for axis, size in zip(axes, array.shape, strict=True):
+            agreed = sizes.setdefault(axis, size) if isinstance(axis, str) else axis
+            _require(agreed == size, f"{name} has shape {array.shape}, expected {axis} = {agreed}")
+    return sizes
+
+
+def _require(holds: bool, problem: str) -> None:
+    if not holds:
+        raise SnapshotDamagedError(problem)

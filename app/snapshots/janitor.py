@@ -1,0 +1,42 @@
+"""Clears away the folders that nobody will open again."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from app.snapshots.write import STAGING_PREFIX, folder_name
+
+ORPHAN_SECONDS = 3600.0
+"""Younger folders may belong to a run that is about to register them."""
+
+_OURS = re.compile(rf"{re.escape(STAGING_PREFIX)}.+|\d{{6,}}(\.removed)?")
+
+
+def remove_snapshot(root: Path, version: int) -> None:
+    """Remove a snapshot's folder. It loses its name first, so that no reader finds half of it."""
+    folder = root / folder_name(version)
+    removed = folder.with_suffix(".removed")
+    try:
+        os.rename(folder, removed)  # noqa: PTH104  kept beside the calls of `os` in write.py
+    except FileNotFoundError:
+        return
+    shutil.rmtree(removed, ignore_errors=True)
+
+
+def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
+    """Remove staging folders and unregistered snapshots older than an hour; their names. Foreign names are left alone.
+
+    `registered`: the versions in the database. Their folders always stay, whatever their age.
+    """
+    kept = {folder_name(version) for version in registered}
+    too_young = time.time() - ORPHAN_SECONDS
+    removed = []
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        is_orphan = _OURS.fullmatch(folder.name) and folder.name not in kept and not folder.is_symlink()
+        if is_orphan and folder.is_dir() and folder.stat().st_mtime < too_young:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
+    return removed

@@ -1,0 +1,122 @@
+"""`manifest.json`: what a snapshot is, what it was made from, and the checksum of every file, its own included."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from app.entities import RatingScale
+from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
+
+FORMAT = 1
+"""The only format this release reads and writes. A reader that mends an older one is a named function beside it."""
+
+MANIFEST_FILE = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One algorithm's part of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight."""
+
+    name: str
+    algorithm: str
+    columns: tuple[int, int]
+    weight: float
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def slice(self) -> slice:
+        return slice(*self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """The state of the ratings that were learned from, read in the same transaction as they."""
+
+    n_ratings: int
+    change_count: int
+    newest_rated_at: int | None
+    catalogue_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """`mean_rating` (mu) and `regularization` (the penalty of the fold-in) complete the rating segment.
+
+    `created_at`: UTC, ISO 8601. `metrics`: name -> value on the hold-out, None where it could not be measured. `note`:
+    why this and not the recipe asked for was published, else empty. `files` is filled in by the writer.
+    """
+
+    version: int
+    database_id: str
+    created_at: str
+    rating_scale: str
+    recipe: dict[str, Any]
+    seed: int
+    segments: tuple[Segment, ...]
+    mean_rating: float
+    regularization: float
+    counts: dict[str, int]
+    metrics: dict[str, float | None]
+    watermark: Watermark
+    note: str = ""
+    files: dict[str, FileDigest] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def scale(self) -> RatingScale:
+        return RatingScale.parse(self.rating_scale)
+
+    def segment(self, name: str) -> Segment:
+        return next(segment for segment in self.segments if segment.name == name)
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    document = asdict(manifest)
+    document["sha256"] = _checksum(document)
+    return json.dumps(document, indent=1, allow_nan=False).encode()
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """The manifest in `content`.
+
+    Raises `SnapshotOutdatedError` and `SnapshotForeignError` for an older or newer format, `SnapshotDamagedError` for
+    anything that is not a manifest or not the one that was written.
+    """
+    try:
+        document = json.loads(content)
+        found_format = document.get("format")
+    except (ValueError, RecursionError, AttributeError) as error:
+        raise SnapshotDamagedError(f"{MANIFEST_FILE} is not a JSON object") from error
+    if type(found_format) is not int:
+        raise SnapshotDamagedError(f"{MANIFEST_FILE} names no format")
+    if found_format < FORMAT:
+        raise SnapshotOutdatedError(f"format {found_format} is older than {FORMAT}, the oldest that is read")
+    if found_format > FORMAT:
+        raise SnapshotForeignError(f"format {found_format} is newer than {FORMAT}, the newest that is read")
+    if document.pop("sha256", None) != _checksum(document):
+        raise SnapshotDamagedError(f"{MANIFEST_FILE} is not what was written")
+    try:
+        return _manifest_type().validate_python(document)
+    except ValidationError as error:
+        raise SnapshotDamagedError(f"{MANIFEST_FILE}: {error.errors()[0]['msg']}") from error
+
+
+def _checksum(document: dict[str, Any]) -> str:
+    # A canonical text, so that neither indentation nor the order of keys matters.
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@cache
+def _manifest_type() -> TypeAdapter[Manifest]:
+    return TypeAdapter(Manifest)

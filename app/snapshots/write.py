@@ -1,0 +1,91 @@
+"""A snapshot written: aside, durably, and visible under its name only when whole."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+
+import numpy as np
+
+from app.errors import StorageFullError
+from app.snapshots.arrays import SnapshotArrays, check_arrays, named_arrays
+from app.snapshots.durable import DurableFile, fsync_folder
+from app.snapshots.index import build_index, index_bytes
+from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
+
+INDEX_FILE = "items.faiss"
+STAGING_PREFIX = ".staging-"
+
+ROOM_FACTOR = 2.5
+"""Free space asked for before writing, in sizes of the snapshot: the rest of the machine writes as well."""
+
+
+def folder_name(version: int) -> str:
+    return f"{version:06d}"
+
+
+def array_file(name: str) -> str:
+    return f"{name}.npy"
+
+
+def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays) -> Path:
+    """Write the snapshot `manifest.version` below `root` and return its folder; the file digests are filled in here.
+
+    Either the folder is there, whole and on the disk, or nothing is: the files are written aside and fsynced, their
+    folder is fsynced and renamed, and then the folder above is fsynced. Raises `StorageFullError` where there is no
+    room, `SnapshotDamagedError` where the arrays contradict each other.
+    """
+    check_arrays(named_arrays(arrays))
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_room(root, arrays)
+    folder = root / folder_name(manifest.version)
+    with _staging(root, manifest.version) as staging:
+        digests = _write_files(staging, arrays)
+        with DurableFile(staging / MANIFEST_FILE) as file:
+            file.write(manifest_bytes(replace(manifest, files=digests)))
+        fsync_folder(staging)
+        os.rename(staging, folder)  # noqa: PTH104  all steps that a crash test interrupts are calls of `os`
+    fsync_folder(root)
+    return folder
+
+
+def _write_files(staging: Path, arrays: SnapshotArrays) -> dict[str, FileDigest]:
+    digests = {}
+    for name, array in named_arrays(arrays).items():
+        with DurableFile(staging / array_file(name)) as file:
+            np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        digests[array_file(name)] = file.digest
+    with DurableFile(staging / INDEX_FILE) as file:
+        file.write(index_bytes(build_index(arrays.item_vectors)))
+    digests[INDEX_FILE] = file.digest
+    return digests
+
+
+@contextmanager
+def _staging(root: Path, version: int) -> Iterator[Path]:
+    """A fresh folder to write in; gone again after an error. What a killed process leaves, the janitor removes."""
+    staging = root / f"{STAGING_PREFIX}{folder_name(version)}-{secrets.token_hex(4)}"
+    try:
+        os.mkdir(staging, 0o700)  # noqa: PTH102  all steps that a crash test interrupts are calls of `os`
+        yield staging
+    except OSError as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        if error.errno in {ENOSPC, EDQUOT}:
+            raise StorageFullError(f"the disk filled up while snapshot {version} was written") from error
+        raise
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def _check_room(root: Path, arrays: SnapshotArrays) -> None:
+    needed = int(
+        ROOM_FACTOR * (arrays.item_vectors.nbytes + sum(array.nbytes for array in named_arrays(arrays).values()))
+    )
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise StorageFullError(f"a snapshot wants {needed >> 20} MiB of free disk, there are {free >> 20}")

@@ -1,0 +1,260 @@
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
+from app.snapshots.manifest import FORMAT
+from app.snapshots.read import FILES, open_snapshot
+from tests.support.snapshot_data import DATABASE_ID, snapshot_arrays, write_small_snapshot
+
+ALL_FILES = sorted(FILES | {"manifest.json"})
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_small_snapshot(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def sound_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_small_snapshot(tmp_path_factory.mktemp("sound"))
+
+
+def checksum(document: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def forge_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the manifest as somebody would who knows its format: the digests fit the files on the disk again."""
+    path = folder / "manifest.json"
+    document = json.loads(path.read_text())
+    del document["sha256"]
+    for name in FILES:
+        content = (folder / name).read_bytes()
+        document["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    change(document)
+    path.write_text(json.dumps({**document, "sha256": checksum(document)}))
+
+
+def test_round_trip(folder: Path) -> None:
+    snapshot = open_snapshot(folder, DATABASE_ID, 1)
+    written = snapshot_arrays()
+    for name, array in vars(written).items():
+        np.testing.assert_array_equal(getattr(snapshot, name), array)
+        assert not getattr(snapshot, name).flags.writeable
+    assert snapshot.version == 1
+    assert snapshot.manifest.metrics == {"rmse": 0.9, "ndcg@10": None}
+    assert snapshot.manifest.scale.maximum == 5.0
+
+
+@pytest.mark.parametrize("name", ALL_FILES)
+def test_missing_file(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize("name", ALL_FILES)
+@pytest.mark.parametrize("kept", [0.0, 0.5, 0.999])
+def test_truncated_file(folder: Path, name: str, kept: float) -> None:
+    os.truncate(folder / name, int((folder / name).stat().st_size * kept))
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize("name", ALL_FILES)
+def test_linked_file(folder: Path, tmp_path: Path, name: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(folder / name, elsewhere)
+    (folder / name).symlink_to(elsewhere)
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_linked_folder(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "000002"
+    link.symlink_to(folder)
+    with pytest.raises(SnapshotDamagedError, match="link"):
+        open_snapshot(link, DATABASE_ID, 1)
+
+
+def test_pipe_does_not_block(folder: Path) -> None:
+    (folder / "item_keys.npy").unlink()
+    os.mkfifo(folder / "item_keys.npy")
+    with pytest.raises(SnapshotDamagedError, match="regular"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(tmp_path / "000001", DATABASE_ID, 1)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.sampled_from(ALL_FILES), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_any_flipped_bit(sound_folder: Path, name: str, place: float, bit: int) -> None:
+    path = sound_folder / name
+    content = path.read_bytes()
+    flipped = bytearray(content)
+    flipped[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(flipped)
+    try:
+        if name == "manifest.json" and json_or_none(flipped) == json_or_none(content):
+            return  # white space
+        with pytest.raises(SnapshotError):
+            open_snapshot(sound_folder, DATABASE_ID, 1)
+    finally:
+        path.write_bytes(content)
+    open_snapshot(sound_folder, DATABASE_ID, 1)
+
+
+def json_or_none(content: bytes | bytearray) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_file_of_other_version(folder: Path, name: str) -> None:
+    other = write_small_snapshot(folder.parent, version=2, seed=1)
+    is_same = (other / name).read_bytes() == (folder / name).read_bytes()
+    shutil.copy(other / name, folder / name)
+    if is_same:
+        open_snapshot(folder, DATABASE_ID, 1)
+    else:
+        with pytest.raises(SnapshotDamagedError, match=name):
+            open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_folder_of_other_version(folder: Path) -> None:
+    other = write_small_snapshot(folder.parent, version=2, seed=1)
+    shutil.rmtree(folder)
+    other.rename(folder)
+    with pytest.raises(SnapshotForeignError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_other_database(folder: Path) -> None:
+    with pytest.raises(SnapshotForeignError, match="another-database"):
+        open_snapshot(folder, "another-database", 1)
+
+
+def test_newer_format(folder: Path) -> None:
+    forge_manifest(folder, lambda document: document.update(format=FORMAT + 1))
+    with pytest.raises(SnapshotForeignError, match="newer"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_older_format(folder: Path) -> None:
+    forge_manifest(folder, lambda document: document.update(format=FORMAT - 1))
+    with pytest.raises(SnapshotOutdatedError, match="older"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"{}", b"null", b"\xff", b"[" * 100_000, b'{"format": "1"}', b" " * (1 << 21)]
+)
+def test_no_manifest(folder: Path, content: bytes) -> None:
+    (folder / "manifest.json").write_bytes(content)
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda document: document.pop("segments"),
+        lambda document: document.update(counts={"items": 1, "users": 1, "ratings": 1}),
+        lambda document: document["segments"][0].update(columns=[0, 10_000]),
+        lambda document: document["segments"][0].update(columns=[2, 1]),
+        lambda document: document["files"].pop("items.faiss"),
+        lambda document: document["files"].update({"../../outside": {"size": 1, "sha256": ""}}),
+        lambda document: document.update(version="one"),
+    ],
+)
+def test_forged_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    forge_manifest(folder, change)
+    with pytest.raises(SnapshotError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "forged"),
+    [
+        ("item_keys", np.zeros(40, np.int64)),
+        ("item_keys", np.zeros((40, 2), np.int64)),
+        ("item_vectors", np.full((40, 16), np.inf, np.float32)),
+        ("item_vectors", np.zeros((40, 16), np.float64)),
+        ("item_vectors", np.zeros((40, 16, 1), np.float32)),
+        ("user_vectors", np.zeros((12, 32), np.float32)),
+        ("popular_rows", np.full(40, 40, np.int32)),
+        ("similar_rows", np.full((40, 50), 2**31 - 1, np.int32)),
+        ("history_starts", np.arange(13)[::-1].copy()),
+        ("history_starts", np.zeros(13, np.int64)),
+        ("item_counts", np.array([{"object": "array"}] * 40)),
+    ],
+)
+def test_forged_array(folder: Path, name: str, forged: np.ndarray[Any, Any]) -> None:
+    np.save(folder / f"{name}.npy", forged, allow_pickle=True)
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError, match=name):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_pickle_is_not_run(folder: Path) -> None:
+    marker = folder / "ran"
+
+    class Exploit:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(marker),))
+
+    np.save(folder / "item_keys.npy", np.array([Exploit()]), allow_pickle=True)
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("shape", ["(1099511627776, 16)", "(40, 4611686018427387904)", "(-1, 16)"])
+def test_huge_array_header(folder: Path, shape: str) -> None:
+    path = folder / "item_vectors.npy"
+    content = path.read_bytes()
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    path.write_bytes(content[:10] + header + content[128:])
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError, match="item_vectors"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize("count", [0, 39, 41, 1 << 40, (1 << 63) - 1, (1 << 64) - 1])
+@pytest.mark.parametrize("place", [4, 8, 33, 37])
+def test_huge_index_header(folder: Path, place: int, count: int) -> None:
+    path = folder / "items.faiss"
+    content = bytearray(path.read_bytes())
+    was = bytes(content[place : place + 8])
+    content[place : place + 8] = count.to_bytes(8, "little")
+    if bytes(content[place : place + 8]) == was:
+        return
+    path.write_bytes(content)
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_index_of_other_vectors(folder: Path) -> None:
+    """Sizes fit and checksums are forged: only the trial search notices."""
+    other = write_small_snapshot(folder.parent, version=2, seed=1)
+    shutil.copy(other / "items.faiss", folder / "items.faiss")
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError, match="trial search"):
+        open_snapshot(folder, DATABASE_ID, 1)

@@ -1,0 +1,117 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.snapshots import Snapshot, open_snapshot, write_snapshot
+from tests.support.snapshot_data import DATABASE_ID, manifest_of, segments, snapshot_arrays
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    arrays = snapshot_arrays(n_items=200, n_users=30, n_factors=5)
+    root = tmp_path_factory.mktemp("snapshots")
+    return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays), DATABASE_ID, 1)
+
+
+def test_keys_to_rows(snapshot: Snapshot) -> None:
+    assert [snapshot.item_row(int(key)) for key in snapshot.item_keys[:3]] == [0, 1, 2]
+    assert snapshot.user_row(int(snapshot.user_keys[-1])) == len(snapshot.user_keys) - 1
+    assert snapshot.user_row(10_000) is None
+    assert snapshot.item_row(8) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 29), st.integers(0, 250))
+def test_nearest_is_exact(snapshot: Snapshot, user_row: int, n: int) -> None:
+    vector = snapshot.user_vectors[user_row]
+    rows, scores = snapshot.nearest(vector, n)
+    expected = snapshot.item_vectors @ vector
+    assert len(rows) == min(n, 200)
+    np.testing.assert_allclose(expected[rows], np.sort(expected)[::-1][:n], atol=1e-5)
+    np.testing.assert_allclose(scores, expected[rows], rtol=1e-4, atol=1e-5)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.integers(0, 199), unique=True), st.integers(1, 30))
+def test_nearest_among_allowed(snapshot: Snapshot, allowed_rows: list[int], n: int) -> None:
+    allowed = np.zeros(snapshot.n_items, np.bool_)
+    allowed[allowed_rows] = True
+    rows, scores = snapshot.nearest(snapshot.user_vectors[0], n, allowed)
+    assert len(rows) == min(n, len(allowed_rows))
+    assert allowed[rows].all()
+    assert np.all(np.diff(scores) <= 0)
+
+
+def test_ties_by_row(tmp_path: Path) -> None:
+    arrays = snapshot_arrays()
+    arrays = replace(arrays, item_vectors=np.ones_like(arrays.item_vectors))
+    tied = open_snapshot(write_snapshot(tmp_path, manifest_of(arrays), arrays), DATABASE_ID, 1)
+    rows, _ = tied.nearest(tied.user_vectors[0], 40)
+    assert rows.tolist() == list(range(40))
+
+
+def test_history_is_users_own(snapshot: Snapshot) -> None:
+    rows, values = snapshot.history(3)
+    start, stop = snapshot.history_starts[3:5]
+    assert rows.tolist() == snapshot.history_rows[start:stop].tolist()
+    assert len(values) == len(rows) > 0
+
+
+def test_fold_in_scores_segments(snapshot: Snapshot) -> None:
+    """Score = w_rating x standardised deviation + w_prior x standardised prior, over the rated items."""
+    rows, values = snapshot.history(0)
+    side = snapshot.fold_in(rows, values)
+    rating = segments(5)[0]
+    scores = snapshot.item_vectors @ side.vector
+    is_rated = snapshot.item_counts > 0
+    deviation = snapshot.item_vectors[:, rating.slice] @ side.vector[rating.slice]
+    assert np.std(deviation[is_rated]) == pytest.approx(rating.weight, rel=1e-3)
+    assert np.std((scores - deviation)[is_rated]) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_fold_in_of_nobody(snapshot: Snapshot) -> None:
+    nothing = np.empty(0, np.int64)
+    side = snapshot.fold_in(nothing, np.empty(0))
+    assert side.bias == 0
+    assert np.isfinite(side.vector).all()
+    predicted = snapshot.predicted_ratings(side, np.arange(5))
+    np.testing.assert_allclose(predicted, np.clip(3.5 + snapshot.item_vectors[:5, 5], 1, 5), rtol=1e-5)
+    assert snapshot.predicted_rating_of_unrated(side) == pytest.approx(3.5)
+
+
+def test_predictions_stay_on_scale(snapshot: Snapshot) -> None:
+    for user_row in range(30):
+        predicted = snapshot.predicted_ratings(snapshot.user_side(user_row), np.arange(200))
+        assert predicted.min() >= 1
+        assert predicted.max() <= 5
+
+
+def test_tiny_weight_still_predicts(snapshot: Snapshot) -> None:
+    """A list of pure bestsellers still tells what rating to expect."""
+    light = replace(snapshot, manifest=replace(snapshot.manifest, segments=segments(5, rating_weight=1e-4)))
+    rows, values = snapshot.history(1)
+    np.testing.assert_allclose(
+        light.predicted_ratings(light.fold_in(rows, values), np.arange(200)),
+        snapshot.predicted_ratings(snapshot.fold_in(rows, values), np.arange(200)),
+        rtol=1e-4,
+    )
+
+
+def test_similar_beyond_stored(snapshot: Snapshot) -> None:
+    item_row = int(np.argmax(snapshot.item_counts))
+    stored_rows, stored_scores = snapshot.similar(item_row, 20)
+    rows, scores = snapshot.similar(item_row, 60)
+    assert rows[:20].tolist() == stored_rows.tolist()
+    np.testing.assert_allclose(scores[:20], stored_scores, rtol=1e-5)
+    assert item_row not in rows
+
+
+def test_unrated_item_has_none_similar(snapshot: Snapshot) -> None:
+    item_row = int(np.argmin(snapshot.item_counts))
+    assert snapshot.item_counts[item_row] == 0
+    assert snapshot.similar(item_row, 10)[0].tolist() == []
+    assert snapshot.similar(item_row, 100)[0].tolist() == []

@@ -1,0 +1,94 @@
+"""Small snapshots with a known origin: a two-factor taste, made up and folded in by the code under test."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.manifest import Manifest, Segment, Watermark
+from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
+from app.snapshots.similar import similar_items
+from app.snapshots.snapshot import prior_part, rating_part
+from app.snapshots.write import write_snapshot
+
+DATABASE_ID = "a-database"
+
+
+def segments(n_factors: int = 2, rating_weight: float = 0.5) -> tuple[Segment, ...]:
+    stop = n_factors + 1
+    return (
+        Segment("rating", "funk_svd", (0, stop), rating_weight),
+        Segment("prior", "popularity", (stop, stop + 1), 1.0),
+    )
+
+
+def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, seed: int = 0) -> SnapshotArrays:
+    rng = np.random.default_rng(seed)
+    history_rows = [rng.permutation(n_items)[: rng.integers(1, 6)] for _ in range(n_users)]
+    rows = np.concatenate([*history_rows, np.empty(0, np.int64)]).astype(np.int32)
+    counts = np.bincount(rows, minlength=n_items).astype(np.int32)
+    prior = np.log1p(counts)[:, None].astype(np.float32)
+    rating = rng.standard_normal((n_items, n_factors + 1)).astype(np.float32)
+    rating[counts == 0] = 0
+    item_vectors, _ = join_item_parts({"rating": rating, "prior": prior})
+    unrated_item = np.zeros(item_vectors.shape[1], np.float32)
+    item_mean, item_covariance = item_moments(item_vectors, counts > 0)
+    user_factors = rng.standard_normal((n_users, n_factors)).astype(np.float32)
+    parts = {"rating": rating_part(user_factors), "prior": prior_part(n_users)}
+    similar_rows, similar_scores = similar_items(rating[:, :-1], counts)
+    return SnapshotArrays(
+        item_keys=np.arange(n_items, dtype=np.int64) * 3 + 7,
+        item_vectors=item_vectors,
+        item_counts=counts,
+        popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
+        unrated_item=unrated_item,
+        item_mean=item_mean,
+        item_covariance=item_covariance,
+        user_keys=np.arange(n_users, dtype=np.int64) * 2 + 1,
+        user_vectors=join_user_parts(parts, segments(n_factors), item_covariance),
+        user_biases=rng.standard_normal(n_users).astype(np.float32),
+        user_versions=np.ones(n_users, np.int64),
+        history_starts=np.cumsum([0, *map(len, history_rows)]).astype(np.int64),
+        history_rows=rows,
+        history_values=rng.uniform(1, 5, len(rows)).astype(np.float32),
+        similar_rows=similar_rows,
+        similar_scores=similar_scores,
+    )
+
+
+def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DATABASE_ID, **changes: Any) -> Manifest:
+    n_factors = int(np.flatnonzero(np.diag(arrays.item_covariance)).max(initial=2)) - 1
+    manifest = Manifest(
+        version=version,
+        database_id=database_id,
+        created_at="2026-01-02T03:04:05+00:00",
+        rating_scale="1:5",
+        recipe={},
+        seed=1,
+        segments=segments(n_factors),
+        mean_rating=3.5,
+        regularization=0.1,
+        counts={
+            "items": len(arrays.item_keys),
+            "users": len(arrays.user_keys),
+            "ratings": len(arrays.history_rows),
+        },
+        metrics={"rmse": 0.9, "ndcg@10": None},
+        watermark=Watermark(
+            n_ratings=len(arrays.history_rows), change_count=9, newest_rated_at=None, catalogue_version=3
+        ),
+    )
+    return replace(manifest, **changes)
+
+
+def write_small_snapshot(root: Path, version: int = 1, seed: int = 0, **changes: Any) -> Path:
+    arrays = snapshot_arrays(seed=seed)
+    return write_snapshot(root, manifest_of(arrays, version, **changes), arrays)
+
+
+def best_rows(scores: NDArray[np.floating], n: int) -> list[int]:
+    """The readable ranking: by score, ties by row."""
+    return sorted(range(len(scores)), key=lambda row: (-scores[row], row))[:n]
