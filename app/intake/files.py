@@ -5,12 +5,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from app.errors import InvalidInputError
-from app.intake.bounded_stream import BoundedStream
+from app.intake.counted_stream import CountedStream, Meter
 
 MAX_MEMBERS = 1_000
 _DAMAGE = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
@@ -21,21 +21,23 @@ class InputFile:
     """A file that can be read from its start any number of times.
 
     `name`: its last part in lower case, without `.gz`; layouts are recognised by it. `shown`: what messages call it.
-    `size`: bytes it takes as it lies there, compressed or not. `path`: where it lies, None inside a zip.
+    `size`: bytes it unpacks to, as far as that is claimed; `meter`: bytes read since it was opened last. `path`: where
+    it lies, None inside a zip or gzipped. `packed_size`: None where it is not compressed.
     """
 
     name: str
     shown: str
     size: int
     path: Path | None
-    is_compressed: bool
+    packed_size: int | None
     _open: Callable[[], IO[bytes]]
+    meter: Meter = field(default_factory=Meter)
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
         """A binary stream from the start; damage found on the way raises `InvalidInputError`."""
         try:
-            with self._open() as stream:
+            with CountedStream(self._open(), self.meter, self.shown, self.packed_size).buffered() as stream:
                 yield stream
         except _DAMAGE as error:
             raise InvalidInputError(f"{self.shown} is damaged or cut short: {error}", field="path") from error
@@ -66,12 +68,15 @@ def _plain(path: Path, shown: str) -> InputFile:
     size = path.stat().st_size
     name = path.name.lower()
     if not name.endswith(".gz"):
-        return InputFile(name, shown, size, path, is_compressed=False, _open=lambda: path.open("rb"))
+        return InputFile(name, shown, size, path, None, lambda: path.open("rb"))
+    with path.open("rb") as stream:
+        stream.seek(-min(4, size), 2)
+        unpacked_size = int.from_bytes(stream.read(), "little")  # RFC 1952: modulo 2^32
+    return InputFile(name.removesuffix(".gz"), shown, unpacked_size, None, size, lambda: _gunzipped(path))
 
-    def unpacked() -> IO[bytes]:
-        return BoundedStream(gzip.open(path, "rb"), size, shown).buffered()
 
-    return InputFile(name.removesuffix(".gz"), shown, size, None, is_compressed=True, _open=unpacked)
+def _gunzipped(path: Path) -> IO[bytes]:
+    return gzip.open(path, "rb")  # type: ignore[return-value]  # it reads like any binary file
 
 
 def _members(path: Path) -> list[InputFile]:
@@ -97,15 +102,15 @@ def _member(path: Path, info: zipfile.ZipInfo) -> InputFile:
 
     def unpacked() -> IO[bytes]:
         with zipfile.ZipFile(path) as archive:  # an open member outlives its archive object
-            return BoundedStream(archive.open(info), packed_size, name).buffered()
+            return archive.open(info)
 
-    return InputFile(name.lower(), f"{path.name}: {name}", packed_size, None, is_compressed=True, _open=unpacked)
+    return InputFile(name.lower(), f"{path.name}: {name}", info.file_size, None, packed_size, unpacked)
 
 
 def verify(files: list[InputFile]) -> None:
     """Reads compressed files to their end, so that a bomb or a damaged archive is found before a row is stored."""
     for file in files:
-        if file.is_compressed:
+        if file.packed_size is not None:
             with file.open() as stream:
                 while stream.read(1 << 20):
                     pass

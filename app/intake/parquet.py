@@ -20,6 +20,7 @@ def field_names(file: InputFile) -> list[str]:
 def read_parquet(file: InputFile, naming: Naming) -> Iterator[Block]:
     """Blocks with the file's columns as `naming` calls them; rows are counted from 1 where text files have lines."""
     row = 1
+    file.meter.bytes_read = 0
     with _opened(file) as parquet:
         names = naming.of(parquet.schema_arrow.names)
         batches = parquet.iter_batches(batch_size=ROWS_PER_BLOCK)
@@ -33,6 +34,7 @@ def read_parquet(file: InputFile, naming: Naming) -> Iterator[Block]:
             columns = {names[name]: _values(batch.column(name)) for name in batch.schema.names}
             yield Block(file.shown, columns, range(row, row + batch.num_rows))
             row += batch.num_rows
+            file.meter.bytes_read = file.size * row // parquet.metadata.num_rows
 
 
 def _values(column: Any) -> list[Any]:

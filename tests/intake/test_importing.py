@@ -1,0 +1,218 @@
+import csv
+import zipfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.entities import UNKNOWN_TIME, AttributeValue, Item, RatingScale, User
+from app.errors import ConflictError, InvalidInputError
+from app.intake import blocks, delimited
+from app.intake.importing import import_path
+from app.intake.report import Counts, ImportReport
+from app.store import Store
+from tests.support.movielens import write_1m, write_100k, write_latest
+from tests.support.ratings import incoming
+
+MOVIELENS = Path(__file__).parents[2] / "../shared/data/ml-latest-small"
+
+
+def run(path: Path, store: Store, **options: Any) -> ImportReport:
+    return import_path(path, store, rejected_dir=path.parent / "rejected", **options)
+
+
+def stored(store: Store) -> list[tuple[str, str, float, int]]:
+    return [
+        row
+        for chunk in store.ratings.stream()
+        for row in zip(chunk.user_id, chunk.item_id, chunk.value.tolist(), chunk.rated_at.tolist(), strict=True)
+    ]
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating,timestamp\nu1,i1,4,100\nu1,i2,2,\nu2,i1,5,300\n")
+    return path
+
+
+def test_generic_file(store: Store, table: Path) -> None:
+    report = run(table, store)
+    assert report.ratings == Counts(readable=3, stored=3)
+    assert (report.scale, report.is_scale_detected) == (RatingScale(1, 5, 1), True)
+    assert store.installation.scale() == RatingScale(1, 5, 1)
+    assert stored(store) == [
+        ("u1", "i1", 4.0, 100_000_000),
+        ("u1", "i2", 2.0, UNKNOWN_TIME),
+        ("u2", "i1", 5.0, 300_000_000),
+    ]
+
+
+def test_again_changes_nothing(store: Store, table: Path) -> None:
+    run(table, store)
+    changes = store.ratings.change_count()
+    report = run(table, store)
+    assert report.ratings == Counts(readable=3, unchanged=3)
+    assert (report.is_scale_detected, store.ratings.change_count()) == (False, changes)
+
+
+def test_newer_replaces(store: Store, table: Path) -> None:
+    run(table, store)
+    table.write_text("user,item,rating,timestamp\nu1,i1,3,200\nu2,i1,1,200\nu3,i1,1,200\n")
+    assert run(table, store).ratings == Counts(readable=3, stored=1, replaced=1, unchanged=1)
+
+
+def test_duplicate_rows(store: Store, table: Path) -> None:
+    table.write_text("user,item,rating\nu,i,3\nu,i,3\nu,i,4\n")
+    assert run(table, store).ratings == Counts(readable=3, stored=1, replaced=1, unchanged=1)
+    assert stored(store) == [("u", "i", 4.0, UNKNOWN_TIME)]
+
+
+def test_movielens_folder(store: Store, tmp_path: Path) -> None:
+    report = run(write_latest(tmp_path / "ml"), store)
+    assert (report.items, report.ratings) == (Counts(readable=5, stored=5), Counts(readable=3, stored=3))
+    assert report.ignored == ["README.txt", "links.csv", "tags.csv"]
+    assert store.items.get("3") == Item("3", "American President, The", ("Comedy", "Drama"), 1995)
+    assert [item.item_id for item in store.items.stream()] == ["1", "3", "4", "5", "6"]
+
+
+def test_users_of_movielens(store: Store, tmp_path: Path) -> None:
+    run(write_1m(tmp_path / "1m"), store)
+    assert store.users.get("1") == User(
+        "1",
+        None,
+        {"age": 1, "age_group": "Under 18", "gender": "F", "occupation": "K-12 student", "zip_code": "48067"},
+    )
+    run(write_100k(tmp_path / "100k"), store)
+    assert store.users.get("186") == User(
+        "186", None, {"age": 39, "gender": "F", "occupation": "executive", "zip_code": "V1G4L"}
+    )
+
+
+def test_named_fields_alone_overwrite(store: Store, tmp_path: Path) -> None:
+    run(write_latest(tmp_path / "ml"), store)
+    report = run(tmp_path / "ml" / "links.csv", store)
+    assert report.items == Counts(readable=1, replaced=1)
+    attributes: dict[str, AttributeValue] = {"imdbId": "0114709", "tmdbId": "862"}
+    assert store.items.get("1") == Item("1", "Toy Story", ("Adventure", "Animation"), 1995, attributes)
+
+
+def test_bad_rows_set_aside(store: Store, table: Path) -> None:
+    soon = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
+    table.write_bytes(
+        b"user,item,rating,timestamp\n"
+        b"u1,i1,4,100\nu1,i2,nan,100\nu1,i2\n\xff,i1,3,100\n"
+        + f"u2,i1,3,{soon}\n".encode()
+        + b'"a,b",i2,x,100\nu3,i1,3,1\n'
+    )
+    report = run(table, store)
+    assert report.ratings == Counts(readable=2, stored=2, rejected=5)
+    assert report.rejected_path is not None
+    with report.rejected_path.open(encoding="utf-8", newline="") as lines:
+        header, *rows = csv.reader(lines)
+    assert header == ["file", "line", "reason", "row"]
+    assert sorted((row[1], row[2].split(":")[0], row[3]) for row in rows) == [
+        ("3", "value", "u1,i2,nan,100"),
+        ("4", "has 2 fields where 4 belong", "u1,i2"),
+        ("5", "user_id", "\\udcff,i1,3,100"),
+        ("6", "rated_at", f"u2,i1,3,{soon}"),
+        ("7", "value", '"a,b",i2,x,100'),
+    ]
+    assert {row[0] for row in rows} == {"ratings.csv"}
+    assert len(report.first_rejected) == 5
+
+
+def test_off_scale_rejected(store: Store, table: Path) -> None:
+    run(table, store)
+    table.write_text("user,item,rating\nu4,i1,5.5\nu4,i2,4.5\nu4,i3,4\n")
+    assert run(table, store).ratings == Counts(readable=1, stored=1, rejected=2)
+
+
+def test_scale_given(store: Store, table: Path) -> None:
+    report = run(table, store, scale=RatingScale(1, 4, 1))
+    assert report.ratings == Counts(readable=2, stored=2, rejected=1)
+    assert (report.is_scale_detected, store.installation.scale()) == (False, RatingScale(1, 4, 1))
+    with pytest.raises(ConflictError, match="stored ratings lie outside"):
+        run(table, store, scale=RatingScale(0, 1))
+
+
+def test_declared_scale_holds(store: Store, table: Path) -> None:
+    store.installation.set_scale(RatingScale(1, 10, 1))
+    assert run(table, store).scale == RatingScale(1, 10, 1)
+
+
+def test_first_pass_ignores_bad_rows(store: Store, table: Path) -> None:
+    table.write_text(f"user,item,rating\nu,i,{2**63}\nu,j,inf\nu,k,1\nu,l,10\n")
+    assert run(table, store).scale == RatingScale(1, 10, 1)
+
+
+def test_dry_run_changes_nothing(store: Store, table: Path) -> None:
+    table.write_text("user,item,rating\nu,i,9\nu,j,x\n")
+    before = store.installation.scale()
+    report = run(table, store, is_dry_run=True)
+    assert report.ratings == Counts(readable=1, rejected=1)
+    assert (report.scale, report.rejected_path) == (RatingScale(1, 10, 1), None)
+    assert report.first_rejected[0].line == 3
+    assert (store.installation.scale(), store.ratings.count(), store.users.count()) == (before, 0, 0)
+    assert not (table.parent / "rejected").exists()
+
+
+def test_interrupted_import_finished(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "ROWS_PER_BLOCK", 10)
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\n" + "".join(f"u{n},i{n % 7},{n % 5 + 1}\n" for n in range(95)))
+
+    def stop(fraction: float, stage: str) -> None:
+        if fraction < 1 and stage == "ratings" and store.ratings.count() >= 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(path, store, progress=stop)
+    assert store.ratings.count() == 30
+    assert run(path, store).ratings == Counts(readable=95, stored=65, unchanged=30)
+
+
+def test_progress_told(store: Store, tmp_path: Path) -> None:
+    told: list[tuple[float, str]] = []
+    run(write_1m(tmp_path / "ml"), store, progress=lambda fraction, stage: told.append((fraction, stage)))
+    fractions = [fraction for fraction, _ in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert list(dict.fromkeys(stage for _, stage in told)) == ["rating scale", "items", "users", "ratings"]
+
+
+def test_bomb_stores_nothing(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("ratings.csv", "user,item,rating\nu,i,3\n" + "u,i,3\n" * (4 << 20))
+    with pytest.raises(InvalidInputError, match="far more than ratings would"):
+        run(path, store)
+    assert store.ratings.count() == 0
+
+
+def test_header_alone(store: Store, table: Path) -> None:
+    table.write_text("user,item,rating\n")
+    assert run(table, store).ratings == Counts()
+
+
+def test_other_ratings_untouched(store: Store, table: Path) -> None:
+    store.ratings.record(incoming(("u9", "i1", 3.0, 50)))
+    run(table, store)
+    assert store.ratings.count() == 4
+
+
+def test_blocks_fit_a_transaction() -> None:
+    assert blocks.ROWS_PER_BLOCK <= 50_000
+
+
+@pytest.mark.skipif(not MOVIELENS.exists(), reason="the MovieLens data set is not beside the repository")
+def test_real_movielens(store: Store) -> None:
+    report = import_path(MOVIELENS, store, rejected_dir=Path("unused"))
+    assert report.ratings == Counts(readable=100_836, stored=100_836)
+    assert report.items == Counts(readable=9_742, stored=9_742)
+    assert report.scale == RatingScale(0.5, 5, 0.5)
+    data = store.ratings.load()
+    assert (len(data.ratings), len(data.user_keys), len(data.item_keys)) == (100_836, 610, 9_742)
+    np.testing.assert_allclose(data.ratings.value.mean(), 3.501557, atol=1e-6)
