@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 
+from app.main import create_app
+from app.settings import Settings
 from app.store import Store
 from tests.support.databases import MigratedDatabases
 
@@ -28,3 +31,15 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(database_url, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(database_url=database_url, data_dir=tmp_path, snapshot_poll_seconds=0.05)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The whole API on an empty database; nothing is learned yet."""
+    with TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+        yield opened

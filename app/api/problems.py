@@ -1,0 +1,143 @@
+"""Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault, a request id, no internals."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+
+from app.errors import InvalidInputError, ReckonError, UnavailableError
+
+log = structlog.get_logger()
+
+PREFIX = "urn:reckon:problem:"
+MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20
+
+
+class FieldError(BaseModel):
+    field: str = Field(description="Where: `body.value`, `query.limit`, `path.user_id`", examples=["body.value"])
+    detail: str = Field(examples=["Input should be a finite number"])
+
+
+class Problem(BaseModel):
+    """What every error answers (RFC 9457)."""
+
+    type: str = Field(description="Stable: programs may depend on it", examples=[PREFIX + "invalid-input"])
+    title: str = Field(examples=["The request is malformed"])
+    status: int = Field(examples=[422])
+    detail: str = Field(description="For people: may change", examples=["7.5 is not on the rating scale 1:5"])
+    field: str | None = Field(None, description="The part of the input at fault", examples=["body.value"])
+    errors: list[FieldError] = Field(default_factory=list, description="All faults found, when there are several")
+    request_id: str = Field(description="Names this request in the logs", examples=["0f6d2c3a9b7e4d51"])
+
+
+def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = None) -> dict[int | str, dict[str, Any]]:
+    """The error responses of an operation, for OpenAPI; `also`: further answers that are not errors."""
+    return (also or {}) | {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error as a problem, and describe it in the OpenAPI document."""
+    app.add_exception_handler(ReckonError, _expected)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _defect)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        # A response's `model` would be described as application/json, which these are not.
+        reference = "#/components/schemas/{model}"
+        _, schemas = models_json_schema([(Problem, "serialization")], ref_template=reference)
+        document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
+
+
+def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    problem.request_id = request.scope.get("state", {}).get("request_id", "")
+    content = problem.model_dump(exclude_none=True)
+    if not problem.errors:
+        del content["errors"]
+    return JSONResponse(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _expected(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, ReckonError):
+        raise TypeError(error)
+    problem = Problem(
+        type=PREFIX + error.type,
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        field=error.field,
+        request_id="",
+    )
+    return _answer(request, problem, {"Retry-After": "1"} if error.status == UnavailableError.status else None)
+
+
+async def _malformed(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError(error)
+    errors = [_field_error(fault) for fault in error.errors()[:MAX_ERRORS]]
+    problem = Problem(
+        type=PREFIX + InvalidInputError.type,
+        title=InvalidInputError.title,
+        status=InvalidInputError.status,
+        detail=f"{errors[0].field}: {errors[0].detail}",
+        field=errors[0].field,
+        errors=errors,
+        request_id="",
+    )
+    return _answer(request, problem)
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, HTTPException):
+        raise TypeError(error)
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = Problem(
+        type=PREFIX + phrase.lower().replace(" ", "-"),
+        title=phrase,
+        status=error.status_code,
+        detail=str(error.detail),
+        request_id="",
+    )
+    return _answer(request, problem, dict(error.headers or {}))
+
+
+async def _defect(request: Request, error: Exception) -> JSONResponse:
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    log.error("defect", request_id=request_id, path=request.url.path, exc_info=error)
+    problem = Problem(
+        type=PREFIX + ReckonError.type,
+        title=ReckonError.title,
+        status=ReckonError.status,
+        detail="the request id finds it in the logs",
+        request_id="",
+    )
+    return _answer(request, problem)
+
+
+def _field_error(fault: dict[str, Any]) -> FieldError:
+    """Never the input itself: it may not even be text that JSON can carry."""
+    if fault.get("type") == "json_invalid":
+        return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
+    return FieldError(field=_printable(".".join(map(str, fault["loc"]))), detail=_printable(str(fault["msg"])))
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

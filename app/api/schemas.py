@@ -1,0 +1,202 @@
+"""Bodies of requests and answers. They never leave this folder: handlers turn them into entities and back."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.types import Attributes, Category, Finite, Id, Moment, Text
+from app.entities import Item, Rating, User
+from app.store import Job, SnapshotEntry
+
+Outcome = Literal["stored", "replaced", "unchanged", "rejected"]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class RatingIn(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "ann", "item_id": "260", "value": 5}]},
+    )
+
+    user_id: Id
+    item_id: Id
+    value: Annotated[Finite, Field(description="On the service's rating scale", examples=[4.5])]
+    rated_at: Moment | None = Field(None, description="When it was said; now, where absent. At most 5 minutes ahead")
+
+
+class RatingOut(BaseModel):
+    """What is stored now."""
+
+    user_id: str = Field(examples=["ann"])
+    item_id: str = Field(examples=["260"])
+    value: float | None = Field(
+        description="Null: the rating was deleted later than this one was given", examples=[5.0]
+    )
+    rated_at: datetime | None = Field(description="Null where the time is not known")
+
+    @classmethod
+    def of(cls, rating: Rating) -> Self:
+        return cls(user_id=rating.user_id, item_id=rating.item_id, value=rating.value, rated_at=rating.rated_at)
+
+
+class RatingsIn(Body):
+    ratings: list[Any] = Field(
+        max_length=1_000,
+        description="Up to 1,000 ratings, each as for `POST /ratings`; each is judged by itself",
+        examples=[[{"user_id": "ann", "item_id": "260", "value": 5}]],
+    )
+
+
+@dataclass(slots=True)
+class RowOutcome:
+    """A dataclass, not a Pydantic class: a thousand of them are made a request."""
+
+    index: int
+    status: Outcome
+    problem: str | None = None
+
+
+class RatingsOut(BaseModel):
+    stored: int
+    replaced: int
+    unchanged: int
+    rejected: int
+    results: list[RowOutcome]
+
+
+class RatingsPage(BaseModel):
+    ratings: list[RatingOut]
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+
+
+class UserIn(Body):
+    country: Text | None = Field(None, examples=["FI"])
+    attributes: Attributes = Field(default_factory=dict, examples=[{"age": 31, "gender": "F"}])
+
+    def to_entity(self, user_id: str) -> User:
+        return User(user_id, self.country, dict(self.attributes))
+
+
+class UserOut(BaseModel):
+    user_id: str = Field(examples=["ann"])
+    country: str | None
+    attributes: dict[str, Any]
+
+    @classmethod
+    def of(cls, user: User) -> Self:
+        return cls(user_id=user.user_id, country=user.country, attributes=user.attributes)
+
+
+class ItemIn(Body):
+    title: Text | None = Field(None, examples=["Star Wars"])
+    categories: list[Category] = Field(default_factory=list, max_length=50, examples=[["Action", "Sci-Fi"]])
+    year: Annotated[int, Field(strict=True, ge=-10_000, le=10_000)] | None = Field(None, examples=[1977])
+    attributes: Attributes = Field(default_factory=dict, examples=[{"minutes": 121, "languages": ["en"]}])
+    is_available: bool = Field(True, strict=True)
+    available_until: Moment | None = None
+    created_by: Id | None = Field(None, description="The user who made it")
+    added_at: Moment | None = None
+
+    def to_entity(self, item_id: str) -> Item:
+        return Item(
+            item_id=item_id,
+            title=self.title,
+            categories=tuple(dict.fromkeys(self.categories)),
+            year=self.year,
+            attributes=dict(self.attributes),
+            is_available=self.is_available,
+            available_until=self.available_until,
+            created_by=self.created_by,
+            added_at=self.added_at,
+        )
+
+
+class ItemOut(BaseModel):
+    item_id: str = Field(examples=["260"])
+    title: str | None = Field(description="Null for an item known only from ratings")
+    categories: list[str]
+    year: int | None
+    attributes: dict[str, Any]
+    is_available: bool
+    available_until: datetime | None
+    created_by: str | None
+    added_at: datetime | None
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        return cls(
+            item_id=item.item_id,
+            title=item.title,
+            categories=list(item.categories),
+            year=item.year,
+            attributes=item.attributes,
+            is_available=item.is_available,
+            available_until=item.available_until,
+            created_by=item.created_by,
+            added_at=item.added_at,
+        )
+
+
+class ItemsPage(BaseModel):
+    items: list[ItemOut]
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+
+
+class TrainingJobIn(Body):
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = Field(
+        None, description="Of all that is random in the run; the same data and seed give the same snapshot"
+    )
+
+
+class TrainingJobOut(BaseModel):
+    job_id: str
+    state: Literal["queued", "running", "succeeded", "rejected", "failed"]
+    trigger: str = Field(description="Why: `request`, `changes`, `interval`, ...")
+    reason: str | None = Field(description="Of a rejection, a failure or a fallback")
+    stage: str | None
+    progress: float = Field(description="0 to 1")
+    snapshot_version: int | None
+    attempts: int
+    seed: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        return cls(**{name: getattr(job, name) for name in cls.model_fields})
+
+
+class SnapshotOut(BaseModel):
+    version: int
+    created_at: datetime
+    is_live: bool = Field(description="Answers come from this one")
+    is_pinned: bool = Field(description="Made live by hand: stays live until `latest` is activated")
+    card: dict[str, Any] = Field(description="What it was made from, how, and how good it is")
+
+    @classmethod
+    def of(cls, entry: SnapshotEntry) -> Self:
+        return cls(
+            version=entry.version,
+            created_at=entry.created_at,
+            is_live=entry.is_live,
+            is_pinned=entry.is_pinned,
+            card=entry.card,
+        )
+
+
+class SnapshotsOut(BaseModel):
+    snapshots: list[SnapshotOut] = Field(description="Newest first")
+
+
+class Health(BaseModel):
+    status: Literal["ok"]
+
+
+class Readiness(BaseModel):
+    status: Literal["ready"]
+    snapshot_version: int | None = Field(description="Null: nothing is learned yet, answers are popular items")

@@ -1,0 +1,43 @@
+"""Users, by the caller's ids."""
+
+from fastapi import APIRouter, Response
+
+from app.api.problems import responses
+from app.api.schemas import UserIn, UserOut
+from app.api.strict_route import StrictRoute
+from app.api.types import Id
+from app.errors import NotFoundError
+from app.store import STORED
+from app.store.users import Users
+
+
+def users_router(users: Users) -> APIRouter:
+    router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
+
+    @router.get("/{user_id}", summary="A user", responses=responses(404, 422, 503))
+    def get_user(user_id: Id) -> UserOut:
+        user = users.get(user_id)
+        if user is None:
+            raise NotFoundError("user", user_id)
+        return UserOut.of(user)
+
+    @router.put(
+        "/{user_id}",
+        summary="Make or replace a user",
+        responses=responses(422, 503, 507, also={201: {"model": UserOut}}),
+    )
+    def put_user(user_id: Id, body: UserIn, response: Response) -> UserOut:
+        """Replaces the whole: what is left out becomes empty. 201 when new. Ratings are not touched."""
+        user = body.to_entity(user_id)
+        (status,) = users.record([user])
+        response.status_code = 201 if status == STORED else 200
+        return UserOut.of(user)
+
+    @router.delete(
+        "/{user_id}", summary="Delete a user with all ratings", status_code=204, responses=responses(422, 503)
+    )
+    def delete_user(user_id: Id) -> None:
+        """204 also when there is none."""
+        users.delete(user_id)
+
+    return router

@@ -1,0 +1,45 @@
+"""The command line: one command = one file. Commands import what they need when they run, so that help is instant."""
+
+import json
+import sys
+
+import typer
+
+from app.cli.evaluate import evaluate
+from app.cli.export import export
+from app.cli.import_ import import_
+from app.cli.migrate import migrate
+from app.cli.scale import scale
+from app.cli.serve import serve
+from app.cli.snapshots import snapshots
+from app.cli.train import train
+from app.cli.worker import worker
+from app.errors import ReckonError
+
+cli = typer.Typer(
+    name="reckon",
+    help="Reckon, a recommendation microservice: put ratings in, train, serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+cli.command("import")(import_)
+cli.command()(export)
+cli.command()(train)
+cli.command()(evaluate)
+cli.command()(serve)
+cli.command()(worker)
+cli.command()(migrate)
+cli.add_typer(scale, name="scale")
+cli.add_typer(snapshots, name="snapshots")
+
+
+def main() -> None:
+    """Run a command; what a person can act on is one line on standard error and exit code 1."""
+    try:
+        cli()
+    except ReckonError as error:
+        if "--json" in sys.argv:
+            sys.stdout.write(json.dumps({"error": {"type": error.type, "detail": error.detail}}) + "\n")
+        sys.stderr.write(f"reckon: {error.detail}\n")
+        sys.exit(1)

@@ -1,0 +1,78 @@
+"""The metrics, in the Prometheus text format.
+
+With several API processes they share counters through files (`PROMETHEUS_MULTIPROC_DIR`, set by `reckon serve`), so
+that whichever process answers `/metrics` answers for all.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+SnapshotState = tuple[int, float]
+"""Version and creation time (seconds since 1970) of the snapshot served."""
+
+
+class Metrics:
+    def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "reckon_requests", "Requests answered", ["method", "path", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "reckon_request_seconds",
+            "Time to answer",
+            ["method", "path"],
+            buckets=LATENCY_BUCKETS,
+            registry=self._registry,
+        )
+        self._strategies = Counter(
+            "reckon_recommendations",
+            "Recommendation lists answered, by strategy",
+            ["strategy"],
+            registry=self._registry,
+        )
+        self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
+        self._snapshot = _SnapshotCollector(snapshot_state)
+
+    def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, path, str(status)).inc()
+        self._seconds.labels(method, path).observe(seconds)
+
+    def count_recommendations(self, strategy: str) -> None:
+        self._strategies.labels(strategy).inc()
+
+    def count_ratings(self, status: str, number: int = 1) -> None:
+        if number:
+            self._ratings.labels(status).inc(number)
+
+    def render(self) -> bytes:
+        """Everything, of all processes, as text."""
+        registry = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own
+        snapshot = CollectorRegistry()
+        snapshot.register(self._snapshot)
+        return generate_latest(registry) + generate_latest(snapshot)
+
+
+class _SnapshotCollector:
+    """Read when asked for: an age that is only stored when something happens stands still when nothing does."""
+
+    def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
+        self._snapshot_state = snapshot_state
+
+    def collect(self) -> Iterable[Metric]:
+        state = self._snapshot_state()
+        if state is not None:
+            version, created_at = state
+            yield GaugeMetricFamily("reckon_snapshot_version", "Version of the snapshot served", version)
+            yield GaugeMetricFamily(
+                "reckon_snapshot_age_seconds", "Age of the snapshot served", time.time() - created_at
+            )

@@ -1,0 +1,128 @@
+"""What holds for every path: problems, unknown parameters, documentation, probes, metrics."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import app.api.docs
+
+PROBLEM = "application/problem+json"
+
+
+def test_probes_without_snapshot(client: TestClient) -> None:
+    assert client.get("/livez").json() == {"status": "ok"}
+    assert client.get("/readyz").json() == {"status": "ready", "snapshot_version": None}
+
+
+@pytest.mark.parametrize("path", ["/nope", "/items/a%2Fb", "/users/x/ratings/y/z"])
+def test_unknown_path(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
+
+
+def test_wrong_method(client: TestClient) -> None:
+    answer = client.patch("/items/x")
+    assert (answer.status_code, answer.headers["content-type"]) == (405, PROBLEM)
+    assert answer.headers["allow"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/livez?a=1",
+        "/items?Q=x",
+        "/users/ann?full=1",
+        "/snapshots?n=1",
+        "/users/ann/recommendations?limt=5",
+        "/items/x/similar?n=5",
+    ],
+)
+def test_unknown_parameter(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, PROBLEM)
+    assert answer.json()["field"].startswith("query.")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "101", "1000000000", "1.5", "x", ""])
+def test_bad_limit(client: TestClient, limit: str) -> None:
+    answer = client.get("/users/ann/recommendations", params={"limit": limit})
+    assert (answer.status_code, answer.json()["field"]) == (422, "query.limit")
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "AAAA", "\u00e9", "A" * 5_000])
+def test_forged_cursor(client: TestClient, cursor: str) -> None:
+    answer = client.get("/users/ann/recommendations", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["field"]) == (422, "cursor")
+
+
+def test_too_many_excluded(client: TestClient) -> None:
+    answer = client.get("/users/ann/recommendations", params={"exclude": ["x"] * 1_001})
+    assert answer.status_code == 422
+
+
+def test_nothing_at_all(client: TestClient) -> None:
+    answer = client.get("/users/nobody/recommendations")
+    assert answer.status_code == 200
+    assert (answer.json()["strategy"], answer.json()["items"]) == ("popular", [])
+    assert client.get("/items/x/similar").status_code == 404
+
+
+def test_popular_before_learning(client: TestClient) -> None:
+    rows = [{"user_id": f"u{n}", "item_id": item, "value": 3} for item, k in (("a", 1), ("b", 3)) for n in range(k)]
+    client.post("/ratings/batch", json={"ratings": rows})
+    answer = client.get("/users/nobody/recommendations").json()
+    assert {item["item_id"] for item in answer["items"]} == {"a", "b"}
+    assert client.get("/users/u0/recommendations").json()["items"] == []
+    assert [item["item_id"] for item in client.get("/users/u2/recommendations").json()["items"]] == ["a"]
+
+
+def test_training_jobs(client: TestClient) -> None:
+    made = client.post("/training-jobs", json={"seed": 5})
+    assert (made.status_code, made.json()["state"], made.json()["seed"]) == (202, "queued", 5)
+    assert client.post("/training-jobs", json={"seed": 5}).json()["job_id"] == made.json()["job_id"]
+    assert client.get(f"/training-jobs/{made.json()['job_id']}").json() == made.json()
+    assert client.get("/training-jobs/nope").status_code == 404
+    assert client.post("/training-jobs", json={"seed": 2**63}).status_code == 422
+    assert client.post("/training-jobs").status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("version", "status"), [("9", 404), ("latest", 404), ("0", 422), ("x", 422), (str(2**63), 422)]
+)
+def test_activate_missing(client: TestClient, version: str, status: int) -> None:
+    assert client.get("/snapshots").json() == {"snapshots": []}
+    assert client.post(f"/snapshots/{version}/activate").status_code == status
+
+
+def test_metrics_have_templates(client: TestClient) -> None:
+    client.get("/users/secret-name/recommendations")
+    text = client.get("/metrics").text
+    assert 'reckon_requests_total{method="GET",path="/users/{user_id}/recommendations",status="200"} 1.0' in text
+    assert 'reckon_recommendations_total{strategy="popular"} 1.0' in text
+    assert "secret-name" not in text
+
+
+def test_docs_work_offline(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "https://" not in page
+    assert client.get("/static/swagger/swagger-ui-bundle.js").status_code == 200
+
+
+def test_vendored_files() -> None:
+    folder = Path(app.api.docs.__file__).parent / "static" / "swagger"
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_openapi_is_complete(client: TestClient) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            errors = {status for status in operation["responses"] if status >= "400"}
+            assert "422" in errors, (method, path)
+            for status in errors:
+                assert set(operation["responses"][status]["content"]) == {PROBLEM}, (method, path, status)
