@@ -69,6 +69,10 @@ class Jobs:
         None while a run is alive: one database trains one job at a time. A job whose last allowed attempt fell silent
         becomes failed.
         """
+        waiting = jobs.c.state.in_(("running", "queued"))
+        with self._database.reading() as connection:  # an idle worker asks every second: it must not write every second
+            if connection.execute(sa.select(jobs.c.job_key).where(waiting).limit(1)).first() is None:
+                return None
         with self._database.writing() as connection:
             token = counters.grow(connection, "fencing")  # its row lock lets one claimer through at a time
             now = self._database.dialect.now(connection)
@@ -80,9 +84,9 @@ class Jobs:
             alive = sa.select(jobs.c.job_key).where(jobs.c.state == "running", jobs.c.lease_until >= now)
             if connection.execute(alive.limit(1)).first():
                 return None
-            waiting = sa.select(jobs.c.job_key).where(jobs.c.state.in_(("running", "queued")))
             is_queued = sa.case((jobs.c.state == "queued", 1), else_=0)
-            key = connection.execute(waiting.order_by(is_queued, jobs.c.job_key).limit(1)).scalar_one_or_none()
+            oldest = sa.select(jobs.c.job_key).where(waiting).order_by(is_queued, jobs.c.job_key).limit(1)
+            key = connection.execute(oldest).scalar_one_or_none()
             if key is None:
                 return None
             connection.execute(
