@@ -79,8 +79,8 @@ def _read_attribute(value: Any, name: str) -> AttributeValue:
         return value.isoformat()
     if isinstance(value, str):
         return _listed(value, name)
-    is_number = isinstance(value, int | float) and math.isfinite(value) and abs(value) < _MAX_INTEGER
-    if not is_number:
+    is_integer = isinstance(value, int) and abs(value) < _MAX_INTEGER
+    if not is_integer and not (isinstance(value, float) and math.isfinite(value)):
         raise InvalidInputError(f"{quote(value)} is no text, number, flag or list of texts", field=name)
     number: AttributeValue = value
     return number

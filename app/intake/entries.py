@@ -67,10 +67,10 @@ def _item(row: Row) -> Item:
 
 
 def _user(row: Row) -> User:
+    age = row.get("age")
+    if isinstance(age, str) and age.isdecimal():  # the one column of users that is a number wherever there is one
+        row |= {"age": int(age)}
     attributes = read_attributes(row, _USER_FIELDS | {"user_id"})
-    age = attributes.get("age")
-    if isinstance(age, str) and age.isdigit():  # the one attribute that is a number in every file of users
-        attributes["age"] = int(age)
     return User(read_id(row["user_id"], "user_id"), read_text(row.get("country"), "country"), attributes)
 
 

@@ -72,7 +72,7 @@ class _Run:
         self.report = ImportReport(store.installation.scale(), is_dry_run=is_dry_run, ignored=content.ignored)
 
     def settle_scale(self, wanted: RatingScale | None) -> None:
-        if wanted is None and self._content.of(Kind.RATINGS) and self._store.installation.is_scale_open():
+        if wanted is None and self._store.installation.is_scale_open():
             wanted = self._content.declared_scale or self._detected_scale()
         if wanted is None:
             return
