@@ -1,0 +1,78 @@
+"""`reckon import`"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from app.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from app.intake.report import Counts, ImportReport
+
+
+def import_(
+    path: Path = typer.Argument(help="A file, folder or zip: MovieLens, CSV, TSV, JSONL, Parquet, or an export"),
+    columns: str | None = typer.Option(
+        None, help="user,item,rating,timestamp in the file's order (- leaves one out), or user=NAME,item=NAME,..."
+    ),
+    scale: str | None = typer.Option(None, help="MIN:MAX[:STEP]; without it the first import detects the scale"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Read and count everything, change nothing"),
+    as_json: bool = typer.Option(False, "--json", help="Print the report as JSON"),
+) -> None:
+    """Put ratings, items and users from files into the database.
+
+    Running it twice changes nothing; the newest rating of a user for an item wins. Rows that cannot be stored go into
+    a file under RECKON_DATA_DIR/rejected, with line number and reason.
+    """
+    from app.entities import RatingScale
+    from app.intake.importing import import_path
+    from app.settings import Settings
+    from app.store import Store
+
+    settings = Settings()
+    wanted = None if scale is None else RatingScale.parse(scale)
+    store = Store.open(settings.database_url, settings.data_dir)
+    try:
+        with shown_progress(is_quiet=as_json) as tell:
+            report = import_path(
+                path,
+                store,
+                rejected_dir=settings.data_dir / "rejected",
+                columns=columns,
+                scale=wanted,
+                is_dry_run=dry_run,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        typer.echo("reckon: interrupted; run the same import again to finish it", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        store.close()
+    typer.echo(json.dumps(report.as_json()) if as_json else "\n".join(_lines(report)))
+    if report.n_rejected and not report.n_readable:
+        raise typer.Exit(1)
+
+
+def _lines(report: "ImportReport") -> list[str]:
+    from app.intake.columns import Kind
+
+    lines = [_line(kind, report.of(kind), is_dry_run=report.is_dry_run) for kind in reversed(Kind)]
+    lines.append(f"scale     {report.scale}{' (detected)' if report.is_scale_detected else ''}")
+    if report.ignored:
+        lines.append(f"ignored   {', '.join(report.ignored)}")
+    lines += [f"rejected  {row.file}, line {row.line}: {row.reason}" for row in report.first_rejected]
+    if report.rejected_path is not None:
+        lines.append(f"          all {report.n_rejected:,} in {report.rejected_path}")
+    lines.append(f"{'nothing was changed: a dry run of' if report.is_dry_run else 'done in'} {report.seconds:.1f} s")
+    return lines
+
+
+def _line(kind: str, counts: "Counts", *, is_dry_run: bool) -> str:
+    if is_dry_run:
+        return f"{kind:<9} {counts.readable:,} readable, {counts.rejected:,} rejected"
+    return (
+        f"{kind:<9} {counts.stored:,} stored, {counts.replaced:,} replaced,"
+        f" {counts.unchanged:,} unchanged, {counts.rejected:,} rejected"
+    )
