@@ -1,0 +1,97 @@
+"""`reckon export`"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from app.cli.progress import shown_progress
+
+# What an option's default is made of must be imported here; both are light.
+from app.intake.table_writers import Format
+
+if TYPE_CHECKING:
+    from app.snapshots import Snapshot
+    from app.store import Store
+
+VECTORS = "vectors"
+
+
+def export(
+    folder: Path = typer.Argument(metavar="DIR", help="Where the files go; made if it is not there"),
+    format_: Format = typer.Option(Format.CSV, "--format", help="csv or jsonl"),
+    vectors: bool = typer.Option(False, "--vectors", help="Also DIR/vectors: factors and biases of the live snapshot"),
+    as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
+) -> None:
+    """Write all ratings, items and users as files; importing DIR makes the same database again.
+
+    Fields are written as they are: open them in a spreadsheet only if you trust who wrote your titles.
+    """
+    from app.intake.exporting import export_to
+    from app.settings import Settings
+    from app.store import Store
+
+    settings = Settings()
+    store = Store.open(settings.database_url, settings.data_dir)
+    try:
+        snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
+        with shown_progress(is_quiet=as_json) as tell:
+            report = export_to(folder, store, format_, tell)
+        written: dict[str, Any] = {"ratings": report.ratings, "items": report.items, "users": report.users}
+        if snapshot is not None:
+            written |= _export_vectors(folder / VECTORS, store, snapshot, format_)
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(json.dumps(written))
+    else:
+        typer.echo("\n".join(f"{name:<17} {value:,}" for name, value in written.items()))
+        typer.echo(f"in {folder}")
+
+
+def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
+    """Raises `NotFoundError` where nothing is live, and what `open_snapshot` raises where it is damaged."""
+    from app.errors import NotFoundError
+    from app.snapshots import open_snapshot
+
+    live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
+    if live is None:
+        raise NotFoundError("snapshot", "live")
+    return open_snapshot(data_dir / live.path, store.installation.database_id, live.version)
+
+
+def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_: Format) -> dict[str, Any]:
+    """P, Q and the biases of the rating segment: predicted rating = mean + user bias + item bias + p . q, clipped."""
+    from app.intake.vectors import write_vectors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    segment = snapshot.manifest.segment("rating")
+    items = snapshot.item_vectors[:, segment.slice]  # [q_i | b_i]
+    users = snapshot.user_vectors[:, segment.slice]  # [a_u p_u | a_u]
+    user_ids = store.users.ids_of(snapshot.user_keys.tolist())
+    item_ids = store.items.ids_of(snapshot.item_keys.tolist())
+    n_users = write_vectors(
+        folder / f"users.{format_.value}",
+        "user_id",
+        [user_ids.get(key) for key in snapshot.user_keys.tolist()],
+        snapshot.user_biases,
+        users[:, :-1] / users[:, -1:],
+        format_,
+    )
+    n_items = write_vectors(
+        folder / f"items.{format_.value}",
+        "item_id",
+        [item_ids.get(key) for key in snapshot.item_keys.tolist()],
+        items[:, -1],
+        items[:, :-1],
+        format_,
+    )
+    card = {
+        "snapshot_version": snapshot.version,
+        "algorithm": segment.algorithm,
+        "mean_rating": snapshot.manifest.mean_rating,
+        "scale": snapshot.manifest.rating_scale,
+    }
+    (folder / "vectors.json").write_text(json.dumps(card) + "\n")
+    return {"vectors of users": n_users, "vectors of items": n_items, "snapshot_version": snapshot.version}
