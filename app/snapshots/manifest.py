@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -51,10 +52,11 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`mean_rating` (mu) and `regularization` (the penalty of the fold-in) complete the rating segment.
+    """`mean_rating` (mu), `regularization` and `is_biased` (of the fold-in) complete the rating segment.
 
-    `created_at`: UTC, ISO 8601. `metrics`: name -> value on the hold-out, None where it could not be measured. `note`:
-    why this and not the recipe asked for was published, else empty. `files` is filled in by the writer.
+    `created_at`: UTC, ISO 8601. `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the
+    hold-out, None where it could not be measured. `reason`: why this was published and not what was asked for.
+    `files` is filled in by the writer.
     """
 
     version: int
@@ -66,12 +68,17 @@ class Manifest:
     segments: tuple[Segment, ...]
     mean_rating: float
     regularization: float
+    is_biased: bool
     counts: dict[str, int]
-    metrics: dict[str, float | None]
+    metrics: dict[str, dict[str, float | None]]
     watermark: Watermark
-    note: str = ""
+    reason: str | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def created_at_seconds(self) -> float:
+        return datetime.fromisoformat(self.created_at).timestamp()
 
     @property
     def scale(self) -> RatingScale:
@@ -79,6 +86,13 @@ class Manifest:
 
     def segment(self, name: str) -> Segment:
         return next(segment for segment in self.segments if segment.name == name)
+
+
+def card(manifest: Manifest) -> dict[str, Any]:
+    """What the register of snapshots shows of it: all but the files."""
+    document = asdict(manifest)
+    del document["files"]
+    return document
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:

@@ -66,7 +66,7 @@ class Snapshot(SnapshotArrays):
         columns = self.item_vectors[item_rows, self._rating.slice]
         factors, item_biases = columns[:, :-1], columns[:, -1]
         targets = values - self.manifest.mean_rating - item_biases
-        user_factors, bias = fold_in(factors, targets, self.manifest.regularization)
+        user_factors, bias = fold_in(factors, targets, self.manifest.regularization, biased=self.manifest.is_biased)
         parts = {RATING: rating_part(user_factors[None]), PRIOR: prior_part(1)}
         vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
         return UserSide(vector, float(bias))

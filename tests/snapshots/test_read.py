@@ -52,7 +52,7 @@ def test_round_trip(folder: Path) -> None:
         np.testing.assert_array_equal(getattr(snapshot, name), array)
         assert not getattr(snapshot, name).flags.writeable
     assert snapshot.version == 1
-    assert snapshot.manifest.metrics == {"rmse": 0.9, "ndcg@10": None}
+    assert snapshot.manifest.metrics == {"snapshot": {"rmse": 0.9, "ndcg@10": None}}
     assert snapshot.manifest.scale.maximum == 5.0
 
 

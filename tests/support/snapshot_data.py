@@ -71,12 +71,13 @@ def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DAT
         segments=segments(n_factors),
         mean_rating=3.5,
         regularization=0.1,
+        is_biased=True,
         counts={
             "items": len(arrays.item_keys),
             "users": len(arrays.user_keys),
             "ratings": len(arrays.history_rows),
         },
-        metrics={"rmse": 0.9, "ndcg@10": None},
+        metrics={"snapshot": {"rmse": 0.9, "ndcg@10": None}},
         watermark=Watermark(
             n_ratings=len(arrays.history_rows), change_count=9, newest_rated_at=None, catalogue_version=3
         ),
