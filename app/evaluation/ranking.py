@@ -1,0 +1,164 @@
+"""How good the lists are, on the full catalogue.
+
+Candidates: all items of train and test minus the user's train items. Relevant: held-out items rated `liked_from` or
+higher. Ties by item order. Means are over users with at least one relevant item; others are not measured.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.rating_matrix import RatingMatrix
+
+Score = Callable[[NDArray[np.int64]], NDArray[np.floating]]
+"""User rows (b,) -> scores of all items (b, n_items), higher first; not finite: not shown."""
+
+_SCORES_PER_BATCH = 4_000_000
+
+PerUser = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The lists of b users, k long, and what of them was relevant.
+
+    `shown`: (b, k) item rows, -1 where a list is shorter. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
+    `n_candidates`: items of train and test.
+    """
+
+    shown: NDArray[np.int64]
+    is_hit: NDArray[np.bool_]
+    n_relevant: NDArray[np.int64]
+    n_candidates: int
+
+    def at(self, k: int) -> "Ranking":
+        """The first k of every list."""
+        return Ranking(self.shown[:, :k], self.is_hit[:, :k], self.n_relevant, self.n_candidates)
+
+    @property
+    def k(self) -> int:
+        return int(self.shown.shape[1])
+
+    @cached_property
+    def _discounts(self) -> NDArray[np.float64]:
+        places = np.arange(1, max(self.k, int(self.n_relevant.max(initial=0))) + 1)
+        discounts: NDArray[np.float64] = 1 / np.log2(1.0 + places)
+        return discounts
+
+    @cached_property
+    def _n_hits(self) -> NDArray[np.int64]:
+        n_hits: NDArray[np.int64] = self.is_hit.sum(axis=1)
+        return n_hits
+
+    @property
+    def _gain(self) -> PerUser:
+        gain: PerUser = self.is_hit @ self._discounts[: self.k]
+        return gain
+
+    @cached_property
+    def ndcg(self) -> PerUser:
+        """(b,) sum over hits of 1 / log2(1 + place), over that of min(k, relevant) hits in front."""
+        ideal: PerUser = np.cumsum(self._discounts)[np.minimum(self.k, self.n_relevant) - 1]
+        return self._gain / ideal
+
+    @cached_property
+    def ndcg_full(self) -> PerUser:
+        """As `ndcg`, but over all relevant items in front, however long the list."""
+        ideal: PerUser = np.cumsum(self._discounts)[self.n_relevant - 1]
+        return self._gain / ideal
+
+    @cached_property
+    def recall(self) -> PerUser:
+        """(b,) hits / min(k, relevant)."""
+        return self._n_hits / np.minimum(self.k, self.n_relevant)
+
+    @cached_property
+    def recall_full(self) -> PerUser:
+        """(b,) hits / relevant."""
+        return self._n_hits / self.n_relevant
+
+    @cached_property
+    def precision(self) -> PerUser:
+        """(b,) hits / k."""
+        return self._n_hits / self.k
+
+    @cached_property
+    def hit_rate(self) -> PerUser:
+        """(b,) 1 where anything was hit."""
+        return (self._n_hits > 0).astype(np.float64)
+
+    @cached_property
+    def average_precision(self) -> PerUser:
+        """(b,) mean over min(k, relevant) of the precision at each hit; its mean over users is MAP."""
+        precision = np.cumsum(self.is_hit, axis=1) / np.arange(1, self.k + 1)
+        of_hits: PerUser = (precision * self.is_hit).sum(axis=1)
+        return of_hits / np.minimum(self.k, self.n_relevant)
+
+    @cached_property
+    def reciprocal_rank(self) -> PerUser:
+        """(b,) 1 / place of the first hit, 0 without; its mean over users is MRR."""
+        return np.where(self._n_hits > 0, 1 / (np.argmax(self.is_hit, axis=1) + 1), 0.0)
+
+    @cached_property
+    def coverage(self) -> float:
+        """Share of the candidates that stand in any list."""
+        shown = np.unique(self.shown)
+        return np.count_nonzero(shown >= 0) / max(self.n_candidates, 1)
+
+
+def users_with_relevant(holdout: RatingMatrix, liked_from: float) -> NDArray[np.int64]:
+    """The users that can be measured, ascending."""
+    return np.unique(holdout.user_rows[holdout.values >= liked_from]).astype(np.int64)
+
+
+def evaluate_ranking(
+    score: Score,
+    user_rows: NDArray[np.int64],
+    train: RatingMatrix,
+    holdout: RatingMatrix,
+    *,
+    liked_from: float,
+    k: int,
+) -> Ranking:
+    """The lists by `score` of `user_rows` (b,), each of whom has something relevant in `holdout`."""
+    is_candidate = (train.item_counts + holdout.item_counts) > 0
+    relevant = holdout.subset(holdout.values >= liked_from).by_user
+    k = min(k, max(int(np.count_nonzero(is_candidate)), 1))
+    shown = np.full((len(user_rows), k), -1, dtype=np.int64)
+    is_hit = np.zeros((len(user_rows), k), dtype=np.bool_)
+    n_batch = max(1, _SCORES_PER_BATCH // max(train.n_items, 1))
+    is_relevant = np.zeros(train.n_items, dtype=np.bool_)
+    for start in range(0, len(user_rows), n_batch):
+        users = user_rows[start : start + n_batch]
+        scores = np.array(score(users), dtype=np.float32)
+        scores[:, ~is_candidate] = -np.inf
+        for row, user in enumerate(users):
+            scores[row, _row(train.by_user, user)] = -np.inf
+            best = best_items(scores[row], k)
+            liked = _row(relevant, user)
+            is_relevant[liked] = True
+            shown[start + row, : len(best)] = best
+            is_hit[start + row, : len(best)] = is_relevant[best]
+            is_relevant[liked] = False
+    n_relevant = np.diff(relevant.indptr)[user_rows].astype(np.int64)
+    return Ranking(shown, is_hit, n_relevant, int(np.count_nonzero(is_candidate)))
+
+
+def best_items(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
+    """The k highest of `scores` (n,), best first, ties by position; those that are not finite are left out."""
+    threshold = np.partition(scores, -k)[-k]
+    above = np.flatnonzero(scores > threshold)
+    equal = np.flatnonzero(scores == threshold)[: k - len(above)]
+    best = np.concatenate([above, equal])
+    best = best[np.isfinite(scores[best])]
+    in_order: NDArray[np.int64] = best[np.lexsort((best, -scores[best]))]
+    return in_order
+
+
+def _row(matrix: object, row: np.int64) -> NDArray[np.int32]:
+    starts = matrix.indptr  # type: ignore[attr-defined]  # scipy's stubs do not type CSR of an unnamed shape
+    columns: NDArray[np.int32] = matrix.indices[starts[row] : starts[row + 1]]  # type: ignore[attr-defined]  # as above
+    return columns

@@ -1,0 +1,88 @@
+"""Splits against the definitions of the design."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.entities import UNKNOWN_TIME
+from app.errors import InvalidInputError
+from app.evaluation.splits import held_out_by, hold_out_after, hold_out_latest, k_folds, keep_newest, random_split
+
+
+def latest(users: list[int], times: list[int], fraction: float = 0.2, seed: int = 0) -> list[bool]:
+    rng = np.random.default_rng(seed)
+    mask: list[bool] = hold_out_latest(np.array(users), np.array(times, dtype=np.int64), fraction, rng).tolist()
+    return mask
+
+
+def test_newest_of_each_user() -> None:
+    assert latest([0] * 5 + [1] * 5, [5, 1, 2, 3, 4, 1, 2, 3, 4, 5]) == [True, *[False] * 4, *[False] * 4, True]
+
+
+def test_equal_times_in_input_order() -> None:
+    assert latest([0] * 5, [7] * 5) == [False] * 4 + [True]
+
+
+def test_floor_leaves_more_to_measure() -> None:
+    assert sum(latest([0] * 7, list(range(7)))) == 2
+    assert sum(latest([0], [1])) == 1
+    assert sum(latest([0] * 10, list(range(10)))) == 2
+
+
+def test_unknown_times_are_drawn() -> None:
+    unknown = [int(UNKNOWN_TIME)] * 50
+    drawn = latest([0] * 50, unknown)
+    assert sum(drawn) == 10
+    assert drawn == latest([0] * 50, unknown)
+    assert drawn != latest([0] * 50, unknown, seed=1)
+    assert drawn != [False] * 40 + [True] * 10
+    assert latest([0] * 5, [9, *unknown[:4]]) == [True] + [False] * 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9)), min_size=1, max_size=60), st.floats(0.05, 0.95))
+def test_hold_out_shares(rows: list[tuple[int, int]], fraction: float) -> None:
+    users, times = np.array(rows).T
+    held_out = hold_out_latest(users, times, fraction, np.random.default_rng(0))
+    for user in np.unique(users):
+        mine = users == user
+        n_learned = np.floor((1 - fraction) * mine.sum() + 1e-9)
+        assert np.count_nonzero(mine & ~held_out) == n_learned
+        if n_learned and (mine & held_out).any():
+            assert times[mine & ~held_out].max() <= times[mine & held_out].min()
+
+
+def test_folds_as_defined() -> None:
+    folds = k_folds(23, 5, seed=3)
+    assert folds.tolist() == (np.random.RandomState(3).permutation(23) % 5).tolist()
+    assert np.bincount(folds).tolist() == [5, 5, 5, 4, 4]
+
+
+def test_random_as_defined() -> None:
+    expected = np.random.default_rng(3).permutation(23)[: round(0.1 * 23)]
+    assert np.flatnonzero(random_split(23, 0.1, seed=3)).tolist() == sorted(expected)
+
+
+def test_newest_of_all() -> None:
+    assert hold_out_after(np.array([5, 1, 9, 9, 2]), 0.4).tolist() == [False, False, True, True, False]
+
+
+def test_one_rating_a_pair() -> None:
+    users, items = np.array([0, 0, 1, 0, 1]), np.array([0, 1, 0, 0, 0])
+    assert keep_newest(users, items, np.array([5, 1, 3, 5, 2])).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "name", ["", "folds", "folds:1", "folds:11", "folds:x", "random:0", "random:1", "time:nan", "x:0.1"]
+)
+def test_unknown_split(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="folds:K"):
+        held_out_by(name, np.zeros(10, dtype=np.int64), np.arange(10), 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_folds"), [("folds:5", 5), ("random:0.2", 1), ("user-time:0.2", 1), ("time:0.2", 1)]
+)
+def test_named_splits(name: str, n_folds: int) -> None:
+    masks = held_out_by(name, np.zeros(10, dtype=np.int64), np.arange(10), 0)
+    assert [mask.sum() for mask in masks] == [2] * n_folds
