@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from app.cli.demo import demo
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.import_ import import_
@@ -23,8 +24,19 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+@cli.callback()
+def prepare() -> None:
+    from app.observability.logs import configure_logs
+    from app.settings import Settings
+
+    configure_logs(Settings().log_format)
+
+
 cli.command("import")(import_)
 cli.command()(export)
+cli.command()(demo)
 cli.command()(train)
 cli.command()(evaluate)
 cli.command()(serve)

@@ -1,25 +1,18 @@
 """`reckon serve`: the API processes and the training worker, started, watched and stopped together."""
 
 import os
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
+import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from http import HTTPStatus
 from ipaddress import ip_address
-from types import FrameType
 
 import typer
 
 BACKLOG = 2_048
 DRAIN_SECONDS = 10
-STOP_SECONDS = 20.0
-RESTART_SECONDS = 1.0
-QUICK_DEATH_SECONDS = 5.0
-MAX_QUICK_DEATHS = 3
 
 
 def serve(
@@ -32,17 +25,15 @@ def serve(
     ),
 ) -> None:
     """Serve the API, with the training worker beside it. Ctrl-C stops all of it."""
-    from app.observability.logs import configure_logs
     from app.settings import Settings
     from app.wiring import open_store
 
     settings = Settings()
-    configure_logs(settings.log_format)
     open_store(settings).close()  # what is wrong with the database is said once, here
     listener = bind(settings.host if host is None else host, settings.port if port is None else port, insecure=insecure)
-    address = "http://{}:{}".format(*listener.getsockname()[:2])
+    address = address_of(listener)
     with listener:
-        run_together(
+        run_service(
             listener,
             processes=processes,
             worker=worker,
@@ -77,36 +68,39 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def run_together(listener: socket.socket, *, processes: int, worker: bool, announce: Callable[[], None]) -> None:
-    """Run all children until told to stop; a child that dies is started again."""
+def address_of(listener: socket.socket) -> str:
+    """Where this machine reaches the listener."""
+    host, port = listener.getsockname()[:2]
+    if host in {"0.0.0.0", "::"}:  # noqa: S104  compared with, not bound
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_ready(address: str) -> bool:
+    """Some API process answers that it is ready."""
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=1) as answer:  # noqa: S310  our own address
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
+
+
+def run_service(listener: socket.socket, *, processes: int, worker: bool, announce: Callable[[], None]) -> None:
+    """The API processes on the listener, and the worker, until told to stop; exit code 1 if one keeps dying."""
+    from app.cli.supervisor import Child, run_together
+
+    address = address_of(listener)
     with tempfile.TemporaryDirectory(prefix="reckon-metrics-") as metrics_folder:
         environment = dict(os.environ)
+        # One answer gains nothing from a team of threads, and the processes would fight over the cores.
+        of_api = environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         if processes > 1:
-            environment["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
-        children = [Child(api_command(listener), _one_thread(environment), listener.fileno()) for _ in range(processes)]
+            of_api["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
+        children = [Child(api_command(listener), of_api, (listener.fileno(),)) for _ in range(processes)]
         if worker:
-            children.append(Child([sys.executable, "-m", "app.cli", "worker"], environment, None))
-        stopping: list[int] = []
-
-        def stop(number: int, _frame: FrameType | None) -> None:
-            stopping.append(number)
-
-        previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            for child in children:
-                child.start()
-            announce()
-            while not stopping and all(child.watch() for child in children):
-                time.sleep(0.1)
-        finally:
-            for child in children:
-                child.terminate()
-            for child in children:
-                child.wait()
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-    if not stopping:
-        raise typer.Exit(1)
+            children.append(Child([sys.executable, "-m", "app.cli", "worker"], environment))
+        if not run_together(children, is_ready=lambda: is_ready(address), announce=announce):
+            raise typer.Exit(1)
 
 
 def api_command(listener: socket.socket) -> list[str]:
@@ -116,52 +110,3 @@ def api_command(listener: socket.socket) -> list[str]:
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
         *("--no-server-header", "--timeout-graceful-shutdown", str(DRAIN_SECONDS)),
     ]
-
-
-def _one_thread(environment: dict[str, str]) -> dict[str, str]:
-    """One answer gains nothing from a team of threads, and the processes would fight over the cores."""
-    return environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-
-
-@dataclass(slots=True)
-class Child:
-    """One process of ours; its own session, so that Ctrl-C reaches it through us alone, in order."""
-
-    command: list[str]
-    environment: dict[str, str]
-    file_descriptor: int | None
-    _process: subprocess.Popen[bytes] | None = None
-    _started_at: float = 0.0
-    _quick_deaths: int = field(default=0)
-
-    def start(self) -> None:
-        passed = () if self.file_descriptor is None else (self.file_descriptor,)
-        self._started_at = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603  our own commands
-            self.command, env=self.environment, pass_fds=passed, start_new_session=True
-        )
-
-    def watch(self) -> bool:
-        """Start it again if it died; False once it keeps dying right after its start."""
-        if self._process is None or self._process.poll() is None:
-            return True
-        lived = time.monotonic() - self._started_at
-        self._quick_deaths = self._quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
-        if self._quick_deaths >= MAX_QUICK_DEATHS:
-            return False
-        time.sleep(RESTART_SECONDS)
-        self.start()
-        return True
-
-    def terminate(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-
-    def wait(self) -> None:
-        if self._process is None:
-            return
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()

@@ -9,14 +9,14 @@ import structlog
 def configure_logs(log_format: str = "") -> None:
     """`console`, `json`, or empty: by whether standard error is a terminal."""
     is_console = log_format == "console" or (not log_format and sys.stderr.isatty())
-    renderer = structlog.dev.ConsoleRenderer() if is_console else structlog.processors.JSONRenderer()
+    # Not the library's default traceback, which prints every local variable: here those are ratings and vectors.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
+            *([console] if is_console else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),

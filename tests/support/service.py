@@ -1,0 +1,125 @@
+"""The real thing: `reckon` commands as processes, on a data folder of a test's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A data folder, and Postgres where a URL is given."""
+
+    data_dir: Path
+    database_url: str = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {
+            "RECKON_DATA_DIR": str(self.data_dir),
+            "RECKON_DATABASE_URL": self.database_url,
+            "RECKON_LOG_FORMAT": "json",
+            "RECKON_WORKER_POLL_SECONDS": "0.2",
+        }
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *command],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=120,
+        )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "app.cli", *command],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    @contextmanager
+    def serving(self, *options: str) -> Iterator["RunningService"]:
+        """`reckon serve` on a free port, until it says that it answers; stopped as by Ctrl-C."""
+        process = self.start("serve", "--port", "0", *options)
+        try:
+            if process.stdout is None:
+                raise RuntimeError("no output to read the address from")
+            line = process.stdout.readline()
+            yield RunningService(line.split(" at ")[1].split()[0], process)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    address: str
+    process: subprocess.Popen[str]
+
+    def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Status and JSON, over a connection of its own: any of the API processes may answer."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, {"content-type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                content = answer.read()
+                return answer.status, json.loads(content) if content else None
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    def get(self, path: str) -> Any:
+        status, body = self.call("GET", path)
+        assert status == 200, body
+        return body
+
+    def items(self, user_id: str, limit: int = 20) -> list[str]:
+        answer = self.get(f"/users/{user_id}/recommendations?limit={limit}")
+        return [item["item_id"] for item in answer["items"]]
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
+
+
+def write_ratings(path: Path, n_users: int = 60, n_items: int = 40, seed: int = 0) -> Path:
+    """A CSV of two camps of users with opposite tastes in two halves of the items, and a popularity to find."""
+    rng = np.random.default_rng(seed)
+    lines = ["user_id,item_id,rating,timestamp"]
+    for user in range(n_users):
+        for item in sorted(rng.choice(n_items, 18, replace=False, p=_popularity(n_items)).tolist()):
+            likes = (user % 2) == (item % 2)
+            lines.append(
+                f"u{user},i{item},{rng.integers(4, 6) if likes else rng.integers(1, 3)},{1_600_000_000 + len(lines)}"
+            )
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def _popularity(n_items: int) -> Any:
+    weights = 1 / (np.arange(n_items) + 5.0)
+    return weights / weights.sum()
