@@ -29,6 +29,7 @@ def export(
     Fields are written as they are: open them in a spreadsheet only if you trust who wrote your titles.
     """
     from app.intake.exporting import export_to
+    from app.intake.writing import writing_in
     from app.settings import Settings
     from app.store import Store
 
@@ -40,7 +41,8 @@ def export(
             report = export_to(folder, store, format_, tell)
         written: dict[str, Any] = {"ratings": report.ratings, "items": report.items, "users": report.users}
         if snapshot is not None:
-            written |= _export_vectors(folder / VECTORS, store, snapshot, format_)
+            with writing_in(folder):
+                written |= _export_vectors(folder / VECTORS, store, snapshot, format_)
     finally:
         store.close()
     if as_json:

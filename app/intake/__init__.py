@@ -13,6 +13,6 @@ all layouts and runs over whole columns, and memory does not grow with the file.
 Refused: pandas and polars (a large dependency for what 100 lines do at 1 M rows/s); guessing the order of columns in
 files without a header (a silent swap of users and items is worse than a message); guessing encodings (a line that is
 not UTF-8 is set aside with its number, except in the MovieLens layouts that are known to be Latin-1); unpacking
-archives to disk (members are streamed by position, so no stored name ever becomes a path); a reader thread (measured: no
-gain, as cutting lines holds the interpreter lock that writing waits for).
+archives to disk (members are streamed by position, so no stored name ever becomes a path); a reader thread
+(measured: no gain, as cutting lines holds the interpreter lock that writing waits for).
 """

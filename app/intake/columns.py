@@ -115,4 +115,4 @@ def _not_understood(text: str | None) -> InvalidInputError:
 
 
 def _fold(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.casefold())
+    return re.sub(r"[\W_]+", "", name.partition(":")[0].casefold())  # some files append a type: `user_id:token`

@@ -18,7 +18,7 @@ _ITEM_FIELDS = frozenset(
     {"title", "categories", "year", "attributes", "is_available", "available_until", "created_by", "added_at"}
 )
 _USER_FIELDS = frozenset({"country", "attributes"})
-_MAX_YEAR = 9_999
+_MAX_YEAR = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _item(row: Row) -> Item:
         attributes=read_attributes(row, _ITEM_FIELDS | {"item_id"}),
         is_available=read_flag(row.get("is_available"), "is_available", default=True),
         available_until=read_moment(row.get("available_until"), "available_until"),
-        created_by=read_text(row.get("created_by"), "created_by"),
+        created_by=read_id(row["created_by"], "created_by") if row.get("created_by") else None,
         added_at=read_moment(row.get("added_at"), "added_at"),
     )
 

@@ -19,6 +19,7 @@ from app.intake.export_rows import (
 )
 from app.intake.layouts import EXPORT_CARD
 from app.intake.table_writers import Format, TableWriter
+from app.intake.writing import writing_in
 from app.store import Store
 
 Progress = Callable[[float, str], None]
@@ -43,8 +44,14 @@ def export_to(
     """Writes `ratings`, `items` and `users` in `folder`, and a card with the rating scale.
 
     Files appear once all of them are complete. Times are exact to the microsecond, unknown ones empty; ids stand as
-    they are. Raises `ConflictError` where the folder holds an export in the other format, which an import would mix.
+    they are. Raises `StorageFullError` where there is no room, `ConflictError` where the folder cannot be written to or
+    holds an export in the other format, which an import would mix with this one.
     """
+    with writing_in(folder):
+        return _export(folder, store, format_, progress)
+
+
+def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> ExportReport:
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_mixture(folder, format_)
     with ExitStack() as stack:

@@ -45,17 +45,26 @@ class InputFile:
             if "password" not in str(error):
                 raise
             raise InvalidInputError(f"{self.shown} is encrypted: unpack it first", field="path") from error
+        except OSError as error:
+            raise InvalidInputError(f"{self.shown} cannot be read: {error.strerror or error}", field="path") from error
 
 
 def input_files(path: Path) -> list[InputFile]:
     """The files PATH consists of, by name; names of a zip serve as names only, never as paths."""
+    try:
+        return _files_at(path)
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}", field="path") from error
+
+
+def _files_at(path: Path) -> list[InputFile]:
     if not path.exists():
         raise InvalidInputError(f"there is no file or folder {path}", field="path")
     if path.is_dir():
         return [_plain(entry, entry.name) for entry in sorted(path.iterdir()) if _is_wanted(entry)]
     if path.stat().st_size == 0:
         raise InvalidInputError(f"{path} is empty", field="path")
-    if zipfile.is_zipfile(path) or path.suffix.lower() == ".zip":
+    if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
         return _members(path)
     return [_plain(path, path.name)]
 

@@ -115,7 +115,7 @@ def _with_header(file: InputFile, line: str, columns: Columns) -> Table:
 
 def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
     """Headerless, or with a header that `--columns` overrules: a first line without a digit is one."""
-    dialects = [Dialect(separator) for separator in _SEPARATORS] + [Dialect("::", is_quoted=False)]
+    dialects = [Dialect(separator) for separator in (*_SEPARATORS, " ")] + [Dialect("::", is_quoted=False)]
     counts = {dialect: len(split_line(line, dialect)) for dialect in dialects}
     fitting = next((dialect for dialect, count in counts.items() if count == len(names)), None)
     if fitting is None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from app.intake.blocks import RejectedRow
+from app.intake.writing import writing_in
 
 _KEPT = 5
 
@@ -34,7 +35,8 @@ class RejectedRows:
             if len(self.first) < _KEPT:
                 self.first.append(row)
             if self._folder is not None:
-                self._write(row, self._folder)
+                with writing_in(self._folder):
+                    self._write(row, self._folder)
         return n_rows
 
     def _write(self, row: RejectedRow, folder: Path) -> None:

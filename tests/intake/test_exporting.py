@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
-from app.errors import ConflictError, InvalidInputError
+from app.errors import ConflictError, InvalidInputError, StorageFullError
 from app.intake.exporting import export_to
 from app.intake.importing import import_path
 from app.intake.table_writers import Format
@@ -50,7 +50,7 @@ items = st.builds(
     attributes,
     st.booleans(),
     st.none() | moments,
-    st.none() | named,
+    st.none() | ids,
     st.none() | moments,
 )
 users = st.builds(User, ids, st.none() | named, attributes)
@@ -177,3 +177,18 @@ def test_failure_leaves_the_old(store: Store, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="stopped"):
         export_to(tmp_path / "out", store, progress=stop)
     assert contents(tmp_path / "out") == before
+
+
+def test_folder_that_is_a_file(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(ConflictError, match="cannot be written to: File exists"):
+        export_to(tmp_path / "out", store)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device without room")
+def test_no_room(store: Store, tmp_path: Path) -> None:
+    fill(store)
+    (tmp_path / ".ratings.csv.partial").symlink_to("/dev/full")
+    with pytest.raises(StorageFullError, match="no room left"):
+        export_to(tmp_path, store)
+    assert not (tmp_path / "ratings.csv").exists()

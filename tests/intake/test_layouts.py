@@ -33,6 +33,7 @@ def write(tmp_path: Path, text: str, name: str = "table.csv") -> Path:
         "user\titem\trating\ttime\nu\ti\t4\t5\n",
         '"User-ID";"ISBN";"Book-Rating";"ts"\n"u";"i";"4";"5"\n',
         "user | item | rating | time\nu|i|4|5\n",
+        "user_id:token\titem_id:token\trating:float\ttimestamp:float\nu\ti\t4\t5\n",
         '{"reviewerID": "u", "asin": "i", "overall": "4", "unixReviewTime": "5"}\n',
     ],
 )
@@ -59,6 +60,11 @@ def test_items_and_users(tmp_path: Path) -> None:
 def test_columns_in_order(tmp_path: Path) -> None:
     path = write(tmp_path, "5;x;i;u\n")
     assert first_row(recognise(path, "rating,-,item,user")) == {"value": "5", "-": "x", "item_id": "i", "user_id": "u"}
+
+
+def test_columns_between_spaces(tmp_path: Path) -> None:
+    path = write(tmp_path, "1 20 4.5\n")
+    assert first_row(recognise(path, "user,item,rating")) == {"user_id": "1", "item_id": "20", "value": "4.5"}
 
 
 def test_columns_overrule_header(tmp_path: Path) -> None:
