@@ -1,0 +1,234 @@
+"""Answers from a really trained snapshot, on both databases."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.entities import Item
+from app.serving.query import Query, Recommendations
+from app.wiring import Service
+from tests.support.ratings import incoming
+from tests.support.trained import N_RATED, N_UNRATED, train
+
+NOW = 2_000_000_000_000_000
+
+
+def ids(answer: Recommendations) -> list[str]:
+    return [item.item_id for item in answer.items]
+
+
+def recommended(service: Service, user_id: str = "user-0", limit: int = 100, **options: object) -> Recommendations:
+    return service.recommender.recommend(Query(user_id, limit, **options))  # type: ignore[arg-type]  # of the test's choosing
+
+
+def rated_by(service: Service, user_id: str) -> set[str]:
+    return {rating.item_id for _, rating in service.store.ratings.page(user_id)}
+
+
+def test_everything_unrated_once(service: Service) -> None:
+    answer = recommended(service)
+    everything = {f"item-{n}" for n in range(N_RATED)} | {f"unrated-{n}" for n in range(N_UNRATED)}
+    assert sorted(ids(answer)) == sorted(everything - rated_by(service, "user-0"))
+    assert answer.strategy == "personalized"
+    assert answer.snapshot_version == 1
+    assert answer.next_cursor is None
+
+
+def test_score_is_one_dot_product(service: Service) -> None:
+    answer = recommended(service, limit=10)
+    live = service.live.current
+    assert live.snapshot is not None
+    user = service.store.users.freshness("user-0")
+    assert user.user_key is not None
+    row = live.snapshot.user_row(user.user_key)
+    assert row is not None
+    scores = live.snapshot.item_vectors @ live.snapshot.user_vectors[row]
+    rows = [live.catalogue.row_of_id(item_id) for item_id in ids(answer)]
+    np.testing.assert_allclose([item.score for item in answer.items], scores[rows], atol=1e-4)
+    assert [item.score for item in answer.items] == sorted((item.score for item in answer.items), reverse=True)
+
+
+def test_list_is_best_of_all(service: Service) -> None:
+    """The two sources lose nothing: a short list is the beginning of the whole ranking."""
+    for user in range(12):
+        assert ids(recommended(service, f"user-{user}", 7)) == ids(recommended(service, f"user-{user}"))[:7]
+
+
+def test_sources_are_named(service: Service) -> None:
+    answer = recommended(service, limit=5)
+    assert all("nearest" in item.sources for item in answer.items)
+    assert {source for item in answer.items for source in item.sources} <= {"nearest", "popular"}
+
+
+def test_unchanged_history_is_mapped_as_folded(service: Service) -> None:
+    """A rating taken back and given again is the same history, folded in: the same list, to 1e-3 of a score."""
+    before = recommended(service, "user-3")
+    user_id = "user-3"
+    (_, rating), *_ = service.store.ratings.page(user_id)
+    service.store.ratings.remove(user_id, rating.item_id, at=NOW)
+    service.store.ratings.record(incoming((user_id, rating.item_id, rating.value, NOW)))
+    after = recommended(service, user_id)
+    assert (before.strategy, after.strategy) == ("personalized", "fold_in")
+    assert ids(before) == ids(after)
+    np.testing.assert_allclose([item.score for item in before.items], [item.score for item in after.items], atol=1e-3)
+    np.testing.assert_allclose(
+        [item.predicted_rating or 0 for item in before.items],
+        [item.predicted_rating or 0 for item in after.items],
+        atol=1e-3,
+    )
+
+
+def test_reads_own_writes(service: Service) -> None:
+    first = ids(recommended(service))[0]
+    service.store.ratings.record(incoming(("user-0", first, 5, NOW)))
+    answer = recommended(service)
+    assert answer.strategy == "fold_in"
+    assert first not in ids(answer)
+    service.store.ratings.remove("user-0", first, at=NOW + 1)
+    assert first in ids(recommended(service))
+
+
+def test_newcomer(service: Service) -> None:
+    assert recommended(service, "newcomer").strategy == "popular"
+    service.store.ratings.record(incoming(("newcomer", "brand-new", 5, NOW)))
+    only_new = recommended(service, "newcomer")
+    assert only_new.strategy == "popular"
+    assert "brand-new" not in ids(only_new)
+    service.store.ratings.record(incoming(("newcomer", "item-1", 5, NOW)))
+    assert recommended(service, "newcomer").strategy == "fold_in"
+
+
+def test_new_item_at_once(service: Service) -> None:
+    service.store.items.record([Item("brand-new", title="Just added", categories=("even",))])
+    answer = recommended(service)
+    assert "brand-new" in ids(answer)
+    assert [item.title for item in answer.items if item.item_id == "brand-new"] == ["Just added"]
+    assert "brand-new" in ids(recommended(service, category="even"))
+
+
+def test_unavailable_item(service: Service) -> None:
+    first = ids(recommended(service))[0]
+    service.store.items.record([Item(first, is_available=False)], {"is_available"})
+    assert first not in ids(recommended(service))
+    service.store.items.record([Item(first)], {"is_available"})
+    assert ids(recommended(service))[0] == first
+
+
+def test_item_expires_by_itself(service: Service) -> None:
+    first, second = ids(recommended(service))[:2]
+    service.store.items.record(
+        [
+            Item(first, available_until=datetime.now(UTC) + timedelta(milliseconds=300)),
+            Item(second, available_until=datetime.now(UTC) - timedelta(days=1)),
+        ],
+        {"available_until"},
+    )
+    shown = ids(recommended(service))
+    assert first in shown
+    assert second not in shown
+    time.sleep(0.35)
+    assert first not in ids(recommended(service))
+
+
+def test_deleted_item(service: Service) -> None:
+    first = ids(recommended(service))[0]
+    service.store.items.delete(first)
+    assert first not in ids(recommended(service))
+    service.store.items.record([Item(first, title="Another of that name")])
+    again = recommended(service)
+    assert [item.title for item in again.items if item.item_id == first] == ["Another of that name"]
+    service.live.poll()
+
+
+def test_deleted_user_is_unknown(service: Service) -> None:
+    service.store.users.delete("user-0")
+    assert recommended(service).strategy == "popular"
+
+
+def test_exclude_and_category(service: Service) -> None:
+    whole = ids(recommended(service))
+    assert ids(recommended(service, exclude=(whole[0], "unknown"))) == whole[1:]
+    even = [item_id for item_id in whole if item_id.startswith("item-") and int(item_id[5:]) % 2 == 0]
+    assert ids(recommended(service, category="even")) == even
+    assert ids(recommended(service, category="no such")) == []
+
+
+def test_filters_act_before_the_cut(service: Service) -> None:
+    whole = recommended(service, category="odd")
+    answer = recommended(service, limit=5, category="odd", exclude=tuple(ids(whole)[:3]))
+    assert ids(answer) == ids(whole)[3:8]
+
+
+def test_user_who_rated_everything(service: Service) -> None:
+    everything = [f"item-{n}" for n in range(N_RATED)] + [f"unrated-{n}" for n in range(N_UNRATED)]
+    service.store.ratings.record(incoming(*[("eager", item_id, 4, NOW) for item_id in everything]))
+    assert ids(recommended(service, "eager")) == []
+
+
+def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None:
+    """While ratings arrive and a snapshot is swapped in, a sequence of pages shows everything once."""
+    shown: list[str] = []
+    rated: set[str] = set()
+    query = Query("user-0", 6)
+    page = 0
+    while True:
+        answer = service.recommender.recommend(query)
+        shown += ids(answer)
+        if answer.next_cursor is None:
+            break
+        returned = service.tokens.read_cursor("user-0", answer.next_cursor)
+        query = Query("user-0", 6, returned_keys=returned)
+        rated.add(shown[-1])
+        service.store.ratings.record(incoming(("user-0", shown[-1], 4, NOW + page)))
+        if page == 1:
+            train(service.store, tmp_path, seed=5)
+            service.live.poll()
+        page += 1
+    assert len(shown) == len(set(shown))
+    everything = {f"item-{n}" for n in range(N_RATED)} | {f"unrated-{n}" for n in range(N_UNRATED)}
+    assert set(shown) == everything - (rated_by(service, "user-0") - rated)
+
+
+def test_swap_is_followed(service: Service, tmp_path: Path) -> None:
+    train(service.store, tmp_path, seed=1)
+    assert recommended(service).snapshot_version == 1
+    service.live.poll()
+    assert recommended(service).snapshot_version == 2
+    service.store.snapshots.activate(1)
+    service.live.poll()
+    assert recommended(service).snapshot_version == 1
+
+
+def test_damaged_live_snapshot(service: Service, tmp_path: Path) -> None:
+    """The one served before goes on being served."""
+    version = train(service.store, tmp_path, seed=1)
+    folder = tmp_path / service.store.snapshots.get(version).path
+    (folder / "user_vectors.npy").unlink()
+    service.live.poll()
+    assert recommended(service).snapshot_version == 1
+
+
+def test_predictions_on_the_scale(service: Service) -> None:
+    for user in ("user-0", "user-1", "newcomer"):
+        assert all(1 <= (item.predicted_rating or 0) <= 5 for item in recommended(service, user).items)
+
+
+def test_recommendation_id_says_what(service: Service) -> None:
+    token = service.tokens.read_recommendation_id(recommended(service).recommendation_id)
+    assert token.user_key == service.store.users.freshness("user-0").user_key
+    assert (token.snapshot_version, token.placement) == (1, "home")
+    assert abs(token.at / 1e6 - time.time()) < 60
+
+
+@pytest.mark.parametrize("n_unavailable", [0, 30])
+def test_more_unavailable_than_not(service: Service, n_unavailable: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list is the same whether the index is asked with a filter or for more than is needed."""
+    gone = [Item(f"item-{n}", is_available=False) for n in range(n_unavailable)]
+    if gone:
+        service.store.items.record(gone, {"is_available"})
+    overfetched = ids(recommended(service, limit=8))
+    monkeypatch.setattr("app.serving.retrieval.nearest.OVERFETCH_UP_TO", -1)
+    assert ids(recommended(service, limit=8)) == overfetched

@@ -1,0 +1,30 @@
+"""A store with tasteful ratings and a snapshot really learned from them."""
+
+from pathlib import Path
+
+from app.entities import Item
+from app.store import Store
+from app.training.publisher import Publisher
+from app.training.run import Trainer
+from tests.support.tastes import tasteful_ratings
+
+N_RATED, N_UNRATED = 60, 5
+
+
+def fill(store: Store) -> None:
+    """60 rated items in two categories, named `item-0` ...; 5 that nobody rated, `unrated-0` ...; 120 users."""
+    titled = [
+        Item(f"item-{n}", title=f"Item {n}", categories=("even" if n % 2 == 0 else "odd", "all"))
+        for n in range(N_RATED)
+    ]
+    store.items.record([*titled, *(Item(f"unrated-{n}") for n in range(N_UNRATED))])
+    store.ratings.record(tasteful_ratings())
+
+
+def train(store: Store, data_dir: Path, seed: int = 0) -> int:
+    """Publish a snapshot; its version."""
+    store.jobs.enqueue("request", seed=seed)
+    claim = store.jobs.claim("a-worker", lease_seconds=60)
+    if claim is None:
+        raise LookupError("no job to claim")
+    return Trainer(store, Publisher(store, data_dir)).run(claim)
