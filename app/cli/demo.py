@@ -11,6 +11,8 @@ from pathlib import Path
 import typer
 
 VISITOR = "you"
+COMPLETE = "ready"
+"""An empty file in a data folder whose ratings are imported and learned."""
 
 
 def demo(
@@ -38,20 +40,28 @@ def demo(
 
 def prepare(data: Path | None, var: Path) -> Path:
     """The folder of a database with ratings and a live snapshot; made when it is not there or was interrupted."""
-    source, name = (None, "movielens") if data is None else (data, data.resolve().stem)
-    data_dir = var / f"demo-{name}"
-    if (data_dir / "ready").exists():
-        return data_dir
-    if source is None:
-        source = fetch(var)
-        if source is None:
-            data_dir = var / "demo-generated"
-            if (data_dir / "ready").exists():
-                return data_dir
-            source = generate(data_dir)
-    for command in (["migrate"], ["import", str(source)], ["train"]):
-        run(command, data_dir)
-    (data_dir / "ready").touch()
+    if data is not None:
+        return load(data, var / f"demo-{data.resolve().stem}")
+    for made in (var / "demo-movielens", var / "demo-generated"):
+        if is_complete(made):
+            return made
+    source = fetch(var)
+    if source is not None:
+        return load(source, var / "demo-movielens")
+    typer.echo("Once the network is there, remove var/demo-generated and start again to have real films.")
+    return load(generate(var / "demo-generated"), var / "demo-generated")
+
+
+def is_complete(data_dir: Path) -> bool:
+    return (data_dir / COMPLETE).exists()
+
+
+def load(source: Path, data_dir: Path) -> Path:
+    """Migrate, import and train, unless all of that was done before."""
+    if not is_complete(data_dir):
+        for command in (["migrate"], ["import", str(source)], ["train"]):
+            run(command, data_dir)
+        (data_dir / COMPLETE).touch()
     return data_dir
 
 
