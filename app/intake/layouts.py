@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from unicodedata import category
 
 from app.entities import RatingScale
 from app.errors import InvalidInputError
@@ -85,6 +86,8 @@ def _table(file: InputFile, siblings: Mapping[str, InputFile], columns: Columns)
     if file.name.endswith(_PARQUET):
         return _parquet(file, columns)
     line = first_line(file)
+    if any(category(character) == "Cc" and character != "\t" for character in line):
+        raise InvalidInputError(f"{file.shown} is not text, so it is no table that can be read", field="path")
     if line.lstrip().startswith(("{", "[")):
         names = columns.naming.of(json_lines.field_names(file))
         return Table(file, _kind(file, names), partial(json_lines.read_json_lines, file, columns.naming))
@@ -141,7 +144,8 @@ def _is_known(header: list[str], columns: Columns) -> bool:
 def _kind(file: InputFile, names: Mapping[str, str]) -> Kind:
     kind = kind_of(set(names.values()))
     if kind is None:
-        found = ", ".join(name for name in names if name not in IGNORED_NAMES)[:500] or "no columns"
+        listed = ", ".join(name for name in names if name not in IGNORED_NAMES)[:500] or "no columns"
+        found = listed.encode("utf-8", "backslashreplace").decode()
         raise InvalidInputError(
             f"{file.shown} has no columns for user, item and rating; found: {found}."
             " Name them with --columns user=NAME,item=NAME,rating=NAME, or user,item,rating,timestamp without a header",

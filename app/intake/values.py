@@ -32,7 +32,14 @@ def read_id(value: Any, field: str) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise InvalidInputError(f"{quote(value)} is no id: an id is text or a whole number", field=field)
+    if is_not_utf8(value):
+        raise InvalidInputError(f"{quote(value)} was not UTF-8 (iconv -f latin1 -t utf-8 mends that)", field=field)
     return clean_id(value, field)
+
+
+def is_not_utf8(text: str) -> bool:
+    """Whether bytes stand in it that were not UTF-8, which decoding left as lone surrogates."""
+    return not text.isascii() and any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def read_number(value: Any, field: str) -> float:
