@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 from fastapi import FastAPI
 
-from app.serving.query import RecommendedItem, Recommendations
+from app.serving.query import Recommendations, RecommendedItem
 
 N_ITEMS, N_USERS, N_FACTORS, N_SHOWN = 10_000, 5_000, 64, 20
 
