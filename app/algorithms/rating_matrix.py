@@ -1,0 +1,94 @@
+"""The ratings as a learner sees them: rows, columns, values. A missing cell is unknown, never 0."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from app.algorithms.errors import InvalidRatings
+
+
+@dataclass(frozen=True, init=False)
+class RatingMatrix:
+    """n observed ratings of `n_users` x `n_items`, in any order, at most one for each pair.
+
+    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32 in the caller's own scale, finite. Users and items
+    without a rating are allowed: they are rows of the matrix like any other.
+    """
+
+    n_users: int
+    n_items: int
+    user_rows: NDArray[np.int32]
+    item_rows: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    def __init__(
+        self, n_users: int, n_items: int, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike
+    ) -> None:
+        """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
+
+        Raises `InvalidRatings` for unequal lengths, rows out of range and values that are not finite.
+        """
+        columns = {
+            "user_rows": np.ascontiguousarray(user_rows, np.int32),
+            "item_rows": np.ascontiguousarray(item_rows, np.int32),
+            "values": np.ascontiguousarray(values, np.float32),
+        }
+        if len({column.shape for column in columns.values()}) > 1 or columns["values"].ndim != 1:
+            raise InvalidRatings("user_rows, item_rows and values must be of one length")
+        _check_rows("user_rows", columns["user_rows"], n_users)
+        _check_rows("item_rows", columns["item_rows"], n_items)
+        if not np.isfinite(columns["values"]).all():
+            raise InvalidRatings("every rating must be a finite number")
+        for name, value in ({"n_users": n_users, "n_items": n_items} | columns).items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike) -> "RatingMatrix":
+        """The matrix just large enough for these ratings."""
+        n_users, n_items = (int(np.max(rows, initial=-1)) + 1 for rows in (user_rows, item_rows))
+        return cls(n_users, n_items, user_rows, item_rows, values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @cached_property
+    def by_user(self) -> sparse.csr_array:
+        """(n_users, n_items) CSR; inside a row the ratings keep their order."""
+        return _compressed(self.user_rows, self.item_rows, self.values, (self.n_users, self.n_items))
+
+    @cached_property
+    def by_item(self) -> sparse.csr_array:
+        """(n_items, n_users) CSR: the transpose of `by_user`."""
+        return _compressed(self.item_rows, self.user_rows, self.values, (self.n_items, self.n_users))
+
+    @cached_property
+    def user_counts(self) -> NDArray[np.int64]:
+        """(n_users,) how many items each user rated."""
+        return np.bincount(self.user_rows, minlength=self.n_users)
+
+    @cached_property
+    def item_counts(self) -> NDArray[np.int64]:
+        """(n_items,) how many users rated each item."""
+        return np.bincount(self.item_rows, minlength=self.n_items)
+
+    def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
+        """The ratings picked by a mask or by positions; the same users and items."""
+        return RatingMatrix(self.n_users, self.n_items, self.user_rows[kept], self.item_rows[kept], self.values[kept])
+
+
+def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:
+    if len(rows) and not (rows.min() >= 0 and rows.max() < n_rows):
+        raise InvalidRatings(f"{name} must lie in 0..{n_rows - 1}, found {rows.min()}..{rows.max()}")
+
+
+def _compressed(
+    rows: NDArray[np.int32], columns: NDArray[np.int32], values: NDArray[np.float32], shape: tuple[int, int]
+) -> sparse.csr_array:
+    # With its own position as the column every entry is distinct, so scipy's linear counting sort adds nothing up.
+    positions = np.arange(len(rows), dtype=np.int32)
+    order = sparse.csr_array((values, (rows, positions)), shape=(shape[0], len(rows)))
+    return sparse.csr_array((order.data, columns[order.indices], order.indptr), shape=shape)

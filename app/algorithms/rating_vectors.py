@@ -1,0 +1,61 @@
+"""What a factorisation learned: the arrays P, Q, b_u, b_i and mu of the documents, in the caller's own scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.errors import FitDiverged
+
+_PAIRS_PER_BLOCK = 65_536  # keeps the gathered rows of both sides in the cache
+
+
+@dataclass(frozen=True)
+class RatingVectors:
+    """r^_ui = mean + user_biases[u] + item_biases[i] + user_factors[u] . item_factors[i]
+
+    `user_biases`: (n_users,), `item_biases`: (n_items,), `user_factors`: (n_users, k), `item_factors`: (n_items, k),
+    all float32 and finite, k >= 0. Rows nobody rated are zeros: such a user is predicted mean + b_i, such an item
+    mean + b_u. `regularization`: the penalty of one rating, for `fold_in`. `biased` False: mean and biases are 0 and
+    stay 0 when a user is folded in.
+    """
+
+    mean: float
+    user_biases: NDArray[np.float32]
+    item_biases: NDArray[np.float32]
+    user_factors: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
+    regularization: float
+    biased: bool = True
+
+    @property
+    def n_factors(self) -> int:
+        return int(self.item_factors.shape[1])
+
+    def predict(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The predicted rating of each pair: (n,) rows -> (n,) float32, not clipped to the scale."""
+        predicted = np.empty(len(user_rows), np.float32)
+        for start in range(0, len(user_rows), _PAIRS_PER_BLOCK):
+            pairs = slice(start, start + _PAIRS_PER_BLOCK)
+            users, items = user_rows[pairs], item_rows[pairs]
+            # r^_ui = mu + b_u + b_i + p_u . q_i
+            predicted[pairs] = (
+                np.float32(self.mean)
+                + self.user_biases[users]
+                + self.item_biases[items]
+                + np.einsum("nk,nk->n", self.user_factors[users], self.item_factors[items])
+            )
+        return predicted
+
+    def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """What ranks all items for some users, b_i + p_u . q_i: (b,) rows -> (b, n_items). mu + b_u moves none."""
+        scores: NDArray[np.float32] = self.user_factors[user_rows] @ self.item_factors.T
+        scores += self.item_biases
+        return scores
+
+    def checked(self) -> "RatingVectors":
+        """Itself; raises `FitDiverged` where anything is not finite."""
+        arrays = (self.user_biases, self.item_biases, self.user_factors, self.item_factors)
+        if not np.isfinite(self.mean) or not all(np.isfinite(array).all() for array in arrays):
+            raise FitDiverged("the fit left the finite numbers; try a smaller learning_rate")
+        return self
