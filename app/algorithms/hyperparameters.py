@@ -1,0 +1,68 @@
+"""Hyperparameters as dataclass fields with a range: declared once, checked wherever a learner is made."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, field, fields
+from typing import Any, TypeVar, cast
+
+from app.algorithms.errors import InvalidHyperparameter
+
+LearnerT = TypeVar("LearnerT")
+
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
+
+
+def hyperparameter(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A dataclass field that takes `low` to `high`, both included; its type is the field's annotation."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+def check_hyperparameters(learner: Any) -> None:
+    """For `__post_init__`: raises `InvalidHyperparameter` unless every field has its type and lies in its range."""
+    for declared in fields(learner):
+        _check(declared, getattr(learner, declared.name))
+
+
+def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> LearnerT:
+    """A learner with `values` in place of its defaults.
+
+    Texts are read as the field's type, so that `n_factors=64` of a command line is welcome. Raises
+    `InvalidHyperparameter` for a name it does not have, listing those it has, and for a value it cannot take.
+    """
+    declared = {each.name: each for each in fields(cast("Any", learner_class))}
+    for name in values:
+        if name not in declared:
+            listed = ", ".join(f"{known} ({_describe(each)})" for known, each in declared.items()) or "none at all"
+            raise InvalidHyperparameter(f"there is no hyperparameter {name!r}; there are: {listed}")
+    return learner_class(**{name: _read(declared[name], value) for name, value in values.items()})
+
+
+def _read(declared: "Field[Any]", value: object) -> object:
+    if isinstance(value, str):
+        try:
+            return {"true": True, "false": False}[value.lower()] if declared.type is bool else _number(declared, value)
+        except (KeyError, ValueError) as error:
+            raise _refusal(declared, value) from error
+    return float(value) if declared.type is float and type(value) is int else value
+
+
+def _number(declared: "Field[Any]", text: str) -> object:
+    return cast("type[int | float]", declared.type)(text)
+
+
+def _check(declared: "Field[Any]", value: object) -> None:
+    low, high = declared.metadata["low"], declared.metadata["high"]
+    is_of_kind = type(value) is declared.type or (declared.type is float and type(value) is int)
+    if not is_of_kind or not low <= cast("float", value) <= high:  # nan is in no range
+        raise _refusal(declared, value)
+
+
+def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameter:
+    return InvalidHyperparameter(f"{declared.name} is {_describe(declared)}, not {value!r}")
+
+
+def _describe(declared: "Field[Any]") -> str:
+    kind = _KINDS[cast("type[bool | int | float]", declared.type)]
+    low, high = declared.metadata["low"], declared.metadata["high"]
+    range_text = "" if declared.type is bool else f" from {low:g} to {high:g}"
+    return f"{kind}{range_text}, default {declared.default!r}"
