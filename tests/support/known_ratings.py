@@ -1,0 +1,58 @@
+"""Ratings whose right answer is known beforehand."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.learner import Learner
+from app.algorithms.rating_matrix import RatingMatrix
+from app.evaluation.metrics import rmse
+
+
+@dataclass(frozen=True)
+class Known:
+    """`train` to learn from, `test` to predict; `least_rmse`: what nobody who does not know the noise can beat."""
+
+    train: RatingMatrix
+    test: RatingMatrix
+    least_rmse: float
+
+    def rmse_of(self, learner: Learner, seed: int = 0) -> float:
+        learned = learner.fit(self.train, np.random.default_rng(seed))
+        return rmse(learned.predict(self.test.user_rows, self.test.item_rows), self.test.values)
+
+
+def checkerboard(n_users: int = 60, n_items: int = 40, low: float = 1.0, high: float = 5.0) -> Known:
+    """Even users love even items and hate odd ones, odd users the reverse; 60 % of the cells are known."""
+    users, items = _all_cells(n_users, n_items)
+    values = np.where((users + items) % 2 == 0, high, low)
+    return _split(RatingMatrix(n_users, n_items, users, items, values), 0.6, least_rmse=0.0)
+
+
+def ratings_of_rank(
+    rank: int = 4, n_users: int = 300, n_items: int = 200, noise: float = 0.5, density: float = 0.3, seed: int = 0
+) -> Known:
+    """3.5 + b_u + b_i + p_u . q_i + noise; the biases have variances 0.16 and 0.25, the taste 0.36."""
+    rng = np.random.default_rng(seed)
+    tastes = rng.normal(0, np.sqrt(0.6), (n_users, rank)) / np.sqrt(rank)
+    items_of_rank = rng.normal(0, np.sqrt(0.6), (n_items, rank))
+    users, items = _all_cells(n_users, n_items)
+    values = (
+        3.5
+        + rng.normal(0, 0.4, n_users)[users]
+        + rng.normal(0, 0.5, n_items)[items]
+        + np.sum(tastes[users] * items_of_rank[items], axis=1)
+        + rng.normal(0, noise, len(users))
+    )
+    known = rng.random(len(users)) < density
+    return _split(RatingMatrix(n_users, n_items, users[known], items[known], values[known]), 0.8, least_rmse=noise)
+
+
+def _all_cells(n_users: int, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.repeat(np.arange(n_users), n_items), np.tile(np.arange(n_items), n_users)
+
+
+def _split(ratings: RatingMatrix, learned_share: float, least_rmse: float) -> Known:
+    is_learned = np.random.default_rng(7).random(len(ratings)) < learned_share
+    return Known(ratings.subset(is_learned), ratings.subset(~is_learned), least_rmse)
