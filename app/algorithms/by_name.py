@@ -1,0 +1,28 @@
+"""The learners of rating vectors by the name that recipes and the command line use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.algorithms.biases import Biases
+from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.funk_svd import FunkSVD
+from app.algorithms.hyperparameters import build
+from app.algorithms.learner import Learner
+
+LEARNERS: dict[str, type[Any]] = {"biases": Biases, "funk_svd": FunkSVD}
+"""Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
+
+
+def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> Learner:
+    """The learner of that name, with `hyperparameters` in place of its defaults.
+
+    Raises `InvalidHyperparameter`, listing what there is, for a name that does not exist, of an algorithm or of a
+    hyperparameter, and for a value that is none.
+    """
+    if name not in LEARNERS:
+        raise InvalidHyperparameter(f"there is no algorithm {name!r}; there are: {', '.join(LEARNERS)}")
+    try:
+        learner: Learner = build(LEARNERS[name], hyperparameters or {})
+    except InvalidHyperparameter as error:
+        raise InvalidHyperparameter(f"{name}: {error}") from None
+    return learner

@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from app.algorithms.block_sgd import N_BLOCKS, BlockRatings, Grid, HeldOut, draw_weights
+from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.sgd_kernel import Steps, Weights
+
+
+def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -> RatingMatrix:
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, n_users, n_ratings), rng.integers(0, n_items, n_ratings)
+    return RatingMatrix(n_users, n_items, users, items, rng.random(n_ratings))
+
+
+def test_diagonals_share_no_row() -> None:
+    diagonals = Grid.draw(random_ratings(), np.random.default_rng(0), biased=True).diagonals()
+    for pairs in diagonals:
+        assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
+    assert len({tuple(pair) for pairs in diagonals for pair in pairs}) == N_BLOCKS**2
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(50, 30), (3, 30), (50, 1), (8, 9)])
+def test_every_rating_once(n_users: int, n_items: int) -> None:
+    ratings = random_ratings(n_users, n_items)
+    is_kept = np.random.default_rng(1).random(len(ratings)) < 0.7
+    grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
+    blocks = BlockRatings(ratings, is_kept, grid)
+    starts, found = blocks.layout.starts, []
+    for pairs in blocks.diagonals:
+        for user_block, item_block in pairs:
+            first = user_block * grid.users_per_block
+            for user in range(first, min(first + grid.users_per_block, n_users)):
+                cell = slice(*starts[item_block * n_users + user :][:2])
+                items, targets = blocks.layout.item_rows[cell], blocks.layout.targets[cell]
+                assert (items // grid.items_per_block == item_block).all()
+                found += [(user, item, target) for item, target in zip(items, targets, strict=True)]
+    kept = ratings.subset(is_kept)
+    users, items = grid.user_places[kept.user_rows], grid.item_places[kept.item_rows]
+    assert sorted(found) == sorted(zip(users, items, grid.targets(kept.values), strict=True))
+
+
+def test_one_step_by_hand() -> None:
+    # The update of the documents, U - eta 2 V (U.V - M), with g = 2 eta = 0.1; and the penalty's share, 0.1 (1 + 60).
+    ratings = RatingMatrix(1, 1, [0], [0], [2.0])
+    grid = Grid(np.zeros(1, np.int32), np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    weights = Weights(*(np.full(shape, 0.5, np.float32) for shape in ((1, 2), (1, 2), 1, 1)))
+    steps = Steps(np.float32(0.1), np.float32(0.1), np.float32(0.01))
+    loss = BlockRatings(ratings, np.ones(1, np.bool_), grid).epoch(weights, steps, np.random.default_rng(0))
+    error = 2.0 - 0.5 - 0.5 - 2 * 0.25
+    assert loss == pytest.approx(error**2)
+    np.testing.assert_allclose(weights.user_factors, 0.5 + 0.1 * (error * 0.5 - 0.01 * 61 * 0.5), rtol=1e-6)
+    np.testing.assert_allclose(weights.item_factors, weights.user_factors, rtol=1e-6)
+    np.testing.assert_allclose(weights.user_biases, 0.5 + 0.1 * (error - 0.01 * 60 * 0.5), rtol=1e-6)
+    np.testing.assert_allclose(weights.item_biases, weights.user_biases, rtol=1e-6)
+
+
+def test_padding_stays_zero() -> None:
+    ratings = random_ratings()
+    rng = np.random.default_rng(0)
+    weights = draw_weights(50, 30, 5, rng)
+    blocks = BlockRatings(ratings, np.ones(len(ratings), np.bool_), Grid.draw(ratings, rng, biased=True))
+    blocks.epoch(weights, Steps(np.float32(0.05), np.float32(0.05), np.float32(0.01)), rng)
+    assert weights.user_factors.shape == (50, 16)
+    assert weights.user_factors[:, :5].all()
+    assert not weights.user_factors[:, 5:].any()
+    assert not weights.item_factors[:, 5:].any()
+
+
+def test_held_out_error() -> None:
+    ratings = random_ratings()
+    grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
+    weights = draw_weights(50, 30, 4, np.random.default_rng(1))
+    for array in weights:
+        array[:] = 0
+    everything = HeldOut.pick(ratings, np.arange(len(ratings)), grid)
+    assert everything.error(weights) == pytest.approx(1.0, rel=1e-5)  # all variance, in units of itself
