@@ -10,7 +10,7 @@ from unicodedata import category
 from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.intake import json_lines, movielens
-from app.intake.columns import IGNORED_NAMES, Columns, Kind, kind_of
+from app.intake.columns import IGNORED_NAMES, Columns, Kind, Naming, kind_of
 from app.intake.delimited import Dialect, read_delimited, split_line
 from app.intake.files import InputFile, input_files
 from app.intake.stretches import as_text, first_line, read_stretches
@@ -86,11 +86,11 @@ def _table(file: InputFile, siblings: Mapping[str, InputFile], columns: Columns)
     if file.name.endswith(_PARQUET):
         return _parquet(file, columns)
     line = first_line(file)
-    if any(category(character) == "Cc" and character != "\t" for character in line):
-        raise InvalidInputError(f"{file.shown} is not text, so it is no table that can be read", field="path")
     if line.lstrip().startswith(("{", "[")):
         names = columns.naming.of(json_lines.field_names(file))
         return Table(file, _kind(file, names), partial(json_lines.read_json_lines, file, columns.naming))
+    if any(category(character) == "Cc" and character != "\t" for character in line):
+        raise InvalidInputError(f"{file.shown} is not text, so it is no table that can be read", field="path")
     if columns.names:
         return _in_given_order(file, line, columns.names)
     if not columns.naming.renamed and (known := movielens.recognise(file, line, siblings)):
@@ -117,7 +117,7 @@ def _with_header(file: InputFile, line: str, columns: Columns) -> Table:
 
 
 def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
-    """Headerless, or with a header that `--columns` overrules: a first line without a digit is one."""
+    """Headerless, or with a header that `--columns` overrules."""
     dialects = [Dialect(separator) for separator in (*_SEPARATORS, " ")] + [Dialect("::", is_quoted=False)]
     counts = {dialect: len(split_line(line, dialect)) for dialect in dialects}
     fitting = next((dialect for dialect, count in counts.items() if count == len(names)), None)
@@ -129,8 +129,15 @@ def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
     kind = kind_of(names)
     if kind is None:
         raise InvalidInputError(f"--columns names neither ratings nor items nor users: {names}", field="columns")
-    has_header = not any(character.isdigit() for character in line)
+    has_header = _is_header(line, fitting, kind)
     return Table(file, kind, partial(read_delimited, file, names, fitting, has_header=has_header))
+
+
+def _is_header(line: str, dialect: Dialect, kind: Kind) -> bool:
+    """Ratings have digits, a header has none; of items and users it is one if its names are known."""
+    if kind is Kind.RATINGS:
+        return not any(character.isdigit() for character in line)
+    return kind_of(Naming().of(split_line(line, dialect)).values()) is kind
 
 
 def _header(line: str, separator: str) -> list[str]:

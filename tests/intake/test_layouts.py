@@ -72,6 +72,13 @@ def test_columns_overrule_header(tmp_path: Path) -> None:
     assert first_row(recognise(path, "user,item,rating")) == {"user_id": "u", "item_id": "i", "value": "4"}
 
 
+def test_columns_of_items(tmp_path: Path) -> None:
+    path = write(tmp_path, "ABC,Quiet Signal\n")
+    assert first_row(recognise(path, "item,title")) == {"item_id": "ABC", "title": "Quiet Signal"}
+    path = write(tmp_path, "item,name\nABC,Quiet Signal\n")
+    assert first_row(recognise(path, "item,title")) == {"item_id": "ABC", "title": "Quiet Signal"}
+
+
 def test_columns_rename(tmp_path: Path) -> None:
     path = write(tmp_path, "rating,sku,who\n3,i,u\n")
     found = first_row(recognise(path, "user=who, item=sku, rating=rating"))
