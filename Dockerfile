@@ -20,7 +20,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     NUMBA_CACHE_DIR=/tmp/numba \
     RECKON_DATA_DIR=/data \
     RECKON_HOST=0.0.0.0
-USER reckon
+USER 10001
 VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \

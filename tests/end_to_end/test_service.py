@@ -23,6 +23,10 @@ def installation(
         yield Installation(tmp_path, url)
 
 
+on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+"""For what does not depend on the database: each of these trains and serves for some seconds."""
+
+
 @pytest.fixture
 def trained(installation: Installation) -> Installation:
     installation.run("import", str(write_ratings(installation.data_dir / "ratings.csv")))
@@ -99,6 +103,7 @@ def _wait_for_version(service: RunningService, version: int) -> None:
     wait_until(lambda: all(service.get("/readyz")["snapshot_version"] == version for _ in range(10)))
 
 
+@on_sqlite
 def test_killed_process_comes_back(service: RunningService) -> None:
     children = [
         int(pid) for pid in Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
@@ -116,12 +121,14 @@ def _answers(service: RunningService) -> bool:
         return False
 
 
+@on_sqlite
 def test_stop_is_clean(trained: Installation) -> None:
     with trained.serving() as running:
         service = running
     assert service.process.returncode == 0
 
 
+@on_sqlite
 def test_metrics_of_all_processes(service: RunningService) -> None:
     for _ in range(20):
         service.get("/livez")
@@ -131,6 +138,7 @@ def test_metrics_of_all_processes(service: RunningService) -> None:
     assert "reckon_snapshot_age_seconds" in text
 
 
+@on_sqlite
 def test_damaged_snapshot_is_not_served(trained: Installation) -> None:
     """Damage to the live folder: the service starts all the same, and answers popular items."""
     (folder,) = [path for path in (trained.data_dir / "snapshots").iterdir() if path.is_dir()]
@@ -145,6 +153,7 @@ def test_damaged_snapshot_is_not_served(trained: Installation) -> None:
         assert answer["items"]
 
 
+@on_sqlite
 def test_address_of_others_needs_leave(installation: Installation) -> None:
     refused = installation.run("serve", "--host", "0.0.0.0", check=False)  # noqa: S104  that it is refused is the point
     assert refused.returncode == 1
