@@ -1,0 +1,35 @@
+"""The arrays of a snapshot, from what was learned and what it was learned from."""
+
+import numpy as np
+
+from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.similar import similar_items
+from app.training.dataset import Dataset
+from app.training.fit import Learned
+from app.training.sides import Sides
+
+
+def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays:
+    data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
+    matrix = ratings.matrix
+    # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
+    newest_first = np.lexsort((matrix.item_rows, ~ratings.rated_at, matrix.user_rows))
+    similar_rows, similar_scores = similar_items(np.ascontiguousarray(learned.rating.item_factors), counts)
+    return SnapshotArrays(
+        item_keys=data.item_keys,
+        item_vectors=sides.item_vectors,
+        item_counts=counts,
+        popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
+        unrated_item=sides.unrated_item,
+        item_mean=sides.item_mean,
+        item_covariance=sides.item_covariance,
+        user_keys=data.user_keys,
+        user_vectors=sides.user_vectors,
+        user_biases=learned.rating.user_biases,
+        user_versions=data.user_versions,
+        history_starts=np.searchsorted(matrix.user_rows[newest_first], np.arange(matrix.n_users + 1)),
+        history_rows=matrix.item_rows[newest_first],
+        history_values=matrix.values[newest_first],
+        similar_rows=similar_rows,
+        similar_scores=similar_scores,
+    )

@@ -1,0 +1,93 @@
+"""From learned vectors to a live snapshot: assembled, written, opened as a reader would, registered, tidied up."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.entities import UNKNOWN_TIME
+from app.snapshots.janitor import remove_orphans, remove_snapshot
+from app.snapshots.manifest import Manifest, Watermark, card
+from app.snapshots.read import open_snapshot
+from app.snapshots.write import write_snapshot
+from app.store.jobs import Claim
+from app.store.store import Store
+from app.training.assemble import assemble
+from app.training.dataset import Dataset
+from app.training.fit import Learned
+from app.training.progress import Tell, ignore
+from app.training.sides import Sides, join
+from app.training.trial import Trial
+
+SNAPSHOTS_FOLDER = "snapshots"
+"""Below the data folder; the register holds paths relative to the data folder."""
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """`n_kept`: the newest snapshots that stay on disk; the live one always does."""
+
+    store: Store
+    data_dir: Path
+    n_kept: int = 5
+
+    @property
+    def root(self) -> Path:
+        return self.data_dir / SNAPSHOTS_FOLDER
+
+    def publish(
+        self, learned: Learned, trial: Trial, dataset: Dataset, claim: Claim, seed: int, tell: Tell = ignore
+    ) -> int:
+        """The version now registered, and live unless another is pinned; `claim`'s job has succeeded.
+
+        Raises `LeaseLostError`, and leaves no trace, when another worker has taken the job over.
+        """
+        sides = join(learned, trial.weights)
+        arrays = assemble(learned, sides, dataset)
+        version = self.store.snapshots.next_version()
+        manifest = self._manifest(version, learned, sides, trial, dataset, seed)
+        tell(0.3, "publishing")
+        folder = write_snapshot(self.root, manifest, arrays)
+        try:
+            tell(0.7, "publishing")
+            open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
+            path = str(folder.relative_to(self.data_dir))
+            self.store.snapshots.register(claim, version=version, path=path, card=card(manifest))
+        except BaseException:
+            remove_snapshot(self.root, version)
+            raise
+        return version
+
+    def tidy(self) -> None:
+        """Remove all but the newest snapshots and the live one, and what killed runs left behind."""
+        entries = self.store.snapshots.entries()
+        for entry in entries[self.n_kept :]:
+            # The row goes first: a folder that nobody points to is swept up later, a missing one would be an error.
+            if self.store.snapshots.forget(entry.version):
+                remove_snapshot(self.root, entry.version)
+        remove_orphans(self.root, {entry.version for entry in entries})
+
+    def _manifest(
+        self, version: int, learned: Learned, sides: Sides, trial: Trial, dataset: Dataset, seed: int
+    ) -> Manifest:
+        data = dataset.data
+        return Manifest(
+            version=version,
+            database_id=self.store.installation.database_id,
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            rating_scale=str(dataset.scale),
+            recipe=trial.recipe.document,
+            seed=seed,
+            segments=sides.segments,
+            mean_rating=learned.rating.mean,
+            regularization=learned.rating.regularization,
+            is_biased=learned.rating.biased,
+            counts={"items": len(data.item_keys), "users": len(data.user_keys), "ratings": len(data.ratings)},
+            metrics=trial.report.metrics,
+            watermark=Watermark(
+                n_ratings=len(data.ratings),
+                change_count=data.change_count,
+                newest_rated_at=None if data.newest_rated_at == UNKNOWN_TIME else data.newest_rated_at,
+                catalogue_version=data.catalogue_version,
+            ),
+            reason=trial.reason,
+        )

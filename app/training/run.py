@@ -1,0 +1,82 @@
+"""One training run, from ratings to a live snapshot. Reads as the list of its steps."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.errors import InvalidInputError
+from app.snapshots.manifest import FORMAT
+from app.store.jobs import Claim
+from app.store.snapshots import SnapshotEntry
+from app.store.store import Store
+from app.training import gate
+from app.training.dataset import load_dataset
+from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.fit import fit
+from app.training.gate import LiveReport, PairedReport, RecordedReport
+from app.training.measure import NDCG, Exam
+from app.training.progress import Tell, ignore, part
+from app.training.publisher import Publisher
+from app.training.recipe import Recipe, fallback_recipe, parse_recipe
+from app.training.trial import Trial, try_out
+
+DEFAULT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Everything a run needs beside the job itself."""
+
+    store: Store
+    publisher: Publisher
+
+    def run(self, claim: Claim, tell: Tell = ignore) -> int:
+        """Work the claimed job; the version it published, which is live unless another is pinned.
+
+        Raises `SnapshotRejectedError` (the job is rejected) and `TrainingFailedError` or `InvalidInputError` (it failed
+        and would again) with the reason, and leaves the live snapshot alone; `LeaseLostError` once taken over. What
+        `tell` raises passes through.
+        """
+        recipe, seed = parse_recipe(claim.job.recipe), DEFAULT_SEED if claim.job.seed is None else claim.job.seed
+        split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
+        tell(0.0, "loading")
+        dataset = load_dataset(self.store)
+        train, holdout = dataset.ratings.hold_out_latest(recipe.holdout_fraction, split_rng)
+        exam = Exam.draw(train, holdout, dataset.scale, split_rng)
+        trial = self.choose(recipe, exam, trial_rng, part(tell, 0.1, 0.5, "trying out"))
+        # What is served saw everything, the hold-out too.
+        learned = fit(trial.recipe, dataset.ratings.matrix, final_rng, part(tell, 0.5, 0.8, "learning"))
+        return self.publisher.publish(learned, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
+
+    def choose(self, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> Trial:
+        """`recipe`, if it passes the gate; else, unless something better is live, biases and popularity."""
+        live, later = self.live(), part(tell, 0.6, 1.0, "trying out")
+        try:
+            trial = try_out(recipe, exam, rng, part(tell, 0.0, 0.6, "trying out"))
+            gate.check_alone(trial.report)
+            if live is not None:
+                gate.check_against_live(trial.report, live_report(live, recipe, exam, rng, later))
+        except (SnapshotRejectedError, TrainingFailedError) as error:
+            if live is not None:
+                raise
+            return try_out(fallback_recipe(), exam, rng, later, reason=error.detail)
+        return trial
+
+    def live(self) -> SnapshotEntry | None:
+        """What a candidate must not fall behind: nothing, while only a fallback or an older format is live."""
+        live = self.store.snapshots.live()
+        is_comparable = live is not None and live.card["reason"] is None and live.card["format"] == FORMAT
+        return live if is_comparable else None
+
+
+def live_report(live: SnapshotEntry, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> LiveReport:
+    """The live snapshot's figures: as recorded if it was made as the candidate was, else of its recipe fitted anew."""
+    metrics = live.card["metrics"]
+    recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
+    if (live.card["recipe"], live.card["rating_scale"]) == (recipe.document, str(exam.scale)):
+        return recorded
+    try:
+        live_recipe = parse_recipe(live.card["recipe"])
+    except InvalidInputError:  # of a release that knew other algorithms
+        return recorded
+    return PairedReport(try_out(live_recipe, exam, rng, tell).report.ndcg_of_users)

@@ -1,0 +1,27 @@
+"""What the store would load, without a store."""
+
+import numpy as np
+
+from app.entities import IncomingRatings, RatingColumns
+from app.store.ratings import TrainingData
+
+
+def training_data(incoming: IncomingRatings, n_unrated: int = 0) -> TrainingData:
+    """Keys count from 1 in order of first appearance; `n_unrated` more items follow, which nobody rated."""
+    users = {user_id: key for key, user_id in enumerate(dict.fromkeys(incoming.user_id), start=1)}
+    items = {item_id: key for key, item_id in enumerate(dict.fromkeys(incoming.item_id), start=1)}
+    columns = RatingColumns(
+        user_key=np.array([users[user_id] for user_id in incoming.user_id], np.int64),
+        item_key=np.array([items[item_id] for item_id in incoming.item_id], np.int64),
+        value=incoming.value.copy(),
+        rated_at=incoming.rated_at.copy(),
+    )
+    return TrainingData(
+        ratings=columns,
+        item_keys=np.arange(1, len(items) + n_unrated + 1),
+        user_keys=np.arange(1, len(users) + 1),
+        user_versions=np.bincount(columns.user_key)[1:],
+        catalogue_version=1,
+        change_count=len(columns),
+        newest_rated_at=int(columns.rated_at.max()),
+    )

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from numpy.typing import ArrayLike
+
+from app.algorithms.fold_in import fold_in
+from app.algorithms.rating_matrix import RatingMatrix
+from app.training.errors import TrainingFailedError
+from app.training.fit import Learned, fit
+from app.training.recipe import PUBLISHABLE, rating_recipe
+from app.training.sides import join
+
+
+def matrix(n_users: int, n_items: int, users: ArrayLike, items: ArrayLike, values: ArrayLike) -> RatingMatrix:
+    rows = (np.asarray(users, np.int32), np.asarray(items, np.int32))
+    return RatingMatrix(n_users, n_items, *rows, np.asarray(values, np.float32))
+
+
+def random_ratings(n_users: int = 30, n_items: int = 20, seed: int = 0) -> RatingMatrix:
+    rng = np.random.default_rng(seed)
+    user_rows, item_rows = np.nonzero(rng.random((n_users, n_items)) < 0.4)
+    return matrix(n_users + 2, n_items + 3, user_rows, item_rows, rng.integers(1, 6, len(user_rows)))
+
+
+def learn(ratings: RatingMatrix, algorithm: str = "funk_svd") -> Learned:
+    return fit(rating_recipe(algorithm), ratings, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+def test_unrated_items_claim_nothing(algorithm: str) -> None:
+    learned = learn(random_ratings(), algorithm)
+    rating, prior = learned.segments
+    np.testing.assert_array_equal(rating.item_part[-3:], 0)
+    np.testing.assert_array_equal(prior.item_part[-3:], np.tile(prior.unrated_item, (3, 1)))
+    assert (prior.item_part[:-3] > prior.unrated_item).all()
+    np.testing.assert_array_equal(learned.item_counts[-3:], 0)
+
+
+def test_prior_is_standardised_log_count() -> None:
+    ratings = random_ratings()
+    prior = learn(ratings).segments[1].item_part[:, 0]
+    counts = ratings.item_counts
+    expected = np.log1p(counts)
+    is_rated = counts > 0
+    expected = (expected - expected[is_rated].mean()) / expected[is_rated].std()
+    np.testing.assert_allclose(prior, expected, rtol=1e-5)
+
+
+def test_equal_popularity_says_nothing() -> None:
+    ratings = matrix(2, 2, [0, 0, 1, 1], [0, 1, 0, 1], [1, 2, 3, 4])
+    np.testing.assert_array_equal(learn(ratings).segments[1].item_part, 0)
+
+
+@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+def test_user_side_is_fold_in(algorithm: str) -> None:
+    ratings = random_ratings()
+    vectors = learn(ratings, algorithm).rating
+    for user_row in range(ratings.n_users):
+        own = ratings.user_rows == user_row
+        items = ratings.item_rows[own]
+        targets = ratings.values[own] - vectors.mean - vectors.item_biases[items]
+        factors, bias = fold_in(vectors.item_factors[items], targets, vectors.regularization)
+        np.testing.assert_allclose(vectors.user_factors[user_row], factors, atol=1e-4)
+        assert vectors.user_biases[user_row] == pytest.approx(bias, abs=1e-4)
+
+
+def test_unbiased_user_side_is_fold_in() -> None:
+    ratings = random_ratings()
+    vectors = fit(rating_recipe("funk_svd", {"biased": False}), ratings, np.random.default_rng(0)).rating
+    own = ratings.user_rows == 3
+    factors, bias = fold_in(
+        vectors.item_factors[ratings.item_rows[own]], ratings.values[own], vectors.regularization, biased=False
+    )
+    np.testing.assert_allclose(vectors.user_factors[3], factors, atol=1e-4)
+    assert bias == vectors.mean == 0
+
+
+def test_score_is_sum_of_segments() -> None:
+    learned = learn(random_ratings())
+    weights = {"rating": 0.7, "prior": 2.0}
+    scores = join(learned, weights).score(np.arange(32))
+    is_rated = learned.item_counts > 0
+    expected = np.zeros_like(scores)
+    for segment in learned.segments:
+        alone = segment.user_part @ segment.item_part.T
+        expected += weights[segment.recipe.name] * alone / alone[:, is_rated].std(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+@pytest.mark.parametrize(
+    "ratings",
+    [
+        matrix(1, 1, [0], [0], [4.0]),
+        matrix(1, 9, np.zeros(9), np.arange(9), np.full(9, 3.0)),
+        matrix(9, 1, np.arange(9), np.zeros(9), np.arange(9)),
+        matrix(5, 5, np.repeat(np.arange(5), 5), np.tile(np.arange(5), 5), np.full(25, 5.0)),
+    ],
+    ids=["one rating", "one user", "one item", "constant"],
+)
+def test_degenerate_ratings(algorithm: str, ratings: RatingMatrix) -> None:
+    learned = learn(ratings, algorithm)
+    assert learned.is_finite
+    assert np.isfinite(join(learned, {"rating": 0.1, "prior": 1.0}).score(np.arange(ratings.n_users))).all()
+
+
+def test_divergence_fails_cleanly() -> None:
+    recipe = rating_recipe("funk_svd", {"learning_rate": 1e6})
+    with pytest.raises(TrainingFailedError, match="funk_svd"):
+        fit(recipe, random_ratings(), np.random.default_rng(0))
+
+
+def test_same_seed_same_vectors() -> None:
+    first, second = learn(random_ratings()), learn(random_ratings())
+    np.testing.assert_array_equal(first.rating.item_factors, second.rating.item_factors)
+    np.testing.assert_array_equal(first.rating.user_factors, second.rating.user_factors)

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from app.errors import InvalidInputError
+from app.training.recipe import Recipe, parse_recipe, rating_recipe
+
+
+def test_default_recipe() -> None:
+    recipe = parse_recipe(None)
+    assert [(segment.name, segment.algorithm) for segment in recipe.segments] == [
+        ("rating", "funk_svd"),
+        ("prior", "popularity"),
+    ]
+    assert recipe.holdout_fraction == 0.2
+
+
+def test_document_round_trip() -> None:
+    recipe = rating_recipe("funk_svd", {"n_factors": 7})
+    assert recipe.segments[0].hyperparameters["n_factors"] == 7
+    assert parse_recipe(json.loads(json.dumps(recipe.document))) == recipe
+
+
+def test_short_document_is_completed() -> None:
+    document = {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
+    assert parse_recipe(document) == parse_recipe(None)
+
+
+def test_unknown_algorithm_names_right_ones() -> None:
+    with pytest.raises(InvalidInputError, match=r"'magic'.*biases.*funk_svd"):
+        rating_recipe("magic")
+
+
+def test_unknown_hyperparameter_names_right_ones() -> None:
+    with pytest.raises(InvalidInputError, match=r"n_factors"):
+        rating_recipe("funk_svd", {"factors": 7})
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({}, "not a recipe"),
+        ({"segments": "rating"}, "not a recipe"),
+        ({"segments": []}, "segments rating and prior"),
+        ({"segments": [{"name": "prior", "algorithm": "popularity"}]}, "segments rating and prior"),
+        (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
+        (
+            {
+                "segments": [
+                    {"name": "rating", "algorithm": "biases"},
+                    {"name": "prior", "algorithm": "popularity", "hyperparameters": {"a": 1}},
+                ]
+            },
+            "popularity has no",
+        ),
+    ],
+)
+def test_no_recipe(document: dict[str, object], problem: str) -> None:
+    with pytest.raises(InvalidInputError, match=problem):
+        parse_recipe(document)
+
+
+def test_recipes_compare_by_content() -> None:
+    assert rating_recipe("biases") == rating_recipe("biases")
+    assert isinstance(rating_recipe("biases"), Recipe)
+    assert rating_recipe("funk_svd") != rating_recipe("funk_svd", {"n_factors": 3})

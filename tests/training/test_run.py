@@ -1,0 +1,227 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.entities import IncomingRatings, Item, RatingScale
+from app.errors import InvalidInputError
+from app.snapshots import Snapshot, open_snapshot
+from app.store import Claim, LeaseLostError, Store
+from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.publisher import Publisher
+from app.training.recipe import rating_recipe
+from app.training.run import Trainer
+from tests.support.ratings import incoming
+from tests.support.tastes import tasteful_ratings
+
+Train = Callable[..., int]
+
+
+@pytest.fixture
+def trainer(store: Store, tmp_path: Path) -> Trainer:
+    return Trainer(store, Publisher(store, tmp_path, n_kept=3))
+
+
+def claimed(store: Store, **job: object) -> Claim:
+    store.jobs.enqueue("request", **job)  # type: ignore[arg-type]  # seed and recipe, as the test says
+    claim = store.jobs.claim("a-worker", lease_seconds=60)
+    assert claim is not None
+    return claim
+
+
+def live_snapshot(trainer: Trainer) -> Snapshot:
+    entry = trainer.store.snapshots.live()
+    assert entry is not None
+    folder = trainer.publisher.data_dir / entry.path
+    return open_snapshot(folder, trainer.store.installation.database_id, entry.version)
+
+
+def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
+    store = trainer.store
+    store.ratings.record(tasteful_ratings())
+    store.items.record([Item("never rated")])
+    claim = claimed(store)
+    version = trainer.run(claim)
+    job = store.jobs.get(claim.job.job_id)
+    assert (job.state, job.snapshot_version, job.reason) == ("succeeded", version, None)
+    snapshot = live_snapshot(trainer)
+    data = store.ratings.load()
+    np.testing.assert_array_equal(snapshot.item_keys, data.item_keys)
+    np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
+    np.testing.assert_array_equal(snapshot.user_versions, data.user_versions)
+    assert snapshot.item_counts[-1] == 0
+    np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
+    assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400}
+    assert snapshot.manifest.watermark.change_count == data.change_count
+    metrics = snapshot.manifest.metrics
+    assert metrics["snapshot"]["ndcg@10"] > metrics["bestsellers"]["ndcg@10"]  # type: ignore[operator]
+    assert metrics["snapshot"]["rmse"] < metrics["biases"]["rmse"]  # type: ignore[operator]
+
+
+def test_unchanged_history_folds_in_alike(trainer: Trainer) -> None:
+    """Nobody's list may jump because a vector was folded in anew."""
+    trainer.store.ratings.record(tasteful_ratings())
+    trainer.run(claimed(trainer.store))
+    snapshot = live_snapshot(trainer)
+    for user_row in range(len(snapshot.user_keys)):
+        stored, folded = snapshot.user_side(user_row), snapshot.fold_in(*snapshot.history(user_row))
+        np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
+        assert folded.bias == pytest.approx(stored.bias, abs=1e-4)
+
+
+def test_history_is_as_stored(trainer: Trainer) -> None:
+    store = trainer.store
+    store.ratings.record(incoming(("u", "a", 1, 30), ("u", "b", 2, None), ("u", "c", 3, 40), ("v", "b", 4, 10)))
+    trainer.run(claimed(store))
+    snapshot = live_snapshot(trainer)
+    for user_row, user_key in enumerate(snapshot.user_keys.tolist()):
+        rows, values = snapshot.history(user_row)
+        stored = store.ratings.history(user_key)
+        assert snapshot.item_keys[rows].tolist() == stored.item_key.tolist()
+        assert values.tolist() == stored.value.tolist()
+
+
+def test_no_ratings(trainer: Trainer) -> None:
+    with pytest.raises(SnapshotRejectedError, match="no ratings"):
+        trainer.run(claimed(trainer.store))
+    assert trainer.store.snapshots.entries() == []
+
+
+@pytest.mark.parametrize(
+    "ratings",
+    [
+        incoming(("u", "a", 4)),
+        incoming(*(("u", f"i{n}", 1 + n % 5, n) for n in range(40))),
+        incoming(*((f"u{n}", "a", 1 + n % 5) for n in range(40))),
+        incoming(*((f"u{n % 8}", f"i{n // 8}", 3) for n in range(64))),
+        incoming(*((f"u{n % 8}", f"i{n // 8}", 5, n) for n in range(64))),
+        incoming(*((f"u{n}", f"i{n}", 1 + n % 5) for n in range(10))),
+    ],
+    ids=["one rating", "one user", "one item", "constant", "constant and liked", "nothing shared"],
+)
+def test_degenerate_ratings_fall_back(trainer: Trainer, ratings: IncomingRatings) -> None:
+    """Too little to learn from still gives lists: biases and popularity, and the reason."""
+    trainer.store.ratings.record(ratings)
+    claim = claimed(trainer.store)
+    trainer.run(claim)
+    snapshot = live_snapshot(trainer)
+    assert snapshot.manifest.reason
+    assert trainer.store.jobs.get(claim.job.job_id).reason == snapshot.manifest.reason
+    assert snapshot.manifest.segments[0].algorithm == "biases"
+    rows, scores = snapshot.nearest(snapshot.user_vectors[0], 10)
+    assert len(rows) == min(10, snapshot.n_items)
+    assert np.isfinite(scores).all()
+    side = snapshot.user_side(0)
+    assert np.isfinite(snapshot.predicted_ratings(side, rows)).all()
+
+
+def test_noise_falls_back_and_is_refreshed(trainer: Trainer) -> None:
+    rng = np.random.default_rng(0)
+    pairs = [(user, item) for user in range(40) for item in rng.permutation(30)[:8]]
+    noise = incoming(*((f"u{user}", f"i{item}", int(rng.integers(1, 6)), n) for n, (user, item) in enumerate(pairs)))
+    trainer.store.ratings.record(noise)
+    first = trainer.run(claimed(trainer.store))
+    assert live_snapshot(trainer).manifest.reason
+    # A live fallback is no reason to keep back a newer one.
+    assert trainer.run(claimed(trainer.store)) > first
+    assert live_snapshot(trainer).version > first
+
+
+def test_worse_than_live_is_rejected(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    version = trainer.run(claimed(trainer.store))
+    useless = rating_recipe("biases").document
+    with pytest.raises(SnapshotRejectedError):
+        trainer.run(claimed(trainer.store, recipe=useless))
+    assert trainer.store.snapshots.live_version() == version
+    assert [folder.name for folder in trainer.publisher.root.iterdir()] == [f"{version:06d}"]
+
+
+def test_same_recipe_again(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    first = trainer.run(claimed(trainer.store))
+    trainer.store.jobs.latest()
+    trainer.store.ratings.record(tasteful_ratings(n_users=130))
+    assert trainer.run(claimed(trainer.store)) == first + 1
+    assert trainer.store.snapshots.live_version() == first + 1
+
+
+def test_other_recipe_is_compared_in_pairs(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    first = trainer.run(claimed(trainer.store))
+    recipe = rating_recipe("funk_svd", {"n_factors": 12}).document
+    assert trainer.run(claimed(trainer.store, recipe=recipe)) > first
+
+
+def test_divergence_keeps_live(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    version = trainer.run(claimed(trainer.store))
+    wild = rating_recipe("funk_svd", {"learning_rate": 1e6}).document
+    with pytest.raises(TrainingFailedError):
+        trainer.run(claimed(trainer.store, recipe=wild))
+    assert trainer.store.snapshots.live_version() == version
+
+
+def test_unknown_recipe_says_so(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=20))
+    recipe = rating_recipe("funk_svd").document
+    recipe["segments"][0]["algorithm"] = "magic"
+    with pytest.raises(InvalidInputError, match="but by: biases, funk_svd"):
+        trainer.run(claimed(trainer.store, recipe=recipe))
+
+
+def test_same_seed_same_snapshot(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    trainer.run(claimed(trainer.store, seed=7))
+    first = live_snapshot(trainer)
+    trainer.run(claimed(trainer.store, seed=7))
+    second = live_snapshot(trainer)
+    assert second.version > first.version
+    np.testing.assert_array_equal(first.item_vectors, second.item_vectors)
+    np.testing.assert_array_equal(first.user_vectors, second.user_vectors)
+    assert first.manifest.metrics == second.manifest.metrics
+
+
+def test_taken_over_leaves_no_trace(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    trainer.store.jobs.enqueue("request")
+    stale = trainer.store.jobs.claim("slow", lease_seconds=0.0)
+    taken = trainer.store.jobs.claim("quick", lease_seconds=60)
+    assert stale is not None
+    assert taken is not None
+    with pytest.raises(LeaseLostError):
+        trainer.run(stale)
+    assert list(trainer.publisher.root.iterdir()) == []
+    version = trainer.run(taken)
+    assert trainer.store.snapshots.live_version() == version
+
+
+def test_newest_are_kept(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    versions = [trainer.run(claimed(trainer.store)) for _ in range(2)]
+    trainer.store.snapshots.activate(versions[0])
+    versions += [trainer.run(claimed(trainer.store)) for _ in range(4)]
+    trainer.publisher.tidy()
+    assert [entry.version for entry in trainer.store.snapshots.entries()] == [*versions[:2:-1], versions[0]]
+    kept = sorted(int(folder.name) for folder in trainer.publisher.root.iterdir())
+    assert kept == [versions[0], *versions[3:]]
+    assert trainer.store.snapshots.live_version() == versions[0]
+
+
+def test_pinned_stays_live(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    pinned = trainer.run(claimed(trainer.store))
+    trainer.store.snapshots.activate(pinned)
+    later = trainer.run(claimed(trainer.store))
+    assert trainer.store.snapshots.live_version() == pinned
+    assert trainer.store.jobs.latest(1)[0].snapshot_version == later
+
+
+def test_scale_change_is_no_fall(trainer: Trainer) -> None:
+    """What counts as liked has changed, so recorded figures say nothing: the live recipe is fitted anew."""
+    trainer.store.ratings.record(tasteful_ratings())
+    first = trainer.run(claimed(trainer.store))
+    trainer.store.installation.set_scale(RatingScale(1, 6))
+    assert trainer.run(claimed(trainer.store)) > first
+    assert live_snapshot(trainer).manifest.rating_scale == "1:6"
