@@ -1,0 +1,92 @@
+"""The worker: looks for a job, works it, and in between looks whether one is due."""
+
+import os
+import secrets
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+
+import structlog
+
+from app.errors import ReckonError
+from app.settings import Settings
+from app.store.store import Store
+from app.training.publisher import Publisher
+from app.training.run import Trainer
+from app.worker.attempt import attempt
+from app.worker.triggers import Triggers
+
+NICENESS = 10
+"""Answers come before learning."""
+
+TIDY_SECONDS = 3600.0
+
+log = structlog.get_logger()
+
+
+def new_worker_id() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def build_trainer(settings: Settings, store: Store) -> Trainer:
+    return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept))
+
+
+@dataclass
+class Worker:
+    store: Store
+    trainer: Trainer
+    triggers: Triggers
+    poll_seconds: float
+    lease_seconds: float
+    worker_id: str = field(default_factory=new_worker_id)
+    _tidied_at: float = -TIDY_SECONDS
+
+    @classmethod
+    def build(cls, settings: Settings, store: Store) -> "Worker":
+        return cls(
+            store=store,
+            trainer=build_trainer(settings, store),
+            triggers=Triggers(
+                store,
+                after_changes=settings.train_after_changes,
+                after_percent=settings.train_after_percent,
+                interval_seconds=settings.train_interval_seconds,
+            ),
+            poll_seconds=settings.worker_poll_seconds,
+            lease_seconds=settings.worker_lease_seconds,
+        )
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until `stopping` is set; a run that is under way then goes back to the queue."""
+        os.nice(NICENESS)
+        log.info("worker started", worker_id=self.worker_id)
+        while not stopping.is_set():
+            try:
+                has_worked = self.step(stopping)
+            except ReckonError as error:  # the database may be away for a while
+                log.warning("worker waits", reason=error.detail)
+                has_worked = False
+            if not has_worked:
+                stopping.wait(self.poll_seconds)
+        log.info("worker stopped", worker_id=self.worker_id)
+
+    def step(self, stopping: threading.Event) -> bool:
+        """Work one job, if there is one; True if there was."""
+        claim = self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
+        if claim is None:
+            self.triggers.fire()
+            self.tidy_sometimes()
+            return False
+        attempt(claim, self.trainer, self.store.jobs, stopping=stopping)
+        self._tidied_at = -TIDY_SECONDS
+        return True
+
+    def tidy_sometimes(self) -> None:
+        """After every run and each hour: old snapshots, what killed runs left behind, old tombstones."""
+        if time.monotonic() - self._tidied_at < TIDY_SECONDS:
+            return
+        self._tidied_at = time.monotonic()
+        self.trainer.publisher.tidy()
+        self.store.ratings.purge_tombstones(now=time.time_ns() // 1000)

@@ -1,0 +1,42 @@
+import time
+
+import pytest
+
+from app.store import Claim, LeaseLostError, Store
+from app.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
+from tests.support.service import wait_until
+
+
+def claimed(store: Store, lease_seconds: float) -> Claim:
+    store.jobs.enqueue("request")
+    claim = store.jobs.claim("a-worker", lease_seconds=lease_seconds)
+    assert claim is not None
+    return claim
+
+
+def test_lease_is_renewed(store: Store) -> None:
+    claim = claimed(store, lease_seconds=1.0)
+    with Heartbeat(store.jobs, claim) as heartbeat:
+        heartbeat.tell(0.25, "learning")
+        wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning")
+        time.sleep(1.0)  # longer than the lease that was given at first
+        assert store.jobs.claim("another", lease_seconds=60) is None
+    assert store.jobs.get(claim.job.job_id).progress == 0.25
+
+
+def test_lost_lease_stops_the_run(store: Store) -> None:
+    claim = claimed(store, lease_seconds=0.0)
+    assert store.jobs.claim("another", lease_seconds=60) is not None
+    heartbeat = Heartbeat(store.jobs, Claim(claim.job, "a-worker", claim.token, lease_seconds=0.1 * BEATS_PER_LEASE))
+
+    def is_lost() -> bool:
+        try:
+            heartbeat.tell(0.5, "learning")
+        except LeaseLostError:
+            return True
+        return False
+
+    with heartbeat:
+        wait_until(is_lost)
+    with pytest.raises(LeaseLostError):
+        heartbeat.tell(0.6, "learning")

@@ -1,0 +1,151 @@
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.settings import Settings
+from app.store import Store
+from app.store.jobs import LeaseLostError
+from app.training.run import Trainer
+from app.worker.follow import see_through
+from app.worker.loop import Worker
+from tests.support.service import Installation, wait_until
+from tests.support.tastes import tasteful_ratings
+
+
+@pytest.fixture
+def worker(store: Store, tmp_path: Path) -> Worker:
+    settings = Settings(data_dir=tmp_path, train_after_changes=1, train_after_percent=0, train_interval_seconds=0)
+    return Worker.build(settings, store)
+
+
+def test_works_until_nothing_is_due(worker: Worker) -> None:
+    stopping = threading.Event()
+    assert not worker.step(stopping)  # nothing rated, nothing due
+    worker.store.ratings.record(tasteful_ratings(n_users=60))
+    assert not worker.step(stopping)  # due, enqueued
+    assert worker.step(stopping)
+    assert worker.store.snapshots.live_version() is not None
+    assert not worker.step(stopping)
+    assert len(worker.store.jobs.latest()) == 1
+
+
+def test_rejection_is_no_end(worker: Worker) -> None:
+    worker.store.jobs.enqueue("request")
+    assert worker.step(threading.Event())
+    assert worker.store.jobs.latest(1)[0].state == "rejected"
+    assert not worker.step(threading.Event())
+
+
+def test_takes_over_silent_worker(worker: Worker, trainer: Trainer) -> None:
+    """The silent one was not dead after all; it wakes, finishes its run, and must not publish."""
+    store = worker.store
+    store.ratings.record(tasteful_ratings(n_users=60))
+    job = store.jobs.enqueue("request")
+    silent = store.jobs.claim("silent", lease_seconds=0.0)
+    assert silent is not None
+    assert worker.step(threading.Event())
+    taken = store.jobs.get(job.job_id)
+    assert (taken.state, taken.attempts) == ("succeeded", 2)
+    with pytest.raises(LeaseLostError):
+        trainer.run(silent)
+    assert [entry.version for entry in store.snapshots.entries()] == [taken.snapshot_version]
+    assert len(list(trainer.publisher.root.iterdir())) == 1
+
+
+def test_many_workers_publish_once(worker: Worker) -> None:
+    worker.store.ratings.record(tasteful_ratings(n_users=60))
+    worker.store.jobs.enqueue("request")
+    workers = [Worker.build(Settings(data_dir=worker.trainer.publisher.data_dir), worker.store) for _ in range(4)]
+    has_worked: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda one=one: has_worked.append(one.step(threading.Event()))) for one in workers
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(has_worked) == [False, False, False, True]
+    assert len(worker.store.snapshots.entries()) == 1
+
+
+def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.nice", lambda _: None)  # the rest of the suite runs in this process
+    stopping = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stopping,))
+    thread.start()
+    worker.store.ratings.record(tasteful_ratings(n_users=60))
+    wait_until(lambda: worker.store.snapshots.live_version() is not None, 60)
+    stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_tidies_after_a_run(worker: Worker) -> None:
+    orphan = worker.trainer.publisher.root / ".staging-000009-ab"
+    orphan.mkdir(parents=True)
+    os.utime(orphan, (0, 0))
+    worker.step(threading.Event())
+    assert not orphan.exists()
+
+
+def test_see_through_works_it(worker: Worker) -> None:
+    worker.store.ratings.record(tasteful_ratings(n_users=60))
+    job = see_through(worker.store.jobs.enqueue("request"), worker.trainer, lease_seconds=15)
+    assert job.state == "succeeded"
+
+
+def test_see_through_follows_living_worker(worker: Worker) -> None:
+    store = worker.store
+    job = store.jobs.enqueue("request")
+    claim = store.jobs.claim("another", lease_seconds=60)
+    assert claim is not None
+    finish = threading.Timer(0.3, lambda: store.jobs.finish(claim, state="failed", reason="by the other one"))
+    finish.start()
+    told: list[str] = []
+    ended = see_through(job, worker.trainer, lease_seconds=15, tell=lambda _, stage: told.append(stage))
+    finish.join()
+    assert (ended.state, ended.reason) == ("failed", "by the other one")
+    assert told
+
+
+def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Path) -> None:
+    installation = Installation(tmp_path, database_url)
+    store.ratings.record(tasteful_ratings(n_users=2000, n_items=500, n_each=100))
+    job = store.jobs.enqueue("request")
+    killed = installation.start("worker")
+    try:
+        wait_until(lambda: store.jobs.get(job.job_id).state == "running", 60)
+        killed.kill()
+    finally:
+        killed.communicate(timeout=30)
+    assert store.jobs.get(job.job_id).state == "running"
+    shortly = store.jobs.get(job.job_id)
+    assert shortly.snapshot_version is None
+    expire_lease(store)
+    follower = Worker.build(Settings(data_dir=tmp_path), store)
+    assert follower.step(threading.Event())
+    ended = store.jobs.get(job.job_id)
+    assert (ended.state, ended.attempts) == ("succeeded", 2)
+
+
+def test_terminated_worker_gives_back(store: Store, database_url: str, tmp_path: Path) -> None:
+    store.ratings.record(tasteful_ratings(n_users=2000, n_items=500, n_each=100))
+    job = store.jobs.enqueue("request")
+    worker = Installation(tmp_path, database_url).start("worker")
+    try:
+        wait_until(lambda: store.jobs.get(job.job_id).state == "running", 60)
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    finally:
+        worker.communicate()
+    assert store.jobs.get(job.job_id).state in {"queued", "succeeded"}
+
+
+def expire_lease(store: Store) -> None:
+    """As time does, by the database's clock."""
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE training_jobs SET lease_until = 0 WHERE state = 'running'"))
