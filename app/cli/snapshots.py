@@ -1,0 +1,65 @@
+"""`reckon snapshots list|activate`"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from app.store.snapshots import SnapshotEntry
+
+MAX_DIGITS = 19
+"""Versions are 64-bit integers."""
+
+snapshots = typer.Typer(help="What was published, and which snapshot is live.", no_args_is_help=True)
+
+
+@snapshots.command("list")
+def list_(as_json: bool = typer.Option(False, "--json", help="Print them as JSON, cards and all")) -> None:
+    """List the snapshots that are kept, newest first."""
+    from app.settings import Settings
+    from app.wiring import open_store
+
+    store = open_store(Settings())
+    try:
+        entries = store.snapshots.entries()
+    finally:
+        store.close()
+    if as_json:
+        typer.echo(json.dumps([_as_json(entry) for entry in entries]))
+    else:
+        typer.echo("\n".join(map(_line, entries)) or "no snapshot yet: run `reckon train`")
+
+
+@snapshots.command()
+def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A version from the list")) -> None:
+    """Answer from this snapshot and keep to it; `latest` goes back to following what is published."""
+    from app.errors import InvalidInputError
+    from app.settings import Settings
+    from app.wiring import open_store
+
+    if version != "latest" and not (version.isascii() and version.isdecimal() and len(version) < MAX_DIGITS):
+        raise InvalidInputError(f"{version!r} is not a version: a number, or latest", field="version")
+    store = open_store(Settings())
+    try:
+        entry = store.snapshots.activate(None if version == "latest" else int(version))
+    finally:
+        store.close()
+    typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")
+
+
+def _as_json(entry: "SnapshotEntry") -> dict[str, Any]:
+    return {
+        "version": entry.version,
+        "created_at": entry.created_at.isoformat(),
+        "is_live": entry.is_live,
+        "is_pinned": entry.is_pinned,
+        "card": entry.card,
+    }
+
+
+def _line(entry: "SnapshotEntry") -> str:
+    state = "pinned" if entry.is_pinned else "live" if entry.is_live else ""
+    metrics = entry.card["metrics"]["snapshot"].items()
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics if value is not None)
+    return f"{entry.version:>6}  {entry.created_at:%Y-%m-%d %H:%M:%S}  {state:<6}  {shown}"

@@ -1,0 +1,80 @@
+"""`reckon train`"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from app.cli.progress import shown_progress
+
+if TYPE_CHECKING:
+    from app.store.jobs import Job
+    from app.store.snapshots import SnapshotEntry
+
+
+def train(
+    algorithm: str | None = typer.Option(None, help="What learns from the ratings; default: funk_svd"),
+    param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter of it; may be repeated"),
+    seed: int | None = typer.Option(None, min=0, help="The same seed and ratings give the same snapshot"),
+    as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
+) -> None:
+    """Train now and publish a snapshot, if it is good enough. Runs here, unless a worker is at it already."""
+    import logging
+
+    import structlog
+
+    from app.settings import Settings
+    from app.wiring import open_store
+    from app.worker.follow import see_through
+    from app.worker.loop import build_trainer
+
+    # The outcome is printed below; only what nobody foresaw is worth a log line.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    settings = Settings()
+    store = open_store(settings)
+    try:
+        job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param))
+        trainer = build_trainer(settings, store)
+        with shown_progress(is_quiet=as_json) as tell:
+            job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, tell=tell)
+        snapshot = None if job.snapshot_version is None else store.snapshots.get(job.snapshot_version)
+    except KeyboardInterrupt:
+        typer.echo("reckon: interrupted; the job is back in the queue", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        store.close()
+    typer.echo(json.dumps(_as_json(job, snapshot)) if as_json else "\n".join(_lines(job, snapshot)))
+    if job.state != "succeeded":
+        raise typer.Exit(1)
+
+
+def _recipe(algorithm: str | None, param: list[str]) -> dict[str, Any] | None:
+    if algorithm is None and not param:
+        return None
+    from app.training.recipe import DEFAULT_ALGORITHM, rating_recipe
+
+    values = {name: value for name, _, value in (text.partition("=") for text in param)}
+    return rating_recipe(algorithm or DEFAULT_ALGORITHM, values).document
+
+
+def _as_json(job: "Job", snapshot: "SnapshotEntry | None") -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "state": job.state,
+        "reason": job.reason,
+        "snapshot_version": job.snapshot_version,
+        "is_live": snapshot is not None and snapshot.is_live,
+        "metrics": None if snapshot is None else snapshot.card["metrics"],
+    }
+
+
+def _lines(job: "Job", snapshot: "SnapshotEntry | None") -> list[str]:
+    if snapshot is None:
+        return [f"{job.state}: {job.reason}"]
+    lines = [f"snapshot {snapshot.version} is {'live' if snapshot.is_live else 'published; another is pinned'}"]
+    if job.reason:
+        lines.append(f"fallback: {job.reason}")
+    for name, metrics in snapshot.card["metrics"].items():
+        shown = ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items() if value is not None)
+        lines.append(f"{name:<12} {shown or 'not measured'}")
+    return lines

@@ -1,0 +1,28 @@
+"""`reckon worker`"""
+
+
+def worker() -> None:
+    """Train when it is due or asked for, until stopped; any number of workers may run beside each other."""
+    import signal
+    import threading
+    from types import FrameType
+
+    from app.observability.logs import configure_logs
+    from app.settings import Settings
+    from app.wiring import open_store
+    from app.worker.loop import Worker
+
+    settings = Settings()
+    configure_logs(settings.log_format)
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    store = open_store(settings)
+    try:
+        Worker.build(settings, store).run(stopping)
+    finally:
+        store.close()

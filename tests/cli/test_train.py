@@ -1,0 +1,61 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from app.store import Store, migrate
+from tests.support.service import Installation
+from tests.support.tastes import tasteful_ratings
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    migrate("", tmp_path)
+    store = Store.open("", tmp_path)
+    store.ratings.record(tasteful_ratings(n_users=200))
+    store.close()
+    return Installation(tmp_path)
+
+
+def test_trains_and_says_so(installation: Installation) -> None:
+    done = installation.run("train")
+    assert "is live" in done.stdout
+    assert "ndcg@10" in done.stdout
+    assert "bestsellers" in done.stdout
+
+
+def test_json_alone_on_output(installation: Installation) -> None:
+    done = installation.run("train", "--json", "--seed", "3", "--param", "n_factors=8")
+    outcome = json.loads(done.stdout)
+    assert outcome["state"] == "succeeded"
+    assert outcome["is_live"] is True
+    assert outcome["metrics"]["snapshot"]["ndcg@10"] > 0
+
+
+def test_rejection_is_exit_code(installation: Installation) -> None:
+    installation.run("train")
+    done = installation.run("train", "--algorithm", "biases", "--json", check=False)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["state"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--algorithm", "magic"), "funk_svd"),
+        (("--param", "factors=3"), "n_factors"),
+        (("--param", "n_factors=x"), "n_factors"),
+    ],
+)
+def test_unknown_settings_name_right_ones(installation: Installation, options: tuple[str, ...], named: str) -> None:
+    done = installation.run("train", *options, check=False)
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_ratings(tmp_path: Path) -> None:
+    migrate("", tmp_path)
+    done = Installation(tmp_path).run("train", check=False)
+    assert done.returncode == 1
+    assert "no ratings" in done.stdout
