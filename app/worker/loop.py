@@ -74,7 +74,9 @@ class Worker:
 
     def step(self, stopping: threading.Event) -> bool:
         """Work one job, if there is one; True if there was."""
-        claim = self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
+        # A claim writes even where it finds nothing, so an idle worker only reads.
+        is_idle = all(job.finished_at is not None for job in self.store.jobs.latest())
+        claim = None if is_idle else self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
         if claim is None:
             self.triggers.fire()
             self.tidy_sometimes()

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.settings import Settings
-from app.store import Store
+from app.store import Store, counters
 from app.store.jobs import LeaseLostError
 from app.training.run import Trainer
 from app.worker.follow import see_through
@@ -31,6 +31,19 @@ def test_works_until_nothing_is_due(worker: Worker) -> None:
     assert worker.store.snapshots.live_version() is not None
     assert not worker.step(stopping)
     assert len(worker.store.jobs.latest()) == 1
+
+
+def test_idle_worker_writes_nothing(worker: Worker) -> None:
+    worker.step(threading.Event())
+    before = fencing_tokens(worker.store)
+    for _ in range(3):
+        worker.step(threading.Event())
+    assert fencing_tokens(worker.store) == before
+
+
+def fencing_tokens(store: Store) -> int:
+    with store.database.reading() as connection:
+        return counters.read(connection, "fencing")
 
 
 def test_rejection_is_no_end(worker: Worker) -> None:
@@ -114,7 +127,7 @@ def test_see_through_follows_living_worker(worker: Worker) -> None:
 
 def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Path) -> None:
     installation = Installation(tmp_path, database_url)
-    store.ratings.record(tasteful_ratings(n_users=2000, n_items=500, n_each=100))
+    store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     job = store.jobs.enqueue("request")
     killed = installation.start("worker")
     try:
@@ -133,7 +146,7 @@ def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Pa
 
 
 def test_terminated_worker_gives_back(store: Store, database_url: str, tmp_path: Path) -> None:
-    store.ratings.record(tasteful_ratings(n_users=2000, n_items=500, n_each=100))
+    store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     job = store.jobs.enqueue("request")
     worker = Installation(tmp_path, database_url).start("worker")
     try:
