@@ -1,6 +1,5 @@
 """From ratings in the database to a live snapshot: how long it takes, and how good the lists are."""
 
-import csv
 import statistics
 import tempfile
 import time
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.entities import IncomingRatings, RatingScale
+from app.entities import IncomingRatings
+from app.intake.importing import import_path
 from app.snapshots import ActiveSnapshot, Refresh
 from app.store import Store, migrate
 from app.training.publisher import Publisher
@@ -27,7 +27,7 @@ def rows() -> list[Row]:
 
 def speed() -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        store = fresh_store(Path(folder), RatingScale())
+        store = fresh_store(Path(folder))
         for chunk in generated_ratings():
             store.ratings.record(chunk)
         seconds = [seconds_to_live(store, Path(folder)) for _ in range(RUNS + 1)][1:]  # the first one may compile
@@ -42,8 +42,8 @@ def quality() -> list[Row]:
     if not MOVIELENS.is_dir():
         return [Row(what, "above bestsellers", "not measured", f"needs {MOVIELENS.name} in ../shared/data")]
     with tempfile.TemporaryDirectory() as folder:
-        store = fresh_store(Path(folder), RatingScale(0.5, 5, 0.5))
-        store.ratings.record(movielens_ratings())
+        store = fresh_store(Path(folder))
+        import_path(MOVIELENS, store, rejected_dir=Path(folder))
         train(store, Path(folder))
         live = store.snapshots.live()
         store.close()
@@ -55,11 +55,9 @@ def quality() -> list[Row]:
     return [Row(what, f"> {bestsellers['ndcg@10']:.4f} (bestsellers)", f"{snapshot['ndcg@10']:.4f}", note)]
 
 
-def fresh_store(data_dir: Path, scale: RatingScale) -> Store:
+def fresh_store(data_dir: Path) -> Store:
     migrate("", data_dir)
-    store = Store.open("", data_dir)
-    store.installation.set_scale(scale)
-    return store
+    return Store.open("", data_dir)
 
 
 def seconds_to_live(store: Store, data_dir: Path) -> float:
@@ -103,10 +101,3 @@ def generated_ratings() -> list[IncomingRatings]:
             )
         )
     return chunks
-
-
-def movielens_ratings() -> IncomingRatings:
-    with (MOVIELENS / "ratings.csv").open(newline="", encoding="utf-8") as file:
-        users, items, values, times = zip(*list(csv.reader(file))[1:], strict=True)
-    moments = np.array(times, np.int64) * 1_000_000
-    return IncomingRatings(list(users), list(items), np.array(values, np.float64), moments)
