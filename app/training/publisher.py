@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.entities import UNKNOWN_TIME
+from app.snapshots.errors import SnapshotError
 from app.snapshots.janitor import remove_orphans, remove_snapshot
 from app.snapshots.manifest import Manifest, Watermark, card
 from app.snapshots.read import open_snapshot
 from app.snapshots.write import write_snapshot
-from app.store.jobs import Claim
+from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.assemble import assemble
 from app.training.dataset import Dataset
@@ -52,9 +53,10 @@ class Publisher:
             open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
             path = str(folder.relative_to(self.data_dir))
             self.store.snapshots.register(claim, version=version, path=path, card=card(manifest))
-        except BaseException:
+        except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise
+        # After any other error it may be registered all the same; if it is not, `tidy` will find it an orphan.
         return version
 
     def tidy(self) -> None:

@@ -65,8 +65,8 @@ class Worker:
         while not stopping.is_set():
             try:
                 has_worked = self.step(stopping)
-            except ReckonError as error:  # the database may be away for a while
-                log.warning("worker waits", reason=error.detail)
+            except (ReckonError, OSError) as error:  # the database or the disk may be away for a while
+                log.warning("worker waits", reason=str(error))
                 has_worked = False
             if not has_worked:
                 stopping.wait(self.poll_seconds)

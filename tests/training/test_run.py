@@ -1,13 +1,15 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.entities import IncomingRatings, Item, RatingScale
-from app.errors import InvalidInputError
+from app.errors import InvalidInputError, UnavailableError
 from app.snapshots import Snapshot, open_snapshot
 from app.store import Claim, LeaseLostError, Store
+from app.store.snapshots import SnapshotRegister
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.publisher import Publisher
 from app.training.recipe import rating_recipe
@@ -195,6 +197,23 @@ def test_taken_over_leaves_no_trace(trainer: Trainer) -> None:
     assert list(trainer.publisher.root.iterdir()) == []
     version = trainer.run(taken)
     assert trainer.store.snapshots.live_version() == version
+
+
+class CutOff(SnapshotRegister):
+    """The connection breaks after the commit, before the answer."""
+
+    def register(self, claim: Claim, **snapshot: Any) -> None:
+        super().register(claim, **snapshot)
+        raise UnavailableError("the connection is gone")
+
+
+def test_registered_without_answer_stays(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    claim = claimed(trainer.store)
+    trainer.store.snapshots = CutOff(trainer.store.database)
+    with pytest.raises(UnavailableError):
+        trainer.run(claim)
+    assert live_snapshot(trainer).version == trainer.store.jobs.get(claim.job.job_id).snapshot_version
 
 
 def test_newest_are_kept(trainer: Trainer) -> None:
