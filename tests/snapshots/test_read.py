@@ -19,14 +19,21 @@ from tests.support.snapshot_data import DATABASE_ID, snapshot_arrays, write_smal
 ALL_FILES = sorted(FILES | {"manifest.json"})
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_small_snapshot(tmp_path)
-
-
 @pytest.fixture(scope="module")
 def sound_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_small_snapshot(tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, sound_folder: Path) -> Path:
+    """A copy to spoil."""
+    return shutil.copytree(sound_folder, tmp_path / sound_folder.name)
+
+
+@pytest.fixture(scope="module")
+def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another version, with other contents."""
+    return write_small_snapshot(tmp_path_factory.mktemp("other"), version=2, seed=1)
 
 
 def checksum(document: dict[str, Any]) -> str:
@@ -125,10 +132,9 @@ def json_or_none(content: bytes | bytearray) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(FILES))
-def test_file_of_other_version(folder: Path, name: str) -> None:
-    other = write_small_snapshot(folder.parent, version=2, seed=1)
-    is_same = (other / name).read_bytes() == (folder / name).read_bytes()
-    shutil.copy(other / name, folder / name)
+def test_file_of_other_version(folder: Path, other_folder: Path, name: str) -> None:
+    is_same = (other_folder / name).read_bytes() == (folder / name).read_bytes()
+    shutil.copy(other_folder / name, folder / name)
     if is_same:
         open_snapshot(folder, DATABASE_ID, 1)
     else:
@@ -136,10 +142,9 @@ def test_file_of_other_version(folder: Path, name: str) -> None:
             open_snapshot(folder, DATABASE_ID, 1)
 
 
-def test_folder_of_other_version(folder: Path) -> None:
-    other = write_small_snapshot(folder.parent, version=2, seed=1)
+def test_folder_of_other_version(folder: Path, other_folder: Path) -> None:
     shutil.rmtree(folder)
-    other.rename(folder)
+    shutil.copytree(other_folder, folder)
     with pytest.raises(SnapshotForeignError):
         open_snapshot(folder, DATABASE_ID, 1)
 
@@ -251,10 +256,9 @@ def test_huge_index_header(folder: Path, place: int, count: int) -> None:
         open_snapshot(folder, DATABASE_ID, 1)
 
 
-def test_index_of_other_vectors(folder: Path) -> None:
+def test_index_of_other_vectors(folder: Path, other_folder: Path) -> None:
     """Sizes fit and checksums are forged: only the trial search notices."""
-    other = write_small_snapshot(folder.parent, version=2, seed=1)
-    shutil.copy(other / "items.faiss", folder / "items.faiss")
+    shutil.copy(other_folder / "items.faiss", folder / "items.faiss")
     forge_manifest(folder, lambda _: None)
     with pytest.raises(SnapshotDamagedError, match="trial search"):
         open_snapshot(folder, DATABASE_ID, 1)
