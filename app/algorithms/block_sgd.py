@@ -1,10 +1,10 @@
 """Stochastic gradient descent on a grid of blocks, whose result does not depend on the number of threads.
 
-Users and items are relabelled by random permutations and cut into B x B blocks (Gemulla et al. 2011, DSGD; Zhuang et
-al. 2013, FPSG). An epoch takes one diagonal of blocks after the other: blocks of a diagonal share neither users nor
-items, so they may run one after the other or all at once, and every number comes out the same to the bit. Inside a
-block each user's ratings stand together, so a user's factors are read once and the items of the block stay in the
-cache: several times as fast as random order, at the same error.
+Items are relabelled by a random permutation, users put in a new random order for every epoch, and both cut into B x B
+blocks (Gemulla et al. 2011, DSGD; Zhuang et al. 2013, FPSG). An epoch takes one diagonal of blocks after the other:
+blocks of a diagonal share neither users nor items, so they may run one after the other or all at once, and every number
+comes out the same to the bit. Inside a block each user's ratings stand together, so a user's factors are read once and
+the items of the block stay in the cache: several times as fast as random order, at the same error.
 """
 
 import math
@@ -33,6 +33,9 @@ from app.algorithms.sgd_kernel import (
 N_BLOCKS = 8
 """Blocks along each side, as many as threads can work. A constant, because the result depends on it."""
 
+USERS_TOGETHER = 32
+"""Users who stay neighbours when the order is drawn: their ratings are, too, and are read in one go."""
+
 RATINGS_WORTH_THREADS = 200_000
 """Below this an epoch is over before threads are under way."""
 
@@ -57,12 +60,12 @@ def draw_weights(n_users: int, n_items: int, n_factors: int, rng: np.random.Gene
 
 @dataclass(frozen=True)
 class Grid:
-    """The relabelling of both sides, and what turns ratings into targets: (value - centre) / scale.
+    """The relabelling of items, and what turns ratings into targets: (value - centre) / scale.
 
-    `user_places`: (n_users,), `item_places`: (n_items,), where each row went.
+    `item_places`: (n_items,), where each item went.
     """
 
-    user_places: Rows
+    n_users: int
     item_places: Rows
     centre: float
     scale: float
@@ -74,15 +77,11 @@ class Grid:
         centre = float(values.mean()) if biased and len(values) else 0.0
         scale = float(np.sqrt(np.mean((values - centre) ** 2))) if len(values) else 0.0
         return cls(
-            user_places=rng.permutation(ratings.n_users).astype(np.int32),
+            n_users=ratings.n_users,
             item_places=rng.permutation(ratings.n_items).astype(np.int32),
             centre=centre,
             scale=scale or 1.0,  # where all ratings are equal there is nothing to scale
         )
-
-    @property
-    def users_per_block(self) -> int:
-        return max(1, math.ceil(len(self.user_places) / N_BLOCKS))
 
     @property
     def items_per_block(self) -> int:
@@ -92,10 +91,20 @@ class Grid:
         targets: Floats = (values - np.float32(self.centre)) / np.float32(self.scale)
         return targets
 
-    def diagonals(self) -> list[NDArray[np.int64]]:
-        """Every pair (block of users, block of items) once; the pairs of one array share neither."""
-        blocks = np.arange(N_BLOCKS)
-        return [np.stack([blocks, (blocks + shift) % N_BLOCKS], axis=1) for shift in range(N_BLOCKS)]
+    def draw_user_order(self, rng: np.random.Generator) -> Rows:
+        """All users, (n_users,), in random order, a few neighbours together."""
+        firsts = USERS_TOGETHER * rng.permutation(math.ceil(self.n_users / USERS_TOGETHER))
+        order = (firsts[:, None] + np.arange(USERS_TOGETHER)).ravel()
+        return order[order < self.n_users].astype(np.int32)
+
+    def draw_diagonals(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Every block once, as `update_blocks` takes them, in random order; those of one array share no row."""
+        bounds = np.linspace(0, self.n_users, N_BLOCKS + 1).astype(np.int64)
+        each = np.arange(N_BLOCKS)
+        return [
+            np.stack([bounds[:-1], bounds[1:], (each + shift) % N_BLOCKS], axis=1)
+            for shift in rng.permutation(N_BLOCKS)
+        ]
 
 
 class BlockRatings:
@@ -103,15 +112,14 @@ class BlockRatings:
 
     def __init__(self, ratings: RatingMatrix, is_kept: NDArray[np.bool_], grid: Grid) -> None:
         """Copies the ratings kept, 8 bytes each, and needs 4 more for a moment."""
-        labels = Labels(grid.user_places, grid.item_places, grid.items_per_block)
+        labels = Labels(ratings.n_users, grid.item_places, grid.items_per_block)
         columns = ratings.user_rows, ratings.item_rows, is_kept, labels
         starts = count_cells(*columns, N_BLOCKS * ratings.n_users)
         order = sort_into_cells(*columns, starts)
         item_rows = grid.item_places[ratings.item_rows[order]]
         user_counts = np.diff(starts).reshape(N_BLOCKS, ratings.n_users).sum(axis=0)
-        self.diagonals = grid.diagonals()
+        self.grid = grid
         self.layout = Layout(
-            users_per_block=grid.users_per_block,
             starts=starts,
             item_rows=item_rows,
             targets=grid.targets(ratings.values[order]),
@@ -120,19 +128,20 @@ class BlockRatings:
         )
 
     def epoch(self, weights: Weights, steps: Steps, rng: np.random.Generator, pool: Executor | None = None) -> float:
-        """One step for every rating, diagonals in random order; returns the mean squared error met on the way.
+        """One step for every rating; returns the mean squared error met on the way. `pool` changes no weight.
 
-        The weights do not depend on `pool`.
+        Users are put into blocks anew: a fixed order lets items follow their last users, at 0.001 of RMSE.
         """
+        user_order = self.grid.draw_user_order(rng)
+        diagonals = self.grid.draw_diagonals(rng)
 
-        def update(pairs: NDArray[np.int64]) -> float:
-            return update_blocks(pairs, self.layout, weights, steps)
+        def update(blocks: NDArray[np.int64]) -> float:
+            return update_blocks(blocks, user_order, self.layout, weights, steps)
 
-        diagonals = [self.diagonals[each] for each in rng.permutation(len(self.diagonals))]
         if pool is None:
             loss = update(np.concatenate(diagonals))
         else:
-            loss = sum(sum(pool.map(update, np.split(pairs, len(pairs)))) for pairs in diagonals)
+            loss = sum(sum(pool.map(update, np.split(blocks, len(blocks)))) for blocks in diagonals)
         return loss / max(1, len(self.layout.targets))
 
 
@@ -152,7 +161,7 @@ class HeldOut:
     @classmethod
     def pick(cls, ratings: RatingMatrix, positions: NDArray[np.int64], grid: Grid) -> Self:
         return cls(
-            grid.user_places[ratings.user_rows[positions]],
+            ratings.user_rows[positions],
             grid.item_places[ratings.item_rows[positions]],
             grid.targets(ratings.values[positions]),
         )

@@ -12,7 +12,7 @@ Rows = NDArray[np.int32]
 
 
 class Weights(NamedTuple):
-    """What is being learned, relabelled, in units of the ratings' spread. Every step changes it in place.
+    """What is being learned, in units of the ratings' spread. Every step changes it in place.
 
     `user_factors`: (n_users, k), `item_factors`: (n_items, k), `user_biases`: (n_users,), `item_biases`: (n_items,).
     """
@@ -24,14 +24,13 @@ class Weights(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """n ratings in order of (block of items, user).
+    """n ratings in order of (block of items, user), items relabelled so that a block of them is a range.
 
     `starts`: (n_item_blocks * n_users + 1,), where the ratings of each user in each block of items begin.
     `item_rows`, `targets`: (n,). `user_priors`: (n_users,), `item_priors`: (n_items,): the weight of the prior per
     rating of the row, 60 / m, so that every step takes its share of the row's whole penalty.
     """
 
-    users_per_block: int
     starts: NDArray[np.int64]
     item_rows: Rows
     targets: Floats
@@ -48,10 +47,11 @@ class Steps(NamedTuple):
 
 
 @compiled
-def update_blocks(pairs: NDArray[np.int64], layout: Layout, weights: Weights, steps: Steps) -> float:
-    """One step for every rating of some blocks, `pairs` (n, 2) of (block of users, block of items), in order.
+def update_blocks(blocks: NDArray[np.int64], user_order: Rows, layout: Layout, weights: Weights, steps: Steps) -> float:
+    """One step for every rating of some blocks, in order.
 
-    Returns the sum of the squared errors, each before its step. The step, with learning rate g:
+    `blocks`: (n, 3): a block's users are `user_order[first]` to `user_order[past - 1]`; and its block of items. Returns
+    the sum of the squared errors, each before its step. The step, with learning rate g:
 
         e   = r_ui - b_u - b_i - p_u . q_i
         b_u = b_u + g (e - regularization 60/m_u b_u)             b_i likewise
@@ -63,10 +63,11 @@ def update_blocks(pairs: NDArray[np.int64], layout: Layout, weights: Weights, st
     one, zero = np.float32(1.0), np.float32(0.0)
     p = np.empty(n_factors, np.float32)  # stays in the first-level cache while a user's ratings pass
     loss = 0.0
-    for pair in range(pairs.shape[0]):
-        first_user = pairs[pair, 0] * layout.users_per_block
-        for user in range(first_user, min(first_user + layout.users_per_block, n_users)):
-            cell = pairs[pair, 1] * n_users + user
+    for block in range(blocks.shape[0]):
+        first_user, past_user, item_block = blocks[block]
+        for place in range(first_user, past_user):
+            user = user_order[place]
+            cell = item_block * n_users + user
             first, past = layout.starts[cell], layout.starts[cell + 1]
             if first == past:
                 continue
@@ -101,7 +102,7 @@ def update_blocks(pairs: NDArray[np.int64], layout: Layout, weights: Weights, st
 
 @compiled
 def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Floats, weights: Weights) -> float:
-    """The mean of (r_ui - b_u - b_i - p_u . q_i)^2 over relabelled ratings, at least one."""
+    """The mean of (r_ui - b_u - b_i - p_u . q_i)^2 over at least one rating, items relabelled."""
     user_factors, item_factors, user_biases, item_biases = weights
     total = 0.0
     for rating in range(user_rows.shape[0]):
@@ -114,9 +115,9 @@ def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Floats, weight
 
 
 class Labels(NamedTuple):
-    """Where every row goes, and how many items make a block."""
+    """Where every item goes, and how many make a block."""
 
-    user_places: Rows
+    n_users: int
     item_places: Rows
     items_per_block: int
 
@@ -126,12 +127,12 @@ def count_cells(
     user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: Labels, n_cells: int
 ) -> NDArray[np.int64]:
     """`Layout.starts` of the ratings kept."""
-    user_places, item_places, items_per_block = labels
+    n_users, item_places, items_per_block = labels
     starts = np.zeros(n_cells + 1, np.int64)
     for rating in range(user_rows.shape[0]):
         if is_kept[rating]:
             block = item_places[item_rows[rating]] // items_per_block
-            starts[block * user_places.shape[0] + user_places[user_rows[rating]] + 1] += 1
+            starts[block * n_users + user_rows[rating] + 1] += 1
     for cell in range(n_cells):
         starts[cell + 1] += starts[cell]
     return starts
@@ -142,13 +143,13 @@ def sort_into_cells(
     user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: Labels, starts: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """The positions of the ratings kept, in the order of `Layout`; a counting sort, so linear and stable."""
-    user_places, item_places, items_per_block = labels
+    n_users, item_places, items_per_block = labels
     order = np.empty(starts[-1], np.int32)
     free = starts[:-1].copy()
     for rating in range(user_rows.shape[0]):
         if is_kept[rating]:
             block = item_places[item_rows[rating]] // items_per_block
-            cell = block * user_places.shape[0] + user_places[user_rows[rating]]
+            cell = block * n_users + user_rows[rating]
             order[free[cell]] = rating
             free[cell] += 1
     return order

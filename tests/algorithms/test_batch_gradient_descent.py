@@ -26,10 +26,8 @@ def test_kernel_follows_the_gradient() -> None:
     weights = draw_weights(30, 25, 16, rng)
     for array in weights:
         array[:] = rng.normal(0, 0.3, array.shape)
-    users, items = grid.user_places, grid.item_places
-    before = Factors(
-        *(array[places].astype(np.float64) for array, places in zip(weights, (users, items) * 2, strict=True))
-    )
+    places: Any = [np.arange(30), grid.item_places] * 2
+    before = Factors(*(array[place].astype(np.float64) for array, place in zip(weights, places, strict=True)))
     rate, regularization = 1e-4, 0.05
     steps = Steps(np.float32(rate), np.float32(rate), np.float32(regularization))
     BlockRatings(ratings, np.ones(len(ratings), np.bool_), grid).epoch(weights, steps, rng)
@@ -43,8 +41,8 @@ def test_kernel_follows_the_gradient() -> None:
         bias_penalty=regularization * PRIOR_RATINGS,
         biased=True,
     )
-    for name, places in zip(Factors.__dataclass_fields__, (users, items) * 2, strict=True):
-        moved = getattr(weights, name)[places] - getattr(before, name)
+    for name, place in zip(Factors.__dataclass_fields__, places, strict=True):
+        moved = getattr(weights, name)[place] - getattr(before, name)
         np.testing.assert_allclose(moved, getattr(expected, name) - getattr(before, name), atol=2e-2 * abs(moved).max())
 
 

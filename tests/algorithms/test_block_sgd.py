@@ -13,10 +13,21 @@ def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -
 
 
 def test_diagonals_share_no_row() -> None:
-    diagonals = Grid.draw(random_ratings(), np.random.default_rng(0), biased=True).diagonals()
-    for pairs in diagonals:
-        assert len(set(pairs[:, 0])) == len(set(pairs[:, 1])) == len(pairs)
-    assert len({tuple(pair) for pairs in diagonals for pair in pairs}) == N_BLOCKS**2
+    grid = Grid.draw(random_ratings(), np.random.default_rng(0), biased=True)
+    seen = set()
+    for blocks in grid.draw_diagonals(np.random.default_rng(1)):
+        users = [user for first, past, _ in blocks for user in range(first, past)]
+        assert sorted(users) == list(range(50))
+        assert len(set(blocks[:, 2])) == len(blocks) == N_BLOCKS
+        seen |= {tuple(block) for block in blocks}
+    assert len(seen) == N_BLOCKS**2
+
+
+@pytest.mark.parametrize("n_users", [0, 1, 31, 32, 33, 100])
+def test_user_order_holds_everybody(n_users: int) -> None:
+    grid = Grid(n_users, np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    first, second = (grid.draw_user_order(np.random.default_rng(seed)) for seed in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(n_users))
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(50, 30), (3, 30), (50, 1), (8, 9)])
@@ -24,25 +35,23 @@ def test_every_rating_once(n_users: int, n_items: int) -> None:
     ratings = random_ratings(n_users, n_items)
     is_kept = np.random.default_rng(1).random(len(ratings)) < 0.7
     grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
-    blocks = BlockRatings(ratings, is_kept, grid)
-    starts, found = blocks.layout.starts, []
-    for pairs in blocks.diagonals:
-        for user_block, item_block in pairs:
-            first = user_block * grid.users_per_block
-            for user in range(first, min(first + grid.users_per_block, n_users)):
-                cell = slice(*starts[item_block * n_users + user :][:2])
-                items, targets = blocks.layout.item_rows[cell], blocks.layout.targets[cell]
-                assert (items // grid.items_per_block == item_block).all()
-                found += [(user, item, target) for item, target in zip(items, targets, strict=True)]
+    layout, found = BlockRatings(ratings, is_kept, grid).layout, []
+    order = grid.draw_user_order(np.random.default_rng(2))
+    for first, past, item_block in np.concatenate(grid.draw_diagonals(np.random.default_rng(3))):
+        for user in order[first:past]:
+            cell = slice(*layout.starts[item_block * n_users + user :][:2])
+            items, targets = layout.item_rows[cell], layout.targets[cell]
+            assert (items // grid.items_per_block == item_block).all()
+            found += [(user, item, target) for item, target in zip(items, targets, strict=True)]
     kept = ratings.subset(is_kept)
-    users, items = grid.user_places[kept.user_rows], grid.item_places[kept.item_rows]
-    assert sorted(found) == sorted(zip(users, items, grid.targets(kept.values), strict=True))
+    items = grid.item_places[kept.item_rows]
+    assert sorted(found) == sorted(zip(kept.user_rows, items, grid.targets(kept.values), strict=True))
 
 
 def test_one_step_by_hand() -> None:
     # The update of the documents, U - eta 2 V (U.V - M), with g = 2 eta = 0.1; and the penalty's share, 0.1 (1 + 60).
     ratings = RatingMatrix(1, 1, [0], [0], [2.0])
-    grid = Grid(np.zeros(1, np.int32), np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    grid = Grid(1, np.zeros(1, np.int32), centre=0.0, scale=1.0)
     weights = Weights(*(np.full(shape, 0.5, np.float32) for shape in ((1, 2), (1, 2), 1, 1)))
     steps = Steps(np.float32(0.1), np.float32(0.1), np.float32(0.01))
     loss = BlockRatings(ratings, np.ones(1, np.bool_), grid).epoch(weights, steps, np.random.default_rng(0))
