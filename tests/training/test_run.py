@@ -143,17 +143,20 @@ def test_worse_than_live_is_rejected(trainer: Trainer) -> None:
 def test_same_recipe_again(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
     first = trainer.run(claimed(trainer.store))
-    trainer.store.jobs.latest()
-    trainer.store.ratings.record(tasteful_ratings(n_users=130))
     assert trainer.run(claimed(trainer.store)) == first + 1
     assert trainer.store.snapshots.live_version() == first + 1
 
 
 def test_other_recipe_is_compared_in_pairs(trainer: Trainer) -> None:
-    trainer.store.ratings.record(tasteful_ratings())
-    first = trainer.run(claimed(trainer.store))
-    recipe = rating_recipe("funk_svd", {"n_factors": 12}).document
-    assert trainer.run(claimed(trainer.store, recipe=recipe)) > first
+    """One factor cannot hold a taste of two: replaced by a recipe that can, and not the other way round."""
+    trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
+    narrow = rating_recipe("funk_svd", {"n_factors": 1}).document
+    first = trainer.run(claimed(trainer.store, recipe=narrow))
+    second = trainer.run(claimed(trainer.store))
+    assert second > first
+    with pytest.raises(SnapshotRejectedError, match="on the same training part"):
+        trainer.run(claimed(trainer.store, recipe=narrow))
+    assert trainer.store.snapshots.live_version() == second
 
 
 def test_divergence_keeps_live(trainer: Trainer) -> None:
@@ -239,7 +242,7 @@ def test_pinned_stays_live(trainer: Trainer) -> None:
 
 def test_scale_change_is_no_fall(trainer: Trainer) -> None:
     """What counts as liked has changed, so recorded figures say nothing: the live recipe is fitted anew."""
-    trainer.store.ratings.record(tasteful_ratings())
+    trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
     first = trainer.run(claimed(trainer.store))
     trainer.store.installation.set_scale(RatingScale(1, 6))
     assert trainer.run(claimed(trainer.store)) > first
