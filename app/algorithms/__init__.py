@@ -9,7 +9,7 @@ What is settled here, and why:
 - **What is predicted** is r^_ui = mu + b_u + b_i + p_u . q_i, in the caller's own scale (`RatingVectors`).
 - **One penalty everywhere**: a row with m ratings is penalised by regularization (m + 60), its bias by 60
   regularization (`fold_in.py`). A constant alone (Salakhutdinov & Mnih 2007) overfits rows of thousands of ratings: at
-  its best value RMSE is 1 to 4 % higher (ml-latest-small 0.848 against 0.842). Weighted by m alone (Zhou et al. 2008), a
+  its best value RMSE is 1 to 4 % higher (ml-latest-small 0.848, not 0.842). Weighted by m alone (Zhou et al. 2008), a
   row of one rating is hardly held at all, and a new user's bias follows that rating: learning must be stopped at the
   right epoch. With the sum it converges instead.
 - **The noise sets its size**: the penalty is in units of the error variance on a held-out slice, the maximum a
