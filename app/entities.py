@@ -85,8 +85,8 @@ class RatingScale:
         return cls(minimum, maximum, only_step)
 
     def __str__(self) -> str:
-        ends = f"{self.minimum:g}:{self.maximum:g}"
-        return ends if self.step is None else f"{ends}:{self.step:g}"
+        numbers = (self.minimum, self.maximum, *(() if self.step is None else (self.step,)))
+        return ":".join(repr(float(number)).removesuffix(".0") for number in numbers)  # every digit: `parse` reads it
 
     def contains(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of `values` (any shape) lie on the scale: finite, within the ends and on a step."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.types import Attributes, Category, Finite, Id, Moment, Text
+from app.api.types import Attributes, Category, Finite, Id, Moment, Name
 from app.entities import Item, Rating, User
 from app.store import Job, SnapshotEntry
 
@@ -74,7 +74,7 @@ class RatingsPage(BaseModel):
 
 
 class UserIn(Body):
-    country: Text | None = Field(None, examples=["FI"])
+    country: Name | None = Field(None, examples=["FI"])
     attributes: Attributes = Field(default_factory=dict, examples=[{"age": 31, "gender": "F"}])
 
     def to_entity(self, user_id: str) -> User:
@@ -92,7 +92,7 @@ class UserOut(BaseModel):
 
 
 class ItemIn(Body):
-    title: Text | None = Field(None, examples=["Star Wars"])
+    title: Name | None = Field(None, examples=["Star Wars"])
     categories: list[Category] = Field(default_factory=list, max_length=50, examples=[["Action", "Sci-Fi"]])
     year: Annotated[int, Field(strict=True, ge=-10_000, le=10_000)] | None = Field(None, examples=[1977])
     attributes: Attributes = Field(default_factory=dict, examples=[{"minutes": 121, "languages": ["en"]}])

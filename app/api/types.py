@@ -35,6 +35,8 @@ Id = Annotated[
     ),
 ]
 Text = Annotated[StrictStr, Field(max_length=MAX_TEXT), AfterValidator(_clean_text)]
+Name = Annotated[Text, Field(min_length=1)]
+"""An empty one would be indistinguishable from none in a CSV."""
 Category = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_clean_text)]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Moment = Annotated[AwareDatetime, Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"])]
@@ -44,4 +46,4 @@ Attributes = Annotated[
     Field(max_length=100),
 ]
 
-__all__ = ["Attributes", "Category", "Finite", "Id", "Moment", "Text"]
+__all__ = ["Attributes", "Category", "Finite", "Id", "Moment", "Name", "Text"]

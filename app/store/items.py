@@ -46,7 +46,7 @@ class Items:
         newest = {item.item_id: item for item in incoming}  # of an id that comes twice, the later one
         with self._database.writing() as connection:
             keys, made = self._database.dialect.item_keys(connection, list(newest))
-            known = self._rows(connection, keys.tolist())
+            known = self._rows(connection, sorted(keys.tolist()))
             given_columns = {column for field in given for column in _columns_of(field)}
             changed = []
             statuses: dict[str, int] = {}
@@ -66,7 +66,8 @@ class Items:
     def _rows(self, connection: sa.Connection, keys: list[int]) -> dict[int, Any]:
         found: dict[int, Any] = {}
         for start in range(0, len(keys), STREAM_ROWS):
-            statement = sa.select(items).where(items.c.item_key.in_(keys[start : start + STREAM_ROWS]))
+            some = sa.select(items).where(items.c.item_key.in_(keys[start : start + STREAM_ROWS]))
+            statement = some.order_by(items.c.item_key).with_for_update(key_share=True)
             found |= {row["item_key"]: row for row in connection.execute(statement).mappings()}
         return found
 
@@ -81,14 +82,26 @@ class Items:
 
     def delete(self, item_id: str) -> bool:
         """Delete the item and its ratings, which count as changes of their users; False if there is none."""
+        while (is_deleted := self._try_to_delete(item_id)) is None:
+            pass
+        return is_deleted
+
+    def _try_to_delete(self, item_id: str) -> bool | None:
+        """As `delete`; None where somebody rated the item before it could be locked: locks are taken users first."""
+        find = sa.select(items.c.item_key).where(items.c.item_id == item_id)
         with self._database.writing() as connection:
-            find = sa.select(items.c.item_key).where(items.c.item_id == item_id).with_for_update()
             key = connection.execute(find).scalar_one_or_none()
             if key is None:
                 return False
-            raters = sa.select(ratings.c.user_key).where(ratings.c.item_key == key, ratings.c.value.is_not(None))
-            bump = sa.update(users).where(users.c.user_key.in_(raters)).values(version=users.c.version + 1)
-            connection.execute(bump)
+            raters = sa.select(ratings.c.user_key).where(ratings.c.item_key == key)
+            lock = sa.select(users.c.user_key).where(users.c.user_key.in_(raters)).order_by(users.c.user_key)
+            locked = set(connection.execute(lock.with_for_update()).scalars())
+            if connection.execute(find.where(items.c.item_key == key).with_for_update()).first() is None:
+                return None
+            if not locked.issuperset(connection.execute(raters).scalars()):
+                return None
+            rated = users.c.user_key.in_(raters.where(ratings.c.value.is_not(None)))
+            connection.execute(sa.update(users).where(rated).values(version=users.c.version + 1))
             connection.execute(sa.delete(ratings).where(ratings.c.item_key == key))
             connection.execute(sa.delete(items).where(items.c.item_key == key))
             version = counters.grow(connection, "catalogue")

@@ -14,7 +14,9 @@ from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 
 DISK_FULL = "53100"
 FETCH_ROWS = 50_000
-MAKERS_LOCK = 0x5EC0
+# Writers take locks in one order, so that none wait in a circle: makers of users, users' rows by key, makers of items,
+# items' rows by key, counters.
+USER_MAKERS_LOCK, ITEM_MAKERS_LOCK = 0x5EC0, 0x5EC1
 
 
 class PostgresDialect:
@@ -57,16 +59,12 @@ class PostgresDialect:
         return int(connection.exec_driver_sql(statement).scalar_one())
 
     def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
-        lock = "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s) ORDER BY user_key FOR UPDATE"
-        make = "INSERT INTO users (user_id) SELECT unnest(%s::text[]) ON CONFLICT (user_id) DO NOTHING"
-        while True:  # a user found and then deleted by another, before we had its lock, is made again
-            keys = self._keys(connection, "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s)", user_ids)
-            missing = [user_id for user_id in user_ids if user_id not in keys]
-            if missing:
-                self._make(connection, make, missing)
-            keys = self._keys(connection, lock, user_ids)
-            if len(keys) == len(user_ids):
-                return _in_order(keys, user_ids)
+        find = "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s)"
+        make = (
+            "INSERT INTO users (user_id) SELECT unnest(%s::text[]) ON CONFLICT (user_id) DO NOTHING RETURNING user_id"
+        )
+        keys, _ = self._find_or_make(connection, user_ids, find, "ORDER BY user_key FOR UPDATE", make, USER_MAKERS_LOCK)
+        return keys
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
         find = "SELECT item_id, item_key FROM items WHERE item_id = ANY(%s)"
@@ -74,24 +72,34 @@ class PostgresDialect:
             "INSERT INTO items (item_id, version) SELECT unnest(%s::text[]), 0"
             " ON CONFLICT (item_id) DO NOTHING RETURNING item_id"
         )
+        # Shared with every other writer of ratings; it only keeps the item from being deleted under this one.
+        lock = "ORDER BY item_key FOR KEY SHARE"
+        return self._find_or_make(connection, item_ids, find, lock, make, ITEM_MAKERS_LOCK)
+
+    def _find_or_make(
+        self, connection: sa.Connection, ids: Sequence[str], find: str, lock: str, make: str, makers_lock: int
+    ) -> tuple[KeyArray, list[str]]:
+        """Locked keys in the order of distinct `ids`, and which of them were made."""
         made: list[str] = []
-        keys = self._keys(connection, find, item_ids)
-        missing = [item_id for item_id in item_ids if item_id not in keys]
-        if missing:
-            made = self._make(connection, make, missing)
-            keys = self._keys(connection, find, item_ids)
-        return _in_order(keys, item_ids), made
+        while True:  # one that was found and then deleted by another, before we had its lock, is made again
+            found = self._keys(connection, find, ids)
+            missing = [identifier for identifier in ids if identifier not in found]
+            if missing:
+                made += self._make(connection, make, missing, makers_lock)
+            found = self._keys(connection, f"{find} {lock}", ids)
+            if len(found) == len(ids):
+                keys = np.fromiter((found[identifier] for identifier in ids), dtype=np.int64, count=len(ids))
+                return keys, made
 
     @staticmethod
     def _keys(connection: sa.Connection, statement: str, ids: Sequence[str]) -> dict[str, int]:
         return {row[0]: row[1] for row in connection.exec_driver_sql(statement, (list(ids),))}
 
     @staticmethod
-    def _make(connection: sa.Connection, statement: str, ids: Sequence[str]) -> list[str]:
+    def _make(connection: sa.Connection, statement: str, ids: Sequence[str], lock: int) -> list[str]:
         """Insert new ids in the order of arrival (keys follow it), one maker at a time: two could wait in a circle."""
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (MAKERS_LOCK,))
-        result = connection.exec_driver_sql(statement, (list(ids),))
-        return [row[0] for row in result] if result.returns_rows else []
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (lock,))
+        return [row[0] for row in connection.exec_driver_sql(statement, (list(ids),))]
 
     def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings:
         statement = (
@@ -139,7 +147,3 @@ class PostgresDialect:
 
     def close(self) -> None:
         self.engine.dispose()
-
-
-def _in_order(keys: dict[str, int], ids: Sequence[str]) -> KeyArray:
-    return np.fromiter((keys[identifier] for identifier in ids), dtype=np.int64, count=len(ids))

@@ -7,11 +7,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from app.entities import RatingScale
 from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
 from app.store import Store, migrate
-from app.store.migration import SchemaError
+from app.store.migration import MIGRATIONS, SchemaError
 from app.store.schema import metadata
 from app.store.write_lock import WriteLock
 from tests.support.ratings import incoming
@@ -115,3 +116,11 @@ def test_write_lock_excludes(lock: WriteLock, tmp_path: Path, monkeypatch: pytes
     with other.held():
         pass
     other.close()
+
+
+def test_revisions_sort_by_name() -> None:
+    """What tells an older from a newer database without Alembic agrees with Alembic."""
+    scripts = ScriptDirectory(MIGRATIONS)
+    in_order = [script.revision for script in reversed(list(scripts.walk_revisions()))]
+    names = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+    assert names == in_order == sorted(in_order)

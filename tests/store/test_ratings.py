@@ -196,3 +196,18 @@ def test_survives_kill(tmp_path: Path) -> None:
         assert other.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     other.close()
     store.close()
+
+
+def test_writers_of_everything(store: Store) -> None:
+    """Ratings, items and deletions at once, of the same users and items: none waits in a circle, none is lost."""
+
+    def work(worker: int) -> None:
+        for n in range(6):
+            rows = [(f"u{(worker + k) % 4}", f"i{(n * 3 + k) % 7}", 3, worker * 100 + n) for k in range(4)]
+            store.ratings.record(incoming(*rows))
+            store.items.record([Item(f"i{(n + k) % 7}", title=f"{worker}") for k in range(3)])
+            store.items.delete(f"i{(n + worker) % 7}")
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert store.ratings.count() == len(stored(store))

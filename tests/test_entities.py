@@ -1,0 +1,53 @@
+"""The rating scale and ids."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.entities import RatingScale, clean_id
+from app.errors import InvalidInputError
+
+finite = st.floats(-1e9, 1e9)
+
+
+@pytest.mark.parametrize(
+    ("text", "liked_from"),
+    [("1:5", 4.0), ("1:5:1", 4.0), ("0.5:5:0.5", 4.0), ("1:10:1", 8.0), ("0:1", 0.75), ("-10:10", 5.0), ("0:1:1", 1.0)],
+)
+def test_liked_from(text: str, liked_from: float) -> None:
+    assert RatingScale.parse(text).liked_from == liked_from
+
+
+@given(minimum=finite, width=st.floats(1e-3, 1e9), step=st.one_of(st.none(), st.floats(1e-3, 10)))
+def test_text_round_trip(minimum: float, width: float, step: float | None) -> None:
+    scale = RatingScale(minimum, minimum + width, step)
+    assert RatingScale.parse(str(scale)) == scale
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:x", "5:1", "1:1", "nan:5", "1:inf", "1:5:0", "1:5:-1", "1:5:1:1", "1:5:nan"]
+)
+def test_not_a_scale(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        RatingScale.parse(text)
+
+
+def test_steps() -> None:
+    scale = RatingScale.parse("0.5:5:0.5")
+    values = np.array([0.5, 0.7, 3, 5, 5.5, 0, math.nan, math.inf, 4.5000000001])
+    assert scale.contains(values).tolist() == [True, False, True, True, False, False, False, False, True]
+
+
+@given(st.text(max_size=140))
+def test_clean_id_is_stable(text: str) -> None:
+    """What is accepted is accepted again, unchanged; everything else is refused in our words."""
+    try:
+        cleaned = clean_id(text)
+    except InvalidInputError:
+        return
+    assert clean_id(cleaned) == cleaned
+    assert 1 <= len(cleaned) <= 128
+    assert "/" not in cleaned
