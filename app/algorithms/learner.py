@@ -38,6 +38,8 @@ class Learner(Protocol):
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
         """Learns from `ratings`; all randomness comes from `rng`: equal seeds, equal bits.
 
+        The user side is the fold-in of every user (`fold_in_all`); rows without ratings are zeros.
+
         Raises `FitDiverged` rather than return anything that is not finite.
         """
         ...

@@ -30,7 +30,7 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON"),
 ) -> None:
     """Measure algorithms on the ratings of a file, side by side, on the same split."""
-    from app.algorithms.errors import AlgorithmError
+    from app.algorithms.errors import AlgorithmError, InvalidHyperparameter
     from app.errors import InvalidInputError
     from app.evaluation.experiment import Metric, mean_metrics, peak_rss_bytes
 
@@ -43,7 +43,11 @@ def evaluate(
     with shown_progress(is_quiet=as_json) as tell:
         for name in algorithm:
             try:
-                measured = experiment.run(_learner(name, param), tell)
+                learner = _learner(name, param)
+            except InvalidHyperparameter as error:  # which names the algorithm
+                raise InvalidInputError(str(error), field="param") from error
+            try:
+                measured = experiment.run(learner, tell)
             except AlgorithmError as error:
                 raise InvalidInputError(f"{name}: {error}", field="algorithm") from error
             results.append(_result(name, split_name, measured, mean_metrics(measured), peak_rss_bytes()))
