@@ -1,5 +1,6 @@
 """Fixtures: short; their bodies stand in `tests/support/`."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from tests.support.databases import MigratedDatabases
 
 
 @pytest.fixture(scope="session")
-def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MigratedDatabases]:
-    made = MigratedDatabases(tmp_path_factory.mktemp("databases"))
-    yield made
-    made.close()
+def databases() -> Iterator[MigratedDatabases]:
+    # Not a pytest folder: other runs of pytest on this machine clear those away after a while.
+    with tempfile.TemporaryDirectory(prefix="reckon-tests-") as folder:
+        made = MigratedDatabases(Path(folder))
+        yield made
+        made.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

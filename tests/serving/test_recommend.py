@@ -170,6 +170,8 @@ def test_user_who_rated_everything(service: Service) -> None:
 
 def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None:
     """While ratings arrive and a snapshot is swapped in, a sequence of pages shows everything once."""
+    train(service.store, tmp_path, seed=1)
+    service.live.poll()
     shown: list[str] = []
     rated: set[str] = set()
     query = Query("user-0", 6)
@@ -184,7 +186,7 @@ def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None
         rated.add(shown[-1])
         service.store.ratings.record(incoming(("user-0", shown[-1], 4, NOW + page)))
         if page == 1:
-            train(service.store, tmp_path, seed=5)
+            service.store.snapshots.activate(1)
             service.live.poll()
         page += 1
     assert len(shown) == len(set(shown))
