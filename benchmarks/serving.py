@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from benchmarks.table import Row
 
 from app.entities import IncomingRatings, Item, RatingScale
 from app.store import Store, migrate
 from benchmarks.load import Load, has_generator, measure, server
 from benchmarks.peers import N_ITEMS, N_USERS
+from benchmarks.table import Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.algorithms.block_sgd import N_BLOCKS, BlockRatings, Grid, HeldOut, draw_weights
+from app.algorithms.block_sgd import N_BLOCKS, BlockRatings, Grid, HeldOut, draw_weights, share_out
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.sgd_kernel import Steps, Weights
 
@@ -12,15 +12,22 @@ def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -
     return RatingMatrix(n_users, n_items, users, items, rng.random(n_ratings))
 
 
-def test_diagonals_share_no_row() -> None:
+@pytest.mark.parametrize("n_threads", [1, 2, 3, 4, 8, 100])
+def test_tasks_share_no_row(n_threads: int) -> None:
     grid = Grid.draw(random_ratings(), np.random.default_rng(0), biased=True)
-    seen = set()
-    for blocks in grid.draw_diagonals(np.random.default_rng(1)):
-        users = [user for first, past, _ in blocks for user in range(first, past)]
-        assert sorted(users) == list(range(50))
-        assert len(set(blocks[:, 2])) == len(blocks) == N_BLOCKS
-        seen |= {tuple(block) for block in blocks}
-    assert len(seen) == N_BLOCKS**2
+    blocks = grid.draw_blocks(np.random.default_rng(1))
+    seen: list[tuple[int, ...]] = []
+    for tasks in share_out(blocks, n_threads):
+        assert len(tasks) <= n_threads
+        for column in (0, 2):
+            rows = [set(task[:, column]) for task in tasks]
+            assert len(set.union(*rows)) == sum(map(len, rows))
+        seen += [tuple(block) for task in tasks for block in task]
+    assert len(seen) == len(set(seen)) == N_BLOCKS**2
+    for column in (0, 2):  # what one row goes through, it goes through in the order of a single thread
+        for row in range(N_BLOCKS):
+            alone = [tuple(block) for block in blocks.reshape(-1, 3) if block[column] == blocks[0, row, column]]
+            assert [block for block in seen if block[column] == blocks[0, row, column]] == alone
 
 
 @pytest.mark.parametrize("n_users", [0, 1, 31, 32, 33, 100])
@@ -37,7 +44,7 @@ def test_every_rating_once(n_users: int, n_items: int) -> None:
     grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
     layout, found = BlockRatings(ratings, is_kept, grid).layout, []
     order = grid.draw_user_order(np.random.default_rng(2))
-    for first, past, item_block in np.concatenate(grid.draw_diagonals(np.random.default_rng(3))):
+    for first, past, item_block in grid.draw_blocks(np.random.default_rng(3)).reshape(-1, 3):
         for user in order[first:past]:
             cell = slice(*layout.starts[item_block * n_users + user :][:2])
             items, targets = layout.item_rows[cell], layout.targets[cell]
@@ -66,13 +73,13 @@ def test_one_step_by_hand() -> None:
 def test_padding_stays_zero() -> None:
     ratings = random_ratings()
     rng = np.random.default_rng(0)
-    weights = draw_weights(50, 30, 5, rng)
+    weights = draw_weights(50, 30, 40, rng)
     blocks = BlockRatings(ratings, np.ones(len(ratings), np.bool_), Grid.draw(ratings, rng, biased=True))
     blocks.epoch(weights, Steps(np.float32(0.05), np.float32(0.05), np.float32(0.01)), rng)
-    assert weights.user_factors.shape == (50, 16)
-    assert weights.user_factors[:, :5].all()
-    assert not weights.user_factors[:, 5:].any()
-    assert not weights.item_factors[:, 5:].any()
+    assert weights.user_factors.shape == (50, 64)
+    assert weights.user_factors[:, :40].all()
+    assert not weights.user_factors[:, 40:].any()
+    assert not weights.item_factors[:, 40:].any()
 
 
 def test_held_out_error() -> None:
