@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut, draw_weights
+from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut, Pool, draw_weights
 from app.algorithms.fold_in import fold_in
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
@@ -37,17 +37,17 @@ def movielens_rows() -> list[Row]:
         return [Row(what, "", "not measured", "needs ml-latest-small in ../shared/data")]
     folds = list(movielens_folds())
     FunkSVD().fit(folds[0][0], np.random.default_rng(0))  # compiles
-    error, seconds = measure(folds, lambda train: FunkSVD().fit(train, np.random.default_rng(0)).predict)
+    error, seconds = measure(folds, fit_of(FunkSVD()))
     quality = Row(
         f"{what}, defaults: RMSE", "<= 0.850 (Surprise 0.8665)", f"{error:.4f}", f"fit {seconds:.2f} s a fold"
     )
     same = FunkSVD(n_factors=100, n_epochs=20)
-    error, seconds = measure(folds, lambda train: same.fit(train, np.random.default_rng(0)).predict)
+    error, seconds = measure(folds, fit_of(same))
     what = "k=100, 20 epochs against Surprise SVD"
     if importlib.util.find_spec("surprise") is None:
         note = "scikit-surprise is not installed: pip install -r benchmarks/requirements.txt"
         return [quality, Row(what, ">= 5 x, RMSE <= + 0.002", f"{seconds:.3f} s, RMSE {error:.4f}", note)]
-    peer_error, peer_seconds = measure(folds, fit_surprise)
+    peer_error, peer_seconds = measure(folds, fit_of_surprise)
     return [
         quality,
         Row(
@@ -70,28 +70,35 @@ Predict = Callable[[NDArray[np.int32], NDArray[np.int32]], NDArray[np.floating]]
 
 
 def measure(
-    folds: list[tuple[RatingMatrix, RatingMatrix]], fit: Callable[[RatingMatrix], Predict]
+    folds: list[tuple[RatingMatrix, RatingMatrix]], prepare: Callable[[RatingMatrix], Callable[[], Predict]]
 ) -> tuple[float, float]:
-    """The mean RMSE, on predictions clipped to the scale, and the median seconds of a fit."""
+    """The mean RMSE, on predictions clipped to the scale, and the median seconds of a fit, its data prepared before."""
     errors, seconds = [], []
     for train, test in folds:
+        fit = prepare(train)
         started = time.perf_counter()
-        predict = fit(train)
+        predict = fit()
         seconds.append(time.perf_counter() - started)
         errors.append(rmse(predict(test.user_rows, test.item_rows).clip(*SCALE), test.values))
     return statistics.mean(errors), statistics.median(seconds)
 
 
-def fit_surprise(train: RatingMatrix) -> Predict:
+def fit_of(learner: FunkSVD) -> Callable[[RatingMatrix], Callable[[], Predict]]:
+    return lambda train: lambda: learner.fit(train, np.random.default_rng(0)).predict
+
+
+def fit_of_surprise(train: RatingMatrix) -> Callable[[], Predict]:
     import surprise  # noqa: PLC0415  a peer, installed by `make bench` alone
 
     rows = zip(train.user_rows.tolist(), train.item_rows.tolist(), train.values.tolist(), strict=True)
     dataset = surprise.Dataset(surprise.Reader(rating_scale=SCALE))
     trainset = dataset.construct_trainset([(user, item, value, None) for user, item, value in rows])
-    learner: Any = surprise.SVD(n_factors=100, n_epochs=20, random_state=0).fit(trainset)
-    return lambda users, items: np.array(
-        [learner.predict(user, item).est for user, item in zip(users.tolist(), items.tolist(), strict=True)]
-    )
+
+    def fit() -> Predict:
+        learner: Any = surprise.SVD(n_factors=100, n_epochs=20, random_state=0).fit(trainset)
+        return lambda users, items: np.array([learner.predict(*pair).est for pair in zip(users, items, strict=True)])
+
+    return fit
 
 
 def kernel_rows(n_ratings: int = 5 * MILLION, n_factors: int = 64, n_epochs: int = 20) -> list[Row]:
@@ -112,7 +119,7 @@ def kernel_rows(n_ratings: int = 5 * MILLION, n_factors: int = 64, n_epochs: int
         with ThreadPoolExecutor(n_threads) as pool:
             for steps in all_steps:
                 started = time.perf_counter()
-                blocks.epoch(weights, steps, orders, pool if n_threads > 1 else None)
+                blocks.epoch(weights, steps, orders, Pool(pool, n_threads) if n_threads > 1 else None)
                 seconds.append(time.perf_counter() - started)
         return weights, np.count_nonzero(is_kept) / statistics.median(seconds) / MILLION
 

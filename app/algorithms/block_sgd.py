@@ -1,8 +1,8 @@
 """Stochastic gradient descent on a grid of blocks, whose result does not depend on the number of threads.
 
 Items are relabelled by a random permutation, users put in a new random order for every epoch, and both cut into B x B
-blocks (Gemulla et al. 2011, DSGD; Zhuang et al. 2013, FPSG). An epoch takes one diagonal of blocks after the other:
-blocks of a diagonal share neither users nor items, so they may run one after the other or all at once, and every number
+blocks (Gemulla et al. 2011, DSGD; Zhuang et al. 2013, FPSG). A step takes B blocks that share neither users nor items,
+so they may be worked off one after the other or all at once, and B steps make an epoch: every number
 comes out the same to the bit. Inside a block each user's ratings stand together, so a user's factors are read once and
 the items of the block stay in the cache: several times as fast as random order, at the same error.
 """
@@ -10,7 +10,7 @@ the items of the block stay in the cache: several times as fast as random order,
 import math
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,31 +31,40 @@ from app.algorithms.sgd_kernel import (
 )
 
 N_BLOCKS = 8
-"""Blocks along each side, as many as threads can work. A constant, because the result depends on it."""
+"""Blocks along each side, as many as threads can work; a power of 2. A constant, because the result depends on it."""
 
 USERS_TOGETHER = 32
 """Users who stay neighbours when the order is drawn: their ratings are, too, and are read in one go."""
 
-RATINGS_WORTH_THREADS = 200_000
+RATINGS_WORTH_THREADS = 50_000
 """Below this an epoch is over before threads are under way."""
 
 INITIAL_SPREAD = 0.1
 """Length of an initial p_u: small, so that factors grow one by one in order of their strength."""
 
-SIMD_FLOATS = 16
-"""Factors are padded with zeros to a multiple of this; zeros stay zeros."""
+LANES = 64
+"""Above 32, factors are padded with zeros, which stay zeros, to a multiple of what a step of the compiled loops takes:
+the rest of such a loop runs so slowly that 128 factors take less time than 100."""
 
 
 def draw_weights(n_users: int, n_items: int, n_factors: int, rng: np.random.Generator) -> Weights:
     """Small random factors, zero biases."""
+    width = math.ceil(n_factors / LANES) * LANES if n_factors > LANES // 2 else n_factors
+    spread = INITIAL_SPREAD * math.sqrt(12 / n_factors)  # the uniform distribution has a variance of 1/12
 
     def factors(n_rows: int) -> Floats:
-        drawn = np.zeros((n_rows, math.ceil(n_factors / SIMD_FLOATS) * SIMD_FLOATS), np.float32)
-        drawn[:, :n_factors] = rng.standard_normal((n_rows, n_factors), np.float32)
-        drawn *= np.float32(INITIAL_SPREAD / math.sqrt(n_factors))
+        drawn = np.zeros((n_rows, width), np.float32)
+        drawn[:, :n_factors] = rng.random((n_rows, n_factors), np.float32)
+        drawn[:, :n_factors] -= 0.5
+        drawn *= np.float32(spread)
         return drawn
 
     return Weights(factors(n_users), factors(n_items), np.zeros(n_users, np.float32), np.zeros(n_items, np.float32))
+
+
+class Pool(NamedTuple):
+    executor: Executor
+    n_threads: int
 
 
 @dataclass(frozen=True)
@@ -97,14 +106,29 @@ class Grid:
         order = (firsts[:, None] + np.arange(USERS_TOGETHER)).ravel()
         return order[order < self.n_users].astype(np.int32)
 
-    def draw_diagonals(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Every block once, as `update_blocks` takes them, in random order; those of one array share no row."""
+    def draw_blocks(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Every block once, (step, place, 3), the last as `update_blocks` takes it; blocks of one step share no row.
+
+        Step s has the blocks (users a, items a XOR s), so that larger squares of blocks come one after the other, too:
+        in steps 0 to 3, no block of the first half of the users meets an item that a block of the second half meets.
+        """
         bounds = np.linspace(0, self.n_users, N_BLOCKS + 1).astype(np.int64)
-        each = np.arange(N_BLOCKS)
-        return [
-            np.stack([bounds[:-1], bounds[1:], (each + shift) % N_BLOCKS], axis=1)
-            for shift in rng.permutation(N_BLOCKS)
-        ]
+        users = np.arange(N_BLOCKS)
+        steps = users ^ rng.integers(N_BLOCKS)
+        return np.stack([np.stack([bounds[:-1], bounds[1:], users ^ step], axis=1) for step in steps])
+
+
+def share_out(blocks: NDArray[np.int64], n_threads: int) -> list[list[NDArray[np.int64]]]:
+    """The blocks of an epoch in rounds; tasks of a round share no row, and each row keeps the order of one thread.
+
+    Two threads meet twice in an epoch, four meet four times: the fewer there are, the less they wait.
+    """
+    n_tasks = 1 << (min(n_threads, N_BLOCKS).bit_length() - 1)
+    size = N_BLOCKS // n_tasks
+    return [
+        [blocks[first : first + size, place : place + size].reshape(-1, 3) for place in range(0, N_BLOCKS, size)]
+        for first in range(0, N_BLOCKS, size)
+    ]
 
 
 class BlockRatings:
@@ -127,21 +151,22 @@ class BlockRatings:
             item_priors=_priors(np.bincount(item_rows, minlength=ratings.n_items)),
         )
 
-    def epoch(self, weights: Weights, steps: Steps, rng: np.random.Generator, pool: Executor | None = None) -> float:
+    def epoch(self, weights: Weights, steps: Steps, rng: np.random.Generator, pool: Pool | None = None) -> float:
         """One step for every rating; returns the mean squared error met on the way. `pool` changes no weight.
 
         Users are put into blocks anew: a fixed order lets items follow their last users, at 0.001 of RMSE.
         """
         user_order = self.grid.draw_user_order(rng)
-        diagonals = self.grid.draw_diagonals(rng)
+        blocks = self.grid.draw_blocks(rng)
 
-        def update(blocks: NDArray[np.int64]) -> float:
-            return update_blocks(blocks, user_order, self.layout, weights, steps)
+        def update(some: NDArray[np.int64]) -> float:
+            return update_blocks(some, user_order, self.layout, weights, steps)
 
         if pool is None:
-            loss = update(np.concatenate(diagonals))
+            loss = update(blocks.reshape(-1, 3))
         else:
-            loss = sum(sum(pool.map(update, np.split(blocks, len(blocks)))) for blocks in diagonals)
+            rounds = share_out(blocks, pool.n_threads)
+            loss = sum(sum(pool.executor.map(update, tasks)) for tasks in rounds)
         return loss / max(1, len(self.layout.targets))
 
 

@@ -23,7 +23,7 @@ With the default regularization, 0.08, a bias has the penalty 4.8 in units of th
 fifth of it. 30 to 100 differ by less than 0.3 % of RMSE on all data sets tried (see `funk_svd.py`).
 """
 
-_USERS_PER_TASK = 256
+_USERS_PER_TASK = 32
 
 Floats = NDArray[np.float64]
 

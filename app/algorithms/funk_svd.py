@@ -11,8 +11,7 @@ slice. The defaults therefore know nothing of a data set: its scale, its noise a
 """
 
 import math
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
 if TYPE_CHECKING:
-    from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut
+    from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut, Pool
     from app.algorithms.sgd_kernel import Weights
 
 HELD_OUT_SHARE = 0.05
@@ -79,13 +78,14 @@ class FunkSVD:
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDiverged`.
         """
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.
-        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, Grid, draw_weights  # noqa: PLC0415  see above
+        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, Grid, Pool, draw_weights  # noqa: PLC0415  see above
 
         grid = Grid.draw(ratings, rng, biased=self.biased)
         weights = draw_weights(ratings.n_users, ratings.n_items, self.n_factors, rng)
         n_threads = n_threads or available_cores()
         is_threaded = n_threads > 1 and len(ratings) >= RATINGS_WORTH_THREADS
-        with ThreadPoolExecutor(n_threads) if is_threaded else nullcontext() as pool:
+        with ThreadPoolExecutor(n_threads) as executor:
+            pool = Pool(executor, n_threads) if is_threaded else None
             noise = _Descent(self, ratings, grid, weights, rng, progress, pool).run()
         is_rated = (ratings.item_counts > 0)[:, None]
         # p_u takes the scale of the ratings and q_i none, so that one penalty suits b_u and p_u in the fold-in.
@@ -112,7 +112,7 @@ class _Descent:
     weights: "Weights"
     rng: np.random.Generator
     progress: Progress
-    pool: Executor | None
+    pool: "Pool | None"
     noise: float = 1.0
 
     def run(self) -> float:

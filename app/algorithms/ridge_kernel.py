@@ -11,8 +11,6 @@ Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
 Positions = NDArray[np.integer]
 
-RATINGS_AT_ONCE = 4
-
 
 class Regressions(NamedTuple):
     """n ratings by user, against items with k known factors; `n_biases` is 1, or 0 without biases.
@@ -37,21 +35,21 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
     Rows of users without ratings are left alone. False where a user has no unique solution, which a penalty rules out.
     """
     width = solutions.shape[1]
-    gram, right = np.empty((width, width)), np.empty(width)
-    features = np.empty((RATINGS_AT_ONCE, width))
+    gram, right, penalties = np.empty((width, width)), np.empty(width), np.empty(width)
+    features = np.empty((max(width, 4), width))
     for user in range(first_user, past_user):
         first, past = regressions.starts[user], regressions.starts[user + 1]
         if first == past:
             continue
-        gram[:] = 0.0
-        right[:] = 0.0
-        for start in range(first, past, RATINGS_AT_ONCE):
-            gather(start, past, regressions, features, right)
-            add_gram(features, gram)
-        for f in range(width):
-            weight = regressions.prior_ratings + (past - first if f < width - regressions.n_biases else 0)
-            gram[f, f] += regressions.regularization * weight
-        if not solve_in_place(gram, right):
+        prior = regressions.regularization * regressions.prior_ratings
+        penalties[:] = prior
+        penalties[: width - regressions.n_biases] += regressions.regularization * (past - first)
+        # With few ratings it is less work to solve for the ratings than for the factors; either gives the same.
+        if 4 * (past - first) <= 3 * width and prior > 0.0:
+            is_solved = solve_dual(first, past, regressions, penalties, features, gram, right)
+        else:
+            is_solved = solve_primal(first, past, regressions, penalties, features, gram, right)
+        if not is_solved:
             return False
         for f in range(width):
             solutions[user, f] = right[f]
@@ -59,29 +57,76 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
 
 
 @compiled
-def gather(start: int, past: int, regressions: Regressions, features: Wide, right: Wide) -> None:
-    """The next ratings' features, zeros beyond the user's last; right += features' targets."""
+def solve_primal(
+    first: int, past: int, regressions: Regressions, penalties: Wide, features: Wide, gram: Wide, right: Wide
+) -> bool:
+    """Solve (F'F + penalties) x = F't, x into `right`."""
+    gram[:] = 0.0
+    right[:] = 0.0
+    for start in range(first, past, 4):
+        n_gathered = min(4, past - start)
+        gather(start, n_gathered, regressions, features)
+        features[n_gathered:4] = 0.0
+        for row in range(n_gathered):
+            for f in range(right.shape[0]):
+                right[f] += features[row, f] * regressions.targets[start + row]
+        add_four(features, gram)
+    for f in range(right.shape[0]):
+        gram[f, f] += penalties[f]
+    return solve_in_place(gram, right)
+
+
+@compiled
+def solve_dual(
+    first: int, past: int, regressions: Regressions, penalties: Wide, features: Wide, kernel: Wide, right: Wide
+) -> bool:
+    """Solve (G G' + I) a = t with G = F penalties^-1/2; then x = penalties^-1/2 G'a, into `right`."""
+    n_rated, width = past - first, right.shape[0]
+    gather(first, n_rated, regressions, features)
+    scales = 1.0 / np.sqrt(penalties)
+    for row in range(n_rated):
+        features[row] *= scales
+        for column in range(row + 1):
+            total = 0.0
+            for f in range(width):
+                total += features[row, f] * features[column, f]
+            kernel[row, column] = total
+        kernel[row, row] += 1.0
+    dual = regressions.targets[first:past].astype(np.float64)
+    is_solved = solve_in_place(kernel[:n_rated, :n_rated], dual)
+    right[:] = 0.0
+    for row in range(n_rated):
+        for f in range(width):
+            right[f] += dual[row] * features[row, f]
+    right *= scales
+    return is_solved
+
+
+@compiled
+def gather(start: int, n_rows: int, regressions: Regressions, features: Wide) -> None:
+    """The features of some ratings, one a row: the item's factors, then 1 for the bias."""
     n_factors = regressions.item_factors.shape[1]
-    for row in range(features.shape[0]):
-        if start + row >= past:
-            features[row] = 0.0
-            continue
-        item, target = regressions.item_rows[start + row], regressions.targets[start + row]
+    for row in range(n_rows):
+        item = regressions.item_rows[start + row]
         for f in range(n_factors):
             features[row, f] = regressions.item_factors[item, f]
         for f in range(n_factors, features.shape[1]):
             features[row, f] = 1.0
-        for f in range(features.shape[1]):
-            right[f] += features[row, f] * target
 
 
 @compiled
-def add_gram(features: Wide, gram: Wide) -> None:
-    """Add features' features, the lower triangle; four ratings at once, so that gram is read and written less often."""
-    for a in range(gram.shape[0]):
-        w, x, y, z = features[0, a], features[1, a], features[2, a], features[3, a]
-        for c in range(a + 1):
-            gram[a, c] += w * features[0, c] + x * features[1, c] + y * features[2, c] + z * features[3, c]
+def add_four(features: Wide, gram: Wide) -> None:
+    """Add F'F of the first four rows to gram, two of its rows at a time; what is above its diagonal is not used."""
+    n = gram.shape[0]
+    for a in range(0, n, 2):
+        b = min(a + 1, n - 1)
+        w_a, x_a, y_a, z_a = features[0, a], features[1, a], features[2, a], features[3, a]
+        w_b, x_b, y_b, z_b = features[0, b], features[1, b], features[2, b], features[3, b]
+        for c in range(b + 1):
+            w, x, y, z = features[0, c], features[1, c], features[2, c], features[3, c]
+            gram[a, c] += w_a * w + x_a * x + y_a * y + z_a * z
+            if b > a:
+                gram[b, c] += w_b * w + x_b * x + y_b * y + z_b * z
 
 
 @compiled
