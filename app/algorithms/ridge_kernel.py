@@ -73,7 +73,7 @@ def solve_primal(
         add_four(features, gram)
     for f in range(right.shape[0]):
         gram[f, f] += penalties[f]
-    return solve_in_place(gram, right)
+    return solve_in_place(gram, right, right.shape[0])
 
 
 @compiled
@@ -93,7 +93,7 @@ def solve_dual(
             kernel[row, column] = total
         kernel[row, row] += 1.0
     dual = regressions.targets[first:past].astype(np.float64)
-    is_solved = solve_in_place(kernel[:n_rated, :n_rated], dual)
+    is_solved = solve_in_place(kernel, dual, n_rated)
     right[:] = 0.0
     for row in range(n_rated):
         for f in range(width):
@@ -130,9 +130,8 @@ def add_four(features: Wide, gram: Wide) -> None:
 
 
 @compiled
-def solve_in_place(gram: Wide, right: Wide) -> bool:
-    """Solve gram x = right by Cholesky, gram = L L'. x goes to `right`, L to the lower triangle of `gram`."""
-    n = gram.shape[0]
+def solve_in_place(gram: Wide, right: Wide, n: int) -> bool:
+    """Solve gram x = right, cut to n, by Cholesky, gram = L L'. x goes to `right`, L to the lower triangle of `gram`."""
     for a in range(n):
         for c in range(a + 1):
             total = gram[a, c]
