@@ -89,7 +89,7 @@ def fold_in_all(
 
     by_user, n_factors = ratings.by_user, vectors.n_factors
     regressions = Regressions(
-        starts=by_user.indptr,
+        starts=by_user.indptr.astype(np.int64),  # of one type, whatever scipy chose: a kernel compiled, not two
         item_rows=by_user.indices,
         # What is left of r_ui before the user is known: r_ui - mu - b_i
         targets=by_user.data - np.float32(vectors.mean) - vectors.item_biases[by_user.indices],

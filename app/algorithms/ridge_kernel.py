@@ -1,4 +1,7 @@
-"""The fold-in of many users, compiled: what `fold_in` computes with LAPACK for one, without a call for each."""
+"""The fold-in of many users, compiled: what `fold_in` computes with LAPACK for one, without a call for each.
+
+Plain loops throughout: expressions on slices of arrays would take numba seconds more to compile.
+"""
 
 from typing import NamedTuple
 
@@ -42,8 +45,9 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
         if first == past:
             continue
         prior = regressions.regularization * regressions.prior_ratings
-        penalties[:] = prior
-        penalties[: width - regressions.n_biases] += regressions.regularization * (past - first)
+        for f in range(width):
+            is_factor = f < width - regressions.n_biases
+            penalties[f] = prior + (regressions.regularization * (past - first) if is_factor else 0.0)
         # With few ratings it is less work to solve for the ratings than for the factors; either gives the same.
         if 4 * (past - first) <= 3 * width and prior > 0.0:
             is_solved = solve_dual(first, past, regressions, penalties, features, gram, right)
@@ -61,12 +65,14 @@ def solve_primal(
     first: int, past: int, regressions: Regressions, penalties: Wide, features: Wide, gram: Wide, right: Wide
 ) -> bool:
     """Solve (F'F + penalties) x = F't, x into `right`."""
-    gram[:] = 0.0
-    right[:] = 0.0
+    gram.fill(0.0)
+    right.fill(0.0)
     for start in range(first, past, 4):
         n_gathered = min(4, past - start)
         gather(start, n_gathered, regressions, features)
-        features[n_gathered:4] = 0.0
+        for row in range(n_gathered, 4):
+            for f in range(right.shape[0]):
+                features[row, f] = 0.0
         for row in range(n_gathered):
             for f in range(right.shape[0]):
                 right[f] += features[row, f] * regressions.targets[start + row]
@@ -83,22 +89,26 @@ def solve_dual(
     """Solve (G G' + I) a = t with G = F penalties^-1/2; then x = penalties^-1/2 G'a, into `right`."""
     n_rated, width = past - first, right.shape[0]
     gather(first, n_rated, regressions, features)
-    scales = 1.0 / np.sqrt(penalties)
+    dual, scales = np.empty(n_rated), np.empty(width)
+    for f in range(width):
+        scales[f] = 1.0 / np.sqrt(penalties[f])
     for row in range(n_rated):
-        features[row] *= scales
+        dual[row] = regressions.targets[first + row]
+        for f in range(width):
+            features[row, f] *= scales[f]
         for column in range(row + 1):
             total = 0.0
             for f in range(width):
                 total += features[row, f] * features[column, f]
             kernel[row, column] = total
         kernel[row, row] += 1.0
-    dual = regressions.targets[first:past].astype(np.float64)
     is_solved = solve_in_place(kernel, dual, n_rated)
-    right[:] = 0.0
+    right.fill(0.0)
     for row in range(n_rated):
         for f in range(width):
             right[f] += dual[row] * features[row, f]
-    right *= scales
+    for f in range(width):
+        right[f] *= scales[f]
     return is_solved
 
 
@@ -131,7 +141,7 @@ def add_four(features: Wide, gram: Wide) -> None:
 
 @compiled
 def solve_in_place(gram: Wide, right: Wide, n: int) -> bool:
-    """Solve gram x = right, cut to n, by Cholesky, gram = L L'. x goes to `right`, L to the lower triangle of `gram`."""
+    """Solve gram x = right, cut to n, by Cholesky, gram = L L'. x goes to `right`, L to gram's lower triangle."""
     for a in range(n):
         for c in range(a + 1):
             total = gram[a, c]
