@@ -131,4 +131,5 @@ class BatchGradientDescent:
             item_factors=(factors.item_factors * item_is_rated[:, None]).astype(np.float32),
             regularization=self.regularization,
             biased=self.biased,
+            fallback=float(ratings.values.mean(dtype=np.float64)) if len(ratings) else 0.0,
         ).checked()

@@ -91,6 +91,7 @@ class FunkSVD:
         # p_u takes the scale of the ratings and q_i none, so that one penalty suits b_u and p_u in the fold-in.
         learned = RatingVectors(
             mean=grid.centre,
+            fallback=float(ratings.values.mean(dtype=np.float64)) if len(ratings) else 0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
             item_biases=weights.item_biases[grid.item_places] * np.float32(grid.scale),
             user_factors=np.zeros((ratings.n_users, self.n_factors), np.float32),

@@ -17,7 +17,7 @@ class RatingVectors:
     `user_biases`: (n_users,), `item_biases`: (n_items,), `user_factors`: (n_users, k), `item_factors`: (n_items, k),
     all float32 and finite, k >= 0. Rows nobody rated are zeros: such a user is predicted mean + b_i, such an item
     mean + b_u. `regularization`: the penalty of one rating, for `fold_in`. `biased` False: mean and biases are 0 and
-    stay 0 when a user is folded in.
+    stay 0 when a user is folded in; what has no ratings is then predicted `fallback`, since 0 may not even be a rating.
     """
 
     mean: float
@@ -27,6 +27,7 @@ class RatingVectors:
     item_factors: NDArray[np.float32]
     regularization: float
     biased: bool = True
+    fallback: float = 0.0
 
     @property
     def n_factors(self) -> int:
@@ -38,13 +39,12 @@ class RatingVectors:
         for start in range(0, len(user_rows), _PAIRS_PER_BLOCK):
             pairs = slice(start, start + _PAIRS_PER_BLOCK)
             users, items = user_rows[pairs], item_rows[pairs]
+            p, q = self.user_factors[users], self.item_factors[items]
             # r^_ui = mu + b_u + b_i + p_u . q_i
-            predicted[pairs] = (
-                np.float32(self.mean)
-                + self.user_biases[users]
-                + self.item_biases[items]
-                + np.einsum("nk,nk->n", self.user_factors[users], self.item_factors[items])
-            )
+            biases = np.float32(self.mean) + self.user_biases[users] + self.item_biases[items]
+            predicted[pairs] = biases + np.einsum("nk,nk->n", p, q)
+            if not self.biased:
+                predicted[pairs][~(p.any(axis=1) & q.any(axis=1))] = self.fallback
         return predicted
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:

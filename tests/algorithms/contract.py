@@ -28,7 +28,7 @@ DEGENERATE = {
 
 def bits(vectors: RatingVectors) -> list[bytes]:
     return [
-        getattr(vectors, each.name).tobytes() for each in fields(vectors) if each.name.endswith(("s_", "ases", "ors"))
+        getattr(vectors, each.name).tobytes() for each in fields(vectors) if each.name.endswith(("biases", "factors"))
     ]
 
 

@@ -53,6 +53,12 @@ def test_unbiased_is_plain_product() -> None:
     assert rmse(learned.predict(users, items), known.test.values) < 0.75
 
 
+def test_unbiased_unknown_is_mean() -> None:
+    ratings = RatingMatrix(21, 21, np.repeat(np.arange(20), 20), np.tile(np.arange(20), 20), np.arange(400) % 5 + 1)
+    learned = FunkSVD(biased=False).fit(ratings, np.random.default_rng(0))
+    np.testing.assert_allclose(learned.predict(np.array([20, 0, 20]), np.array([0, 20, 20])), 3.0)
+
+
 def test_divergence_is_an_error() -> None:
     with pytest.raises(FitDiverged, match="learning_rate"):
         FunkSVD(learning_rate=1e6).fit(ratings_of_rank().train, np.random.default_rng(0))
