@@ -42,7 +42,7 @@ def items_router(items: Items, tokens: Tokens) -> APIRouter:
     @router.put(
         "/{item_id}",
         summary="Make or replace an item",
-        responses=responses(422, 503, 507, also={201: {"model": ItemOut}}),
+        responses=responses(400, 413, 422, 503, 507, also={201: {"model": ItemOut}}),
     )
     def put_item(item_id: Id, body: ItemIn, response: Response) -> ItemOut:
         """Replaces the whole: what is left out becomes empty. 201 when new. Ratings are not touched."""

@@ -1,5 +1,6 @@
 """Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault, a request id, no internals."""
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -109,6 +110,9 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError(error)
     phrase = HTTPStatus(error.status_code).phrase
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed_methods(request)
     problem = Problem(
         type=PREFIX + phrase.lower().replace(" ", "-"),
         title=phrase,
@@ -116,7 +120,17 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         detail=str(error.detail),
         request_id="",
     )
-    return _answer(request, problem, dict(error.headers or {}))
+    return _answer(request, problem, headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """All methods of the path; the framework names those of the first route that has it."""
+    operations = next(
+        operations
+        for template, operations in request.app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), request.url.path)
+    )
+    return ", ".join(sorted(method.upper() for method in operations))
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

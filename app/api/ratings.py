@@ -32,7 +32,7 @@ def ratings_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
         "/ratings",
         summary="Rate an item",
         status_code=201,
-        responses=responses(422, 503, 507, also={200: {"model": RatingOut}}),
+        responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
     )
     def post_rating(rating: RatingIn, response: Response) -> RatingOut:
         """An upsert: the newest `rated_at` wins, a replay changes nothing. The answer is what is stored.
@@ -48,7 +48,7 @@ def ratings_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
         response.status_code = 201 if status == STORED else 200
         return _stored(rating, recorded, 0)
 
-    @router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(413, 422, 503, 507))
+    @router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
     def post_ratings(batch: RatingsIn) -> RatingsOut:
         """Each row is judged by itself: good ones are stored, in order, in one transaction; bad ones are named."""
         now = _now()

@@ -19,7 +19,7 @@ VersionOrLatest = Annotated[str, Path(pattern=rf"^({LATEST}|[1-9][0-9]{{0,17}})$
 def training_router(jobs: Jobs, snapshots: SnapshotRegister) -> APIRouter:
     router = APIRouter(tags=["training"], route_class=StrictRoute)
 
-    @router.post("/training-jobs", summary="Train", status_code=202, responses=responses(422, 503, 507))
+    @router.post("/training-jobs", summary="Train", status_code=202, responses=responses(400, 413, 422, 503, 507))
     def post_training_job(body: TrainingJobIn | None = None) -> TrainingJobOut:
         """Queues a run for the worker. While the same request waits in the queue, that job is answered."""
         return TrainingJobOut.of(jobs.enqueue("request", seed=body.seed if body else None))

@@ -1,14 +1,28 @@
 """Types that schemas and paths share: ids, finite numbers, times."""
 
+import re
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 from pydantic_core import PydanticCustomError
 
 from app.entities import MAX_ID_LENGTH, clean_id
 from app.errors import InvalidInputError
 
 MAX_TEXT = 1_000
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+# For the schema alone, which cannot say Unicode categories: what these let through, the validators judge.
+TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
+ID_PATTERN = r"^(?!\.{1,2}$)[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*[^\s/\x00-\x1f\x7f-\x9f])?$"
 MAX_WHOLE = 2**53  # what every JSON reader keeps exactly
 
 
@@ -20,9 +34,15 @@ def _clean_id(text: str) -> str:
 
 
 def _clean_text(text: str) -> str:
-    if not text.isprintable() and any(character < " " and character not in "\t\n" for character in text):
+    if not text.isprintable() and CONTROL.search(text):
         raise PydanticCustomError("text", "text holds no control characters", {})
     return text
+
+
+def _written_time(value: object) -> object:
+    if isinstance(value, str):
+        return value
+    raise PydanticCustomError("time", "a time is written in ISO 8601, with an offset", {})
 
 
 Id = Annotated[
@@ -30,16 +50,26 @@ Id = Annotated[
     AfterValidator(_clean_id),
     Field(
         min_length=1,
-        json_schema_extra={"maxLength": MAX_ID_LENGTH},
+        json_schema_extra={"maxLength": MAX_ID_LENGTH, "pattern": ID_PATTERN},
         description="1-128 characters, no control characters, no `/`, no space at the ends",
     ),
 ]
-Text = Annotated[StrictStr, Field(max_length=MAX_TEXT), AfterValidator(_clean_text)]
+Text = Annotated[
+    StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(_clean_text)
+]
 Name = Annotated[Text, Field(min_length=1)]
 """An empty one would be indistinguishable from none in a CSV."""
-Category = Annotated[StrictStr, Field(min_length=1, max_length=100), AfterValidator(_clean_text)]
+Category = Annotated[
+    StrictStr,
+    Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
+    AfterValidator(_clean_text),
+]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]
-Moment = Annotated[AwareDatetime, Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"])]
+Moment = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_time),
+    Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"]),
+]
 Attribute = StrictBool | Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)] | Finite | Text | list[Text]
 Attributes = Annotated[
     dict[Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_clean_text)], Attribute],

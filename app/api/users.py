@@ -24,7 +24,7 @@ def users_router(users: Users) -> APIRouter:
     @router.put(
         "/{user_id}",
         summary="Make or replace a user",
-        responses=responses(422, 503, 507, also={201: {"model": UserOut}}),
+        responses=responses(400, 413, 422, 503, 507, also={201: {"model": UserOut}}),
     )
     def put_user(user_id: Id, body: UserIn, response: Response) -> UserOut:
         """Replaces the whole: what is left out becomes empty. 201 when new. Ratings are not touched."""
