@@ -41,7 +41,9 @@ def predict(rows: Rows, taste: Taste, live: Live) -> list[float | None]:
     if snapshot is None or taste.side is None:
         return [None] * len(rows)
     is_learned = rows < snapshot.n_items
-    predicted = np.empty(len(rows), dtype=np.float32)
-    predicted[is_learned] = snapshot.predicted_ratings(taste.side, rows[is_learned])
-    predicted[~is_learned] = snapshot.predicted_rating_of_unrated(taste.side)
+    if is_learned.all():  # nearly always: newer items score as unrated ones do
+        predicted = snapshot.predicted_ratings(taste.side, rows)
+    else:
+        predicted = np.full(len(rows), snapshot.predicted_rating_of_unrated(taste.side), dtype=np.float32)
+        predicted[is_learned] = snapshot.predicted_ratings(taste.side, rows[is_learned])
     return [round(value, 4) for value in predicted.tolist()]

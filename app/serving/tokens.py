@@ -58,7 +58,7 @@ class Tokens:
     def cursor(self, user_id: str, returned_keys: Rows) -> str:
         """For the next page of this user: the keys of the items already returned, at most `MAX_RETURNED`."""
         steps = np.diff(np.sort(returned_keys), prepend=0)
-        return self._sign(b"c" + user_id.encode(), zlib.compress(steps.astype("<u8").tobytes()))
+        return self._sign(b"c" + user_id.encode(), zlib.compress(steps.astype("<u8").tobytes(), level=1))
 
     def read_cursor(self, user_id: str, text: str) -> Rows:
         payload = self._verify(b"c" + user_id.encode(), text, "cursor")
