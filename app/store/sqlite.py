@@ -62,7 +62,7 @@ class SqliteDialect:
             yield connection
 
     def _hot_connection(self) -> sqlite3.Connection:
-        """One connection a thread, outside the pool and SQLAlchemy: 15 us a read instead of 120."""
+        """One connection a thread, outside the pool and SQLAlchemy: 6 to 10 us for one row by its index."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
