@@ -1,4 +1,4 @@
-"""The learners of rating vectors by the name that recipes and the command line use."""
+"""The learners by the name that recipes and the command line use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,17 @@ from app.algorithms.biases import Biases
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
-from app.algorithms.learner import Learner
+from app.algorithms.learner import Learner, RatingLearner
 
-LEARNERS: dict[str, type[Any]] = {"biases": Biases, "funk_svd": FunkSVD}
+RATING_LEARNERS: dict[str, type[Any]] = {
+    "biases": Biases,
+    "funk_svd": FunkSVD,
+}
+"""Name -> a frozen dataclass of hyperparameters that is a `RatingLearner`."""
+
+LEARNERS: dict[str, type[Any]] = {
+    **RATING_LEARNERS,
+}
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 
 
@@ -19,10 +27,20 @@ def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None)
     Raises `InvalidHyperparameter`, listing what there is, for a name that does not exist, of an algorithm or of a
     hyperparameter, and for a value that is none.
     """
-    if name not in LEARNERS:
-        raise InvalidHyperparameter(f"there is no algorithm {name!r}; there are: {', '.join(LEARNERS)}")
+    learner: Learner = _make(LEARNERS, name, hyperparameters)
+    return learner
+
+
+def make_rating_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> RatingLearner:
+    """As `make_learner`, among those that learn rating vectors."""
+    learner: RatingLearner = _make(RATING_LEARNERS, name, hyperparameters)
+    return learner
+
+
+def _make(learners: Mapping[str, type[Any]], name: str, hyperparameters: Mapping[str, object] | None) -> Any:
+    if name not in learners:
+        raise InvalidHyperparameter(f"there is no algorithm {name!r}; there are: {', '.join(learners)}")
     try:
-        learner: Learner = build(LEARNERS[name], hyperparameters or {})
+        return build(learners[name], hyperparameters or {})
     except InvalidHyperparameter as error:
         raise InvalidHyperparameter(f"{name}: {error}") from None
-    return learner

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,13 +10,20 @@ from scipy import sparse
 
 from app.algorithms.errors import InvalidRatings
 
+if TYPE_CHECKING:
+    from app.algorithms.features import Features
+
+UNKNOWN_TIME = np.iinfo(np.int64).min
+"""The time of a rating whose time is not known: older than any known one."""
+
 
 @dataclass(frozen=True, init=False)
 class RatingMatrix:
     """n observed ratings of `n_users` x `n_items`, in any order, at most one for each pair.
 
     `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32 in the caller's own scale, finite. Users and items
-    without a rating are allowed: they are rows of the matrix like any other.
+    without a rating are allowed: they are rows of the matrix like any other. `rated_at`: (n,) int64 microseconds UTC,
+    `UNKNOWN_TIME` where not known; None where no time is. `features`: what is known of users and items beside ratings.
     """
 
     n_users: int
@@ -24,9 +31,18 @@ class RatingMatrix:
     user_rows: NDArray[np.int32]
     item_rows: NDArray[np.int32]
     values: NDArray[np.float32]
+    rated_at: NDArray[np.int64] | None
+    features: "Features | None"
 
     def __init__(
-        self, n_users: int, n_items: int, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike
+        self,
+        n_users: int,
+        n_items: int,
+        user_rows: ArrayLike,
+        item_rows: ArrayLike,
+        values: ArrayLike,
+        rated_at: ArrayLike | None = None,
+        features: "Features | None" = None,
     ) -> None:
         """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
 
@@ -37,13 +53,16 @@ class RatingMatrix:
             "item_rows": np.ascontiguousarray(item_rows, np.int32),
             "values": np.ascontiguousarray(values, np.float32),
         }
-        if len({column.shape for column in columns.values()}) > 1 or columns["values"].ndim != 1:
-            raise InvalidRatings("user_rows, item_rows and values must be of one length")
+        times = None if rated_at is None else np.ascontiguousarray(rated_at, np.int64)
+        shapes = {column.shape for column in (*columns.values(), *(() if times is None else (times,)))}
+        if len(shapes) > 1 or columns["values"].ndim != 1:
+            raise InvalidRatings("user_rows, item_rows, values and times must be of one length")
         _check_rows("user_rows", columns["user_rows"], n_users)
         _check_rows("item_rows", columns["item_rows"], n_items)
         if not np.isfinite(columns["values"]).all():
             raise InvalidRatings("every rating must be a finite number")
-        for name, value in ({"n_users": n_users, "n_items": n_items} | columns).items():
+        others = {"n_users": n_users, "n_items": n_items, "rated_at": times, "features": features}
+        for name, value in (others | columns).items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -66,6 +85,11 @@ class RatingMatrix:
         return _compressed(self.item_rows, self.user_rows, self.values, (self.n_items, self.n_users))
 
     @cached_property
+    def times(self) -> NDArray[np.int64]:
+        """(n,) int64 microseconds UTC, `UNKNOWN_TIME` where not known."""
+        return np.full(len(self), UNKNOWN_TIME) if self.rated_at is None else self.rated_at
+
+    @cached_property
     def user_counts(self) -> NDArray[np.int64]:
         """(n_users,) how many items each user rated."""
         return np.bincount(self.user_rows, minlength=self.n_users)
@@ -77,7 +101,14 @@ class RatingMatrix:
 
     def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
         """The ratings picked by a mask or by positions; the same users and items."""
-        return RatingMatrix(self.n_users, self.n_items, self.user_rows[kept], self.item_rows[kept], self.values[kept])
+        rated_at = None if self.rated_at is None else self.rated_at[kept]
+        columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept])
+        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, self.features)
+
+    def described_by(self, features: "Features | None") -> "RatingMatrix":
+        """The same ratings, of users and items that are described by `features`."""
+        columns = (self.user_rows, self.item_rows, self.values)
+        return RatingMatrix(self.n_users, self.n_items, *columns, self.rated_at, features)
 
 
 def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.learner import Learner, Predictor
+from app.algorithms.learner import Learner, Predictor, Ranker
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.errors import InvalidInputError
@@ -98,17 +98,15 @@ class Experiment:
         in_order = {str(metric): measured.get(str(metric)) for metric in self.metrics}
         return FoldResult(in_order, fitted - started, predicted - fitted)
 
-    def _errors(self, predictor: "Predictor | Bestsellers", test: RatingMatrix) -> dict[str, float | None]:
+    def _errors(self, predictor: Ranker, test: RatingMatrix) -> dict[str, float | None]:
         wanted = [metric for metric in self.metrics if metric.k is None]
-        if not wanted or not len(test) or isinstance(predictor, Bestsellers):
+        if not wanted or not len(test) or not isinstance(predictor, Predictor):
             return {}
         predicted = predictor.predict(test.user_rows, test.item_rows)
         clipped = predicted.clip(self.scale.minimum, self.scale.maximum)
         return {str(metric): RATING_METRICS[metric.name](clipped, test.values) for metric in wanted}
 
-    def _lists(
-        self, predictor: "Predictor | Bestsellers", train: RatingMatrix, test: RatingMatrix
-    ) -> dict[str, float | None]:
+    def _lists(self, predictor: Ranker, train: RatingMatrix, test: RatingMatrix) -> dict[str, float | None]:
         wanted = [(metric, metric.k) for metric in self.metrics if metric.k is not None]
         user_rows = users_with_relevant(test, self.relevant_from)
         if not wanted or not len(user_rows):

@@ -11,9 +11,8 @@ from app.training.sides import Sides
 
 def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays:
     data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
-    matrix = ratings.matrix
     # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
-    newest_first = np.lexsort((matrix.item_rows, ~ratings.rated_at, matrix.user_rows))
+    newest_first = np.lexsort((ratings.item_rows, ~ratings.times, ratings.user_rows))
     similar_rows, similar_scores = similar_items(np.ascontiguousarray(learned.rating.item_factors), counts)
     return SnapshotArrays(
         item_keys=data.item_keys,
@@ -27,9 +26,9 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays
         user_vectors=sides.user_vectors,
         user_biases=learned.rating.user_biases,
         user_versions=data.user_versions,
-        history_starts=np.searchsorted(matrix.user_rows[newest_first], np.arange(matrix.n_users + 1)),
-        history_rows=matrix.item_rows[newest_first],
-        history_values=matrix.values[newest_first],
+        history_starts=np.searchsorted(ratings.user_rows[newest_first], np.arange(ratings.n_users + 1)),
+        history_rows=ratings.item_rows[newest_first],
+        history_values=ratings.values[newest_first],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
     )

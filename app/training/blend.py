@@ -12,6 +12,7 @@ best weight 0.078 to 0.083 (bestsellers 0.076).
 
 import numpy as np
 
+from app.training.dataset import hold_out
 from app.training.fit import fit
 from app.training.measure import Exam
 from app.training.progress import Tell, ignore
@@ -34,10 +35,10 @@ def learn_weights(recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Te
     """Segment name -> weight, from an inner split of `exam.train` by the rule that made `exam`."""
     names = [segment.name for segment in recipe.segments if segment.name != PRIOR]
     weights = {PRIOR: 1.0} | dict.fromkeys(names, UNLEARNED)
-    inner = Exam.draw(*exam.train.hold_out_latest(recipe.holdout_fraction, rng), exam.scale, rng, max_users=MAX_USERS)
+    inner = Exam.draw(*hold_out(exam.train, recipe.holdout_fraction, rng), exam.scale, rng, max_users=MAX_USERS)
     if not inner.is_measurable:
         return weights
-    learned = fit(recipe, inner.train.matrix, rng, tell)
+    learned = fit(recipe, inner.train, rng, tell)
     weights |= dict.fromkeys(names, GRID[0])
     for name in names:
         ndcg_of = {weight: inner.rank(join(learned, weights | {name: weight}).score).ndcg.mean() for weight in GRID}

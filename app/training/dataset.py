@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
@@ -13,35 +12,22 @@ from app.store.store import Store
 from app.training.errors import SnapshotRejectedError
 
 
-@dataclass(frozen=True)
-class TimedRatings:
-    """Ratings with their times. `rated_at`: (n,) int64 microseconds UTC, `UNKNOWN_TIME` where not known."""
-
-    matrix: RatingMatrix
-    rated_at: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.rated_at)
-
-    def hold_out_latest(self, fraction: float, rng: np.random.Generator) -> tuple["TimedRatings", "TimedRatings"]:
-        """The earlier ratings of every user, to learn from, and the newest, to be measured on."""
-        is_held_out = hold_out_latest(self.matrix.user_rows, self.rated_at, fraction, rng)
-        return self._subset(~is_held_out), self._subset(is_held_out)
-
-    def _subset(self, is_chosen: NDArray[np.bool_]) -> "TimedRatings":
-        return TimedRatings(self.matrix.subset(is_chosen), self.rated_at[is_chosen])
+def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
+    """The earlier ratings of every user, to learn from, and the newest, to be measured on."""
+    is_held_out = hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
+    return ratings.subset(~is_held_out), ratings.subset(is_held_out)
 
 
-def to_rows(data: TrainingData) -> TimedRatings:
+def to_rows(data: TrainingData) -> RatingMatrix:
     """The ratings in `data`, with positions in `data.user_keys` and `data.item_keys` in place of keys."""
-    matrix = RatingMatrix(
+    return RatingMatrix(
         n_users=len(data.user_keys),
         n_items=len(data.item_keys),
         user_rows=np.searchsorted(data.user_keys, data.ratings.user_key).astype(np.int32),
         item_rows=np.searchsorted(data.item_keys, data.ratings.item_key).astype(np.int32),
         values=data.ratings.value.astype(np.float32),
+        rated_at=data.ratings.rated_at,
     )
-    return TimedRatings(matrix, data.ratings.rated_at)
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ class Dataset:
     """One moment of the store, in both forms, and the scale its ratings lie on."""
 
     data: TrainingData
-    ratings: TimedRatings
+    ratings: RatingMatrix
     scale: RatingScale
 
 

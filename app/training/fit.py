@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.by_name import make_learner
+from app.algorithms.by_name import make_rating_learner
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
@@ -62,7 +62,7 @@ def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: T
 def fit_rating(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
     """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
     try:
-        vectors = make_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, tell)
+        vectors = make_rating_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, tell)
     except AlgorithmError as error:
         raise TrainingFailedError(f"{segment.algorithm}: {error}") from error
     item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.entities import RatingScale
 from app.evaluation.metrics import mae, rmse
 from app.evaluation.ranking import Ranking, Score, evaluate_ranking, users_with_relevant
-from app.training.dataset import TimedRatings
 from app.training.fit import Learned, fit
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
@@ -43,22 +43,22 @@ class Report:
 class Exam:
     """A training part, a hold-out, and the users whose lists are measured on it: the same for all that sit it."""
 
-    train: TimedRatings
-    holdout: TimedRatings
+    train: RatingMatrix
+    holdout: RatingMatrix
     scale: RatingScale
     user_rows: NDArray[np.int64]
 
     @classmethod
     def draw(
         cls,
-        train: TimedRatings,
-        holdout: TimedRatings,
+        train: RatingMatrix,
+        holdout: RatingMatrix,
         scale: RatingScale,
         rng: np.random.Generator,
         max_users: int = MAX_USERS,
     ) -> "Exam":
         """Up to `max_users` of those who like something held out."""
-        user_rows = users_with_relevant(holdout.matrix, scale.liked_from)
+        user_rows = users_with_relevant(holdout, scale.liked_from)
         if len(user_rows) > max_users:
             user_rows = np.sort(rng.choice(user_rows, max_users, replace=False))
         return cls(train, holdout, scale, user_rows)
@@ -69,13 +69,11 @@ class Exam:
 
     def rank(self, score: Score) -> Ranking:
         """The lists by `score` for the users of the exam."""
-        return evaluate_ranking(
-            score, self.user_rows, self.train.matrix, self.holdout.matrix, liked_from=self.scale.liked_from, k=K
-        )
+        return evaluate_ranking(score, self.user_rows, self.train, self.holdout, liked_from=self.scale.liked_from, k=K)
 
     def errors(self, vectors: RatingVectors) -> Figures:
         """The rating errors of `vectors` on the hold-out, in units of the scale."""
-        held = self.holdout.matrix
+        held = self.holdout
         predicted = vectors.predict(held.user_rows, held.item_rows).clip(self.scale.minimum, self.scale.maximum)
         return {RMSE: rmse(predicted, held.values), MAE: mae(predicted, held.values)}
 
@@ -83,8 +81,8 @@ class Exam:
 def measure(learned: Learned, sides: Sides, exam: Exam) -> Report:
     """What was learned from `exam.train`, on the hold-out; the yardsticks are fitted on the same training part."""
     ranking = exam.rank(sides.score)
-    biases = fit(fallback_recipe(), exam.train.matrix, np.random.default_rng(0)).rating
-    bestsellers = exam.train.matrix.item_counts.astype(np.float32)
+    biases = fit(fallback_recipe(), exam.train, np.random.default_rng(0)).rating
+    bestsellers = exam.train.item_counts.astype(np.float32)
     return Report(
         snapshot=exam.errors(learned.rating) | _figures(ranking),
         bestsellers=_figures(exam.rank(_same_for_all(bestsellers))),

@@ -10,7 +10,7 @@ from app.store.jobs import Claim
 from app.store.snapshots import SnapshotEntry
 from app.store.store import Store
 from app.training import gate
-from app.training.dataset import load_dataset
+from app.training.dataset import hold_out, load_dataset
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport, RecordedReport
@@ -41,11 +41,11 @@ class Trainer:
         split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
         tell(0.0, "loading")
         dataset = load_dataset(self.store)
-        train, holdout = dataset.ratings.hold_out_latest(recipe.holdout_fraction, split_rng)
+        train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
         exam = Exam.draw(train, holdout, dataset.scale, split_rng)
         trial = self.choose(recipe, exam, trial_rng, part(tell, 0.1, 0.5, "trying out"))
         # What is served saw everything, the hold-out too.
-        learned = fit(trial.recipe, dataset.ratings.matrix, final_rng, part(tell, 0.5, 0.8, "learning"))
+        learned = fit(trial.recipe, dataset.ratings, final_rng, part(tell, 0.5, 0.8, "learning"))
         return self.publisher.publish(learned, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
 
     def choose(self, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> Trial:

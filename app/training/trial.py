@@ -30,6 +30,6 @@ def try_out(
     weights = learn_weights(recipe, exam, blend_rng, part(tell, 0.0, 0.5, "trying out"))
     if not exam.is_measurable:
         return Trial(recipe, weights, Report(), reason)
-    learned = fit(recipe, exam.train.matrix, fit_rng, part(tell, 0.5, 0.9, "trying out"))
+    learned = fit(recipe, exam.train, fit_rng, part(tell, 0.5, 0.9, "trying out"))
     tell(0.9, "trying out")
     return Trial(recipe, weights, measure(learned, join(learned, weights), exam), reason)

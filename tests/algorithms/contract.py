@@ -9,7 +9,7 @@ import pytest
 
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.fold_in import fold_in
-from app.algorithms.learner import Learner
+from app.algorithms.learner import RatingLearner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from tests.support.known_ratings import checkerboard, ratings_of_rank
@@ -40,7 +40,7 @@ class LearnerContract(ABC):
     """From, to: on held-out ratings of rank 4 with noise 0.5; the mean of all ratings has 1.01, the truth 0.5."""
 
     @abstractmethod
-    def learner(self, **hyperparameters: Any) -> Learner: ...
+    def learner(self, **hyperparameters: Any) -> RatingLearner: ...
 
     def fit(self, ratings: RatingMatrix, seed: int = 0, **hyperparameters: Any) -> RatingVectors:
         return self.learner(**hyperparameters).fit(ratings, np.random.default_rng(seed))

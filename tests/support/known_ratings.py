@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.learner import Learner
+from app.algorithms.learner import RatingLearner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
 
@@ -18,7 +18,7 @@ class Known:
     test: RatingMatrix
     least_rmse: float
 
-    def rmse_of(self, learner: Learner, seed: int = 0) -> float:
+    def rmse_of(self, learner: RatingLearner, seed: int = 0) -> float:
         learned = learner.fit(self.train, np.random.default_rng(seed))
         return rmse(learned.predict(self.test.user_rows, self.test.item_rows), self.test.values)
 

@@ -1,18 +1,19 @@
 import numpy as np
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.store.ratings import TrainingData
 from app.training.blend import GRID, UNLEARNED, learn_weights
-from app.training.dataset import TimedRatings, to_rows
+from app.training.dataset import hold_out, to_rows
 from app.training.measure import Exam
 from app.training.recipe import rating_recipe
 from tests.support.tastes import tasteful_ratings
 from tests.support.training_data import training_data
 
 
-def exam_of(ratings: TimedRatings) -> Exam:
+def exam_of(ratings: RatingMatrix) -> Exam:
     rng = np.random.default_rng(0)
-    return Exam.draw(*ratings.hold_out_latest(0.2, rng), RatingScale(), rng)
+    return Exam.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
 
 
 def shuffled_values(data: TrainingData) -> TrainingData:

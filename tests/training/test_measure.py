@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.entities import RatingScale
-from app.training.dataset import to_rows
+from app.training.dataset import hold_out, to_rows
 from app.training.fit import fit
 from app.training.measure import Exam, measure
 from app.training.recipe import rating_recipe
@@ -15,11 +15,11 @@ from tests.support.training_data import training_data
 def exam() -> Exam:
     rng = np.random.default_rng(0)
     ratings = to_rows(training_data(tasteful_ratings(), n_unrated=5))
-    return Exam.draw(*ratings.hold_out_latest(0.2, rng), RatingScale(), rng)
+    return Exam.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
 
 
 def test_report_has_all_figures(exam: Exam) -> None:
-    learned = fit(rating_recipe("funk_svd"), exam.train.matrix, np.random.default_rng(0))
+    learned = fit(rating_recipe("funk_svd"), exam.train, np.random.default_rng(0))
     report = measure(learned, join(learned, {"rating": 0.5, "prior": 1.0}), exam)
     everything = {"rmse", "mae", "ndcg@10", "recall@10", "coverage@10"}
     assert report.metrics.keys() == {"snapshot", "bestsellers", "biases"}
@@ -31,7 +31,7 @@ def test_report_has_all_figures(exam: Exam) -> None:
 
 
 def test_prior_alone_is_bestsellers(exam: Exam) -> None:
-    learned = fit(rating_recipe("biases"), exam.train.matrix, np.random.default_rng(0))
+    learned = fit(rating_recipe("biases"), exam.train, np.random.default_rng(0))
     report = measure(learned, join(learned, {"rating": 1e-7, "prior": 1.0}), exam)
     assert report.snapshot["ndcg@10"] == pytest.approx(report.bestsellers["ndcg@10"], abs=0.01)
     assert report.snapshot["rmse"] == pytest.approx(report.biases["rmse"], abs=1e-4)
@@ -47,5 +47,5 @@ def test_nobody_likes_anything() -> None:
     incoming = tasteful_ratings(n_users=5)
     incoming.value[:] = 1.0
     rng = np.random.default_rng(0)
-    dull = Exam.draw(*to_rows(training_data(incoming)).hold_out_latest(0.2, rng), RatingScale(), rng)
+    dull = Exam.draw(*hold_out(to_rows(training_data(incoming)), 0.2, rng), RatingScale(), rng)
     assert not dull.is_measurable
