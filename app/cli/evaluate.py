@@ -89,11 +89,9 @@ def _experiment(
         columns_of_part = RatingColumns(users, items, file.ratings.value, file.ratings.rated_at)
         parts.append([getattr(columns_of_part, name)[newest] for name in ("user_key", "item_key", "value", "rated_at")])
     users, items, values, rated_at = (np.concatenate(column) for column in zip(*parts, strict=True))
-    matrix = RatingMatrix(len(user_ids), len(item_ids), users, items, values)
-    if test is None:
-        held_out = held_out_by(split_name, users, rated_at, seed)
-    else:
-        held_out = [np.arange(len(values)) >= len(parts[0][0])]
+    matrix = RatingMatrix(len(user_ids), len(item_ids), users, items, values, rated_at)
+    is_test = np.arange(len(values)) >= len(parts[0][0])
+    held_out = held_out_by(split_name, matrix, seed) if test is None else [is_test]
     scale = detect_scale([values]) or files[0].scale
     liked_from = scale.liked_from if relevant_from is None else relevant_from
     return Experiment(matrix, held_out, scale, metrics, liked_from, seed)

@@ -1,10 +1,12 @@
 """What is learned from and what is measured on. All splits are positions or masks over the ratings in input order."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME
 from app.errors import InvalidInputError
 
@@ -21,6 +23,23 @@ def hold_out_latest(
     Per user, in the order of (time, input order), the first floor((1 - fraction) n) are to learn from, the rest is held
     out. Ratings without a time come first, in an order drawn from `rng`.
     """
+    place, counts = _places(user_rows, rated_at, rng)
+    n_learned = np.floor((1 - fraction) * counts + _ROUNDING).astype(np.int64)
+    is_held_out: Mask = place >= n_learned[user_rows]
+    return is_held_out
+
+
+def leave_one_out(user_rows: NDArray[np.integer], rated_at: NDArray[np.int64], rng: np.random.Generator) -> Mask:
+    """(n,) mask of the newest rating of every user who has two or more, in the order of `hold_out_latest`."""
+    place, counts = _places(user_rows, rated_at, rng)
+    is_held_out: Mask = (place == counts[user_rows] - 1) & (place > 0)
+    return is_held_out
+
+
+def _places(
+    user_rows: NDArray[np.integer], rated_at: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(n,) the place of each rating among its user's, oldest first; (n_users,) how many each user has."""
     n = len(user_rows)
     among_equals = np.where(rated_at == UNKNOWN_TIME, rng.permutation(n), np.arange(n))
     order = np.lexsort((among_equals, rated_at, user_rows))
@@ -28,9 +47,7 @@ def hold_out_latest(
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     place = np.empty(n, dtype=np.int64)
     place[order] = np.arange(n) - starts[user_rows[order]]
-    n_learned = np.floor((1 - fraction) * counts + _ROUNDING).astype(np.int64)
-    is_held_out: Mask = place >= n_learned[user_rows]
-    return is_held_out
+    return place, counts
 
 
 def hold_out_after(rated_at: NDArray[np.int64], fraction: float) -> Mask:
@@ -53,6 +70,17 @@ def random_split(n: int, fraction: float, seed: int) -> Mask:
     return is_held_out
 
 
+def hold_out_whole(rows: NDArray[np.integer], fraction: float, seed: int) -> Mask:
+    """(n,) mask of all ratings of a share of the users, or of the items: nothing of them is left to learn from.
+
+    `rows`: (n,) user or item rows. Held out are the first round(fraction m), at least one, of
+    default_rng(seed).permutation of the m rows that have ratings, ascending.
+    """
+    rated = np.unique(rows)
+    n_cold = max(1, round(fraction * len(rated)))
+    return np.isin(rows, np.random.default_rng(seed).permutation(rated)[:n_cold])
+
+
 def keep_newest(
     user_rows: NDArray[np.integer], item_rows: NDArray[np.integer], rated_at: NDArray[np.int64]
 ) -> NDArray[np.int64]:
@@ -65,25 +93,53 @@ def keep_newest(
     return np.sort(order[is_last])
 
 
-def held_out_by(name: str, user_rows: NDArray[np.integer], rated_at: NDArray[np.int64], seed: int) -> list[Mask]:
-    """The masks, one a fold, of a split named as on the command line.
+FRACTION_SPLITS: dict[str, Callable[[RatingMatrix, float, int], Mask]] = {
+    "random": lambda ratings, fraction, seed: random_split(len(ratings), fraction, seed),
+    "user-time": lambda ratings, fraction, seed: hold_out_latest(
+        ratings.user_rows, ratings.times, fraction, np.random.default_rng(seed)
+    ),
+    "time": lambda ratings, fraction, _: hold_out_after(ratings.times, fraction),
+    "cold-users": lambda ratings, fraction, seed: hold_out_whole(ratings.user_rows, fraction, seed),
+    "cold-items": lambda ratings, fraction, seed: hold_out_whole(ratings.item_rows, fraction, seed),
+}
+"""Name on the command line -> the mask of what is held out, of ratings, a fraction and a seed."""
 
-    Raises `InvalidInputError` for a name that is not `folds:K`, `random:F`, `user-time:F` or `time:F`.
+MAX_FOLDS = 100
+LEAVE_ONE_OUT = "leave-one-out"
+FOLDS = "folds"
+SPLITS = ", ".join([f"{FOLDS}:K", *(f"{name}:F" for name in FRACTION_SPLITS), LEAVE_ONE_OUT])
+"""All there are, for messages."""
+
+
+def held_out_by(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
+    """The masks, one a fold, of a split named as on the command line: of `SPLITS`, 0 < F < 1.
+
+    Raises `InvalidInputError` for any other name, and where `ratings` are too few for the split.
     """
+    masks = _masks(name, ratings, seed)
+    for mask in masks:
+        if mask.all() or not mask.any():
+            nothing = "nothing to learn from" if mask.all() else "nothing to measure on"
+            raise InvalidInputError(f"{name} leaves {nothing} of {len(ratings)} ratings", field="split")
+    return masks
+
+
+def _masks(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
     kind, _, argument = name.partition(":")
+    if name == LEAVE_ONE_OUT:
+        return [leave_one_out(ratings.user_rows, ratings.times, np.random.default_rng(seed))]
+    if kind == FOLDS and argument.isdecimal() and 1 < int(argument) <= MAX_FOLDS:
+        fold = k_folds(len(ratings), int(argument), seed)
+        return [fold == each for each in range(int(argument))]
+    if kind in FRACTION_SPLITS and 0 < (fraction := _number(argument)) < 1:
+        return [FRACTION_SPLITS[kind](ratings, fraction, seed)]
+    raise InvalidInputError(
+        f"{name!r} is not a split; there are: {SPLITS}; 0 < F < 1, 2 <= K <= {MAX_FOLDS}", field="split"
+    )
+
+
+def _number(text: str) -> float:
     try:
-        if kind == "folds" and 2 <= int(argument) <= len(user_rows):  # noqa: PLR2004  one fold is no split
-            fold = k_folds(len(user_rows), int(argument), seed)
-            return [fold == each for each in range(int(argument))]
-        fraction = float(argument)
+        return float(text)
     except ValueError:
-        fraction = math.nan
-    if 0 < fraction < 1:
-        if kind == "random":
-            return [random_split(len(user_rows), fraction, seed)]
-        if kind == "user-time":
-            return [hold_out_latest(user_rows, rated_at, fraction, np.random.default_rng(seed))]
-        if kind == "time":
-            return [hold_out_after(rated_at, fraction)]
-    message = f"{name!r} is not a split of these ratings: folds:K, random:F, user-time:F or time:F, 0 < F < 1"
-    raise InvalidInputError(message, field="split")
+        return math.nan

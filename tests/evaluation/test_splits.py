@@ -5,9 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME
 from app.errors import InvalidInputError
-from app.evaluation.splits import held_out_by, hold_out_after, hold_out_latest, k_folds, keep_newest, random_split
+from app.evaluation.splits import (
+    held_out_by,
+    hold_out_after,
+    hold_out_latest,
+    hold_out_whole,
+    k_folds,
+    keep_newest,
+    leave_one_out,
+    random_split,
+)
 
 
 def latest(users: list[int], times: list[int], fraction: float = 0.2, seed: int = 0) -> list[bool]:
@@ -72,17 +82,83 @@ def test_one_rating_a_pair() -> None:
     assert keep_newest(users, items, np.array([5, 1, 3, 5, 2])).tolist() == [1, 2, 3]
 
 
+def test_newest_of_each_is_left_out() -> None:
+    users, times = np.array([0, 0, 1, 2, 2, 2]), np.array([2, 1, 9, 7, 7, 7])
+    held_out = leave_one_out(users, times, np.random.default_rng(0))
+    assert held_out.tolist() == [True, False, False, False, False, True]
+
+
+@given(st.lists(st.integers(3, 9), min_size=1, max_size=60), st.floats(0.05, 0.95), st.integers(0, 99))
+def test_cold_are_wholly_held_out(rows: list[int], fraction: float, seed: int) -> None:
+    held_out = hold_out_whole(np.array(rows), fraction, seed)
+    cold, warm = set(np.array(rows)[held_out]), set(np.array(rows)[~held_out])
+    assert not cold & warm
+    assert len(cold) == max(1, round(fraction * len(set(rows))))
+
+
+def test_cold_as_defined() -> None:
+    rows = np.arange(40) % 20
+    cold = np.random.default_rng(3).permutation(20)[:2]
+    assert np.flatnonzero(hold_out_whole(rows, 0.1, seed=3)).tolist() == sorted([*cold, *(cold + 20)])
+
+
+def ten_ratings() -> RatingMatrix:
+    """Of two users, newest last."""
+    return RatingMatrix(2, 5, np.arange(10) % 2, np.arange(10) // 2, np.ones(10), np.arange(10))
+
+
 @pytest.mark.parametrize(
-    "name", ["", "folds", "folds:1", "folds:11", "folds:x", "random:0", "random:1", "time:nan", "x:0.1"]
+    "name",
+    [
+        "",
+        "folds",
+        "folds:1",
+        "folds:x",
+        "folds:-2",
+        "folds:999999999",
+        "random:0",
+        "random:1",
+        "time:nan",
+        "x:0.1",
+        "leave-one-out:2",
+    ],
 )
 def test_unknown_split(name: str) -> None:
-    with pytest.raises(InvalidInputError, match="folds:K"):
-        held_out_by(name, np.zeros(10, dtype=np.int64), np.arange(10), 0)
+    with pytest.raises(InvalidInputError, match=r"folds:K.*user-time:F.*cold-items:F, leave-one-out"):
+        held_out_by(name, ten_ratings(), 0)
 
 
 @pytest.mark.parametrize(
-    ("name", "n_folds"), [("folds:5", 5), ("random:0.2", 1), ("user-time:0.2", 1), ("time:0.2", 1)]
+    ("name", "n_held_out"),
+    [
+        ("folds:5", [2] * 5),
+        ("random:0.2", [2]),
+        ("user-time:0.2", [2]),
+        ("time:0.2", [2]),
+        ("leave-one-out", [2]),
+        ("cold-users:0.5", [5]),
+        ("cold-items:0.2", [2]),
+    ],
 )
-def test_named_splits(name: str, n_folds: int) -> None:
-    masks = held_out_by(name, np.zeros(10, dtype=np.int64), np.arange(10), 0)
-    assert [mask.sum() for mask in masks] == [2] * n_folds
+def test_named_splits(name: str, n_held_out: list[int]) -> None:
+    assert [mask.sum() for mask in held_out_by(name, ten_ratings(), 0)] == n_held_out
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [
+        ("folds:11", "measure on"),
+        ("random:0.01", "measure on"),
+        ("random:0.99", "learn from"),
+        ("cold-users:0.9", "learn from"),
+    ],
+)
+def test_too_few_ratings(name: str, missing: str) -> None:
+    with pytest.raises(InvalidInputError, match=rf"{name} leaves nothing to {missing} of 10 ratings"):
+        held_out_by(name, ten_ratings(), 0)
+
+
+@pytest.mark.parametrize("name", ["user-time:0.2", "leave-one-out", "cold-users:0.1", "cold-items:0.1"])
+def test_one_rating(name: str) -> None:
+    with pytest.raises(InvalidInputError, match="of 1 ratings"):
+        held_out_by(name, RatingMatrix.of([0], [0], [3.0]), 0)
