@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import cholesky, lapack, solve_triangular
 
 from app.algorithms.cores import available_cores
 from app.algorithms.rating_matrix import RatingMatrix
@@ -29,7 +29,12 @@ Floats = NDArray[np.float64]
 
 
 def fold_in(
-    item_factors: NDArray[np.floating], targets: NDArray[np.floating], regularization: float, *, biased: bool = True
+    item_factors: NDArray[np.floating],
+    targets: NDArray[np.floating],
+    regularization: float,
+    *,
+    biased: bool = True,
+    precision: Floats | None = None,
 ) -> tuple[NDArray[np.float32], float]:
     """The factors and the bias of a user who rated m items, m >= 0.
 
@@ -38,18 +43,25 @@ def fold_in(
 
         sum (target - bias - p . q)^2 + regularization (m + 60) |p|^2 + 60 regularization bias^2
 
+    or, where there is a `precision`, (k + 1, k + 1),
+
+        sum (target - bias - p . q)^2 + (p, bias)' precision (p, bias)
+
     Without ratings: zeros. `biased` False leaves the bias at 0. A regularization of 0 takes the smallest of the best.
     """
     n_rated, n_factors = item_factors.shape
     wide_targets = targets.astype(np.float64)
     if n_rated == 0 or n_factors + biased == 0:
         return np.zeros(n_factors, np.float32), 0.0
-    if 2 * n_rated <= n_factors and biased and regularization > 0:
+    if precision is None and 2 * n_rated <= n_factors and biased and regularization > 0:
         return _fold_in_few(item_factors.astype(np.float64), wide_targets, regularization)
     features = np.ones((n_rated, n_factors + biased))
     features[:, :n_factors] = item_factors
     gram = features.T @ features
-    gram.ravel()[:: len(gram) + 1] += _penalties(n_rated, n_factors, regularization, biased=biased)
+    if precision is None:
+        gram.ravel()[:: len(gram) + 1] += _penalties(n_rated, n_factors, regularization, biased=biased)
+    else:
+        gram += precision
     _, solution, failed = lapack.dposv(gram, features.T @ wide_targets, lower=1, overwrite_a=1, overwrite_b=1)
     if failed:  # without a penalty there may be no unique solution
         solution = np.linalg.lstsq(features, wide_targets)[0]
@@ -87,26 +99,35 @@ def fold_in_all(
     # numba takes a second to import: not at the top, where a process that only serves would pay for it.
     from app.algorithms.ridge_kernel import Regressions, solve_users  # noqa: PLC0415  see above
 
-    by_user, n_factors = ratings.by_user, vectors.n_factors
+    by_user, width = ratings.by_user, vectors.n_factors + vectors.biased
+    root = None if vectors.precision is None else cholesky(vectors.precision)
     regressions = Regressions(
         starts=by_user.indptr.astype(np.int64),  # of one type, whatever scipy chose: a kernel compiled, not two
         item_rows=by_user.indices,
         # What is left of r_ui before the user is known: r_ui - mu - b_i
         targets=by_user.data - np.float32(vectors.mean) - vectors.item_biases[by_user.indices],
-        item_factors=np.ascontiguousarray(vectors.item_factors),
-        n_biases=int(vectors.biased),
-        regularization=float(vectors.regularization),
-        prior_ratings=PRIOR_RATINGS,
+        item_factors=np.ascontiguousarray(vectors.item_factors if root is None else _whitened(vectors, root)),
+        n_biases=int(vectors.biased) if root is None else 0,
+        regularization=vectors.regularization if root is None else 0.0,
+        prior=PRIOR_RATINGS * vectors.regularization if root is None else 1.0,
     )
-    solutions = np.zeros((ratings.n_users, n_factors + regressions.n_biases), np.float32)
+    solutions = np.zeros((ratings.n_users, width), np.float32)
     bounds = [*range(0, ratings.n_users, _USERS_PER_TASK), ratings.n_users]
     with ThreadPoolExecutor(n_threads or available_cores()) as pool:
         tasks = [pool.submit(solve_users, *users, regressions, solutions) for users in itertools.pairwise(bounds)]
         is_solved = all(task.result() for task in tasks)
     if not is_solved:  # without a penalty there may be no unique solution
         _fold_in_each(by_user.indptr, regressions.item_rows, regressions.targets, vectors, solutions)
-    biases = solutions[:, n_factors] if vectors.biased else np.zeros(ratings.n_users, np.float32)
-    return np.ascontiguousarray(solutions[:, :n_factors]), np.ascontiguousarray(biases)
+    elif root is not None:
+        solutions = solve_triangular(root, solutions.T).T.astype(np.float32)
+    biases = solutions[:, vectors.n_factors] if vectors.biased else np.zeros(ratings.n_users, np.float32)
+    return np.ascontiguousarray(solutions[:, : vectors.n_factors]), np.ascontiguousarray(biases)
+
+
+def _whitened(vectors: RatingVectors, root: Floats) -> NDArray[np.float32]:
+    """F R^-1 of all items, (n_items, k + 1), R'R the precision: against these, a user's penalty is plain |R x|^2."""
+    ones = np.ones((len(vectors.item_factors), int(vectors.biased)))
+    return solve_triangular(root, np.hstack([vectors.item_factors, ones]).T, trans="T").T.astype(np.float32)
 
 
 def _fold_in_each(
@@ -118,5 +139,7 @@ def _fold_in_each(
 ) -> None:
     for user_row, (first, past) in enumerate(itertools.pairwise(starts)):
         features = vectors.item_factors[item_rows[first:past]]
-        factors, bias = fold_in(features, targets[first:past], vectors.regularization, biased=vectors.biased)
+        factors, bias = fold_in(
+            features, targets[first:past], vectors.regularization, biased=vectors.biased, precision=vectors.precision
+        )
         solutions[user_row] = [*factors, bias][: solutions.shape[1]]

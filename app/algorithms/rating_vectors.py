@@ -16,8 +16,12 @@ class RatingVectors:
 
     `user_biases`: (n_users,), `item_biases`: (n_items,), `user_factors`: (n_users, k), `item_factors`: (n_items, k),
     all float32 and finite, k >= 0. Rows nobody rated are zeros: such a user is predicted mean + b_i, such an item
-    mean + b_u. `regularization`: the penalty of one rating, for `fold_in`. `biased` False: mean and biases are 0 and
-    stay 0 when a user is folded in; what has no ratings is then predicted `fallback`, since 0 may not even be a rating.
+    mean + b_u. `biased` False: mean and biases are 0 and stay 0 when a user is folded in; what has no ratings is then
+    predicted `fallback`, since 0 may not even be a rating.
+
+    The penalty of `fold_in` is either `regularization`, that of one rating, or where it is not None `precision`:
+    (k + 1, k + 1) float64, positive definite, the precision of (p_u, b_u) among users in units of the noise. The mean
+    of (p_u, b_u) is 0: what all users share belongs to mean and item biases, p_u . q_i = (p_u - p) . q_i + p . q_i.
     """
 
     mean: float
@@ -28,6 +32,7 @@ class RatingVectors:
     regularization: float
     biased: bool = True
     fallback: float = 0.0
+    precision: NDArray[np.float64] | None = None
 
     @property
     def n_factors(self) -> int:
@@ -55,7 +60,7 @@ class RatingVectors:
 
     def checked(self) -> "RatingVectors":
         """Itself; raises `FitDiverged` where anything is not finite."""
-        arrays = (self.user_biases, self.item_biases, self.user_factors, self.item_factors)
-        if not np.isfinite(self.mean) or not all(np.isfinite(array).all() for array in arrays):
+        arrays = (self.user_biases, self.item_biases, self.user_factors, self.item_factors, self.precision)
+        if not np.isfinite(self.mean) or not all(np.isfinite(array).all() for array in arrays if array is not None):
             raise FitDiverged("the fit left the finite numbers; try a smaller learning_rate")
         return self

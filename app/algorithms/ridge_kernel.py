@@ -19,7 +19,7 @@ class Regressions(NamedTuple):
     """n ratings by user, against items with k known factors; `n_biases` is 1, or 0 without biases.
 
     `starts`: (n_users + 1,), where each user's ratings begin. `item_rows`, `targets`: (n,). `item_factors`:
-    (n_items, k). `regularization`, `prior_ratings`: see `fold_in`.
+    (n_items, k). A user of m ratings has the penalty prior + regularization m on factors, and prior on the bias.
     """
 
     starts: Positions
@@ -28,7 +28,7 @@ class Regressions(NamedTuple):
     item_factors: Floats
     n_biases: int
     regularization: float
-    prior_ratings: float
+    prior: float
 
 
 @compiled
@@ -44,7 +44,7 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
         first, past = regressions.starts[user], regressions.starts[user + 1]
         if first == past:
             continue
-        prior = regressions.regularization * regressions.prior_ratings
+        prior = regressions.prior
         for f in range(width):
             is_factor = f < width - regressions.n_biases
             penalties[f] = prior + (regressions.regularization * (past - first) if is_factor else 0.0)

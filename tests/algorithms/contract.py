@@ -106,7 +106,8 @@ class LearnerContract(ABC):
             own = ratings.user_rows == user_row
             items = ratings.item_rows[own]
             targets = ratings.values[own] - learned.mean - learned.item_biases[items]
-            factors, bias = fold_in(learned.item_factors[items], targets, learned.regularization, biased=learned.biased)
+            how = (learned.regularization, learned.biased, learned.precision)
+            factors, bias = fold_in(learned.item_factors[items], targets, how[0], biased=how[1], precision=how[2])
             np.testing.assert_allclose(learned.user_factors[user_row], factors, atol=1e-4)
             assert learned.user_biases[user_row] == pytest.approx(bias, abs=1e-4)
 

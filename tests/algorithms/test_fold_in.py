@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.algorithms.fold_in import PRIOR_RATINGS, fold_in, fold_in_all
 from app.algorithms.rating_matrix import RatingMatrix
@@ -61,10 +63,48 @@ def test_all_agrees_with_one(biased: bool, n_factors: int, regularization: float
             np.testing.assert_allclose(factors[user_row], one, atol=1e-5)
 
 
-def test_threads_change_no_bit() -> None:
+def precision_of(width: int, seed: int = 2) -> NDArray[np.float64]:
+    """No diagonal matrix, some directions a hundred times as likely as others."""
+    directions = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
+    precision: NDArray[np.float64] = directions * np.geomspace(0.1, 10, width) @ directions.T
+    return precision
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("n_rated", [1, 5, 80])
+def test_precision_by_brute_force(biased: bool, n_rated: int) -> None:
+    rng = np.random.default_rng(n_rated)
+    items, targets, precision = rng.normal(size=(n_rated, 6)), rng.normal(size=n_rated), precision_of(6 + biased)
+    factors, bias = fold_in(items, targets, 0.0, biased=biased, precision=precision)
+    # The penalty is that of ratings never given: R x = 0, R'R = precision.
+    features = np.vstack([np.hstack([items, np.ones((n_rated, int(biased)))]), np.linalg.cholesky(precision).T])
+    solution = np.linalg.lstsq(features, np.concatenate([targets, np.zeros(6 + biased)]))[0]
+    np.testing.assert_allclose([*factors, bias][: 6 + biased], solution, atol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("n_factors", [0, 7, 32])
+def test_all_agrees_with_precision(biased: bool, n_factors: int) -> None:
+    rng = np.random.default_rng(0)
+    cells = np.flatnonzero(rng.random(60 * 300) < rng.uniform(0, 1, 60).repeat(300) ** 2)
+    ratings = RatingMatrix(62, 300, cells // 300, cells % 300, rng.integers(1, 6, len(cells)))
+    precision = precision_of(n_factors + biased)
+    vectors = replace(vectors_of(ratings, n_factors, 0.0, biased=biased), precision=precision)
+    factors, biases = fold_in_all(ratings, vectors)
+    for user_row in range(ratings.n_users):
+        own = ratings.user_rows == user_row
+        items = ratings.item_rows[own]
+        targets = ratings.values[own] - vectors.mean - vectors.item_biases[items]
+        one, bias = fold_in(vectors.item_factors[items], targets, 0.0, biased=biased, precision=precision)
+        np.testing.assert_allclose(factors[user_row], one, atol=1e-4)
+        assert biases[user_row] == pytest.approx(bias, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", [None, precision_of(10)])
+def test_threads_change_no_bit(precision: NDArray[np.float64] | None) -> None:
     rng = np.random.default_rng(0)
     ratings = RatingMatrix(2000, 50, rng.integers(0, 2000, 20_000), rng.integers(0, 50, 20_000), rng.random(20_000))
-    vectors = vectors_of(ratings, 9, 0.05)
+    vectors = replace(vectors_of(ratings, 9, 0.05), precision=precision)
     one, four = (fold_in_all(ratings, vectors, n_threads=n)[0] for n in (1, 4))
     np.testing.assert_array_equal(one, four)
 
