@@ -45,7 +45,8 @@ MIN_ROWS = 2
 """A value fewer rows have is dropped."""
 
 N_QUANTILES = 33
-N_BINS = 5
+N_BINS = 8
+"""On films' years, held-out items: the bins explain 21 % of an item bias with the genres, the rank alone 16 %."""
 FARTHEST = 3.0
 """In standard deviations: a flag one row in a million has would else count a thousandfold there."""
 LARGEST = 1e300
