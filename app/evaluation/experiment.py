@@ -1,75 +1,32 @@
 """An algorithm measured on splits of the ratings: fit on one part, asked about the other, once for each fold."""
 
-import math
-import re
 import resource
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.learner import Learner, Predictor, Ranker
+from app.algorithms.errors import FitDiverged
+from app.algorithms.learner import Learner, Predictor, Progress, Ranker, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
-from app.errors import InvalidInputError
-from app.evaluation import metrics as rating_metrics
+from app.evaluation.metrics import Metric
+from app.evaluation.outcome import Details, FoldResult, Outcome
 from app.evaluation.ranking import Ranking, evaluate_ranking, users_with_relevant
 
-RATING_METRICS: dict[str, Callable[[NDArray[np.float32], NDArray[np.float32]], float]] = {
-    "rmse": rating_metrics.rmse,
-    "mse": rating_metrics.mse,
-    "mae": rating_metrics.mae,
-}
-RANKING_METRICS: dict[str, Callable[[Ranking], float]] = {
-    "ndcg": lambda ranking: float(ranking.ndcg.mean()),
-    "ndcg_full": lambda ranking: float(ranking.ndcg_full.mean()),
-    "recall": lambda ranking: float(ranking.recall.mean()),
-    "recall_full": lambda ranking: float(ranking.recall_full.mean()),
-    "precision": lambda ranking: float(ranking.precision.mean()),
-    "hit_rate": lambda ranking: float(ranking.hit_rate.mean()),
-    "map": lambda ranking: float(ranking.average_precision.mean()),
-    "mrr": lambda ranking: float(ranking.reciprocal_rank.mean()),
-    "coverage": lambda ranking: ranking.coverage,
-}
 WARM_UP_RATINGS = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """`k` None for a rating error; else the length of the lists."""
-
-    name: str
-    k: int | None
-
-    def __str__(self) -> str:
-        return self.name if self.k is None else f"{self.name}@{self.k}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Metric":
-        """`rmse`, `ndcg@10`. Raises `InvalidInputError` naming the metrics there are."""
-        found = re.fullmatch(r"([a-z_]+)(?:@([1-9][0-9]{0,3}))?", text.strip())
-        if found and found[1] in RATING_METRICS and found[2] is None:
-            return cls(found[1], None)
-        if found and found[1] in RANKING_METRICS and found[2] is not None:
-            return cls(found[1], int(found[2]))
-        known = [*RATING_METRICS, *(f"{name}@K" for name in RANKING_METRICS)]
-        raise InvalidInputError(f"there is no metric {text!r}; there are: {', '.join(known)}", field="metrics")
-
-
-@dataclass(frozen=True, slots=True)
-class FoldResult:
-    """`metrics`: by name; None where nothing could be measured (no relevant items, or no predicted ratings)."""
-
-    metrics: dict[str, float | None]
-    fit_seconds: float
-    predict_seconds: float
+LONGEST_DRAWN = 50
+"""How long the lists are that a report draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What is measured, on what. `held_out`: one (n,) mask a fold. `relevant_from`: relevant is what is rated so."""
+    """What is measured, on what. `held_out`: one (n,) mask a fold. `relevant_from`: relevant is what is rated so.
+
+    `is_detailed`: outcomes keep what a report draws beside the metrics.
+    """
 
     ratings: RatingMatrix
     held_out: Sequence[NDArray[np.bool_]]
@@ -77,65 +34,121 @@ class Experiment:
     metrics: Sequence[Metric]
     relevant_from: float
     seed: int = 0
+    is_detailed: bool = False
 
-    def run(self, learner: Learner | None, tell: Callable[[float, str], None]) -> list[FoldResult]:
-        """One result a fold; `learner` None stands for the bestsellers. Fit times exclude compilation."""
-        if learner is not None:
-            learner.fit(self.ratings.subset(np.arange(min(WARM_UP_RATINGS, len(self.ratings)))), self._rng())
-        results = []
-        for fold, held_out in enumerate(self.held_out):
-            tell(fold / len(self.held_out), f"fold {fold + 1} of {len(self.held_out)}")
-            results.append(self._run_fold(learner, self.ratings.subset(~held_out), self.ratings.subset(held_out)))
+    def warm_up(self, learner: Learner) -> None:
+        """Fit and ask it once, on few ratings: what is to be compiled is compiled, what is missing is missed now.
+
+        Raises what the learner raises, but for a fit that diverges: on so few ratings that tells nothing.
+        """
+        few = _few(self.ratings)
+        try:
+            learned = learner.fit(few, self._rng())
+        except FitDiverged:
+            return
+        learned.scores(few.user_rows[:1])
+        if isinstance(learned, Predictor):
+            learned.predict(few.user_rows[:1], few.item_rows[:1])
+
+    def run(self, learner: Learner, tell: Progress = ignore) -> Outcome:
+        """All folds, one after the other. Times exclude compilation where the learner was warmed up.
+
+        Raises `AlgorithmError` where the learner gives up.
+        """
+        n_folds = len(self.held_out)
+        folds = []
+        for fold in range(n_folds):
+            train, test = self.parts(fold)
+            folds.append(self.run_fold(learner, train, test, _part(tell, fold, n_folds)))
         tell(1.0, "done")
-        return results
+        return Outcome(tuple(self.metrics), tuple(folds), self.ratings.n_users, self.seed)
 
-    def _run_fold(self, learner: Learner | None, train: RatingMatrix, test: RatingMatrix) -> FoldResult:
+    def parts(self, fold: int) -> tuple[RatingMatrix, RatingMatrix]:
+        """What is learned from and what is measured on."""
+        held_out = self.held_out[fold]
+        return self.ratings.subset(~held_out), self.ratings.subset(held_out)
+
+    def run_fold(
+        self, learner: Learner, train: RatingMatrix, test: RatingMatrix, tell: Progress = ignore
+    ) -> FoldResult:
+        """Learn from `train`, be measured on `test`."""
         started = time.perf_counter()
-        predictor = Bestsellers(train) if learner is None else learner.fit(train, self._rng())
+        learned = learner.fit(train, self._rng(), tell)
         fitted = time.perf_counter()
-        measured = self._errors(predictor, test) | self._lists(predictor, train, test)
-        predicted = time.perf_counter()
-        in_order = {str(metric): measured.get(str(metric)) for metric in self.metrics}
-        return FoldResult(in_order, fitted - started, predicted - fitted)
+        errors = self._errors(learned, test)
+        user_rows, ranking = self._lists(learned, train, test)
+        asked = time.perf_counter()
+        return FoldResult.of(
+            self.metrics,
+            errors,
+            user_rows,
+            ranking,
+            seconds=(fitted - started, asked - fitted),
+            details=Details(test.values, ranking, _item_factors(learned)) if self.is_detailed else None,
+        )
 
-    def _errors(self, predictor: Ranker, test: RatingMatrix) -> dict[str, float | None]:
-        wanted = [metric for metric in self.metrics if metric.k is None]
-        if not wanted or not len(test) or not isinstance(predictor, Predictor):
-            return {}
-        predicted = predictor.predict(test.user_rows, test.item_rows)
-        clipped = predicted.clip(self.scale.minimum, self.scale.maximum)
-        return {str(metric): RATING_METRICS[metric.name](clipped, test.values) for metric in wanted}
+    def _errors(self, learned: Ranker, test: RatingMatrix) -> NDArray[np.float32] | None:
+        is_wanted = self.is_detailed or any(metric.k is None for metric in self.metrics)
+        if not is_wanted or not isinstance(learned, Predictor):
+            return None
+        predicted = learned.predict(test.user_rows, test.item_rows)
+        if not np.isfinite(predicted).all():
+            raise FitDiverged("a predicted rating is not a finite number")
+        errors: NDArray[np.float32] = predicted.clip(self.scale.minimum, self.scale.maximum) - test.values
+        return errors
 
-    def _lists(self, predictor: Ranker, train: RatingMatrix, test: RatingMatrix) -> dict[str, float | None]:
-        wanted = [(metric, metric.k) for metric in self.metrics if metric.k is not None]
+    def _lists(
+        self, learned: Ranker, train: RatingMatrix, test: RatingMatrix
+    ) -> tuple[NDArray[np.int64], Ranking | None]:
+        longest = max([metric.k or 0 for metric in self.metrics] + [LONGEST_DRAWN] * self.is_detailed)
         user_rows = users_with_relevant(test, self.relevant_from)
-        if not wanted or not len(user_rows):
-            return {}
-        longest = max(k for _, k in wanted)
-        ranking = evaluate_ranking(predictor.scores, user_rows, train, test, liked_from=self.relevant_from, k=longest)
-        return {str(metric): RANKING_METRICS[metric.name](ranking.at(k)) for metric, k in wanted}
+        if not longest or not len(user_rows):
+            return user_rows, None
+        liked_from = self.relevant_from
+        return user_rows, evaluate_ranking(learned.scores, user_rows, train, test, liked_from=liked_from, k=longest)
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
 
 
-class Bestsellers:
-    """The same list for everybody: the items rated most. It predicts no ratings."""
+@dataclass(frozen=True, slots=True)
+class Popular:
+    """The learner of bestsellers: the same list for everybody, the items rated most. It predicts no ratings."""
 
-    def __init__(self, train: RatingMatrix) -> None:
-        self._counts = train.item_counts.astype(np.float32)
+    def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> "Bestsellers":
+        return Bestsellers(ratings.item_counts.astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Bestsellers:
+    """`item_counts`: (n_items,) float32, how many rated each."""
+
+    item_counts: NDArray[np.float32]
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        return np.broadcast_to(self._counts, (len(user_rows), len(self._counts)))
+        return np.broadcast_to(self.item_counts, (len(user_rows), len(self.item_counts)))
 
 
-def mean_metrics(results: Sequence[FoldResult]) -> dict[str, float | None]:
-    """The mean over the folds that could be measured, by metric."""
-    means: dict[str, float | None] = {}
-    for name in results[0].metrics:
-        values = [value for result in results if (value := result.metrics[name]) is not None]
-        means[name] = math.fsum(values) / len(values) if values else None
-    return means
+def _few(ratings: RatingMatrix) -> RatingMatrix:
+    """The first ratings, and only the users and items that they are of."""
+    first = slice(0, WARM_UP_RATINGS)
+    users, user_rows = np.unique(ratings.user_rows[first], return_inverse=True)
+    items, item_rows = np.unique(ratings.item_rows[first], return_inverse=True)
+    features = ratings.features
+    if features is not None:
+        features = replace(features, items=features.items[items], users=features.users[users])
+    shape = (len(users), len(items))
+    return RatingMatrix(*shape, user_rows, item_rows, ratings.values[first], ratings.times[first], features)
+
+
+def _part(tell: Progress, fold: int, n_folds: int) -> Progress:
+    return lambda share, _: tell((fold + share) / n_folds, f"fold {fold + 1} of {n_folds}")
+
+
+def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:
+    """(n_items, k), of those who place items in a space."""
+    factors: NDArray[np.float32] | None = getattr(learned, "item_factors", None)
+    return factors if factors is not None and factors.ndim == 2 and factors.shape[1] > 0 else None  # noqa: PLR2004  rows, columns
 
 
 def peak_rss_bytes() -> int:

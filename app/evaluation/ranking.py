@@ -5,7 +5,7 @@ higher. Ties by item order. Means are over users with at least one relevant item
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,17 +26,20 @@ class Ranking:
     """The lists of b users, k long, and what of them was relevant.
 
     `shown`: (b, k) item rows, -1 where a list is shorter. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
-    `n_candidates`: items of train and test.
+    `n_candidates`: items of train and test. `n_raters`: (n_items,) int64, how many users of train rated each item, of
+    `n_raters_in_all` who rated any.
     """
 
     shown: NDArray[np.int64]
     is_hit: NDArray[np.bool_]
     n_relevant: NDArray[np.int64]
     n_candidates: int
+    n_raters: NDArray[np.int64]
+    n_raters_in_all: int
 
     def at(self, k: int) -> "Ranking":
         """The first k of every list."""
-        return Ranking(self.shown[:, :k], self.is_hit[:, :k], self.n_relevant, self.n_candidates)
+        return replace(self, shown=self.shown[:, :k], is_hit=self.is_hit[:, :k])
 
     @property
     def k(self) -> int:
@@ -103,6 +106,32 @@ class Ranking:
         return np.where(self._n_hits > 0, 1 / (np.argmax(self.is_hit, axis=1) + 1), 0.0)
 
     @cached_property
+    def novelty(self) -> PerUser:
+        """(b,) mean over the items shown of -log2(n_i / n): bits of surprise at seeing item i, known to n_i of n users.
+
+        Mean self-information (Zhou et al. 2010; Vargas & Castells 2011); an item nobody rated counts as rated by one.
+        """
+        surprise = np.log2(max(self.n_raters_in_all, 1) / np.maximum(self.n_raters, 1))
+        is_shown = self.shown >= 0
+        novelty: PerUser = (surprise[self.shown] * is_shown).sum(axis=1) / np.maximum(is_shown.sum(axis=1), 1)
+        return novelty
+
+    @cached_property
+    def gini(self) -> float:
+        """How unevenly the lists show the n candidates: 0 all equally often, 1 one of them alone.
+
+        Shani & Gunawardana 2011: with x_1 <= ... <= x_n the times each is shown,
+        sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j).
+        """
+        n = self.n_candidates
+        times_shown = np.unique(self.shown[self.shown >= 0], return_counts=True)[1]
+        if n < 2 or not len(times_shown):  # noqa: PLR2004  one candidate cannot be preferred
+            return 0.0
+        x = np.sort(times_shown)
+        j = np.arange(n - len(x) + 1, n + 1)  # candidates that are never shown come first and add nothing
+        return float((2 * j - n - 1) @ x / ((n - 1) * x.sum()))
+
+    @cached_property
     def coverage(self) -> float:
         """Share of the candidates that stand in any list."""
         shown = np.unique(self.shown)
@@ -144,7 +173,8 @@ def evaluate_ranking(
             is_hit[start + row, : len(best)] = is_relevant[best]
             is_relevant[liked] = False
     n_relevant = np.diff(relevant.indptr)[user_rows].astype(np.int64)
-    return Ranking(shown, is_hit, n_relevant, int(np.count_nonzero(is_candidate)))
+    n_candidates, n_raters_in_all = (int(np.count_nonzero(each)) for each in (is_candidate, train.user_counts))
+    return Ranking(shown, is_hit, n_relevant, n_candidates, train.item_counts, n_raters_in_all)
 
 
 def best_items(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -4,10 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from app.cli.rated_file import load_rated_file
+from tests.support.commands import reckon
 from tests.support.real_data import MOVIELENS, needs_movielens
 from tests.support.service import Installation, write_ratings
+
+DIVERGES = ("--param", "funk_svd.learning_rate=1e6", "--param", "funk_svd.regularization=0")
+THREE = ("--algorithm", "biases", "--algorithm", "funk_svd", "--algorithm", "popular")
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +22,8 @@ def ratings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(*options: object) -> list[dict[str, Any]]:
-    done = Installation(Path("/nonexistent")).run("evaluate", *map(str, options), "--json")
-    results: list[dict[str, Any]] = json.loads(done.stdout)["results"]
+    done = reckon("evaluate", *options, "--json")
+    results: list[dict[str, Any]] = json.loads(done.output)["results"]
     return results
 
 
@@ -50,7 +56,7 @@ def test_test_file(ratings: Path, tmp_path: Path) -> None:
     test.write_text("\n".join([header, *lines[-100:], "stranger,unseen,3,1600000000"]))
     (result,) = evaluated(train, "--test", test, "--param", "n_factors=2", "--param", "n_epochs=5")
     assert result["split"] == "test:u2.csv"
-    assert set(result["metrics"]) == {"rmse", "mse", "mae"}
+    assert set(result["metrics"]) == {"rmse", "mse", "mae", "ndcg@10", "recall@10", "coverage@10"}
     assert 0 < result["metrics"]["rmse"] < 2
 
 
@@ -59,27 +65,144 @@ def test_same_seed_same_figures(ratings: Path) -> None:
     assert first == second
 
 
+def test_document_of_results(ratings: Path) -> None:
+    options = (*("--algorithm", "biases", "--algorithm", "popular"), "--metrics", "rmse,ndcg@5,gini@5", "--seed", 3)
+    document = json.loads(reckon("evaluate", ratings, "--split", "user-time:0.3", *options, "--json").output)
+    assert document["data"] == {
+        "source": "ratings.csv",
+        "n_ratings": 1080,
+        "n_users": 60,
+        "n_items": 40,
+        "n_rejected": 0,
+        "scale": "1:5:1",
+        "relevant_from": 4.0,
+    }
+    assert (document["split"], document["seed"], document["confidence"]) == ("user-time:0.3", 3, 0.95)
+    biases, popular = document["results"]
+    assert biases["hyperparameters"].keys() >= {"regularization"}
+    assert (popular["hyperparameters"], popular["problem"]) == ({}, None)
+    low, high = biases["intervals"]["rmse"]
+    assert low < biases["metrics"]["rmse"] < high
+    assert (popular["intervals"]["rmse"], popular["intervals"]["gini@5"]) == (None, None)
+    (comparison,) = document["comparisons"]
+    assert (comparison["algorithm"], comparison["against"]) == ("popular", "biases")
+    assert comparison["metrics"]["rmse"] is None
+    difference = comparison["metrics"]["ndcg@5"]
+    assert difference["difference"] == pytest.approx(popular["metrics"]["ndcg@5"] - biases["metrics"]["ndcg@5"])
+    assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
+    assert 0 < difference["chance"] <= 1
+
+
+def test_table_for_people(ratings: Path) -> None:
+    done = reckon("evaluate", ratings, "--folds", 2, "--algorithm", "biases", "--algorithm", "popular")
+    assert done.exit_code == 0
+    for text in ("split folds:2", "rmse", "coverage@10", "popular", "±", "minus biases", "p 0."):
+        assert text in done.output
+
+
+def test_params_of_one_and_of_all(ratings: Path) -> None:
+    params = ("--param", "funk_svd.n_epochs=3", "--param", "regularization=0.5", "--param", "n_factors=2")
+    results = json.loads(reckon("evaluate", ratings, "--folds", 2, *THREE, *params, "--json").output)["results"]
+    assert [result["hyperparameters"].get("regularization") for result in results] == [0.5, 0.5, None]
+    assert [result["hyperparameters"].get("n_factors") for result in results] == [None, 2, None]
+    assert results[1]["hyperparameters"]["n_epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    "split", ["random:0.2", "user-time:0.2", "time:0.2", "leave-one-out", "cold-users:0.2", "cold-items:0.2"]
+)
+def test_every_split(ratings: Path, split: str) -> None:
+    done = reckon("evaluate", ratings, "--split", split, *THREE, "--metrics", "rmse,ndcg@5", "--json")
+    assert done.exit_code == 0, done.errors
+    for result in json.loads(done.output)["results"]:
+        assert result["problem"] is None
+        assert result["metrics"]["ndcg@5"] is not None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [f"u,i{n},{n % 5 + 1}" for n in range(12)],
+        [f"u{n},i,{n % 5 + 1}" for n in range(12)],
+        [f"u{n % 4},i{n},3" for n in range(12)],
+        ["u,i0,nan", "u,i1,inf", *(f"u{n % 3},i{n % 4},{n % 5 + 1}" for n in range(12))],
+    ],
+    ids=["one user", "one item", "one value", "not finite"],
+)
+def test_strange_ratings(tmp_path: Path, lines: list[str]) -> None:
+    file = tmp_path / "strange.csv"
+    file.write_text("\n".join(["user,item,rating", *lines]))
+    done = reckon("evaluate", file, "--folds", 3, *THREE, "--json")
+    assert done.exit_code == 0, done.errors
+    document = json.loads(done.output)
+    assert all(np.isfinite(result["metrics"]["rmse"]) for result in document["results"][:2])
+    assert document["data"]["n_rejected"] == (2 if "nan" in lines[0] else 0)
+    assert ("could not be read" in done.errors) == ("nan" in lines[0])
+
+
+def test_files_of_items_and_users(ratings: Path, tmp_path: Path) -> None:
+    items, users = tmp_path / "items.csv", tmp_path / "users.jsonl"
+    items.write_text("item_id,title,categories,year\ni1,One,Drama|War,1990\nnever rated,Two,War,\n")
+    users.write_text('{"user_id": "u1", "country": "CH", "age": 30}\n{"user_id": "new", "country": "DE"}\n')
+    file = load_rated_file(ratings, items=items, users=users)
+    features = file.ratings.features
+    assert features is not None
+    assert features.items.shape[0] == len(file.item_ids) == file.ratings.n_items == 41
+    assert features.users.shape[0] == len(file.user_ids) == file.ratings.n_users == 61
+    assert (file.user_ids[-1], file.titles[-1]) == ("new", "Two")
+    described = np.flatnonzero(np.diff(features.items.indptr))
+    assert described.tolist() == [file.item_ids.index("i1"), 40]
+    assert file.fingerprint != load_rated_file(ratings, items=items).fingerprint != load_rated_file(ratings).fingerprint
+    assert file.fingerprint == load_rated_file(ratings, items=items, users=users).fingerprint
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
         (["--algorithm", "magic"], "funk_svd"),
+        (["--algorithm", "magic"], "popular"),
         (["--param", "n_factor=3"], "n_factors"),
         (["--param", "n_factors=many"], "n_factors"),
+        (["--param", "n_factors"], "NAME=VALUE"),
+        (["--param", "als.n_factors=3"], "none of: funk_svd"),
+        (["--param", "funk_svd.x=3"], "regularization"),
+        (["--algorithm", "popular", "--param", "n_factors=3"], "popular has no"),
         (["--metrics", "accuracy"], "rmse"),
+        (["--metrics", "gini"], "gini@K"),
         (["--split", "halves"], "folds:K"),
+        (["--split", "cold-users:2"], "cold-items:F"),
+        (["--split", "random:0.0001"], "leaves nothing to measure on of 1080 ratings"),
         (["--split", "random:0.1", "--folds", "3"], "exclude"),
+        (["--relevant-from", "nan"], "not a rating"),
+        (["--items", "missing.csv"], "missing.csv"),
     ],
 )
 def test_wrong_options(ratings: Path, options: list[str], named: str) -> None:
-    done = Installation(Path("/nonexistent")).run("evaluate", str(ratings), *options, check=False)
-    assert done.returncode == 1
-    assert named in done.stderr
-    assert "Traceback" not in done.stderr
+    done = reckon("evaluate", ratings, *options)
+    assert done.exit_code == 1
+    assert named in done.errors
+    assert "Traceback" not in done.errors
+
+
+def test_items_that_are_none(ratings: Path) -> None:
+    done = reckon("evaluate", ratings, "--items", ratings)
+    assert (done.exit_code, "holds no items" in done.errors) == (1, True)
 
 
 def test_missing_file(tmp_path: Path) -> None:
     done = Installation(tmp_path).run("evaluate", str(tmp_path / "none.csv"), check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_one_that_diverges(ratings: Path) -> None:
+    done = reckon("evaluate", ratings, "--algorithm", "funk_svd", "--algorithm", "biases", *DIVERGES, "--json")
+    assert done.exit_code == 1
+    document = json.loads(done.output)
+    assert document["comparisons"] == []
+    diverged, biases = document["results"]
+    assert "learning_rate" in diverged["problem"]
+    assert diverged["metrics"]["rmse"] is None
+    assert biases["metrics"]["rmse"] > 0
 
 
 @needs_movielens

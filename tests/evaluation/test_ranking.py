@@ -1,10 +1,11 @@
-"""Ranking metrics against a slow readable version and cases worked by hand."""
+"""Ranking metrics against trec_eval, a slow readable version and cases worked by hand."""
 
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import pytrec_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -41,6 +42,35 @@ def test_worked_by_hand() -> None:
     assert ranking.reciprocal_rank[0] == 1
     assert ranking.hit_rate[0] == 1
     assert ranking.coverage == pytest.approx(3 / 4)
+
+
+def lists(shown: list[list[int]], n_candidates: int, n_raters: list[int], n_users: int) -> Ranking:
+    rows = np.array(shown)
+    nothing = np.zeros(rows.shape, np.bool_)
+    return Ranking(rows, nothing, np.ones(len(rows), np.int64), n_candidates, np.array(n_raters), n_users)
+
+
+def test_novelty_by_hand() -> None:
+    ranking = lists([[0, 1], [2, 3], [3, -1], [-1, -1]], 4, [8, 4, 1, 0], 8)
+    assert ranking.novelty.tolist() == [0.5, 3.0, 3.0, 0.0]  # 0 and 1 bit; 3 and 3, as one rated neither or both
+    assert ranking.at(1).novelty.tolist() == [0.0, 3.0, 3.0, 0.0]
+
+
+def test_gini_by_hand() -> None:
+    assert lists([[0], [0], [0]], 4, [1] * 4, 1).gini == 1
+    assert lists([[0, 1], [2, 3]], 4, [1] * 4, 1).gini == 0
+    assert lists([[0, 1], [0, 2]], 4, [1] * 4, 1).gini == pytest.approx((-1 * 1 + 1 * 1 + 3 * 2) / (3 * 4))
+    assert lists([[0]], 1, [1], 1).gini == 0
+    assert lists([[-1]], 3, [1] * 3, 1).gini == 0
+
+
+@given(st.lists(st.lists(st.integers(-1, 8), min_size=3, max_size=3), min_size=1, max_size=9))
+def test_gini_as_mean_difference(shown: list[list[int]]) -> None:
+    times = np.bincount([item for row in shown for item in row if item >= 0], minlength=9)
+    differences = np.abs(times[:, None] - times).sum() / (9 * 8)  # of two different items
+    gini = lists(shown, 9, [1] * 9, 1).gini
+    assert gini == pytest.approx(differences / (2 * max(times.mean(), 1e-9)))
+    assert -1e-12 <= gini <= 1 + 1e-12
 
 
 def test_only_items_of_the_split_compete() -> None:
@@ -85,3 +115,81 @@ def test_against_slow_version(seed: int, k: int) -> None:
         ideal = sum(1 / math.log2(n + 2) for n in range(min(k_shown, len(liked))))
         assert ranking.ndcg[place] == pytest.approx(gain / ideal)
         assert ranking.recall[place] == pytest.approx(len(liked & set(ranked)) / min(k_shown, len(liked)))
+
+
+def drawn(seed: int) -> tuple[RatingMatrix, RatingMatrix, NDArray[np.float32]]:
+    """Ratings to learn from and to measure on, of 8 users and 40 items, and scores without ties."""
+    rng = np.random.default_rng(seed)
+    pairs, values = rng.permutation(8 * 40)[:200], rng.integers(1, 6, 200).astype(np.float32)
+    train, test = (RatingMatrix(8, 40, pairs[part] // 40, pairs[part] % 40, values[part]) for part in (PART, ~PART))
+    return train, test, rng.permutation(8 * 40).reshape(8, 40).astype(np.float32)
+
+
+PART = np.arange(200) < 80
+
+
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_against_trec_eval(k: int) -> None:
+    train, test, scores = drawn(k)
+    users = users_with_relevant(test, 4)
+    ranking = evaluate_ranking(lambda rows: scores[rows], users, train, test, liked_from=4, k=k)
+    liked = {
+        str(user): {str(item): 1 for item in test.item_rows[(test.user_rows == user) & (test.values >= 4)]}
+        for user in users
+    }
+    known = {user: set(train.item_rows[train.user_rows == user]) for user in users}
+    run = {
+        str(user): {str(item): float(scores[user, item]) for item in range(40) if item not in known[user]}
+        for user in users
+    }
+    measures = {f"{name}.{k}" for name in ("ndcg_cut", "recall", "P", "map_cut", "success")}
+    theirs = pytrec_eval.RelevanceEvaluator(liked, measures).evaluate(run)
+    ours = {
+        "ndcg_cut": ranking.ndcg,
+        "recall": ranking.recall_full,
+        "P": ranking.precision,
+        "map_cut": ranking.average_precision * np.minimum(k, ranking.n_relevant) / ranking.n_relevant,
+        "success": ranking.hit_rate,
+    }
+    for name, figures in ours.items():
+        assert figures == pytest.approx([theirs[str(user)][f"{name}_{k}"] for user in users]), name
+
+
+def test_reciprocal_rank_of_trec_eval() -> None:
+    train, test, scores = drawn(3)
+    users = users_with_relevant(test, 4)
+    ranking = evaluate_ranking(lambda rows: scores[rows], users, train, test, liked_from=4, k=40)
+    shown = [{str(item): -place for place, item in enumerate(row) if item >= 0} for row in ranking.shown.tolist()]
+    liked = [test.item_rows[(test.user_rows == user) & (test.values >= 4)] for user in users]
+    theirs = pytrec_eval.RelevanceEvaluator(
+        {str(user): {str(item): 1 for item in items} for user, items in zip(users, liked, strict=True)}, {"recip_rank"}
+    ).evaluate({str(user): row for user, row in zip(users, shown, strict=True)})
+    assert ranking.reciprocal_rank == pytest.approx([theirs[str(user)]["recip_rank"] for user in users])
+
+
+@given(seed=st.integers(0, 10_000), k=st.integers(1, 39))
+@settings(deadline=None, max_examples=40)
+def test_what_always_holds(seed: int, k: int) -> None:
+    train, test, scores = drawn(seed)
+    users = users_with_relevant(test, 4)
+    long = evaluate_ranking(lambda rows: scores[rows], users, train, test, liked_from=4, k=40)
+    ranking = long.at(k)
+    for figures in (ranking.ndcg, ranking.recall, ranking.precision, ranking.average_precision, ranking.hit_rate):
+        assert ((figures >= 0) & (figures <= 1 + 1e-12)).all()
+    assert (ranking.ndcg_full <= ranking.ndcg + 1e-12).all()
+    assert (ranking.recall_full <= ranking.recall + 1e-12).all()
+    assert (ranking.recall_full <= long.at(k + 1).recall_full).all()
+    assert ranking.coverage <= long.at(k + 1).coverage <= 1
+    assert (ranking.reciprocal_rank <= ranking.hit_rate).all()
+    assert ((ranking.novelty >= 0) & (ranking.novelty <= math.log2(8))).all()
+    assert 0 <= ranking.gini <= 1
+
+
+def test_perfect_lists() -> None:
+    train, test, _ = drawn(0)
+    users = users_with_relevant(test, 4)
+    liked = np.zeros((8, 40), np.float32)
+    liked[test.user_rows, test.item_rows] = test.values
+    ranking = evaluate_ranking(lambda rows: liked[rows], users, train, test, liked_from=4, k=5)
+    for figures in (ranking.ndcg, ranking.recall, ranking.average_precision, ranking.reciprocal_rank):
+        assert figures == pytest.approx(np.ones(len(users)))

@@ -1,0 +1,149 @@
+"""What `reckon evaluate` found out: as a table for people, as JSON for programs."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from app.algorithms.learner import Learner
+from app.evaluation.experiment import Experiment
+from app.evaluation.intervals import LEVEL, Difference, Interval
+from app.evaluation.outcome import Outcome
+
+WIDE = 240
+"""Columns of a table that goes into a file or another program: nothing is wrapped."""
+
+
+@dataclass
+class Evaluation:
+    """Algorithms on one split. `problems`: name -> why it could not be measured."""
+
+    source: str
+    split: str
+    experiment: Experiment
+    contestants: Mapping[str, Learner]
+    n_rejected: int
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    peak_rss_bytes: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, outcome: Outcome, peak_rss_bytes: int) -> None:
+        self.outcomes[name] = outcome
+        self.peak_rss_bytes[name] = peak_rss_bytes
+
+    @property
+    def metric_names(self) -> list[str]:
+        return [str(metric) for metric in self.experiment.metrics]
+
+    @property
+    def first(self) -> str | None:
+        """Whom all others are compared against; None where it could not be measured."""
+        first = next(iter(self.contestants))
+        return first if first in self.outcomes else None
+
+    @property
+    def differences(self) -> dict[str, dict[str, Difference | None]]:
+        """Name -> every metric of a further algorithm minus the first one's."""
+        if self.first is None:
+            return {}
+        first = self.outcomes[self.first]
+        return {name: outcome.minus(first) for name, outcome in self.outcomes.items() if name != self.first}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints. Names are only ever added; README says what they mean."""
+        ratings = self.experiment.ratings
+        return {
+            "data": {
+                "source": self.source,
+                "n_ratings": len(ratings),
+                "n_users": ratings.n_users,
+                "n_items": ratings.n_items,
+                "n_rejected": self.n_rejected,
+                "scale": str(self.experiment.scale),
+                "relevant_from": self.experiment.relevant_from,
+            },
+            "split": self.split,
+            "seed": self.experiment.seed,
+            "confidence": LEVEL,
+            "results": [self._result(name) for name in self.contestants],
+            "comparisons": [
+                {
+                    "algorithm": name,
+                    "against": self.first,
+                    "metrics": {metric: _difference(each) for metric, each in differences.items()},
+                }
+                for name, differences in self.differences.items()
+            ],
+        }
+
+    def _result(self, name: str) -> dict[str, Any]:
+        learner, outcome = self.contestants[name], self.outcomes.get(name)
+        return {
+            "algorithm": name,
+            "hyperparameters": asdict(learner) if is_dataclass(learner) else {},
+            "split": self.split,
+            "problem": self.problems.get(name),
+            "metrics": dict.fromkeys(self.metric_names) if outcome is None else outcome.metrics,
+            "intervals": {} if outcome is None else {key: _interval(each) for key, each in outcome.intervals.items()},
+            "fit_seconds": None if outcome is None else outcome.fit_seconds,
+            "predict_seconds": None if outcome is None else outcome.predict_seconds,
+            "peak_rss_bytes": self.peak_rss_bytes.get(name),
+            "folds": [
+                {"metrics": fold.metrics, "fit_seconds": fold.fit_seconds}
+                for fold in (() if outcome is None else outcome.folds)
+            ],
+        }
+
+    def show(self) -> None:
+        """The tables: what each algorithm reached, and how the further ones differ from the first."""
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=WIDE)
+        n_folds = len(self.experiment.held_out)
+        table = self._table(f"{self.source}, split {self.split}, means over {n_folds} fold(s), 95 % intervals")
+        for name in ("fit s", "predict s", "peak MB"):
+            table.add_column(name, justify="right")
+        for name, outcome in self.outcomes.items():
+            cells = [_cell(outcome.metrics[key], outcome.intervals[key]) for key in self.metric_names]
+            seconds = [f"{outcome.fit_seconds:.2f}", f"{outcome.predict_seconds:.2f}"]
+            table.add_row(name, *cells, *seconds, f"{self.peak_rss_bytes[name] / 1e6:.0f}")
+        console.print(table)
+        if self.differences:
+            table = self._table(f"minus {self.first}, in pairs; p: how often chance alone differs so")
+            for name, differences in self.differences.items():
+                table.add_row(name, *(_difference_cell(each) for each in differences.values()))
+            console.print(table)
+
+    def _table(self, title: str) -> Table:
+        table = Table(title=title, title_justify="left", show_lines=True)
+        table.add_column("algorithm")
+        for name in self.metric_names:
+            table.add_column(name, justify="right")
+        return table
+
+
+def _cell(value: float | None, interval: Interval | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + ("" if interval is None else f"\n±{(interval.high - interval.low) / 2:.4f}")
+
+
+def _difference_cell(difference: Difference | None) -> str:
+    if difference is None:
+        return "-"
+    chance = "" if difference.chance is None else f"\np {difference.chance:.3f}"
+    return f"{difference.value:+.4f}{chance}"
+
+
+def _interval(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def _difference(difference: Difference | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    interval = _interval(difference.interval)
+    return {"difference": difference.value, "interval": interval, "chance": difference.chance}

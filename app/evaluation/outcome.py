@@ -1,0 +1,150 @@
+"""What came of an experiment: the figures of every fold, how sure they are, and how they compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.evaluation.intervals import Difference, Interval, Resamples, mean_of_measured, resampled_means
+from app.evaluation.metrics import CATALOGUE_METRICS, RATING_ERRORS, USER_METRICS, Metric, PerUnit
+from app.evaluation.ranking import Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What a report draws beside metrics. `actual`: (n,) the test ratings. `item_factors`: (n_items, k), or None."""
+
+    actual: NDArray[np.float32]
+    ranking: Ranking | None
+    item_factors: NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoldResult:
+    """`metrics`: by name; None where nothing could be measured (no relevant items, or no predicted ratings).
+
+    `errors`: (n,) float32 predicted - actual rating, in the order of the test ratings; None where none is predicted.
+    `of_users`: metric name -> (b,) one figure for each of `user_rows`, the users with something relevant held out.
+    """
+
+    metrics: dict[str, float | None]
+    errors: NDArray[np.float32] | None
+    user_rows: NDArray[np.int64]
+    of_users: dict[str, PerUnit]
+    fit_seconds: float
+    predict_seconds: float
+    details: Details | None = None
+
+    @classmethod
+    def of(
+        cls,
+        metrics: Sequence[Metric],
+        errors: NDArray[np.float32] | None,
+        user_rows: NDArray[np.int64],
+        ranking: Ranking | None,
+        *,
+        seconds: tuple[float, float],
+        details: Details | None = None,
+    ) -> "FoldResult":
+        """Measures what was predicted and shown; `seconds`: to fit, and to predict and rank."""
+        figures: dict[str, float | None] = {str(metric): None for metric in metrics}
+        of_users: dict[str, PerUnit] = {}
+        for metric in metrics:
+            name = str(metric)
+            if metric.k is None:
+                figures[name] = None if errors is None else _rating_error(metric, errors)
+            elif ranking is not None and metric.name in CATALOGUE_METRICS:
+                figures[name] = CATALOGUE_METRICS[metric.name](ranking.at(metric.k))
+            elif ranking is not None:
+                of_users[name] = USER_METRICS[metric.name](ranking.at(metric.k))
+                figures[name] = float(of_users[name].mean())
+        return cls(figures, errors, user_rows, of_users, *seconds, details)
+
+
+def _rating_error(metric: Metric, errors: NDArray[np.float32]) -> float:
+    kind = RATING_ERRORS[metric.name]
+    return float(kind.of_mean(kind.of_ratings(errors.astype(np.float64)).mean(keepdims=True))[0])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One algorithm on all folds. Means are over the folds that could be measured."""
+
+    measured: tuple[Metric, ...]
+    folds: tuple[FoldResult, ...]
+    n_users: int
+    seed: int
+
+    @cached_property
+    def metrics(self) -> dict[str, float | None]:
+        """Name -> mean over the folds; None where nothing could be measured."""
+        return {
+            str(metric): mean_of_measured([fold.metrics[str(metric)] for fold in self.folds])
+            for metric in self.measured
+        }
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval | None]:
+        """Name -> 95 % interval of that mean; None too for figures of the whole catalogue, which are no means."""
+        found = self.resamples
+        return {str(m): Interval.of(found[str(m)]) if str(m) in found else None for m in self.measured}
+
+    @property
+    def fit_seconds(self) -> float:
+        return sum(fold.fit_seconds for fold in self.folds) / len(self.folds)
+
+    @property
+    def predict_seconds(self) -> float:
+        return sum(fold.predict_seconds for fold in self.folds) / len(self.folds)
+
+    def minus(self, other: "Outcome") -> dict[str, Difference | None]:
+        """Name -> this one's metric minus `other`'s in the same experiment, in pairs; None where either has none."""
+        differences: dict[str, Difference | None] = {}
+        for name, mine in self.metrics.items():
+            theirs = other.metrics[name]
+            if mine is None or theirs is None:
+                differences[name] = None
+            elif name in self.resamples and name in other.resamples:
+                differences[name] = Difference.of(mine - theirs, self.resamples[name], other.resamples[name])
+            else:
+                differences[name] = Difference(mine - theirs, None, None)
+        return differences
+
+    @cached_property
+    def resamples(self) -> dict[str, Resamples]:
+        """Name -> the metric once for each resample, of metrics that are means over users or ratings."""
+        return self._of_ratings() | self._of_users()
+
+    def _of_ratings(self) -> dict[str, Resamples]:
+        """Each rating is tested in one fold: the folds are drawn apart, and their figures averaged."""
+        wanted = [metric for metric in self.measured if metric.k is None]
+        parts = []
+        for place, fold in enumerate(self.folds):
+            if wanted and fold.errors is not None:
+                errors = fold.errors.astype(np.float64)
+                losses = np.column_stack([RATING_ERRORS[metric.name].of_ratings(errors) for metric in wanted])
+                parts.append(resampled_means(losses, np.random.default_rng([self.seed, place])))
+        if not parts:
+            return {}
+        of_folds = np.stack(parts)
+        return {
+            str(metric): RATING_ERRORS[metric.name].of_mean(of_folds[:, :, column]).mean(axis=0)
+            for column, metric in enumerate(wanted)
+        }
+
+    def _of_users(self) -> dict[str, Resamples]:
+        """A user may be measured in several folds: users are drawn, each with all folds, as these go up and down."""
+        folds = [fold for fold in self.folds if fold.of_users]
+        if not folds:
+            return {}
+        names = list(folds[0].of_users)
+        figures = np.full((self.n_users, len(folds), len(names)), np.nan)
+        for place, fold in enumerate(folds):
+            figures[fold.user_rows, place] = np.column_stack([fold.of_users[name] for name in names])
+        is_measured = ~np.isnan(figures).all(axis=(1, 2))
+        flat = figures[is_measured].reshape(np.count_nonzero(is_measured), -1)
+        means = resampled_means(flat, np.random.default_rng([self.seed, len(self.folds)]))
+        of_folds = means.reshape(len(means), len(folds), len(names))
+        return {name: of_folds[:, :, column].mean(axis=1) for column, name in enumerate(names)}
