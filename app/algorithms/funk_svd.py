@@ -11,13 +11,12 @@ slice. The defaults therefore know nothing of a data set: its scale, its noise a
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.algorithms.cores import available_cores
+from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.errors import FitDiverged
 from app.algorithms.fold_in import fold_in_all
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
@@ -84,7 +83,7 @@ class FunkSVD:
         weights = draw_weights(ratings.n_users, ratings.n_items, self.n_factors, rng)
         n_threads = n_threads or available_cores()
         is_threaded = n_threads > 1 and len(ratings) >= RATINGS_WORTH_THREADS
-        with ThreadPoolExecutor(n_threads) as executor:
+        with thread_pool(n_threads) as executor:
             pool = Pool(executor, n_threads) if is_threaded else None
             noise = _Descent(self, ratings, grid, weights, rng, progress, pool).run()
         is_rated = (ratings.item_counts > 0)[:, None]
