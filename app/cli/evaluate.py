@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from app.algorithms.learner import Learner
     from app.cli.evaluation_results import Evaluation
+    from app.cli.rated_file import RatedFile
     from app.evaluation.experiment import Experiment
 
 SPLITS_HELP = (
@@ -44,6 +45,7 @@ def evaluate(
     items: Path | None = typer.Option(None, help="A file of items: features to learn from, titles to show"),
     users: Path | None = typer.Option(None, help="A file of users: features to learn from"),
     columns: str | None = typer.Option(None, help="As for `reckon import`"),
+    report: Path | None = typer.Option(None, help="Write a page with plots here, one file that needs no network"),
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON"),
 ) -> None:
     """Measure algorithms on the ratings of a file, side by side, on the same split."""
@@ -62,10 +64,13 @@ def evaluate(
     split_name = f"test:{test.name}" if test is not None else split or f"folds:{folds or 5}"
     held_out = file.held_out(split_name, seed)
     liked_from = file.relevant_from(relevant_from)
-    experiment = Experiment(file.ratings, held_out, file.scale, wanted, liked_from, seed)
+    is_detailed = report is not None
+    experiment = Experiment(file.ratings, held_out, file.scale, wanted, liked_from, seed, is_detailed=is_detailed)
     evaluation = Evaluation(path.name, split_name, experiment, contestants, file.n_rejected)
     with shown_progress(is_quiet=as_json) as tell:
         _run(evaluation, tell)
+        if report is not None:
+            _write_report(report, evaluation, file, tell)
     typer.echo(json.dumps(evaluation.document)) if as_json else evaluation.show()
     if evaluation.problems:
         raise typer.Exit(1)
@@ -103,3 +108,28 @@ def warm_up(experiment: "Experiment", contestants: "Mapping[str, Learner]", tell
             experiment.warm_up(learner)
         except AlgorithmError as error:
             raise InvalidInputError(f"{name}: {error}", field="algorithm") from error
+
+
+def _write_report(path: Path, evaluation: "Evaluation", file: "RatedFile", tell: Tell) -> None:
+    from app.errors import InvalidInputError
+    from app.evaluation.drawn import learning_curve
+    from app.evaluation.report import Report
+
+    first = evaluation.first
+    curve = {} if first is None else learning_curve(evaluation.experiment, evaluation.contestants[first], tell=tell)
+    page = Report(
+        evaluation.source,
+        evaluation.split,
+        evaluation.experiment,
+        evaluation.contestants,
+        evaluation.outcomes,
+        evaluation.differences,
+        file.titles,
+        file.groups,
+        curve,
+        evaluation.problems,
+    ).render()
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be written: {error.strerror or error}", field="report") from error

@@ -55,6 +55,13 @@ class RatedFile:
             return self.item_ids
         return [item.title or item.item_id for item in self.items]
 
+    @property
+    def groups(self) -> list[str]:
+        """(n_items) the first category of each, where one is known, else ""."""
+        if not self.items:
+            return [""] * len(self.item_ids)
+        return [item.categories[0] if item.categories else "" for item in self.items]
+
     @cached_property
     def fingerprint(self) -> str:
         """The same for the same ratings, ids and features in the same order, and only then."""

@@ -1,6 +1,7 @@
 """`reckon evaluate` on files, without a database."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.support.real_data import MOVIELENS, needs_movielens
 from tests.support.service import Installation, write_ratings
 
 DIVERGES = ("--param", "funk_svd.learning_rate=1e6", "--param", "funk_svd.regularization=0")
+TWO = ("--algorithm", "funk_svd", "--algorithm", "popular")
 THREE = ("--algorithm", "biases", "--algorithm", "funk_svd", "--algorithm", "popular")
 
 
@@ -182,6 +184,17 @@ def test_wrong_options(ratings: Path, options: list[str], named: str) -> None:
     assert done.exit_code == 1
     assert named in done.errors
     assert "Traceback" not in done.errors
+
+
+def test_report_with_titles(ratings: Path, tmp_path: Path) -> None:
+    items, report = tmp_path / "items.csv", tmp_path / "report.html"
+    items.write_text("item_id,title,categories\ni1,Tom & Jerry,Comedy|War\n")
+    done = reckon("evaluate", ratings, "--folds", 2, *TWO, "--items", items, "--report", report)
+    assert done.exit_code == 0, done.errors
+    page = report.read_text()
+    assert re.search(r"<title>Tom &amp; Jerry \(\d+ ratings\), Comedy</title>", page)
+    assert page.count("<svg") == 5
+    assert reckon("evaluate", ratings, "--report", tmp_path / "none" / "report.html").exit_code == 1
 
 
 def test_items_that_are_none(ratings: Path) -> None:
