@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.algorithms.biases import Biases
+from app.algorithms.content_linear import ContentLinear, ContentLinearDual
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
@@ -11,12 +12,14 @@ from app.algorithms.learner import Learner, RatingLearner
 
 RATING_LEARNERS: dict[str, type[Any]] = {
     "biases": Biases,
+    "content_linear": ContentLinear,
     "funk_svd": FunkSVD,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `RatingLearner`."""
 
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
+    "content_linear_dual": ContentLinearDual,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 

@@ -15,3 +15,7 @@ class InvalidRatings(AlgorithmError):  # noqa: N818  as above
 
 class FitDiverged(AlgorithmError):  # noqa: N818  as above
     """The fit left the finite numbers; nothing of it may be published. A smaller learning rate helps."""
+
+
+class FeaturesNeeded(AlgorithmError):  # noqa: N818  as above
+    """An algorithm that learns from features, and nothing is known of the items or users it asks about."""

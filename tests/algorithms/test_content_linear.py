@@ -1,0 +1,135 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from app.algorithms.biases import Biases
+from app.algorithms.content_linear import ContentLinear, ContentLinearDual
+from app.algorithms.features import Features
+from app.algorithms.fold_in import fold_in
+from app.algorithms.rating_matrix import RatingMatrix
+from app.evaluation.metrics import rmse
+from tests.algorithms.feature_contract import FeatureLearnerContract, described
+from tests.support.known_ratings import Known, checkerboard, ratings_of_rank
+
+
+class TestContentLinear(FeatureLearnerContract):
+    checkerboard_rmse = (0.0, 0.1)
+    rank_four_rmse = (0.75, 0.82)
+
+    def learner(self, **hyperparameters: Any) -> ContentLinear:
+        return ContentLinear(**hyperparameters)
+
+
+class TestContentLinearDual(FeatureLearnerContract):
+    checkerboard_rmse = (0.0, 0.1)
+    rank_four_rmse = (0.75, 0.82)
+
+    def learner(self, **hyperparameters: Any) -> ContentLinearDual:
+        return ContentLinearDual(**hyperparameters)
+
+
+def only_items(features: np.ndarray[Any, Any], n_users: int) -> Features:
+    return Features(sparse.csr_array(features.astype(np.float32)), sparse.csr_array(np.zeros((n_users, 0), np.float32)))
+
+
+def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed: int = 0) -> Known:
+    """Ratings by what users think of six flags of the items, 15 a user, and of a flag nobody cares for."""
+    rng = np.random.default_rng(seed)
+    flags = (rng.random((n_items, 7)) < 0.4).astype(np.float64)
+    tastes = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))
+    users, items = np.divmod(np.arange(n_users * n_items), n_items)
+    values = 3 + rng.normal(0, 0.5, n_users)[users] + np.sum(tastes[users] * flags[items], axis=1)
+    values += rng.normal(0, noise, len(values))
+    is_train = rng.random(len(values)) < 15 / n_items
+    ratings = RatingMatrix(n_users, n_items, users, items, values).described_by(only_items(flags, n_users))
+    return Known(ratings.subset(is_train), ratings.subset(~is_train), noise)
+
+
+def test_tastes_are_found() -> None:
+    known = of_known_features(noise=0.5)
+    assert known.rmse_of(ContentLinear()) < 0.72  # of 300 x 7 weights from 15 ratings each; the truth has 0.5
+    assert known.rmse_of(Biases()) > 0.95
+
+
+def test_useless_features_cost_nothing() -> None:
+    known = ratings_of_rank()
+    noise = np.random.default_rng(1).normal(size=(known.train.n_items, 30))
+    learned = ContentLinear().fit(known.train.described_by(only_items(noise, 300)), np.random.default_rng(0))
+    predicted = learned.predict(known.test.user_rows, known.test.item_rows)
+    assert rmse(predicted, known.test.values) < 1.01 * known.rmse_of(Biases())
+
+
+def test_item_without_ratings() -> None:
+    known = of_known_features(noise=0.3)
+    is_old = known.train.item_rows < 100
+    learned = ContentLinear().fit(known.train.subset(is_old), np.random.default_rng(0))
+    new = known.test.subset(known.test.item_rows >= 100)
+    assert rmse(learned.predict(new.user_rows, new.item_rows), new.values) < 0.65
+    mean_of_users = learned.mean + learned.user_biases[new.user_rows]
+    assert rmse(mean_of_users, new.values) > 0.9
+
+
+def test_user_without_ratings() -> None:
+    known = of_known_features(noise=0.3)
+    learned = ContentLinear().fit(known.train.subset(known.train.user_rows != 7), np.random.default_rng(0))
+    assert not learned.user_factors[7].any()
+    predicted = learned.predict(np.full(120, 7), np.arange(120))
+    np.testing.assert_allclose(predicted, learned.mean + learned.item_biases, rtol=1e-5)
+
+
+def test_dual_knows_new_users() -> None:
+    ratings = described(checkerboard().train)
+    old = ratings.subset(ratings.user_rows < 50)
+    learned = ContentLinearDual().fit(old, np.random.default_rng(0))
+    predicted = learned.predict(np.full(40, 50), np.arange(40))
+    np.testing.assert_allclose(predicted, np.where(np.arange(40) % 2 == 0, 5, 1), atol=0.3)
+
+
+def test_item_factors_are_the_features() -> None:
+    ratings = described(checkerboard().train)
+    assert ratings.features is not None
+    learned = ContentLinear().fit(ratings, np.random.default_rng(0))
+    np.testing.assert_array_equal(learned.item_factors, ratings.features.items.toarray())
+
+
+def test_more_features_than_factors() -> None:
+    known = of_known_features(noise=0.5)
+    learned = ContentLinear(n_factors=4).fit(known.train, np.random.default_rng(0))
+    assert learned.item_factors.shape == (120, 4)
+    assert known.rmse_of(ContentLinear(n_factors=4)) < 1.05
+    rotated = known.train.described_by(only_items(np.pad(known.train.features.items.toarray(), ((0, 0), (0, 60))), 300))  # type: ignore[union-attr]  # described above
+    np.testing.assert_allclose(
+        ContentLinear(n_factors=20).fit(rotated, np.random.default_rng(0)).predict(np.arange(100), np.arange(100)),
+        ContentLinear().fit(known.train, np.random.default_rng(0)).predict(np.arange(100), np.arange(100)),
+        atol=0.02,
+    )
+
+
+def test_user_side_is_fold_in() -> None:
+    ratings = of_known_features(noise=0.5, n_users=40).train
+    learned = ContentLinear().fit(ratings, np.random.default_rng(0))
+    assert learned.precision is not None
+    for user_row in range(ratings.n_users):
+        own = ratings.user_rows == user_row
+        items = ratings.item_rows[own]
+        targets = ratings.values[own] - learned.mean - learned.item_biases[items]
+        factors, bias = fold_in(learned.item_factors[items], targets, 0.0, precision=learned.precision)
+        np.testing.assert_allclose(learned.user_factors[user_row], factors, atol=1e-4)
+        assert learned.user_biases[user_row] == pytest.approx(bias, abs=1e-4)
+
+
+def test_many_users_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = of_known_features(noise=0.5)
+    monkeypatch.setattr("app.algorithms.user_covariance.MAX_USERS", 100)
+    assert known.rmse_of(ContentLinear()) < 0.75
+
+
+def test_no_penalty_is_least_squares() -> None:
+    ratings = of_known_features(noise=0.5, n_users=20).train
+    learned = ContentLinear(regularization=0.0, biased=False).fit(ratings, np.random.default_rng(0))
+    own = ratings.user_rows == 3
+    design = np.hstack([learned.item_factors[ratings.item_rows[own]], np.ones((int(own.sum()), 1))])
+    expected = np.linalg.lstsq(design, ratings.values[own] - learned.mean)[0]
+    np.testing.assert_allclose([*learned.user_factors[3], learned.user_biases[3]], expected, atol=1e-3)
