@@ -7,10 +7,11 @@ yesterday and a user folded in now are the same arithmetic. (Zhou et al. 2008, A
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, lapack, solve_triangular
+from scipy.linalg import eigh, lapack
 
 from app.algorithms.cores import available_cores
 from app.algorithms.rating_matrix import RatingMatrix
@@ -43,9 +44,9 @@ def fold_in(
 
         sum (target - bias - p . q)^2 + regularization (m + 60) |p|^2 + 60 regularization bias^2
 
-    or, where there is a `precision`, (k + 1, k + 1),
+    or, where there is a `precision`, (2, k + 1, k + 1),
 
-        sum (target - bias - p . q)^2 + (p, bias)' precision (p, bias)
+        sum (target - bias - p . q)^2 + (p, bias)' (precision[0] + m precision[1]) (p, bias)
 
     Without ratings: zeros. `biased` False leaves the bias at 0. A regularization of 0 takes the smallest of the best.
     """
@@ -59,9 +60,10 @@ def fold_in(
     features[:, :n_factors] = item_factors
     gram = features.T @ features
     if precision is None:
-        gram.ravel()[:: len(gram) + 1] += _penalties(n_rated, n_factors, regularization, biased=biased)
+        prior, each_rating = _penalties(n_factors, regularization, biased=biased)
+        gram.ravel()[:: len(gram) + 1] += prior + n_rated * each_rating
     else:
-        gram += precision
+        gram += precision[0] + n_rated * precision[1]
     _, solution, failed = lapack.dposv(gram, features.T @ wide_targets, lower=1, overwrite_a=1, overwrite_b=1)
     if failed:  # without a penalty there may be no unique solution
         solution = np.linalg.lstsq(features, wide_targets)[0]
@@ -73,8 +75,8 @@ def _fold_in_few(item_factors: Floats, targets: Floats, regularization: float) -
 
     (Q Q' / penalty_p + 1 1' / penalty_b + I) a = targets;   p = Q' a / penalty_p;   bias = 1' a / penalty_b
     """
-    n_rated, n_factors = item_factors.shape
-    *_, on_factors, on_bias = _penalties(n_rated, n_factors, regularization, biased=True)
+    n_rated = len(targets)
+    on_factors, on_bias = regularization * (n_rated + PRIOR_RATINGS), regularization * PRIOR_RATINGS
     kernel = item_factors @ item_factors.T
     kernel /= on_factors
     kernel += 1 / on_bias
@@ -83,10 +85,11 @@ def _fold_in_few(item_factors: Floats, targets: Floats, regularization: float) -
     return (dual @ item_factors / on_factors).astype(np.float32), float(dual.sum() / on_bias)
 
 
-def _penalties(n_rated: int, n_factors: int, regularization: float, *, biased: bool) -> Floats:
-    penalties = np.full(n_factors + biased, regularization * (n_rated + PRIOR_RATINGS))
-    penalties[n_factors:] = regularization * PRIOR_RATINGS
-    return penalties
+def _penalties(n_factors: int, regularization: float, *, biased: bool) -> tuple[Floats, Floats]:
+    """Of factors and bias: what everybody has, and what each rating adds."""
+    each_rating = np.full(n_factors + biased, regularization)
+    each_rating[n_factors:] = 0.0
+    return np.full(n_factors + biased, regularization * PRIOR_RATINGS), each_rating
 
 
 def fold_in_all(
@@ -99,35 +102,51 @@ def fold_in_all(
     # numba takes a second to import: not at the top, where a process that only serves would pay for it.
     from app.algorithms.ridge_kernel import Regressions, solve_users  # noqa: PLC0415  see above
 
-    by_user, width = ratings.by_user, vectors.n_factors + vectors.biased
-    root = None if vectors.precision is None else cholesky(vectors.precision)
+    by_user, n_factors, biased = ratings.by_user, vectors.n_factors, vectors.biased
+    basis = _Basis.plain(vectors) if vectors.precision is None else _Basis.diagonal(vectors, vectors.precision)
     regressions = Regressions(
         starts=by_user.indptr.astype(np.int64),  # of one type, whatever scipy chose: a kernel compiled, not two
         item_rows=by_user.indices,
         # What is left of r_ui before the user is known: r_ui - mu - b_i
         targets=by_user.data - np.float32(vectors.mean) - vectors.item_biases[by_user.indices],
-        item_factors=np.ascontiguousarray(vectors.item_factors if root is None else _whitened(vectors, root)),
-        n_biases=int(vectors.biased) if root is None else 0,
-        regularization=vectors.regularization if root is None else 0.0,
-        prior=PRIOR_RATINGS * vectors.regularization if root is None else 1.0,
+        features=np.ascontiguousarray(basis.features, np.float32),
+        prior=basis.prior,
+        each_rating=basis.each_rating,
     )
-    solutions = np.zeros((ratings.n_users, width), np.float32)
+    solutions = np.zeros((ratings.n_users, n_factors + biased), np.float32)
     bounds = [*range(0, ratings.n_users, _USERS_PER_TASK), ratings.n_users]
     with ThreadPoolExecutor(n_threads or available_cores()) as pool:
         tasks = [pool.submit(solve_users, *users, regressions, solutions) for users in itertools.pairwise(bounds)]
         is_solved = all(task.result() for task in tasks)
     if not is_solved:  # without a penalty there may be no unique solution
         _fold_in_each(by_user.indptr, regressions.item_rows, regressions.targets, vectors, solutions)
-    elif root is not None:
-        solutions = solve_triangular(root, solutions.T).T.astype(np.float32)
-    biases = solutions[:, vectors.n_factors] if vectors.biased else np.zeros(ratings.n_users, np.float32)
-    return np.ascontiguousarray(solutions[:, : vectors.n_factors]), np.ascontiguousarray(biases)
+    elif basis.directions is not None:
+        solutions = (solutions @ basis.directions.T).astype(np.float32)
+    biases = solutions[:, n_factors] if biased else np.zeros(ratings.n_users, np.float32)
+    return np.ascontiguousarray(solutions[:, :n_factors]), np.ascontiguousarray(biases)
 
 
-def _whitened(vectors: RatingVectors, root: Floats) -> NDArray[np.float32]:
-    """F R^-1 of all items, (n_items, k + 1), R'R the precision: against these, a user's penalty is plain |R x|^2."""
-    ones = np.ones((len(vectors.item_factors), int(vectors.biased)))
-    return solve_triangular(root, np.hstack([vectors.item_factors, ones]).T, trans="T").T.astype(np.float32)
+class _Basis(NamedTuple):
+    """What the users are solved in: the items' `features`, penalties of each column, and what leads back."""
+
+    features: NDArray[np.floating]
+    prior: Floats
+    each_rating: Floats
+    directions: Floats | None
+
+    @classmethod
+    def plain(cls, vectors: RatingVectors) -> Self:
+        """The factors themselves; the bias meets ones."""
+        penalties = _penalties(vectors.n_factors, vectors.regularization, biased=vectors.biased)
+        return cls(vectors.item_factors, *penalties, None)
+
+    @classmethod
+    def diagonal(cls, vectors: RatingVectors, precision: Floats) -> Self:
+        """Where x = V z, V' precision[0] V = I, V' precision[1] V diagonal, so are the penalties of z."""
+        each_rating, directions = eigh(precision[1], precision[0])
+        ones = np.ones((len(vectors.item_factors), int(vectors.biased)))
+        features = np.hstack([vectors.item_factors, ones]) @ directions
+        return cls(features, np.ones(len(directions)), np.maximum(each_rating, 0.0), directions)
 
 
 def _fold_in_each(

@@ -20,8 +20,10 @@ class RatingVectors:
     predicted `fallback`, since 0 may not even be a rating.
 
     The penalty of `fold_in` is either `regularization`, that of one rating, or where it is not None `precision`:
-    (k + 1, k + 1) float64, positive definite, the precision of (p_u, b_u) among users in units of the noise. The mean
-    of (p_u, b_u) is 0: what all users share belongs to mean and item biases, p_u . q_i = (p_u - p) . q_i + p . q_i.
+    (2, k + 1, k + 1) float64, symmetric, the first positive definite, the second positive semidefinite, in units of
+    the noise. precision[0] is that of (p_u, b_u) among users; precision[1] is added for each rating of a user, since
+    item vectors are not known exactly either. The mean of (p_u, b_u) is 0: what all users share belongs to mean and
+    item biases, p_u . q_i = (p_u - p) . q_i + p . q_i.
     """
 
     mean: float

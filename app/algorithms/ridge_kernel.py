@@ -16,24 +16,24 @@ Positions = NDArray[np.integer]
 
 
 class Regressions(NamedTuple):
-    """n ratings by user, against items with k known factors; `n_biases` is 1, or 0 without biases.
+    """n ratings by user, against items with known features.
 
-    `starts`: (n_users + 1,), where each user's ratings begin. `item_rows`, `targets`: (n,). `item_factors`:
-    (n_items, k). A user of m ratings has the penalty prior + regularization m on factors, and prior on the bias.
+    `starts`: (n_users + 1,), where each user's ratings begin. `item_rows`, `targets`: (n,). `features`: (n_items, k),
+    or (n_items, k - 1) where the last is 1 for all. `prior`, `each_rating`: (k,); a user of m ratings has the penalties
+    prior + m each_rating.
     """
 
     starts: Positions
     item_rows: Positions
     targets: Floats
-    item_factors: Floats
-    n_biases: int
-    regularization: float
-    prior: float
+    features: Floats
+    prior: Wide
+    each_rating: Wide
 
 
 @compiled
 def solve_users(first_user: int, past_user: int, regressions: Regressions, solutions: Floats) -> bool:
-    """Write the factors and the bias of some users into their rows of `solutions`, (n_users, k + n_biases).
+    """Write the vectors of some users into their rows of `solutions`, (n_users, k).
 
     Rows of users without ratings are left alone. False where a user has no unique solution, which a penalty rules out.
     """
@@ -44,12 +44,12 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
         first, past = regressions.starts[user], regressions.starts[user + 1]
         if first == past:
             continue
-        prior = regressions.prior
+        least = np.inf
         for f in range(width):
-            is_factor = f < width - regressions.n_biases
-            penalties[f] = prior + (regressions.regularization * (past - first) if is_factor else 0.0)
+            penalties[f] = regressions.prior[f] + regressions.each_rating[f] * (past - first)
+            least = min(least, penalties[f])
         # With few ratings it is less work to solve for the ratings than for the factors; either gives the same.
-        if 4 * (past - first) <= 3 * width and prior > 0.0:
+        if 4 * (past - first) <= 3 * width and least > 0.0:
             is_solved = solve_dual(first, past, regressions, penalties, features, gram, right)
         else:
             is_solved = solve_primal(first, past, regressions, penalties, features, gram, right)
@@ -114,13 +114,13 @@ def solve_dual(
 
 @compiled
 def gather(start: int, n_rows: int, regressions: Regressions, features: Wide) -> None:
-    """The features of some ratings, one a row: the item's factors, then 1 for the bias."""
-    n_factors = regressions.item_factors.shape[1]
+    """The features of some ratings, one a row."""
+    n_known = regressions.features.shape[1]
     for row in range(n_rows):
         item = regressions.item_rows[start + row]
-        for f in range(n_factors):
-            features[row, f] = regressions.item_factors[item, f]
-        for f in range(n_factors, features.shape[1]):
+        for f in range(n_known):
+            features[row, f] = regressions.features[item, f]
+        for f in range(n_known, features.shape[1]):
             features[row, f] = 1.0
 
 

@@ -63,11 +63,12 @@ def test_all_agrees_with_one(biased: bool, n_factors: int, regularization: float
             np.testing.assert_allclose(factors[user_row], one, atol=1e-5)
 
 
-def precision_of(width: int, seed: int = 2) -> NDArray[np.float64]:
-    """No diagonal matrix, some directions a hundred times as likely as others."""
-    directions = np.linalg.qr(np.random.default_rng(seed).normal(size=(width, width)))[0]
-    precision: NDArray[np.float64] = directions * np.geomspace(0.1, 10, width) @ directions.T
-    return precision
+def precision_of(width: int) -> NDArray[np.float64]:
+    """No diagonal matrices, some directions a hundred times as likely as others."""
+    rng = np.random.default_rng(2)
+    one, other = (np.linalg.qr(rng.normal(size=(width, width)))[0] for _ in range(2))
+    spread = np.geomspace(0.1, 10, width)
+    return np.stack([one * spread @ one.T, other * (0.01 * spread) @ other.T])
 
 
 @pytest.mark.parametrize("biased", [True, False])
@@ -76,10 +77,21 @@ def test_precision_by_brute_force(biased: bool, n_rated: int) -> None:
     rng = np.random.default_rng(n_rated)
     items, targets, precision = rng.normal(size=(n_rated, 6)), rng.normal(size=n_rated), precision_of(6 + biased)
     factors, bias = fold_in(items, targets, 0.0, biased=biased, precision=precision)
-    # The penalty is that of ratings never given: R x = 0, R'R = precision.
-    features = np.vstack([np.hstack([items, np.ones((n_rated, int(biased)))]), np.linalg.cholesky(precision).T])
+    # The penalty is that of ratings never given: R x = 0, R'R = precision[0] + m precision[1].
+    root = np.linalg.cholesky(precision[0] + n_rated * precision[1]).T
+    features = np.vstack([np.hstack([items, np.ones((n_rated, int(biased)))]), root])
     solution = np.linalg.lstsq(features, np.concatenate([targets, np.zeros(6 + biased)]))[0]
     np.testing.assert_allclose([*factors, bias][: 6 + biased], solution, atol=1e-5)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_precision_of_plain_penalty(biased: bool) -> None:
+    rng = np.random.default_rng(0)
+    items, targets = rng.normal(size=(9, 6)), rng.normal(size=9)
+    of_factors = np.diag([1.0] * 6 + [0.0] * biased)
+    precision = 0.05 * np.stack([PRIOR_RATINGS * np.eye(6 + biased), of_factors])
+    plain, general = (fold_in(items, targets, 0.05, biased=biased, precision=given) for given in (None, precision))
+    np.testing.assert_allclose([*plain[0], plain[1]], [*general[0], general[1]], rtol=1e-5)
 
 
 @pytest.mark.parametrize("biased", [True, False])
