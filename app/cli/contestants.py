@@ -7,34 +7,39 @@ from typing import Any
 from app.algorithms.by_name import LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.learner import Learner
+from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.evaluation.experiment import Popular
 
-POPULAR = "popular"
+POPULAR, BLEND = "popular", "blend"
 
 
-def make_contestants(names: Sequence[str], params: Sequence[str]) -> dict[str, Learner]:
+def make_contestants(names: Sequence[str], params: Sequence[str], scale: RatingScale) -> dict[str, Learner]:
     """The learner of each name. A param is `NAME=VALUE`, for all that have it, or `ALGORITHM.NAME=VALUE`, for that one.
 
     Raises `InvalidInputError`, listing what there is, for an algorithm or hyperparameter that does not exist.
     """
     values = _values_of(list(dict.fromkeys(names)), params)
-    return {name: make_contestant(name, given) for name, given in values.items()}
+    return {name: _make(name, given, scale) for name, given in values.items()}
 
 
-def make_contestant(name: str, values: dict[str, str]) -> Learner:
+def _make(name: str, values: dict[str, str], scale: RatingScale) -> Learner:
+    if name in LEARNERS:
+        try:
+            return make_learner(name, values)
+        except InvalidHyperparameter as error:  # which names the algorithm
+            raise InvalidInputError(str(error), field="param") from error
+    if values:
+        raise InvalidInputError(f"{name} has no hyperparameters", field="param")
     if name == POPULAR:
-        if values:
-            raise InvalidInputError(f"{name} has no hyperparameters", field="param")
         return Popular()
-    try:
-        return make_learner(name, values)
-    except InvalidHyperparameter as error:  # which names the algorithm
-        raise InvalidInputError(str(error), field="param") from error
+    from app.training.blend_learner import BlendLearner
+
+    return BlendLearner(scale)
 
 
 def hyperparameters_of(name: str) -> list[Any]:
-    """The dataclass fields of an algorithm's hyperparameters; none of bestsellers and the blend."""
+    """The dataclass fields of an algorithm's hyperparameters; bestsellers and the blend have none."""
     return list(fields(LEARNERS[name])) if name in LEARNERS else []
 
 
@@ -58,7 +63,7 @@ def _values_of(names: list[str], params: Sequence[str]) -> dict[str, dict[str, s
 
 
 def _check_exists(name: str) -> None:
-    there_are = [*LEARNERS, POPULAR]
+    there_are = [*LEARNERS, BLEND, POPULAR]
     if name not in there_are:
         message = f"there is no algorithm {name!r}; there are: {', '.join(there_are)}"
         raise InvalidInputError(message, field="algorithm")

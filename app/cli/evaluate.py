@@ -31,7 +31,8 @@ def evaluate(
     folds: int | None = typer.Option(None, min=2, max=100, help="Short for --split folds:K; 5 unless said otherwise"),
     seed: int = typer.Option(0, min=0, help="Of the split, of learning and of the intervals"),
     algorithm: list[str] = typer.Option(
-        ["funk_svd"], help="May be repeated, the first is compared against; popular stands for the bestsellers"
+        ["funk_svd"],
+        help="May be repeated, the first is compared against; blend is the service's default, popular the bestsellers",
     ),
     param: list[str] = typer.Option(
         [], metavar="NAME=VALUE", help="A hyperparameter of all that have it, or ALGORITHM.NAME=VALUE; may be repeated"
@@ -60,7 +61,7 @@ def evaluate(
         raise InvalidInputError("--test, --split and --folds exclude each other", field="split")
     wanted = list(dict.fromkeys(Metric.parse(name) for name in metrics.split(",")))
     file = load_rated_file(path, test, columns=columns, items=items, users=users)
-    contestants = make_contestants(algorithm, param)
+    contestants = make_contestants(algorithm, param, file.scale)
     split_name = f"test:{test.name}" if test is not None else split or f"folds:{folds or 5}"
     held_out = file.held_out(split_name, seed)
     liked_from = file.relevant_from(relevant_from)
@@ -99,13 +100,16 @@ def _part(tell: Tell, name: str, place: int, n: int) -> Tell:
 
 def warm_up(experiment: "Experiment", contestants: "Mapping[str, Learner]", tell: Tell) -> None:
     """Raises `InvalidInputError` naming the algorithm that cannot run: without features, or without its extra."""
-    from app.algorithms.errors import AlgorithmError
+    from app.algorithms.errors import AlgorithmError, FeaturesNeeded
     from app.errors import InvalidInputError
 
     for name, learner in contestants.items():
         tell(0.0, f"{name} warming up")
         try:
             experiment.warm_up(learner)
+        except FeaturesNeeded as error:
+            message = f"{name}: {error}; --items and --users name the files that have them"
+            raise InvalidInputError(message, field="algorithm") from error
         except AlgorithmError as error:
             raise InvalidInputError(f"{name}: {error}", field="algorithm") from error
 
@@ -121,7 +125,7 @@ def _write_report(path: Path, evaluation: "Evaluation", file: "RatedFile", tell:
         evaluation.source,
         evaluation.split,
         evaluation.experiment,
-        evaluation.contestants,
+        evaluation.hyperparameters,
         evaluation.outcomes,
         evaluation.differences,
         file.titles,

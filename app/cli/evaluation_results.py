@@ -1,13 +1,14 @@
 """What `reckon evaluate` found out: as a table for people, as JSON for programs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from app.algorithms.learner import Learner
+from app.cli.contestants import hyperparameters_of
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import LEVEL, Difference, Interval
 from app.evaluation.outcome import Outcome
@@ -42,6 +43,14 @@ class Evaluation:
         """Whom all others are compared against; None where it could not be measured."""
         first = next(iter(self.contestants))
         return first if first in self.outcomes else None
+
+    @property
+    def hyperparameters(self) -> dict[str, dict[str, Any]]:
+        """Name -> all that the algorithm has, defaults too."""
+        return {
+            name: {each.name: getattr(learner, each.name) for each in hyperparameters_of(name)}
+            for name, learner in self.contestants.items()
+        }
 
     @property
     def differences(self) -> dict[str, dict[str, Difference | None]]:
@@ -80,10 +89,10 @@ class Evaluation:
         }
 
     def _result(self, name: str) -> dict[str, Any]:
-        learner, outcome = self.contestants[name], self.outcomes.get(name)
+        outcome = self.outcomes.get(name)
         return {
             "algorithm": name,
-            "hyperparameters": asdict(learner) if is_dataclass(learner) else {},
+            "hyperparameters": self.hyperparameters[name],
             "split": self.split,
             "problem": self.problems.get(name),
             "metrics": dict.fromkeys(self.metric_names) if outcome is None else outcome.metrics,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FeaturesNeeded, FitDiverged
 from app.algorithms.learner import Learner, Predictor, Progress, Ranker, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
@@ -46,6 +46,10 @@ class Experiment:
             learned = learner.fit(few, self._rng())
         except FitDiverged:
             return
+        except FeaturesNeeded:
+            if _lost_features(self.ratings, few):
+                return
+            raise
         learned.scores(few.user_rows[:1])
         if isinstance(learned, Predictor):
             learned.predict(few.user_rows[:1], few.item_rows[:1])
@@ -139,6 +143,14 @@ def _few(ratings: RatingMatrix) -> RatingMatrix:
         features = replace(features, items=features.items[items], users=features.users[users])
     shape = (len(users), len(items))
     return RatingMatrix(*shape, user_rows, item_rows, ratings.values[first], ratings.times[first], features)
+
+
+def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
+    """Items or users have features, but not those of the first ratings."""
+    if ratings.features is None or few.features is None:
+        return False
+    sides = ((ratings.features.items, few.features.items), (ratings.features.users, few.features.users))
+    return any(bool(of_all.nnz) and not of_few.nnz for of_all, of_few in sides)
 
 
 def _part(tell: Progress, fold: int, n_folds: int) -> Progress:

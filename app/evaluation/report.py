@@ -1,10 +1,9 @@
 """An evaluation as a page: one file with everything in it, which needs no network. Every text in it is escaped."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from html import escape
 
-from app.algorithms.learner import Learner
 from app.evaluation.drawn import ItemMap, Point, Series, errors_by_rating, item_map, recall_against_coverage
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import Difference
@@ -21,14 +20,14 @@ CLEAR = 0.05
 class Report:
     """What the page is made of. `titles`, `groups`: by item row. `curve`: metric -> points, of the first algorithm.
 
-    `differences`: name -> every metric of a further algorithm minus the first one's. `problems`: name -> why it could
-    not be measured.
+    `hyperparameters`: of all who were to be measured. `differences`: name -> every metric of a further algorithm minus
+    the first one's. `problems`: name -> why it could not be measured.
     """
 
     source: str
     split: str
     experiment: Experiment
-    contestants: Mapping[str, Learner]
+    hyperparameters: Mapping[str, Mapping[str, object]]
     outcomes: Mapping[str, Outcome]
     differences: Mapping[str, Mapping[str, Difference | None]]
     titles: Sequence[str]
@@ -83,7 +82,7 @@ class Report:
         return _card(f"Compared with {first}", note, _table(["minus it", *map(str, self.experiment.metrics)], rows))
 
     def _plots(self) -> list[str]:
-        first = next(iter(self.contestants))
+        first = next(iter(self.hyperparameters))
         plots = [
             *self._plot(
                 "Error by rating", "How far off, for each rating given.", errors_by_rating(self.outcomes), "rating"
@@ -104,7 +103,7 @@ class Report:
     def _plot(self, title: str, note: str, series: Series, x_label: str, y_label: str = "RMSE") -> list[str]:
         if not series:
             return []
-        names = list(self.contestants)
+        names = list(self.hyperparameters)
         return [_card(title, note, line_plot(series, names, x_label, y_label, as_percent=x_label != "rating"))]
 
     def _maps(self) -> list[str]:
@@ -129,8 +128,7 @@ class Report:
 
     def _settings(self) -> str:
         rows = []
-        for name, learner in self.contestants.items():
-            values: dict[str, object] = asdict(learner) if is_dataclass(learner) else {}
+        for name, values in self.hyperparameters.items():
             shown = ", ".join(f"{key} = {value}" for key, value in values.items()) or "none"
             rows.append(f"<tr><td>{escape(name)}</td><td><code>{escape(shown)}</code></td></tr>")
         return _card("Hyperparameters", "", _table(["algorithm", "values"], rows))

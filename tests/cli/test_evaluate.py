@@ -197,6 +197,20 @@ def test_report_with_titles(ratings: Path, tmp_path: Path) -> None:
     assert reckon("evaluate", ratings, "--report", tmp_path / "none" / "report.html").exit_code == 1
 
 
+def test_features_are_needed(ratings: Path, tmp_path: Path) -> None:
+    """Whoever cannot run is found before anything is measured."""
+    options = ("evaluate", ratings, "--folds", 2, "--algorithm", "biases", "--algorithm", "content_linear", "--json")
+    done = reckon(*options)
+    assert done.exit_code == 1
+    assert "content_linear: " in done.errors
+    assert "--items" in done.errors
+    assert "results" not in done.output
+    items = tmp_path / "items.csv"
+    items.write_text("\n".join(["item_id,categories", *(f"i{n},{'even' if n % 2 else 'odd'}" for n in range(40))]))
+    biases, content = json.loads(reckon(*options, "--items", items).output)["results"]
+    assert content["metrics"]["rmse"] < biases["metrics"]["rmse"]
+
+
 def test_items_that_are_none(ratings: Path) -> None:
     done = reckon("evaluate", ratings, "--items", ratings)
     assert (done.exit_code, "holds no items" in done.errors) == (1, True)

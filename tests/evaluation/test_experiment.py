@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.biases import Biases
-from app.algorithms.errors import FitDiverged, InvalidRatings
+from app.algorithms.errors import FeaturesNeeded, FitDiverged, InvalidRatings
 from app.algorithms.features import Features
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -160,6 +160,18 @@ def test_warm_up_keeps_features() -> None:
     assert (seen[0].n_users, seen[0].n_items) == (2, 2)
     assert seen[0].features is not None
     assert seen[0].features.items.toarray().ravel().tolist() == [4, 8]
+
+
+def test_features_of_others() -> None:
+    """That the first ratings are of items without features is no reason to refuse."""
+    needs = Refuses(FeaturesNeeded("items"))
+    nothing, known = sparse.csr_array((9, 1)), sparse.csr_array(np.arange(9)[:, None] == 7)
+    ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3])
+    for features in (None, Features(nothing, sparse.csr_array((3, 0)))):
+        with pytest.raises(FeaturesNeeded):
+            Experiment(ratings.described_by(features), [], RatingScale(1, 5), [], 4.0).warm_up(needs)
+    described = ratings.described_by(Features(known, sparse.csr_array((3, 0))))
+    Experiment(described, [], RatingScale(1, 5), [], 4.0).warm_up(needs)
 
 
 def test_predictions_must_be_finite() -> None:
