@@ -14,6 +14,7 @@ from app.cli.scale import scale
 from app.cli.serve import serve
 from app.cli.snapshots import snapshots
 from app.cli.train import train
+from app.cli.tune import tune
 from app.cli.worker import worker
 from app.errors import ReckonError
 
@@ -39,6 +40,7 @@ cli.command()(export)
 cli.command()(demo)
 cli.command()(train)
 cli.command()(evaluate)
+cli.command()(tune)
 cli.command()(serve)
 cli.command()(worker)
 cli.command()(migrate)

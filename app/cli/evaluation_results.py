@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from app.algorithms.learner import Learner
+from app.cli.console import table_console
 from app.cli.contestants import hyperparameters_of
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import LEVEL, Difference, Interval
 from app.evaluation.outcome import Outcome
-
-WIDE = 240
-"""Columns of a table that goes into a file or another program: nothing is wrapped."""
 
 
 @dataclass
@@ -108,9 +105,7 @@ class Evaluation:
 
     def show(self) -> None:
         """The tables: what each algorithm reached, and how the further ones differ from the first."""
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=WIDE)
+        console = table_console()
         n_folds = len(self.experiment.held_out)
         table = self._table(f"{self.source}, split {self.split}, means over {n_folds} fold(s), 95 % intervals")
         for name in ("fit s", "predict s", "peak MB"):
