@@ -5,6 +5,7 @@ from typing import Any
 
 from app.algorithms.biases import Biases
 from app.algorithms.content_linear import ContentLinear, ContentLinearDual
+from app.algorithms.ease import EASE
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
@@ -20,6 +21,7 @@ RATING_LEARNERS: dict[str, type[Any]] = {
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
     "content_linear_dual": ContentLinearDual,
+    "ease": EASE,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 
