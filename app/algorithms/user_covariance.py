@@ -43,9 +43,9 @@ class Population:
 
     @property
     def precision(self) -> Wide:
-        """In units of the noise: the penalty of `fold_in`."""
+        """(2, k + 1, k + 1), in units of the noise: the penalty of `fold_in`; no more for each rating."""
         precision = self.noise * np.linalg.inv(self.covariance)
-        return (precision + precision.T) / 2
+        return np.stack([(precision + precision.T) / 2, np.zeros_like(precision)])
 
 
 def learn_population(
