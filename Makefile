@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 DATA ?=
+# All extras but two-tower: torch's default Linux wheel brings several GB of CUDA that nobody here needs.
+LOCKED_EXTRAS := --extra postgres --extra parquet --extra tune
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check bench lock clean
@@ -39,8 +41,8 @@ bench: install  ## the figures, peers beside us
 	@$(BIN)/python -m benchmarks
 
 lock: install  ## renew the hash-locked requirements from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras --group dev pyproject.toml --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(LOCKED_EXTRAS) pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(LOCKED_EXTRAS) --group dev pyproject.toml --output-file requirements-dev.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var
