@@ -10,6 +10,7 @@ from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
 from app.algorithms.learner import Learner, RatingLearner
+from app.algorithms.two_tower import TwoTower
 
 RATING_LEARNERS: dict[str, type[Any]] = {
     "biases": Biases,
@@ -22,6 +23,7 @@ LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
     "content_linear_dual": ContentLinearDual,
     "ease": EASE,
+    "two_tower": TwoTower,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 
