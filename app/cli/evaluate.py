@@ -10,11 +10,12 @@ import typer
 from app.cli.progress import Tell, shown_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from app.algorithms.learner import Learner
     from app.cli.evaluation_results import Evaluation
     from app.cli.rated_file import RatedFile
+    from app.evaluation.drawn import Point
     from app.evaluation.experiment import Experiment
 
 SPLITS_HELP = (
@@ -120,7 +121,10 @@ def _write_report(path: Path, evaluation: "Evaluation", file: "RatedFile", tell:
     from app.evaluation.report import Report
 
     first = evaluation.first
-    curve = {} if first is None else learning_curve(evaluation.experiment, evaluation.contestants[first], tell=tell)
+    curve: Mapping[str, Sequence[Point]] = {}
+    if first is not None:
+        whole = evaluation.outcomes[first].folds[0]
+        curve = learning_curve(evaluation.experiment, evaluation.contestants[first], whole, tell=tell)
     page = Report(
         evaluation.source,
         evaluation.split,

@@ -10,9 +10,9 @@ from app.algorithms.errors import AlgorithmError
 from app.algorithms.learner import Learner, Progress, ignore
 from app.evaluation.experiment import LONGEST_DRAWN, Experiment
 from app.evaluation.metrics import Metric
-from app.evaluation.outcome import Outcome
+from app.evaluation.outcome import FoldResult, Outcome
 
-CURVE_SHARES = (0.1, 0.25, 0.5, 1.0)
+CURVE_SHARES = (0.1, 0.25, 0.5)
 CURVE_METRICS = (Metric("rmse", None), Metric("ndcg", 10))
 LIST_LENGTHS = range(5, LONGEST_DRAWN + 1, 5)
 MAX_MAPPED = 2000
@@ -73,26 +73,39 @@ def recall_against_coverage(outcomes: Mapping[str, Outcome]) -> Series:
 
 
 def learning_curve(
-    experiment: Experiment, learner: Learner, shares: Sequence[float] = CURVE_SHARES, tell: Progress = ignore
+    experiment: Experiment,
+    learner: Learner,
+    whole: FoldResult,
+    shares: Sequence[float] = CURVE_SHARES,
+    tell: Progress = ignore,
 ) -> Mapping[str, Sequence[Point]]:
     """RMSE and nDCG@10 on the first fold's test part, learned from shares of its training part, drawn by lot.
 
-    A larger share holds the smaller ones. A share too small to learn from is left out.
+    `whole`: what the learner reached with all of it, in detail. A larger share holds the smaller ones; one too small to
+    learn from is left out.
     """
     train, test = experiment.parts(0)
     order = np.random.default_rng(experiment.seed).permutation(len(train))
     asked = replace(experiment, metrics=CURVE_METRICS, is_detailed=False)
-    curve: dict[str, list[Point]] = {str(metric): [] for metric in CURVE_METRICS}
+    reached = {}
     for place, share in enumerate(shares):
         tell(place / len(shares), f"learning from {share:.0%}")
         part = train.subset(np.sort(order[: round(share * len(train))]))
         try:
-            measured = asked.run_fold(learner, part, test)
+            reached[share] = asked.run_fold(learner, part, test).metrics
         except AlgorithmError:
             continue
-        for name, value in measured.metrics.items():
-            if value is not None:
-                curve[name].append(Point(share, value, f"{share:.0%}, {len(part):,} ratings: {name} {value:.4f}"))
+    ranking = None if whole.details is None else whole.details.ranking
+    seconds = (whole.fit_seconds, whole.predict_seconds)
+    reached[1.0] = FoldResult.of(CURVE_METRICS, whole.errors, whole.user_rows, ranking, seconds=seconds).metrics
+    curve = {
+        name: [
+            Point(share, value, f"{share:.0%}, {round(share * len(train)):,} ratings: {name} {value:.4f}")
+            for share, metrics in reached.items()
+            if (value := metrics[name]) is not None
+        ]
+        for name in map(str, CURVE_METRICS)
+    }
     return {name: points for name, points in curve.items() if points}
 
 

@@ -40,7 +40,7 @@ def page(asked: Experiment, contestants: Mapping[str, Learner], title: str = EVI
     outcomes = {name: asked.run(learner) for name, learner in contestants.items()}
     first, *others = outcomes
     differences = {name: outcomes[name].minus(outcomes[first]) for name in others}
-    curve = learning_curve(asked, contestants[first], (0.5, 1.0))
+    curve = learning_curve(asked, contestants[first], outcomes[first].folds[0], (0.5,))
     names = [title] * asked.ratings.n_items
     values: dict[str, dict[str, object]] = {name: {} for name in contestants}
     if "funk_svd" in values:
@@ -125,11 +125,14 @@ def test_longer_lists_cover_more() -> None:
 
 
 def test_more_ratings_teach_more() -> None:
-    curve = learning_curve(experiment(ratings_of_rank().train, "random:0.2"), Biases())
+    asked = experiment(ratings_of_rank().train, "random:0.2")
+    outcome = asked.run(Biases())
+    curve = learning_curve(asked, Biases(), outcome.folds[0])
     rmse = [point.y for point in curve["rmse"]]
     assert [point.x for point in curve["rmse"]] == [0.1, 0.25, 0.5, 1.0]
     assert rmse == sorted(rmse, reverse=True)
-    assert list(learning_curve(experiment(in_steps()), Popular(), (1.0,))) == ["ndcg@10"]
+    assert (rmse[-1], curve["ndcg@10"][-1].y) == (outcome.metrics["rmse"], outcome.metrics["ndcg@10"])
+    assert list(learning_curve(asked, Popular(), asked.run(Popular()).folds[0], ())) == ["ndcg@10"]
 
 
 def test_map_shows_what_is_alike() -> None:
