@@ -65,7 +65,7 @@ class Evaluation:
         `problem` (null, or why it could not be measured), `metrics` by name (means over the folds; null where nothing
         could be measured), `intervals` ([low, high] of these at `confidence`; null for coverage and gini, which are no
         means), seconds, memory, and the metrics of each of the `folds`. `comparisons`: every further algorithm
-        `against` the first, by metric: the `difference`, its paired `interval`, and the `chance` of one as clear by luck.
+        `against` the first, by metric: the `difference`, its paired `interval`, the `chance` of one as clear by luck.
         """
         ratings = self.experiment.ratings
         return {
