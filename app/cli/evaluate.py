@@ -90,7 +90,7 @@ def _run(evaluation: "Evaluation", tell: Tell) -> None:
             outcome = evaluation.experiment.run(learner, _part(tell, name, place, n))
         except AlgorithmError as error:
             evaluation.problems[name] = str(error)
-            sys.stderr.write(f"reckon: {name}: {error}\n")
+            sys.stderr.write(f"reckon: {_named(name, error)}\n")
         else:
             evaluation.add(name, outcome, peak_rss_bytes())
 
@@ -109,10 +109,14 @@ def warm_up(experiment: "Experiment", contestants: "Mapping[str, Learner]", tell
         try:
             experiment.warm_up(learner)
         except FeaturesNeeded as error:
-            message = f"{name}: {error}; --items and --users name the files that have them"
+            message = f"{_named(name, error)}; --items and --users name the files that have them"
             raise InvalidInputError(message, field="algorithm") from error
         except AlgorithmError as error:
-            raise InvalidInputError(f"{name}: {error}", field="algorithm") from error
+            raise InvalidInputError(_named(name, error), field="algorithm") from error
+
+
+def _named(name: str, error: Exception) -> str:
+    return str(error) if str(error).startswith(name) else f"{name}: {error}"
 
 
 def _write_report(path: Path, evaluation: "Evaluation", file: "RatedFile", tell: Tell) -> None:

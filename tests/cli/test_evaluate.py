@@ -2,13 +2,16 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from app.algorithms.biases import Biases
 from app.cli.rated_file import load_rated_file
+from app.entities import RatingScale
 from tests.support.commands import reckon
 from tests.support.real_data import MOVIELENS, needs_movielens
 from tests.support.service import Installation, write_ratings
@@ -197,6 +200,11 @@ def test_report_with_titles(ratings: Path, tmp_path: Path) -> None:
     assert reckon("evaluate", ratings, "--report", tmp_path / "none" / "report.html").exit_code == 1
 
 
+def with_categories(items: Path) -> Path:
+    items.write_text("\n".join(["item_id,categories", *(f"i{n},{'odd' if n % 2 else 'even'}" for n in range(40))]))
+    return items
+
+
 def test_features_are_needed(ratings: Path, tmp_path: Path) -> None:
     """Whoever cannot run is found before anything is measured."""
     options = ("evaluate", ratings, "--folds", 2, "--algorithm", "biases", "--algorithm", "content_linear", "--json")
@@ -205,10 +213,35 @@ def test_features_are_needed(ratings: Path, tmp_path: Path) -> None:
     assert "content_linear: " in done.errors
     assert "--items" in done.errors
     assert "results" not in done.output
-    items = tmp_path / "items.csv"
-    items.write_text("\n".join(["item_id,categories", *(f"i{n},{'even' if n % 2 else 'odd'}" for n in range(40))]))
+    items = with_categories(tmp_path / "items.csv")
     biases, content = json.loads(reckon(*options, "--items", items).output)["results"]
     assert content["metrics"]["rmse"] < biases["metrics"]["rmse"]
+
+
+def test_blend_by_name(ratings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns in the scale of the file; here biases stand for it, which are faster."""
+    scales = []
+
+    def biases(scale: RatingScale) -> Biases:
+        scales.append(scale)
+        return Biases()
+
+    monkeypatch.setattr("app.training.blend_learner.BlendLearner", biases)
+    names = ("--algorithm", "blend", "--algorithm", "biases")
+    blend, biased = json.loads(reckon("evaluate", ratings, "--folds", 2, *names, "--json").output)["results"]
+    assert scales == [RatingScale(1, 5, 1)]
+    assert blend["metrics"] == biased["metrics"]
+    assert blend["hyperparameters"] == {}
+    assert "blend has no hyper" in reckon("evaluate", ratings, *names, "--param", "blend.n_factors=2").errors
+
+
+def test_extra_is_missing(ratings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    items = with_categories(tmp_path / "items.csv")
+    names = ("--algorithm", "biases", "--algorithm", "two_tower", "--items", items)
+    done = reckon("evaluate", ratings, "--folds", 2, *names, "--json")
+    assert (done.exit_code, "pip install 'reckon[two-tower]'" in done.errors) == (1, True)
+    assert "results" not in done.output
 
 
 def test_items_that_are_none(ratings: Path) -> None:
