@@ -152,7 +152,8 @@ class Tuning:
         warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, tell)
         default = self.search.look_at({})
         if default.value is None:
-            raise InvalidInputError(f"{self.choices.algorithm}: {default.problem}", field="metric")
+            advice = "; it may predict no ratings: --metric ndcg@10 asks for lists" if self.metric.k is None else ""
+            raise InvalidInputError(f"{self.choices.algorithm}: {default.problem}{advice}", field="metric")
         self.search.run(self._proposals(n_trials), budget_seconds, tell)
         if self.final is not None:
             tell(1.0, "measuring the best")

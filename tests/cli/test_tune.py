@@ -140,6 +140,12 @@ def test_other_segments_stay() -> None:
     assert [segment.algorithm for segment in recipe.segments] == ["biases", "popularity"]
 
 
+def test_taste_is_another_segment() -> None:
+    rating, taste, prior = with_tuned(default_recipe(), "als_implicit", {"n_factors": 16}).segments
+    assert (rating, prior) == (default_recipe().segments[0], default_recipe().segments[2])
+    assert (taste.algorithm, taste.hyperparameters["n_factors"]) == ("als_implicit", 16)
+
+
 def test_interrupted(ratings: Path, results: Path) -> None:
     with patch("app.evaluation.search.Grid.tell", side_effect=KeyboardInterrupt):
         done = reckon("tune", ratings, "--results", results, *GRID)
@@ -170,6 +176,7 @@ def test_without_optuna(ratings: Path, results: Path, monkeypatch: pytest.Monkey
         (["--hold-out", "folds:5"], "name one part"),
         (["--split", "random:0.0001"], "nothing to measure on"),
         (["--algorithm", "content_linear"], "--items"),
+        (["--algorithm", "als_implicit", "--grid", "n_factors=2"], "--metric ndcg@10"),
         (["--algorithm", "content_linear_dual", "--save", "recipe.json"], "measured only"),
         (["--grid", "n_factors=2", "--relevant-from", "9", "--metric", "ndcg@5"], "could not be measured"),
     ],

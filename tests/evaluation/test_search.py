@@ -83,13 +83,13 @@ def test_same_seed_same_proposals() -> None:
 
 def test_goes_on_from_earlier() -> None:
     first, recorded = a_search()
-    first.run(tpe(12))
+    first.run(tpe(5))
     second, anew = a_search(recorded)
-    second.run(tpe(20, recorded))
-    assert len(second.trials) == 20
-    assert len(anew) == 8
+    second.run(tpe(10, recorded))
+    assert len(second.trials) == 10
+    assert len(anew) == 5
     third, nothing = a_search(list(second.trials.values()))
-    third.run(tpe(20, list(second.trials.values())))
+    third.run(tpe(10, list(second.trials.values())))
     assert nothing == []
 
 
