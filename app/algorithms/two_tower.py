@@ -39,6 +39,10 @@ PATIENCE = 3
 N_PARTS = 5
 """A rating is learned from histories that lack a fifth of all ratings, its own among them."""
 
+FORGOTTEN = 0.1
+"""The share of batches whose items are learned from as if nobody had rated them, and of those whose users had rated
+nothing: what a tower never met it would not embed well (M. Volkovs et al., "DropoutNet", 2017)."""
+
 MIN_BATCH = 256
 MAX_BATCH = 8192
 MIN_STEPS = 200
@@ -99,6 +103,10 @@ class _Training:
         self.centre, self.half_range = (low + high) / 2, (high - low) / 2
         self.history = History.learn(ratings, features.items)
         users, items = self._all_features(ratings)
+        self.without_history = (
+            beside(features.users, None, users.shape[1]),
+            beside(features.items, None, items.shape[1]),
+        )
         self.user_tower, self.item_tower = (_draw(each, settings, rng) for each in (users, items))
 
     def run(self, progress: Progress) -> TowerVectors:
@@ -150,11 +158,15 @@ class _Training:
         ]
         for place in self.rng.permutation(len(batches)):
             part, positions = batches[place]
-            users = _forward(self.user_tower, part.users, train.user_rows[positions])
-            items = _forward(self.item_tower, part.items, train.item_rows[positions])
+            users, items = (
+                new if self.rng.random() < FORGOTTEN else known
+                for new, known in zip(self.without_history, (part.users, part.items), strict=True)
+            )
+            user_vectors = _forward(self.user_tower, users, train.user_rows[positions])
+            item_vectors = _forward(self.item_tower, items, train.item_rows[positions])
             targets = (train.values[positions] - self.centre) / self.half_range
             if len(positions):
-                yield (users * items).sum(dim=1), torch.from_numpy(targets.astype(np.float32))
+                yield (user_vectors * item_vectors).sum(dim=1), torch.from_numpy(targets.astype(np.float32))
 
     def _error(self, train: RatingMatrix, held_out: RatingMatrix, epoch: int) -> float:
         """Mean squared error on what was held out; without any, lower in every epoch."""

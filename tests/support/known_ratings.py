@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
+from app.algorithms.features import Features
 from app.algorithms.learner import RatingLearner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
@@ -47,6 +49,24 @@ def ratings_of_rank(
     )
     known = rng.random(len(users)) < density
     return _split(RatingMatrix(n_users, n_items, users[known], items[known], values[known]), 0.8, least_rmse=noise)
+
+
+def only_items(features: NDArray[np.floating], n_users: int) -> Features:
+    """Features of items (n_items, f); nothing is known of the users."""
+    return Features(sparse.csr_array(features.astype(np.float32)), sparse.csr_array(np.zeros((n_users, 0), np.float32)))
+
+
+def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed: int = 0) -> Known:
+    """Ratings by what users think of six flags of the items, 15 a user, and of a flag nobody cares for."""
+    rng = np.random.default_rng(seed)
+    flags = (rng.random((n_items, 7)) < 0.4).astype(np.float64)
+    tastes = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))
+    users, items = np.divmod(np.arange(n_users * n_items), n_items)
+    values = 3 + rng.normal(0, 0.5, n_users)[users] + np.sum(tastes[users] * flags[items], axis=1)
+    values += rng.normal(0, noise, len(values))
+    is_train = rng.random(len(values)) < 15 / n_items
+    ratings = RatingMatrix(n_users, n_items, users, items, values).described_by(only_items(flags, n_users))
+    return Known(ratings.subset(is_train), ratings.subset(~is_train), noise)
 
 
 def _all_cells(n_users: int, n_items: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
