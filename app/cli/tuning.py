@@ -157,8 +157,11 @@ class Tuning:
         self.search.run(self._proposals(n_trials), budget_seconds, tell)
         if self.final is not None:
             tell(1.0, "measuring the best")
-            self.outcomes["best"] = self.final.run(self._learner(self.best.hyperparameters))
-            self.outcomes["default"] = self.final.run(self._learner(default.hyperparameters))
+            on_hold_out = {
+                trial.key: self.final.run(self._learner(trial.hyperparameters))
+                for trial in {each.key: each for each in (self.best, default)}.values()
+            }
+            self.outcomes = {"best": on_hold_out[self.best.key], "default": on_hold_out[default.key]}
 
     def _proposals(self, n_trials: int) -> Proposals:
         if self.choices.grid:

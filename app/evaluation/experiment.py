@@ -159,7 +159,7 @@ def _part(tell: Progress, fold: int, n_folds: int) -> Progress:
 
 def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:
     """(n_items, k), of those who place items in a space."""
-    factors: NDArray[np.float32] | None = getattr(learned, "item_factors", None)
+    factors: NDArray[np.float32] | None = getattr(learned, "item_factors", getattr(learned, "item_vectors", None))
     return factors if factors is not None and factors.ndim == 2 and factors.shape[1] > 0 else None  # noqa: PLR2004  rows, columns
 
 

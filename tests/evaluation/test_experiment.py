@@ -174,6 +174,25 @@ def test_features_of_others() -> None:
     Experiment(described, [], RatingScale(1, 5), [], 4.0).warm_up(needs)
 
 
+def test_item_space_by_either_name() -> None:
+    @dataclass(frozen=True)
+    class Towers(Oracle.Learned):
+        item_vectors: NDArray[np.float32]
+
+    class Learns:
+        def fit(self, ratings: RatingMatrix, rng: np.random.Generator, _progress: Progress = ignore) -> Towers:
+            vectors = np.ones((ratings.n_items, 3), np.float32)
+            return Towers(Oracle().fit(ratings, rng).values, item_vectors=vectors)
+
+    asked = experiment(checkerboard().train, "random:0.2", is_detailed=True)
+    placed, unplaced = (asked.run(learner).folds[0].details for learner in (Learns(), Oracle()))
+    assert placed is not None
+    assert placed.item_factors is not None
+    assert placed.item_factors.shape == (40, 3)
+    assert unplaced is not None
+    assert unplaced.item_factors is None
+
+
 def test_predictions_must_be_finite() -> None:
     with pytest.raises(FitDiverged):
         experiment(checkerboard().train).run(Oracle(too_high=float("nan")))
