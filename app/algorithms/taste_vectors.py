@@ -1,0 +1,162 @@
+"""What implicit ALS learned: what users choose. And one user's taste from ratings, without numba.
+
+An observation is that a user rated an item at all; how much it counts depends on the rating. The taste of a user is a
+ridge regression on known item vectors, over all items: those observed with target 1 and a weight each, and all items
+with target 0 and `unobserved_weight` (Hu, Koren & Volinsky 2008, in the form of Rendle et al. 2021).
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import lapack
+
+from app.algorithms.errors import FitDiverged
+
+SHRINKAGE = 5.0
+"""The mean of a user's ratings counts as many ratings of the overall mean: one rating alone says little."""
+
+MAX_DEVIATION = 4.0
+"""See `Weighting`."""
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """How much a rating counts as an observation: weight = scale exp(influence z), z = (r - m_u) / spread.
+
+    m_u is the user's own mean, shrunk towards `mean`; `spread`: the standard deviation of all ratings; `scale` makes
+    the mean weight 1; z is cut at 4, so that an outlier cannot outweigh all others. What lies below `positive_from` is
+    no observation at all: where ratings have but two values, the lower one says that an item was not chosen, and all
+    others count the same.
+    """
+
+    mean: float
+    spread: float
+    influence: float
+    scale: float
+    positive_from: float
+
+    @classmethod
+    def learn(
+        cls, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int, influence: float
+    ) -> tuple["Weighting", NDArray[np.float32]]:
+        """The weighting that suits the ratings, and the weights (n,) it gives them."""
+        if not len(values):
+            return cls(0.0, 1.0, influence, 1.0, 0.0), np.empty(0, np.float32)
+        lowest, highest = float(values.min()), float(values.max())
+        is_two_valued = lowest < highest and bool(np.isin(values, (lowest, highest)).all())
+        mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0
+        unscaled = cls(mean, spread, 0.0 if is_two_valued else influence, 1.0, highest if is_two_valued else lowest)
+        counts = np.bincount(user_rows, minlength=n_users)
+        sums = np.bincount(user_rows, values, minlength=n_users)
+        weights = unscaled._weigh(values.astype(np.float64), (SHRINKAGE * mean + sums)[user_rows], counts[user_rows])
+        scale = 1 / float(weights[weights > 0].mean())
+        return cls(**asdict(unscaled) | {"scale": scale}), (scale * weights).astype(np.float32)
+
+    def of_user(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The weights (m,) of one user's ratings (m,)."""
+        wide = values.astype(np.float64)
+        return self._weigh(wide, SHRINKAGE * self.mean + wide.sum(), len(wide))
+
+    def _weigh(
+        self, values: NDArray[np.float64], sums: NDArray[np.float64] | float, counts: NDArray[np.int64] | int
+    ) -> NDArray[np.float64]:
+        own_means = sums / (SHRINKAGE + counts)
+        z = np.clip((values - own_means) / self.spread, -MAX_DEVIATION, MAX_DEVIATION)
+        weights = self.scale * np.exp(self.influence * z)
+        return np.where(values >= self.positive_from, weights, 0.0)
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """regularization s^frequency_exponent |x|^2 for a row with observations of weight w in all,
+
+    s = w + `unobserved`, the unobserved weight times the rows of the other side: what speaks in the row's regression.
+    """
+
+    regularization: float
+    frequency_exponent: float
+    unobserved: float
+
+    def of(self, total_weight: NDArray[np.floating] | float) -> NDArray[np.float64]:
+        """The factor of |x|^2, by the weight of all observations of a row."""
+        speaking = np.asarray(total_weight, np.float64) + self.unobserved
+        penalty: NDArray[np.float64] = self.regularization * speaking**self.frequency_exponent
+        return penalty
+
+
+@dataclass(frozen=True)
+class TasteVectors:
+    """`scores` = x_u . y_i.
+
+    `user_factors`: (n_users, k), `item_factors`: (n_items, k) float32, zeros where nothing is observed. `gram`: (k, k)
+    float64, unobserved_weight sum_i y_i y_i', which with `weighting` and `penalty` (of a user) is all a fold-in needs.
+    """
+
+    user_factors: NDArray[np.float32]
+    item_factors: NDArray[np.float32]
+    gram: NDArray[np.float64]
+    weighting: Weighting
+    penalty: Penalty
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """All that is neither vector nor `gram`, by name, for `TasteFold`."""
+        return asdict(self.weighting) | asdict(self.penalty)
+
+    def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(b,) rows -> (b, n_items), higher first."""
+        scores: NDArray[np.float32] = self.user_factors[user_rows] @ self.item_factors.T
+        return scores
+
+    def checked(self) -> "TasteVectors":
+        """Itself; raises `FitDiverged` where anything is not finite."""
+        if not all(np.isfinite(array).all() for array in (self.user_factors, self.item_factors, self.gram)):
+            raise FitDiverged("the fit left the finite numbers; try a larger regularization")
+        return self
+
+
+@dataclass(frozen=True)
+class TasteFoldIn:
+    """One user's taste, without numba: what `TasteVectors.user_factors` holds for all."""
+
+    gram: NDArray[np.float64]
+    weighting: Weighting
+    penalty: Penalty
+
+    @classmethod
+    def read(cls, numbers: Mapping[str, float], gram: NDArray[np.float64]) -> "TasteFoldIn":
+        """From `TasteVectors.numbers`. Raises `KeyError` where one is missing."""
+        weighting, penalty = (
+            {name: numbers[name] for name in kind.__dataclass_fields__} for kind in (Weighting, Penalty)
+        )
+        return cls(gram, Weighting(**weighting), Penalty(**penalty))
+
+    def taste(
+        self,
+        item_factors: NDArray[np.floating],
+        values: NDArray[np.floating],
+        multipliers: NDArray[np.floating] | None = None,
+    ) -> NDArray[np.float32]:
+        """X (k,) float32 from the factors (m, k) of the items rated and the ratings (m,); zeros without observations.
+
+        `multipliers`: (m,) >= 0, times the weights; with them the taste is no longer that of `TasteVectors`.
+
+        x = (gram + sum w y y' + penalty I)^-1 sum w y
+        """
+        weights = self.weighting.of_user(values)
+        if multipliers is not None:
+            weights = weights * multipliers
+        is_observed = weights > 0
+        n_factors = item_factors.shape[1]
+        if not n_factors or not is_observed.any():
+            return np.zeros(n_factors, np.float32)
+        factors, weights = item_factors[is_observed].astype(np.float64), weights[is_observed]
+        weighted = factors * weights[:, None]
+        system = self.gram + weighted.T @ factors
+        system.ravel()[:: n_factors + 1] += self.penalty.of(weights.sum())
+        _, taste, failed = lapack.dposv(system, weighted.sum(axis=0), lower=1, overwrite_a=1, overwrite_b=1)
+        if failed:  # without a penalty there may be no unique solution
+            taste = np.linalg.lstsq(self.gram + weighted.T @ factors, weighted.sum(axis=0))[0]
+        return np.asarray(taste, np.float32)

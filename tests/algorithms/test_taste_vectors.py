@@ -1,0 +1,103 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from app.algorithms.als_implicit import ImplicitALS
+from app.algorithms.errors import FitDiverged
+from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
+
+WEIGHTING = Weighting(mean=3.0, spread=1.0, influence=1.0, scale=1.0, positive_from=1.0)
+
+
+def learned_from(seed: int = 0) -> tuple[RatingMatrix, TasteVectors]:
+    rng = np.random.default_rng(seed)
+    users, items = np.nonzero(rng.random((60, 50)) < 0.2)
+    ratings = RatingMatrix(61, 52, users, items, rng.integers(1, 6, len(users)))
+    return ratings, ImplicitALS(n_factors=8, n_epochs=4).fit(ratings, rng)
+
+
+def fold_in_of(taste: TasteVectors) -> TasteFoldIn:
+    return TasteFoldIn.read(taste.numbers, taste.gram)
+
+
+def test_fold_in_is_user_side() -> None:
+    ratings, taste = learned_from()
+    for user_row in range(ratings.n_users):
+        own = ratings.user_rows == user_row
+        folded = fold_in_of(taste).taste(taste.item_factors[ratings.item_rows[own]], ratings.values[own])
+        np.testing.assert_allclose(folded, taste.user_factors[user_row], atol=1e-4)
+
+
+def test_normal_equations() -> None:
+    rng = np.random.default_rng(1)
+    items, values = rng.standard_normal((30, 4)), np.array([1.0, 5.0, 4.0])
+    fold = TasteFoldIn(0.3 * items.T @ items, WEIGHTING, Penalty(0.1, 0.5, 0.3 * 30))
+    taste = fold.taste(items[:3], values).astype(np.float64)
+    weights = np.exp(values - (5 * 3.0 + 10.0) / 8)
+    errors = weights * (1 - items[:3] @ taste)
+    gradient = 0.3 * items.T @ (items @ taste) - items[:3].T @ errors + 0.1 * (weights.sum() + 9) ** 0.5 * taste
+    np.testing.assert_allclose(gradient, 0, atol=1e-5)
+
+
+def test_multipliers_drop_and_keep() -> None:
+    _, taste = learned_from()
+    fold, items, values = fold_in_of(taste), taste.item_factors[:3], np.full(3, taste.weighting.mean)
+    np.testing.assert_array_equal(fold.taste(items, values, np.ones(3)), fold.taste(items, values))
+    dropped = fold.taste(items, values, np.array([1.0, 1.0, 0.0]))
+    np.testing.assert_allclose(dropped, fold.taste(items[:2], values[:2]), atol=1e-6)
+
+
+def test_nothing_observed_is_zero() -> None:
+    _, taste = learned_from()
+    np.testing.assert_array_equal(fold_in_of(taste).taste(np.empty((0, 8)), np.empty(0)), 0)
+
+
+def test_better_ratings_weigh_more() -> None:
+    weights = WEIGHTING.of_user(np.array([1.0, 3.0, 5.0]))
+    np.testing.assert_allclose(weights[1:] / weights[:-1], np.exp(2.0))
+
+
+def test_mean_weight_is_one() -> None:
+    ratings, taste = learned_from()
+    _, weights = Weighting.learn(ratings.user_rows, ratings.values, ratings.n_users, 1.0)
+    assert weights.mean() == pytest.approx(1.0)
+    own = ratings.user_rows == 3
+    np.testing.assert_allclose(taste.weighting.of_user(ratings.values[own]), weights[own], rtol=1e-6)
+
+
+@pytest.mark.parametrize("pair", [(0.0, 1.0), (-1.0, 1.0), (1.0, 5.0)])
+def test_lower_of_two_is_no_choice(pair: tuple[float, float]) -> None:
+    values = np.array([pair[0], pair[1], pair[1], pair[0]], np.float32)
+    _, weights = Weighting.learn(np.array([0, 0, 1, 1]), values, 2, 1.0)
+    np.testing.assert_array_equal(weights, [0, 1, 1, 0])
+
+
+def test_scale_changes_no_weight() -> None:
+    ratings, _ = learned_from()
+    plain, other = (
+        Weighting.learn(ratings.user_rows, values, ratings.n_users, 1.0)[1]
+        for values in (ratings.values, ratings.values * 4 - 7)
+    )
+    np.testing.assert_allclose(other, plain, rtol=1e-4)
+
+
+def test_outlier_weighs_finitely() -> None:
+    values = np.ones(100_000, np.float32)
+    values[:3] = 2.0, 3.0, 1e30
+    _, weights = Weighting.learn(np.zeros(len(values), np.int64), values, 1, 10.0)
+    assert np.isfinite(weights).all()
+
+
+def test_not_finite_is_refused() -> None:
+    _, taste = learned_from()
+    with pytest.raises(FitDiverged):
+        replace(taste, gram=np.full((8, 8), np.nan)).checked()
+
+
+def test_fold_in_needs_no_numba() -> None:
+    command = "import sys, app.algorithms.taste_vectors, app.algorithms.als_implicit; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
