@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from app.algorithms.gibbs_mean import MOST_COLUMNS, MeanProduct, shrink
+
+
+def test_exact_where_columns_suffice() -> None:
+    rng = np.random.default_rng(0)
+    base, items = rng.normal(size=(50, 5)), rng.normal(size=(5, 40))
+    mean, samples = MeanProduct(5), []
+    for _ in range(MOST_COLUMNS // 3 + 20):  # so that it shrinks on the way, too
+        mix = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+        left, right = (base @ mix[0]).astype(np.float32), (items.T @ mix[1]).astype(np.float32)
+        mean.add(left, right)
+        samples.append(left.astype(np.float64) @ right.T)
+    left, right = mean.sides()
+    assert left.shape == (50, 5)
+    assert right.shape == (40, 5)
+    np.testing.assert_allclose(left @ right.T, np.mean(samples, axis=0), atol=1e-4)
+
+
+def test_cut_is_that_of_svd() -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(30, 9)).astype(np.float32), rng.normal(size=(20, 9)).astype(np.float32)
+    u, s, v = np.linalg.svd(left @ right.T)
+    p, q = shrink(left, right, 4)
+    np.testing.assert_allclose(p @ q.T, (u[:, :4] * s[:4]) @ v[:4], atol=1e-4)
+    np.testing.assert_allclose(np.sum(p**2, axis=0), np.sum(q**2, axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("n_users", "n_items"), [(3, 40), (40, 3), (1, 1)])
+def test_no_more_columns_than_rank(n_users: int, n_items: int) -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(n_users, 9)).astype(np.float32), rng.normal(size=(n_items, 9)).astype(np.float32)
+    p, q = shrink(left, right, 6)
+    assert p.shape == (n_users, min(n_users, n_items))
+    np.testing.assert_allclose(p @ q.T, left @ right.T, atol=1e-4)
+
+
+def test_nothing_shrinks_to_nothing() -> None:
+    p, q = shrink(np.zeros((5, 3), np.float32), np.zeros((4, 3), np.float32), 2)
+    assert p.shape == (5, 0)
+    assert q.shape == (4, 0)
