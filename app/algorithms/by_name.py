@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.algorithms.bayesian_mf import BayesianMF
 from app.algorithms.biases import Biases
 from app.algorithms.content_linear import ContentLinear, ContentLinearDual
 from app.algorithms.ease import EASE
@@ -13,6 +14,7 @@ from app.algorithms.learner import Learner, RatingLearner
 from app.algorithms.two_tower import TwoTower
 
 RATING_LEARNERS: dict[str, type[Any]] = {
+    "bayesian_mf": BayesianMF,
     "biases": Biases,
     "content_linear": ContentLinear,
     "funk_svd": FunkSVD,
