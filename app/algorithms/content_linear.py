@@ -68,13 +68,14 @@ class ContentLinear:
             regularization=0.0,
         )
         population = Population.start(columns, variance or 1.0, START_VARIANCE)
-        own_variance = START_VARIANCE * population.noise
+        own_variance, bias_variance = START_VARIANCE * population.noise, 0.0
         for epoch in range(self.n_epochs):
             if self.biased:
                 item_biases, own_variance = _item_biases(ratings, features, learned, population.noise, own_variance)
                 learned = replace(learned, item_biases=item_biases)
+                bias_variance = _bias_variance(ratings, population.noise, own_variance)
             before = population.noise
-            population = learn_population(ratings, learned, population, rng)
+            population = learn_population(ratings, learned, population, bias_variance, rng)
             precision = population.precision * self.regularization if self.regularization else None
             learned = replace(learned, precision=precision).checked()
             user_factors, user_biases = fold_in_all(ratings, learned)
@@ -154,3 +155,9 @@ def _item_biases(
     is_rated = counts > 0
     spread = np.mean(own[is_rated] ** 2 + noise / (counts[is_rated] + weight)) if is_rated.any() else variance
     return (told + own).astype(np.float32), max(float(spread), SETTLED * noise)
+
+
+def _bias_variance(ratings: RatingMatrix, noise: float, variance: float) -> float:
+    """What is left of `variance` once an item's ratings are known, mean over all ratings."""
+    counts = ratings.item_counts
+    return float(np.sum(counts * noise / (counts + noise / variance)) / max(1, len(ratings)))

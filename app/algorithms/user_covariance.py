@@ -26,12 +26,11 @@ Wide = NDArray[np.float64]
 class Population:
     """(p_u, b_u) is normal with mean 0 and `covariance`, (k + 1, k + 1); a rating adds noise of variance `noise`.
 
-    `least`: the start, which counts as one more user and keeps the covariance positive. `least_noise`: the floor.
+    `least_noise`: its floor.
     """
 
     covariance: Wide
     noise: float
-    least: Wide
     least_noise: float
 
     @classmethod
@@ -39,7 +38,14 @@ class Population:
         """Factors (n_items, k) and bias each explain this `share` of the ratings' `variance`."""
         length = float(np.mean(np.sum(item_factors.astype(np.float64) ** 2, axis=1))) if item_factors.size else 1.0
         spreads = np.append(np.full(item_factors.shape[1], share * variance / (length or 1.0)), share * variance)
-        return cls(np.diag(spreads), variance, np.diag(spreads), LEAST_NOISE * variance)
+        return cls(np.diag(spreads), variance, LEAST_NOISE * variance)
+
+    @property
+    def even(self) -> Wide:
+        """The covariance without what tells one factor from another: what some more users are taken to have."""
+        variances = np.diag(self.covariance).copy()
+        variances[:-1] = variances[:-1].mean() if len(variances) > 1 else 0.0
+        return np.diag(variances)
 
     @property
     def precision(self) -> Wide:
@@ -49,9 +55,17 @@ class Population:
 
 
 def learn_population(
-    ratings: RatingMatrix, learned: RatingVectors, population: Population, rng: np.random.Generator
+    ratings: RatingMatrix,
+    learned: RatingVectors,
+    population: Population,
+    bias_variance: float,
+    rng: np.random.Generator,
 ) -> Population:
-    """Some rounds of expectation maximisation from `population` on; the item side and mean of `learned` stay."""
+    """Some rounds of expectation maximisation from `population` on; the item side and mean of `learned` stay.
+
+    `bias_variance`: how uncertain the item biases are, mean over ratings. Few users cannot show a whole covariance:
+    k + 1 more are taken to follow an even one, as under an inverse Wishart prior.
+    """
     users = np.flatnonzero(ratings.user_counts)
     if len(users) > MAX_USERS:
         users = np.sort(rng.choice(users, MAX_USERS, replace=False))
@@ -62,14 +76,13 @@ def learn_population(
         # E: every user's weights are normal with covariance C_u = (F'F / noise + S^-1)^-1 and mean C_u F't / noise
         spreads = np.linalg.inv(grams / population.noise + np.linalg.inv(population.covariance))
         weights = np.einsum("uab,ub->ua", spreads, moments) / population.noise
-        # M: S = mean of weights weights' + C_u;   noise = mean of |t - F weights|^2 + tr(C_u F'F)
-        second = weights.T @ weights + spreads.sum(axis=0) + population.least
+        # M: S = mean of weights weights' + C_u;   noise = mean of |t - F weights|^2 + tr(C_u F'F) + bias variance
+        second = weights.T @ weights + spreads.sum(axis=0) + len(weights.T) * population.even
         left = squares - 2 * np.sum(weights * moments) + np.einsum("ua,uab,ub->", weights, grams, weights)
-        noise = (left + np.einsum("uab,uba->", spreads, grams)) / n_ratings
+        noise = (left + np.einsum("uab,uba->", spreads, grams)) / n_ratings + bias_variance
         population = Population(
-            covariance=second / (len(users) + 1),
+            covariance=second / (len(users) + len(weights.T)),
             noise=max(float(noise), population.least_noise),
-            least=population.least,
             least_noise=population.least_noise,
         )
     return population
