@@ -150,6 +150,13 @@ class TrainingJobIn(Body):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = Field(
         None, description="Of all that is random in the run; the same data and seed give the same snapshot"
     )
+    recipe: dict[str, Any] | None = Field(
+        None,
+        description="What to learn, as in a snapshot's card; the service's own recipe unless said",
+        examples=[
+            {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
+        ],
+    )
 
 
 class TrainingJobOut(BaseModel):

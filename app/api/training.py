@@ -10,6 +10,7 @@ from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.store.jobs import Jobs
 from app.store.snapshots import SnapshotRegister
+from app.training.recipe import parse_recipe
 
 LATEST = "latest"
 Version = Annotated[int, Path(ge=1, lt=2**63)]
@@ -22,7 +23,9 @@ def training_router(jobs: Jobs, snapshots: SnapshotRegister) -> APIRouter:
     @router.post("/training-jobs", summary="Train", status_code=202, responses=responses(400, 413, 422, 503, 507))
     def post_training_job(body: TrainingJobIn | None = None) -> TrainingJobOut:
         """Queues a run for the worker. While the same request waits in the queue, that job is answered."""
-        return TrainingJobOut.of(jobs.enqueue("request", seed=body.seed if body else None))
+        asked = body or TrainingJobIn()
+        recipe = None if asked.recipe is None else parse_recipe(asked.recipe).document
+        return TrainingJobOut.of(jobs.enqueue("request", seed=asked.seed, recipe=recipe))
 
     @router.get("/training-jobs/{job_id}", summary="How far a run is", responses=responses(404, 422, 503))
     def get_training_job(job_id: Id) -> TrainingJobOut:

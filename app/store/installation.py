@@ -1,5 +1,8 @@
 """What there is once in a database: its identity, the key of signed tokens, the rating scale."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import sqlalchemy as sa
 
 from app.entities import STEP_TOLERANCE, RatingScale
@@ -21,6 +24,16 @@ class Installation:
         columns = (installation.c.scale_minimum, installation.c.scale_maximum, installation.c.scale_step)
         with self._database.reading() as connection:
             return RatingScale(*connection.execute(sa.select(*columns)).one())
+
+    def recipe(self) -> dict[str, Any] | None:
+        """What the service learns by, where a job does not say: the document of a recipe; None is the default."""
+        with self._database.reading() as connection:
+            found: dict[str, Any] | None = connection.execute(sa.select(installation.c.recipe)).scalar_one()
+        return found
+
+    def set_recipe(self, recipe: Mapping[str, Any] | None) -> None:
+        with self._database.writing() as connection:
+            connection.execute(sa.update(installation).values(recipe=None if recipe is None else dict(recipe)))
 
     def is_scale_open(self) -> bool:
         """Nothing is rated and nobody declared a scale: the first import may detect it."""

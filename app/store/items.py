@@ -121,10 +121,24 @@ class Items:
             return int(connection.execute(sa.select(sa.func.count()).select_from(items)).scalar_one())
 
     def stream(self) -> Iterator[Item]:
+        return (item for _, item in self.by_key())
+
+    def by_key(self) -> Iterator[tuple[int, Item]]:
+        """All items in the order of keys, each with its key; a page at a time, so not as of one moment."""
         after = 0
         while page := self.page(after=after, limit=STREAM_ROWS):
-            yield from (item for _, item in page)
+            yield from page
             after = page[-1][0]
+
+    def of_keys(self, keys: Sequence[int]) -> dict[int, Item]:
+        """By key, those that still exist."""
+        found: dict[int, Item] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(keys), STREAM_ROWS):
+                part = [int(key) for key in keys[start : start + STREAM_ROWS]]
+                rows = connection.execute(sa.select(items).where(items.c.item_key.in_(part)))
+                found |= {row.item_key: _to_item(row) for row in rows}
+        return found
 
     def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
         """Public ids by key, for those that still exist."""

@@ -40,6 +40,7 @@ installation = Table(
     Column("scale_maximum", Double, nullable=False),
     Column("scale_step", Double),
     Column("is_scale_declared", Boolean, nullable=False, server_default=false()),
+    Column("recipe", JSON(none_as_null=True)),  # NULL: the default
 )
 
 counters = Table(

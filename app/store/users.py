@@ -82,6 +82,11 @@ class Users:
             row = connection.execute(sa.select(users).where(users.c.user_id == user_id)).one_or_none()
         return None if row is None else _to_user(row)
 
+    def of_key(self, user_key: int) -> User | None:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(users).where(users.c.user_key == user_key)).one_or_none()
+        return None if row is None else _to_user(row)
+
     def delete(self, user_id: str) -> bool:
         """Delete the user with all ratings and tombstones; False if there is none."""
         with self._database.writing() as connection:
@@ -96,14 +101,22 @@ class Users:
 
     def stream(self) -> Iterator[User]:
         """All users in the order of keys."""
+        return (user for _, user in self._by_key(sa.select(users)))
+
+    def described(self) -> Iterator[tuple[int, User]]:
+        """Those of whom anything is known beside their ratings, each with its key, in the order of keys."""
+        is_described = users.c.country.is_not(None) | (sa.cast(users.c.attributes, sa.Text) != "{}")
+        return self._by_key(sa.select(users).where(is_described))
+
+    def _by_key(self, statement: sa.Select[Any]) -> Iterator[tuple[int, User]]:
         after = 0
-        statement = sa.select(users).order_by(users.c.user_key).limit(STREAM_ROWS)
+        page = statement.order_by(users.c.user_key).limit(STREAM_ROWS)
         while True:
             with self._database.reading() as connection:
-                rows = connection.execute(statement.where(users.c.user_key > after)).all()
+                rows = connection.execute(page.where(users.c.user_key > after)).all()
             if not rows:
                 return
-            yield from map(_to_user, rows)
+            yield from ((row.user_key, _to_user(row)) for row in rows)
             after = rows[-1].user_key
 
     def count(self) -> int:
