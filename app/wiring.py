@@ -49,7 +49,7 @@ class Service:
         recommender = Recommender(
             users=store.users,
             live=live,
-            tastes=Tastes(store.ratings),
+            tastes=Tastes(store.ratings, store.users),
             sources=[Nearest(), Popular()],
             rules=[Available(), AlreadyRated(), Requested()],
             tokens=tokens,

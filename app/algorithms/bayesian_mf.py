@@ -71,7 +71,8 @@ class BayesianMF:
         progress(1.0, "sampled")
         learned = mean.vectors().checked()
         user_factors, user_biases = fold_in_all(ratings, learned, n_threads=n_threads)
-        return replace(learned, user_factors=user_factors, user_biases=user_biases).checked()
+        learned = replace(learned, user_factors=user_factors, user_biases=user_biases)
+        return replace(learned, spread=mean.spread.around(learned, mean.scale)).checked()
 
     def _sample(self, mean: PosteriorMean, rng: np.random.Generator, progress: Progress, n_threads: int) -> None:
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.

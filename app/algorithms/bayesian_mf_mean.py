@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.bayesian_mf_prior import learn_precision
+from app.algorithms.bayesian_mf_spread import SpreadOfDraws
 from app.algorithms.gibbs_mean import MeanProduct
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
@@ -33,6 +34,7 @@ class PosteriorMean:
         self.n_draws = 0
         self.user_biases, self.item_biases = np.zeros(ratings.n_users), np.zeros(ratings.n_items + 1)
         self.noise = 0.0
+        self.spread = SpreadOfDraws(ratings)
 
     def add(self, chain: "Chain") -> None:
         """One more draw. Given the users, the items' expectation is known: their own draws would only add noise."""
@@ -41,6 +43,7 @@ class PosteriorMean:
         self.user_biases += chain.users[:, -1]
         self.item_biases += chain.item_means[:, -1]
         self.noise += chain.noise
+        self.spread.add(chain)
         self.n_draws += 1
 
     def vectors(self) -> RatingVectors:

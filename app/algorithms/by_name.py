@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.algorithms.als_implicit import ImplicitALS
 from app.algorithms.bayesian_mf import BayesianMF
 from app.algorithms.biases import Biases
 from app.algorithms.content_linear import ContentLinear, ContentLinearDual
@@ -10,7 +11,7 @@ from app.algorithms.ease import EASE
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
-from app.algorithms.learner import Learner, RatingLearner
+from app.algorithms.learner import Learner, RatingLearner, TasteLearner
 from app.algorithms.two_tower import TwoTower
 
 RATING_LEARNERS: dict[str, type[Any]] = {
@@ -21,10 +22,16 @@ RATING_LEARNERS: dict[str, type[Any]] = {
 }
 """Name -> a frozen dataclass of hyperparameters that is a `RatingLearner`."""
 
+TASTE_LEARNERS: dict[str, type[Any]] = {
+    "als_implicit": ImplicitALS,
+}
+"""Name -> a frozen dataclass of hyperparameters that is a `TasteLearner`."""
+
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
-    "content_linear_dual": ContentLinearDual,
     "ease": EASE,
+    **TASTE_LEARNERS,
+    "content_linear_dual": ContentLinearDual,
     "two_tower": TwoTower,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
@@ -43,6 +50,12 @@ def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None)
 def make_rating_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> RatingLearner:
     """As `make_learner`, among those that learn rating vectors."""
     learner: RatingLearner = _make(RATING_LEARNERS, name, hyperparameters)
+    return learner
+
+
+def make_taste_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> TasteLearner:
+    """As `make_learner`, among those that learn what users choose."""
+    learner: TasteLearner = _make(TASTE_LEARNERS, name, hyperparameters)
     return learner
 
 

@@ -45,7 +45,7 @@ class Chain:
     `users`: (n_users, k + 1), `items`: (n_items + 1, k + 1) float32, the factors and the bias as last drawn.
     `user_means`, `item_means`: alike, their expectation given all else. Every sweep makes new arrays of these four.
     `noise_precisions`: (n_users,), w_u.
-    `squared_errors`: (n_users,), sum (t - ...)^2 over the ratings of each. `noise`: its mean over all ratings.
+    `noise_prior`: a and b. `squared_errors`: (n_users,), sum (t - ...)^2 over the ratings of each. `noise`: its mean over all ratings.
     """
 
     def __init__(self, ratings: RatingMatrix, targets: Floats, n_dimensions: int, rng: np.random.Generator) -> None:
@@ -57,6 +57,7 @@ class Chain:
         self.is_user_rated, self.is_item_rated = standardised.user_counts > 0, standardised.item_counts > 0
         self.user_counts = standardised.user_counts
         self.noise_precisions = np.ones(ratings.n_users)
+        self.noise_prior = 1.0, 1.0
         self.squared_errors = np.empty(ratings.n_users)
 
     @property
@@ -80,7 +81,7 @@ class Chain:
         drawn, errors = of_users._replace(fixed=items), np.empty_like(self.squared_errors)
         share_out(drawn, lambda first, past: sum_squared_errors(first, past, drawn, users, errors))
         self.squared_errors = errors
-        shape, rate = draw_noise_prior(self.noise_precisions[self.is_user_rated], rng)
+        self.noise_prior = shape, rate = draw_noise_prior(self.noise_precisions[self.is_user_rated], rng)
         # w_u ~ Gamma(a + m_u / 2, b + sum e^2 / 2)
         precisions = rng.gamma(shape + self.user_counts / 2) / (rate + self.squared_errors / 2)
         self.noise_precisions = np.minimum(precisions, MOST_PRECISION)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.taste_vectors import TasteVectors
 
 Progress = Callable[[float, str], None]
 """Takes the fraction done, 0 to 1, and what is being done."""
@@ -53,4 +54,12 @@ class RatingLearner(Learner, Protocol):
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
         """As `Learner.fit`; the user side is the fold-in of every user (`fold_in_all`), unrated rows are zeros."""
+        ...
+
+
+class TasteLearner(Learner, Protocol):
+    """A learner of taste vectors: what a taste segment is made from."""
+
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> TasteVectors:
+        """As `Learner.fit`; the user side is the fold-in of every user, rows without observations are zeros."""
         ...

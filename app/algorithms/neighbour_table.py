@@ -29,24 +29,25 @@ class NeighbourTable:
 
         `histories`: (b, n_items) CSR float32, what x_uj each of b users had of each item. Returns (b, n_items) float32.
         """
-        return _dense(histories @ self.matrix.T)
+        return _dense(histories @ self._by_neighbour)
 
-    def predict(
-        self, deviations: sparse.csr_array, baselines: NDArray[np.float32], prior: float = 0.0
-    ) -> NDArray[np.float32]:
-        """r^_ui = b_ui + sum_j w_ij e_uj / (prior + sum_j |w_ij|), over the neighbours j of i that u rated.
+    def predict(self, deviations: sparse.csr_array, prior: float = 0.0) -> NDArray[np.float32]:
+        """e^_ui = sum_j w_ij e_uj / (prior + sum_j |w_ij|), over the neighbours j of i that u rated.
 
-        `deviations`: (b, n_items) CSR float32, e_uj = r_uj - b_uj of what was rated. `baselines`: (b, n_items) float32,
-        all b_ui; where no neighbour was rated they are the prediction. Returns (b, n_items) float32.
+        `deviations`: (b, n_items) CSR float32, e_uj, how far the ratings of b users lie from what was expected, zeros
+        stored. Returns (b, n_items) float32, the same of all items; 0 where no neighbour was rated.
         """
+        predicted = _dense(deviations @ self._by_neighbour)
         was_rated = deviations.copy()
         was_rated.data = np.ones_like(deviations.data)
-        weights = self.matrix.T
-        evidence = _dense(was_rated @ abs(weights))
-        predicted = _dense(deviations @ weights)
+        evidence = _dense(was_rated @ abs(self._by_neighbour))
         np.divide(predicted, evidence + np.float32(prior), out=predicted, where=evidence > 0)
-        predicted += baselines
         return predicted
+
+    @cached_property
+    def _by_neighbour(self) -> sparse.csr_array:
+        """The transpose of `matrix`."""
+        return self.matrix.T.tocsr()
 
 
 def strongest(weights: NDArray[np.floating], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

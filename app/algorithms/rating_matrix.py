@@ -1,6 +1,6 @@
 """The ratings as a learner sees them: rows, columns, values. A missing cell is unknown, never 0."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,16 @@ class RatingMatrix:
         rated_at = None if self.rated_at is None else self.rated_at[kept]
         columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept])
         return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, self.features)
+
+    def of_users(self, chosen: NDArray[np.int64]) -> "RatingMatrix":
+        """The ratings of some users, (n,) rows ascending, who become the rows 0 to n - 1; all items stay."""
+        row_of = np.full(self.n_users, -1, np.int32)
+        row_of[chosen] = np.arange(len(chosen), dtype=np.int32)
+        kept = row_of[self.user_rows] >= 0
+        rated_at = None if self.rated_at is None else self.rated_at[kept]
+        columns = (row_of[self.user_rows[kept]], self.item_rows[kept], self.values[kept])
+        features = None if self.features is None else replace(self.features, users=self.features.users[chosen])
+        return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features)
 
     def described_by(self, features: "Features | None") -> "RatingMatrix":
         """The same ratings, of users and items that are described by `features`."""

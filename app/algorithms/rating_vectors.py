@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.errors import FitDiverged
+from app.algorithms.rating_spread import RatingSpread
 
 _PAIRS_PER_BLOCK = 65_536  # keeps the gathered rows of both sides in the cache
 
@@ -35,6 +36,7 @@ class RatingVectors:
     biased: bool = True
     fallback: float = 0.0
     precision: NDArray[np.float64] | None = None
+    spread: RatingSpread | None = None
 
     @property
     def n_factors(self) -> int:
@@ -53,6 +55,10 @@ class RatingVectors:
             if not self.biased:
                 predicted[pairs][~(p.any(axis=1) & q.any(axis=1))] = self.fallback
         return predicted
+
+    def deviation(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32] | None:
+        """The standard deviation of the rating of each pair around `predict`: (n,) float32. None: not learned."""
+        return None if self.spread is None else self.spread.deviation(user_rows, item_rows)
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """What ranks all items for some users, b_i + p_u . q_i: (b,) rows -> (b, n_items). mu + b_u moves none."""

@@ -68,7 +68,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_:
     from app.intake.vectors import write_vectors
 
     folder.mkdir(parents=True, exist_ok=True)
-    segment = snapshot.manifest.segment("rating")
+    segment = snapshot.rating
     items = snapshot.item_vectors[:, segment.slice]  # [q_i | b_i]
     users = snapshot.user_vectors[:, segment.slice]  # [a_u p_u | a_u]
     user_ids = store.users.ids_of(snapshot.user_keys.tolist())
@@ -92,7 +92,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_:
     card = {
         "snapshot_version": snapshot.version,
         "algorithm": segment.algorithm,
-        "mean_rating": snapshot.manifest.mean_rating,
+        "mean_rating": snapshot.rating_fold.mean,
         "scale": snapshot.manifest.rating_scale,
     }
     (folder / "vectors.json").write_text(json.dumps(card) + "\n")

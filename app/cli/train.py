@@ -1,6 +1,7 @@
 """`reckon train`"""
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str | None = typer.Option(None, help="What learns from the ratings; default: funk_svd"),
+    algorithm: str | None = typer.Option(None, help="What learns the ratings; chosen by the data, unless said"),
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter of it; may be repeated"),
+    recipe: Path | None = typer.Option(None, help="A recipe in JSON, as in a snapshot's card; instead of --algorithm"),
     seed: int | None = typer.Option(None, min=0, help="The same seed and ratings give the same snapshot"),
     as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
 ) -> None:
@@ -33,7 +35,7 @@ def train(
     settings = Settings()
     store = open_store(settings)
     try:
-        job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param))
+        job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param, recipe))
         trainer = build_trainer(settings, store)
         with shown_progress(is_quiet=as_json) as tell:
             job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, tell=tell)
@@ -48,13 +50,24 @@ def train(
         raise typer.Exit(1)
 
 
-def _recipe(algorithm: str | None, param: list[str]) -> dict[str, Any] | None:
-    if algorithm is None and not param:
-        return None
-    from app.training.recipe import DEFAULT_ALGORITHM, rating_recipe
+def _recipe(algorithm: str | None, param: list[str], path: Path | None) -> dict[str, Any] | None:
+    """Raises `InvalidInputError`."""
+    from app.errors import InvalidInputError
+    from app.training.recipe import parse_recipe, with_rating
 
+    if path is not None:
+        if algorithm is not None or param:
+            raise InvalidInputError("--recipe says it all: leave out --algorithm and --param", field="recipe")
+        try:
+            return parse_recipe(json.loads(path.read_bytes())).document
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(f"{path} is not a recipe in JSON: {error}", field="recipe") from error
+    if algorithm is None:
+        if param:
+            raise InvalidInputError("--param belongs to an --algorithm", field="param")
+        return None
     values = {name: value for name, _, value in (text.partition("=") for text in param)}
-    return rating_recipe(algorithm or DEFAULT_ALGORITHM, values).document
+    return with_rating(algorithm, values).document
 
 
 def _as_json(job: "Job", snapshot: "SnapshotEntry | None") -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.entities import Item
 from app.serving.query import Rows
 from app.store.items import CatalogueEntry, Items
 
 Mask = NDArray[np.bool_]
+VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
 NEVER = np.iinfo(np.int64).max
 
 
@@ -18,17 +20,21 @@ class Catalogue:
     """Ids, titles, categories and availability of every item row; follows the store's catalogue version.
 
     Rows 0 .. n_snapshot-1 are the snapshot's, in its order; an item of the snapshot that was deleted since keeps its
-    row and is unavailable. Items that came later get the next rows. `refresh` may run in several threads.
+    row and is unavailable. Items that came later get the next rows, and by their features `newer_vectors` (n_newer, d);
+    a reader may see fewer of these than rows. `refresh` may run in several threads.
     """
 
-    def __init__(self, items: Items, snapshot_keys: Rows) -> None:
+    def __init__(self, items: Items, snapshot_keys: Rows, vectors_of: VectorsOf | None = None) -> None:
+        """`vectors_of`: the item side (n, d) of items that came after the snapshot; None where nothing is learned."""
         self._items = items
         self._snapshot_keys = snapshot_keys
+        self._vectors_of = vectors_of
         self._newer_rows: dict[int, int] = {}
         self._refreshing = threading.Lock()
         n = len(snapshot_keys)
         self.version = -1
         self.keys: Rows = snapshot_keys
+        self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self.item_ids: list[str] = [""] * n
         self.titles: list[str | None] = [None] * n
         self._categories: list[tuple[str, ...]] = [()] * n
@@ -59,6 +65,7 @@ class Catalogue:
             self._add_newer([entry for entry in changes.entries if self._row_of_key(entry.item_key) is None])
             for entry in changes.entries:
                 self._set(entry)
+            self._describe([entry.item_key for entry in changes.entries if entry.item_key in self._newer_rows])
             self._next_expiry = int(self._until[self._available].min(initial=NEVER))
             self.version = changes.version  # last: a reader that sees it sees all the rest
 
@@ -73,6 +80,17 @@ class Catalogue:
         self._until = np.append(self._until, np.full(n_new, NEVER))
         self._mask_of_category.clear()
         self.item_ids += [entry.item_id for entry in entries]
+
+    def _describe(self, keys: list[int]) -> None:
+        """Give items without learned vectors those of their features."""
+        if self._vectors_of is None or not keys:
+            return
+        found = self._items.of_keys(keys)
+        rows = np.array([self._newer_rows[key] for key in found], dtype=np.int64) - len(self._snapshot_keys)
+        vectors = np.zeros((self.n_newer, self.newer_vectors.shape[1]), np.float32)
+        vectors[: len(self.newer_vectors)] = self.newer_vectors
+        vectors[rows] = self._vectors_of([*found.values()])
+        self.newer_vectors = vectors  # at once: a request reads the old ones or the new ones
 
     def _set(self, entry: CatalogueEntry) -> None:
         row = self._row_of_key(entry.item_key)

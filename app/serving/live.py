@@ -38,6 +38,16 @@ class Live:
     def version(self) -> int | None:
         return None if self.snapshot is None else self.snapshot.version
 
+    def newer_vectors(self, rows: Rows) -> NDArray[np.float32]:
+        """The item side (n, d) of rows that are newer than the snapshot."""
+        vectors, places = self.catalogue.newer_vectors, rows - self.n_learned
+        if self.snapshot is None or len(places) == 0 or places.max() < len(vectors):
+            return vectors[places]
+        # An item that is being added at this moment, in another thread, has a row before it has a vector.
+        found = np.tile(self.snapshot.unrated_item, (len(places), 1))
+        found[places < len(vectors)] = vectors[places[places < len(vectors)]]
+        return found
+
     @property
     def n_learned(self) -> int:
         """Rows below have vectors; the rest came later."""
@@ -91,7 +101,7 @@ class LiveSnapshot:
             if self.current.snapshot is not None or self._ratings.change_count() != self._counted_changes:
                 self.current = self._unlearned()
         elif snapshot is not self.current.snapshot:
-            catalogue = Catalogue(self._items, snapshot.item_keys)
+            catalogue = Catalogue(self._items, snapshot.item_keys, snapshot.vectors_of)
             popularity = np.empty(0, dtype=np.float32)
             self.current = Live(snapshot, catalogue, snapshot.popular_rows.astype(np.int64), popularity)
 

@@ -55,7 +55,7 @@ class RecommendedItem:
 
 @dataclass(slots=True)
 class Recommendations:
-    """`strategy`: personalized, fold_in or popular. `next_cursor`: None where nothing more is eligible."""
+    """`strategy`: personalized, fold_in, profile or popular. `next_cursor`: None where nothing more is eligible."""
 
     recommendation_id: str
     snapshot_version: int | None

@@ -18,7 +18,7 @@ def rank(candidates: Candidates, taste: Taste, live: Live) -> Ranked:
 def score(rows: Rows, taste: Taste, live: Live) -> NDArray[np.float32]:
     """(n,) scores: user side . item side; popularity alone before anything is learned.
 
-    `rows` ascend, so the newer items, which have no vector, are the last: they score as an item that nobody rated.
+    `rows` ascend, so the items that are newer than the snapshot, whose vectors come from their features, are the last.
     """
     snapshot = live.snapshot
     if snapshot is None or taste.side is None:
@@ -31,7 +31,7 @@ def score(rows: Rows, taste: Taste, live: Live) -> NDArray[np.float32]:
     scores = np.empty(len(rows), dtype=np.float32)
     scores[: len(learned)] = snapshot.item_vectors[learned] @ taste.side.vector
     if len(learned) < len(rows):
-        scores[len(learned) :] = snapshot.unrated_item @ taste.side.vector
+        scores[len(learned) :] = live.newer_vectors(rows[len(learned) :]) @ taste.side.vector
     return scores
 
 
@@ -41,9 +41,10 @@ def predict(rows: Rows, taste: Taste, live: Live) -> list[float | None]:
     if snapshot is None or taste.side is None:
         return [None] * len(rows)
     is_learned = rows < snapshot.n_items
-    if is_learned.all():  # nearly always: newer items score as unrated ones do
+    if is_learned.all():  # nearly always
         predicted = snapshot.predicted_ratings(taste.side, rows)
     else:
-        predicted = np.full(len(rows), snapshot.predicted_rating_of_unrated(taste.side), dtype=np.float32)
+        predicted = np.empty(len(rows), dtype=np.float32)
         predicted[is_learned] = snapshot.predicted_ratings(taste.side, rows[is_learned])
+        predicted[~is_learned] = snapshot.predict(taste.side, live.newer_vectors(rows[~is_learned]))
     return [round(value, 4) for value in predicted.tolist()]

@@ -19,14 +19,18 @@ class SnapshotArrays:
 
     Behind each type stand the dtype and the names (or fixed lengths) of the axes, which `check_arrays` holds it to.
 
-    Items: all of the catalogue. An unrated one has zero learned columns and the prior of no ratings.
-    `item_vectors`: [rating columns | prior], unweighted, padded with zero columns. `item_counts`: ratings of each item.
-    `popular_rows`: all rows, most rated first. `unrated_item`: the vector of any item that came after the snapshot.
+    Items: all of the catalogue. One without ratings has the vector that its features give it.
+    `item_vectors`: the columns of all segments, unweighted, padded with zero columns. `item_counts`: ratings of
+    each item. `popular_rows`: all rows, most rated first. `unrated_item`: the vector of one of which nothing is known.
     `item_mean`, `item_covariance`: of the vectors of the rated items.
 
     Users: `user_vectors` weighted and standardised, so that a row times an item's row is the score. `user_biases`: in
     units of the rating scale. `user_versions`: `users.version` when the ratings were read. The ratings of user row u
     stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and `history_values`, newest first.
+
+    Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
+
+    `of_segments`: what else a segment needs to fold a user in, see `SEGMENT_LAYOUTS`.
 
     Similar items: best first; row -1 where there are fewer. No rows at all in a catalogue too large to store them for.
     """
@@ -47,22 +51,39 @@ class SnapshotArrays:
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
     similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
     similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
+    item_map: Annotated[NDArray[np.float32], np.float32, "n_item_features", "dimension"]
+    user_map: Annotated[NDArray[np.float32], np.float32, "n_user_features", "dimension"]
+    item_offset: Annotated[NDArray[np.float32], np.float32, "dimension"]
+    user_offset: Annotated[NDArray[np.float32], np.float32, "dimension"]
+    of_segments: Mapping[str, NDArray[Any]]
 
 
-def _layouts() -> dict[str, tuple[np.dtype[Any], tuple[str | int, ...]]]:
+Layout = tuple[np.dtype[Any], tuple[str | int, ...]]
+
+
+def _layouts() -> dict[str, Layout]:
     hints = get_type_hints(SnapshotArrays, include_extras=True)
+    del hints["of_segments"]
     return {
         name: (np.dtype(dtype), tuple(shape))
         for name, (_, dtype, *shape) in zip(hints, map(get_args, hints.values()), strict=True)
     }
 
 
-ARRAY_LAYOUTS = _layouts()
-"""Name of each array -> its dtype and the names (or fixed lengths) of its axes."""
+ARRAY_LAYOUTS: dict[str, Layout] = _layouts()
+"""Name of each array that every snapshot has -> its dtype and the names (or fixed lengths) of its axes."""
+
+SEGMENT_LAYOUTS: dict[str, Layout] = {
+    "rating.precision": (np.dtype(np.float64), (2, "n_rating_columns", "n_rating_columns")),
+    "taste.gram": (np.dtype(np.float64), ("n_taste_columns", "n_taste_columns")),
+}
+"""The arrays that some algorithms add, `segment.name`, alike."""
+
+LAYOUTS = ARRAY_LAYOUTS | SEGMENT_LAYOUTS
 
 
 def named_arrays(arrays: SnapshotArrays) -> dict[str, NDArray[Any]]:
-    return {name: getattr(arrays, name) for name in ARRAY_LAYOUTS}
+    return {name: getattr(arrays, name) for name in ARRAY_LAYOUTS} | dict(arrays.of_segments)
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
@@ -89,8 +110,8 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
 
 def _agreed_sizes(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     sizes: dict[str, int] = {}
-    for name, (dtype, axes) in ARRAY_LAYOUTS.items():
-        array = arrays[name]
+    for name, array in arrays.items():
+        dtype, axes = LAYOUTS[name]
         _require(array.dtype == dtype, f"{name} has dtype {array.dtype}")
         _require(array.ndim == len(axes), f"{name} has {array.ndim} dimensions")
         for axis, size in zip(axes, array.shape, strict=True):

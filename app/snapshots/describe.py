@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +27,18 @@ Attributes = Sequence[Mapping[str, AttributeValue]]
 class Encodings:
     """How items and users become features; a snapshot keeps them, so that later ones are read alike."""
 
-    items: Encoding
-    users: Encoding
+    items: Encoding = field(default_factory=Encoding)
+    users: Encoding = field(default_factory=Encoding)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Encodings":
+        """The encodings that `document` was made of."""
+        return cls(Encoding.of(document["items"]), Encoding.of(document["users"]))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {"items": self.items.document, "users": self.users.document}
 
 
 def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.entities import RatingScale
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
 
-FORMAT = 1
+FORMAT = 2
 """The only format this release reads and writes. A reader that mends an older one is a named function beside it."""
 
 MANIFEST_FILE = "manifest.json"
@@ -21,13 +21,17 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One algorithm's part of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight."""
+    """One algorithm's part of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight.
+
+    `numbers`: what its fold needs beside its arrays, see `app.snapshots.segments`.
+    """
 
     name: str
     algorithm: str
     columns: tuple[int, int]
     weight: float
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    numbers: dict[str, float] = field(default_factory=dict)
 
     @property
     def slice(self) -> slice:
@@ -52,26 +56,26 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`mean_rating` (mu), `regularization` and `is_biased` (of the fold-in) complete the rating segment.
+    """`created_at`: UTC, ISO 8601. `requested_recipe`: what was asked for; `recipe`: what the data made of it.
 
-    `created_at`: UTC, ISO 8601. `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the
-    hold-out, None where it could not be measured. `reason`: why this was published and not what was asked for.
-    `files` is filled in by the writer.
+    `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
+    could not be measured; `intervals`: 95 %, [low, high], of the same. `choices`: why this recipe, a sentence each.
+    `reason`: why this was published and not what was asked for. `files` is filled in by the writer.
     """
 
     version: int
     database_id: str
     created_at: str
     rating_scale: str
+    requested_recipe: dict[str, Any]
     recipe: dict[str, Any]
     seed: int
     segments: tuple[Segment, ...]
-    mean_rating: float
-    regularization: float
-    is_biased: bool
     counts: dict[str, int]
     metrics: dict[str, dict[str, float | None]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
     watermark: Watermark
+    choices: tuple[str, ...] = ()
     reason: str | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT
@@ -84,8 +88,8 @@ class Manifest:
     def scale(self) -> RatingScale:
         return RatingScale.parse(self.rating_scale)
 
-    def segment(self, name: str) -> Segment:
-        return next(segment for segment in self.segments if segment.name == name)
+    def segment(self, name: str) -> Segment | None:
+        return next((segment for segment in self.segments if segment.name == name), None)
 
 
 def card(manifest: Manifest) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A snapshot read: every checksum first, then the parts against each other, then a question with a known answer."""
 
 import hashlib
+import json
 import math
 import os
 import stat
@@ -11,15 +12,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.snapshots.arrays import ARRAY_LAYOUTS, check_arrays
+from app.snapshots.arrays import ARRAY_LAYOUTS, LAYOUTS, SEGMENT_LAYOUTS, check_arrays
+from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError
 from app.snapshots.index import map_index
 from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, FileDigest, Manifest, read_manifest
 from app.snapshots.snapshot import Snapshot
-from app.snapshots.write import INDEX_FILE, array_file
+from app.snapshots.write import FEATURES_FILE, INDEX_FILE, array_file
 
-FILES = frozenset({INDEX_FILE, *map(array_file, ARRAY_LAYOUTS)})
+REQUIRED_FILES = frozenset({INDEX_FILE, FEATURES_FILE, *map(array_file, ARRAY_LAYOUTS)})
+FILES = REQUIRED_FILES | frozenset(map(array_file, SEGMENT_LAYOUTS))
 """The only names that are ever opened beside the manifest, whatever a manifest says."""
+
+MAX_FEATURES_BYTES = 1 << 24
+"""More than the vocabularies of all features can take, see `Encoding`."""
 
 CANARY_QUERIES = 3
 CANARY_TOLERANCE = 1e-2
@@ -42,19 +48,26 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Snapshot:
                 f"not version {version} of {database_id}"
             )
         _verify_files(folder, manifest.files)
-        arrays = {name: _map_array(folder / array_file(name), dtype) for name, (dtype, _) in ARRAY_LAYOUTS.items()}
+        arrays = {
+            name: _map_array(folder / array_file(name), dtype)
+            for name, (dtype, _) in LAYOUTS.items()
+            if array_file(name) in manifest.files
+        }
         sizes = check_arrays(arrays)
         _check_manifest(manifest, sizes)
+        encodings = _read_encodings(folder / FEATURES_FILE, sizes)
         index = map_index(folder / INDEX_FILE, sizes["n_items"], sizes["dimension"])
     except OSError as error:
         raise SnapshotDamagedError(f"{folder.name}: {error.strerror or error}") from error
-    snapshot = Snapshot(manifest=manifest, index=index, **arrays)
+    of_segments = {name: arrays.pop(name) for name in SEGMENT_LAYOUTS.keys() & arrays.keys()}
+    snapshot = Snapshot(manifest=manifest, index=index, encodings=encodings, of_segments=of_segments, **arrays)
+    snapshot.check_segments()
     _ask_canaries(snapshot)
     return snapshot
 
 
 def _verify_files(folder: Path, digests: Mapping[str, FileDigest]) -> None:
-    if digests.keys() != FILES:
+    if not REQUIRED_FILES <= digests.keys() <= FILES:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} lists other files than this format has")
     for name, digest in digests.items():
         with os.fdopen(_open_regular(folder / name), "rb") as file:
@@ -64,10 +77,21 @@ def _verify_files(folder: Path, digests: Mapping[str, FileDigest]) -> None:
                 raise SnapshotDamagedError(f"{name} is not what was written")
 
 
-def _read_small(path: Path) -> bytes:
+def _read_encodings(path: Path, sizes: Mapping[str, int]) -> Encodings:
+    try:
+        encodings = Encodings.of(json.loads(_read_small(path, MAX_FEATURES_BYTES)))
+        widths = len(encodings.items.names), len(encodings.users.names)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise SnapshotDamagedError(f"{path.name} does not say how features are read") from error
+    if widths != (sizes["n_item_features"], sizes["n_user_features"]):
+        raise SnapshotDamagedError(f"{path.name} does not fit the maps of features")
+    return encodings
+
+
+def _read_small(path: Path, max_bytes: int = MAX_MANIFEST_BYTES) -> bytes:
     with os.fdopen(_open_regular(path), "rb") as file:
-        content = file.read(MAX_MANIFEST_BYTES + 1)
-    if len(content) > MAX_MANIFEST_BYTES:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
         raise SnapshotDamagedError(f"{path.name} is too long")
     return content
 
@@ -105,6 +129,8 @@ def _check_manifest(manifest: Manifest, sizes: Mapping[str, int]) -> None:
     for segment in manifest.segments:
         if segment.columns[0] != stop or segment.columns[1] <= stop:
             raise SnapshotDamagedError(f"segment {segment.name} does not follow the one before it")
+        if sizes.get(f"n_{segment.name}_columns", width := segment.columns[1] - stop) != width:
+            raise SnapshotDamagedError(f"the arrays of segment {segment.name} do not fit its columns")
         stop = segment.columns[1]
     if stop > sizes["dimension"]:
         raise SnapshotDamagedError("the segments are wider than the vectors")

@@ -10,10 +10,16 @@ from numpy.typing import NDArray
 
 from app.snapshots.arrays import N_SIMILAR
 from app.snapshots.index import Neighbours, search_many
+from app.snapshots.manifest import Segment
 
 SHRINKAGE = 10.0
 STORED_UP_TO = 50_000
 """Items up to which every list is stored at publish; above, a list is computed when asked for."""
+
+
+def likeness_columns(rating: Segment, taste: Segment | None) -> slice:
+    """The columns of the item side that say what items are like: the taste, or else the rating without its bias."""
+    return slice(rating.columns[0], rating.columns[1] - 1) if taste is None else taste.slice
 
 
 def similar_items(

@@ -1,5 +1,6 @@
 """A snapshot in use: mapped arrays, the index, and what serving asks of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -7,16 +8,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.fold_in import fold_in
-from app.entities import RatingScale
+from app.algorithms.taste_vectors import TasteFoldIn
+from app.entities import Item, RatingScale, User
 from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.describe import Encodings, item_table, user_table
+from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.index import Index, Neighbours, search
 from app.snapshots.manifest import Manifest, Segment
+from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts
-from app.snapshots.similar import similar_to, unit_directions
-
-RATING = "rating"
-PRIOR = "prior"
+from app.snapshots.similar import likeness_columns, similar_to, unit_directions
 
 
 class UserSide(NamedTuple):
@@ -32,6 +33,7 @@ class Snapshot(SnapshotArrays):
 
     manifest: Manifest
     index: Index
+    encodings: Encodings
 
     @property
     def version(self) -> int:
@@ -63,27 +65,49 @@ class Snapshot(SnapshotArrays):
         `item_rows`, `values`: (m,), m >= 0, in the rating scale. On an unchanged history it agrees with the stored
         user side to 1e-4.
         """
-        columns = self.item_vectors[item_rows, self._rating.slice]
-        factors, item_biases = columns[:, :-1], columns[:, -1]
-        targets = values - self.manifest.mean_rating - item_biases
-        user_factors, bias = fold_in(factors, targets, self.manifest.regularization, biased=self.manifest.is_biased)
-        parts = {RATING: rating_part(user_factors[None]), PRIOR: prior_part(1)}
+        rated = self.item_vectors[item_rows]
+        part, bias = self.rating_fold.part(rated[:, self.rating.slice], values)
+        parts = {RATING: part[None], PRIOR: prior_parts(1)}
+        if self._taste is not None:
+            parts[TASTE] = self._taste_fold.taste(rated[:, self._taste.slice], values)[None]
         vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
-        return UserSide(vector, float(bias))
+        return UserSide(vector, bias)
+
+    def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        """The item side (n, d) of items without ratings, by their features alone."""
+        encoding = self.encodings.items
+        features = encoding.encode(item_table(items, encoding.kinds))
+        vectors = np.tile(self.unrated_item, (len(items), 1))
+        is_described = np.diff(features.indptr) > 0
+        vectors[is_described] = self.item_offset + features[is_described] @ self.item_map
+        return vectors
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether the features of users say anything here."""
+        return len(self.user_map) > 0
+
+    def side_of(self, user: User) -> UserSide | None:
+        """The user side of somebody without ratings, by features alone; None where they say nothing."""
+        encoding = self.encodings.users
+        features = encoding.encode(user_table([user], encoding.kinds))
+        if not features.nnz:
+            return None
+        unweighted = self.user_offset + np.asarray(features @ self.user_map, np.float32)
+        parts = {segment.name: unweighted[:, segment.slice] for segment in self.manifest.segments}
+        return UserSide(join_user_parts(parts, self.manifest.segments, self.item_covariance)[0], 0.0)
 
     def predicted_ratings(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The ratings mu + b_u + b_i + p_u . q_i of (m,) items, clipped to the scale; the rating segment alone."""
-        return self._predict(user, self.item_vectors[item_rows, self._rating.slice])
+        return self.predict(user, self.item_vectors[item_rows])
 
-    def predicted_rating_of_unrated(self, user: UserSide) -> float:
-        """The prediction for any item that came after the snapshot."""
-        return float(self._predict(user, self.unrated_item[None, self._rating.slice])[0])
-
-    def _predict(self, user: UserSide, columns: NDArray[np.float32]) -> NDArray[np.float32]:
-        weighted = user.vector[self._rating.slice]
+    def predict(self, user: UserSide, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `predicted_ratings`, of items by their vectors (m, d)."""
+        columns = vectors[:, self.rating.slice]
+        weighted = user.vector[self.rating.slice]
         # The last column of the weighted part is a_u, and a_u > 0.
         deviations = columns @ weighted / weighted[-1]
-        predicted: NDArray[np.float32] = np.float32(self.manifest.mean_rating + user.bias) + deviations
+        predicted: NDArray[np.float32] = np.float32(self.rating_fold.mean + user.bias) + deviations
         return predicted.clip(self._scale.minimum, self._scale.maximum)
 
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
@@ -104,25 +128,40 @@ class Snapshot(SnapshotArrays):
 
     @cached_property
     def _directions(self) -> NDArray[np.float32]:
-        return unit_directions(np.ascontiguousarray(self.item_vectors[:, self._rating.slice][:, :-1]))
+        likeness = likeness_columns(self.rating, self._taste)
+        return unit_directions(np.ascontiguousarray(self.item_vectors[:, likeness]))
 
     @cached_property
-    def _rating(self) -> Segment:
-        return self.manifest.segment(RATING)
+    def rating(self) -> Segment:
+        rating = self.manifest.segment(RATING)
+        if rating is None:
+            raise SnapshotDamagedError("there is no rating segment")
+        return rating
+
+    @cached_property
+    def _taste(self) -> Segment | None:
+        return self.manifest.segment(TASTE)
+
+    @cached_property
+    def rating_fold(self) -> RatingFold:
+        return RatingFold.read(self.rating.numbers, self.of_segments)
+
+    @cached_property
+    def _taste_fold(self) -> TasteFoldIn:
+        return TasteFoldIn.read(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
+
+    def check_segments(self) -> None:
+        """Raises `SnapshotDamagedError` where a segment lacks what it needs to fold a user in."""
+        try:
+            _ = self.rating_fold
+            if self._taste is not None:
+                _ = self._taste_fold
+        except KeyError as error:
+            raise SnapshotDamagedError(f"a segment lacks {error}") from error
 
     @cached_property
     def _scale(self) -> RatingScale:
         return self.manifest.scale
-
-
-def rating_part(user_factors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[p_u | 1] of (b, k) user factors: the user part that meets [q_i | b_i]."""
-    return np.hstack([user_factors, np.ones((len(user_factors), 1), np.float32)])
-
-
-def prior_part(n_users: int) -> NDArray[np.float32]:
-    """[1] for everybody: the user part that meets [prior_i]."""
-    return np.ones((n_users, 1), np.float32)
 
 
 def _row_of(keys: NDArray[np.int64], key: int) -> int | None:

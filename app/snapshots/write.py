@@ -1,5 +1,6 @@
 """A snapshot written: aside, durably, and visible under its name only when whole."""
 
+import json
 import os
 import secrets
 import shutil
@@ -13,11 +14,13 @@ import numpy as np
 
 from app.errors import StorageFullError
 from app.snapshots.arrays import SnapshotArrays, check_arrays, named_arrays
+from app.snapshots.describe import Encodings
 from app.snapshots.durable import DurableFile, fsync_folder
 from app.snapshots.index import build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
 
 INDEX_FILE = "items.faiss"
+FEATURES_FILE = "features.json"
 STAGING_PREFIX = ".staging-"
 
 ROOM_FACTOR = 2.5
@@ -32,7 +35,7 @@ def array_file(name: str) -> str:
     return f"{name}.npy"
 
 
-def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays) -> Path:
+def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings) -> Path:
     """Write the snapshot `manifest.version` below `root` and return its folder; the file digests are filled in here.
 
     Either the folder is there, whole and on the disk, or nothing is: the files are written aside and fsynced, their
@@ -44,7 +47,7 @@ def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays) -> Pa
     _check_room(root, arrays)
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
-        digests = _write_files(staging, arrays)
+        digests = _write_files(staging, arrays, encodings)
         with DurableFile(staging / MANIFEST_FILE) as file:
             file.write(manifest_bytes(replace(manifest, files=digests)))
         fsync_folder(staging)
@@ -53,7 +56,7 @@ def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays) -> Pa
     return folder
 
 
-def _write_files(staging: Path, arrays: SnapshotArrays) -> dict[str, FileDigest]:
+def _write_files(staging: Path, arrays: SnapshotArrays, encodings: Encodings) -> dict[str, FileDigest]:
     digests = {}
     for name, array in named_arrays(arrays).items():
         with DurableFile(staging / array_file(name)) as file:
@@ -62,6 +65,9 @@ def _write_files(staging: Path, arrays: SnapshotArrays) -> dict[str, FileDigest]
     with DurableFile(staging / INDEX_FILE) as file:
         file.write(index_bytes(build_index(arrays.item_vectors)))
     digests[INDEX_FILE] = file.digest
+    with DurableFile(staging / FEATURES_FILE) as file:
+        file.write(json.dumps(encodings.document, allow_nan=False).encode())
+    digests[FEATURES_FILE] = file.digest
     return digests
 
 

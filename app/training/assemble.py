@@ -5,7 +5,7 @@ import numpy as np
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.similar import similar_items
 from app.training.dataset import Dataset
-from app.training.fit import Learned
+from app.training.learned import Learned
 from app.training.sides import Sides
 
 
@@ -13,7 +13,7 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays
     data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
     # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
     newest_first = np.lexsort((ratings.item_rows, ~ratings.times, ratings.user_rows))
-    similar_rows, similar_scores = similar_items(np.ascontiguousarray(learned.rating.item_factors), counts)
+    similar_rows, similar_scores = similar_items(sides.likeness, counts)
     return SnapshotArrays(
         item_keys=data.item_keys,
         item_vectors=sides.item_vectors,
@@ -31,4 +31,9 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays
         history_values=ratings.values[newest_first],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
+        item_map=sides.item_map,
+        user_map=sides.user_map,
+        item_offset=sides.item_offset,
+        user_offset=sides.user_offset,
+        of_segments=sides.of_segments,
     )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.algorithms.rating_matrix import RatingMatrix
-from app.entities import RatingScale
+from app.entities import Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
+from app.snapshots.describe import Encodings, describe
 from app.store.ratings import TrainingData
 from app.store.store import Store
 from app.training.errors import SnapshotRejectedError
@@ -32,11 +33,15 @@ def to_rows(data: TrainingData) -> RatingMatrix:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One moment of the store, in both forms, and the scale its ratings lie on."""
+    """One moment of the store, in both forms, the scale its ratings lie on, and how its features were made.
+
+    `ratings.features` describe all items and users.
+    """
 
     data: TrainingData
     ratings: RatingMatrix
     scale: RatingScale
+    encodings: Encodings
 
 
 def load_dataset(store: Store) -> Dataset:
@@ -45,4 +50,16 @@ def load_dataset(store: Store) -> Dataset:
     data = store.ratings.load()
     if not len(data.ratings):
         raise SnapshotRejectedError("there are no ratings to learn from")
-    return Dataset(data, to_rows(data), scale)
+    features, encodings = describe(_items(store, data), _users(store, data))
+    return Dataset(data, to_rows(data).described_by(features), scale, encodings)
+
+
+def _items(store: Store, data: TrainingData) -> list[Item]:
+    """A row each; one that is gone since the ratings were read has nothing but a row."""
+    items = dict(store.items.by_key())
+    return [items.get(key) or Item("gone") for key in data.item_keys.tolist()]
+
+
+def _users(store: Store, data: TrainingData) -> list[User]:
+    users = dict(store.users.described())
+    return [users.get(key) or User("undescribed") for key in data.user_keys.tolist()]

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.training.errors import SnapshotRejectedError
-from app.training.measure import NDCG, RMSE, Report
+from app.training.exam import RMSE
+from app.training.measure import NDCG, Report
 
 MARGIN = 0.10
 """The share of the live snapshot's nDCG that a candidate may fall behind."""
@@ -42,8 +43,8 @@ def check_alone(report: Report) -> None:
     """Raises `SnapshotRejectedError`, with the figures, unless the candidate is finite and beats both yardsticks."""
     if not report.is_finite:
         raise SnapshotRejectedError("what was learned is not finite")
-    ndcg, rmse = report.snapshot.get(NDCG), report.snapshot.get(RMSE)
-    bestsellers_ndcg, biases_rmse = report.bestsellers.get(NDCG), report.biases.get(RMSE)
+    ndcg, rmse = report.snapshot.values.get(NDCG), report.snapshot.values.get(RMSE)
+    bestsellers_ndcg, biases_rmse = report.bestsellers.values.get(NDCG), report.biases.values.get(RMSE)
     if ndcg is None or rmse is None or bestsellers_ndcg is None or biases_rmse is None:
         raise SnapshotRejectedError("there are too few ratings to measure what was learned")
     if not rmse < biases_rmse:
@@ -71,10 +72,10 @@ def _check_pairs(ours: NDArray[np.float64], live: NDArray[np.float64]) -> None:
 
 
 def _check_recorded(report: Report, live: RecordedReport) -> None:
-    ndcg, bestsellers_ndcg = report.snapshot[NDCG], report.bestsellers[NDCG]
+    ndcg, bestsellers_ndcg = report.snapshot.values[NDCG], report.bestsellers.values[NDCG]
     # A fall that bestsellers share comes from the newer ratings, not from what was learned.
-    fall = min(1.0, (bestsellers_ndcg or 0.0) / live.bestsellers_ndcg) if live.bestsellers_ndcg > 0 else 1.0
-    if ndcg is None or ndcg < (1 - MARGIN) * live.ndcg * fall:
+    fall = min(1.0, bestsellers_ndcg / live.bestsellers_ndcg) if live.bestsellers_ndcg > 0 else 1.0
+    if ndcg < (1 - MARGIN) * live.ndcg * fall:
         raise SnapshotRejectedError(
             f"{NDCG} {ndcg:.4f} is more than {MARGIN:.0%} below the live snapshot's {live.ndcg:.4f}"
         )

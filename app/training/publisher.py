@@ -14,7 +14,7 @@ from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.assemble import assemble
 from app.training.dataset import Dataset
-from app.training.fit import Learned
+from app.training.learned import Learned
 from app.training.progress import Tell, ignore
 from app.training.sides import Sides, join
 from app.training.trial import Trial
@@ -45,9 +45,9 @@ class Publisher:
         sides = join(learned, trial.weights)
         arrays = assemble(learned, sides, dataset)
         version = self.store.snapshots.next_version()
-        manifest = self._manifest(version, learned, sides, trial, dataset, seed)
+        manifest = self._manifest(version, sides, trial, dataset, seed)
         tell(0.3, "publishing")
-        folder = write_snapshot(self.root, manifest, arrays)
+        folder = write_snapshot(self.root, manifest, arrays, dataset.encodings)
         try:
             tell(0.7, "publishing")
             open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
@@ -68,28 +68,26 @@ class Publisher:
                 remove_snapshot(self.root, entry.version)
         remove_orphans(self.root, {entry.version for entry in entries})
 
-    def _manifest(
-        self, version: int, learned: Learned, sides: Sides, trial: Trial, dataset: Dataset, seed: int
-    ) -> Manifest:
+    def _manifest(self, version: int, sides: Sides, trial: Trial, dataset: Dataset, seed: int) -> Manifest:
         data = dataset.data
         return Manifest(
             version=version,
             database_id=self.store.installation.database_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             rating_scale=str(dataset.scale),
+            requested_recipe=trial.requested.document,
             recipe=trial.recipe.document,
             seed=seed,
             segments=sides.segments,
-            mean_rating=learned.rating.mean,
-            regularization=learned.rating.regularization,
-            is_biased=learned.rating.biased,
             counts={"items": len(data.item_keys), "users": len(data.user_keys), "ratings": len(data.ratings)},
-            metrics=trial.report.metrics,
+            metrics={name: dict(figures.values) for name, figures in trial.report.by_name.items()},
+            intervals={name: dict(figures.intervals) for name, figures in trial.report.by_name.items()},
             watermark=Watermark(
                 n_ratings=len(data.ratings),
                 change_count=data.change_count,
                 newest_rated_at=None if data.newest_rated_at == UNKNOWN_TIME else data.newest_rated_at,
                 catalogue_version=data.catalogue_version,
             ),
+            choices=trial.settled.choices,
             reason=trial.reason,
         )

@@ -6,20 +6,24 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from app.algorithms.by_name import LEARNERS, make_learner
+from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameter
 from app.errors import InvalidInputError
 
-RATING = "rating"
-PRIOR = "prior"
+RATING, TASTE, PRIOR = "rating", "taste", "prior"
 POPULARITY = "popularity"
-DEFAULT_ALGORITHM = "funk_svd"
+
+AUTO = "auto"
+"""The algorithm and its settings are chosen by the data, see `settle.py`."""
 
 PUBLISHABLE = {
-    RATING: tuple(sorted(LEARNERS.keys() - {"batch_gradient_descent"})),  # a reference, whose user side is no fold-in
+    RATING: (*sorted(RATING_LEARNERS), AUTO),
+    TASTE: (*sorted(TASTE_LEARNERS), AUTO),
     PRIOR: (POPULARITY,),
 }
-"""Segment name -> the algorithms it may be learned by."""
+"""Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""
+
+REQUIRED = (RATING, PRIOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,23 @@ class Recipe:
         return {"segments": [asdict(segment) for segment in self.segments], "holdout_fraction": self.holdout_fraction}
 
 
-def rating_recipe(algorithm: str = DEFAULT_ALGORITHM, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
-    """Ratings learned by `algorithm`, beside the popularity prior.
+def default_recipe() -> Recipe:
+    """Ratings, taste and popularity, each learned as suits the data."""
+    return Recipe((SegmentRecipe(RATING, AUTO), SegmentRecipe(TASTE, AUTO), SegmentRecipe(PRIOR, POPULARITY)))
+
+
+def rating_recipe(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
+    """Ratings learned by `algorithm`, beside the popularity prior, without a taste.
 
     Raises `InvalidInputError` for an unknown algorithm or hyperparameter, naming the right ones.
     """
-    return Recipe((_complete(RATING, algorithm, hyperparameters or {}), SegmentRecipe(PRIOR, POPULARITY)))
+    return Recipe((complete(RATING, algorithm, hyperparameters or {}), SegmentRecipe(PRIOR, POPULARITY)))
+
+
+def with_rating(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
+    """The default recipe, its ratings learned by `algorithm`. Raises `InvalidInputError`."""
+    _, *others = default_recipe().segments
+    return Recipe((complete(RATING, algorithm, hyperparameters or {}), *others))
 
 
 def fallback_recipe() -> Recipe:
@@ -60,26 +75,31 @@ def fallback_recipe() -> Recipe:
 def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
     """The recipe in `document`; None is the default. Raises `InvalidInputError`, naming what would be right."""
     if document is None:
-        return rating_recipe()
+        return default_recipe()
     try:
         recipe = TypeAdapter(Recipe).validate_python(document)
     except ValidationError as error:
         raise InvalidInputError(f"not a recipe: {error.errors()[0]['msg']}", field="recipe") from error
     if not 0 < recipe.holdout_fraction < 1:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
-    if [segment.name for segment in recipe.segments] != [RATING, PRIOR]:
-        raise InvalidInputError(f"a recipe has the segments {RATING} and {PRIOR}, in this order", field="recipe")
-    segments = (_complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in recipe.segments)
+    names = [segment.name for segment in recipe.segments]
+    if names != [name for name in PUBLISHABLE if name in names] or not set(REQUIRED) <= set(names):
+        raise InvalidInputError(
+            f"a recipe has the segments {', '.join(PUBLISHABLE)}, in this order; {', '.join(REQUIRED)} must be there",
+            field="recipe",
+        )
+    segments = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in recipe.segments)
     return replace(recipe, segments=tuple(segments))
 
 
-def _complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
+def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
+    """The recipe of one segment, with the defaults of what is not given. Raises `InvalidInputError`."""
     if algorithm not in PUBLISHABLE[name]:
         there_are = ", ".join(PUBLISHABLE[name])
         raise InvalidInputError(f"no {name} segment is learned by {algorithm!r}, but by: {there_are}", field="recipe")
-    if name == PRIOR:
+    if algorithm in {POPULARITY, AUTO}:
         if hyperparameters:
-            raise InvalidInputError(f"{POPULARITY} has no hyperparameters", field="recipe")
+            raise InvalidInputError(f"{algorithm} has no hyperparameters", field="recipe")
         return SegmentRecipe(name, algorithm)
     try:
         learner: Any = make_learner(algorithm, hyperparameters)

@@ -12,9 +12,10 @@ from app.store.store import Store
 from app.training import gate
 from app.training.dataset import hold_out, load_dataset
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.exam import Exam
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport, RecordedReport
-from app.training.measure import NDCG, Exam
+from app.training.measure import NDCG
 from app.training.progress import Tell, ignore, part
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, fallback_recipe, parse_recipe
@@ -37,7 +38,8 @@ class Trainer:
         and would again) with the reason, and leaves the live snapshot alone; `LeaseLostError` once taken over. What
         `tell` raises passes through.
         """
-        recipe, seed = parse_recipe(claim.job.recipe), DEFAULT_SEED if claim.job.seed is None else claim.job.seed
+        recipe = parse_recipe(claim.job.recipe or self.store.installation.recipe())
+        seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
         tell(0.0, "loading")
         dataset = load_dataset(self.store)
@@ -73,10 +75,10 @@ def live_report(live: SnapshotEntry, recipe: Recipe, exam: Exam, rng: np.random.
     """The live snapshot's figures: as recorded if it was made as the candidate was, else of its recipe fitted anew."""
     metrics = live.card["metrics"]
     recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
-    if (live.card["recipe"], live.card["rating_scale"]) == (recipe.document, str(exam.scale)):
+    if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(exam.scale)):
         return recorded
     try:
-        live_recipe = parse_recipe(live.card["recipe"])
+        live_recipe = parse_recipe(live.card["requested_recipe"])
     except InvalidInputError:  # of a release that knew other algorithms
         return recorded
     return PairedReport(try_out(live_recipe, exam, rng, tell).report.ndcg_of_users)

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.feature_map import FeatureMap
 from app.snapshots.manifest import Segment
 from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
-from app.training.fit import Learned
+from app.snapshots.similar import likeness_columns
+from app.training.learned import Learned, LearnedSegment
+from app.training.recipe import RATING, TASTE
 
 Weights = Mapping[str, float]
 """Segment name -> weight of its scores, standardised per user."""
@@ -24,6 +28,17 @@ class Sides:
     user_vectors: NDArray[np.float32]
     item_mean: NDArray[np.float32]
     item_covariance: NDArray[np.float32]
+    item_map: NDArray[np.float32]
+    user_map: NDArray[np.float32]
+    item_offset: NDArray[np.float32]
+    user_offset: NDArray[np.float32]
+    of_segments: Mapping[str, NDArray[Any]]
+
+    @property
+    def likeness(self) -> NDArray[np.float32]:
+        """(n_items, c): what says which items are alike."""
+        by_name = {segment.name: segment for segment in self.segments}
+        return np.ascontiguousarray(self.item_vectors[:, likeness_columns(by_name[RATING], by_name.get(TASTE))])
 
     def score(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The scores of all items for some users, (b, n_items)."""
@@ -32,7 +47,9 @@ class Sides:
 
 
 def join(learned: Learned, weights: Weights) -> Sides:
-    item_vectors, columns = join_item_parts({part.recipe.name: part.item_part for part in learned.segments})
+    """Both sides; segments of weight 0 are left out."""
+    kept = [part for part in learned.segments if weights[part.recipe.name] > 0]
+    item_vectors, columns = join_item_parts({part.recipe.name: part.item_part for part in kept})
     item_mean, item_covariance = item_moments(item_vectors, learned.item_counts > 0)
     segments = tuple(
         Segment(
@@ -41,15 +58,36 @@ def join(learned: Learned, weights: Weights) -> Sides:
             columns=columns[part.recipe.name],
             weight=weights[part.recipe.name],
             hyperparameters=part.recipe.hyperparameters,
+            numbers=part.numbers,
         )
-        for part in learned.segments
+        for part in kept
     )
-    user_parts = {part.recipe.name: part.user_part for part in learned.segments}
     return Sides(
         segments=segments,
         item_vectors=item_vectors,
-        unrated_item=join_item_parts({part.recipe.name: part.unrated_item[None] for part in learned.segments})[0][0],
-        user_vectors=join_user_parts(user_parts, segments, item_covariance),
+        unrated_item=join_item_parts({part.recipe.name: part.unrated_item[None] for part in kept})[0][0],
+        user_vectors=join_user_parts({part.recipe.name: part.user_part for part in kept}, segments, item_covariance),
         item_mean=item_mean,
         item_covariance=item_covariance,
+        item_map=_join_maps({part.recipe.name: part.item_map for part in kept}, columns, item_vectors.shape[1]),
+        user_map=_join_maps({part.recipe.name: part.user_map for part in kept}, columns, item_vectors.shape[1]),
+        item_offset=join_item_parts({part.recipe.name: _offset(part, part.item_map) for part in kept})[0][0],
+        user_offset=join_item_parts({part.recipe.name: _offset(part, part.user_map) for part in kept})[0][0],
+        of_segments={f"{part.recipe.name}.{name}": array for part in kept for name, array in part.arrays.items()},
     )
+
+
+def _join_maps(
+    maps: Mapping[str, FeatureMap | None], columns: Mapping[str, tuple[int, int]], dimension: int
+) -> NDArray[np.float32]:
+    """(f, dimension) float32; no rows where there are no features."""
+    known = {name: each.weights for name, each in maps.items() if each is not None}
+    joined = np.zeros((max((len(weights) for weights in known.values()), default=0), dimension), np.float32)
+    for name, weights in known.items():
+        joined[:, slice(*columns[name])] = weights
+    return joined
+
+
+def _offset(part: LearnedSegment, learned: FeatureMap | None) -> NDArray[np.float32]:
+    """(1, c): what a map adds its weights to."""
+    return np.zeros((1, part.item_part.shape[1]), np.float32) if learned is None else learned.offset[None]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
+from app.snapshots.describe import Encodings
 from app.store import Store
 from tests.support.commands import reckon
 from tests.support.ratings import incoming
@@ -61,7 +62,7 @@ def publish(store: Store, data_dir: Path) -> Snapshot:
     assert claim is not None
     version = store.snapshots.next_version()
     folder = write_snapshot(
-        data_dir / "snapshots", manifest_of(arrays, version, database_id, segments=segments(3)), arrays
+        data_dir / "snapshots", manifest_of(arrays, version, database_id, segments=segments(3)), arrays, Encodings()
     )
     store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card={})
     return open_snapshot(folder, database_id, version)

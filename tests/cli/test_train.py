@@ -25,7 +25,7 @@ def test_trains_and_says_so(installation: Installation) -> None:
 
 
 def test_json_alone_on_output(installation: Installation) -> None:
-    done = installation.run("train", "--json", "--seed", "3", "--param", "n_factors=8")
+    done = installation.run("train", "--json", "--seed", "3", "--algorithm", "funk_svd", "--param", "n_factors=8")
     outcome = json.loads(done.stdout)
     assert outcome["state"] == "succeeded"
     assert outcome["is_live"] is True
@@ -43,8 +43,10 @@ def test_rejection_is_exit_code(installation: Installation) -> None:
     ("options", "named"),
     [
         (("--algorithm", "magic"), "funk_svd"),
-        (("--param", "factors=3"), "n_factors"),
-        (("--param", "n_factors=x"), "n_factors"),
+        (("--algorithm", "funk_svd", "--param", "factors=3"), "n_factors"),
+        (("--algorithm", "funk_svd", "--param", "n_factors=x"), "n_factors"),
+        (("--param", "n_factors=3"), "--algorithm"),
+        (("--recipe", "missing.json"), "missing.json"),
     ],
 )
 def test_unknown_settings_name_right_ones(installation: Installation, options: tuple[str, ...], named: str) -> None:
@@ -59,3 +61,13 @@ def test_no_ratings(tmp_path: Path) -> None:
     done = Installation(tmp_path).run("train", check=False)
     assert done.returncode == 1
     assert "no ratings" in done.stdout
+
+
+def test_recipe_from_file(installation: Installation, tmp_path: Path) -> None:
+    segments = [{"name": "rating", "algorithm": "biases"}, {"name": "taste", "algorithm": "als_implicit"}]
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"segments": [*segments, {"name": "prior", "algorithm": "popularity"}]}))
+    done = installation.run("train", "--recipe", str(recipe), "--json")
+    version = json.loads(done.stdout)["snapshot_version"]
+    shown = installation.run("snapshots", "list", "--json", check=False)
+    assert str(version) in shown.stdout

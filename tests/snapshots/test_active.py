@@ -8,6 +8,7 @@ import pytest
 
 from app.snapshots import ActiveSnapshot, Refresh
 from app.snapshots.active import RETRY_SECONDS
+from app.snapshots.manifest import FORMAT
 from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
 
 
@@ -100,7 +101,7 @@ def test_other_database_is_ignored(active: ActiveSnapshot, tmp_path: Path) -> No
     assert active.current.version == 1
 
 
-@pytest.mark.parametrize(("found", "outcome"), [(0, Refresh.OUTDATED), (2, Refresh.FOREIGN)])
+@pytest.mark.parametrize(("found", "outcome"), [(FORMAT - 1, Refresh.OUTDATED), (FORMAT + 1, Refresh.FOREIGN)])
 def test_other_formats(active: ActiveSnapshot, tmp_path: Path, found: int, outcome: Refresh) -> None:
     manifest = write_small_snapshot(tmp_path, 1) / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": found}))

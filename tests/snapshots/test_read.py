@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.snapshots.arrays import named_arrays
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 from app.snapshots.manifest import FORMAT
 from app.snapshots.read import FILES, open_snapshot
@@ -54,10 +55,10 @@ def forge_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> No
 
 def test_round_trip(folder: Path) -> None:
     snapshot = open_snapshot(folder, DATABASE_ID, 1)
-    written = snapshot_arrays()
-    for name, array in vars(written).items():
-        np.testing.assert_array_equal(getattr(snapshot, name), array)
-        assert not getattr(snapshot, name).flags.writeable
+    read = named_arrays(snapshot)
+    for name, array in named_arrays(snapshot_arrays()).items():
+        np.testing.assert_array_equal(read[name], array)
+        assert not read[name].flags.writeable
     assert snapshot.version == 1
     assert snapshot.manifest.metrics == {"snapshot": {"rmse": 0.9, "ndcg@10": None}}
     assert snapshot.manifest.scale.maximum == 5.0

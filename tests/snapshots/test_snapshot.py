@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
+from app.snapshots.describe import Encodings
 from tests.support.snapshot_data import DATABASE_ID, manifest_of, segments, snapshot_arrays
 
 
@@ -14,7 +15,7 @@ from tests.support.snapshot_data import DATABASE_ID, manifest_of, segments, snap
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     arrays = snapshot_arrays(n_items=200, n_users=30, n_factors=5)
     root = tmp_path_factory.mktemp("snapshots")
-    return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays), DATABASE_ID, 1)
+    return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays, Encodings()), DATABASE_ID, 1)
 
 
 def test_keys_to_rows(snapshot: Snapshot) -> None:
@@ -49,7 +50,7 @@ def test_nearest_among_allowed(snapshot: Snapshot, allowed_rows: list[int], n: i
 def test_ties_by_row(tmp_path: Path) -> None:
     arrays = snapshot_arrays()
     arrays = replace(arrays, item_vectors=np.ones_like(arrays.item_vectors))
-    tied = open_snapshot(write_snapshot(tmp_path, manifest_of(arrays), arrays), DATABASE_ID, 1)
+    tied = open_snapshot(write_snapshot(tmp_path, manifest_of(arrays), arrays, Encodings()), DATABASE_ID, 1)
     rows, _ = tied.nearest(tied.user_vectors[0], 40)
     assert rows.tolist() == list(range(40))
 
@@ -62,15 +63,24 @@ def test_history_is_users_own(snapshot: Snapshot) -> None:
 
 
 def test_fold_in_scores_segments(snapshot: Snapshot) -> None:
-    """Score = w_rating x standardised deviation + w_prior x standardised prior, over the rated items."""
-    rows, values = snapshot.history(0)
-    side = snapshot.fold_in(rows, values)
-    rating = segments(5)[0]
-    scores = snapshot.item_vectors @ side.vector
+    """Every segment's scores have its weight as their standard deviation, over the rated items."""
+    side = snapshot.fold_in(*snapshot.history(0))
     is_rated = snapshot.item_counts > 0
-    deviation = snapshot.item_vectors[:, rating.slice] @ side.vector[rating.slice]
-    assert np.std(deviation[is_rated]) == pytest.approx(rating.weight, rel=1e-3)
-    assert np.std((scores - deviation)[is_rated]) == pytest.approx(1.0, rel=1e-3)
+    for segment in segments(5):
+        scores = snapshot.item_vectors[:, segment.slice] @ side.vector[segment.slice]
+        assert np.std(scores[is_rated]) == pytest.approx(segment.weight, rel=1e-3)
+
+
+def test_fold_in_is_regression(snapshot: Snapshot) -> None:
+    """The taste is what solves the normal equations, up to its scale."""
+    rows, values = snapshot.history(0)
+    taste = segments(5)[1]
+    factors = snapshot.item_vectors[rows, taste.slice].astype(np.float64)
+    weights = np.exp(values - (5 * 3.0 + values.sum()) / (5 + len(values)))
+    system = snapshot.of_segments["taste.gram"] + (factors.T * weights) @ factors
+    expected = np.linalg.solve(system + 0.1 * (weights.sum() + 4.0) * np.eye(3), weights @ factors)
+    found = snapshot.fold_in(rows, values).vector[taste.slice]
+    np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-4)
 
 
 def test_fold_in_of_nobody(snapshot: Snapshot) -> None:
@@ -80,7 +90,7 @@ def test_fold_in_of_nobody(snapshot: Snapshot) -> None:
     assert np.isfinite(side.vector).all()
     predicted = snapshot.predicted_ratings(side, np.arange(5))
     np.testing.assert_allclose(predicted, np.clip(3.5 + snapshot.item_vectors[:5, 5], 1, 5), rtol=1e-5)
-    assert snapshot.predicted_rating_of_unrated(side) == pytest.approx(3.5)
+    assert snapshot.predict(side, snapshot.unrated_item[None])[0] == pytest.approx(3.5)
 
 
 def test_predictions_stay_on_scale(snapshot: Snapshot) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from app.errors import StorageFullError
+from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.janitor import remove_orphans
 from app.snapshots.read import FILES, open_snapshot
@@ -167,5 +168,5 @@ def test_non_finite_is_refused(tmp_path: Path, name: str) -> None:
     spoilt = getattr(arrays, name).copy()
     spoilt[0, 0] = np.nan
     with pytest.raises(SnapshotDamagedError, match=f"{name} is not finite"):
-        write_snapshot(tmp_path, manifest_of(arrays), replace(arrays, **{name: spoilt}))
+        write_snapshot(tmp_path, manifest_of(arrays), replace(arrays, **{name: spoilt}), Encodings())
     assert list(tmp_path.iterdir()) == []

@@ -11,17 +11,31 @@ from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.manifest import Manifest, Segment, Watermark
 from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
 from app.snapshots.similar import similar_items
-from app.snapshots.snapshot import prior_part, rating_part
+from app.snapshots.describe import Encodings
+from app.snapshots.segments import RatingFold, prior_parts
 from app.snapshots.write import write_snapshot
 
 DATABASE_ID = "a-database"
+N_TASTE = 3
+TASTE_NUMBERS = {
+    "mean": 3.0,
+    "spread": 1.0,
+    "influence": 1.0,
+    "scale": 1.0,
+    "positive_from": 1.0,
+    "regularization": 0.1,
+    "frequency_exponent": 1.0,
+    "unobserved": 4.0,
+}
 
 
 def segments(n_factors: int = 2, rating_weight: float = 0.5) -> tuple[Segment, ...]:
     stop = n_factors + 1
+    taste = stop + N_TASTE
     return (
-        Segment("rating", "funk_svd", (0, stop), rating_weight),
-        Segment("prior", "popularity", (stop, stop + 1), 1.0),
+        Segment("rating", "funk_svd", (0, stop), rating_weight, numbers=RatingFold(3.5, 0.1, biased=True).numbers),
+        Segment("taste", "als_implicit", (stop, taste), 1.0, numbers=TASTE_NUMBERS),
+        Segment("prior", "popularity", (taste, taste + 1), 1.0),
     )
 
 
@@ -33,12 +47,14 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
     prior = np.log1p(counts)[:, None].astype(np.float32)
     rating = rng.standard_normal((n_items, n_factors + 1)).astype(np.float32)
     rating[counts == 0] = 0
-    item_vectors, _ = join_item_parts({"rating": rating, "prior": prior})
+    taste = rng.standard_normal((n_items, N_TASTE)).astype(np.float32)
+    item_vectors, _ = join_item_parts({"rating": rating, "taste": taste, "prior": prior})
     unrated_item = np.zeros(item_vectors.shape[1], np.float32)
     item_mean, item_covariance = item_moments(item_vectors, counts > 0)
     user_factors = rng.standard_normal((n_users, n_factors)).astype(np.float32)
-    parts = {"rating": rating_part(user_factors), "prior": prior_part(n_users)}
-    similar_rows, similar_scores = similar_items(rating[:, :-1], counts)
+    parts = {"rating": RatingFold(3.5, 0.1, biased=True).parts(user_factors), "prior": prior_parts(n_users)}
+    parts["taste"] = rng.standard_normal((n_users, N_TASTE)).astype(np.float32)
+    similar_rows, similar_scores = similar_items(taste, counts)
     return SnapshotArrays(
         item_keys=np.arange(n_items, dtype=np.int64) * 3 + 7,
         item_vectors=item_vectors,
@@ -56,28 +72,35 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         history_values=rng.uniform(1, 5, len(rows)).astype(np.float32),
         similar_rows=similar_rows,
         similar_scores=similar_scores,
+        item_map=np.zeros((0, item_vectors.shape[1]), np.float32),
+        user_map=np.zeros((0, item_vectors.shape[1]), np.float32),
+        item_offset=np.zeros(item_vectors.shape[1], np.float32),
+        user_offset=np.zeros(item_vectors.shape[1], np.float32),
+        of_segments={
+            "rating.precision": np.stack([2 * np.eye(n_factors + 1), 0.1 * np.eye(n_factors + 1)]),
+            "taste.gram": 0.1 * (taste.T.astype(np.float64) @ taste),
+        },
     )
 
 
 def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DATABASE_ID, **changes: Any) -> Manifest:
-    n_factors = int(np.flatnonzero(np.diag(arrays.item_covariance)).max(initial=2)) - 1
+    n_factors = int(np.flatnonzero(np.diag(arrays.item_covariance)).max(initial=2 + N_TASTE)) - 1 - N_TASTE
     manifest = Manifest(
         version=version,
         database_id=database_id,
         created_at="2026-01-02T03:04:05+00:00",
         rating_scale="1:5",
+        requested_recipe={},
         recipe={},
         seed=1,
         segments=segments(n_factors),
-        mean_rating=3.5,
-        regularization=0.1,
-        is_biased=True,
         counts={
             "items": len(arrays.item_keys),
             "users": len(arrays.user_keys),
             "ratings": len(arrays.history_rows),
         },
         metrics={"snapshot": {"rmse": 0.9, "ndcg@10": None}},
+        intervals={"snapshot": {"rmse": (0.8, 1.0)}},
         watermark=Watermark(
             n_ratings=len(arrays.history_rows), change_count=9, newest_rated_at=None, catalogue_version=3
         ),
@@ -87,7 +110,7 @@ def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DAT
 
 def write_small_snapshot(root: Path, version: int = 1, seed: int = 0, **changes: Any) -> Path:
     arrays = snapshot_arrays(seed=seed)
-    return write_snapshot(root, manifest_of(arrays, version, **changes), arrays)
+    return write_snapshot(root, manifest_of(arrays, version, **changes), arrays, Encodings())
 
 
 def best_rows(scores: NDArray[np.floating], n: int) -> list[int]:

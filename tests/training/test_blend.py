@@ -1,14 +1,24 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from app.algorithms.rating_matrix import RatingMatrix
-from app.entities import RatingScale
-from app.store.ratings import TrainingData
-from app.training.blend import GRID, UNLEARNED, learn_weights
+from app.entities import IncomingRatings, RatingScale
+from app.training.blend import LEAST, learn_weights
 from app.training.dataset import hold_out, to_rows
-from app.training.measure import Exam
-from app.training.recipe import rating_recipe
+from app.training.exam import Exam
+from app.training.fit import fit
+from app.training.learned import Learned
+from app.training.recipe import Recipe, SegmentRecipe, complete, rating_recipe
+from app.training.shortlist import Shortlist
+from app.training.sides import join
 from tests.support.tastes import tasteful_ratings
 from tests.support.training_data import training_data
+
+ALL = Recipe(
+    (complete("rating", "funk_svd", {}), complete("taste", "als_implicit", {}), SegmentRecipe("prior", "popularity"))
+)
 
 
 def exam_of(ratings: RatingMatrix) -> Exam:
@@ -16,26 +26,53 @@ def exam_of(ratings: RatingMatrix) -> Exam:
     return Exam.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
 
 
-def shuffled_values(data: TrainingData) -> TrainingData:
-    values = np.random.default_rng(0).permutation(data.ratings.value)
-    data.ratings.value[:] = values
-    return data
+def learned_from(exam: Exam, recipe: Recipe = ALL) -> Learned:
+    return fit(recipe, exam.train, np.random.default_rng(0))
 
 
-def test_taste_gets_weight() -> None:
-    exam = exam_of(to_rows(training_data(tasteful_ratings())))
-    weights = learn_weights(rating_recipe("funk_svd"), exam, np.random.default_rng(0))
+def shuffled(incoming: IncomingRatings) -> IncomingRatings:
+    """Everybody's choice is anybody's: only popularity is left."""
+    items = np.random.default_rng(0).permutation(incoming.item_id).tolist()
+    return replace(incoming, item_id=items)
+
+
+@pytest.fixture(scope="module")
+def exam() -> Exam:
+    return exam_of(to_rows(training_data(tasteful_ratings())))
+
+
+def test_taste_gets_weight(exam: Exam) -> None:
+    weights = learn_weights(learned_from(exam), exam)
+    assert weights["taste"] == 1.0
+
+
+def test_rating_gets_weight(exam: Exam) -> None:
+    weights = learn_weights(learned_from(exam, rating_recipe("funk_svd")), exam)
     assert weights["prior"] == 1.0
-    assert weights["rating"] > GRID[0]
+    assert weights["rating"] > LEAST
 
 
-def test_same_for_same_seed() -> None:
-    exam = exam_of(to_rows(training_data(tasteful_ratings())))
-    first, second = (learn_weights(rating_recipe("funk_svd"), exam, np.random.default_rng(0)) for _ in range(2))
-    assert first == second
+def test_noise_gets_none() -> None:
+    exam = exam_of(to_rows(training_data(shuffled(tasteful_ratings()))))
+    weights = learn_weights(learned_from(exam), exam)
+    ndcg = exam.rank(join(learned_from(exam), weights).score).ndcg.mean()
+    popular = exam.rank(lambda users: np.tile(exam.train.item_counts, (len(users), 1))).ndcg.mean()
+    assert ndcg > 0.9 * popular
 
 
-def test_too_few_to_learn_from() -> None:
-    exam = exam_of(to_rows(training_data(tasteful_ratings(n_users=5, n_each=2))))
-    weights = learn_weights(rating_recipe("funk_svd"), exam, np.random.default_rng(0))
-    assert weights == {"rating": UNLEARNED, "prior": 1.0}
+def test_weights_beat_parts(exam: Exam) -> None:
+    learned = learned_from(exam)
+    weights = learn_weights(learned, exam)
+    ndcg = exam.rank(join(learned, weights).score).ndcg.mean()
+    for name in weights:
+        alone = dict.fromkeys(weights, 0.0) | {"rating": LEAST} | {name: 1.0}
+        assert ndcg >= exam.rank(join(learned, alone).score).ndcg.mean() - 0.01
+
+
+def test_shortlist_ranks_alike(exam: Exam) -> None:
+    learned = learned_from(exam)
+    for weights in ([0.3, 1.0, 0.2], [1.0, 0.0, 0.5], [0.0, 1.0, 0.0]):
+        named = dict(zip(("rating", "taste", "prior"), weights, strict=True))
+        shortlist = Shortlist.draw(join(learned, dict.fromkeys(named, 1.0)), exam)
+        exact = exam.rank(join(learned, {**named, "rating": max(named["rating"], 1e-9)}).score).ndcg.mean()
+        assert shortlist.ndcg(np.array(weights)) == pytest.approx(exact, abs=1e-3)

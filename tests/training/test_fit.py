@@ -1,13 +1,18 @@
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
+from scipy import sparse
 
+from app.algorithms.features import Features
 from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import RatingMatrix
 from app.training.errors import TrainingFailedError
-from app.training.fit import Learned, fit
-from app.training.recipe import PUBLISHABLE, rating_recipe
+from app.training.fit import fit
+from app.training.learned import Learned
+from app.training.recipe import Recipe, SegmentRecipe, complete, rating_recipe
 from app.training.sides import join
+
+FROM_RATINGS = ("bayesian_mf", "biases", "funk_svd")
 
 
 def matrix(n_users: int, n_items: int, users: ArrayLike, items: ArrayLike, values: ArrayLike) -> RatingMatrix:
@@ -25,7 +30,7 @@ def learn(ratings: RatingMatrix, algorithm: str = "funk_svd") -> Learned:
     return fit(rating_recipe(algorithm), ratings, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+@pytest.mark.parametrize("algorithm", FROM_RATINGS)
 def test_unrated_items_claim_nothing(algorithm: str) -> None:
     learned = learn(random_ratings(), algorithm)
     rating, prior = learned.segments
@@ -50,7 +55,7 @@ def test_equal_popularity_says_nothing() -> None:
     np.testing.assert_array_equal(learn(ratings).segments[1].item_part, 0)
 
 
-@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+@pytest.mark.parametrize("algorithm", FROM_RATINGS)
 def test_user_side_is_fold_in(algorithm: str) -> None:
     ratings = random_ratings()
     vectors = learn(ratings, algorithm).rating
@@ -58,7 +63,9 @@ def test_user_side_is_fold_in(algorithm: str) -> None:
         own = ratings.user_rows == user_row
         items = ratings.item_rows[own]
         targets = ratings.values[own] - vectors.mean - vectors.item_biases[items]
-        factors, bias = fold_in(vectors.item_factors[items], targets, vectors.regularization)
+        factors, bias = fold_in(
+            vectors.item_factors[items], targets, vectors.regularization, precision=vectors.precision
+        )
         np.testing.assert_allclose(vectors.user_factors[user_row], factors, atol=1e-4)
         assert vectors.user_biases[user_row] == pytest.approx(bias, abs=1e-4)
 
@@ -86,7 +93,7 @@ def test_score_is_sum_of_segments() -> None:
     np.testing.assert_allclose(scores, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("algorithm", PUBLISHABLE["rating"])
+@pytest.mark.parametrize("algorithm", FROM_RATINGS)
 @pytest.mark.parametrize(
     "ratings",
     [
@@ -113,3 +120,38 @@ def test_same_seed_same_vectors() -> None:
     first, second = learn(random_ratings()), learn(random_ratings())
     np.testing.assert_array_equal(first.rating.item_factors, second.rating.item_factors)
     np.testing.assert_array_equal(first.rating.user_factors, second.rating.user_factors)
+
+
+def described(ratings: RatingMatrix) -> RatingMatrix:
+    """Items in two kinds that are liked by half of the users each; the last three items have no ratings."""
+    kinds = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(ratings.n_items) % 2])
+    groups = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(ratings.n_users) % 2])
+    return ratings.described_by(Features(kinds, groups))
+
+
+def divided_ratings() -> RatingMatrix:
+    """Even users chose even items and odd users odd ones; the last two users and three items are new."""
+    users, items = np.nonzero((np.arange(30)[:, None] + np.arange(20)) % 2 == 0)
+    kept = np.random.default_rng(0).random(len(users)) < 0.7
+    return matrix(32, 23, users[kept], items[kept], np.full(kept.sum(), 4.0))
+
+
+def test_features_place_new_items_and_users() -> None:
+    segments = (complete("taste", "als_implicit", {"n_factors": 4}), SegmentRecipe("prior", "popularity"))
+    recipe = Recipe((complete("rating", "biases", {}), *segments))
+    learned = fit(recipe, described(divided_ratings()), np.random.default_rng(0))
+    scores = join(learned, {"rating": 0.1, "taste": 1.0, "prior": 0.1}).score(np.arange(32))
+    for user in (0, 1, 30, 31):  # the last two have no ratings
+        assert scores[user, 20 + user % 2] > scores[user, 21 - user % 2]
+
+
+def test_undescribed_stay_unrated() -> None:
+    ratings = divided_ratings()
+    nothing = Features(*(sparse.csr_array(np.zeros((n_rows, 0), np.float32)) for n_rows in (23, 32)))
+    plain, undescribed = (
+        fit(rating_recipe("biases"), each, np.random.default_rng(0))
+        for each in (ratings, ratings.described_by(nothing))
+    )
+    for one, other in zip(plain.segments, undescribed.segments, strict=True):
+        np.testing.assert_array_equal(one.item_part, other.item_part)
+        np.testing.assert_array_equal(one.user_part, other.user_part)

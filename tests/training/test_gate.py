@@ -4,14 +4,14 @@ import pytest
 from app.training import gate
 from app.training.errors import SnapshotRejectedError
 from app.training.gate import PairedReport, RecordedReport
-from app.training.measure import Report
+from app.training.measure import Figures, Report
 
 
 def report(ndcg: float = 0.10, rmse: float = 0.85, **changes: object) -> Report:
     parts = {
-        "snapshot": {"rmse": rmse, "ndcg@10": ndcg},
-        "bestsellers": {"ndcg@10": 0.08},
-        "biases": {"rmse": 0.90, "ndcg@10": 0.05},
+        "snapshot": Figures({"rmse": rmse, "ndcg@10": ndcg}),
+        "bestsellers": Figures({"ndcg@10": 0.08}),
+        "biases": Figures({"rmse": 0.90, "ndcg@10": 0.05}),
         "ndcg_of_users": np.full(10, ndcg),
     }
     return Report(**(parts | changes))  # type: ignore[arg-type]  # a builder: the parts are as above

@@ -3,8 +3,9 @@ import pytest
 
 from app.entities import RatingScale
 from app.training.dataset import hold_out, to_rows
+from app.training.exam import Exam
 from app.training.fit import fit
-from app.training.measure import Exam, measure
+from app.training.measure import measure
 from app.training.recipe import rating_recipe
 from app.training.sides import join
 from tests.support.tastes import tasteful_ratings
@@ -22,19 +23,23 @@ def test_report_has_all_figures(exam: Exam) -> None:
     learned = fit(rating_recipe("funk_svd"), exam.train, np.random.default_rng(0))
     report = measure(learned, join(learned, {"rating": 0.5, "prior": 1.0}), exam)
     everything = {"rmse", "mae", "ndcg@10", "recall@10", "coverage@10"}
-    assert report.metrics.keys() == {"snapshot", "bestsellers", "biases"}
-    assert report.snapshot.keys() == report.biases.keys() == everything
-    assert report.bestsellers.keys() == everything - {"rmse", "mae"}
-    assert report.ndcg_of_users.mean() == pytest.approx(report.snapshot["ndcg@10"])
+    assert report.by_name.keys() == {"snapshot", "bestsellers", "biases"}
+    assert report.snapshot.values.keys() == report.biases.values.keys() == everything
+    assert report.bestsellers.values.keys() == everything - {"rmse", "mae"}
+    assert report.ndcg_of_users.mean() == pytest.approx(report.snapshot.values["ndcg@10"])
     assert len(report.ndcg_of_users) == len(exam.user_rows)
+    low, high = report.snapshot.intervals["ndcg@10"]
+    assert low < report.snapshot.values["ndcg@10"] < high
+    low, high = report.snapshot.intervals["rmse"]
+    assert low < report.snapshot.values["rmse"] < high
     assert report.is_finite
 
 
 def test_prior_alone_is_bestsellers(exam: Exam) -> None:
     learned = fit(rating_recipe("biases"), exam.train, np.random.default_rng(0))
     report = measure(learned, join(learned, {"rating": 1e-7, "prior": 1.0}), exam)
-    assert report.snapshot["ndcg@10"] == pytest.approx(report.bestsellers["ndcg@10"], abs=0.01)
-    assert report.snapshot["rmse"] == pytest.approx(report.biases["rmse"], abs=1e-4)
+    assert report.snapshot.values["ndcg@10"] == pytest.approx(report.bestsellers.values["ndcg@10"], abs=0.01)
+    assert report.snapshot.values["rmse"] == pytest.approx(report.biases.values["rmse"], abs=1e-4)
 
 
 def test_users_by_lot(exam: Exam) -> None:

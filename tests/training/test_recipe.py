@@ -9,7 +9,8 @@ from app.training.recipe import Recipe, parse_recipe, rating_recipe
 def test_default_recipe() -> None:
     recipe = parse_recipe(None)
     assert [(segment.name, segment.algorithm) for segment in recipe.segments] == [
-        ("rating", "funk_svd"),
+        ("rating", "auto"),
+        ("taste", "auto"),
         ("prior", "popularity"),
     ]
     assert recipe.holdout_fraction == 0.2
@@ -23,7 +24,7 @@ def test_document_round_trip() -> None:
 
 def test_short_document_is_completed() -> None:
     document = {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
-    assert parse_recipe(document) == parse_recipe(None)
+    assert parse_recipe(document) == rating_recipe("funk_svd")
 
 
 def test_unknown_algorithm_names_right_ones() -> None:
@@ -41,8 +42,10 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
     [
         ({}, "not a recipe"),
         ({"segments": "rating"}, "not a recipe"),
-        ({"segments": []}, "segments rating and prior"),
-        ({"segments": [{"name": "prior", "algorithm": "popularity"}]}, "segments rating and prior"),
+        ({"segments": []}, "rating, prior must be there"),
+        ({"segments": [{"name": "prior", "algorithm": "popularity"}]}, "rating, prior must be there"),
+        ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
+        ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
         (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
         (
             {

@@ -172,7 +172,7 @@ def test_unknown_recipe_says_so(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=20))
     recipe = rating_recipe("funk_svd").document
     recipe["segments"][0]["algorithm"] = "magic"
-    with pytest.raises(InvalidInputError, match="but by: biases, funk_svd"):
+    with pytest.raises(InvalidInputError, match=r"but by: .*biases"):
         trainer.run(claimed(trainer.store, recipe=recipe))
 
 

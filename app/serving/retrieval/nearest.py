@@ -1,4 +1,4 @@
-"""The items whose score for the user is highest, from the index over the item side."""
+"""The items whose score for the user is highest: from the index, and of those newer than it, one by one."""
 
 from typing import ClassVar
 
@@ -19,4 +19,8 @@ class Nearest:
         if snapshot is None or taste.side is None:
             return np.empty(0, dtype=np.int64)
         rows, _ = snapshot.nearest(taste.side.vector, query.limit, eligible.mask[: live.n_learned])
+        newer = np.flatnonzero(eligible.mask[live.n_learned :]) + live.n_learned
+        if len(newer):
+            scores = live.newer_vectors(newer) @ taste.side.vector
+            rows = np.append(rows, newer[np.argsort(-scores, kind="stable")[: query.limit]])
         return rows

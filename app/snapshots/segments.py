@@ -1,0 +1,64 @@
+"""How a user's ratings become the user part of each segment.
+
+Training makes a fold of what was learned; a snapshot keeps it as a few numbers and arrays, of which every reader makes
+it again: the same arithmetic before and after publication.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.fold_in import fold_in
+from app.algorithms.rating_vectors import RatingVectors
+
+RATING, TASTE, PRIOR = "rating", "taste", "prior"
+"""What a user would rate an item; what they choose, x_u . y_i (`TasteFoldIn`); how popular an item is."""
+
+
+@dataclass(frozen=True)
+class RatingFold:
+    """[p_u | 1] meets [q_i | b_i]; beside the part there is b_u, which moves no item.
+
+    `mean`: mu, in the rating scale; `regularization`, `biased`, `precision`: see `RatingVectors`.
+    """
+
+    mean: float
+    regularization: float
+    biased: bool
+    precision: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, vectors: RatingVectors) -> "RatingFold":
+        return cls(vectors.mean, vectors.regularization, vectors.biased, vectors.precision)
+
+    @classmethod
+    def read(cls, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> "RatingFold":
+        return cls(numbers["mean"], numbers["regularization"], bool(numbers["biased"]), arrays.get("rating.precision"))
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"mean": self.mean, "regularization": self.regularization, "biased": float(self.biased)}
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        return {} if self.precision is None else {"precision": self.precision}
+
+    @staticmethod
+    def parts(user_factors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[p_u | 1] of (b, k) user factors."""
+        return np.hstack([user_factors, np.ones((len(user_factors), 1), np.float32)])
+
+    def part(self, columns: NDArray[np.float32], values: NDArray[np.floating]) -> tuple[NDArray[np.float32], float]:
+        """The user part (c,) and b_u, from the item part (m, c) of what was rated and the ratings (m,)."""
+        factors, item_biases = columns[:, :-1], columns[:, -1]
+        targets = values - self.mean - item_biases
+        p_u, bias = fold_in(factors, targets, self.regularization, biased=self.biased, precision=self.precision)
+        return self.parts(p_u[None])[0], float(bias)
+
+
+def prior_parts(n_users: int) -> NDArray[np.float32]:
+    """[1] for everybody, (n_users, 1): the user part that meets [prior_i]."""
+    return np.ones((n_users, 1), np.float32)

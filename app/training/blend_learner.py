@@ -1,0 +1,48 @@
+"""The whole blend as one learner, so that it can be measured beside single algorithms."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.learner import Progress, ignore
+from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_vectors import RatingVectors
+from app.entities import RatingScale
+from app.training.fit import fit
+from app.training.progress import part
+from app.training.recipe import Recipe, default_recipe
+from app.training.settle import Settled, settle
+from app.training.sides import Sides, join
+
+
+@dataclass(frozen=True)
+class Blend:
+    """`settled`: what the ratings made of the recipe."""
+
+    rating: RatingVectors
+    sides: Sides
+    settled: Settled
+
+    def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        return self.sides.score(user_rows)
+
+    def predict(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """By the rating segment alone, as what is served."""
+        return self.rating.predict(user_rows, item_rows)
+
+
+@dataclass(frozen=True)
+class BlendLearner:
+    """What a training run publishes from these ratings: settled inside them, then learned from all of them."""
+
+    scale: RatingScale
+    recipe: Recipe | None = None
+
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> Blend:
+        settle_rng, fit_rng = rng.spawn(2)
+        recipe = self.recipe or default_recipe()
+        settled = settle(recipe, ratings, self.scale, settle_rng, part(progress, 0.0, 0.6, "settling"))
+        learned = fit(settled.recipe, ratings, fit_rng, part(progress, 0.6, 1.0, "learning"))
+        progress(1.0, "learned")
+        return Blend(learned.rating, join(learned, settled.weights), settled)

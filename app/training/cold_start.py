@@ -1,0 +1,50 @@
+"""Vectors for items and users without ratings, from their features: a map learned from those who have ratings.
+
+Each segment has its own map, so a new item gets a taste, a rating and a popularity of its own, and enters the same dot
+product as all others. Those of whom nothing is known keep what the segment gives them.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.feature_map import FeatureMap
+from app.algorithms.features import Features
+from app.training.learned import Learned, LearnedSegment
+from app.training.recipe import PRIOR
+
+TRUST = 10.0
+"""A vector learned from n ratings counts n / (n + 10)."""
+
+
+def extend_to_unrated(learned: Learned, features: Features | None, user_counts: NDArray[np.int64]) -> Learned:
+    """`learned`, the rows without ratings filled in from `features`; `user_counts`: (n_users,) ratings."""
+    if features is None:
+        return learned
+    segments = tuple(
+        _users(_items(segment, features, learned.item_counts), features, user_counts) for segment in learned.segments
+    )
+    return replace(learned, segments=segments)
+
+
+def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int32]) -> LearnedSegment:
+    if not features.items.shape[1]:
+        return segment
+    # That nobody has rated an item yet does say how popular it is, and nothing else of it.
+    weights = np.ones(len(counts)) if segment.recipe.name == PRIOR else counts / (counts + TRUST)
+    learned = FeatureMap.learn(features.items, segment.item_part, weights)
+    is_cold = (counts == 0) & (np.diff(features.items.indptr) > 0)
+    item_part = segment.item_part.copy()
+    item_part[is_cold] = learned.predict(features.items[is_cold])
+    return replace(segment, item_part=item_part, item_map=learned)
+
+
+def _users(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
+    if not features.users.shape[1]:
+        return segment
+    learned = FeatureMap.learn(features.users, segment.user_part, counts / (counts + TRUST))
+    is_cold = (counts == 0) & (np.diff(features.users.indptr) > 0)
+    user_part = segment.user_part.copy()
+    user_part[is_cold] = learned.predict(features.users[is_cold])
+    return replace(segment, user_part=user_part, user_map=learned)

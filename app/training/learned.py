@@ -1,0 +1,51 @@
+"""What a recipe learned, segment by segment, before weights join it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.feature_map import FeatureMap
+from app.algorithms.rating_vectors import RatingVectors
+from app.training.recipe import SegmentRecipe
+
+
+@dataclass(frozen=True)
+class LearnedSegment:
+    """One segment, not yet weighted.
+
+    `item_part`: (n_items, c) float32. `user_part`: (n_users, c) float32, folded in. `unrated_item`: (c,), the part of
+    an item without ratings of which nothing is known. `item_map`, `user_map`: from features to parts, None where there
+    are no features. `numbers`, `arrays`: what a snapshot keeps of its fold. `vectors`: what the rating segment is made
+    from.
+    """
+
+    recipe: SegmentRecipe
+    item_part: NDArray[np.float32]
+    user_part: NDArray[np.float32]
+    unrated_item: NDArray[np.float32]
+    numbers: dict[str, float] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    vectors: RatingVectors | None = None
+    item_map: FeatureMap | None = None
+    user_map: FeatureMap | None = None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32."""
+
+    segments: tuple[LearnedSegment, ...]
+    item_counts: NDArray[np.int32]
+
+    @property
+    def rating(self) -> RatingVectors:
+        (vectors,) = (segment.vectors for segment in self.segments if segment.vectors is not None)
+        return vectors
+
+    @property
+    def is_finite(self) -> bool:
+        parts = [part for segment in self.segments for part in (segment.item_part, segment.user_part)]
+        return all(bool(np.isfinite(part).all()) for part in (*parts, self.rating.user_biases))

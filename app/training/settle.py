@@ -1,0 +1,79 @@
+"""What a recipe leaves to the data, settled on a split inside the training part: algorithms, their settings, weights.
+
+The hold-out of the run plays no part. The work is bounded by the size of the data, never by the clock: the same seed
+and ratings give the same snapshot on any machine.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from app.algorithms.rating_matrix import RatingMatrix
+from app.entities import RatingScale
+from app.training.blend import learn_weights, unlearned_weights
+from app.training.exam import Exam, inner_exam
+from app.training.fit import fit_segment
+from app.training.learned import Learned, LearnedSegment
+from app.training.progress import Tell, ignore, part
+from app.training.rating_choice import choose_rating
+from app.training.recipe import AUTO, RATING, TASTE, Recipe, complete
+from app.training.sides import Weights
+from app.training.taste_search import search_taste
+
+MAX_RATINGS = 1_000_000
+"""Of larger data, users are drawn by lot until they have given this many ratings; nobody else is looked at here."""
+
+MAX_USERS = 1000
+"""Users whose lists are compared."""
+
+Choose = Callable[[Exam, int, np.random.Generator, Tell], tuple[LearnedSegment, str]]
+
+CHOICES: dict[str, Choose] = {RATING: choose_rating, TASTE: search_taste}
+"""Segment name -> how its algorithm and settings are chosen, and a sentence that says why."""
+
+WITHOUT_DATA = {RATING: "biases", TASTE: "als_implicit"}
+"""What `auto` is where there is too little to compare anything."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """`recipe`: without `auto`, and without segments of weight 0. `choices`: why it is this one, a sentence each."""
+
+    recipe: Recipe
+    weights: Weights
+    choices: tuple[str, ...] = ()
+
+
+def settle(
+    recipe: Recipe, ratings: RatingMatrix, scale: RatingScale, rng: np.random.Generator, tell: Tell = ignore
+) -> Settled:
+    """What `ratings`, all of them a training part, make of `recipe`."""
+    split_rng, *rngs = rng.spawn(1 + len(recipe.segments))
+    sizes = {"max_ratings": MAX_RATINGS, "max_users": MAX_USERS}
+    inner = inner_exam(ratings, scale, recipe.holdout_fraction, split_rng, **sizes)
+    if not inner.is_measurable:
+        return _unmeasured(recipe)
+    learned: list[LearnedSegment] = []
+    choices: list[str] = []
+    for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rngs, strict=True)):
+        stage = part(tell, done / len(rngs), (done + 1) / len(rngs), segment.name)
+        if segment.algorithm == AUTO:
+            chosen, choice = CHOICES[segment.name](inner, len(ratings), segment_rng, stage)
+            choices.append(choice)
+        else:
+            chosen = fit_segment(segment, inner.train, segment_rng, stage)
+        learned.append(chosen)
+    weights = learn_weights(Learned(tuple(learned), inner.train.item_counts.astype(np.int32)), inner)
+    choices += [f"{name} left out: it improves no list" for name, weight in weights.items() if weight == 0]
+    kept = tuple(segment.recipe for segment in learned if weights[segment.recipe.name] > 0)
+    return Settled(replace(recipe, segments=kept), weights, tuple(choices))
+
+
+def _unmeasured(recipe: Recipe) -> Settled:
+    segments = tuple(
+        complete(segment.name, WITHOUT_DATA[segment.name], {}) if segment.algorithm == AUTO else segment
+        for segment in recipe.segments
+    )
+    weights = unlearned_weights([segment.name for segment in segments])
+    return Settled(replace(recipe, segments=segments), weights, ("too few ratings to compare anything",))

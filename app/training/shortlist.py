@@ -1,0 +1,82 @@
+"""The items that could stand on a user's list under some weights, with each segment's score: cheap to rank anew."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.training.exam import Exam, K
+from app.training.sides import Sides
+
+PER_SEGMENT = 200
+"""Best items of each segment that are kept: a list of ten by any weighted sum comes from them, but for rare items that
+are far down in every segment and still add up."""
+
+_SCORES_PER_BATCH = 4_000_000
+
+
+@dataclass(frozen=True)
+class Shortlist:
+    """For b users: `scores` (b, c, segments) float32 by segment, -inf where a user has fewer than c candidates;
+    `is_relevant` (b, c) bool; `ideal` (b,), the gain of the best possible list.
+    """
+
+    scores: NDArray[np.float32]
+    is_relevant: NDArray[np.bool_]
+    ideal: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, sides: Sides, exam: Exam) -> "Shortlist":
+        """From `sides`, whose weights are all 1, for the users of `exam`."""
+        n_items = exam.train.n_items
+        n_batch = max(1, _SCORES_PER_BATCH // max(1, n_items * len(sides.segments)))
+        batches = [
+            _candidates(sides, exam, exam.user_rows[start : start + n_batch])
+            for start in range(0, len(exam.user_rows), n_batch)
+        ]
+        width = max(scores.shape[1] for scores, _ in batches)
+        scores = np.concatenate([_padded(scores, width, -np.inf) for scores, _ in batches])
+        is_relevant = np.concatenate([_padded(relevant, width, 0) for _, relevant in batches])
+        n_relevant = exam.n_relevant
+        discounts = np.cumsum(1 / np.log2(np.arange(2, K + 2)))
+        return cls(scores, is_relevant, discounts[np.minimum(n_relevant, K) - 1])
+
+    def ndcg(self, weights: NDArray[np.floating]) -> float:
+        """Mean nDCG@10 of the lists by the weighted sum of the segments' scores; `weights`: (segments,)."""
+        with np.errstate(invalid="ignore"):  # 0 times -inf: a candidate that is none
+            scores = np.nan_to_num(self.scores @ weights.astype(np.float32), nan=-np.inf, neginf=-np.inf)
+        k = min(K, scores.shape[1])
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable"), 1)
+        gain = np.take_along_axis(self.is_relevant, best, 1) @ (1 / np.log2(np.arange(2, k + 2)))
+        return float(np.mean(gain / self.ideal))
+
+
+def _candidates(
+    sides: Sides, exam: Exam, user_rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    is_candidate = exam.may_be_shown(user_rows)
+    by_segment = [
+        np.where(
+            is_candidate, sides.user_vectors[user_rows][:, part.slice] @ sides.item_vectors[:, part.slice].T, -np.inf
+        )
+        for part in sides.segments
+    ]
+    is_relevant = exam.is_relevant(user_rows)
+    is_kept = is_relevant & is_candidate
+    n_kept = min(PER_SEGMENT, is_candidate.shape[1])
+    for scores in by_segment:
+        best = np.argpartition(-scores, n_kept - 1, axis=1)[:, :n_kept]
+        np.put_along_axis(is_kept, best, values=True, axis=1)
+    is_kept &= is_candidate
+    width = int(is_kept.sum(axis=1).max(initial=1))
+    places = np.argsort(~is_kept, axis=1, kind="stable")[:, :width]
+    is_there = np.take_along_axis(is_kept, places, axis=1)
+    scores = np.stack([np.take_along_axis(scores, places, axis=1) for scores in by_segment], axis=2)
+    scores[~is_there] = -np.inf
+    return scores.astype(np.float32), np.take_along_axis(is_relevant, places, axis=1) & is_there
+
+
+def _padded(rows: NDArray[np.generic], width: int, filling: float) -> NDArray[np.generic]:
+    missing = [(0, 0), (0, width - rows.shape[1]), *[(0, 0)] * (rows.ndim - 2)]
+    return np.pad(rows, missing, constant_values=filling)
