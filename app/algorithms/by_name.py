@@ -11,6 +11,7 @@ from app.algorithms.ease import EASE
 from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
+from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner, RatingLearner, TasteLearner
 from app.algorithms.two_tower import TwoTower
 
@@ -33,6 +34,7 @@ LEARNERS: dict[str, type[Any]] = {
     **TASTE_LEARNERS,
     "content_linear_dual": ContentLinearDual,
     "two_tower": TwoTower,
+    "knn": KNN,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 

@@ -8,28 +8,23 @@ TABLE = NeighbourTable(
     rows=np.array([[1, 2], [0, -1], [-1, -1]], np.int32),
     weights=np.array([[0.5, -0.25], [0.5, 0.0], [0.0, 0.0]], np.float32),
 )
-HISTORY = sparse.csr_array(np.array([[0.0, 2.0, 4.0], [0.0, 0.0, 0.0]], np.float32))
+DEVIATIONS = sparse.csr_array((np.array([2.0, 1.0], np.float32), ([0, 0], [1, 2])), shape=(2, 3))
 
 
 def test_scores_by_hand() -> None:
-    # 0.5 x 2 - 0.25 x 4; item 1 knows only item 0; item 2 has no neighbours; the second user has no history
-    np.testing.assert_array_equal(TABLE.scores(HISTORY), [[0, 0, 0], [0, 0, 0]])
-    np.testing.assert_array_equal(TABLE.scores(HISTORY * 2 + HISTORY.multiply(HISTORY)), [[-2, 0, 0], [0, 0, 0]])
+    # 0.5 x 2 - 0.25 x 1; item 1 has only item 0 for a neighbour, item 2 has none; the second user has rated nothing
+    np.testing.assert_array_equal(TABLE.scores(DEVIATIONS), [[0.75, 0, 0], [0, 0, 0]])
 
 
 @pytest.mark.parametrize(("prior", "expected"), [(0.0, 1.0), (0.25, 0.75)])
 def test_predict_by_hand(prior: float, expected: float) -> None:
-    deviations = sparse.csr_array(np.array([[0.0, 2.0, 1.0], [0.0, 0.0, 0.0]], np.float32))
-    baselines = np.array([[3.0, 4.0, 5.0], [1.0, 2.0, 3.0]], np.float32)
-    predicted = TABLE.predict(deviations, baselines, prior)
-    # (0.5 x 2 - 0.25 x 1) / (prior + 0.75), beside the baseline
-    np.testing.assert_allclose(predicted, [[3.0 + expected, 4.0, 5.0], [1.0, 2.0, 3.0]])
+    predicted = TABLE.predict(DEVIATIONS, prior)  # the score over prior + 0.5 + 0.25
+    np.testing.assert_allclose(predicted, np.array([[expected, 0, 0], [0, 0, 0]]))
 
 
-def test_rated_at_baseline_counts() -> None:
+def test_rated_as_expected_counts() -> None:
     deviations = sparse.csr_array((np.array([2.0, 0.0], np.float32), ([0, 0], [1, 2])), shape=(1, 3))
-    predicted = TABLE.predict(deviations, np.zeros((1, 3), np.float32))
-    assert predicted[0, 0] == pytest.approx(0.5 * 2 / 0.75)
+    assert TABLE.predict(deviations)[0, 0] == pytest.approx(0.5 * 2 / 0.75)
 
 
 def test_strongest_by_size() -> None:
