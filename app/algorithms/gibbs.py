@@ -44,8 +44,8 @@ class Chain:
 
     `users`: (n_users, k + 1), `items`: (n_items + 1, k + 1) float32, the factors and the bias as last drawn.
     `user_means`, `item_means`: alike, their expectation given all else. Every sweep makes new arrays of these four.
-    `noise_precisions`: (n_users,), w_u.
-    `noise_prior`: a and b. `squared_errors`: (n_users,), sum (t - ...)^2 over the ratings of each. `noise`: its mean over all ratings.
+    `noise_precisions`: (n_users,), w_u. `noise_prior`: a and b. `squared_errors`: (n_users,), sum (t - ...)^2 over the
+    ratings of each; `noise`, its mean over all ratings.
     """
 
     def __init__(self, ratings: RatingMatrix, targets: Floats, n_dimensions: int, rng: np.random.Generator) -> None:

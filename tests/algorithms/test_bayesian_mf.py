@@ -50,11 +50,11 @@ def test_identical_users() -> None:
 
 
 def test_stops_when_settled() -> None:
-    told: list[str] = []
-    learner = BayesianMF(n_epochs=10_000)
-    train = ratings_of_rank(n_users=100, n_items=60).train
-    learner.fit(train, np.random.default_rng(0), lambda _done, stage: told.append(stage))
-    assert 20 < len(told) < 3000
+    told: list[float] = []
+    learner = BayesianMF(n_epochs=400)
+    learner.fit(ratings_of_rank().train, np.random.default_rng(0), lambda done, _stage: told.append(done))
+    assert 100 < len(told) < 380
+    assert told[-1] == 1.0
 
 
 def test_new_user_as_good_as_known() -> None:
@@ -84,6 +84,54 @@ def test_strong_noise_strong_prior() -> None:
     assert clean is not None
     assert noisy is not None
     assert clean[0][-1, -1] < 0.25 * noisy[0][-1, -1]
+
+
+@pytest.mark.parametrize(("noise", "density", "rescale"), [(0.5, 0.3, 1.0), (1.0, 0.1, 20.0), (0.3, 0.05, 0.01)])
+def test_deviation_is_calibrated(noise: float, density: float, rescale: float) -> None:
+    known = ratings_of_rank(n_users=200, noise=noise, density=density)
+    train = known.train
+    train = RatingMatrix(200, 200, train.user_rows, train.item_rows, train.values * rescale)
+    learned = BayesianMF(n_epochs=60).fit(train, np.random.default_rng(0))
+    users, items = known.test.user_rows, known.test.item_rows
+    deviation = learned.deviation(users, items)
+    assert deviation is not None
+    errors = np.abs(known.test.values * rescale - learned.predict(users, items)) / deviation
+    assert 0.72 < np.mean(errors < 1.2816) < 0.88  # of normal errors, 80 %
+
+
+def test_few_ratings_deviate_more() -> None:
+    known = ratings_of_rank(n_users=100, n_items=100)
+    is_kept = (known.train.user_rows >= 2) & (known.train.item_rows >= 1)
+    is_kept |= (known.train.user_rows == 1) & (known.train.item_rows < 20) & (known.train.item_rows >= 1)
+    learned = BayesianMF(n_epochs=40).fit(known.train.subset(is_kept), np.random.default_rng(0))
+    spread = learned.spread
+    assert spread is not None
+    assert spread.user_deviations[0] > spread.user_deviations[1] > np.median(spread.user_deviations)
+    assert spread.item_deviations[0] == pytest.approx(spread.new_item, rel=0.3)
+    assert spread.item_deviations[0] > 2 * np.median(spread.item_deviations)
+
+
+def test_unsteady_user_deviates_more() -> None:
+    known = ratings_of_rank(n_users=100, n_items=100, noise=0.3)
+    rng = np.random.default_rng(0)
+    values = known.train.values + (known.train.user_rows < 10) * rng.normal(0, 1.5, len(known.train))
+    train = RatingMatrix(100, 100, known.train.user_rows, known.train.item_rows, values)
+    spread = BayesianMF(n_epochs=40).fit(train, np.random.default_rng(0)).spread
+    assert spread is not None
+    assert spread.user_deviations[:10].min() > spread.user_deviations[10:].max()
+
+
+def test_folded_in_deviates_alike() -> None:
+    known = ratings_of_rank(n_users=50)
+    learned = BayesianMF(n_epochs=20).fit(known.train, np.random.default_rng(0))
+    assert learned.spread is not None
+    own = known.train.user_rows == 7
+    items, values = known.train.item_rows[own], known.train.values[own]
+    targets = values - learned.mean - learned.item_biases[items]
+    factors, bias = fold_in(learned.item_factors[items], targets, 0.0, precision=learned.precision)
+    error = rmse(learned.item_factors[items] @ factors + bias, targets)
+    (deviation,) = learned.spread.of_users.deviations(np.array([error]), np.array([len(items)]))
+    assert deviation == pytest.approx(learned.spread.user_deviations[7], rel=1e-4)
 
 
 @pytest.mark.parametrize(
