@@ -7,7 +7,16 @@ from app.algorithms.errors import InvalidHyperparameter
 from app.algorithms.funk_svd import FunkSVD
 
 SHARED_NAMES = {"n_factors", "n_epochs", "learning_rate", "regularization"}
-OWN_NAMES = {"biased", "mean_normalisation", "n_dimensions", "n_hidden", "n_neighbours", "shrinkage", "centred", "threshold"}
+OWN_NAMES = {
+    "biased",
+    "mean_normalisation",
+    "n_dimensions",
+    "n_hidden",
+    "n_neighbours",
+    "shrinkage",
+    "centred",
+    "threshold",
+}
 
 
 def test_defaults() -> None:
