@@ -13,6 +13,7 @@ from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner, RatingLearner, TasteLearner
+from app.algorithms.svd_plus_plus import SVDPlusPlus
 from app.algorithms.two_tower import TwoTower
 
 RATING_LEARNERS: dict[str, type[Any]] = {
@@ -35,6 +36,7 @@ LEARNERS: dict[str, type[Any]] = {
     "content_linear_dual": ContentLinearDual,
     "two_tower": TwoTower,
     "knn": KNN,
+    "svd_plus_plus": SVDPlusPlus,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 
