@@ -6,11 +6,19 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from threadpoolctl import threadpool_limits
 
 from app.main import create_app
 from app.settings import Settings
 from app.store import Store
 from tests.support.databases import MigratedDatabases
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_blas_thread() -> Iterator[None]:
+    """Two processes of tests on two cores: more threads would wait for one another."""
+    with threadpool_limits(1, "blas"):
+        yield
 
 
 @pytest.fixture(scope="session")

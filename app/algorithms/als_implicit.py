@@ -85,7 +85,7 @@ class ImplicitALS:
         items *= np.float32(INITIAL_SPREAD / np.sqrt(self.n_factors))
         items[np.diff(by_item.indptr) == 0] = 0.0
         is_small = len(ratings) * self.n_factors < SIZE_WORTH_THREADS
-        with thread_pool(1 if is_small else n_threads or available_cores()) as pool:
+        with thread_pool(n_threads or (1 if is_small else available_cores())) as pool:
             gained = 0.0
             for epoch in range(self.n_epochs):
                 users, items, by_users = self._half_step(by_user, users, items, of_users, pool)

@@ -19,6 +19,8 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from numpy.typing import NDArray
 
     from app.algorithms.gibbs import Chain
@@ -32,6 +34,9 @@ FEW_DIMENSIONS, MANY_DIMENSIONS = 8, 16
 
 SETTLED = 0.002
 """The mean has settled when the second half of the draws moves it by this share of the noise, both as variances."""
+
+RATINGS_WORTH_THREADS = 10_000
+"""Below this a sweep is over before threads are under way."""
 
 CHECK_EVERY = 10
 PROBES = 10_000
@@ -64,31 +69,38 @@ class BayesianMF:
 
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDiverged`.
         """
-        n_threads = n_threads or available_cores()
+        n_threads = n_threads or (available_cores() if len(ratings) >= RATINGS_WORTH_THREADS else 1)
         mean = PosteriorMean(ratings, self.n_factors)
-        if len(ratings):
-            self._sample(mean, rng, progress, n_threads)
-        progress(1.0, "sampled")
-        learned = mean.vectors().checked()
+        with thread_pool(n_threads) as pool:
+            if len(ratings):
+                self._sample(mean, rng, progress, pool, n_threads)
+            progress(1.0, "sampled")
+            learned = mean.vectors().checked()
         user_factors, user_biases = fold_in_all(ratings, learned, n_threads=n_threads)
         learned = replace(learned, user_factors=user_factors, user_biases=user_biases)
         return replace(learned, spread=mean.spread.around(learned, mean.scale)).checked()
 
-    def _sample(self, mean: PosteriorMean, rng: np.random.Generator, progress: Progress, n_threads: int) -> None:
+    def _sample(
+        self,
+        mean: PosteriorMean,
+        rng: np.random.Generator,
+        progress: Progress,
+        pool: "ThreadPoolExecutor",
+        n_threads: int,
+    ) -> None:
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.
         from app.algorithms.gibbs import Chain  # noqa: PLC0415  see above
 
         n_dimensions = self.n_dimensions or (FEW_DIMENSIONS if len(mean.ratings) < MANY_RATINGS else MANY_DIMENSIONS)
         chain, probes = Chain(mean.ratings, mean.targets, n_dimensions, rng), _Probes(mean.ratings, rng)
-        with thread_pool(n_threads) as pool:
-            for epoch in range(self.n_epochs):
-                chain.sweep(rng, pool, n_threads)
-                progress((epoch + 1) / self.n_epochs, f"sweep {epoch + 1} of {self.n_epochs}")
-                if epoch < int(BURN_IN * self.n_epochs):
-                    continue
-                mean.add(chain)
-                if probes.have_settled(chain):
-                    return
+        for epoch in range(self.n_epochs):
+            chain.sweep(rng, pool, n_threads)
+            progress((epoch + 1) / self.n_epochs, f"sweep {epoch + 1} of {self.n_epochs}")
+            if epoch < int(BURN_IN * self.n_epochs):
+                continue
+            mean.add(chain)
+            if probes.have_settled(chain):
+                return
 
 
 class _Probes:

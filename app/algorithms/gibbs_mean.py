@@ -69,7 +69,14 @@ def shrink(left: Floats, right: Floats, n_columns: int) -> tuple[Floats, Floats]
 
 
 def _orthogonal(side: Floats) -> tuple[Wide, Wide]:
-    """R and T of side = Q R, Q = side T, by the eigenvectors of side' side: in tall arrays far faster than QR."""
+    """R and T of side = Q R, Q = side T, by the eigenvectors of side' side, or of side side' where rows are fewer."""
+    if len(side) < side.shape[1]:
+        wide = side.astype(np.float64)
+        squares, left = np.linalg.eigh(wide @ wide.T)
+        is_kept = squares > np.finfo(np.float32).eps ** 2 * squares.max(initial=0.0)
+        roots = np.sqrt(squares[is_kept])
+        directions = wide.T @ left[:, is_kept] / roots
+        return (directions * roots).T, directions / roots
     square = np.zeros((side.shape[1], side.shape[1]))
     for start in range(0, len(side), _ROWS_PER_BLOCK):
         wide = side[start : start + _ROWS_PER_BLOCK].astype(np.float64)

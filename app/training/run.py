@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from app.errors import InvalidInputError
 from app.snapshots.manifest import FORMAT
@@ -38,6 +39,10 @@ class Trainer:
         and would again) with the reason, and leaves the live snapshot alone; `LeaseLostError` once taken over. What
         `tell` raises passes through.
         """
+        with threadpool_limits(1, "blas"):  # many small matrices: its threads would only wait for one another
+            return self._run(claim, tell)
+
+    def _run(self, claim: Claim, tell: Tell) -> int:
         recipe = parse_recipe(claim.job.recipe or self.store.installation.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
