@@ -21,7 +21,7 @@ def learn_precision(users: Wide, gradients: Wide, counts: NDArray[np.int64], noi
     """(2, k, k), A and B, in units of the noise, as `fold_in` takes them.
 
     `users`: (n, k), x_u of users with ratings, around 0. `gradients`: (n, k), g_u. `counts`: (n,). `noise`: variance of
-    the error of a rating. A is never less than noise cov(x)^-1: x_u are means, so users themselves vary more, not less.
+    the error of a rating. A is never less than noise cov(x)^-1: nobody is freer to go anywhere than users were seen to.
     """
     n, width = users.shape
     variances, axes = np.linalg.eigh(users.T @ users / max(n, 1))

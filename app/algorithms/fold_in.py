@@ -6,14 +6,13 @@ yesterday and a user folded in now are the same arithmetic. (Zhou et al. 2008, A
 """
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, lapack
 
-from app.algorithms.cores import available_cores
+from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
@@ -115,7 +114,7 @@ def fold_in_all(
     )
     solutions = np.zeros((ratings.n_users, n_factors + biased), np.float32)
     bounds = [*range(0, ratings.n_users, _USERS_PER_TASK), ratings.n_users]
-    with ThreadPoolExecutor(n_threads or available_cores()) as pool:
+    with thread_pool(n_threads or available_cores()) as pool:
         tasks = [pool.submit(solve_users, *users, regressions, solutions) for users in itertools.pairwise(bounds)]
         is_solved = all(task.result() for task in tasks)
     if not is_solved:  # without a penalty there may be no unique solution
