@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.algorithms.als import ALS
 from app.algorithms.als_implicit import ImplicitALS
 from app.algorithms.bayesian_mf import BayesianMF
 from app.algorithms.biases import Biases
@@ -17,6 +18,7 @@ from app.algorithms.svd_plus_plus import SVDPlusPlus
 from app.algorithms.two_tower import TwoTower
 
 RATING_LEARNERS: dict[str, type[Any]] = {
+    "als": ALS,
     "bayesian_mf": BayesianMF,
     "biases": Biases,
     "content_linear": ContentLinear,

@@ -69,10 +69,10 @@ def test_objective_falls(exponent: float) -> None:
 
 @pytest.mark.parametrize("side", ["user_factors", "item_factors"])
 def test_settles_at_a_minimum(side: str) -> None:
-    ratings, learner = choices(), ImplicitALS(n_factors=4, n_epochs=100)
+    ratings, learner = choices(600, 30), ImplicitALS(n_factors=4, n_epochs=300)
     taste = learner.fit(ratings, np.random.default_rng(0))
     least = objective(ratings, taste, learner)
-    for factor in (0.98, 1.02):
+    for factor in (0.99, 1.01):
         moved = replace(taste, **{side: getattr(taste, side) * np.float32(factor)})
         assert objective(ratings, moved, learner) > least
 

@@ -15,6 +15,9 @@ OWN_NAMES = {
     "n_neighbours",
     "shrinkage",
     "centred",
+    "frequency_exponent",
+    "rating_influence",
+    "unobserved_weight",
     "threshold",
 }
 
@@ -35,7 +38,7 @@ def test_whole_number_for_a_number() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("funk", {}, "no algorithm 'funk'; there are: bayesian_mf, .*funk_svd"),
+        ("funk", {}, "no algorithm 'funk'; there are: als, bayesian_mf, .*funk_svd"),
         ("funk_svd", {"n_factor": 3}, "no hyperparameter 'n_factor'; there are: n_factors .*, learning_rate"),
         ("funk_svd", {"n_factors": "many"}, "n_factors is a whole number from 1 to 4096, default 64, not 'many'"),
         ("funk_svd", {"n_factors": 0}, "n_factors is a whole number from 1 to 4096"),
