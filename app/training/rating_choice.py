@@ -8,25 +8,37 @@ from app.training.learned import LearnedSegment
 from app.training.progress import Tell, part
 from app.training.recipe import RATING, SegmentRecipe, complete
 
-BAYES_UP_TO = 300_000
-"""Ratings up to which Gibbs sampling, the better and the slower learner, is tried."""
+SLOW_UP_TO = 300_000
+"""Ratings up to which the better and slower learners are tried."""
+
+MAX_FEATURES = 128
+"""Columns of features up to which `content_linear` is tried: they become columns of the vectors."""
 
 
 def choose_rating(inner: Exam, n_ratings: int, rng: np.random.Generator, tell: Tell) -> tuple[LearnedSegment, str]:
     """The segment learned from `inner.train`, and why this one; `n_ratings`: of all that it will learn from."""
+    names = _candidates(inner, n_ratings)
+    if len(names) == 1:
+        why = "all ratings are equal" if names == ["biases"] else f"more than {SLOW_UP_TO:,} ratings"
+        return fit_segment(_defaults(names[0]), inner.train, rng, tell), f"rating by {names[0]}: {why}"
+    learned = [
+        fit_segment(_defaults(name), inner.train, each, part(tell, done / len(names), (done + 1) / len(names), name))
+        for done, (name, each) in enumerate(zip(names, rng.spawn(len(names)), strict=True))
+    ]
+    errors = [_rmse(segment, inner) for segment in learned]
+    best = int(np.argmin(errors))
+    figures = ", ".join(f"{name} {error:.4f}" for name, error in zip(names, errors, strict=True))
+    return learned[best], f"rating by {names[best]}: RMSE inside the training part {figures}"
+
+
+def _candidates(inner: Exam, n_ratings: int) -> list[str]:
     if np.ptp(inner.train.values) == 0:
-        return fit_segment(_defaults("biases"), inner.train, rng, tell), "rating by biases: all ratings are equal"
-    if n_ratings > BAYES_UP_TO:
-        learned = fit_segment(_defaults("funk_svd"), inner.train, rng, tell)
-        return learned, f"rating by funk_svd: more than {BAYES_UP_TO:,} ratings"
-    bayes_rng, funk_rng = rng.spawn(2)
-    bayes = fit_segment(_defaults("bayesian_mf"), inner.train, bayes_rng, part(tell, 0.0, 0.9, "bayesian_mf"))
-    funk = fit_segment(_defaults("funk_svd"), inner.train, funk_rng, part(tell, 0.9, 1.0, "funk_svd"))
-    error_of_bayes, error_of_funk = _rmse(bayes, inner), _rmse(funk, inner)
-    figures = f"RMSE {error_of_bayes:.4f}, funk_svd {error_of_funk:.4f}"
-    if error_of_bayes <= error_of_funk:
-        return bayes, f"rating by bayesian_mf: {figures} inside the training part"
-    return funk, f"rating by funk_svd: bayesian_mf {figures} inside the training part"
+        return ["biases"]
+    if n_ratings > SLOW_UP_TO:
+        return ["funk_svd"]
+    features = inner.train.features
+    is_described = features is not None and 0 < features.items.shape[1] <= MAX_FEATURES
+    return ["funk_svd", "bayesian_mf", *(["content_linear"] if is_described else [])]
 
 
 def _defaults(algorithm: str) -> SegmentRecipe:
