@@ -14,6 +14,7 @@ from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner, RatingLearner, TasteLearner
+from app.algorithms.logistic import Logistic
 from app.algorithms.svd_plus_plus import SVDPlusPlus
 from app.algorithms.two_tower import TwoTower
 
@@ -39,6 +40,7 @@ LEARNERS: dict[str, type[Any]] = {
     "two_tower": TwoTower,
     "knn": KNN,
     "svd_plus_plus": SVDPlusPlus,
+    "logistic": Logistic,
 }
 """Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
 

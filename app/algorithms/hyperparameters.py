@@ -3,7 +3,8 @@
 import math
 from collections.abc import Mapping
 from dataclasses import Field, field, fields
-from typing import Any, TypeVar, cast
+from types import NoneType
+from typing import Any, TypeVar, cast, get_args
 
 from app.algorithms.errors import InvalidHyperparameter
 
@@ -13,7 +14,10 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def hyperparameter(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
-    """A dataclass field that takes `low` to `high`, both included; its type is the field's annotation."""
+    """A dataclass field that takes `low` to `high`, both included; its type is the field's annotation.
+
+    One of type `float | None` also takes None, on a command line `none`: the data decide.
+    """
     return field(default=default, metadata={"low": low, "high": high})
 
 
@@ -40,19 +44,35 @@ def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> Learne
 def _read(declared: "Field[Any]", value: object) -> object:
     if isinstance(value, str):
         try:
-            return {"true": True, "false": False}[value.lower()] if declared.type is bool else _number(declared, value)
+            return _parse(declared, value)
         except (KeyError, ValueError) as error:
             raise _refusal(declared, value) from error
-    return float(value) if declared.type is float and type(value) is int else value
+    return float(value) if _kind(declared) is float and type(value) is int else value
 
 
-def _number(declared: "Field[Any]", text: str) -> object:
-    return cast("type[int | float]", declared.type)(text)
+def _parse(declared: "Field[Any]", text: str) -> object:
+    if _may_be_none(declared) and text.lower() == "none":
+        return None
+    kind = _kind(declared)
+    return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+
+
+def _kind(declared: "Field[Any]") -> type[Any]:
+    """`float` of both `float` and `float | None`."""
+    kinds = [each for each in get_args(declared.type) if each is not NoneType]
+    return cast("type[Any]", kinds[0] if kinds else declared.type)
+
+
+def _may_be_none(declared: "Field[Any]") -> bool:
+    return NoneType in get_args(declared.type)
 
 
 def _check(declared: "Field[Any]", value: object) -> None:
+    if value is None and _may_be_none(declared):
+        return
     low, high = declared.metadata["low"], declared.metadata["high"]
-    is_of_kind = type(value) is declared.type or (declared.type is float and type(value) is int)
+    kind = _kind(declared)
+    is_of_kind = type(value) is kind or (kind is float and type(value) is int)
     if not is_of_kind or not low <= cast("float", value) <= high:  # nan is in no range
         raise _refusal(declared, value)
 
@@ -62,7 +82,8 @@ def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameter:
 
 
 def _describe(declared: "Field[Any]") -> str:
-    kind = _KINDS[cast("type[bool | int | float]", declared.type)]
+    kind = _kind(declared)
     low, high = declared.metadata["low"], declared.metadata["high"]
-    range_text = "" if declared.type is bool else f" from {low:g} to {high:g}"
-    return f"{kind}{range_text}, default {declared.default!r}"
+    range_text = "" if kind is bool or math.isinf(high - low) else f" from {low:g} to {high:g}"
+    none_text = " or none" if _may_be_none(declared) else ""
+    return f"{_KINDS[kind]}{range_text}{none_text}, default {declared.default!r}"
