@@ -171,8 +171,7 @@ class _Descent:
     def _by_user(self, ratings: RatingMatrix) -> "UserRatings":
         from app.algorithms.svd_plus_plus_kernel import UserRatings  # noqa: PLC0415  see `start`
 
-        # A user's ratings in random order: files have them by time or by item, and the last ones weigh most.
-        matrix = ratings.subset(self.rng.permutation(len(ratings))).by_user
+        matrix = ratings.by_user
         return UserRatings(
             starts=matrix.indptr.astype(np.int64),
             item_rows=matrix.indices.astype(np.int32),
