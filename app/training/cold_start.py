@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.algorithms.feature_map import FeatureMap
 from app.algorithms.features import Features
 from app.training.learned import Learned, LearnedSegment
-from app.training.recipe import PRIOR
+from app.training.recipe import PRIOR, TASTE
 
 TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10)."""
@@ -31,13 +31,22 @@ def extend_to_unrated(learned: Learned, features: Features | None, user_counts: 
 def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int32]) -> LearnedSegment:
     if not features.items.shape[1]:
         return segment
-    # That nobody has rated an item yet does say how popular it is, and nothing else of it.
-    weights = np.ones(len(counts)) if segment.recipe.name == PRIOR else counts / (counts + TRUST)
-    learned = FeatureMap.learn(features.items, segment.item_part, weights)
+    learned = FeatureMap.learn(features.items, segment.item_part, _trust(segment.recipe.name, counts))
     is_cold = (counts == 0) & (np.diff(features.items.indptr) > 0)
     item_part = segment.item_part.copy()
     item_part[is_cold] = learned.predict(features.items[is_cold])
     return replace(segment, item_part=item_part, item_map=learned)
+
+
+def _trust(segment_name: str, counts: NDArray[np.int32]) -> NDArray[np.float64]:
+    """(n_items,) how much each item's vector says of a new one's, by its ratings."""
+    if segment_name == PRIOR:  # that nobody has rated an item yet says how popular it is, and nothing else of it
+        return np.ones(len(counts))
+    if segment_name == TASTE:
+        # Every choice counts once: a new item is like what is chosen, not like an item drawn from a long tail that
+        # nobody chooses. Only so does it ever reach a list.
+        return counts.astype(np.float64)
+    return counts / (counts + TRUST)
 
 
 def _users(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
