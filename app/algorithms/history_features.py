@@ -23,6 +23,10 @@ MAX_CATEGORIES = 64
 PRIOR_RATINGS = 5.0
 """Means are drawn towards 0 as if by so many average ratings more."""
 
+N_ITEM_COLUMNS = 2
+"""What ratings say of an item, see `History.items`."""
+
+Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
 
@@ -99,6 +103,43 @@ class History:
 
     def _deviations(self, ratings: RatingMatrix) -> Wide:
         return (ratings.values.astype(np.float64) - self.mean) / self.scale
+
+
+@dataclass(frozen=True)
+class UserHistory:
+    """A row of `History.users` for one user at a time, in numpy alone: what serving keeps of a `History`.
+
+    `top_items`: (t,) int32 rows, ascending; `categories`: (n_items, c) float32; the numbers as in `History`.
+    """
+
+    top_items: NDArray[np.int32]
+    categories: Floats
+    mean: float
+    scale: float
+    user_count: float
+
+    @classmethod
+    def of(cls, history: History) -> "UserHistory":
+        categories = history.categories.astype(np.float32).toarray()
+        return cls(history.top_items.astype(np.int32), categories, history.mean, history.scale, history.user_count)
+
+    @property
+    def n_columns(self) -> int:
+        return 2 + 2 * int(self.categories.shape[1]) + len(self.top_items)
+
+    def features(self, item_rows: NDArray[np.integer], values: NDArray[np.floating]) -> Floats:
+        """(2 + 2 c + t,) float32, of the items somebody rated and the ratings, (m,) each; zeros where m is 0."""
+        n_ratings = len(item_rows)
+        if not n_ratings:
+            return np.zeros(self.n_columns, np.float32)
+        deviations = (values.astype(np.float64) - self.mean) / self.scale
+        relative = deviations - deviations.mean()
+        categories = self.categories[item_rows].astype(np.float64)
+        masses = np.abs(categories).sum(axis=0)
+        own = (deviations.sum() / (n_ratings + PRIOR_RATINGS), np.log1p(n_ratings) / self.user_count)
+        of_categories = relative @ categories / (masses + PRIOR_RATINGS)
+        top = np.isin(self.top_items, item_rows) / np.sqrt(max(1, np.isin(item_rows, self.top_items).sum()))
+        return np.concatenate([own, of_categories, masses / n_ratings, top]).astype(np.float32)
 
 
 def _typical(counts: NDArray[np.int64]) -> float:

@@ -28,7 +28,7 @@ class Tower:
     def n_features(self) -> int:
         return len(self.weights[0])
 
-    def embed(self, features: sparse.csr_array) -> Floats:
+    def embed(self, features: sparse.csr_array | Floats) -> Floats:
         """(n, f) features -> (n, d) float32, every row of length 1."""
         hidden: Floats = np.asarray(features @ self.weights[0], np.float32) + self.biases[0]
         for weights, biases in zip(self.weights[1:], self.biases[1:], strict=True):

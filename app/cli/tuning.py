@@ -31,9 +31,12 @@ from app.evaluation.search import (
     ranges_around_defaults,
 )
 from app.evaluation.splits import held_out_by
-from app.training.recipe import PUBLISHABLE, RATING, TASTE, Recipe, complete
+from app.training.recipe import PUBLISHABLE, RATING, TASTE, TOWERS, Recipe, complete
 
 NO_HOLD_OUT = "none"
+
+TUNABLE = RATING, TASTE, TOWERS
+"""The segments whose learners have something to tune."""
 
 
 @dataclass(frozen=True)
@@ -214,10 +217,10 @@ class Tuning:
 
 def segment_of(algorithm: str) -> str:
     """The segment that an algorithm may be published as. Raises `InvalidInputError` where there is none."""
-    for name in (RATING, TASTE):
+    for name in TUNABLE:
         if algorithm in PUBLISHABLE[name]:
             return name
-    can_be = ", ".join([*PUBLISHABLE[RATING], *PUBLISHABLE[TASTE]])
+    can_be = ", ".join(algorithm for name in TUNABLE for algorithm in PUBLISHABLE[name])
     raise InvalidInputError(f"{algorithm} is measured only; the service can learn by: {can_be}", field="algorithm")
 
 

@@ -45,7 +45,8 @@ class Tastes:
         is_learned = (rows >= 0) & (rows < live.n_learned)
         if not is_learned.any():
             return self._unrated(user.user_key, snapshot, rows[rows >= 0])
-        side = snapshot.fold_in(rows[is_learned], history.value[is_learned])
+        described = self._users.of_key(user.user_key) if snapshot.folds_features else None
+        side = snapshot.fold_in(rows[is_learned], history.value[is_learned], described)
         return Taste("fold_in", user.user_key, side, rows[rows >= 0])
 
     def _unrated(self, user_key: int, snapshot: Snapshot, rated_rows: Rows) -> Taste:

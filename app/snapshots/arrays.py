@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
@@ -73,11 +74,31 @@ def _layouts() -> dict[str, Layout]:
 ARRAY_LAYOUTS: dict[str, Layout] = _layouts()
 """Name of each array that every snapshot has -> its dtype and the names (or fixed lengths) of its axes."""
 
+N_TOWER_LAYERS = 3
+
+
+def _tower_layouts(side: str) -> dict[str, Layout]:
+    """The weights and biases of a network whose last layer gives the segment's columns."""
+    widths = [f"n_{side}_inputs", *(f"n_{side}_hidden_{n}" for n in range(1, N_TOWER_LAYERS)), "n_towers_columns"]
+    layouts: dict[str, Layout] = {}
+    for layer, (width, next_width) in enumerate(pairwise(widths), start=1):
+        layouts[f"towers.{side}_weights_{layer}"] = (np.dtype(np.float32), (width, next_width))
+        layouts[f"towers.{side}_biases_{layer}"] = (np.dtype(np.float32), (next_width,))
+    return layouts
+
+
 SEGMENT_LAYOUTS: dict[str, Layout] = {
     "rating.precision": (np.dtype(np.float64), (2, "n_rating_columns", "n_rating_columns")),
     "taste.gram": (np.dtype(np.float64), ("n_taste_columns", "n_taste_columns")),
+    **_tower_layouts("user"),
+    **_tower_layouts("item"),
+    "towers.top_items": (np.dtype(np.int32), ("n_top_items",)),
+    "towers.categories": (np.dtype(np.float32), ("n_items", "n_categories")),
+    "towers.unknown_user": (np.dtype(np.float32), ("n_towers_columns",)),
 }
 """The arrays that some algorithms add, `segment.name`, alike."""
+
+NO_ROWS = np.empty(0, np.int32)
 
 LAYOUTS = ARRAY_LAYOUTS | SEGMENT_LAYOUTS
 
@@ -100,8 +121,8 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     _require(sizes["n_similar_stored"] in {0, n_items}, "similar_rows does not fit item_keys")
     for name in ("item_keys", "user_keys"):
         _require(bool(np.all(np.diff(arrays[name]) > 0)), f"{name} does not ascend")
-    for name, lowest in (("history_rows", 0), ("popular_rows", 0), ("similar_rows", -1)):
-        rows = arrays[name]
+    for name, lowest in (("history_rows", 0), ("popular_rows", 0), ("similar_rows", -1), ("towers.top_items", 0)):
+        rows = arrays.get(name, NO_ROWS)
         _require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < n_items), f"{name} leaves the items")
     for name, array in arrays.items():
         _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")

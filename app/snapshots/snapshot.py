@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.entities import Item, RatingScale, User
@@ -18,6 +19,9 @@ from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts
 from app.snapshots.similar import likeness_columns, similar_to, unit_directions
+from app.snapshots.towers import TOWERS, TowersFold
+
+UNDESCRIBED = User("undescribed")
 
 
 class UserSide(NamedTuple):
@@ -59,17 +63,21 @@ class Snapshot(SnapshotArrays):
     def user_side(self, user_row: int) -> UserSide:
         return UserSide(self.user_vectors[user_row], float(self.user_biases[user_row]))
 
-    def fold_in(self, item_rows: NDArray[np.integer], values: NDArray[np.floating]) -> UserSide:
+    def fold_in(
+        self, item_rows: NDArray[np.integer], values: NDArray[np.floating], user: User | None = None
+    ) -> UserSide:
         """The user side of somebody with these ratings: the arithmetic that made `user_vectors`, for one user.
 
-        `item_rows`, `values`: (m,), m >= 0, in the rating scale. On an unchanged history it agrees with the stored
-        user side to 1e-4.
+        `item_rows`, `values`: (m,), m >= 0, in the rating scale. `user`: asked for where `folds_features`. On an
+        unchanged history it agrees with the stored user side to 1e-4.
         """
         rated = self.item_vectors[item_rows]
         part, bias = self.rating_fold.part(rated[:, self.rating.slice], values)
         parts = {RATING: part[None], PRIOR: prior_parts(1)}
         if self._taste is not None:
             parts[TASTE] = self._taste_fold.taste(rated[:, self._taste.slice], values)[None]
+        if self._towers is not None:
+            parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)[None]
         vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
         return UserSide(vector, bias)
 
@@ -80,6 +88,8 @@ class Snapshot(SnapshotArrays):
         vectors = np.tile(self.unrated_item, (len(items), 1))
         is_described = np.diff(features.indptr) > 0
         vectors[is_described] = self.item_offset + features[is_described] @ self.item_map
+        if self._towers is not None:
+            vectors[is_described, self._towers.slice] = self._towers_fold.item_parts(features[is_described])
         return vectors
 
     @property
@@ -87,15 +97,25 @@ class Snapshot(SnapshotArrays):
         """Whether the features of users say anything here."""
         return len(self.user_map) > 0
 
+    @property
+    def folds_features(self) -> bool:
+        """Whether a fold-in asks for the user's features, too."""
+        return self.reads_users and self._towers is not None
+
     def side_of(self, user: User) -> UserSide | None:
         """The user side of somebody without ratings, by features alone; None where they say nothing."""
-        encoding = self.encodings.users
-        features = encoding.encode(user_table([user], encoding.kinds))
+        features = self._features_of(user)
         if not features.nnz:
             return None
         unweighted = self.user_offset + np.asarray(features @ self.user_map, np.float32)
         parts = {segment.name: unweighted[:, segment.slice] for segment in self.manifest.segments}
+        if self._towers is not None:
+            parts[TOWERS] = self._towers_fold.user_part(features)[None]
         return UserSide(join_user_parts(parts, self.manifest.segments, self.item_covariance)[0], 0.0)
+
+    def _features_of(self, user: User | None) -> sparse.csr_array:
+        encoding = self.encodings.users
+        return encoding.encode(user_table([user or UNDESCRIBED], encoding.kinds))
 
     def predicted_ratings(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The ratings mu + b_u + b_i + p_u . q_i of (m,) items, clipped to the scale; the rating segment alone."""
@@ -150,12 +170,22 @@ class Snapshot(SnapshotArrays):
     def _taste_fold(self) -> TasteFoldIn:
         return TasteFoldIn.read(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
 
+    @cached_property
+    def _towers(self) -> Segment | None:
+        return self.manifest.segment(TOWERS)
+
+    @cached_property
+    def _towers_fold(self) -> TowersFold:
+        return TowersFold.read(self._towers.numbers if self._towers else {}, self.of_segments)
+
     def check_segments(self) -> None:
         """Raises `SnapshotDamagedError` where a segment lacks what it needs to fold a user in."""
         try:
             _ = self.rating_fold
             if self._taste is not None:
                 _ = self._taste_fold
+            if self._towers is not None:
+                self._towers_fold.check(len(self.encodings.users.names), len(self.encodings.items.names))
         except KeyError as error:
             raise SnapshotDamagedError(f"a segment lacks {error}") from error
 

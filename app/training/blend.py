@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.training.exam import Exam
 from app.training.learned import Learned
-from app.training.recipe import PRIOR, RATING, TASTE
+from app.training.recipe import PRIOR, RATING, TASTE, TOWERS
 from app.training.shortlist import Shortlist
 from app.training.sides import Weights, join
 
@@ -22,7 +22,7 @@ GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
 LEAST = 1e-4
 ROUNDS = 3
 
-UNLEARNED = {RATING: 0.1, TASTE: 0.5, PRIOR: 1.0}
+UNLEARNED = {RATING: 0.1, TASTE: 0.5, TOWERS: 0.1, PRIOR: 1.0}
 """Where the ratings are too few to learn weights: close to a list of bestsellers."""
 
 

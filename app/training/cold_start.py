@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.algorithms.feature_map import FeatureMap
 from app.algorithms.features import Features
 from app.training.learned import Learned, LearnedSegment
-from app.training.recipe import PRIOR, TASTE
+from app.training.recipe import PRIOR, TASTE, TOWERS
 
 TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10)."""
@@ -23,7 +23,10 @@ def extend_to_unrated(learned: Learned, features: Features | None, user_counts: 
     if features is None:
         return learned
     segments = tuple(
-        _users(_items(segment, features, learned.item_counts), features, user_counts) for segment in learned.segments
+        _users(_items(segment, features, learned.item_counts), features, user_counts)
+        if segment.recipe.name != TOWERS  # which have embedded everybody themselves
+        else segment
+        for segment in learned.segments
     )
     return replace(learned, segments=segments)
 

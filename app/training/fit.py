@@ -1,18 +1,24 @@
 """A recipe applied to ratings: every segment learned, its user side folded in."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 
 from app.algorithms.by_name import make_rating_learner, make_taste_learner
 from app.algorithms.errors import AlgorithmError
+from app.algorithms.hyperparameters import build
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.two_tower import TwoTower
 from app.snapshots.segments import RatingFold, prior_parts
+from app.snapshots.towers import TowersFold
 from app.training.cold_start import extend_to_unrated
 from app.training.errors import TrainingFailedError
 from app.training.learned import Learned, LearnedSegment
 from app.training.progress import Tell, ignore, part
-from app.training.recipe import PRIOR, RATING, TASTE, Recipe, SegmentRecipe
+from app.training.recipe import PRIOR, RATING, TASTE, TOWERS, Recipe, SegmentRecipe
 
 
 def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell = ignore) -> Learned:
@@ -69,6 +75,32 @@ def fit_taste(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Gene
     )
 
 
+def fit_towers(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
+    """v_i and v_u, those without ratings by their features; the mean of the rated ones where nothing is known."""
+    vectors = build(TwoTower, segment.hyperparameters).fit(ratings, rng, tell)
+    features: Any = ratings.features  # there are some, or the fit would have raised
+    item_part, unknown_item = _known(vectors.item_vectors, features.items, ratings.item_counts)
+    user_part, unknown_user = _known(vectors.user_vectors, features.users, ratings.user_counts)
+    fold = TowersFold.of(vectors, unknown_user)
+    return LearnedSegment(
+        recipe=segment,
+        item_part=item_part,
+        user_part=user_part,
+        unrated_item=unknown_item,
+        numbers=fold.numbers,
+        arrays=fold.arrays,
+    )
+
+
+def _known(
+    vectors: NDArray[np.float32], features: sparse.csr_array, counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`vectors`, those of rows without ratings and features replaced by the mean of the rated ones; and that mean."""
+    mean = vectors[counts > 0].mean(axis=0)
+    is_known = (counts > 0) | (np.diff(features.indptr) > 0)
+    return np.where(is_known[:, None], vectors, mean), mean
+
+
 def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Generator, _tell: Tell) -> LearnedSegment:
     """prior_i = log(1 + n_i), standardised over the rated items, so that a long unrated tail changes no list."""
     counts = ratings.item_counts
@@ -87,5 +119,6 @@ def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Gen
 FITS: dict[str, Callable[[SegmentRecipe, RatingMatrix, np.random.Generator, Tell], LearnedSegment]] = {
     RATING: fit_rating,
     TASTE: fit_taste,
+    TOWERS: fit_towers,
     PRIOR: fit_prior,
 }

@@ -10,7 +10,7 @@ from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameter
 from app.errors import InvalidInputError
 
-RATING, TASTE, PRIOR = "rating", "taste", "prior"
+RATING, TASTE, TOWERS, PRIOR = "rating", "taste", "towers", "prior"
 POPULARITY = "popularity"
 
 AUTO = "auto"
@@ -19,6 +19,7 @@ AUTO = "auto"
 PUBLISHABLE = {
     RATING: (*sorted(RATING_LEARNERS), AUTO),
     TASTE: (*sorted(TASTE_LEARNERS), AUTO),
+    TOWERS: ("two_tower",),
     PRIOR: (POPULARITY,),
 }
 """Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""

@@ -14,9 +14,9 @@ from app.errors import StorageFullError
 from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.janitor import remove_orphans
-from app.snapshots.read import FILES, open_snapshot
+from app.snapshots.read import open_snapshot
 from app.snapshots.write import folder_name, write_snapshot
-from tests.support.snapshot_data import DATABASE_ID, manifest_of, snapshot_arrays, write_small_snapshot
+from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, manifest_of, snapshot_arrays, write_small_snapshot
 
 CHANGING_CALLS = ("mkdir", "open", "write", "fsync", "rename")
 ALL_CALLS = (*CHANGING_CALLS, "unlink", "rmdir")
@@ -63,7 +63,7 @@ def count_calls(monkeypatch: pytest.MonkeyPatch, root: Path) -> int:
 def test_folder_holds_exactly_format(tmp_path: Path) -> None:
     folder = write_small_snapshot(tmp_path / "snapshots")
     assert folder.name == "000001"
-    assert {file.name for file in folder.iterdir()} == FILES | {"manifest.json"}
+    assert {file.name for file in folder.iterdir()} == {*SMALL_FILES, "manifest.json"}
     assert [entry.name for entry in folder.parent.iterdir()] == ["000001"]
 
 

@@ -8,14 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.describe import Encodings
 from app.snapshots.manifest import Manifest, Segment, Watermark
+from app.snapshots.read import FILES
+from app.snapshots.segments import RatingFold, prior_parts
 from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
 from app.snapshots.similar import similar_items
-from app.snapshots.describe import Encodings
-from app.snapshots.segments import RatingFold, prior_parts
 from app.snapshots.write import write_snapshot
 
 DATABASE_ID = "a-database"
+SMALL_FILES = sorted(name for name in FILES if not name.startswith("towers."))
+"""What a small snapshot has beside its manifest: one without towers."""
+
 N_TASTE = 3
 TASTE_NUMBERS = {
     "mean": 3.0,
