@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.table import as_text
 
-GROUPS = ("importing", "learning", "training", "serving")
+GROUPS = ("importing", "quality", "learning", "training", "serving")
 
 
 def main(groups: list[str]) -> None:
