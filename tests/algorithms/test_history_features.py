@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from app.algorithms.history_features import PRIOR_RATINGS, History
+from app.algorithms.history_features import PRIOR_RATINGS, History, UserHistory
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.support.known_ratings import ratings_of_rank
 
@@ -75,3 +75,17 @@ def test_degenerate(ratings: RatingMatrix) -> None:
     assert users.dtype == items.dtype == np.float32
     assert np.isfinite(users.data).all()
     assert np.isfinite(items.data).all()
+
+
+def test_one_user_at_a_time() -> None:
+    ratings = ratings_of_rank(n_users=30, n_items=20).train
+    ratings = ratings.subset(ratings.user_rows > 0)
+    categories = sparse.csr_array(np.random.default_rng(0).standard_normal((20, 3)).astype(np.float32))
+    history = History.learn(ratings.subset(ratings.item_rows > 3), categories)  # four are not among the top items
+    alone = UserHistory.of(history)
+    for user, expected in enumerate(history.users(ratings).toarray()):
+        own = ratings.user_rows == user
+        found = alone.features(ratings.item_rows[own], ratings.values[own])
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert alone.n_columns == history.n_user_columns
