@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.feature_map import crossed_width
 from app.snapshots.arrays import ARRAY_LAYOUTS, LAYOUTS, SEGMENT_LAYOUTS, check_arrays
 from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError
@@ -80,7 +81,7 @@ def _verify_files(folder: Path, digests: Mapping[str, FileDigest]) -> None:
 def _read_encodings(path: Path, sizes: Mapping[str, int]) -> Encodings:
     try:
         encodings = Encodings.of(json.loads(_read_small(path, MAX_FEATURES_BYTES)))
-        widths = len(encodings.items.names), len(encodings.users.names)
+        widths = crossed_width(len(encodings.items.names)), crossed_width(len(encodings.users.names))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise SnapshotDamagedError(f"{path.name} does not say how features are read") from error
     if widths != (sizes["n_item_features"], sizes["n_user_features"]):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from app.algorithms.feature_map import crossed
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.entities import Item, RatingScale, User
 from app.snapshots.arrays import SnapshotArrays
@@ -87,7 +88,7 @@ class Snapshot(SnapshotArrays):
         features = encoding.encode(item_table(items, encoding.kinds))
         vectors = np.tile(self.unrated_item, (len(items), 1))
         is_described = np.diff(features.indptr) > 0
-        vectors[is_described] = self.item_offset + features[is_described] @ self.item_map
+        vectors[is_described] = self.item_offset + crossed(features[is_described]) @ self.item_map
         if self._towers is not None:
             vectors[is_described, self._towers.slice] = self._towers_fold.item_parts(features[is_described])
         return vectors
@@ -107,7 +108,7 @@ class Snapshot(SnapshotArrays):
         features = self._features_of(user)
         if not features.nnz:
             return None
-        unweighted = self.user_offset + np.asarray(features @ self.user_map, np.float32)
+        unweighted = self.user_offset + np.asarray(crossed(features) @ self.user_map, np.float32)
         parts = {segment.name: unweighted[:, segment.slice] for segment in self.manifest.segments}
         if self._towers is not None:
             parts[TOWERS] = self._towers_fold.user_part(features)[None]

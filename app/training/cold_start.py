@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.feature_map import FeatureMap
+from app.algorithms.feature_map import FeatureMap, crossed
 from app.algorithms.features import Features
 from app.training.learned import Learned, LearnedSegment
-from app.training.recipe import PRIOR, TASTE, TOWERS
+from app.training.recipe import RATING, TASTE, TOWERS
 
 TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10)."""
@@ -34,29 +34,30 @@ def extend_to_unrated(learned: Learned, features: Features | None, user_counts: 
 def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int32]) -> LearnedSegment:
     if not features.items.shape[1]:
         return segment
-    learned = FeatureMap.learn(features.items, segment.item_part, _trust(segment.recipe.name, counts))
+    described = crossed(features.items)
+    learned = FeatureMap.learn(described, segment.item_part, _trust(segment.recipe.name, counts))
     is_cold = (counts == 0) & (np.diff(features.items.indptr) > 0)
     item_part = segment.item_part.copy()
-    item_part[is_cold] = learned.predict(features.items[is_cold])
+    item_part[is_cold] = learned.predict(described[is_cold])
     return replace(segment, item_part=item_part, item_map=learned)
 
 
 def _trust(segment_name: str, counts: NDArray[np.int32]) -> NDArray[np.float64]:
     """(n_items,) how much each item's vector says of a new one's, by its ratings."""
-    if segment_name == PRIOR:  # that nobody has rated an item yet says how popular it is, and nothing else of it
-        return np.ones(len(counts))
-    if segment_name == TASTE:
-        # Every choice counts once: a new item is like what is chosen, not like an item drawn from a long tail that
-        # nobody chooses. Only so does it ever reach a list.
-        return counts.astype(np.float64)
-    return counts / (counts + TRUST)
+    if segment_name == RATING:
+        return counts / (counts + TRUST)
+    # Between an item drawn from the catalogue, n^0, and one drawn from what people choose, n^1: what is new is not known
+    # to belong to the long tail that nobody chooses, and as a part of it would never reach a list. The higher the
+    # powers, the more new items are shown; these show enough that wholly new ones are found, at no loss to the others.
+    return counts ** (2 / 3 if segment_name == TASTE else 1 / 3)
 
 
 def _users(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
     if not features.users.shape[1]:
         return segment
-    learned = FeatureMap.learn(features.users, segment.user_part, counts / (counts + TRUST))
+    described = crossed(features.users)
+    learned = FeatureMap.learn(described, segment.user_part, counts / (counts + TRUST))
     is_cold = (counts == 0) & (np.diff(features.users.indptr) > 0)
     user_part = segment.user_part.copy()
-    user_part[is_cold] = learned.predict(features.users[is_cold])
+    user_part[is_cold] = learned.predict(described[is_cold])
     return replace(segment, user_part=user_part, user_map=learned)
