@@ -46,10 +46,10 @@ def _trust(segment_name: str, counts: NDArray[np.int32]) -> NDArray[np.float64]:
     """(n_items,) how much each item's vector says of a new one's, by its ratings."""
     if segment_name == RATING:
         return counts / (counts + TRUST)
-    # Between an item drawn from the catalogue, n^0, and one drawn from what people choose, n^1: what is new is not known
-    # to belong to the long tail that nobody chooses, and as a part of it would never reach a list. The higher the
-    # powers, the more new items are shown; these show enough that wholly new ones are found, at no loss to the others.
-    return counts ** (2 / 3 if segment_name == TASTE else 1 / 3)
+    # Between an item drawn from the catalogue, n^0, and one drawn from what people choose, n^1: what is new is not
+    # known to belong to the long tail that nobody chooses, and as a part of it would never reach a list. The higher the
+    # powers, the more new items are shown; these show enough that wholly new ones are found, at little loss.
+    return counts.astype(np.float64) ** (2 / 3 if segment_name == TASTE else 1 / 3)
 
 
 def _users(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
