@@ -90,4 +90,4 @@ def _lines(job: "Job", snapshot: "SnapshotEntry | None") -> list[str]:
     for name, metrics in snapshot.card["metrics"].items():
         shown = ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items() if value is not None)
         lines.append(f"{name:<12} {shown or 'not measured'}")
-    return lines
+    return lines + snapshot.card.get("choices", [])

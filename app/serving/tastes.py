@@ -59,4 +59,4 @@ class Tastes:
 
     @staticmethod
     def _unknown(snapshot: Snapshot | None) -> UserSide | None:
-        return None if snapshot is None else snapshot.fold_in(NO_ROWS, np.empty(0))
+        return None if snapshot is None else snapshot.unknown_side

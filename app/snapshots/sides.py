@@ -9,14 +9,20 @@ every user at once and serving one user between two ratings, both with the funct
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.snapshots.manifest import Segment
+from app.snapshots.segments import PRIOR, RATING, prior_parts
 
 COLUMN_BLOCK = 16
 """Sides are padded to a multiple: a quantised scan is 8 x slower at d = 129 than at 144 (FAISS 1.15)."""
+
+LEAST_WEIGHT = 1e-4
+"""What the rating and the prior have at least: the predicted rating stays readable from the user side, and there is a
+list for those of whom nothing is known. It only breaks ties."""
 
 SMALLEST_SPREAD = 1e-6
 """Below it a segment says the same of every item, and dividing by it would only scale rounding errors up."""
@@ -64,3 +70,18 @@ def join_user_parts(
         spread[spread < SMALLEST_SPREAD] = 1.0
         vectors[:, segment.slice] = part * (segment.weight / spread)[:, None]
     return vectors
+
+
+def popular_side(segments: Sequence[Segment], item_covariance: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The user side (d,) of somebody of whom nothing is known: popularity alone ranks.
+
+    The rating segment only breaks ties, and tells the rating to expect.
+    """
+    widths = {segment.name: segment.columns[1] - segment.columns[0] for segment in segments}
+    parts = {name: np.zeros((1, width), np.float32) for name, width in widths.items()}
+    parts[RATING][:, -1] = 1.0
+    parts[PRIOR] = prior_parts(1)
+    weights = {RATING: LEAST_WEIGHT, PRIOR: 1.0}
+    weighted = [replace(segment, weight=weights.get(segment.name, 0.0)) for segment in segments]
+    side: NDArray[np.float32] = join_user_parts(parts, weighted, item_covariance)[0]
+    return side

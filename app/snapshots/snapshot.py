@@ -18,7 +18,7 @@ from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.index import Index, Neighbours, search
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
-from app.snapshots.sides import join_user_parts
+from app.snapshots.sides import join_user_parts, popular_side
 from app.snapshots.similar import likeness_columns, similar_to, unit_directions
 from app.snapshots.towers import TOWERS, TowersFold
 
@@ -92,6 +92,11 @@ class Snapshot(SnapshotArrays):
         if self._towers is not None:
             vectors[is_described, self._towers.slice] = self._towers_fold.item_parts(features[is_described])
         return vectors
+
+    @cached_property
+    def unknown_side(self) -> UserSide:
+        """The user side of somebody of whom nothing is known."""
+        return UserSide(popular_side(self.manifest.segments, self.item_covariance), 0.0)
 
     @property
     def reads_users(self) -> bool:

@@ -5,21 +5,20 @@ taste has weight 1 (where there is none, the prior), and the others are found by
 grid. The curve is flat at its top and chance decides which point of it is highest, so a weight is judged by the mean of
 itself and its neighbours on the grid.
 
-A segment that does not help gets weight 0 and is left out. Only the rating segment keeps `LEAST`: it then only breaks
-ties, but the predicted rating stays readable from the user side.
+A segment that does not help gets weight 0 and is left out; the rating and the prior keep `LEAST_WEIGHT`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.snapshots.sides import LEAST_WEIGHT
 from app.training.exam import Exam
 from app.training.learned import Learned
-from app.training.recipe import PRIOR, RATING, TASTE, TOWERS
+from app.training.recipe import PRIOR, RATING, REQUIRED, TASTE, TOWERS
 from app.training.shortlist import Shortlist
 from app.training.sides import Weights, join
 
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
-LEAST = 1e-4
 ROUNDS = 3
 
 UNLEARNED = {RATING: 0.1, TASTE: 0.5, TOWERS: 0.1, PRIOR: 1.0}
@@ -36,7 +35,7 @@ def learn_weights(learned: Learned, inner: Exam) -> Weights:
     shortlist = Shortlist.draw(join(learned, dict.fromkeys(names, 1.0)), inner)
     found = [_ascend(shortlist, names, fixed) for fixed in (TASTE, PRIOR) if fixed in names]
     _, weights = max(found, key=lambda each: each[0])
-    return {name: max(weight, LEAST if name == RATING else 0.0) for name, weight in weights.items()}
+    return {name: max(weight, LEAST_WEIGHT if name in REQUIRED else 0.0) for name, weight in weights.items()}
 
 
 def _ascend(shortlist: Shortlist, names: list[str], fixed: str) -> tuple[float, dict[str, float]]:

@@ -32,7 +32,7 @@ def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: T
         fit_segment(segment, ratings, segment_rng, part(tell, done / n, (done + 1) / n, segment.name))
         for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True))
     )
-    learned = Learned(segments, ratings.item_counts.astype(np.int32))
+    learned = Learned.of(segments, ratings)
     return extend_to_unrated(learned, ratings.features, ratings.user_counts)
 
 

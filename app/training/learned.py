@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap
+from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.training.recipe import SegmentRecipe
 
@@ -35,10 +36,21 @@ class LearnedSegment:
 
 @dataclass(frozen=True)
 class Learned:
-    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32."""
+    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32.
+
+    `is_unknown`: (n_users,) bool, those with neither ratings nor features.
+    """
 
     segments: tuple[LearnedSegment, ...]
     item_counts: NDArray[np.int32]
+    is_unknown: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
+        is_unknown = ratings.user_counts == 0
+        if ratings.features is not None:
+            is_unknown &= np.diff(ratings.features.users.indptr) == 0
+        return cls(segments, ratings.item_counts.astype(np.int32), is_unknown)
 
     @property
     def rating(self) -> RatingVectors:

@@ -64,7 +64,7 @@ def settle(
         else:
             chosen = fit_segment(segment, inner.train, segment_rng, stage)
         learned.append(chosen)
-    weights = learn_weights(Learned(tuple(learned), inner.train.item_counts.astype(np.int32)), inner)
+    weights = learn_weights(Learned.of(tuple(learned), inner.train), inner)
     choices += [f"{name} left out: it improves no list" for name, weight in weights.items() if weight == 0]
     kept = tuple(segment.recipe for segment in learned if weights[segment.recipe.name] > 0)
     return Settled(replace(recipe, segments=kept), weights, tuple(choices))

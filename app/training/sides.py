@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap
 from app.snapshots.manifest import Segment
-from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
+from app.snapshots.sides import item_moments, join_item_parts, join_user_parts, popular_side
 from app.snapshots.similar import likeness_columns
 from app.training.learned import Learned, LearnedSegment
-from app.training.recipe import RATING, TASTE
+from app.training.recipe import PRIOR, RATING, TASTE
 
 Weights = Mapping[str, float]
 """Segment name -> weight of its scores, standardised per user."""
@@ -62,11 +62,14 @@ def join(learned: Learned, weights: Weights) -> Sides:
         )
         for part in kept
     )
+    user_vectors = join_user_parts({part.recipe.name: part.user_part for part in kept}, segments, item_covariance)
+    if weights[PRIOR] > 0:
+        user_vectors[learned.is_unknown] = popular_side(segments, item_covariance)
     return Sides(
         segments=segments,
         item_vectors=item_vectors,
         unrated_item=join_item_parts({part.recipe.name: part.unrated_item[None] for part in kept})[0][0],
-        user_vectors=join_user_parts({part.recipe.name: part.user_part for part in kept}, segments, item_covariance),
+        user_vectors=user_vectors,
         item_mean=item_mean,
         item_covariance=item_covariance,
         item_map=_join_maps({part.recipe.name: part.item_map for part in kept}, columns, item_vectors.shape[1]),

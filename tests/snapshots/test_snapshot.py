@@ -125,3 +125,12 @@ def test_unrated_item_has_none_similar(snapshot: Snapshot) -> None:
     assert snapshot.item_counts[item_row] == 0
     assert snapshot.similar(item_row, 10)[0].tolist() == []
     assert snapshot.similar(item_row, 100)[0].tolist() == []
+
+
+def test_unknown_user_gets_popular(snapshot: Snapshot) -> None:
+    prior = segments(5)[-1]
+    scores = snapshot.item_vectors @ snapshot.unknown_side.vector
+    popularity = snapshot.item_vectors[:, prior.slice][:, 0]
+    assert (np.diff(popularity[np.argsort(-scores)]) <= 1e-3).all()
+    predicted = snapshot.predicted_ratings(snapshot.unknown_side, np.arange(200))
+    np.testing.assert_allclose(predicted, np.clip(3.5 + snapshot.item_vectors[:, 5], 1, 5), rtol=1e-4)

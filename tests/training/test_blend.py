@@ -5,7 +5,8 @@ import pytest
 
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import IncomingRatings, RatingScale
-from app.training.blend import LEAST, learn_weights
+from app.snapshots.sides import LEAST_WEIGHT
+from app.training.blend import learn_weights
 from app.training.dataset import hold_out, to_rows
 from app.training.exam import Exam
 from app.training.fit import fit
@@ -49,7 +50,7 @@ def test_taste_gets_weight(exam: Exam) -> None:
 def test_rating_gets_weight(exam: Exam) -> None:
     weights = learn_weights(learned_from(exam, rating_recipe("funk_svd")), exam)
     assert weights["prior"] == 1.0
-    assert weights["rating"] > LEAST
+    assert weights["rating"] > LEAST_WEIGHT
 
 
 def test_noise_gets_none() -> None:
@@ -65,7 +66,7 @@ def test_weights_beat_parts(exam: Exam) -> None:
     weights = learn_weights(learned, exam)
     ndcg = exam.rank(join(learned, weights).score).ndcg.mean()
     for name in weights:
-        alone = dict.fromkeys(weights, 0.0) | {"rating": LEAST} | {name: 1.0}
+        alone = dict.fromkeys(weights, 0.0) | {"rating": LEAST_WEIGHT} | {name: 1.0}
         assert ndcg >= exam.rank(join(learned, alone).score).ndcg.mean() - 0.01
 
 
