@@ -90,4 +90,5 @@ def _lines(job: "Job", snapshot: "SnapshotEntry | None") -> list[str]:
     for name, metrics in snapshot.card["metrics"].items():
         shown = ", ".join(f"{metric} {value:.4f}" for metric, value in metrics.items() if value is not None)
         lines.append(f"{name:<12} {shown or 'not measured'}")
-    return lines + snapshot.card.get("choices", [])
+    choices: list[str] = snapshot.card.get("choices", [])
+    return lines + choices

@@ -52,6 +52,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
     rating = rng.standard_normal((n_items, n_factors + 1)).astype(np.float32)
     rating[counts == 0] = 0
     taste = rng.standard_normal((n_items, N_TASTE)).astype(np.float32)
+    taste[counts == 0] = 0
     item_vectors, _ = join_item_parts({"rating": rating, "taste": taste, "prior": prior})
     unrated_item = np.zeros(item_vectors.shape[1], np.float32)
     item_mean, item_covariance = item_moments(item_vectors, counts > 0)
