@@ -57,7 +57,8 @@ def recommendations_router(
 
         `strategy` tells how: `personalized` (by the vector in the snapshot), `fold_in` (ratings changed since: the
         vector was computed anew for this answer), `profile` (no ratings, but attributes that say something) or
-        `popular` (nothing is known of this user). An unknown user gets popular items. As many items as asked for, while that many are eligible.
+        `popular` (nothing is known of this user). An unknown user gets popular items. As many items as asked for,
+        while that many are eligible.
         """
         returned = {} if cursor is None else {"returned_keys": tokens.read_cursor(user_id, cursor)}
         query = asked.Query(user_id, limit, exclude=tuple(exclude or ()), category=category, **returned)
