@@ -24,6 +24,11 @@ class Blend:
     sides: Sides
     settled: Settled
 
+    @property
+    def item_factors(self) -> NDArray[np.float32]:
+        """(n_items, c): where items lie, for maps of them."""
+        return self.sides.likeness
+
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         return self.sides.score(user_rows)
 
