@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -64,7 +65,9 @@ class Implicit:
         )
         observed = ratings.by_user
         ones = np.ones(len(ratings), np.float32)
-        learner.fit(sparse.csr_matrix((ones, observed.indices, observed.indptr), observed.shape), show_progress=False)
+        matrix = sparse.csr_matrix((ones, observed.indices, observed.indptr), observed.shape)
+        with threadpool_limits(1, "blas"):  # as its authors ask for
+            learner.fit(matrix, show_progress=False)
         return ImplicitFit(learner.user_factors, learner.item_factors)
 
 
