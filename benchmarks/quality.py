@@ -134,7 +134,9 @@ def list_rows() -> list[Row]:
         "bestsellers": Popular(),
         "funk_svd, by predicted rating": make_learner("funk_svd"),
         "bayesian_mf, by predicted rating": make_learner("bayesian_mf"),
-        "knn, by predicted rating": KNN(),
+        "svd_plus_plus, by predicted rating": make_learner("svd_plus_plus"),
+        "logistic": make_learner("logistic"),
+        "knn": KNN(),
         "als_implicit, defaults": ImplicitALS(),
     }
     if importlib.util.find_spec("implicit"):
