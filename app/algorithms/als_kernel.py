@@ -15,6 +15,9 @@ from app.algorithms.compiled import compiled
 Floats = NDArray[np.float32]
 Positions = NDArray[np.integer]
 
+SMALLEST_SCALE = np.float32(1e-30)
+"""Without a penalty, a direction that no observation has is 0 in the matrix and on the right: it stays as it is."""
+
 
 class HalfStep(NamedTuple):
     """n observations by row of the side to solve, against the other side, which is fixed.
@@ -65,6 +68,7 @@ def improve(row: int, step: HalfStep, max_steps: int, tolerance: float, factors:
     add_squares(first, past, step, scales)
     rest = np.float32(0.0)
     for f in range(k):
+        scales[f] = max(scales[f], SMALLEST_SCALE)
         residual[f] = -product[f]
         direction[f] = residual[f] / scales[f]
         rest += residual[f] * direction[f]

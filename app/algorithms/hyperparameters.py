@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import Field, field, fields
+from reprlib import repr as shortened
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args
 
@@ -37,7 +38,7 @@ def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> Learne
     for name in values:
         if name not in declared:
             listed = ", ".join(f"{known} ({_describe(each)})" for known, each in declared.items()) or "none at all"
-            raise InvalidHyperparameter(f"there is no hyperparameter {name!r}; there are: {listed}")
+            raise InvalidHyperparameter(f"there is no hyperparameter {shortened(name)}; there are: {listed}")
     return learner_class(**{name: _read(declared[name], value) for name, value in values.items()})
 
 
@@ -47,7 +48,12 @@ def _read(declared: "Field[Any]", value: object) -> object:
             return _parse(declared, value)
         except (KeyError, ValueError) as error:
             raise _refusal(declared, value) from error
-    return float(value) if _kind(declared) is float and type(value) is int else value
+    if _kind(declared) is float and type(value) is int:
+        try:
+            return float(value)
+        except OverflowError as error:
+            raise _refusal(declared, value) from error
+    return value
 
 
 def _parse(declared: "Field[Any]", text: str) -> object:
@@ -78,7 +84,7 @@ def _check(declared: "Field[Any]", value: object) -> None:
 
 
 def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameter:
-    return InvalidHyperparameter(f"{declared.name} is {_describe(declared)}, not {value!r}")
+    return InvalidHyperparameter(f"{declared.name} is {_describe(declared)}, not {shortened(value)}")
 
 
 def _describe(declared: "Field[Any]") -> str:

@@ -46,6 +46,8 @@ def test_whole_number_for_a_number() -> None:
         ("funk_svd", {"n_factors": True}, "not True"),
         ("funk_svd", {"learning_rate": "nan"}, "learning_rate is a number"),
         ("funk_svd", {"learning_rate": None}, "not None"),
+        ("funk_svd", {"learning_rate": 10**400}, "learning_rate is a number"),
+        ("funk_svd", {"n_factors": "9" * 5000}, r"not '9{1,20}\.\.\."),
         ("funk_svd", {"biased": "maybe"}, "biased is true or false"),
         ("biases", {"n_factors": 2}, "biases: there is no hyperparameter 'n_factors'"),
     ],
