@@ -38,7 +38,7 @@ def _candidates(inner: Exam, n_ratings: int) -> list[str]:
         return ["funk_svd"]
     features = inner.train.features
     is_described = features is not None and 0 < features.items.shape[1] <= MAX_FEATURES
-    return ["funk_svd", "bayesian_mf", *(["content_linear"] if is_described else [])]
+    return ["funk_svd", "bayesian_mf", *(["content_linear"] if is_described else []), "biases"]
 
 
 def _defaults(algorithm: str) -> SegmentRecipe:

@@ -19,8 +19,8 @@ from app.training.gate import LiveReport, PairedReport, RecordedReport
 from app.training.measure import NDCG
 from app.training.progress import Tell, ignore, part
 from app.training.publisher import Publisher
-from app.training.recipe import Recipe, fallback_recipe, parse_recipe
-from app.training.trial import Trial, try_out
+from app.training.recipe import Recipe, parse_recipe
+from app.training.trial import Trial, fall_back, try_out
 
 DEFAULT_SEED = 0
 
@@ -56,7 +56,7 @@ class Trainer:
         return self.publisher.publish(learned, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
 
     def choose(self, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> Trial:
-        """`recipe`, if it passes the gate; else, unless something better is live, biases and popularity."""
+        """`recipe`, if it passes the gate; else, unless something better is live, bestsellers."""
         live, later = self.live(), part(tell, 0.6, 1.0, "trying out")
         try:
             trial = try_out(recipe, exam, rng, part(tell, 0.0, 0.6, "trying out"))
@@ -66,7 +66,7 @@ class Trainer:
         except (SnapshotRejectedError, TrainingFailedError) as error:
             if live is not None:
                 raise
-            return try_out(fallback_recipe(), exam, rng, later, reason=error.detail)
+            return fall_back(error.detail, exam, rng, later)
         return trial
 
     def live(self) -> SnapshotEntry | None:
