@@ -51,6 +51,8 @@ FARTHEST = 3.0
 """In standard deviations: a flag one row in a million has would else count a thousandfold there."""
 LARGEST = 1e300
 """Numbers are clipped to this, so that differences stay finite."""
+SMALLEST = 1e-290
+"""What is nearer to 0 counts as 0, so that the slope between two numbers stays finite."""
 
 Wide = NDArray[np.float64]
 
@@ -155,7 +157,7 @@ class Scale:
         """(n_rows, 1 + bins) float32; the bins of a row add up to 1."""
         column = table.numbers.get(self.name, np.full(table.n_rows, np.nan))
         rows = np.flatnonzero(np.isfinite(column))
-        levels = np.interp(np.clip(column[rows], -LARGEST, LARGEST), self.knots, self.levels)
+        levels = np.interp(_finite(column), self.knots, self.levels)
         dense = np.zeros((len(rows), 1 + self.n_bins), np.float32)
         dense[:, 0] = levels
         if self.n_bins:
@@ -234,7 +236,8 @@ def _rows(table: Table, name: str, kind: Kind) -> Iterable[Collection[str]]:
 
 
 def _finite(column: Wide) -> Wide:
-    return np.clip(column[np.isfinite(column)], -LARGEST, LARGEST)
+    known = np.clip(column[np.isfinite(column)], -LARGEST, LARGEST)
+    return np.where(np.abs(known) < SMALLEST, 0.0, known)
 
 
 def _block(document: dict[str, Any]) -> Vocabulary | Scale:
