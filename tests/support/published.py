@@ -1,0 +1,55 @@
+"""Snapshots really learned and published, on SQLite, from ratings that a test makes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.entities import IncomingRatings, Item, RatingScale, User
+from app.errors import ReckonError
+from app.snapshots import Snapshot, open_snapshot
+from app.store import Store, migrate
+from app.training.publisher import Publisher
+from app.training.run import Trainer
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A store of its own, and a trainer on it."""
+
+    trainer: Trainer
+
+    @property
+    def store(self) -> Store:
+        return self.trainer.store
+
+    def train(self, recipe: dict[str, Any] | None = None, seed: int = 0) -> Snapshot:
+        """The snapshot published; raises what the run raises."""
+        self.store.jobs.enqueue("request", recipe=recipe, seed=seed)
+        claim = self.store.jobs.claim("a-worker", lease_seconds=60)
+        assert claim is not None
+        try:
+            entry = self.store.snapshots.get(self.trainer.run(claim))
+        except ReckonError as error:
+            self.store.jobs.finish(claim, state="failed", reason=error.detail)
+            raise
+        folder = self.trainer.publisher.data_dir / entry.path
+        return open_snapshot(folder, self.store.installation.database_id, entry.version)
+
+
+@contextmanager
+def opened_shop(
+    folder: Path,
+    ratings: IncomingRatings,
+    scale: RatingScale | None = None,
+    items: Sequence[Item] = (),
+    users: Sequence[User] = (),
+) -> Iterator[Shop]:
+    migrate("", folder)
+    with closing(Store.open("", folder)) as store:
+        store.installation.set_scale(scale or RatingScale())
+        store.items.record(items)
+        store.users.record(users)
+        store.ratings.record(ratings)
+        yield Shop(Trainer(store, Publisher(store, folder)))

@@ -1,0 +1,131 @@
+"""What the default recipe makes of ratings of many kinds: it adapts, says why, and never ranks below bestsellers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale
+from app.snapshots import Snapshot
+from tests.support.published import opened_shop
+from tests.support.ratings import incoming
+from tests.support.tastes import tasteful_ratings
+
+LABELS = RatingScale(0, 1, 1)
+TASTEFUL = tasteful_ratings()
+IDENTICAL = incoming(*((f"u{user}", f"i{item}", 1 + item % 5, item) for user in range(20) for item in range(15)))
+NOISE = [tasteful_ratings(20, 15, 4, seed=seed) for seed in range(4)]
+
+Train = Callable[..., Snapshot]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Train:
+    def publish(ratings: IncomingRatings, scale: RatingScale | None = None) -> Snapshot:
+        with opened_shop(tmp_path, ratings, scale) as shop:
+            return shop.train()
+
+    return publish
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    with opened_shop(tmp_path_factory.mktemp("plain"), TASTEFUL) as shop:
+        return shop.train()
+
+
+def segments(snapshot: Snapshot) -> dict[str, str]:
+    return {segment.name: segment.algorithm for segment in snapshot.manifest.segments}
+
+
+def ndcg(snapshot: Snapshot, of: str = "snapshot") -> float:
+    value = snapshot.manifest.metrics[of]["ndcg@10"]
+    assert value is not None
+    return value
+
+
+def likes(value: float = 1.0) -> IncomingRatings:
+    return replace(TASTEFUL, value=np.full(len(TASTEFUL), value))
+
+
+@pytest.mark.parametrize("scale", [RatingScale(-10, 10), RatingScale(0, 100), RatingScale(0, 0.01)], ids=str)
+def test_scale_changes_nothing(train: Train, plain: Snapshot, scale: RatingScale) -> None:
+    share = (TASTEFUL.value - 1) / 4
+    snapshot = train(replace(TASTEFUL, value=scale.minimum + share * (scale.maximum - scale.minimum)), scale)
+    assert snapshot.manifest.reason is None
+    assert segments(snapshot) == segments(plain)
+    assert ndcg(snapshot) == pytest.approx(ndcg(plain), abs=0.02)
+
+
+def test_choices_name_figures(plain: Snapshot) -> None:
+    choices = plain.manifest.choices
+    assert any(choice.startswith("rating by bayesian_mf: RMSE inside the training part funk_svd") for choice in choices)
+    assert any(choice.startswith("taste by als_implicit: ") for choice in choices)
+
+
+def test_without_times(train: Train, plain: Snapshot) -> None:
+    snapshot = train(replace(TASTEFUL, rated_at=np.full(len(TASTEFUL), UNKNOWN_TIME)))
+    assert snapshot.manifest.reason is None
+    assert ndcg(snapshot) > 0.9 * ndcg(plain)
+
+
+def test_labels(train: Train) -> None:
+    snapshot = train(replace(TASTEFUL, value=(TASTEFUL.value >= 4).astype(np.float64)), LABELS)
+    assert snapshot.manifest.reason is None
+    assert "taste" in segments(snapshot)
+    assert ndcg(snapshot) > 1.5 * ndcg(snapshot, "bestsellers")
+
+
+def test_likes_alone(train: Train) -> None:
+    """All ratings equal: nothing to predict, and still a taste to learn."""
+    snapshot = train(likes(), LABELS)
+    assert snapshot.manifest.reason is None
+    assert segments(snapshot) | {"prior": ""} == {"rating": "biases", "taste": "als_implicit", "prior": ""}
+    assert "rating by biases: all ratings are equal" in snapshot.manifest.choices
+    assert ndcg(snapshot) > 1.2 * ndcg(snapshot, "bestsellers")
+
+
+def test_ratings_at_random(train: Train) -> None:
+    """What is rated says a lot, how it is rated nothing: biases, beside the taste."""
+    values = np.random.default_rng(0).integers(4, 6, len(TASTEFUL)).astype(np.float64)
+    snapshot = train(replace(TASTEFUL, value=values))
+    assert ndcg(snapshot) > 1.2 * ndcg(snapshot, "bestsellers")
+    assert any(" biases " in choice for choice in snapshot.manifest.choices)
+
+
+def test_nothing_liked(train: Train) -> None:
+    snapshot = train(likes(2.0))
+    assert "too few ratings" in str(snapshot.manifest.reason)
+    assert snapshot.manifest.choices
+
+
+@pytest.mark.parametrize(
+    ("ratings", "scale"),
+    [
+        (TASTEFUL, RatingScale()),
+        (likes(), LABELS),
+        (likes(5.0), RatingScale()),
+        (IDENTICAL, RatingScale()),
+        (tasteful_ratings(10, 20, 5), RatingScale()),
+        *((noise, RatingScale()) for noise in NOISE),
+    ],
+)
+def test_never_below_bestsellers(train: Train, ratings: IncomingRatings, scale: RatingScale) -> None:
+    snapshot = train(ratings, scale)
+    assert ndcg(snapshot) >= ndcg(snapshot, "bestsellers")
+    if snapshot.manifest.reason is None:
+        assert ndcg(snapshot) > ndcg(snapshot, "bestsellers")
+
+
+def test_fallback_is_bestsellers(train: Train) -> None:
+    """The predicted rating, too small to reorder anything, is still there."""
+    snapshot = train(tasteful_ratings(10, 20, 5))
+    assert "bestsellers" in " ".join(snapshot.manifest.choices)
+    assert str(snapshot.manifest.reason).startswith(("rmse", "ndcg@10"))
+    scores = snapshot.item_vectors @ snapshot.user_vectors[0]
+    np.testing.assert_array_equal(np.argsort(-scores, kind="stable"), snapshot.popular_rows)
+    predicted = snapshot.predicted_ratings(snapshot.user_side(0), np.arange(snapshot.n_items))
+    assert np.ptp(predicted) > 0.1
+    assert (np.abs(predicted - 3) <= 2).all()
