@@ -19,6 +19,9 @@ MAX_ID_LENGTH = 128
 UNKNOWN_TIME = np.iinfo(np.int64).min
 """`rated_at` of a rating whose time is not known, in arrays: older than any known time."""
 
+MAX_RATING = 1e9
+"""Beyond this a number is no rating (2^63, an id in the wrong column), and single precision could not rank it."""
+
 STEP_TOLERANCE = 1e-6
 """A value this part of a step beside a step is on it: the rounding of whoever sent it."""
 
@@ -71,8 +74,8 @@ class RatingScale:
 
     def __post_init__(self) -> None:
         ends = (self.minimum, self.maximum, 1.0 if self.step is None else self.step)
-        if not all(math.isfinite(end) for end in ends) or self.minimum >= self.maximum or ends[2] <= 0:
-            message = f"{self} is not a rating scale: MIN:MAX[:STEP] with MIN < MAX and STEP > 0"
+        if not all(abs(end) <= MAX_RATING for end in ends) or self.minimum >= self.maximum or ends[2] <= 0:
+            message = f"{self} is not a rating scale: MIN:MAX[:STEP] with MIN < MAX and STEP > 0, up to {MAX_RATING:g}"
             raise InvalidInputError(message, field="scale")
 
     @classmethod

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from app.entities import RatingScale, clean_id
 from app.errors import InvalidInputError
 
-finite = st.floats(-1e9, 1e9)
-
 
 @pytest.mark.parametrize(
     ("text", "liked_from"),
@@ -21,14 +19,14 @@ def test_liked_from(text: str, liked_from: float) -> None:
     assert RatingScale.parse(text).liked_from == liked_from
 
 
-@given(minimum=finite, width=st.floats(1e-3, 1e9), step=st.one_of(st.none(), st.floats(1e-3, 10)))
+@given(minimum=st.floats(-5e8, 5e8), width=st.floats(1e-3, 5e8), step=st.one_of(st.none(), st.floats(1e-3, 10)))
 def test_text_round_trip(minimum: float, width: float, step: float | None) -> None:
     scale = RatingScale(minimum, minimum + width, step)
     assert RatingScale.parse(str(scale)) == scale
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "1:x", "5:1", "1:1", "nan:5", "1:inf", "1:5:0", "1:5:-1", "1:5:1:1", "1:5:nan"]
+    "text", ["", "1", "1:x", "5:1", "1:1", "nan:5", "1:inf", "1:5:0", "1:5:-1", "1:5:1:1", "1:5:nan", "0:1e10"]
 )
 def test_not_a_scale(text: str) -> None:
     with pytest.raises(InvalidInputError):

@@ -5,11 +5,8 @@ import re
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from app.entities import UNKNOWN_TIME, clean_id, from_microseconds, to_microseconds
+from app.entities import MAX_RATING, UNKNOWN_TIME, clean_id, from_microseconds, to_microseconds
 from app.errors import InvalidInputError
-
-MAX_RATING = 1e9
-"""Beyond this a number is no rating (2^63, an id in the wrong column), and single precision could not rank it."""
 
 # Epoch numbers tell their unit by their size: seconds up to the year 5138, the finer units from 1973 on.
 # (numbers below this, times, by) -> microseconds

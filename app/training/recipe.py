@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from reprlib import repr as shortened
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameter
@@ -31,6 +32,7 @@ REQUIRED = (RATING, PRIOR)
 class SegmentRecipe:
     """`hyperparameters`: all that the algorithm has, defaults too, so that equal recipes learn the same."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     name: str
     algorithm: str
     hyperparameters: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +42,7 @@ class SegmentRecipe:
 class Recipe:
     """`holdout_fraction`: the newest share of every user's ratings that the report is measured on."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     segments: tuple[SegmentRecipe, ...]
     holdout_fraction: float = 0.2
 
@@ -69,7 +72,7 @@ def with_rating(algorithm: str, hyperparameters: Mapping[str, Any] | None = None
 
 
 def fallback_recipe() -> Recipe:
-    """Published when nothing is live yet and the recipe asked for did not pass: close to a list of bestsellers."""
+    """Published when nothing is live yet and the recipe asked for did not pass: a list of bestsellers."""
     return rating_recipe("biases")
 
 
@@ -80,7 +83,9 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
     try:
         recipe = TypeAdapter(Recipe).validate_python(document)
     except ValidationError as error:
-        raise InvalidInputError(f"not a recipe: {error.errors()[0]['msg']}", field="recipe") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise InvalidInputError(f"not a recipe: {shortened(where)}: {first['msg']}", field="recipe") from error
     if not 0 < recipe.holdout_fraction < 1:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
     names = [segment.name for segment in recipe.segments]
@@ -97,7 +102,9 @@ def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> S
     """The recipe of one segment, with the defaults of what is not given. Raises `InvalidInputError`."""
     if algorithm not in PUBLISHABLE[name]:
         there_are = ", ".join(PUBLISHABLE[name])
-        raise InvalidInputError(f"no {name} segment is learned by {algorithm!r}, but by: {there_are}", field="recipe")
+        raise InvalidInputError(
+            f"no {name} segment is learned by {shortened(algorithm)}, but by: {there_are}", field="recipe"
+        )
     if algorithm in {POPULARITY, AUTO}:
         if hyperparameters:
             raise InvalidInputError(f"{algorithm} has no hyperparameters", field="recipe")

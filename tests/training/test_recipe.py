@@ -43,6 +43,8 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
         ({}, "not a recipe"),
         ({"segments": "rating"}, "not a recipe"),
         ({"segments": []}, "rating, prior must be there"),
+        ({"segments": [{"name": "rating", "algorithm": "biases", "params": {}}]}, r"segments.0.params"),
+        ({"segments": [], "seed": 3}, "seed"),
         ({"segments": [{"name": "prior", "algorithm": "popularity"}]}, "rating, prior must be there"),
         ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
         ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
