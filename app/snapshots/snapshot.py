@@ -69,8 +69,8 @@ class Snapshot(SnapshotArrays):
     ) -> UserSide:
         """The user side of somebody with these ratings: the arithmetic that made `user_vectors`, for one user.
 
-        `item_rows`, `values`: (m,), in the rating scale; none of them: `unknown_side`. `user`: see `folds_features`. On an
-        unchanged history it agrees with the stored user side to 1e-4.
+        `item_rows`, `values`: (m,), in the rating scale; without any: `unknown_side`. `user`: asked for where
+        `folds_features`. On an unchanged history it agrees with the stored user side to 1e-4.
         """
         if not len(item_rows) and user is None:
             return self.unknown_side
