@@ -133,21 +133,14 @@ class TasteFoldIn:
         )
         return cls(gram, Weighting(**weighting), Penalty(**penalty))
 
-    def taste(
-        self,
-        item_factors: NDArray[np.floating],
-        values: NDArray[np.floating],
-        multipliers: NDArray[np.floating] | None = None,
-    ) -> NDArray[np.float32]:
-        """X (k,) float32 from the factors (m, k) of the items rated and the ratings (m,); zeros without observations.
+    def taste(self, item_factors: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.float32]:
+        """The taste x (k,) float32 from the factors (m, k) of the items rated and the ratings (m,).
 
-        `multipliers`: (m,) >= 0, times the weights; with them the taste is no longer that of `TasteVectors`.
+        Zeros without observations; else
 
         x = (gram + sum w y y' + penalty I)^-1 sum w y
         """
         weights = self.weighting.of_user(values)
-        if multipliers is not None:
-            weights = weights * multipliers
         is_observed = weights > 0
         n_factors = item_factors.shape[1]
         if not n_factors or not is_observed.any():

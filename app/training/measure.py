@@ -1,5 +1,6 @@
 """How good is it: the report on a hold-out, with bestsellers and biases beside it as yardsticks."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -62,10 +63,14 @@ def measure(learned: Learned, sides: Sides, exam: Exam) -> Report:
 
 def _errors(exam: Exam, vectors: RatingVectors) -> Figures:
     errors = exam.errors(vectors)
-    figures = _means({RMSE: errors**2, MAE: np.abs(errors)})
-    low, high = figures.intervals.get(RMSE, (np.nan, np.nan))
-    intervals = figures.intervals | ({RMSE: (float(low**0.5), float(high**0.5))} if RMSE in figures.intervals else {})
-    return Figures(figures.values | {RMSE: figures.values[RMSE] ** 0.5}, intervals)
+    return _roots(_means({RMSE: errors**2})) | _means({MAE: np.abs(errors)})
+
+
+def _roots(squares: Figures) -> Figures:
+    return Figures(
+        {name: math.sqrt(value) for name, value in squares.values.items()},
+        {name: (math.sqrt(low), math.sqrt(high)) for name, (low, high) in squares.intervals.items()},
+    )
 
 
 def _lists(ranking: Ranking) -> Figures:

@@ -43,14 +43,6 @@ def test_normal_equations() -> None:
     np.testing.assert_allclose(gradient, 0, atol=1e-5)
 
 
-def test_multipliers_drop_and_keep() -> None:
-    _, taste = learned_from()
-    fold, items, values = fold_in_of(taste), taste.item_factors[:3], np.full(3, taste.weighting.mean)
-    np.testing.assert_array_equal(fold.taste(items, values, np.ones(3)), fold.taste(items, values))
-    dropped = fold.taste(items, values, np.array([1.0, 1.0, 0.0]))
-    np.testing.assert_allclose(dropped, fold.taste(items[:2], values[:2]), atol=1e-6)
-
-
 def test_nothing_observed_is_zero() -> None:
     _, taste = learned_from()
     np.testing.assert_array_equal(fold_in_of(taste).taste(np.empty((0, 8)), np.empty(0)), 0)
