@@ -1,4 +1,4 @@
-"""What Reckon speaks of: ratings, items, users, and ratings in bulk as columns.
+"""What Reckon speaks of: ratings, events, items, users, and ratings and events in bulk as columns.
 
 Plain immutable values without I/O. Rows of the database and Pydantic classes never leave their folders; these do.
 """
@@ -148,6 +148,38 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class EventType:
+    """What an event of the type says of the user's taste, and what follows from it.
+
+    `weight`: how much one says for the item (negative: against it), times its portion where it has one.
+    `is_exposure`: the user saw the item. `is_consumption`: the user had it, wholly or to a portion.
+    """
+
+    name: str
+    weight: float
+    is_exposure: bool = False
+    is_consumption: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; the `event_id` is the caller's, and the same one again is the same event.
+
+    `portion` 0 to 1: how much of the item was consumed, None where it is all or nothing. `placement` and
+    `snapshot_version`: of the recommendation that led to it, where one did.
+    """
+
+    event_id: str
+    type: str
+    user_id: str
+    item_id: str
+    at: datetime
+    portion: float | None = None
+    placement: str | None = None
+    snapshot_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingRatings:
     """Ratings on their way in, by the caller's ids; equal lengths n, in order of arrival.
 
@@ -176,6 +208,47 @@ class RatingColumns:
     item_key: NDArray[np.int64]
     value: NDArray[np.float64]
     rated_at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.user_key)
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvents:
+    """Events on their way in, by the caller's ids; equal lengths n, in order of arrival.
+
+    `type`: names of declared types. `at`: (n,) int64 microseconds UTC. `portion`: (n,) float64 in 0 to 1, NaN where
+    there is none. `placement`, `snapshot_version`: None where no recommendation led to it. Ids are clean.
+    """
+
+    event_id: list[str]
+    type: list[str]
+    user_id: list[str]
+    item_id: list[str]
+    at: NDArray[np.int64]
+    portion: NDArray[np.float64]
+    placement: list[str | None]
+    snapshot_version: list[int | None]
+
+    def __len__(self) -> int:
+        return len(self.event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionColumns:
+    """What the events of each (user, item, type) amount to, by surrogate key; equal lengths n.
+
+    `user_key`, `item_key`, `type_key`, `count`: (n,) int64. `first_at`, `last_at`: (n,) int64 microseconds UTC.
+    `portion`: (n,) float64, the largest portion of the events, NaN where none has one.
+    """
+
+    user_key: NDArray[np.int64]
+    item_key: NDArray[np.int64]
+    type_key: NDArray[np.int64]
+    count: NDArray[np.int64]
+    first_at: NDArray[np.int64]
+    last_at: NDArray[np.int64]
+    portion: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.user_key)

@@ -56,6 +56,7 @@ users = Table(
     Column("user_key", SurrogateKey, primary_key=True, autoincrement=True),
     Column("user_id", Text, nullable=False, unique=True),
     Column("version", BigInteger, nullable=False, server_default=text("0")),  # changes of this user's ratings so far
+    Column("profile_version", BigInteger, nullable=False, server_default=text("0")),  # of the attributes and events
     Column("country", Text),
     Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
     CheckConstraint("length(user_id) BETWEEN 1 AND 128", name="id"),
@@ -103,6 +104,63 @@ Index(
     sqlite_where=ratings.c.value.is_(None),
     postgresql_where=ratings.c.value.is_(None),
 )
+
+event_types = Table(
+    "event_types",
+    metadata,
+    Column("type_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("weight", Double, CheckConstraint("weight > -1e300 AND weight < 1e300", name="finite"), nullable=False),
+    Column("is_exposure", Boolean, nullable=False),
+    Column("is_consumption", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+events = Table(
+    "events",  # what arrived, once each; what it amounts to stands in `interactions`
+    metadata,
+    Column("event_id", Text, CheckConstraint("length(event_id) BETWEEN 1 AND 128", name="id"), primary_key=True),
+    Column("type_key", BigInteger, nullable=False),
+    Column("user_key", BigInteger, nullable=False),
+    Column("item_key", BigInteger, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),
+    Column("placement", Text),  # this and the next: of the recommendation that led to it
+    Column("snapshot_version", BigInteger),
+    sqlite_with_rowid=False,
+)
+Index("ix_events_user_key", events.c.user_key, events.c.at)
+
+interactions = Table(
+    "interactions",  # clustered by user, as ratings are; sums of events in any order
+    metadata,
+    Column("user_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("item_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("type_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),  # the largest
+    sqlite_with_rowid=False,
+)
+
+placements = Table(
+    "placements",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("settings", JSON, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+trends = Table(
+    "trends",
+    metadata,
+    Column("country", Text, primary_key=True),  # '': everybody
+    Column("item_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("heat", Double, CheckConstraint("heat > -1e300 AND heat < 1e300", name="finite"), nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_trends_country", trends.c.country, trends.c.heat)
 
 training_jobs = Table(
     "training_jobs",  # the queue itself

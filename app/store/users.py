@@ -15,18 +15,25 @@ from app.store.schema import ratings, users
 STREAM_ROWS = 5_000
 USER_FIELDS = frozenset(field.name for field in fields(User)) - {"user_id"}
 FRESHNESS = (
-    "SELECT counters.value, users.user_key, users.version FROM counters"
-    " LEFT JOIN users ON users.user_id = ? WHERE counters.name = 'catalogue'"
+    "SELECT catalogue.value, placements.value, users.user_key, users.version, users.profile_version"
+    " FROM counters AS catalogue JOIN counters AS placements ON placements.name = 'placements'"
+    " LEFT JOIN users ON users.user_id = ? WHERE catalogue.name = 'catalogue'"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The versions a request compares with what it holds; `user_key` None: the user is not known."""
+    """The versions a request compares with what it holds; `user_key` None: the user is not known.
+
+    `placements_version` counts changes of placements and event types, `user_version` those of the user's ratings,
+    `profile_version` those of the user's attributes and events.
+    """
 
     catalogue_version: int
+    placements_version: int
     user_key: int | None
     user_version: int
+    profile_version: int
 
 
 class Users:
@@ -37,8 +44,8 @@ class Users:
         """All versions a request needs, in one read by the shortest way."""
         row = self._database.dialect.hot_row(FRESHNESS, user_id)
         if row is None:
-            raise LookupError("the catalogue counter is missing")  # a migrated database has it
-        return Freshness(row[0], row[1], row[2] or 0)
+            raise LookupError("a counter is missing")  # a migrated database has it
+        return Freshness(row[0], row[1], row[2], row[3] or 0, row[4] or 0)
 
     def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
         """Upsert in one transaction; only the `given` fields overwrite. For each user STORED, REPLACED or UNCHANGED."""
@@ -58,7 +65,9 @@ class Users:
                 statuses[user.user_id] = STORED if is_new else REPLACED if is_changed else UNCHANGED
             if changed:
                 statement = sa.update(users).where(users.c.user_key == sa.bindparam("key"))
-                connection.execute(statement.values({name: sa.bindparam(name) for name in given}), changed)
+                overwritten: dict[str, Any] = {name: sa.bindparam(name) for name in given}
+                version = users.c.profile_version + 1
+                connection.execute(statement.values(**overwritten, profile_version=version), changed)
         return [statuses[user.user_id] for user in incoming]
 
     @staticmethod

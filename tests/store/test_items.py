@@ -113,3 +113,14 @@ def test_ids_of_keys(store: Store) -> None:
     key = store.items.key_of("x")
     assert key is not None
     assert store.items.ids_of([key, 999]) == {key: "x"}
+
+
+def test_profile_version_counts(store: Store) -> None:
+    store.users.record([User("ann", country="FI")])
+    assert store.users.freshness("ann").profile_version == 1
+    store.users.record([User("ann", country="FI"), User("bob")])
+    assert store.users.freshness("ann").profile_version == 1
+    assert store.users.freshness("bob").profile_version == 0
+    store.users.record([User("ann")])
+    assert store.users.freshness("ann").profile_version == 2
+    assert store.users.freshness("ann").user_version == 0
