@@ -230,7 +230,7 @@ class FoldedIn:
         rated, values = sides.item_vectors[by_user.indices[own]], by_user.data[own]
         segments = {segment.name: segment for segment in sides.segments}
         rating = segments[RATING]
-        part, bias = RatingFold.read(rating.numbers, sides.of_segments).part(rated[:, rating.slice], values)
+        part, bias, _ = RatingFold.read(rating.numbers, sides.of_segments).part(rated[:, rating.slice], values)
         parts = {RATING: part[None], PRIOR: prior_parts(1)}
         if (taste := segments.get(TASTE)) is not None:
             fold = TasteFoldIn.read(taste.numbers, sides.of_segments["taste.gram"])

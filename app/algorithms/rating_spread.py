@@ -1,9 +1,13 @@
 """How far off a predicted rating may be: its standard deviation, from what the user and the item each leave open."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+FOREVER = 1e15
+"""Of ratings: more than anybody gives."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +37,37 @@ class UserSpread:
         both: NDArray[np.float64] = np.hypot(noise, self.new_user / np.sqrt(1 + counts / self.half_known))
         return both.astype(np.float32)
 
+    def deviation(self, error: float, count: int) -> float:
+        """As `deviations`, of one user, without an array."""
+        own = count / (self.noise_ratings + count)
+        noise = self.noise**2 * (1 - own) + (self.optimism * error) ** 2 * own
+        return math.sqrt(noise + self.new_user**2 / (1 + count / self.half_known))
+
+    @classmethod
+    def even(cls, error: float) -> "UserSpread":
+        """The same for every user: own errors count for nothing."""
+        return cls(noise=error, noise_ratings=FOREVER, optimism=1.0, new_user=0.0, half_known=1.0)
+
 
 @dataclass(frozen=True)
 class RatingSpread:
     """deviation(u, i)^2 = user_deviations[u]^2 + item_deviations[i]^2, all in the rating scale.
 
     `user_deviations`: (n_users,) float32, by `of_users`. `item_deviations`: (n_items,) float32, what is not known of an
-    item's vector; `new_item` where nothing is.
+    item's vector; `new_item` where nothing is. `is_even`: one deviation for all, since nothing tells them apart.
     """
 
     of_users: UserSpread
     user_deviations: NDArray[np.float32]
     item_deviations: NDArray[np.float32]
     new_item: float
+    is_even: bool = False
+
+    @classmethod
+    def even(cls, error: float, n_users: int, n_items: int) -> "RatingSpread":
+        """Of a learner that tells no spread: `error` for every pair, the root mean squared error of its predictions."""
+        deviations = np.full(n_users, error, np.float32), np.zeros(n_items, np.float32)
+        return cls(UserSpread.even(error), *deviations, new_item=0.0, is_even=True)
 
     def deviation(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """(n,) rows -> (n,) the standard deviation of each rating around its prediction."""

@@ -26,7 +26,9 @@ class SnapshotArrays:
     `item_mean`, `item_covariance`: of the vectors of the rated items.
 
     Users: `user_vectors` weighted and standardised, so that a row times an item's row is the score. `user_biases`: in
-    units of the rating scale. `user_versions`: `users.version` when the ratings were read. The ratings of user row u
+    units of the rating scale. `user_deviations`, `item_deviations`: what is not known of either, in the rating scale;
+    together, as the root of the sum of squares, the standard deviation of a rating around its prediction.
+    `user_versions`: `users.version` when the ratings were read. The ratings of user row u
     stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and `history_values`, newest first.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
@@ -40,12 +42,14 @@ class SnapshotArrays:
     item_vectors: Annotated[NDArray[np.float32], np.float32, "n_items", "dimension"]
     item_counts: Annotated[NDArray[np.int32], np.int32, "n_items"]
     popular_rows: Annotated[NDArray[np.int32], np.int32, "n_items"]
+    item_deviations: Annotated[NDArray[np.float32], np.float32, "n_items"]
     unrated_item: Annotated[NDArray[np.float32], np.float32, "dimension"]
     item_mean: Annotated[NDArray[np.float32], np.float32, "dimension"]
     item_covariance: Annotated[NDArray[np.float32], np.float32, "dimension", "dimension"]
     user_keys: Annotated[NDArray[np.int64], np.int64, "n_users"]
     user_vectors: Annotated[NDArray[np.float32], np.float32, "n_users", "dimension"]
     user_biases: Annotated[NDArray[np.float32], np.float32, "n_users"]
+    user_deviations: Annotated[NDArray[np.float32], np.float32, "n_users"]
     user_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
     history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     history_rows: Annotated[NDArray[np.int32], np.int32, "n_ratings"]
@@ -124,6 +128,8 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     for name, lowest in (("history_rows", 0), ("popular_rows", 0), ("similar_rows", -1), ("towers.top_items", 0)):
         rows = arrays.get(name, NO_ROWS)
         _require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < n_items), f"{name} leaves the items")
+    for name in ("item_deviations", "user_deviations"):
+        _require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():
         _require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")
     return sizes

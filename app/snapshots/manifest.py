@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.entities import RatingScale
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
 
-FORMAT = 2
+FORMAT = 3
 """The only format this release reads and writes. A reader that mends an older one is a named function beside it."""
 
 MANIFEST_FILE = "manifest.json"

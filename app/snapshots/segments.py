@@ -4,14 +4,16 @@ Training makes a fold of what was learned; a snapshot keeps it as a few numbers 
 it again: the same arithmetic before and after publication.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.fold_in import fold_in
+from app.algorithms.rating_spread import RatingSpread, UserSpread
 from app.algorithms.rating_vectors import RatingVectors
 
 RATING, TASTE, PRIOR = "rating", "taste", "prior"
@@ -22,25 +24,39 @@ RATING, TASTE, PRIOR = "rating", "taste", "prior"
 class RatingFold:
     """[p_u | 1] meets [q_i | b_i]; beside the part there is b_u, which moves no item.
 
-    `mean`: mu, in the rating scale; `regularization`, `biased`, `precision`: see `RatingVectors`.
+    `mean`: mu, in the rating scale; `regularization`, `biased`, `precision`: see `RatingVectors`. `spread`, `new_item`:
+    how far off predictions may be, see `RatingSpread`.
     """
 
     mean: float
     regularization: float
     biased: bool
+    spread: UserSpread
+    new_item: float
     precision: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, vectors: RatingVectors) -> "RatingFold":
-        return cls(vectors.mean, vectors.regularization, vectors.biased, vectors.precision)
+    def of(cls, vectors: RatingVectors, spread: RatingSpread) -> "RatingFold":
+        """`spread`: that of the vectors, or an even one where they have none."""
+        known = (vectors.mean, vectors.regularization, vectors.biased)
+        return cls(*known, spread.of_users, spread.new_item, vectors.precision)
 
     @classmethod
     def read(cls, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> "RatingFold":
-        return cls(numbers["mean"], numbers["regularization"], bool(numbers["biased"]), arrays.get("rating.precision"))
+        """From what `numbers` and `arrays` gave a segment. Raises `KeyError` where anything is missing."""
+        return cls(
+            mean=numbers["mean"],
+            regularization=numbers["regularization"],
+            biased=bool(numbers["biased"]),
+            spread=UserSpread(**{each.name: numbers[each.name] for each in fields(UserSpread)}),
+            new_item=numbers["new_item"],
+            precision=arrays.get("rating.precision"),
+        )
 
     @property
     def numbers(self) -> dict[str, float]:
-        return {"mean": self.mean, "regularization": self.regularization, "biased": float(self.biased)}
+        own = {"mean": self.mean, "regularization": self.regularization, "biased": float(self.biased)}
+        return own | asdict(self.spread) | {"new_item": self.new_item}
 
     @property
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -51,12 +67,19 @@ class RatingFold:
         """[p_u | 1] of (b, k) user factors."""
         return np.hstack([user_factors, np.ones((len(user_factors), 1), np.float32)])
 
-    def part(self, columns: NDArray[np.float32], values: NDArray[np.floating]) -> tuple[NDArray[np.float32], float]:
-        """The user part (c,) and b_u, from the item part (m, c) of what was rated and the ratings (m,)."""
+    def part(
+        self, columns: NDArray[np.float32], values: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], float, float]:
+        """The user part (c,), b_u and the deviation, from the item part (m, c) of what was rated and the ratings (m,).
+
+        The deviation: what is not known of the user, in the rating scale, see `UserSpread`.
+        """
         factors, item_biases = columns[:, :-1], columns[:, -1]
         targets = values - self.mean - item_biases
         p_u, bias = fold_in(factors, targets, self.regularization, biased=self.biased, precision=self.precision)
-        return self.parts(p_u[None])[0], float(bias)
+        left = targets - factors @ p_u - bias
+        error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
+        return self.parts(p_u[None])[0], float(bias), self.spread.deviation(error, len(left))
 
 
 def prior_parts(n_users: int) -> NDArray[np.float32]:

@@ -26,10 +26,14 @@ UNDESCRIBED = User("undescribed")
 
 
 class UserSide(NamedTuple):
-    """One user: the weighted vector (d,) float32 whose dot product with an item's row is the score, and b_u."""
+    """One user: the weighted vector (d,) float32 whose dot product with an item's row is the score, and b_u.
+
+    `deviation`: what is not known of the user, in the rating scale, see `Snapshot.deviations`.
+    """
 
     vector: NDArray[np.float32]
     bias: float
+    deviation: float
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,9 @@ class Snapshot(SnapshotArrays):
         return self.history_rows[ratings], self.history_values[ratings]
 
     def user_side(self, user_row: int) -> UserSide:
-        return UserSide(self.user_vectors[user_row], float(self.user_biases[user_row]))
+        return UserSide(
+            self.user_vectors[user_row], float(self.user_biases[user_row]), float(self.user_deviations[user_row])
+        )
 
     def fold_in(
         self, item_rows: NDArray[np.integer], values: NDArray[np.floating], user: User | None = None
@@ -75,14 +81,14 @@ class Snapshot(SnapshotArrays):
         if not len(item_rows) and user is None:
             return self.unknown_side
         rated = self.item_vectors[item_rows]
-        part, bias = self.rating_fold.part(rated[:, self.rating.slice], values)
+        part, bias, deviation = self.rating_fold.part(rated[:, self.rating.slice], values)
         parts = {RATING: part[None], PRIOR: prior_parts(1)}
         if self._taste is not None:
             parts[TASTE] = self._taste_fold.taste(rated[:, self._taste.slice], values)[None]
         if self._towers is not None:
             parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)[None]
         vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
-        return UserSide(vector, bias)
+        return UserSide(vector, bias, deviation)
 
     def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The item side (n, d) of items without ratings, by their features alone."""
@@ -98,7 +104,7 @@ class Snapshot(SnapshotArrays):
     @cached_property
     def unknown_side(self) -> UserSide:
         """The user side of somebody of whom nothing is known."""
-        return UserSide(popular_side(self.manifest.segments, self.item_covariance), 0.0)
+        return UserSide(popular_side(self.manifest.segments, self.item_covariance), 0.0, self._new_user_deviation)
 
     @property
     def reads_users(self) -> bool:
@@ -119,7 +125,12 @@ class Snapshot(SnapshotArrays):
         parts = {segment.name: unweighted[:, segment.slice] for segment in self.manifest.segments}
         if self._towers is not None:
             parts[TOWERS] = self._towers_fold.user_part(features)[None]
-        return UserSide(join_user_parts(parts, self.manifest.segments, self.item_covariance)[0], 0.0)
+        vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
+        return UserSide(vector, 0.0, self._new_user_deviation)
+
+    @property
+    def _new_user_deviation(self) -> float:
+        return self.rating_fold.spread.deviation(0.0, 0)
 
     def _features_of(self, user: User | None) -> sparse.csr_array:
         encoding = self.encodings.users
@@ -137,6 +148,20 @@ class Snapshot(SnapshotArrays):
         deviations = columns @ weighted / weighted[-1]
         predicted: NDArray[np.float32] = np.float32(self.rating_fold.mean + user.bias) + deviations
         return predicted.clip(self._scale.minimum, self._scale.maximum)
+
+    def deviations(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(m,) the standard deviation of the ratings around `predicted_ratings`, before these are clipped.
+
+        Rows from `n_items` on are those of newer items, of which all is to be learned.
+        """
+        if len(item_rows) and item_rows.max() >= self.n_items:
+            item_deviations = np.full(len(item_rows), self.rating_fold.new_item, np.float32)
+            is_learned = item_rows < self.n_items
+            item_deviations[is_learned] = self.item_deviations[item_rows[is_learned]]
+        else:  # nearly always
+            item_deviations = self.item_deviations[item_rows]
+        both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
+        return both
 
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.

@@ -1,6 +1,7 @@
 """A recipe applied to ratings: every segment learned, its user side folded in."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from app.algorithms.by_name import make_rating_learner, make_taste_learner
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_spread import RatingSpread
+from app.algorithms.rating_vectors import RatingVectors
 from app.algorithms.two_tower import TwoTower
 from app.snapshots.segments import RatingFold, prior_parts
 from app.snapshots.towers import TowersFold
@@ -49,7 +52,8 @@ def fit_segment(
 def fit_rating(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
     """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
     vectors = make_rating_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, tell)
-    fold = RatingFold.of(vectors)
+    spread = vectors.spread or RatingSpread.even(_error(vectors, ratings), ratings.n_users, ratings.n_items)
+    fold = RatingFold.of(vectors, spread)
     item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
     return LearnedSegment(
         recipe=segment,
@@ -58,8 +62,14 @@ def fit_rating(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Gen
         unrated_item=np.zeros(item_part.shape[1], np.float32),
         numbers=fold.numbers,
         arrays=fold.arrays,
-        vectors=vectors,
+        vectors=replace(vectors, spread=spread),
     )
+
+
+def _error(vectors: RatingVectors, ratings: RatingMatrix) -> float:
+    """The root mean squared error on the ratings learned from: too small, but all there is without a hold-out."""
+    left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows)
+    return float(np.sqrt(np.mean(left**2, dtype=np.float64))) if len(left) else 0.0
 
 
 def fit_taste(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:

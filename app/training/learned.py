@@ -1,7 +1,7 @@
 """What a recipe learned, segment by segment, before weights join it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_spread import RatingSpread
 from app.algorithms.rating_vectors import RatingVectors
+from app.snapshots.segments import RatingFold
 from app.training.recipe import SegmentRecipe
 
 
@@ -56,6 +58,28 @@ class Learned:
     def rating(self) -> RatingVectors:
         (vectors,) = (segment.vectors for segment in self.segments if segment.vectors is not None)
         return vectors
+
+    @property
+    def spread(self) -> RatingSpread:
+        """How far off predicted ratings may be."""
+        spread = self.rating.spread
+        if spread is None:
+            raise ValueError("a rating segment has a spread")
+        return spread
+
+    def off_by(self, error: float) -> "Learned":
+        """The same, where its learner tells no spread: `error`, measured on a hold-out, is that of every pair."""
+        if not self.spread.is_even:
+            return self
+        spread = RatingSpread.even(error, len(self.is_unknown), len(self.item_counts))
+        numbers = RatingFold.of(self.rating, spread).numbers
+        segments = tuple(
+            segment
+            if segment.vectors is None
+            else replace(segment, numbers=numbers, vectors=replace(segment.vectors, spread=spread))
+            for segment in self.segments
+        )
+        return replace(self, segments=segments)
 
     @property
     def is_finite(self) -> bool:

@@ -27,3 +27,16 @@ def test_user_and_item_add_as_squares() -> None:
     deviation = spread.deviation(np.array([0, 1, 1]), np.array([0, 1, 0]))
     assert deviation.dtype == np.float32
     np.testing.assert_allclose(deviation, [0.5, 1.0, np.sqrt(0.52)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+def test_one_user_as_all(count: int) -> None:
+    (expected,) = USERS.deviations(np.array([0.7]), np.array([count]))
+    assert USERS.deviation(0.7, count) == pytest.approx(expected)
+
+
+def test_even_is_same_for_all() -> None:
+    spread = RatingSpread.even(0.9, 3, 2)
+    np.testing.assert_allclose(spread.deviation(np.array([0, 2]), np.array([1, 0])), 0.9, rtol=1e-6)
+    assert spread.of_users.deviation(5.0, 100_000) == pytest.approx(0.9, rel=1e-6)
+    assert spread.new_item == 0

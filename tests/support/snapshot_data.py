@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.rating_spread import UserSpread
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.describe import Encodings
 from app.snapshots.manifest import Manifest, Segment, Watermark
@@ -21,6 +22,8 @@ SMALL_FILES = sorted(name for name in FILES if not name.startswith("towers."))
 """What a small snapshot has beside its manifest: one without towers."""
 
 N_TASTE = 3
+SPREAD = UserSpread(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
+RATING_FOLD = RatingFold(3.5, 0.1, biased=True, spread=SPREAD, new_item=0.7)
 TASTE_NUMBERS = {
     "mean": 3.0,
     "spread": 1.0,
@@ -37,7 +40,7 @@ def segments(n_factors: int = 2, rating_weight: float = 0.5) -> tuple[Segment, .
     stop = n_factors + 1
     taste = stop + N_TASTE
     return (
-        Segment("rating", "funk_svd", (0, stop), rating_weight, numbers=RatingFold(3.5, 0.1, biased=True).numbers),
+        Segment("rating", "funk_svd", (0, stop), rating_weight, numbers=RATING_FOLD.numbers),
         Segment("taste", "als_implicit", (stop, taste), 1.0, numbers=TASTE_NUMBERS),
         Segment("prior", "popularity", (taste, taste + 1), 1.0),
     )
@@ -57,13 +60,14 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
     unrated_item = np.zeros(item_vectors.shape[1], np.float32)
     item_mean, item_covariance = item_moments(item_vectors, counts > 0)
     user_factors = rng.standard_normal((n_users, n_factors)).astype(np.float32)
-    parts = {"rating": RatingFold(3.5, 0.1, biased=True).parts(user_factors), "prior": prior_parts(n_users)}
+    parts = {"rating": RATING_FOLD.parts(user_factors), "prior": prior_parts(n_users)}
     parts["taste"] = rng.standard_normal((n_users, N_TASTE)).astype(np.float32)
     similar_rows, similar_scores = similar_items(taste, counts)
     return SnapshotArrays(
         item_keys=np.arange(n_items, dtype=np.int64) * 3 + 7,
         item_vectors=item_vectors,
         item_counts=counts,
+        item_deviations=rng.uniform(0.1, 0.7, n_items).astype(np.float32),
         popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
         unrated_item=unrated_item,
         item_mean=item_mean,
@@ -71,6 +75,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         user_keys=np.arange(n_users, dtype=np.int64) * 2 + 1,
         user_vectors=join_user_parts(parts, segments(n_factors), item_covariance),
         user_biases=rng.standard_normal(n_users).astype(np.float32),
+        user_deviations=rng.uniform(0.6, 1.0, n_users).astype(np.float32),
         user_versions=np.ones(n_users, np.int64),
         history_starts=np.cumsum([0, *map(len, history_rows)]).astype(np.int64),
         history_rows=rows,
