@@ -28,8 +28,9 @@ class SnapshotArrays:
     Users: `user_vectors` weighted and standardised, so that a row times an item's row is the score. `user_biases`: in
     units of the rating scale. `user_deviations`, `item_deviations`: what is not known of either, in the rating scale;
     together, as the root of the sum of squares, the standard deviation of a rating around its prediction.
-    `user_versions`: `users.version` when the ratings were read. The ratings of user row u
-    stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and `history_values`, newest first.
+    `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
+    The ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
+    `history_values`, newest first.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
@@ -51,6 +52,7 @@ class SnapshotArrays:
     user_biases: Annotated[NDArray[np.float32], np.float32, "n_users"]
     user_deviations: Annotated[NDArray[np.float32], np.float32, "n_users"]
     user_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
+    user_profile_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
     history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     history_rows: Annotated[NDArray[np.int32], np.int32, "n_ratings"]
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]

@@ -26,6 +26,8 @@ ALL_RATINGS = (
     "SELECT user_key, item_key, value, coalesce(rated_at, -9223372036854775807 - 1)"
     " FROM ratings WHERE value IS NOT NULL ORDER BY user_key, item_key"
 )
+USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
+ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
 HISTORY = "SELECT item_key, value, rated_at FROM ratings WHERE user_key = ? AND value IS NOT NULL"
 
 
@@ -48,14 +50,16 @@ class Recorded:
 class TrainingData:
     """Everything a training run reads, as of one moment.
 
-    `item_keys` (n_items,) and `user_keys` (n_users,) int64 ascending, rated or not; `user_versions` (n_users,) int64;
-    `change_count`: rating changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`.
+    `item_keys` (n_items,) and `user_keys` (n_users,) int64 ascending, rated or not; `user_versions` and
+    `user_profile_versions` (n_users,) int64: `users.version` and `users.profile_version`; `change_count`: rating
+    changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`.
     """
 
     ratings: RatingColumns
     item_keys: KeyArray
     user_keys: KeyArray
     user_versions: NDArray[np.int64]
+    user_profile_versions: NDArray[np.int64]
     catalogue_version: int
     change_count: int
     newest_rated_at: int
@@ -194,9 +198,7 @@ class Ratings:
             all_rows = self._database.dialect.all_rows
             rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
             item_rows = all_rows(connection, "SELECT item_key FROM items ORDER BY item_key", [("key", "i8")])
-            user_rows = all_rows(
-                connection, "SELECT user_key, version FROM users ORDER BY user_key", [("key", "i8"), ("version", "i8")]
-            )
+            user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
             catalogue_version = counters.read(connection, "catalogue")
             change_count = _change_count(connection)
         item_keys = np.ascontiguousarray(item_rows["key"])
@@ -207,6 +209,7 @@ class Ratings:
             item_keys=item_keys,
             user_keys=np.ascontiguousarray(user_rows["key"]),
             user_versions=np.ascontiguousarray(user_rows["version"]),
+            user_profile_versions=np.ascontiguousarray(user_rows["profile_version"]),
             catalogue_version=catalogue_version,
             change_count=change_count,
             newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),

@@ -28,6 +28,7 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays
         user_biases=learned.rating.user_biases,
         user_deviations=learned.spread.user_deviations,
         user_versions=data.user_versions,
+        user_profile_versions=data.user_profile_versions,
         history_starts=np.searchsorted(ratings.user_rows[newest_first], np.arange(ratings.n_users + 1)),
         history_rows=ratings.item_rows[newest_first],
         history_values=ratings.values[newest_first],

@@ -64,7 +64,10 @@ class Published:
     @classmethod
     def make(cls) -> "Published":
         data = training_data(tasteful_ratings(n_users=15, n_items=20, n_each=10), n_unrated=2)
-        data = replace(data, user_keys=np.arange(1, 18), user_versions=np.append(data.user_versions, [0, 0]))
+        versions = np.append(data.user_versions, [0, 0])
+        data = replace(
+            data, user_keys=np.arange(1, 18), user_versions=versions, user_profile_versions=np.zeros_like(versions)
+        )
         features, encodings = describe(ITEMS, USERS)
         dataset = Dataset(data, to_rows(data).described_by(features), RatingScale(), encodings)
         with pytest.MonkeyPatch.context() as patch:

@@ -77,6 +77,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         user_biases=rng.standard_normal(n_users).astype(np.float32),
         user_deviations=rng.uniform(0.6, 1.0, n_users).astype(np.float32),
         user_versions=np.ones(n_users, np.int64),
+        user_profile_versions=np.full(n_users, 2, np.int64),
         history_starts=np.cumsum([0, *map(len, history_rows)]).astype(np.int64),
         history_rows=rows,
         history_values=rng.uniform(1, 5, len(rows)).astype(np.float32),

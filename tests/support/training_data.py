@@ -21,6 +21,7 @@ def training_data(incoming: IncomingRatings, n_unrated: int = 0) -> TrainingData
         item_keys=np.arange(1, len(items) + n_unrated + 1),
         user_keys=np.arange(1, len(users) + 1),
         user_versions=np.bincount(columns.user_key)[1:],
+        user_profile_versions=np.zeros(len(users), np.int64),
         catalogue_version=1,
         change_count=len(columns),
         newest_rated_at=int(columns.rated_at.max()),

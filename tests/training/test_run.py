@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.entities import IncomingRatings, Item, RatingScale
+from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
 from app.snapshots import Snapshot, open_snapshot
 from app.store import Claim, LeaseLostError, Store
@@ -43,6 +43,7 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     store = trainer.store
     store.ratings.record(tasteful_ratings())
     store.items.record([Item("never rated")])
+    store.users.record([User("user-3", country="FI")])
     claim = claimed(store)
     version = trainer.run(claim)
     job = store.jobs.get(claim.job.job_id)
@@ -52,6 +53,8 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     np.testing.assert_array_equal(snapshot.item_keys, data.item_keys)
     np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
     np.testing.assert_array_equal(snapshot.user_versions, data.user_versions)
+    np.testing.assert_array_equal(snapshot.user_profile_versions, data.user_profile_versions)
+    assert snapshot.user_profile_versions[3] == snapshot.user_profile_versions.sum() > 0
     assert snapshot.item_counts[-1] == 0
     np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
     assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400}
