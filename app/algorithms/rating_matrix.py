@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from app.algorithms.errors import InvalidRatings
+from app.algorithms.labels import Labels
 
 if TYPE_CHECKING:
     from app.algorithms.features import Features
@@ -24,6 +25,8 @@ class RatingMatrix:
     `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32 in the caller's own scale, finite. Users and items
     without a rating are allowed: they are rows of the matrix like any other. `rated_at`: (n,) int64 microseconds UTC,
     `UNKNOWN_TIME` where not known; None where no time is. `features`: what is known of users and items beside ratings.
+    `labels`: what events say of pairs that nobody rated, here or in what is held out. `chosen_from`: ratings below it
+    are no choices, since they are labels themselves; None where to rate an item is to have chosen it.
     """
 
     n_users: int
@@ -33,6 +36,8 @@ class RatingMatrix:
     values: NDArray[np.float32]
     rated_at: NDArray[np.int64] | None
     features: "Features | None"
+    labels: Labels | None
+    chosen_from: float | None
 
     def __init__(
         self,
@@ -43,6 +48,8 @@ class RatingMatrix:
         values: ArrayLike,
         rated_at: ArrayLike | None = None,
         features: "Features | None" = None,
+        labels: Labels | None = None,
+        chosen_from: float | None = None,
     ) -> None:
         """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
 
@@ -61,8 +68,11 @@ class RatingMatrix:
         _check_rows("item_rows", columns["item_rows"], n_items)
         if not np.isfinite(columns["values"]).all():
             raise InvalidRatings("every rating must be a finite number")
+        if labels is not None:
+            _check_rows("labels.user_rows", labels.user_rows, n_users)
+            _check_rows("labels.item_rows", labels.item_rows, n_items)
         others = {"n_users": n_users, "n_items": n_items, "rated_at": times, "features": features}
-        for name, value in (others | columns).items():
+        for name, value in (others | columns | {"labels": labels, "chosen_from": chosen_from}).items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -99,11 +109,43 @@ class RatingMatrix:
         """(n_items,) how many users rated each item."""
         return np.bincount(self.item_rows, minlength=self.n_items)
 
+    @cached_property
+    def user_choice_counts(self) -> NDArray[np.int64]:
+        """(n_users,) how many items each user chose: rated, or was engaged by."""
+        return self._choice_counts(self.user_rows, self.n_users, None if self.labels is None else self.labels.user_rows)
+
+    @cached_property
+    def item_choice_counts(self) -> NDArray[np.int64]:
+        """(n_items,) how many users chose each item."""
+        return self._choice_counts(self.item_rows, self.n_items, None if self.labels is None else self.labels.item_rows)
+
+    def _choice_counts(
+        self, rows: NDArray[np.int32], n_rows: int, labelled: NDArray[np.int32] | None
+    ) -> NDArray[np.int64]:
+        chosen = rows if self.chosen_from is None else rows[self.values >= self.chosen_from]
+        counts = np.bincount(chosen, minlength=n_rows)
+        if self.labels is not None and labelled is not None:
+            counts += np.bincount(labelled[self.labels.are_engaged], minlength=n_rows)
+        return counts
+
+    def with_engaged(self, value: float) -> "RatingMatrix":
+        """The ratings, and after them the engaged pairs as ratings of `value`; without times, features and labels."""
+        if self.labels is None:
+            return self
+        engaged = self.labels.where(self.labels.are_engaged)
+        return RatingMatrix(
+            self.n_users,
+            self.n_items,
+            np.append(self.user_rows, engaged.user_rows),
+            np.append(self.item_rows, engaged.item_rows),
+            np.append(self.values, np.full(len(engaged), value, np.float32)),
+        )
+
     def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
-        """The ratings picked by a mask or by positions; the same users and items."""
+        """The ratings picked by a mask or by positions; the same users, items and labels."""
         rated_at = None if self.rated_at is None else self.rated_at[kept]
         columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept])
-        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, self.features)
+        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, *self._known)
 
     def of_users(self, chosen: NDArray[np.int64]) -> "RatingMatrix":
         """The ratings of some users, (n,) rows ascending, who become the rows 0 to n - 1; all items stay."""
@@ -112,13 +154,25 @@ class RatingMatrix:
         kept = row_of[self.user_rows] >= 0
         rated_at = None if self.rated_at is None else self.rated_at[kept]
         columns = (row_of[self.user_rows[kept]], self.item_rows[kept], self.values[kept])
-        features = None if self.features is None else replace(self.features, users=self.features.users[chosen])
-        return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features)
+        features, labels, chosen_from = self._known
+        if features is not None:
+            features = replace(features, users=features.users[chosen])
+        if labels is not None:
+            labels = labels.where(row_of[labels.user_rows] >= 0)
+            labels = Labels(row_of[labels.user_rows], labels.item_rows, labels.values, labels.counts_as)
+        return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features, labels, chosen_from)
 
     def described_by(self, features: "Features | None") -> "RatingMatrix":
         """The same ratings, of users and items that are described by `features`."""
         columns = (self.user_rows, self.item_rows, self.values)
-        return RatingMatrix(self.n_users, self.n_items, *columns, self.rated_at, features)
+        return RatingMatrix(
+            self.n_users, self.n_items, *columns, self.rated_at, features, self.labels, self.chosen_from
+        )
+
+    @property
+    def _known(self) -> tuple["Features | None", Labels | None, float | None]:
+        """What is not of a single rating."""
+        return self.features, self.labels, self.chosen_from
 
 
 def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.algorithms.errors import InvalidRatings
+from app.algorithms.labels import Labels
 from app.algorithms.rating_matrix import RatingMatrix
 
 
@@ -53,3 +54,44 @@ def test_of_takes_what_is_needed() -> None:
 def test_nonsense_is_refused(columns: Any) -> None:
     with pytest.raises(InvalidRatings):
         RatingMatrix(3, 2, *columns)
+
+
+def labelled() -> RatingMatrix:
+    labels = Labels([1, 1, 2], [0, 1, 0], [1, 0, 1], counts_as=4.0)
+    return RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 2, 3], labels=labels)
+
+
+def test_engaged_pairs_are_choices() -> None:
+    ratings = labelled()
+    assert ratings.user_counts.tolist() == [2, 0, 1]
+    assert ratings.user_choice_counts.tolist() == [2, 1, 2]
+    assert ratings.item_choice_counts.tolist() == [3, 2]
+
+
+def test_ratings_that_are_labels() -> None:
+    ratings = RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 5, 5], chosen_from=5.0)
+    assert ratings.user_choice_counts.tolist() == [1, 0, 1]
+    assert ratings.subset(np.array([True, False, True])).item_choice_counts.tolist() == [0, 1]
+    assert ratings.of_users(np.array([1, 2])).item_choice_counts.tolist() == [0, 1]
+
+
+def test_engaged_pairs_as_ratings() -> None:
+    both = labelled().with_engaged(4.0)
+    assert both.by_user.toarray().tolist() == [[1, 2], [4, 0], [4, 3]]
+    plain = RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 2, 3])
+    assert plain.with_engaged(4.0) is plain
+
+
+def test_labels_are_carried() -> None:
+    ratings = labelled()
+    for same in (ratings.subset(np.array([False, False, True])), ratings.described_by(None)):
+        assert same.labels is ratings.labels
+    labels = ratings.of_users(np.array([0, 2])).labels
+    assert labels is not None
+    assert (labels.user_rows.tolist(), labels.item_rows.tolist(), labels.values.tolist()) == ([1], [0], [1])
+    assert labels.counts_as == 4.0
+
+
+def test_labels_stay_inside() -> None:
+    with pytest.raises(InvalidRatings, match="labels"):
+        RatingMatrix(3, 2, [0], [0], [1], labels=Labels([3], [0], [1], 4.0))

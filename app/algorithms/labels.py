@@ -1,0 +1,118 @@
+"""What events say of a user and an item: engaged, declined, or nothing known. The same before and after publication.
+
+    strength = sum over types of weight log2(1 + count) portion
+
+with the count of events of each type, and the largest portion any of them told (1 where none did). The label is 1 where
+the strength is above 0, since nobody is engaged by what they have not met; 0 where it is not, if the item was shown, or
+if the strength is below 0 (a dislike needs no proof that the item was seen); of all others nothing is known.
+
+Weights are applied here, not where events are counted, so a type that weighs otherwise changes all labels at once.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DECLINED, ENGAGED, UNKNOWN = 0, 1, -1
+
+Keys = NDArray[np.int64]
+
+
+@dataclass(frozen=True, init=False)
+class TypeWeights:
+    """What one event of each of t types says. `keys`: (t,) int64 ascending; `weights`: (t,); `are_exposures`: (t,)."""
+
+    keys: Keys
+    weights: NDArray[np.float64]
+    are_exposures: NDArray[np.bool_]
+
+    def __init__(self, keys: ArrayLike, weights: ArrayLike, are_exposures: ArrayLike) -> None:
+        """The types in any order."""
+        order = np.argsort(keys)
+        object.__setattr__(self, "keys", np.asarray(keys, np.int64)[order])
+        object.__setattr__(self, "weights", np.asarray(weights, np.float64)[order])
+        object.__setattr__(self, "are_exposures", np.asarray(are_exposures, np.bool_)[order])
+
+    @cached_property
+    def _padded(self) -> tuple[Keys, NDArray[np.float64], NDArray[np.float64]]:
+        """Keys, weights and exposures, with a last one that is like no type and says nothing."""
+        return np.append(self.keys, -1), np.append(self.weights, 0.0), np.append(self.are_exposures, 0.0)
+
+    def of(self, type_key: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The weight of each of (n,) types, and 1 where it is an exposure; zeros of one that is not there."""
+        keys, weights, are_exposures = self._padded
+        rows = self.keys.searchsorted(type_key)
+        is_there = keys[rows] == type_key
+        return weights[rows] * is_there, are_exposures[rows] * is_there
+
+
+def label_pairs(
+    types: TypeWeights,
+    pair: NDArray[np.integer],
+    n_pairs: int,
+    type_key: Keys,
+    count: NDArray[np.integer],
+    portion: NDArray[np.float64],
+) -> NDArray[np.int8]:
+    """(n_pairs,) `ENGAGED`, `DECLINED` or `UNKNOWN`.
+
+    `pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,); `portion`:
+    (n,), NaN where none was told. Types that are not among `types` say nothing.
+    """
+    weights, are_exposures = types.of(type_key)
+    strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)
+    labels = np.full(n_pairs, UNKNOWN, np.int8)
+    labels[np.bincount(pair, are_exposures, n_pairs) > 0] = DECLINED
+    labels[strength < 0] = DECLINED
+    labels[strength > 0] = ENGAGED
+    return labels
+
+
+class Sorted(NamedTuple):
+    """The items of one user by what is known of them: keys, ascending."""
+
+    engaged: Keys
+    declined: Keys
+
+
+def label_items(
+    types: TypeWeights, item_key: Keys, type_key: Keys, count: NDArray[np.integer], portion: NDArray[np.float64]
+) -> Sorted:
+    """What one user's interactions, (n,) each in any order, say; rated items among them, if there are any."""
+    keys, pair = np.unique(item_key, return_inverse=True)
+    labels = label_pairs(types, pair, len(keys), type_key, count, portion)
+    return Sorted(keys[labels == ENGAGED], keys[labels == DECLINED])
+
+
+@dataclass(frozen=True, init=False)
+class Labels:
+    """n pairs of a matrix that nobody rated, of which events tell something; each pair at most once.
+
+    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32, 1 engaged, 0 declined. `counts_as`: the rating that an
+    engagement counts as where ratings are learned from.
+    """
+
+    user_rows: NDArray[np.int32]
+    item_rows: NDArray[np.int32]
+    values: NDArray[np.float32]
+    counts_as: float
+
+    def __init__(self, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike, counts_as: float) -> None:
+        object.__setattr__(self, "user_rows", np.ascontiguousarray(user_rows, np.int32))
+        object.__setattr__(self, "item_rows", np.ascontiguousarray(item_rows, np.int32))
+        object.__setattr__(self, "values", np.ascontiguousarray(values, np.float32))
+        object.__setattr__(self, "counts_as", counts_as)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def are_engaged(self) -> NDArray[np.bool_]:
+        """(n,)"""
+        return self.values > 0
+
+    def where(self, kept: NDArray[np.bool_]) -> "Labels":
+        return Labels(self.user_rows[kept], self.item_rows[kept], self.values[kept], self.counts_as)
