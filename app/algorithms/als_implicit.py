@@ -74,7 +74,7 @@ class ImplicitALS:
 
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it.
         """
-        weighting, weights = Weighting.learn(ratings.user_rows, ratings.values, ratings.n_users, self.rating_influence)
+        ratings, weights, weighting = self._weigh(ratings)
         by_user, by_item = _observations(ratings, weights)
         of_users, of_items = (
             Penalty(self.regularization, self.frequency_exponent, self.unobserved_weight * n_others)
@@ -98,6 +98,21 @@ class ImplicitALS:
         progress(1.0, "folded in")
         gram = self.unobserved_weight * (items.T.astype(np.float64) @ items)
         return TasteVectors(users, items, gram, weighting, of_users).checked()
+
+    def _weigh(self, ratings: RatingMatrix) -> tuple[RatingMatrix, Floats, Weighting]:
+        """All that counts, engaged pairs too, and for how much. The weighting is learned from the ratings alone.
+
+        So an engagement weighs as a rating of its size does, and moves no threshold and no spread of real ratings.
+        """
+        learned_from = (
+            ratings if len(ratings) or ratings.labels is None else ratings.with_engaged(ratings.labels.counts_as)
+        )
+        columns = learned_from.user_rows, learned_from.values
+        weighting, weights = Weighting.learn(*columns, ratings.n_users, self.rating_influence)
+        if ratings.labels is None:
+            return ratings, weights, weighting
+        chosen = ratings.with_engaged(weighting.engaged(ratings.labels.counts_as))
+        return chosen, weighting.of_users(chosen.user_rows, chosen.values, chosen.n_users), weighting
 
     def _half_step(
         self,

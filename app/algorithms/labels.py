@@ -91,19 +91,23 @@ def label_items(
 class Labels:
     """n pairs of a matrix that nobody rated, of which events tell something; each pair at most once.
 
-    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32, 1 engaged, 0 declined. `counts_as`: the rating that an
-    engagement counts as where ratings are learned from.
+    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32, 1 engaged, 0 declined. `last_at`: (n,) int64, of the
+    newest event, microseconds UTC. `counts_as`: the rating that an engagement counts as among ratings.
     """
 
     user_rows: NDArray[np.int32]
     item_rows: NDArray[np.int32]
     values: NDArray[np.float32]
+    last_at: NDArray[np.int64]
     counts_as: float
 
-    def __init__(self, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike, counts_as: float) -> None:
+    def __init__(
+        self, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike, last_at: ArrayLike, counts_as: float
+    ) -> None:
         object.__setattr__(self, "user_rows", np.ascontiguousarray(user_rows, np.int32))
         object.__setattr__(self, "item_rows", np.ascontiguousarray(item_rows, np.int32))
         object.__setattr__(self, "values", np.ascontiguousarray(values, np.float32))
+        object.__setattr__(self, "last_at", np.ascontiguousarray(last_at, np.int64))
         object.__setattr__(self, "counts_as", counts_as)
 
     def __len__(self) -> int:
@@ -115,4 +119,5 @@ class Labels:
         return self.values > 0
 
     def where(self, kept: NDArray[np.bool_]) -> "Labels":
-        return Labels(self.user_rows[kept], self.item_rows[kept], self.values[kept], self.counts_as)
+        columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept], self.last_at[kept])
+        return Labels(*columns, self.counts_as)

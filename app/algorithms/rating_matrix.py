@@ -110,6 +110,20 @@ class RatingMatrix:
         return np.bincount(self.item_rows, minlength=self.n_items)
 
     @cached_property
+    def met(self) -> sparse.csr_array:
+        """(n_users, n_items) CSR with an entry for each item that a user rated or that has a label; values say nothing.
+
+        No such pair is ever held out from these ratings.
+        """
+        if self.labels is None:
+            return self.by_user
+        users, items = (
+            np.append(self.user_rows, self.labels.user_rows),
+            np.append(self.item_rows, self.labels.item_rows),
+        )
+        return _compressed(users, items, np.ones(len(users), np.float32), (self.n_users, self.n_items))
+
+    @cached_property
     def user_choice_counts(self) -> NDArray[np.int64]:
         """(n_users,) how many items each user chose: rated, or was engaged by."""
         return self._choice_counts(self.user_rows, self.n_users, None if self.labels is None else self.labels.user_rows)
@@ -159,7 +173,7 @@ class RatingMatrix:
             features = replace(features, users=features.users[chosen])
         if labels is not None:
             labels = labels.where(row_of[labels.user_rows] >= 0)
-            labels = Labels(row_of[labels.user_rows], labels.item_rows, labels.values, labels.counts_as)
+            labels = replace(labels, user_rows=row_of[labels.user_rows])
         return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features, labels, chosen_from)
 
     def described_by(self, features: "Features | None") -> "RatingMatrix":

@@ -48,16 +48,31 @@ class Weighting:
         is_two_valued = lowest < highest and bool(np.isin(values, (lowest, highest)).all())
         mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0
         unscaled = cls(mean, spread, 0.0 if is_two_valued else influence, 1.0, highest if is_two_valued else lowest)
-        counts = np.bincount(user_rows, minlength=n_users)
-        sums = np.bincount(user_rows, values, minlength=n_users)
-        weights = unscaled._weigh(values.astype(np.float64), (SHRINKAGE * mean + sums)[user_rows], counts[user_rows])
+        weights = unscaled._of_users(user_rows, values, n_users)
         scale = 1 / float(weights[weights > 0].mean())
         return cls(**asdict(unscaled) | {"scale": scale}), (scale * weights).astype(np.float32)
+
+    def of_users(
+        self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
+    ) -> NDArray[np.float32]:
+        """The weights (n,) of ratings (n,) that may be others than it was learned from; as `of_user` of every user."""
+        return self._of_users(user_rows, values, n_users).astype(np.float32)
+
+    def engaged(self, counts_as: float) -> float:
+        """The rating that an engagement counts as: `counts_as`, and at least one that is an observation."""
+        return max(counts_as, self.positive_from)
 
     def of_user(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """The weights (m,) of one user's ratings (m,)."""
         wide = values.astype(np.float64)
         return self._weigh(wide, SHRINKAGE * self.mean + wide.sum(), len(wide))
+
+    def _of_users(
+        self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
+    ) -> NDArray[np.float64]:
+        counts = np.bincount(user_rows, minlength=n_users)
+        sums = np.bincount(user_rows, values, minlength=n_users)
+        return self._weigh(values.astype(np.float64), (SHRINKAGE * self.mean + sums)[user_rows], counts[user_rows])
 
     def _weigh(
         self, values: NDArray[np.float64], sums: NDArray[np.float64] | float, counts: NDArray[np.int64] | int

@@ -1,6 +1,7 @@
 """How good the lists are, on the full catalogue.
 
-Candidates: all items of train and test minus the user's train items. Relevant: held-out items rated `liked_from` or
+Candidates: all items of train and test minus the user's train items, and minus those of the user that have labels of
+events in train, none of which is ever held out. Relevant: held-out items rated `liked_from` or
 higher. Ties by item order. Means are over users with at least one relevant item; others are not measured.
 """
 
@@ -165,7 +166,7 @@ def evaluate_ranking(
         scores = np.array(score(users), dtype=np.float32)
         scores[:, ~is_candidate] = -np.inf
         for row, user in enumerate(users):
-            scores[row, _row(train.by_user, user)] = -np.inf
+            scores[row, _row(train.met, user)] = -np.inf
             best = best_items(scores[row], k)
             liked = _row(relevant, user)
             is_relevant[liked] = True

@@ -1,5 +1,8 @@
 """Vectors for items and users without ratings, from their features: a map learned from those who have ratings.
 
+What a segment learned from events counts like what it learned from ratings: to the taste and the prior an item is new
+until somebody chooses it, to the rating until somebody rates it. A user who chose anything is folded in, not mapped.
+
 Each segment has its own map, so a new item gets a taste, a rating and a popularity of its own, and enters the same dot
 product as all others. Those of whom nothing is known keep what the segment gives them.
 """
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap, crossed
 from app.algorithms.features import Features
+from app.algorithms.rating_matrix import RatingMatrix
 from app.training.learned import Learned, LearnedSegment
 from app.training.recipe import RATING, TASTE, TOWERS
 
@@ -18,12 +22,13 @@ TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10)."""
 
 
-def extend_to_unrated(learned: Learned, features: Features | None, user_counts: NDArray[np.int64]) -> Learned:
-    """`learned`, the rows without ratings filled in from `features`; `user_counts`: (n_users,) ratings."""
+def extend_to_unrated(learned: Learned, ratings: RatingMatrix) -> Learned:
+    """`learned` from `ratings`, the rows of which nothing else is known filled in from their features."""
+    features = ratings.features
     if features is None:
         return learned
     segments = tuple(
-        _users(_items(segment, features, learned.item_counts), features, user_counts)
+        _users(_items(segment, features, _item_counts(segment, ratings)), features, ratings)
         if segment.recipe.name != TOWERS  # which have embedded everybody themselves
         else segment
         for segment in learned.segments
@@ -31,7 +36,12 @@ def extend_to_unrated(learned: Learned, features: Features | None, user_counts: 
     return replace(learned, segments=segments)
 
 
-def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int32]) -> LearnedSegment:
+def _item_counts(segment: LearnedSegment, ratings: RatingMatrix) -> NDArray[np.int64]:
+    """(n_items,) what the segment learned each item from."""
+    return ratings.item_counts if segment.recipe.name == RATING else ratings.item_choice_counts
+
+
+def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
     if not features.items.shape[1]:
         return segment
     described = crossed(features.items)
@@ -42,8 +52,8 @@ def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int32
     return replace(segment, item_part=item_part, item_map=learned)
 
 
-def _trust(segment_name: str, counts: NDArray[np.int32]) -> NDArray[np.float64]:
-    """(n_items,) how much each item's vector says of a new one's, by its ratings."""
+def _trust(segment_name: str, counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n_items,) how much each item's vector says of a new one's, by what it was learned from."""
     if segment_name == RATING:
         return counts / (counts + TRUST)
     # Between an item drawn from the catalogue, n^0, and one drawn from what people choose, n^1: what is new is not
@@ -52,12 +62,13 @@ def _trust(segment_name: str, counts: NDArray[np.int32]) -> NDArray[np.float64]:
     return counts.astype(np.float64) ** (2 / 3 if segment_name == TASTE else 1 / 3)
 
 
-def _users(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
+def _users(segment: LearnedSegment, features: Features, ratings: RatingMatrix) -> LearnedSegment:
     if not features.users.shape[1]:
         return segment
     described = crossed(features.users)
+    counts = ratings.user_counts if segment.recipe.name == RATING else ratings.user_choice_counts
     learned = FeatureMap.learn(described, segment.user_part, counts / (counts + TRUST))
-    is_cold = (counts == 0) & (np.diff(features.users.indptr) > 0)
+    is_cold = (ratings.user_choice_counts == 0) & (np.diff(features.users.indptr) > 0)
     user_part = segment.user_part.copy()
     user_part[is_cold] = learned.predict(described[is_cold])
     return replace(segment, user_part=user_part, user_map=learned)

@@ -59,12 +59,12 @@ class Exam:
 
     def is_relevant(self, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(b, n_items): held out and liked."""
-        return _cells(self._liked, user_rows)
+        return _cells(self._liked.by_user, user_rows)
 
     def may_be_shown(self, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(b, n_items): rated by anybody, in either part, and not by this user in the training part."""
+        """(b, n_items): rated by anybody, in either part, and nothing this user met in the training part."""
         is_candidate = (self.train.item_counts + self.holdout.item_counts) > 0
-        return is_candidate & ~_cells(self.train, user_rows)
+        return is_candidate & ~_cells(self.train.met, user_rows)
 
     def rank(self, score: Score) -> Ranking:
         """The lists by `score` for the users of the exam."""
@@ -91,9 +91,8 @@ def inner_exam(
     return Exam.draw(*hold_out(some, fraction, rng), scale, rng, max_users)
 
 
-def _cells(ratings: RatingMatrix, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    rated = ratings.by_user
-    mask = sparse.csr_array((np.ones(len(ratings), np.bool_), rated.indices, rated.indptr), shape=rated.shape)
+def _cells(known: sparse.csr_array, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    mask = sparse.csr_array((np.ones(known.nnz, np.bool_), known.indices, known.indptr), shape=known.shape)
     cells: NDArray[np.bool_] = mask[user_rows].toarray()
     return cells
 

@@ -36,7 +36,7 @@ def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: T
         for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True))
     )
     learned = Learned.of(segments, ratings)
-    return extend_to_unrated(learned, ratings.features, ratings.user_counts)
+    return extend_to_unrated(learned, ratings)
 
 
 def fit_segment(
@@ -112,9 +112,12 @@ def _known(
 
 
 def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Generator, _tell: Tell) -> LearnedSegment:
-    """prior_i = log(1 + n_i), standardised over the rated items, so that a long unrated tail changes no list."""
-    counts = ratings.item_counts
-    of_rated = np.log1p(counts[counts > 0])
+    """prior_i = log(1 + n_i), standardised over the items anybody chose, so that a long tail changes no list.
+
+    n_i: the users who rated the item or were engaged by it.
+    """
+    counts = ratings.item_choice_counts
+    of_rated = np.log1p(counts[counts > 0]) if counts.any() else np.zeros(1)
     spread = of_rated.std() or 1.0  # where all are equally popular, the prior is 0 everywhere
     prior = np.log1p(np.append(counts, 0))
     standardised = ((prior - of_rated.mean()) / spread).astype(np.float32)[:, None]

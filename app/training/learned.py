@@ -38,9 +38,9 @@ class LearnedSegment:
 
 @dataclass(frozen=True)
 class Learned:
-    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32.
+    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32 choices.
 
-    `is_unknown`: (n_users,) bool, those with neither ratings nor features.
+    `is_unknown`: (n_users,) bool, those with neither choices nor features.
     """
 
     segments: tuple[LearnedSegment, ...]
@@ -49,10 +49,10 @@ class Learned:
 
     @classmethod
     def of(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
-        is_unknown = ratings.user_counts == 0
+        is_unknown = ratings.user_choice_counts == 0
         if ratings.features is not None:
             is_unknown &= np.diff(ratings.features.users.indptr) == 0
-        return cls(segments, ratings.item_counts.astype(np.int32), is_unknown)
+        return cls(segments, ratings.item_choice_counts.astype(np.int32), is_unknown)
 
     @property
     def rating(self) -> RatingVectors:

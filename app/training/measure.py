@@ -51,7 +51,7 @@ def measure(learned: Learned, sides: Sides, exam: Exam) -> Report:
     """What was learned from `exam.train`, on the hold-out; the yardsticks are fitted on the same training part."""
     ranking = exam.rank(sides.score)
     biases = fit(fallback_recipe(), exam.train, np.random.default_rng(0)).rating
-    bestsellers = exam.train.item_counts.astype(np.float32)
+    bestsellers = exam.train.item_choice_counts.astype(np.float32)
     return Report(
         snapshot=_errors(exam, learned.rating) | _lists(ranking),
         bestsellers=_lists(exam.rank(_same_for_all(bestsellers))),

@@ -57,7 +57,7 @@ def test_nonsense_is_refused(columns: Any) -> None:
 
 
 def labelled() -> RatingMatrix:
-    labels = Labels([1, 1, 2], [0, 1, 0], [1, 0, 1], counts_as=4.0)
+    labels = Labels([1, 1, 2], [0, 1, 0], [1, 0, 1], [7, 8, 9], counts_as=4.0)
     return RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 2, 3], labels=labels)
 
 
@@ -89,9 +89,14 @@ def test_labels_are_carried() -> None:
     labels = ratings.of_users(np.array([0, 2])).labels
     assert labels is not None
     assert (labels.user_rows.tolist(), labels.item_rows.tolist(), labels.values.tolist()) == ([1], [0], [1])
-    assert labels.counts_as == 4.0
+    assert (labels.last_at.tolist(), labels.counts_as) == ([9], 4.0)
+
+
+def test_met_are_rated_or_labelled() -> None:
+    assert labelled().met.toarray().tolist() == [[1, 1], [1, 1], [1, 1]]
+    assert labelled().subset(np.array([0])).met.toarray().tolist() == [[1, 0], [1, 1], [1, 0]]
 
 
 def test_labels_stay_inside() -> None:
     with pytest.raises(InvalidRatings, match="labels"):
-        RatingMatrix(3, 2, [0], [0], [1], labels=Labels([3], [0], [1], 4.0))
+        RatingMatrix(3, 2, [0], [0], [1], labels=Labels([3], [0], [1], [0], 4.0))

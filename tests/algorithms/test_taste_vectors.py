@@ -7,6 +7,7 @@ import pytest
 
 from app.algorithms.als_implicit import ImplicitALS
 from app.algorithms.errors import FitDiverged
+from app.algorithms.labels import Labels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
 
@@ -30,6 +31,65 @@ def test_fold_in_is_user_side() -> None:
         own = ratings.user_rows == user_row
         folded = fold_in_of(taste).taste(taste.item_factors[ratings.item_rows[own]], ratings.values[own])
         np.testing.assert_allclose(folded, taste.user_factors[user_row], atol=1e-4)
+
+
+def with_labels(ratings: RatingMatrix, counts_as: float = 4.0, seed: int = 1) -> RatingMatrix:
+    """Half of the pairs nobody rated have labels, most of them 0; user 60 and item 51, without ratings, among them."""
+    rng = np.random.default_rng(seed)
+    free = ratings.by_user.toarray() == 0
+    users, items = np.nonzero(free & (rng.random(free.shape) < 0.5))
+    labels = Labels(users, items, rng.random(len(users)) < 0.3, np.zeros(len(users)), counts_as)
+    columns = ratings.user_rows, ratings.item_rows, ratings.values
+    return RatingMatrix(ratings.n_users, ratings.n_items, *columns, labels=labels)
+
+
+@pytest.mark.parametrize("values", [(1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 1.0), (5.0,)], ids=str)
+def test_fold_in_with_engagements(values: tuple[float, ...]) -> None:
+    """Engaged items are folded in beside the rated ones, with the value of an engagement."""
+    rng = np.random.default_rng(3)
+    ratings, _ = learned_from()
+    drawn = rng.choice(values, len(ratings))
+    ratings = with_labels(RatingMatrix(61, 52, ratings.user_rows, ratings.item_rows, drawn), 0.75 * max(values))
+    taste = ImplicitALS(n_factors=8, n_epochs=4).fit(ratings, rng)
+    labels = ratings.labels
+    assert labels is not None
+    engaged = taste.weighting.engaged(labels.counts_as)
+    for user_row in range(ratings.n_users):
+        own, liked = ratings.user_rows == user_row, labels.are_engaged & (labels.user_rows == user_row)
+        rows = np.append(ratings.item_rows[own], labels.item_rows[liked])
+        given = np.append(ratings.values[own], np.full(liked.sum(), engaged))
+        assert (taste.weighting.of_user(given)[own.sum() :] > 0).all()
+        folded = fold_in_of(taste).taste(taste.item_factors[rows], given)
+        np.testing.assert_allclose(folded, taste.user_factors[user_row], atol=1e-4)
+    assert taste.user_factors[60].any()
+    assert taste.item_factors[51].any()
+
+
+def test_declined_says_nothing() -> None:
+    ratings, taste = learned_from()
+    declined = Labels([60, 0], [51, 51], [0, 0], [0, 0], 4.0)
+    columns = ratings.user_rows, ratings.item_rows, ratings.values
+    labelled = RatingMatrix(61, 52, *columns, labels=declined)
+    again = ImplicitALS(n_factors=8, n_epochs=4).fit(labelled, np.random.default_rng(0))
+    plain = ImplicitALS(n_factors=8, n_epochs=4).fit(ratings, np.random.default_rng(0))
+    np.testing.assert_array_equal(again.user_factors, plain.user_factors)
+    assert again.weighting == taste.weighting
+
+
+def test_engagements_move_no_threshold() -> None:
+    """Of ratings 1 and 5 the lower one is no choice, and stays none where engagements count as 4."""
+    ratings = RatingMatrix(3, 3, [0, 0, 1], [0, 1, 1], [1, 5, 5], labels=Labels([2], [2], [1], [0], 4.0))
+    taste = ImplicitALS(n_factors=2).fit(ratings, np.random.default_rng(0))
+    assert taste.weighting.positive_from == 5
+    np.testing.assert_array_equal(taste.item_factors[0], 0)
+    assert taste.item_factors[2].any()
+
+
+def test_engagements_without_ratings() -> None:
+    ratings = RatingMatrix(3, 3, [], [], [], labels=Labels([2, 0], [2, 1], [1, 1], [0, 0], 4.0))
+    taste = ImplicitALS(n_factors=2).fit(ratings, np.random.default_rng(0))
+    assert np.isfinite(taste.user_factors).all()
+    assert taste.user_factors[2].any()
 
 
 def test_normal_equations() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from app.algorithms.labels import Labels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import mae, mse, rmse
 from app.evaluation.ranking import Ranking, best_items, evaluate_ranking, users_with_relevant
@@ -193,3 +194,13 @@ def test_perfect_lists() -> None:
     ranking = evaluate_ranking(lambda rows: liked[rows], users, train, test, liked_from=4, k=5)
     for figures in (ranking.ndcg, ranking.recall, ranking.average_precision, ranking.reciprocal_rank):
         assert figures == pytest.approx(np.ones(len(users)))
+
+
+def test_labelled_items_are_no_candidates() -> None:
+    """A pair with a label is never held out: to list it could only be a miss."""
+    labels = Labels([0], [1], [1], [0], 4.0)
+    train = RatingMatrix(2, 4, [0, 1], [0, 1], [5.0, 5.0], labels=labels)
+    holdout = RatingMatrix(2, 4, [0, 0], [2, 3], [5.0, 1.0])
+    scores = np.array([[9.0, 8.0, 7.0, 6.0]])
+    found = evaluate_ranking(lambda _: scores, np.array([0]), train, holdout, liked_from=4.0, k=3)
+    assert found.shown.tolist() == [[2, 3, -1]]
