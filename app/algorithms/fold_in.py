@@ -55,6 +55,45 @@ def fold_in(
         return np.zeros(n_factors, np.float32), 0.0
     if precision is None and 2 * n_rated <= n_factors and biased and regularization > 0:
         return _fold_in_few(item_factors.astype(np.float64), wide_targets, regularization)
+    features, gram = _equations(item_factors, regularization, biased=biased, precision=precision)
+    _, solution, failed = lapack.dposv(gram, features.T @ wide_targets, lower=1, overwrite_a=1, overwrite_b=1)
+    if failed:  # without a penalty there may be no unique solution
+        solution = np.linalg.lstsq(features, wide_targets)[0]
+    return solution[:n_factors].astype(np.float32), float(solution[n_factors]) if biased else 0.0
+
+
+def influences(
+    item_factors: NDArray[np.floating],
+    targets: NDArray[np.floating],
+    regularization: float,
+    shown_factors: NDArray[np.floating],
+    *,
+    biased: bool = True,
+    precision: Floats | None = None,
+) -> Floats:
+    """How much of p . q every rating carries, for n items of factors q, `shown_factors` (n, k): (n, m) float64.
+
+    The rest as of `fold_in`, whose p is linear in the targets, (p, bias) = (F'F + penalty)^-1 F' t with F = (Q, 1). So
+    the rating of item j carries q' [(F'F + penalty)^-1 f_j t_j]_p; over j, that adds up to p . q.
+    (Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", 2008, section 5.)
+    """
+    n_rated, n_factors = item_factors.shape
+    if n_rated == 0 or n_factors == 0 or len(shown_factors) == 0:
+        return np.zeros((len(shown_factors), n_rated))
+    features, gram = _equations(item_factors, regularization, biased=biased, precision=precision)
+    shown = np.zeros((n_factors + biased, len(shown_factors)), order="F")
+    shown[:n_factors] = shown_factors.T
+    _, solution, failed = lapack.dposv(gram, shown, lower=1, overwrite_a=1)
+    towards = shown.T @ np.linalg.pinv(features) if failed else solution.T @ features.T
+    carried: Floats = towards * targets
+    return carried
+
+
+def _equations(
+    item_factors: NDArray[np.floating], regularization: float, *, biased: bool, precision: Floats | None
+) -> tuple[Floats, Floats]:
+    """F = (Q, 1), (m, k + 1), or Q where there is no bias; and F'F + penalty."""
+    n_rated, n_factors = item_factors.shape
     features = np.ones((n_rated, n_factors + biased))
     features[:, :n_factors] = item_factors
     gram = features.T @ features
@@ -63,10 +102,7 @@ def fold_in(
         gram.ravel()[:: len(gram) + 1] += prior + n_rated * each_rating
     else:
         gram += precision[0] + n_rated * precision[1]
-    _, solution, failed = lapack.dposv(gram, features.T @ wide_targets, lower=1, overwrite_a=1, overwrite_b=1)
-    if failed:  # without a penalty there may be no unique solution
-        solution = np.linalg.lstsq(features, wide_targets)[0]
-    return solution[:n_factors].astype(np.float32), float(solution[n_factors]) if biased else 0.0
+    return features, gram
 
 
 def _fold_in_few(item_factors: Floats, targets: Floats, regularization: float) -> tuple[NDArray[np.float32], float]:

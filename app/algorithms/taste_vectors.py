@@ -160,11 +160,40 @@ class TasteFoldIn:
         n_factors = item_factors.shape[1]
         if not n_factors or not is_observed.any():
             return np.zeros(n_factors, np.float32)
-        factors, weights = item_factors[is_observed].astype(np.float64), weights[is_observed]
-        weighted = factors * weights[:, None]
-        system = self.gram + weighted.T @ factors
-        system.ravel()[:: n_factors + 1] += self.penalty.of(weights.sum())
+        weighted, system = self._equations(item_factors[is_observed], weights[is_observed])
         _, taste, failed = lapack.dposv(system, weighted.sum(axis=0), lower=1, overwrite_a=1, overwrite_b=1)
         if failed:  # without a penalty there may be no unique solution
-            taste = np.linalg.lstsq(self.gram + weighted.T @ factors, weighted.sum(axis=0))[0]
+            _, system = self._equations(item_factors[is_observed], weights[is_observed])
+            taste = np.linalg.lstsq(system, weighted.sum(axis=0))[0]
         return np.asarray(taste, np.float32)
+
+    def influences(
+        self, item_factors: NDArray[np.floating], values: NDArray[np.floating], shown_factors: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """How much of x . y every rating carries, for n items of factors y, `shown_factors` (n, k): (n, m) float64.
+
+        x = A^-1 sum_j w_j y_j, so the rating of item j carries y' A^-1 w_j y_j (Hu, Koren & Volinsky 2008, section 5).
+        """
+        weights = self.weighting.of_user(values)
+        carried = np.zeros((len(shown_factors), len(weights)))
+        is_observed = weights > 0
+        if not carried.size or not item_factors.shape[1] or not is_observed.any():
+            return carried
+        weighted, system = self._equations(item_factors[is_observed], weights[is_observed])
+        shown = np.asfortranarray(shown_factors.T, np.float64)
+        _, solution, failed = lapack.dposv(system, shown, lower=1, overwrite_a=1)
+        if failed:
+            _, system = self._equations(item_factors[is_observed], weights[is_observed])
+            solution = np.linalg.pinv(system, hermitian=True) @ shown
+        carried[:, is_observed] = solution.T @ weighted.T
+        return carried
+
+    def _equations(
+        self, item_factors: NDArray[np.floating], weights: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The rows w y (m, k), and A = gram + sum w y y' + penalty I, of what is observed with weight w."""
+        factors = item_factors.astype(np.float64)
+        weighted = factors * weights[:, None]
+        system = self.gram + weighted.T @ factors
+        system.ravel()[:: len(system) + 1] += self.penalty.of(weights.sum())
+        return weighted, system

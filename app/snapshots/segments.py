@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.fold_in import fold_in
+from app.algorithms.fold_in import fold_in, influences
 from app.algorithms.rating_spread import RatingSpread, UserSpread
 from app.algorithms.rating_vectors import RatingVectors
 
@@ -80,6 +80,18 @@ class RatingFold:
         left = targets - factors @ p_u - bias
         error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
         return self.parts(p_u[None])[0], float(bias), self.spread.deviation(error, len(left))
+
+    def influences(
+        self, columns: NDArray[np.float32], values: NDArray[np.floating], shown: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """(n, m): how much of p_u . q_i each rating carries, for the item parts `shown` (n, c); the rest as of `part`.
+
+        b_i, which is the same for everybody, is carried by none.
+        """
+        factors, targets = columns[:, :-1], values - self.mean - columns[:, -1]
+        return influences(
+            factors, targets, self.regularization, shown[:, :-1], biased=self.biased, precision=self.precision
+        )
 
 
 def prior_parts(n_users: int) -> NDArray[np.float32]:

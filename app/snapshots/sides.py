@@ -64,12 +64,20 @@ def join_user_parts(
     vectors = np.zeros((n_users, len(item_covariance)), np.float32)
     for segment in segments:
         part = parts[segment.name]
-        covariance = item_covariance[segment.slice, segment.slice]
-        # Var_i(x . y_i) = x' Cov(y) x
-        spread = np.sqrt(np.maximum(((part @ covariance) * part).sum(axis=1), 0.0))
-        spread[spread < SMALLEST_SPREAD] = 1.0
-        vectors[:, segment.slice] = part * (segment.weight / spread)[:, None]
+        vectors[:, segment.slice] = part * part_scales(part, segment, item_covariance)[:, None]
     return vectors
+
+
+def part_scales(
+    part: NDArray[np.float32], segment: Segment, item_covariance: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """What the unweighted user parts (b, c) of one segment are multiplied by, (b,): a_u or c_u above."""
+    covariance = item_covariance[segment.slice, segment.slice]
+    # Var_i(x . y_i) = x' Cov(y) x
+    spread = np.sqrt(np.maximum(((part @ covariance) * part).sum(axis=1), 0.0))
+    spread[spread < SMALLEST_SPREAD] = 1.0
+    scales: NDArray[np.float32] = segment.weight / spread
+    return scales
 
 
 def popular_side(segments: Sequence[Segment], item_covariance: NDArray[np.float32]) -> NDArray[np.float32]:

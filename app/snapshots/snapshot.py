@@ -1,6 +1,6 @@
 """A snapshot in use: mapped arrays, the index, and what serving asks of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.index import Index, Neighbours, search
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
-from app.snapshots.sides import join_user_parts, popular_side
+from app.snapshots.sides import join_user_parts, part_scales, popular_side
 from app.snapshots.similar import likeness_columns, similar_to, unit_directions
 from app.snapshots.towers import TOWERS, TowersFold
 
@@ -162,6 +162,34 @@ class Snapshot(SnapshotArrays):
             item_deviations = self.item_deviations[item_rows]
         both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
         return both
+
+    def shares(self, user: UserSide, vectors: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Segment name -> its part of the score of n items, (n,): together they are the score.
+
+        `vectors`: (n, d), the items' rows of `item_vectors`, or what `vectors_of` gives newer ones.
+        """
+        return {part.name: vectors[:, part.slice] @ user.vector[part.slice] for part in self.manifest.segments}
+
+    def influences(
+        self, item_rows: NDArray[np.integer], values: NDArray[np.floating], vectors: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """How much of the score of n items each of m ratings carries, (n, m), for somebody with these ratings.
+
+        `item_rows`, `values`: (m,), as of `fold_in`. `vectors`: (n, d), as of `shares`. The parts of the rating and of
+        the taste are linear in what was rated, so this is no approximation: over the ratings, it adds up to the score
+        less what no rating carries, b_i, the prior and the towers.
+        """
+        rated, covariance = self.item_vectors[item_rows], self.item_covariance
+        columns = rated[:, self.rating.slice]
+        part, _, _ = self.rating_fold.part(columns, values)
+        carried = self.rating_fold.influences(columns, values, vectors[:, self.rating.slice])
+        carried *= part_scales(part[None], self.rating, covariance)
+        if self._taste is not None:
+            columns = rated[:, self._taste.slice]
+            taste = self._taste_fold.taste(columns, values)
+            of_taste = self._taste_fold.influences(columns, values, vectors[:, self._taste.slice])
+            carried += of_taste * part_scales(taste[None], self._taste, covariance)
+        return carried
 
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.algorithms.fold_in import PRIOR_RATINGS, fold_in, fold_in_all
+from app.algorithms.fold_in import PRIOR_RATINGS, fold_in, fold_in_all, influences
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
@@ -119,6 +119,18 @@ def test_threads_change_no_bit(precision: NDArray[np.float64] | None) -> None:
     vectors = replace(vectors_of(ratings, 9, 0.05), precision=precision)
     one, four = (fold_in_all(ratings, vectors, n_threads=n)[0] for n in (1, 4))
     np.testing.assert_array_equal(one, four)
+
+
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("regularization", [0.0, 0.05])
+@pytest.mark.parametrize("n_rated", [0, 2, 40])
+def test_influences_add_up(biased: bool, regularization: float, n_rated: int) -> None:
+    rng = np.random.default_rng(0)
+    items, targets, shown = rng.normal(size=(n_rated, 6)), rng.normal(size=n_rated), rng.normal(size=(9, 6))
+    factors, _ = fold_in(items, targets, regularization, biased=biased)
+    carried = influences(items, targets, regularization, shown, biased=biased)
+    assert carried.shape == (9, n_rated)
+    np.testing.assert_allclose(carried.sum(axis=1), shown @ factors, atol=1e-5)
 
 
 def test_few_ratings_move_little() -> None:

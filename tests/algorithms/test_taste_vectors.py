@@ -153,3 +153,15 @@ def test_not_finite_is_refused() -> None:
 def test_fold_in_needs_no_numba() -> None:
     command = "import sys, app.algorithms.taste_vectors, app.algorithms.als_implicit; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("regularization", [0.0, 0.1])
+@pytest.mark.parametrize("positive_from", [1.0, 4.0, 6.0])
+def test_influences_add_up(regularization: float, positive_from: float) -> None:
+    """Also where some ratings, or all, are no observations, and where there is no unique solution."""
+    rng = np.random.default_rng(2)
+    items, shown, values = rng.standard_normal((3, 6)), rng.standard_normal((9, 6)), np.array([2.0, 5.0, 4.0])
+    fold = TasteFoldIn(np.zeros((6, 6)), replace(WEIGHTING, positive_from=positive_from), Penalty(regularization, 0, 0))
+    carried = fold.influences(items, values, shown)
+    np.testing.assert_allclose(carried.sum(axis=1), shown @ fold.taste(items, values), atol=1e-4)
+    np.testing.assert_array_equal(carried[:, values < positive_from], 0)
