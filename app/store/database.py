@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import InvalidInputError, ReckonError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.lookup import Lookup, Row
 
 
 class Dialect(Protocol):
@@ -26,6 +27,12 @@ class Dialect(Protocol):
         """The first row of a small read outside any transaction, by the shortest way; `statement` has one `?`."""
 
     def hot_rows(self, statement: str, parameter: object) -> list[tuple[Any, ...]]: ...
+
+    async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
+        """On the event loop: the only row, None where there is none."""
+
+    async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
+        """On the event loop: of all rows, in any order, one sequence a column."""
 
     def now(self, connection: sa.Connection) -> int:
         """The database's clock, microseconds UTC: leases of workers on several hosts compare by it."""

@@ -1,6 +1,8 @@
 """Postgres: bulk work by array parameters, one statement a chunk; a user's row lock orders the writers of a user."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.lookup import Lookup, Row
+from app.store.shared_reader import SharedReader
 
 DISK_FULL = "53100"
 FETCH_ROWS = 50_000
@@ -33,6 +37,8 @@ class PostgresDialect:
             isolation_level="REPEATABLE READ",  # a reader sees one state; writers lower it to what locks need
         )
         self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
+        self._shared_reader = SharedReader(arguments)
 
     def writing(self) -> Iterator[sa.Connection]:
         # READ COMMITTED: after waiting for a user's lock, the next statement sees what the holder committed.
@@ -53,6 +59,19 @@ class PostgresDialect:
                 return [tuple(row) for row in cursor]
         except DBAPIError as error:
             raise self.expected(error.orig) or error from error
+
+    async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
+        return await self._look_up(_rows_of_many(lookup), parameter)
+
+    async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
+        columns = await self._look_up(_columns_of_many(lookup), parameter)
+        return [column or () for column in columns or ()]  # arrays of no rows are NULL
+
+    async def _look_up(self, statement: str, parameter: object) -> Row | None:
+        try:
+            return await self._shared_reader.row(statement, parameter)
+        except psycopg.Error as error:
+            raise self.expected(error) or error from error
 
     def now(self, connection: sa.Connection) -> int:
         statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
@@ -146,4 +165,21 @@ class PostgresDialect:
         return UnavailableError("the database does not answer") if isinstance(error, psycopg.OperationalError) else None
 
     def close(self) -> None:
+        self._shared_reader.close()
         self.engine.dispose()
+
+
+@cache
+def _rows_of_many(lookup: Lookup) -> str:
+    array = {str: "text[]", int: "bigint[]"}[lookup.by]
+    of_one = lookup.statement.replace("?", "asked.parameter")
+    asked = f"unnest(%s::{array}) WITH ORDINALITY AS asked (parameter, place)"
+    return f"SELECT asked.place, answer.* FROM {asked} CROSS JOIN LATERAL ({of_one}) AS answer"  # noqa: S608  our own
+
+
+@cache
+def _columns_of_many(lookup: Lookup) -> str:
+    """An array a column: the driver makes a list of an array ten times as fast as tuples of its rows."""
+    arrays = ", ".join(f"array_agg({column})" for column in lookup.columns)
+    of_one = f"SELECT {arrays} FROM ({lookup.statement}) AS answers"  # noqa: S608  our own
+    return _rows_of_many(replace(lookup, statement=of_one))

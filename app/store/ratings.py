@@ -4,9 +4,10 @@ The rule of the upsert, in one place: the newest `rated_at` wins; equal times: t
 nothing; values are never added up. A deletion leaves a tombstone with its time, which the rule treats as any value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, RatingColumns, f
 from app.store import counters
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
+from app.store.lookup import Lookup
 from app.store.schema import items, ratings, users
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
@@ -28,7 +30,12 @@ ALL_RATINGS = (
 )
 USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
 ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
-HISTORY = "SELECT item_key, value, rated_at FROM ratings WHERE user_key = ? AND value IS NOT NULL"
+HISTORY = Lookup(
+    "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at"
+    " FROM ratings WHERE user_key = ? AND value IS NOT NULL",
+    by=int,
+    columns=("item_key", "value", "rated_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,14 @@ class History:
     item_key: KeyArray
     value: ValueArray
     rated_at: TimeArray
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[Any]]) -> Self:
+        """From the columns of `HISTORY`, in any order."""
+        item_key, value, rated_at = columns
+        times = np.array(rated_at, dtype=np.int64)
+        newest_first = np.argsort(~times, kind="stable")  # the complement reverses the order of all, of the least too
+        return cls(np.array(item_key, dtype=np.int64)[newest_first], np.array(value)[newest_first], times[newest_first])
 
 
 class Ratings:
@@ -154,13 +169,8 @@ class Ratings:
 
     def history(self, user_key: int) -> History:
         """The user's ratings by surrogate key, by the shortest way (the serving path reads this)."""
-        rows = self._database.dialect.hot_rows(HISTORY, user_key)
-        known = [(row[0], row[1], UNKNOWN_TIME if row[2] is None else row[2]) for row in rows]
-        columns = np.array(known, dtype=[("item_key", "i8"), ("value", "f8"), ("rated_at", "i8")])
-        newest_first = np.argsort(-columns["rated_at"].astype(np.float64), kind="stable")
-        return History(
-            columns["item_key"][newest_first], columns["value"][newest_first], columns["rated_at"][newest_first]
-        )
+        rows = self._database.dialect.hot_rows(HISTORY.statement, user_key)
+        return History.of(list(zip(*rows, strict=True)) if rows else [()] * 3)
 
     def page(self, user_id: str, *, after: int = 0, limit: int = 100) -> list[tuple[int, Rating]]:
         """The user's ratings in the order of item keys, each with its item key, beginning behind key `after`."""

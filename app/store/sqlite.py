@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.lookup import Lookup, Row
 from app.store.write_lock import WriteLock
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon: our own queue on the lock
@@ -78,6 +79,13 @@ class SqliteDialect:
 
     def hot_rows(self, statement: str, parameter: object) -> list[tuple[Any, ...]]:
         return self._hot_execute(statement, parameter).fetchall()
+
+    async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
+        return self.hot_row(lookup.statement, parameter)
+
+    async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
+        rows = self.hot_rows(lookup.statement, parameter)
+        return list(zip(*rows, strict=True)) if rows else [()] * len(lookup.columns)
 
     def _hot_execute(self, statement: str, parameter: object) -> sqlite3.Cursor:
         try:

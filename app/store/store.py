@@ -10,6 +10,7 @@ from app.store.jobs import Jobs
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
 from app.store.ratings import Ratings
+from app.store.reads import Reads
 from app.store.snapshots import SnapshotRegister
 from app.store.users import Users
 
@@ -23,6 +24,7 @@ class Store:
         self.ratings = Ratings(database)
         self.items = Items(database)
         self.users = Users(database)
+        self.reads = Reads(database)
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)

@@ -2,22 +2,26 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from app.entities import User
 from app.store import counters
 from app.store.database import Database
+from app.store.lookup import Lookup, Row
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import ratings, users
 
 STREAM_ROWS = 5_000
 USER_FIELDS = frozenset(field.name for field in fields(User)) - {"user_id"}
-FRESHNESS = (
-    "SELECT catalogue.value, placements.value, users.user_key, users.version, users.profile_version"
+FRESHNESS = Lookup(
+    "SELECT catalogue.value AS catalogue, placements.value AS placements, users.user_key,"
+    " coalesce(users.version, 0) AS version, coalesce(users.profile_version, 0) AS profile_version"
     " FROM counters AS catalogue JOIN counters AS placements ON placements.name = 'placements'"
-    " LEFT JOIN users ON users.user_id = ? WHERE catalogue.name = 'catalogue'"
+    " LEFT JOIN users ON users.user_id = ? WHERE catalogue.name = 'catalogue'",
+    by=str,
+    columns=("catalogue", "placements", "user_key", "version", "profile_version"),
 )
 
 
@@ -35,6 +39,12 @@ class Freshness:
     user_version: int
     profile_version: int
 
+    @classmethod
+    def of(cls, row: Row | None) -> Self:
+        if row is None:
+            raise LookupError("a counter is missing")  # a migrated database has it
+        return cls(*row)
+
 
 class Users:
     def __init__(self, database: Database) -> None:
@@ -42,10 +52,7 @@ class Users:
 
     def freshness(self, user_id: str) -> Freshness:
         """All versions a request needs, in one read by the shortest way."""
-        row = self._database.dialect.hot_row(FRESHNESS, user_id)
-        if row is None:
-            raise LookupError("a counter is missing")  # a migrated database has it
-        return Freshness(row[0], row[1], row[2], row[3] or 0, row[4] or 0)
+        return Freshness.of(self._database.dialect.hot_row(FRESHNESS.statement, user_id))
 
     def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
         """Upsert in one transaction; only the `given` fields overwrite. For each user STORED, REPLACED or UNCHANGED."""

@@ -1,0 +1,157 @@
+"""Reads for the event loop: each caller gets its own, and what was written before it asked."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from app.entities import UNKNOWN_TIME, User
+from app.errors import UnavailableError
+from app.store import Store, shared_reader
+from app.store.postgres import PostgresDialect
+from app.store.users import FRESHNESS
+from tests.support.ratings import incoming
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@contextmanager
+def beside(database_url: str, database: str | None = None) -> Iterator[psycopg.Connection]:
+    """A connection beside the store's, to be rude with."""
+    url = sa.make_url(database_url).set(drivername="postgresql", database=database)
+    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+        yield connection
+
+
+def hang_up(server: psycopg.Connection) -> None:
+    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reckon-reads'")
+
+
+def test_as_read_by_threads(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3), ("ann", "y", 4, 7), ("ann", "z", 5, 9)))
+    freshness = asyncio.run(store.reads.freshness("ann"))
+    assert freshness == store.users.freshness("ann")
+    assert freshness.user_key is not None
+    history, same = asyncio.run(store.reads.history(freshness.user_key)), store.ratings.history(freshness.user_key)
+    assert history.value.tolist() == same.value.tolist() == [5, 4, 3]
+    assert history.rated_at.tolist() == same.rated_at.tolist() == [9, 7, UNKNOWN_TIME]
+    assert history.item_key.tolist() == same.item_key.tolist()
+    assert (history.item_key.dtype, history.value.dtype) == (np.dtype("int64"), np.dtype("float64"))
+
+
+def test_user_of_key(store: Store) -> None:
+    ann = User("ann", "FI", {"age": 31, "likes": ["a", "b"]})
+    store.users.record([ann])
+    key = store.users.freshness("ann").user_key
+    assert key is not None
+    assert asyncio.run(store.reads.user(key)) == ann
+    assert asyncio.run(store.reads.user(key + 1)) is None
+
+
+def test_nothing_known(store: Store) -> None:
+    assert asyncio.run(store.reads.freshness("nobody")).user_key is None
+    history = asyncio.run(store.reads.history(1))
+    assert len(history.item_key) == 0
+    assert (history.value.dtype, history.rated_at.dtype) == (np.dtype("float64"), np.dtype("int64"))
+
+
+def test_each_its_own(store: Store) -> None:
+    store.ratings.record(incoming(*((f"u{n}", f"i{item}", 3, 1) for n in range(50) for item in range(n + 1))))
+
+    async def ask_all() -> None:
+        asked = [*(f"u{n}" for n in range(50)), "nobody", "u7", "u7"]
+        versions = [each.user_version for each in await asyncio.gather(*map(store.reads.freshness, asked))]
+        assert versions == [*range(1, 51), 0, 8, 8]
+        keys = [(await store.reads.freshness(user_id)).user_key or 0 for user_id in asked]
+        histories = await asyncio.gather(*map(store.reads.history, keys))
+        assert [len(each.value) for each in histories] == versions
+
+    asyncio.run(ask_all())
+
+
+def test_reads_own_writes(store: Store) -> None:
+    """Every acknowledged write is in the read that begins after it, however many others read meanwhile."""
+
+    async def write_and_read(user_id: str) -> None:
+        for n in range(1, 21):
+            await asyncio.to_thread(store.ratings.record, incoming((user_id, f"i{n}", 3, n)))
+            freshness = await store.reads.freshness(user_id)
+            assert freshness.user_version == n
+            history = await store.reads.history(freshness.user_key or 0)
+            assert history.rated_at.tolist() == list(range(n, 0, -1))
+
+    async def all_at_once() -> None:
+        await asyncio.gather(*(write_and_read(f"u{n}") for n in range(4)))
+
+    asyncio.run(all_at_once())
+
+
+@on_sqlite
+def test_local_read_does_not_suspend(store: Store) -> None:
+    with pytest.raises(StopIteration):
+        store.reads.freshness("ann").send(None)
+
+
+@on_postgres
+def test_caller_who_left(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+
+    async def leave_one() -> None:
+        tasks = [asyncio.create_task(store.reads.freshness("ann")) for _ in range(5)]
+        await asyncio.sleep(0)
+        tasks[2].cancel()
+        answers = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(answers[2], asyncio.CancelledError)
+        assert all(answer.user_version == 1 for n, answer in enumerate(answers) if n != 2)  # type: ignore[union-attr]
+
+    asyncio.run(leave_one())
+
+
+@on_postgres
+def test_server_comes_back(store: Store, database_url: str) -> None:
+    """A connection lost while nobody asked is made anew; without a server the callers are told, and only they."""
+    allow = f"ALTER DATABASE {sa.make_url(database_url).database} ALLOW_CONNECTIONS "
+
+    async def live_through_it(server: psycopg.Connection) -> None:
+        assert (await store.reads.freshness("ann")).user_key is None
+        hang_up(server)
+        assert (await store.reads.freshness("ann")).user_key is None
+        server.execute(allow + "false")
+        hang_up(server)
+        answers = await asyncio.gather(*(store.reads.freshness("ann") for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [UnavailableError] * 3
+        server.execute(allow + "true")
+        assert (await store.reads.freshness("ann")).user_key is None
+
+    with beside(database_url, database="postgres") as server:
+        asyncio.run(live_through_it(server))
+
+
+@on_postgres
+def test_silent_server(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_reader, "ANSWER_SECONDS", 0.3)
+
+    async def wait_in_vain() -> None:
+        await store.reads.freshness("ann")
+        with beside(database_url) as server, server.transaction():
+            server.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+            since = time.monotonic()
+            with pytest.raises(UnavailableError):
+                await store.reads.freshness("ann")
+            assert time.monotonic() - since < 2
+        assert (await store.reads.freshness("ann")).user_key is None
+
+    asyncio.run(wait_in_vain())
+
+
+def test_no_server() -> None:
+    dialect = PostgresDialect(sa.make_url("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
+    with pytest.raises(UnavailableError):
+        asyncio.run(dialect.look_up_row(FRESHNESS, "ann"))
+    dialect.close()
