@@ -36,6 +36,10 @@ class SnapshotArrays:
 
     `of_segments`: what else a segment needs to fold a user in, see `SEGMENT_LAYOUTS`.
 
+    Groups: the rows that the members of group n rated stand at `group_starts[n] : group_starts[n + 1]` of `group_rows`,
+    most rated first, beside the number of their ratings in `group_counts`; the groups of user row u stand at
+    `user_group_starts[u] : user_group_starts[u + 1]` of `user_groups`. What they are, a file of its own tells.
+
     Similar items: best first; row -1 where there are fewer. No rows at all in a catalogue too large to store them for.
     """
 
@@ -58,6 +62,11 @@ class SnapshotArrays:
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
     similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
     similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
+    group_starts: Annotated[NDArray[np.int64], np.int64, "n_group_starts"]
+    group_rows: Annotated[NDArray[np.int32], np.int32, "n_group_rows"]
+    group_counts: Annotated[NDArray[np.int32], np.int32, "n_group_rows"]
+    user_group_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
+    user_groups: Annotated[NDArray[np.int32], np.int32, "n_memberships"]
     item_map: Annotated[NDArray[np.float32], np.float32, "n_item_features", "dimension"]
     user_map: Annotated[NDArray[np.float32], np.float32, "n_user_features", "dimension"]
     item_offset: Annotated[NDArray[np.float32], np.float32, "dimension"]
@@ -104,6 +113,9 @@ SEGMENT_LAYOUTS: dict[str, Layout] = {
 }
 """The arrays that some algorithms add, `segment.name`, alike."""
 
+ITEM_ROWS = {"history_rows": 0, "popular_rows": 0, "group_rows": 0, "similar_rows": -1, "towers.top_items": 0}
+"""Arrays of rows of items -> the lowest they may hold."""
+
 NO_ROWS = np.empty(0, np.int32)
 
 LAYOUTS = ARRAY_LAYOUTS | SEGMENT_LAYOUTS
@@ -120,16 +132,23 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     """
     sizes = _agreed_sizes(arrays)
     n_items, n_users = sizes["n_items"], sizes["n_users"]
-    starts = arrays["history_starts"]
     _require(sizes["n_starts"] == n_users + 1, "history_starts does not fit user_keys")
-    _require(bool(starts[0] == 0 and starts[-1] == sizes["n_ratings"]), "history_starts does not span the history")
-    _require(bool(np.all(np.diff(starts) >= 0)), "history_starts goes backwards")
+    for name, spanned in (
+        ("history_starts", "n_ratings"),
+        ("group_starts", "n_group_rows"),
+        ("user_group_starts", "n_memberships"),
+    ):
+        starts = arrays[name]
+        _require(len(starts) > 0 and bool(starts[0] == 0 and starts[-1] == sizes[spanned]), f"{name} ends elsewhere")
+        _require(bool(np.all(np.diff(starts) >= 0)), f"{name} goes backwards")
     _require(sizes["n_similar_stored"] in {0, n_items}, "similar_rows does not fit item_keys")
     for name in ("item_keys", "user_keys"):
         _require(bool(np.all(np.diff(arrays[name]) > 0)), f"{name} does not ascend")
-    for name, lowest in (("history_rows", 0), ("popular_rows", 0), ("similar_rows", -1), ("towers.top_items", 0)):
+    for name, lowest in ITEM_ROWS.items():
         rows = arrays.get(name, NO_ROWS)
         _require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < n_items), f"{name} leaves the items")
+    groups, n_groups = arrays["user_groups"], sizes["n_group_starts"] - 1
+    _require(groups.size == 0 or bool(groups.min() >= 0 and groups.max() < n_groups), "user_groups leaves the groups")
     for name in ("item_deviations", "user_deviations"):
         _require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():

@@ -78,7 +78,7 @@ def _attribute_columns(
         values = [row.get(attribute) for row in rows]
         kind = _common_kind(values) if kinds is None else kinds.get(name)
         if kind == "set":
-            sets[name] = [_as_texts(value) for value in values]
+            sets[name] = [as_texts(value) for value in values]
         elif kind == "number":
             numbers[name] = np.array([_as_number(value) for value in values], np.float64)
         elif kind == "text":
@@ -102,7 +102,8 @@ def _kind(value: AttributeValue) -> Kind:
     return "text" if isinstance(value, str) else "number"
 
 
-def _as_texts(value: AttributeValue | None) -> list[str]:
+def as_texts(value: AttributeValue | None) -> list[str]:
+    """The members of a list; of anything else its text alone, and nothing of None."""
     if isinstance(value, list):
         return value
     text = _as_text(value)

@@ -11,22 +11,24 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from app.algorithms.feature_map import crossed_width
 from app.snapshots.arrays import ARRAY_LAYOUTS, LAYOUTS, SEGMENT_LAYOUTS, check_arrays
 from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError
+from app.snapshots.groups import Group
 from app.snapshots.index import map_index
 from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, FileDigest, Manifest, read_manifest
 from app.snapshots.snapshot import Snapshot
-from app.snapshots.write import FEATURES_FILE, INDEX_FILE, array_file
+from app.snapshots.write import FEATURES_FILE, GROUPS_FILE, INDEX_FILE, array_file
 
-REQUIRED_FILES = frozenset({INDEX_FILE, FEATURES_FILE, *map(array_file, ARRAY_LAYOUTS)})
+REQUIRED_FILES = frozenset({INDEX_FILE, FEATURES_FILE, GROUPS_FILE, *map(array_file, ARRAY_LAYOUTS)})
 FILES = REQUIRED_FILES | frozenset(map(array_file, SEGMENT_LAYOUTS))
 """The only names that are ever opened beside the manifest, whatever a manifest says."""
 
 MAX_FEATURES_BYTES = 1 << 24
-"""More than the vocabularies of all features can take, see `Encoding`."""
+"""More than the vocabularies of all features can take, see `Encoding`, or the names of all groups."""
 
 CANARY_QUERIES = 3
 CANARY_TOLERANCE = 1e-2
@@ -57,11 +59,14 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Snapshot:
         sizes = check_arrays(arrays)
         _check_manifest(manifest, sizes)
         encodings = _read_encodings(folder / FEATURES_FILE, sizes)
+        groups = _read_groups(folder / GROUPS_FILE, sizes["n_group_starts"] - 1)
         index = map_index(folder / INDEX_FILE, sizes["n_items"], sizes["dimension"])
     except OSError as error:
         raise SnapshotDamagedError(f"{folder.name}: {error.strerror or error}") from error
     of_segments = {name: arrays.pop(name) for name in SEGMENT_LAYOUTS.keys() & arrays.keys()}
-    snapshot = Snapshot(manifest=manifest, index=index, encodings=encodings, of_segments=of_segments, **arrays)
+    snapshot = Snapshot(
+        manifest=manifest, index=index, encodings=encodings, groups=groups, of_segments=of_segments, **arrays
+    )
     snapshot.check_segments()
     _ask_canaries(snapshot)
     return snapshot
@@ -87,6 +92,17 @@ def _read_encodings(path: Path, sizes: Mapping[str, int]) -> Encodings:
     if widths != (sizes["n_item_features"], sizes["n_user_features"]):
         raise SnapshotDamagedError(f"{path.name} does not fit the maps of features")
     return encodings
+
+
+def _read_groups(path: Path, n_groups: int) -> tuple[Group, ...]:
+    try:
+        document = json.loads(_read_small(path, MAX_FEATURES_BYTES))
+        groups = TypeAdapter(tuple[Group, ...]).validate_python(document)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotDamagedError(f"{path.name} does not name groups") from error
+    if len(set(groups)) != n_groups:
+        raise SnapshotDamagedError(f"{path.name} does not fit the groups")
+    return groups
 
 
 def _read_small(path: Path, max_bytes: int = MAX_MANIFEST_BYTES) -> bytes:

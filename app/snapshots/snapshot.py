@@ -15,6 +15,7 @@ from app.entities import Item, RatingScale, User
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.describe import Encodings, item_table, user_table
 from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.groups import Group, groups_of
 from app.snapshots.index import Index, Neighbours, search
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
@@ -43,6 +44,7 @@ class Snapshot(SnapshotArrays):
     manifest: Manifest
     index: Index
     encodings: Encodings
+    groups: tuple[Group, ...]
 
     @property
     def version(self) -> int:
@@ -197,6 +199,33 @@ class Snapshot(SnapshotArrays):
         `allowed`: (n_items,) bool, None for all. Fewer only where fewer are allowed; ties by row.
         """
         return search(self.index, self.item_vectors, vector, n, allowed)
+
+    @cached_property
+    def group_attributes(self) -> tuple[str, ...]:
+        """The fields and attributes of users that make groups."""
+        return tuple(dict.fromkeys(attribute for attribute, _ in self.groups))
+
+    @cached_property
+    def _group_numbers(self) -> Mapping[Group, int]:
+        return {group: number for number, group in enumerate(self.groups)}
+
+    def groups_at(self, user_row: int) -> NDArray[np.int32]:
+        """The numbers, positions in `groups`, of those that the user belonged to at the snapshot."""
+        return self.user_groups[self.user_group_starts[user_row] : self.user_group_starts[user_row + 1]]
+
+    def groups_of(self, user: User) -> list[int]:
+        """The numbers of the groups that a user belongs to by what is known of them now."""
+        numbers = map(self._group_numbers.get, groups_of(user, self.group_attributes))
+        return [number for number in numbers if number is not None]
+
+    def popular_in(self, number: int) -> NDArray[np.int32]:
+        """The rows that the members of a group rated, most rated first, up to `MAX_GROUP_ITEMS`."""
+        return self.group_rows[self.group_starts[number] : self.group_starts[number + 1]]
+
+    def group_rows_of(self, attribute: str, value: str) -> NDArray[np.int32]:
+        """As `popular_in`, by name; none of a group that there is not."""
+        number = self._group_numbers.get((attribute, value))
+        return self.group_rows[:0] if number is None else self.popular_in(number)
 
     def similar(self, item_row: int, n: int) -> Neighbours:
         """Up to `n` items most like this one, rows and similarities, best first; none for an unrated item."""

@@ -4,11 +4,12 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,14 @@ from app.errors import StorageFullError
 from app.snapshots.arrays import SnapshotArrays, check_arrays, named_arrays
 from app.snapshots.describe import Encodings
 from app.snapshots.durable import DurableFile, fsync_folder
+from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.groups import Group
 from app.snapshots.index import build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
 
 INDEX_FILE = "items.faiss"
 FEATURES_FILE = "features.json"
+GROUPS_FILE = "groups.json"
 STAGING_PREFIX = ".staging-"
 
 ROOM_FACTOR = 2.5
@@ -35,19 +39,25 @@ def array_file(name: str) -> str:
     return f"{name}.npy"
 
 
-def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings) -> Path:
+def write_snapshot(
+    root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings, groups: Sequence[Group] = ()
+) -> Path:
     """Write the snapshot `manifest.version` below `root` and return its folder; the file digests are filled in here.
+
+    `groups`: the names of those in `arrays.group_starts`.
 
     Either the folder is there, whole and on the disk, or nothing is: the files are written aside and fsynced, their
     folder is fsynced and renamed, and then the folder above is fsynced. Raises `StorageFullError` where there is no
     room, `SnapshotDamagedError` where the arrays contradict each other.
     """
-    check_arrays(named_arrays(arrays))
+    sizes = check_arrays(named_arrays(arrays))
+    if len(groups) != sizes["n_group_starts"] - 1:
+        raise SnapshotDamagedError("the names of the groups do not fit their arrays")
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_room(root, arrays)
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
-        digests = _write_files(staging, arrays, encodings)
+        digests = _write_files(staging, arrays, {FEATURES_FILE: encodings.document, GROUPS_FILE: groups})
         with DurableFile(staging / MANIFEST_FILE) as file:
             file.write(manifest_bytes(replace(manifest, files=digests)))
         fsync_folder(staging)
@@ -56,7 +66,7 @@ def write_snapshot(root: Path, manifest: Manifest, arrays: SnapshotArrays, encod
     return folder
 
 
-def _write_files(staging: Path, arrays: SnapshotArrays, encodings: Encodings) -> dict[str, FileDigest]:
+def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, Any]) -> dict[str, FileDigest]:
     digests = {}
     for name, array in named_arrays(arrays).items():
         with DurableFile(staging / array_file(name)) as file:
@@ -65,9 +75,10 @@ def _write_files(staging: Path, arrays: SnapshotArrays, encodings: Encodings) ->
     with DurableFile(staging / INDEX_FILE) as file:
         file.write(index_bytes(build_index(arrays.item_vectors)))
     digests[INDEX_FILE] = file.digest
-    with DurableFile(staging / FEATURES_FILE) as file:
-        file.write(json.dumps(encodings.document, allow_nan=False).encode())
-    digests[FEATURES_FILE] = file.digest
+    for name, document in documents.items():
+        with DurableFile(staging / name) as file:
+            file.write(json.dumps(document, allow_nan=False).encode())
+        digests[name] = file.digest
     return digests
 
 

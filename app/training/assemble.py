@@ -3,13 +3,14 @@
 import numpy as np
 
 from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.groups import PopularInGroups
 from app.snapshots.similar import similar_items
 from app.training.dataset import Dataset
 from app.training.learned import Learned
 from app.training.sides import Sides
 
 
-def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays:
+def assemble(learned: Learned, sides: Sides, dataset: Dataset, popular: PopularInGroups) -> SnapshotArrays:
     data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
     # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
     newest_first = np.lexsort((ratings.item_rows, ~ratings.times, ratings.user_rows))
@@ -34,6 +35,7 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset) -> SnapshotArrays
         history_values=ratings.values[newest_first],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
+        **popular.arrays,
         item_map=sides.item_map,
         user_map=sides.user_map,
         item_offset=sides.item_offset,

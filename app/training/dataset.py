@@ -1,6 +1,7 @@
 """What a run learns from: all ratings of one moment, by row instead of by key."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
 from app.snapshots.describe import Encodings, describe
+from app.snapshots.groups import Memberships
 from app.store.ratings import TrainingData
 from app.store.store import Store
 from app.training.errors import SnapshotRejectedError
@@ -35,23 +37,29 @@ def to_rows(data: TrainingData) -> RatingMatrix:
 class Dataset:
     """One moment of the store, in both forms, the scale its ratings lie on, and how its features were made.
 
-    `ratings.features` describe all items and users.
+    `ratings.features` describe all items and users. `memberships`: the groups of users that the recipe asks for.
     """
 
     data: TrainingData
     ratings: RatingMatrix
     scale: RatingScale
     encodings: Encodings
+    memberships: Memberships = field(default_factory=Memberships)
 
 
-def load_dataset(store: Store) -> Dataset:
-    """Everything a run needs to know. Raises `SnapshotRejectedError` where nobody has rated anything."""
+def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
+    """Everything a run needs to know, of users the groups by these fields and attributes, too.
+
+    Raises `SnapshotRejectedError` where nobody has rated anything.
+    """
     scale = store.installation.scale()
     data = store.ratings.load()
     if not len(data.ratings):
         raise SnapshotRejectedError("there are no ratings to learn from")
-    features, encodings = describe(_items(store, data), _users(store, data))
-    return Dataset(data, to_rows(data).described_by(features), scale, encodings)
+    users = _users(store, data)
+    features, encodings = describe(_items(store, data), users)
+    memberships = Memberships.of(users, user_groups)
+    return Dataset(data, to_rows(data).described_by(features), scale, encodings, memberships)
 
 
 def _items(store: Store, data: TrainingData) -> list[Item]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.entities import UNKNOWN_TIME
 from app.snapshots.errors import SnapshotError
+from app.snapshots.groups import PopularInGroups
 from app.snapshots.janitor import remove_orphans, remove_snapshot
 from app.snapshots.manifest import Manifest, Watermark, card
 from app.snapshots.read import open_snapshot
@@ -46,11 +47,12 @@ class Publisher:
         error = trial.report.snapshot.values.get(RMSE)
         learned = learned if error is None else learned.off_by(error)
         sides = join(learned, trial.weights)
-        arrays = assemble(learned, sides, dataset)
+        popular = PopularInGroups.count(dataset.memberships, dataset.ratings.by_user)
+        arrays = assemble(learned, sides, dataset, popular)
         version = self.store.snapshots.next_version()
         manifest = self._manifest(version, sides, trial, dataset, seed)
         tell(0.3, "publishing")
-        folder = write_snapshot(self.root, manifest, arrays, dataset.encodings)
+        folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups)
         try:
             tell(0.7, "publishing")
             open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live

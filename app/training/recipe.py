@@ -25,6 +25,9 @@ PUBLISHABLE = {
 }
 """Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""
 
+MAX_USER_GROUPS = 16
+"""Fields and attributes of users that make groups."""
+
 REQUIRED = (RATING, PRIOR)
 
 
@@ -40,16 +43,25 @@ class SegmentRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`holdout_fraction`: the newest share of every user's ratings that the report is measured on."""
+    """`holdout_fraction`: the newest share of every user's ratings that the report is measured on.
+
+    `user_groups`: fields and attributes of users by whose values it is counted what is popular among whom; one that
+    nobody has makes no groups.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     segments: tuple[SegmentRecipe, ...]
     holdout_fraction: float = 0.2
+    user_groups: tuple[str, ...] = ("country",)
 
     @property
     def document(self) -> dict[str, Any]:
         """As stored in jobs and manifests; `parse_recipe` reads it."""
-        return {"segments": [asdict(segment) for segment in self.segments], "holdout_fraction": self.holdout_fraction}
+        return {
+            "segments": [asdict(segment) for segment in self.segments],
+            "holdout_fraction": self.holdout_fraction,
+            "user_groups": [*self.user_groups],
+        }
 
 
 def default_recipe() -> Recipe:
@@ -88,6 +100,8 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         raise InvalidInputError(f"not a recipe: {shortened(where)}: {first['msg']}", field="recipe") from error
     if not 0 < recipe.holdout_fraction < 1:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
+    if len(recipe.user_groups) > MAX_USER_GROUPS or len(set(recipe.user_groups)) < len(recipe.user_groups):
+        raise InvalidInputError(f"user_groups are up to {MAX_USER_GROUPS} different names", field="recipe")
     names = [segment.name for segment in recipe.segments]
     if names != [name for name in PUBLISHABLE if name in names] or not set(REQUIRED) <= set(names):
         raise InvalidInputError(

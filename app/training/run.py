@@ -47,7 +47,7 @@ class Trainer:
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
         tell(0.0, "loading")
-        dataset = load_dataset(self.store)
+        dataset = load_dataset(self.store, recipe.user_groups)
         train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
         exam = Exam.draw(train, holdout, dataset.scale, split_rng)
         trial = self.choose(recipe, exam, trial_rng, part(tell, 0.1, 0.5, "trying out"))

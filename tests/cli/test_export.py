@@ -11,7 +11,7 @@ from app.snapshots.describe import Encodings
 from app.store import Store
 from tests.support.commands import reckon
 from tests.support.ratings import incoming
-from tests.support.snapshot_data import manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import GROUPS, manifest_of, segments, snapshot_arrays
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +61,8 @@ def publish(store: Store, data_dir: Path) -> Snapshot:
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     assert claim is not None
     version = store.snapshots.next_version()
-    folder = write_snapshot(
-        data_dir / "snapshots", manifest_of(arrays, version, database_id, segments=segments(3)), arrays, Encodings()
-    )
+    manifest = manifest_of(arrays, version, database_id, segments=segments(3))
+    folder = write_snapshot(data_dir / "snapshots", manifest, arrays, Encodings(), GROUPS)
     store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card={})
     return open_snapshot(folder, database_id, version)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.describe import Encodings
 from app.snapshots.segments import RatingFold
-from tests.support.snapshot_data import DATABASE_ID, RATING_FOLD, manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, segments, snapshot_arrays
 
 N_ITEMS, N_FACTORS = 60, 5
 
@@ -23,7 +23,7 @@ def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Snapshot
         arrays = replace(arrays, of_segments=of_segments)
     rating, *others = segments(N_FACTORS)
     manifest = manifest_of(arrays, segments=(replace(rating, numbers=fold.numbers), *others))
-    return open_snapshot(write_snapshot(folder, manifest, arrays, Encodings()), DATABASE_ID, 1)
+    return open_snapshot(write_snapshot(folder, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
 
 
 @pytest.fixture(scope="module", params=["penalty", "precision", "unbiased"])

@@ -209,6 +209,12 @@ def test_forged_manifest(folder: Path, change: Callable[[dict[str, Any]], None])
         ("similar_rows", np.full((40, 50), 2**31 - 1, np.int32)),
         ("item_deviations", np.full(40, -0.1, np.float32)),
         ("user_deviations", np.full(12, np.nan, np.float32)),
+        ("group_starts", np.array([0, 3, 2])),
+        ("group_starts", np.empty(0, np.int64)),
+        ("group_rows", np.array([0, 1, 40], np.int32)),
+        ("group_counts", np.array([2, 1], np.int32)),
+        ("user_group_starts", np.zeros(13, np.int64)),
+        ("user_groups", np.array([0, 2], np.int32)),
         ("history_starts", np.arange(13)[::-1].copy()),
         ("history_starts", np.zeros(13, np.int64)),
         ("item_counts", np.array([{"object": "array"}] * 40)),
@@ -218,6 +224,17 @@ def test_forged_array(folder: Path, name: str, forged: np.ndarray[Any, Any]) -> 
     np.save(folder / f"{name}.npy", forged, allow_pickle=True)
     forge_manifest(folder, lambda _: None)
     with pytest.raises(SnapshotDamagedError, match=name):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["", "{}", "[]", "[[1, 2], [3, 4]]", '["FI", "SE"]', '[["a", "b"], ["a", "b"]]', '[["a", "b"], 7]', "[" * 9999],
+)
+def test_forged_groups(folder: Path, document: str) -> None:
+    (folder / "groups.json").write_text(document)
+    forge_manifest(folder, lambda _: None)
+    with pytest.raises(SnapshotDamagedError, match="groups"):
         open_snapshot(folder, DATABASE_ID, 1)
 
 

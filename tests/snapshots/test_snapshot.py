@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.entities import User
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.describe import Encodings
-from tests.support.snapshot_data import DATABASE_ID, manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
 
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     arrays = snapshot_arrays(n_items=200, n_users=30, n_factors=5)
     root = tmp_path_factory.mktemp("snapshots")
-    return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays, Encodings()), DATABASE_ID, 1)
+    return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays, Encodings(), GROUPS), DATABASE_ID, 1)
 
 
 def test_keys_to_rows(snapshot: Snapshot) -> None:
@@ -50,9 +51,19 @@ def test_nearest_among_allowed(snapshot: Snapshot, allowed_rows: list[int], n: i
 def test_ties_by_row(tmp_path: Path) -> None:
     arrays = snapshot_arrays()
     arrays = replace(arrays, item_vectors=np.ones_like(arrays.item_vectors))
-    tied = open_snapshot(write_snapshot(tmp_path, manifest_of(arrays), arrays, Encodings()), DATABASE_ID, 1)
+    tied = open_snapshot(write_snapshot(tmp_path, manifest_of(arrays), arrays, Encodings(), GROUPS), DATABASE_ID, 1)
     rows, _ = tied.nearest(tied.user_vectors[0], 40)
     assert rows.tolist() == list(range(40))
+
+
+def test_popular_in_group(snapshot: Snapshot) -> None:
+    assert snapshot.group_attributes == ("country",)
+    assert snapshot.group_rows_of("country", "FI").tolist() == snapshot.group_rows[:2].tolist()
+    assert snapshot.group_rows_of("country", "SE").tolist() == snapshot.group_rows[2:].tolist()
+    assert snapshot.group_rows_of("country", "NO").tolist() == snapshot.group_rows_of("plan", "FI").tolist() == []
+    assert [snapshot.groups_at(user_row).tolist() for user_row in (0, 1, 2)] == [[0], [1], []]
+    assert snapshot.groups_of(User("new", "SE")) == [1]
+    assert snapshot.groups_of(User("new", "NO")) == snapshot.groups_of(User("new")) == []
 
 
 def test_history_is_users_own(snapshot: Snapshot) -> None:

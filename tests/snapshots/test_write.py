@@ -16,7 +16,14 @@ from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.janitor import remove_orphans
 from app.snapshots.read import open_snapshot
 from app.snapshots.write import folder_name, write_snapshot
-from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, manifest_of, snapshot_arrays, write_small_snapshot
+from tests.support.snapshot_data import (
+    DATABASE_ID,
+    GROUPS,
+    SMALL_FILES,
+    manifest_of,
+    snapshot_arrays,
+    write_small_snapshot,
+)
 
 CHANGING_CALLS = ("mkdir", "open", "write", "fsync", "rename")
 ALL_CALLS = (*CHANGING_CALLS, "unlink", "rmdir")
@@ -162,11 +169,17 @@ def test_synced_before_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert dirty == set()
 
 
+def test_groups_without_names_are_refused(tmp_path: Path) -> None:
+    arrays = snapshot_arrays()
+    with pytest.raises(SnapshotDamagedError, match="names of the groups"):
+        write_snapshot(tmp_path, manifest_of(arrays), arrays, Encodings())
+
+
 @pytest.mark.parametrize("name", ["item_vectors", "user_vectors", "item_covariance"])
 def test_non_finite_is_refused(tmp_path: Path, name: str) -> None:
     arrays = snapshot_arrays()
     spoilt = getattr(arrays, name).copy()
     spoilt[0, 0] = np.nan
     with pytest.raises(SnapshotDamagedError, match=f"{name} is not finite"):
-        write_snapshot(tmp_path, manifest_of(arrays), replace(arrays, **{name: spoilt}), Encodings())
+        write_snapshot(tmp_path, manifest_of(arrays), replace(arrays, **{name: spoilt}), Encodings(), GROUPS)
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from app.entities import Item, RatingScale, User
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.describe import describe
+from app.snapshots.groups import Group, Memberships, PopularInGroups
 from app.training.assemble import assemble
 from app.training.dataset import Dataset, to_rows
 from app.training.fit import fit
@@ -59,6 +60,7 @@ class Published:
     learned: Learned
     sides: Sides
     dataset: Dataset
+    groups: tuple[Group, ...]
     arrays: SnapshotArrays
 
     @classmethod
@@ -74,7 +76,8 @@ class Published:
             patch.setattr("app.training.fit.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))
         sides = join(learned, WEIGHTS)
-        return cls(learned, sides, dataset, assemble(learned, sides, dataset))
+        popular = PopularInGroups.count(Memberships.of(USERS, ["country"]), dataset.ratings.by_user)
+        return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular))
 
     def open(self, folder: Path, **arrays: Any) -> Snapshot:
         """Written and read; `arrays`: of the towers, in place of its own, None to leave one out."""
@@ -82,4 +85,5 @@ class Published:
         of_segments = {name: array for name, array in changed.items() if array is not None}
         written = replace(self.arrays, of_segments=of_segments)
         manifest = manifest_of(written, segments=self.sides.segments)
-        return open_snapshot(write_snapshot(folder, manifest, written, self.dataset.encodings), DATABASE_ID, 1)
+        written_to = write_snapshot(folder, manifest, written, self.dataset.encodings, self.groups)
+        return open_snapshot(written_to, DATABASE_ID, 1)

@@ -21,6 +21,7 @@ DATABASE_ID = "a-database"
 SMALL_FILES = sorted(name for name in FILES if not name.startswith("towers."))
 """What a small snapshot has beside its manifest: one without towers."""
 
+GROUPS = (("country", "FI"), ("country", "SE"))
 N_TASTE = 3
 SPREAD = UserSpread(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
 RATING_FOLD = RatingFold(3.5, 0.1, biased=True, spread=SPREAD, new_item=0.7)
@@ -83,6 +84,11 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         history_values=rng.uniform(1, 5, len(rows)).astype(np.float32),
         similar_rows=similar_rows,
         similar_scores=similar_scores,
+        group_starts=np.array([0, 2, 3]),
+        group_rows=rows[:3].copy(),
+        group_counts=np.array([2, 1, 1], np.int32),
+        user_group_starts=np.minimum(np.arange(n_users + 1), 2),
+        user_groups=np.arange(min(n_users, 2), dtype=np.int32),
         item_map=np.zeros((0, item_vectors.shape[1]), np.float32),
         user_map=np.zeros((0, item_vectors.shape[1]), np.float32),
         item_offset=np.zeros(item_vectors.shape[1], np.float32),
@@ -121,7 +127,7 @@ def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DAT
 
 def write_small_snapshot(root: Path, version: int = 1, seed: int = 0, **changes: Any) -> Path:
     arrays = snapshot_arrays(seed=seed)
-    return write_snapshot(root, manifest_of(arrays, version, **changes), arrays, Encodings())
+    return write_snapshot(root, manifest_of(arrays, version, **changes), arrays, Encodings(), GROUPS)
 
 
 def best_rows(scores: NDArray[np.floating], n: int) -> list[int]:

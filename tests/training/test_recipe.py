@@ -22,6 +22,13 @@ def test_document_round_trip() -> None:
     assert parse_recipe(json.loads(json.dumps(recipe.document))) == recipe
 
 
+def test_groups_round_trip() -> None:
+    recipe = parse_recipe(parse_recipe(None).document | {"user_groups": ["plan", "country"]})
+    assert recipe.user_groups == ("plan", "country")
+    assert parse_recipe(json.loads(json.dumps(recipe.document))) == recipe
+    assert parse_recipe(None).user_groups == ("country",)
+
+
 def test_short_document_is_completed() -> None:
     document = {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
     assert parse_recipe(document) == rating_recipe("funk_svd")
@@ -49,6 +56,9 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
         ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
         ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
         (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
+        (parse_recipe(None).document | {"user_groups": "country"}, "user_groups"),
+        (parse_recipe(None).document | {"user_groups": ["plan", "plan"]}, "different names"),
+        (parse_recipe(None).document | {"user_groups": [str(n) for n in range(17)]}, "up to 16"),
         (
             {
                 "segments": [

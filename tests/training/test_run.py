@@ -54,6 +54,9 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
     np.testing.assert_array_equal(snapshot.user_versions, data.user_versions)
     np.testing.assert_array_equal(snapshot.user_profile_versions, data.user_profile_versions)
+    rated_by_finns = data.ratings.item_key[data.ratings.user_key == data.user_keys[3]]
+    assert snapshot.groups == (("country", "FI"),)
+    assert set(snapshot.item_keys[snapshot.group_rows_of("country", "FI")]) == set(rated_by_finns)
     assert snapshot.user_profile_versions[3] == snapshot.user_profile_versions.sum() > 0
     assert snapshot.item_counts[-1] == 0
     np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
