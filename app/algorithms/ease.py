@@ -10,6 +10,7 @@ Where there are fewer users than items, the same P comes from the smaller matrix
     K = X X' + lambda I:      P = (I - X' K^-1 X) / lambda,      X P = K^-1 X
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,11 +51,7 @@ class EASE:
         Every rating is an interaction; where ratings are labels 0 and 1, the 1s are. Raises `AlgorithmError` when users
         and items are both more than `MAX_SIDE`, `FitDiverged` when the regularization is too small for the arithmetic.
         """
-        if min(ratings.n_users, ratings.n_items) > MAX_SIDE:
-            raise AlgorithmError(
-                f"ease inverts a matrix of all items or of all users, whichever are fewer, and takes {MAX_SIDE} of "
-                f"them at most (3.2 GB); these are {ratings.n_items} items and {ratings.n_users} users"
-            )
+        self.check_size(ratings)
         met = interactions(ratings)
         histories = np.diff(met.indptr).astype(np.float64)
         penalty = self.regularization * float(histories @ histories / max(1.0, histories.sum())) or 1.0
@@ -64,6 +61,15 @@ class EASE:
         learned = ItemWeights(met, inverse, penalty, _diagonal(met, inverse, penalty))
         progress(1.0, "done")
         return learned
+
+    @staticmethod
+    def check_size(ratings: RatingMatrix) -> None:
+        """Raises `AlgorithmError` when users and items are both more than `MAX_SIDE`."""
+        if min(ratings.n_users, ratings.n_items) > MAX_SIDE:
+            raise AlgorithmError(
+                f"ease inverts a matrix of all items or of all users, whichever are fewer, and takes {MAX_SIDE} of "
+                f"them at most (3.2 GB); these are {ratings.n_items} items and {ratings.n_users} users"
+            )
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,18 @@ class ItemWeights:
 
     def table(self, n: int) -> NeighbourTable:
         """The n weights of greatest size towards every item: row i holds the strongest of column i of B."""
+        return _table((strongest(self._columns(items), n) for items in self._blocks), n)
+
+    def reach(self, n: int) -> NeighbourTable:
+        """The n greatest weights above 0 from every item: row j holds the strongest of row j of B."""
+        # B_ji = B_ij P_jj / P_ii
+        rows = (self._columns(items) * self.diagonal[items, None] / self.diagonal for items in self._blocks)
+        return _table((strongest(weights.clip(min=0), n) for weights in rows), n)
+
+    @property
+    def _blocks(self) -> list[slice]:
         n_items = self.met.shape[1]
-        blocks = [strongest(self._columns(items), n) for items in _blocks(n_items, n_items)]
-        empty = np.zeros((0, n), np.int32), np.zeros((0, n), np.float32)
-        rows, weights = (np.concatenate(parts) for parts in zip(empty, *blocks, strict=True))
-        return NeighbourTable(rows, weights)
+        return _blocks(n_items, n_items)
 
     @property
     def _is_of_users(self) -> bool:
@@ -112,6 +125,12 @@ class ItemWeights:
         inverse /= -self.diagonal[items, None]
         inverse[np.arange(len(inverse)), np.arange(items.start, items.start + len(inverse))] = 0.0
         return inverse
+
+
+def _table(blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]], n: int) -> NeighbourTable:
+    empty = np.zeros((0, n), np.int32), np.zeros((0, n), np.float32)
+    rows, weights = (np.concatenate(parts) for parts in zip(empty, *blocks, strict=True))
+    return NeighbourTable(rows, weights)
 
 
 def interactions(ratings: RatingMatrix) -> sparse.csr_array:

@@ -34,7 +34,7 @@ class SnapshotArrays:
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
-    `of_segments`: what else a segment needs to fold a user in, see `SEGMENT_LAYOUTS`.
+    `of_segments`: what else a segment needs to fold a user in, and tables of neighbours, see `SEGMENT_LAYOUTS`.
 
     Groups: the rows that the members of group n rated stand at `group_starts[n] : group_starts[n + 1]` of `group_rows`,
     most rated first, beside the number of their ratings in `group_counts`; the groups of user row u stand at
@@ -102,6 +102,19 @@ def _tower_layouts(side: str) -> dict[str, Layout]:
     return layouts
 
 
+TABLES = ("knn", "ease")
+"""Tables that there may be: row i of `tables.NAME_rows` holds the items that a rating of item i speaks for, best first,
+-1 where there are no more, and `tables.NAME_weights` how much it does."""
+
+
+def _table_layouts(name: str) -> dict[str, Layout]:
+    axes = ("n_items", f"n_{name}_neighbours")
+    return {
+        f"tables.{name}_rows": (np.dtype(np.int32), axes),
+        f"tables.{name}_weights": (np.dtype(np.float32), axes),
+    }
+
+
 SEGMENT_LAYOUTS: dict[str, Layout] = {
     "rating.precision": (np.dtype(np.float64), (2, "n_rating_columns", "n_rating_columns")),
     "taste.gram": (np.dtype(np.float64), ("n_taste_columns", "n_taste_columns")),
@@ -110,10 +123,19 @@ SEGMENT_LAYOUTS: dict[str, Layout] = {
     "towers.top_items": (np.dtype(np.int32), ("n_top_items",)),
     "towers.categories": (np.dtype(np.float32), ("n_items", "n_categories")),
     "towers.unknown_user": (np.dtype(np.float32), ("n_towers_columns",)),
+    **_table_layouts("knn"),
+    **_table_layouts("ease"),
 }
 """The arrays that some algorithms add, `segment.name`, alike."""
 
-ITEM_ROWS = {"history_rows": 0, "popular_rows": 0, "group_rows": 0, "similar_rows": -1, "towers.top_items": 0}
+ITEM_ROWS = {
+    "history_rows": 0,
+    "popular_rows": 0,
+    "group_rows": 0,
+    "similar_rows": -1,
+    "towers.top_items": 0,
+    **{f"tables.{name}_rows": -1 for name in TABLES},
+}
 """Arrays of rows of items -> the lowest they may hold."""
 
 NO_ROWS = np.empty(0, np.int32)
@@ -144,6 +166,9 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     _require(sizes["n_similar_stored"] in {0, n_items}, "similar_rows does not fit item_keys")
     for name in ("item_keys", "user_keys"):
         _require(bool(np.all(np.diff(arrays[name]) > 0)), f"{name} does not ascend")
+    for table in TABLES:
+        there = [f"tables.{table}_{part}" in arrays for part in ("rows", "weights")]
+        _require(there[0] == there[1], f"half of the table {table} is missing")
     for name, lowest in ITEM_ROWS.items():
         rows = arrays.get(name, NO_ROWS)
         _require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < n_items), f"{name} leaves the items")

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.feature_map import crossed
+from app.algorithms.neighbour_table import NeighbourTable
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.entities import Item, RatingScale, User
-from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.arrays import TABLES, SnapshotArrays
 from app.snapshots.describe import Encodings, item_table, user_table
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.groups import Group, groups_of
 from app.snapshots.index import Index, Neighbours, search
 from app.snapshots.manifest import Manifest, Segment
+from app.snapshots.neighbours import voted_for
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts, part_scales, popular_side
 from app.snapshots.similar import likeness_columns, similar_to, unit_directions
@@ -235,6 +237,34 @@ class Snapshot(SnapshotArrays):
             n = min(n, int(np.count_nonzero(rows >= 0)))
             return rows[:n].astype(np.int64), self.similar_scores[item_row, :n]
         return similar_to(item_row, self._directions, self.item_counts, n)
+
+    @cached_property
+    def tables(self) -> Mapping[str, NeighbourTable]:
+        """Algorithm -> its table: in row i, what a rating of item i speaks for."""
+        parts = self.of_segments
+        return {
+            name: NeighbourTable(parts[f"tables.{name}_rows"], parts[f"tables.{name}_weights"])
+            for name in TABLES
+            if f"tables.{name}_rows" in parts
+        }
+
+    def neighbours(
+        self,
+        table: str,
+        item_rows: NDArray[np.integer],
+        n: int,
+        values: NDArray[np.floating] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Neighbours:
+        """Up to `n` items that a history speaks for by a table of `tables`, best first, and how much it does.
+
+        `item_rows`: (m,), newest first, of which the first `MAX_VOTERS` count. `values`: (m,), their ratings, if they
+        are to count as for the taste. `allowed`: as of `nearest`. What is in the history may be among the answers.
+        """
+        weights = None
+        if values is not None and self._taste is not None:
+            weights = self._taste_fold.weighting.of_user(values)
+        return voted_for(self.tables[table], item_rows, weights, n, allowed)
 
     @cached_property
     def _directions(self) -> NDArray[np.float32]:

@@ -1,7 +1,12 @@
 """The arrays of a snapshot, from what was learned and what it was learned from."""
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.neighbour_table import NeighbourTable
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.groups import PopularInGroups
 from app.snapshots.similar import similar_items
@@ -10,7 +15,13 @@ from app.training.learned import Learned
 from app.training.sides import Sides
 
 
-def assemble(learned: Learned, sides: Sides, dataset: Dataset, popular: PopularInGroups) -> SnapshotArrays:
+def assemble(
+    learned: Learned,
+    sides: Sides,
+    dataset: Dataset,
+    popular: PopularInGroups,
+    tables: Mapping[str, NeighbourTable],
+) -> SnapshotArrays:
     data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
     # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
     newest_first = np.lexsort((ratings.item_rows, ~ratings.times, ratings.user_rows))
@@ -40,5 +51,10 @@ def assemble(learned: Learned, sides: Sides, dataset: Dataset, popular: PopularI
         user_map=sides.user_map,
         item_offset=sides.item_offset,
         user_offset=sides.user_offset,
-        of_segments=sides.of_segments,
+        of_segments={**sides.of_segments, **_of_tables(tables)},
     )
+
+
+def _of_tables(tables: Mapping[str, NeighbourTable]) -> dict[str, NDArray[Any]]:
+    rows = {f"tables.{name}_rows": table.rows for name, table in tables.items()}
+    return rows | {f"tables.{name}_weights": table.weights for name, table in tables.items()}

@@ -1,9 +1,11 @@
 """From learned vectors to a live snapshot: assembled, written, opened as a reader would, registered, tidied up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.algorithms.neighbour_table import NeighbourTable
 from app.entities import UNKNOWN_TIME
 from app.snapshots.errors import SnapshotError
 from app.snapshots.groups import PopularInGroups
@@ -38,7 +40,14 @@ class Publisher:
         return self.data_dir / SNAPSHOTS_FOLDER
 
     def publish(
-        self, learned: Learned, trial: Trial, dataset: Dataset, claim: Claim, seed: int, tell: Tell = ignore
+        self,
+        learned: Learned,
+        tables: Mapping[str, NeighbourTable],
+        trial: Trial,
+        dataset: Dataset,
+        claim: Claim,
+        seed: int,
+        tell: Tell = ignore,
     ) -> int:
         """The version now registered, and live unless another is pinned; `claim`'s job has succeeded.
 
@@ -48,7 +57,7 @@ class Publisher:
         learned = learned if error is None else learned.off_by(error)
         sides = join(learned, trial.weights)
         popular = PopularInGroups.count(dataset.memberships, dataset.ratings.by_user)
-        arrays = assemble(learned, sides, dataset, popular)
+        arrays = assemble(learned, sides, dataset, popular, tables)
         version = self.store.snapshots.next_version()
         manifest = self._manifest(version, sides, trial, dataset, seed)
         tell(0.3, "publishing")

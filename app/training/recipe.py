@@ -25,6 +25,14 @@ PUBLISHABLE = {
 }
 """Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""
 
+N_NEIGHBOURS = 50
+"""Neighbours of each item that a table keeps, at most: as many as similar items."""
+
+KNN_TABLE, EASE_TABLE = "knn", "ease"
+
+TABLES: dict[str, dict[str, Any]] = {KNN_TABLE: {"n_neighbours": N_NEIGHBOURS}, EASE_TABLE: {}}
+"""The algorithms that a table may be learned by -> what is other than their defaults. They stand in this order."""
+
 MAX_USER_GROUPS = 16
 """Fields and attributes of users that make groups."""
 
@@ -42,8 +50,19 @@ class SegmentRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class TableRecipe:
+    """A table of neighbours of each item; `hyperparameters`: as of `SegmentRecipe`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    algorithm: str
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """`holdout_fraction`: the newest share of every user's ratings that the report is measured on.
+
+    `tables`: published beside the segments, for lists of what goes with what was rated.
 
     `user_groups`: fields and attributes of users by whose values it is counted what is popular among whom; one that
     nobody has makes no groups.
@@ -53,6 +72,7 @@ class Recipe:
     segments: tuple[SegmentRecipe, ...]
     holdout_fraction: float = 0.2
     user_groups: tuple[str, ...] = ("country",)
+    tables: tuple[TableRecipe, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
@@ -61,6 +81,7 @@ class Recipe:
             "segments": [asdict(segment) for segment in self.segments],
             "holdout_fraction": self.holdout_fraction,
             "user_groups": [*self.user_groups],
+            "tables": [asdict(table) for table in self.tables],
         }
 
 
@@ -109,7 +130,17 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
             field="recipe",
         )
     segments = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in recipe.segments)
-    return replace(recipe, segments=tuple(segments))
+    return replace(recipe, segments=tuple(segments), tables=_complete_tables(recipe.tables))
+
+
+def _complete_tables(tables: tuple[TableRecipe, ...]) -> tuple[TableRecipe, ...]:
+    names = [table.algorithm for table in tables]
+    if names != [name for name in TABLES if name in names]:
+        raise InvalidInputError(f"tables are those of {', '.join(TABLES)}, each once, in this order", field="recipe")
+    return tuple(
+        TableRecipe(table.algorithm, _settings(table.algorithm, TABLES[table.algorithm] | table.hyperparameters))
+        for table in tables
+    )
 
 
 def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
@@ -123,8 +154,16 @@ def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> S
         if hyperparameters:
             raise InvalidInputError(f"{algorithm} has no hyperparameters", field="recipe")
         return SegmentRecipe(name, algorithm)
+    return SegmentRecipe(name, algorithm, _settings(algorithm, hyperparameters))
+
+
+def _settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All hyperparameters of an algorithm, with the defaults of what is not given. Raises `InvalidInputError`."""
     try:
         learner: Any = make_learner(algorithm, hyperparameters)
     except InvalidHyperparameter as error:
         raise InvalidInputError(str(error), field="recipe") from error
-    return SegmentRecipe(name, algorithm, asdict(learner))
+    settings = asdict(learner)
+    if algorithm == KNN_TABLE and settings["n_neighbours"] > N_NEIGHBOURS:
+        raise InvalidInputError(f"a table has up to {N_NEIGHBOURS} n_neighbours", field="recipe")
+    return settings

@@ -20,6 +20,7 @@ from app.training.measure import NDCG
 from app.training.progress import Tell, ignore, part
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe
+from app.training.tables import check_tables, fit_tables
 from app.training.trial import Trial, fall_back, try_out
 
 DEFAULT_SEED = 0
@@ -45,15 +46,17 @@ class Trainer:
     def _run(self, claim: Claim, tell: Tell) -> int:
         recipe = parse_recipe(claim.job.recipe or self.store.installation.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
-        split_rng, trial_rng, final_rng = np.random.default_rng(seed).spawn(3)
+        split_rng, trial_rng, final_rng, tables_rng = np.random.default_rng(seed).spawn(4)
         tell(0.0, "loading")
         dataset = load_dataset(self.store, recipe.user_groups)
+        check_tables(recipe, dataset.ratings)
         train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
         exam = Exam.draw(train, holdout, dataset.scale, split_rng)
         trial = self.choose(recipe, exam, trial_rng, part(tell, 0.1, 0.5, "trying out"))
         # What is served saw everything, the hold-out too.
-        learned = fit(trial.recipe, dataset.ratings, final_rng, part(tell, 0.5, 0.8, "learning"))
-        return self.publisher.publish(learned, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
+        learned = fit(trial.recipe, dataset.ratings, final_rng, part(tell, 0.5, 0.7, "learning"))
+        tables = fit_tables(trial.recipe, dataset.ratings, tables_rng, part(tell, 0.7, 0.8, "learning"))
+        return self.publisher.publish(learned, tables, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
 
     def choose(self, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> Trial:
         """`recipe`, if it passes the gate; else, unless something better is live, bestsellers."""

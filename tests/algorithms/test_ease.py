@@ -57,6 +57,20 @@ def test_column_wise_ridge(n_users: int, n_items: int, monkeypatch: pytest.Monke
     np.testing.assert_allclose(dense, weights, atol=1e-6)
 
 
+@pytest.mark.parametrize(("n_users", "n_items"), [(40, 25), (25, 40)])
+def test_reach_is_rows(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)
+    learned = fit(random_ratings(n_users, n_items))
+    weights = column_by_column(learned.met.toarray(), learned.penalty)
+    reach = learned.reach(4)
+    for item in range(n_items):
+        best = np.argsort(-weights[item], kind="stable")[:4]
+        best = best[weights[item, best] > 0]
+        assert reach.rows[item, : len(best)].tolist() == best.tolist()
+        np.testing.assert_allclose(reach.weights[item, : len(best)], weights[item, best], atol=1e-6)
+        assert (reach.rows[item, len(best) :] == -1).all()
+
+
 def test_either_side_same_table() -> None:
     narrow = random_ratings(30, 60)
     tall = RatingMatrix(100, 60, narrow.user_rows, narrow.item_rows, narrow.values)

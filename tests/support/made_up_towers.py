@@ -77,7 +77,7 @@ class Published:
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))
         sides = join(learned, WEIGHTS)
         popular = PopularInGroups.count(Memberships.of(USERS, ["country"]), dataset.ratings.by_user)
-        return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular))
+        return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular, {}))
 
     def open(self, folder: Path, **arrays: Any) -> Snapshot:
         """Written and read; `arrays`: of the towers, in place of its own, None to leave one out."""

@@ -18,8 +18,8 @@ from app.snapshots.similar import similar_items
 from app.snapshots.write import write_snapshot
 
 DATABASE_ID = "a-database"
-SMALL_FILES = sorted(name for name in FILES if not name.startswith("towers."))
-"""What a small snapshot has beside its manifest: one without towers."""
+SMALL_FILES = sorted(name for name in FILES if not name.startswith(("towers.", "tables.ease")))
+"""What a small snapshot has beside its manifest: one with a single table, and without towers."""
 
 GROUPS = (("country", "FI"), ("country", "SE"))
 N_TASTE = 3
@@ -95,9 +95,18 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         user_offset=np.zeros(item_vectors.shape[1], np.float32),
         of_segments={
             "rating.precision": np.stack([2 * np.eye(n_factors + 1), 0.1 * np.eye(n_factors + 1)]),
+            **small_table(n_items),
             "taste.gram": 0.1 * (taste.T.astype(np.float64) @ taste),
         },
     )
+
+
+def small_table(n_items: int) -> dict[str, NDArray[Any]]:
+    """Every item speaks for the next one and, half as much, for the one after it; the last one for nothing."""
+    rows = np.arange(n_items)[:, None] + np.array([[1, 2]])
+    rows[rows >= n_items] = -1
+    weights = np.tile(np.array([[1.0, 0.5]], np.float32), (n_items, 1)) * (rows >= 0)
+    return {"tables.knn_rows": rows.astype(np.int32), "tables.knn_weights": weights.astype(np.float32)}
 
 
 def manifest_of(arrays: SnapshotArrays, version: int = 1, database_id: str = DATABASE_ID, **changes: Any) -> Manifest:

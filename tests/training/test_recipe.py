@@ -29,6 +29,16 @@ def test_groups_round_trip() -> None:
     assert parse_recipe(None).user_groups == ("country",)
 
 
+def test_tables_round_trip() -> None:
+    tables = [{"algorithm": "knn", "hyperparameters": {"shrinkage": 5}}, {"algorithm": "ease"}]
+    recipe = parse_recipe(parse_recipe(None).document | {"tables": tables})
+    knn, ease = recipe.tables
+    assert (knn.hyperparameters["n_neighbours"], knn.hyperparameters["shrinkage"]) == (50, 5)
+    assert ease.hyperparameters == {"regularization": 1.0}
+    assert parse_recipe(json.loads(json.dumps(recipe.document))) == recipe
+    assert parse_recipe(None).tables == ()
+
+
 def test_short_document_is_completed() -> None:
     document = {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
     assert parse_recipe(document) == rating_recipe("funk_svd")
@@ -56,6 +66,18 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
         ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
         ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
         (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
+        (parse_recipe(None).document | {"tables": [{"algorithm": "als"}]}, "knn, ease"),
+        (parse_recipe(None).document | {"tables": [{"algorithm": "ease"}, {"algorithm": "knn"}]}, "in this order"),
+        (parse_recipe(None).document | {"tables": [{"algorithm": "knn"}] * 2}, "each once"),
+        (parse_recipe(None).document | {"tables": [{"algorithm": "knn", "n": 3}]}, r"tables\.0\.n"),
+        (
+            parse_recipe(None).document | {"tables": [{"algorithm": "ease", "hyperparameters": {"n_neighbours": 3}}]},
+            "regularization",
+        ),
+        (
+            parse_recipe(None).document | {"tables": [{"algorithm": "knn", "hyperparameters": {"n_neighbours": 51}}]},
+            "up to 50",
+        ),
         (parse_recipe(None).document | {"user_groups": "country"}, "user_groups"),
         (parse_recipe(None).document | {"user_groups": ["plan", "plan"]}, "different names"),
         (parse_recipe(None).document | {"user_groups": [str(n) for n in range(17)]}, "up to 16"),
