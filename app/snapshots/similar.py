@@ -1,8 +1,9 @@
-"""Which items are like which: the cosine of their learned vectors, without bias and prior, trusted by their ratings.
+"""Which items are like which, and which users: the cosine of their learned vectors, without bias and prior, trusted by their ratings.
 
     similarity(i, j) = cos(q_i, q_j) * n_j / (n_j + 10)
 
-The vector of an item j with few ratings points anywhere; the shrinking keeps chance neighbours out of the list.
+The vector of an item j with few ratings points anywhere; the shrinking keeps chance neighbours out of the list. Users
+likewise.
 """
 
 import numpy as np
@@ -15,6 +16,10 @@ from app.snapshots.manifest import Segment
 SHRINKAGE = 10.0
 STORED_UP_TO = 50_000
 """Items up to which every list is stored at publish; above, a list is computed when asked for."""
+
+
+USERS_PER_BLOCK = 16_384
+"""Rows of users looked at together: 10 MB of vectors at most, of which a part is read."""
 
 
 def likeness_columns(rating: Segment, taste: Segment | None) -> slice:
@@ -50,8 +55,40 @@ def similar_items(
 def similar_to(item_row: int, directions: NDArray[np.float32], item_counts: NDArray[np.int32], n: int) -> Neighbours:
     """The `n` items most similar to `item_row`, by a scan of all `directions` (n_items, k): see `unit_directions`."""
     scores = (directions @ directions[item_row]) * trust(item_counts)
-    scores[item_row] = -np.inf
-    n = min(n, len(scores) - 1)
+    scores[item_row] = 0.0
+    return _best(scores, n)
+
+
+def similar_users(
+    taste: NDArray[np.float32],
+    user_vectors: NDArray[np.float32],
+    columns: slice,
+    counts: NDArray[np.integer],
+    n: int,
+    left_out: int | None = None,
+) -> Neighbours:
+    """The `n` users whose `columns` point most where `taste` (k,) does, rows and similarities, best first, ties by row.
+
+    `user_vectors`: (n_users, d), read in blocks and never copied as a whole. `counts`: (n_users,) ratings; whoever has
+    none but a taste all the same counts as having one. `left_out`: a row, the user's own. Only similarities above 0.
+    """
+    length = float(np.linalg.norm(taste))
+    scores = np.zeros(len(user_vectors), np.float32)
+    for start in range(0, len(scores), USERS_PER_BLOCK):
+        block = user_vectors[start : start + USERS_PER_BLOCK, columns]
+        lengths = np.sqrt(np.einsum("uk,uk->u", block, block)) * length
+        cosines = np.divide(block @ taste, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        scores[start : start + USERS_PER_BLOCK] = cosines * trust(
+            np.maximum(counts[start : start + USERS_PER_BLOCK], 1)
+        )
+    if left_out is not None:
+        scores[left_out] = 0.0
+    return _best(scores, n)
+
+
+def _best(scores: NDArray[np.float32], n: int) -> Neighbours:
+    """The `n` highest that are above 0, best first, ties by row."""
+    n = min(n, len(scores))
     best = np.argpartition(-scores, n - 1)[:n] if n > 0 else np.empty(0, np.int64)
     best = best[scores[best] > 0]
     order = np.lexsort((best, -scores[best]))
@@ -66,6 +103,6 @@ def unit_directions(factors: NDArray[np.float32]) -> NDArray[np.float32]:
     return directions
 
 
-def trust(item_counts: NDArray[np.int32]) -> NDArray[np.float32]:
-    """The factor n / (n + 10) of items with `item_counts` (n_items,) ratings."""
-    return (item_counts / (item_counts + SHRINKAGE)).astype(np.float32)
+def trust(counts: NDArray[np.integer]) -> NDArray[np.float32]:
+    """The factor n / (n + 10) of items or users with `counts` (m,) ratings."""
+    return (counts / (counts + SHRINKAGE)).astype(np.float32)

@@ -22,7 +22,7 @@ from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.neighbours import voted_for
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts, part_scales, popular_side
-from app.snapshots.similar import likeness_columns, similar_to, unit_directions
+from app.snapshots.similar import likeness_columns, similar_to, similar_users, unit_directions
 from app.snapshots.towers import TOWERS, TowersFold
 
 UNDESCRIBED = User("undescribed")
@@ -266,10 +266,21 @@ class Snapshot(SnapshotArrays):
             weights = self._taste_fold.weighting.of_user(values)
         return voted_for(self.tables[table], item_rows, weights, n, allowed)
 
+    def similar_users(self, user: UserSide, n: int, left_out: int | None = None) -> Neighbours:
+        """Up to `n` users nearest in taste, rows and similarities, best first; none for one who has no taste yet.
+
+        A scan of all users, for a thread: 30 ms for 200,000 of them. `left_out`: the user's own row, if there is one.
+        """
+        columns, counts = self._likeness, np.diff(self.history_starts)
+        return similar_users(user.vector[columns], self.user_vectors, columns, counts, n, left_out)
+
+    @cached_property
+    def _likeness(self) -> slice:
+        return likeness_columns(self.rating, self._taste)
+
     @cached_property
     def _directions(self) -> NDArray[np.float32]:
-        likeness = likeness_columns(self.rating, self._taste)
-        return unit_directions(np.ascontiguousarray(self.item_vectors[:, likeness]))
+        return unit_directions(np.ascontiguousarray(self.item_vectors[:, self._likeness]))
 
     @cached_property
     def rating(self) -> Segment:

@@ -131,6 +131,18 @@ def test_similar_beyond_stored(snapshot: Snapshot) -> None:
     assert item_row not in rows
 
 
+def test_users_alike(snapshot: Snapshot) -> None:
+    side, taste = snapshot.user_side(4), segments(5)[1].slice
+    rows, similarities = snapshot.similar_users(side, 10, left_out=4)
+    assert 0 < len(rows) <= 10
+    assert 4 not in rows
+    n_rated = len(snapshot.history(int(rows[0]))[0])
+    vectors = snapshot.user_vectors[[4, rows[0]]][:, taste]
+    cosine = vectors[0] @ vectors[1] / np.prod(np.linalg.norm(vectors, axis=1))
+    assert similarities[0] == pytest.approx(cosine * n_rated / (n_rated + 10), rel=1e-5)
+    assert snapshot.similar_users(snapshot.unknown_side, 10)[0].tolist() == []
+
+
 def test_unrated_item_has_none_similar(snapshot: Snapshot) -> None:
     item_row = int(np.argmin(snapshot.item_counts))
     assert snapshot.item_counts[item_row] == 0
