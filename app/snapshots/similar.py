@@ -1,4 +1,4 @@
-"""Which items are like which, and which users: the cosine of their learned vectors, without bias and prior, trusted by their ratings.
+"""What is like what, items and users: the cosine of learned vectors, without bias and prior, trusted by their ratings.
 
     similarity(i, j) = cos(q_i, q_j) * n_j / (n_j + 10)
 
@@ -75,12 +75,11 @@ def similar_users(
     length = float(np.linalg.norm(taste))
     scores = np.zeros(len(user_vectors), np.float32)
     for start in range(0, len(scores), USERS_PER_BLOCK):
-        block = user_vectors[start : start + USERS_PER_BLOCK, columns]
+        users = slice(start, start + USERS_PER_BLOCK)
+        block = user_vectors[users, columns]
         lengths = np.sqrt(np.einsum("uk,uk->u", block, block)) * length
         cosines = np.divide(block @ taste, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-        scores[start : start + USERS_PER_BLOCK] = cosines * trust(
-            np.maximum(counts[start : start + USERS_PER_BLOCK], 1)
-        )
+        scores[users] = cosines * trust(np.maximum(counts[users], 1))
     if left_out is not None:
         scores[left_out] = 0.0
     return _best(scores, n)
