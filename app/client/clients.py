@@ -1,0 +1,128 @@
+"""The two clients: they wait, each in its own way; everything else is elsewhere."""
+
+import asyncio
+import copy
+import time
+from collections.abc import Mapping
+from typing import Self, TypeVar
+
+import httpx
+
+from .call import Awaiting, Blocking, Call
+from .exchange import HEADERS, Attempts, Exchange, Outcome, checked_address, limits
+from .operations import Operations
+from .retries import Retries
+
+T = TypeVar("T")
+
+DEFAULT_ADDRESS = "http://127.0.0.1:8000"
+DEFAULT_RETRIES = Retries()
+
+
+class Reckon(Operations, Blocking):
+    """A client of the service at `address`. Keeps connections open; may be shared by threads.
+
+    Timeouts are of a whole call, with what is tried again: `read_timeout_seconds` of what only asks,
+    `write_timeout_seconds` of what changes something. `remembered_answers`: so many answers are kept, and asked for
+    again only whether they still hold. `headers` go with every request. `transport` replaces the network.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        read_timeout_seconds: float = 3.0,
+        write_timeout_seconds: float = 10.0,
+        retries: Retries = DEFAULT_RETRIES,
+        max_connections: int = 100,
+        remembered_answers: int = 0,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._exchange = Exchange.of(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
+        self._http = httpx.Client(
+            base_url=checked_address(address),
+            headers=HEADERS | dict(headers or {}),
+            limits=limits(max_connections),
+            transport=transport,
+        )
+
+    def within(self, seconds: float) -> Self:
+        """The same client with other timeouts: `reckon.within(0.2).recommendations("ann")`. Shares the connections."""
+        other = copy.copy(self)
+        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  another of this class
+        return other
+
+    def send(self, call: Call[T]) -> T:
+        attempts = Attempts(call, self._exchange, self._http)
+        while True:
+            outcome: Outcome
+            try:
+                outcome = self._http.send(attempts.next_request())
+            except httpx.RequestError as error:
+                outcome = error
+            delay_seconds = attempts.delay_seconds(outcome)
+            if delay_seconds is None:
+                return attempts.conclude(outcome)
+            time.sleep(delay_seconds)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncReckon(Operations, Awaiting):
+    """As `Reckon`, for asyncio: the same methods, each to be awaited; what iterates is for `async for`."""
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        read_timeout_seconds: float = 3.0,
+        write_timeout_seconds: float = 10.0,
+        retries: Retries = DEFAULT_RETRIES,
+        max_connections: int = 100,
+        remembered_answers: int = 0,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._exchange = Exchange.of(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
+        self._http = httpx.AsyncClient(
+            base_url=checked_address(address),
+            headers=HEADERS | dict(headers or {}),
+            limits=limits(max_connections),
+            transport=transport,
+        )
+
+    def within(self, seconds: float) -> Self:
+        """As `Reckon.within`."""
+        other = copy.copy(self)
+        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  another of this class
+        return other
+
+    async def send(self, call: Call[T]) -> T:
+        attempts = Attempts(call, self._exchange, self._http)
+        while True:
+            outcome: Outcome
+            try:
+                outcome = await self._http.send(attempts.next_request())
+            except httpx.RequestError as error:
+                outcome = error
+            delay_seconds = attempts.delay_seconds(outcome)
+            if delay_seconds is None:
+                return attempts.conclude(outcome)
+            await asyncio.sleep(delay_seconds)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,161 @@
+"""The client against the OpenAPI document: every operation, parameter and field of an answer, and no other."""
+
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pytest
+
+import app.client
+from app.client.call import Operation
+from app.client.errors import BY_STATUS
+from app.client.fake.answers import Answers
+from app.client.operations import Operations
+from app.main import create_app
+from app.settings import Settings
+from app.store import migrate
+
+NOT_FOR_CALLERS = {("GET", "/metrics")}
+
+OPERATIONS: dict[str, Operation[..., Any]] = {
+    name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
+}
+
+Schema = dict[str, Any]
+
+
+class Document:
+    """An OpenAPI document, with its references followed."""
+
+    def __init__(self, content: Schema) -> None:
+        self.content = content
+
+    def operations(self) -> Iterator[tuple[tuple[str, str], Schema]]:
+        for path, operations in self.content["paths"].items():
+            for method, operation in operations.items():
+                if (method.upper(), path) not in NOT_FOR_CALLERS:
+                    yield (method.upper(), path), operation
+
+    def operation(self, operation: Operation[..., Any]) -> Schema:
+        found: Schema = self.content["paths"][operation.route.path][operation.route.method.lower()]
+        return found
+
+    def alternatives(self, schema: Schema) -> list[Schema]:
+        """The schemas that something may follow, without null."""
+        if "$ref" in schema:
+            return self.alternatives(self.content["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+        if "anyOf" in schema or "oneOf" in schema:
+            branches = schema.get("anyOf", []) + schema.get("oneOf", [])
+            return [each for branch in branches for each in self.alternatives(branch)]
+        return [] if schema.get("type") == "null" else [schema]
+
+    def may_be_null(self, schema: Schema) -> bool:
+        return any(branch.get("type") == "null" for branch in schema.get("anyOf", []))
+
+    def properties(self, schema: Schema) -> dict[str, Schema]:
+        return {name: each for one in self.alternatives(schema) for name, each in one.get("properties", {}).items()}
+
+    def body(self, operation: Operation[..., Any]) -> Schema:
+        body: Schema = self.operation(operation).get("requestBody", {})
+        return body.get("content", {}).get("application/json", {}).get("schema", {})  # type: ignore[no-any-return]
+
+    def parameters(self, operation: Operation[..., Any]) -> tuple[set[str], set[str]]:
+        """The names of all, and of those that must be given, wherever they stand."""
+        parameters = self.operation(operation).get("parameters", [])
+        body = self.body(operation)
+        bodies = self.alternatives(body) if body else []
+        names = {each["name"] for each in parameters} | set(self.properties(body))
+        required = {each["name"] for each in parameters if each["required"]}
+        return names, required.union(*(each.get("required", []) for each in bodies))
+
+    def answers(self, operation: Operation[..., Any]) -> Iterator[Schema]:
+        for status, response in self.operation(operation)["responses"].items():
+            if status.startswith("2") and "content" in response:
+                yield response["content"]["application/json"]["schema"]
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> Document:
+    folder = tmp_path_factory.mktemp("openapi")
+    migrate("", folder)
+    return Document(create_app(Settings(data_dir=folder)).openapi())
+
+
+each_operation = pytest.mark.parametrize("name", OPERATIONS)
+
+
+def test_one_method_an_operation(document: Document) -> None:
+    methods = Counter((each.route.method, each.route.path) for each in OPERATIONS.values())
+    assert methods == Counter(key for key, _ in document.operations())
+
+
+@each_operation
+def test_parameters(document: Document, name: str) -> None:
+    operation = OPERATIONS[name]
+    parameters = dict(list(inspect.signature(operation.build).parameters.items())[1:])
+    names, required = document.parameters(operation)
+    assert set(parameters) == names
+    assert {name for name, each in parameters.items() if each.default is each.empty} == required
+
+
+@each_operation
+def test_answers(document: Document, name: str) -> None:
+    operation = OPERATIONS[name]
+    (kind,) = get_args(get_type_hints(operation.build)["return"])
+    answers = list(document.answers(operation))
+    assert bool(answers) == (kind is not type(None))
+    for schema in answers:
+        assert list(differences(document, schema, kind, name)) == []
+
+
+@each_operation
+def test_errors_have_classes(document: Document, name: str) -> None:
+    statuses = {int(status) for status in document.operation(OPERATIONS[name])["responses"]}
+    assert {status for status in statuses if status >= 400} <= set(BY_STATUS)
+
+
+@pytest.mark.parametrize(("kind", "schema"), [(app.client.Rating, "RatingIn")])
+def test_rows(document: Document, kind: type, schema: str) -> None:
+    assert {field.name for field in fields(kind)} == set(
+        document.properties({"$ref": f"#/components/schemas/{schema}"})
+    )
+
+
+@each_operation
+def test_fake_takes_the_same(name: str) -> None:
+    own = inspect.signature(getattr(Answers, name)).parameters
+    assert set(own) == set(inspect.signature(OPERATIONS[name].build).parameters)
+
+
+def differences(document: Document, schema: Schema, kind: Any, where: str) -> Iterator[str]:
+    """Where the type of an answer is not what the document says, down to every field."""
+    if type(None) in get_args(kind):
+        (kind,) = (each for each in get_args(kind) if each is not type(None))
+    elif document.may_be_null(schema):
+        yield f"{where}: may be null"
+    one, *_ = document.alternatives(schema) or [{}]
+    if is_dataclass(kind):
+        hints, properties = get_type_hints(kind), document.properties(schema)
+        if set(hints) != set(properties):
+            yield f"{where}: {sorted(hints)} but {sorted(properties)}"
+        for name in hints.keys() & properties.keys():
+            yield from differences(document, properties[name], hints[name], f"{where}.{name}")
+    elif get_origin(kind) is tuple:
+        yield from differences(document, one.get("items", {}), get_args(kind)[0], f"{where}[]")
+    elif not is_plain(one, kind):
+        yield f"{where}: {kind} but {one}"
+
+
+def is_plain(schema: Schema, kind: Any) -> bool:
+    if get_origin(kind) is Literal:
+        return set(get_args(kind)) == set(schema.get("enum", ()))
+    if get_origin(kind) is Mapping:
+        return bool(schema.get("type", "object") == "object")
+    is_moment = schema.get("format") == "date-time"
+    return bool(schema.get("type") == JSON_TYPES[kind]) and is_moment == (kind is datetime)
+
+
+JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", datetime: "string"}

@@ -1,0 +1,107 @@
+"""A real HTTP server that answers as a test says, request by request, and writes down what it was asked."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What one request gets, after `wait_seconds`."""
+
+    status: int = 200
+    body: str = '{"status": "ok"}'
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+    wait_seconds: float = 0.0
+
+
+DROPPED = Reply(status=0)
+"""The connection is closed without an answer."""
+
+
+def problem(status: int, **headers: str) -> Reply:
+    document = {
+        "type": f"urn:reckon:problem:p{status}",
+        "title": "t",
+        "status": status,
+        "detail": "d",
+        "request_id": "r",
+    }
+    return Reply(
+        status,
+        json.dumps(document),
+        {"content-type": "application/problem+json"} | {name.replace("_", "-"): text for name, text in headers.items()},
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    at: float
+
+
+@dataclass
+class ScriptedServer:
+    """`script`: the replies in turn; the last one for all that come after."""
+
+    script: list[Reply]
+    address: str = ""
+    asked: list[Asked] = field(default_factory=list)
+
+    def next_reply(self) -> Reply:
+        return self.script[min(len(self.asked), len(self.script)) - 1]
+
+
+@contextmanager
+def scripted(*script: Reply, port: int = 0) -> Iterator[ScriptedServer]:
+    played = ScriptedServer(list(script))
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline()
+            if not self.raw_requestline or not self.parse_request():
+                self.close_connection = True
+                return
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            played.asked.append(Asked(self.command, self.path, dict(self.headers), body, time.monotonic()))
+            reply = played.next_reply()
+            time.sleep(reply.wait_seconds)
+            if reply.status == 0:
+                self.close_connection = True
+                return
+            self.send_response(reply.status)
+            for name, text in reply.headers.items():
+                self.send_header(name, text)
+            self.send_header("content-length", str(len(reply.body.encode())))
+            self.end_headers()
+            self.wfile.write(reply.body.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Tests read what was asked, not a log."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, *_: object) -> None:
+            """A client that gave up is what some tests are about."""
+
+    server = Server(("127.0.0.1", port), Handler)
+    played.address = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield played
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
