@@ -239,7 +239,7 @@ class InteractionColumns:
     """What the events of each (user, item, type) amount to, by surrogate key; equal lengths n.
 
     `user_key`, `item_key`, `type_key`, `count`: (n,) int64. `first_at`, `last_at`: (n,) int64 microseconds UTC.
-    `portion`: (n,) float64, the largest portion of the events, NaN where none has one.
+    `portion`: (n,) float64, the largest portion of the events, NaN where one had none: that one counts as whole.
     """
 
     user_key: NDArray[np.int64]

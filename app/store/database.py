@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from app.errors import InvalidInputError, ReckonError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.lookup import Lookup, Row
+from app.store.upsert import Upsert
+
+Version = Literal["version", "profile_version"]
+"""A user's: of the ratings, or of the attributes and events."""
 
 
 class Dialect(Protocol):
@@ -50,7 +54,18 @@ class Dialect(Protocol):
     ) -> None:
         """Insert or overwrite; the caller has decided. A NaN `value` is a tombstone."""
 
-    def bump_users(self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray) -> None: ...
+    def bump_users(
+        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, of: Version = "version"
+    ) -> None: ...
+
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
+        """Returns how many rows were inserted or merged; `columns` as the upsert names them, no key twice."""
+
+    def find_rows(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """All rows of `statement`, which ends in `= ?`, for each of the distinct values."""
+
+    def log2_sum(self, one: str, other: str) -> str:
+        """The SQL of log2(2^one + 2^other), where two expressions may be too large or small for their powers."""
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a big read as a structured array."""

@@ -10,7 +10,7 @@ from app.entities import Item, from_microseconds, to_microseconds
 from app.store import counters
 from app.store.database import Database
 from app.store.ratings import REPLACED, STORED, UNCHANGED
-from app.store.schema import deleted_items, items, ratings, users
+from app.store.schema import deleted_items, events, interactions, items, ratings, trends, users
 
 STREAM_ROWS = 5_000
 ITEM_FIELDS = frozenset(field.name for field in fields(Item)) - {"item_id"}
@@ -81,31 +81,39 @@ class Items:
         return None if row is None else int(row[0])
 
     def delete(self, item_id: str) -> bool:
-        """Delete the item and its ratings, which count as changes of their users; False if there is none."""
+        """Delete the item, its ratings and events, which count as changes of their users; False if there is none."""
         while (is_deleted := self._try_to_delete(item_id)) is None:
             pass
         return is_deleted
 
     def _try_to_delete(self, item_id: str) -> bool | None:
-        """As `delete`; None where somebody rated the item before it could be locked: locks are taken users first."""
+        """As `delete`; None where somebody met the item before it could be locked: locks are taken users first."""
         find = sa.select(items.c.item_key).where(items.c.item_id == item_id)
         with self._database.writing() as connection:
             key = connection.execute(find).scalar_one_or_none()
             if key is None:
                 return False
             raters = sa.select(ratings.c.user_key).where(ratings.c.item_key == key)
-            lock = sa.select(users.c.user_key).where(users.c.user_key.in_(raters)).order_by(users.c.user_key)
+            actors = sa.select(events.c.user_key).where(events.c.item_key == key)
+            is_concerned = users.c.user_key.in_(raters) | users.c.user_key.in_(actors)
+            lock = sa.select(users.c.user_key).where(is_concerned).order_by(users.c.user_key)
             locked = set(connection.execute(lock.with_for_update()).scalars())
             if connection.execute(find.where(items.c.item_key == key).with_for_update()).first() is None:
                 return None
-            if not locked.issuperset(connection.execute(raters).scalars()):
+            if not locked.issuperset(connection.execute(sa.union(raters, actors)).scalars()):
                 return None
             rated = users.c.user_key.in_(raters.where(ratings.c.value.is_not(None)))
             connection.execute(sa.update(users).where(rated).values(version=users.c.version + 1))
             connection.execute(sa.delete(ratings).where(ratings.c.item_key == key))
+            acted = users.c.user_key.in_(actors)
+            connection.execute(sa.update(users).where(acted).values(profile_version=users.c.profile_version + 1))
+            is_theirs = interactions.c.user_key.in_(actors) & (interactions.c.item_key == key)  # by its primary key
+            connection.execute(sa.delete(interactions).where(is_theirs))
+            connection.execute(sa.delete(events).where(events.c.item_key == key))
             connection.execute(sa.delete(items).where(items.c.item_key == key))
             version = counters.grow(connection, "catalogue")
             connection.execute(sa.insert(deleted_items).values(item_key=key, version=version))
+            connection.execute(sa.delete(trends).where(trends.c.item_key == key))
         return True
 
     def page(self, *, search: str | None = None, after: int = 0, limit: int = 100) -> list[tuple[int, Item]]:

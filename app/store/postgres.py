@@ -13,13 +13,15 @@ from sqlalchemy.exc import DBAPIError
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.database import Version
 from app.store.lookup import Lookup, Row
 from app.store.shared_reader import SharedReader
+from app.store.upsert import Upsert
 
 DISK_FULL = "53100"
 FETCH_ROWS = 50_000
 # Writers take locks in one order, so that none wait in a circle: makers of users, users' rows by key, makers of items,
-# items' rows by key, counters.
+# items' rows by key, counters, event types, events by id, trends by country and item.
 USER_MAKERS_LOCK, ITEM_MAKERS_LOCK = 0x5EC0, 0x5EC1
 
 
@@ -147,12 +149,26 @@ class PostgresDialect:
             (int(UNKNOWN_TIME), user_key.tolist(), item_key.tolist(), value.tolist(), rated_at.tolist()),
         )
 
-    def bump_users(self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray) -> None:
+    def bump_users(
+        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, of: Version = "version"
+    ) -> None:
         connection.exec_driver_sql(
-            "UPDATE users SET version = version + changes"
+            f"UPDATE users SET {of} = {of} + changes"  # noqa: S608  one of two names of ours
             " FROM unnest(%s::bigint[], %s::bigint[]) AS bumped (key, changes) WHERE user_key = key",
             (user_key.tolist(), changes.tolist()),
         )
+
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
+        return connection.exec_driver_sql(upsert.of_arrays, tuple(map(list, columns))).rowcount
+
+    def find_rows(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        of_all = statement.replace("= ?", "= ANY(%s)")
+        return [tuple(row) for row in connection.exec_driver_sql(of_all, (list(values),))]
+
+    def log2_sum(self, one: str, other: str) -> str:
+        # A power below 2^-60 changes no digit of 1, and Postgres refuses to round it to 0.
+        smaller = f"power(2::float8, greatest(-60, -abs({one} - {other})))"
+        return f"greatest({one}, {other}) + ln(1 + {smaller}) / ln(2::float8)"
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         result = connection.execution_options(yield_per=FETCH_ROWS).exec_driver_sql(statement)

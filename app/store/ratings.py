@@ -18,7 +18,9 @@ from app.store import counters
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
 from app.store.lookup import Lookup
+from app.store.pairs import pair_keys
 from app.store.schema import items, ratings, users
+from app.store.trends import feed
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
 TOMBSTONES_KEPT = timedelta(days=30)
@@ -102,7 +104,7 @@ class Ratings:
         n = len(incoming)
         recorded = Recorded(np.empty(n, dtype=np.int8), np.empty(n), np.empty(n, dtype=np.int64))
         with self._database.writing() as connection:
-            user_key, item_key = self._keys(connection, incoming)
+            user_key, item_key = pair_keys(self._database, connection, incoming.user_id, incoming.item_id)
             for rows in _rounds(user_key, item_key):
                 pairs = user_key[rows], item_key[rows]
                 decided = _decide(
@@ -118,19 +120,9 @@ class Ratings:
                 )
                 write = decided.status != UNCHANGED
                 self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
+            new = recorded.status == STORED
+            feed(self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], np.ones(new.sum()))
         return recorded
-
-    def _keys(self, connection: sa.Connection, incoming: IncomingRatings) -> tuple[KeyArray, KeyArray]:
-        dialect = self._database.dialect
-        user_ids, user_places = _distinct(incoming.user_id)
-        item_ids, item_places = _distinct(incoming.item_id)
-        user_keys = dialect.user_keys(connection, user_ids)
-        item_keys, made = dialect.item_keys(connection, item_ids)
-        if made:
-            version = counters.grow(connection, "catalogue")
-            # New rows carry version 0 until their catalogue version is known; none is visible before the commit.
-            connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))
-        return user_keys[user_places], item_keys[item_places]
 
     def _write(
         self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
@@ -259,13 +251,6 @@ def _change_count(connection: sa.Connection) -> int:
 
 def _moment(rated_at: int | None) -> datetime | None:
     return None if rated_at is None else from_microseconds(rated_at)
-
-
-def _distinct(ids: list[str]) -> tuple[list[str], NDArray[np.intp]]:
-    """The distinct ids in order of arrival, and for each row its place among them."""
-    places: dict[str, int] = {}
-    of_row = np.fromiter((places.setdefault(identifier, len(places)) for identifier in ids), np.intp, count=len(ids))
-    return list(places), of_row
 
 
 def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]]:

@@ -8,6 +8,7 @@ import json
 
 from app.entities import User
 from app.store.database import Database
+from app.store.events import INTERACTIONS, Interactions
 from app.store.lookup import Lookup
 from app.store.ratings import HISTORY, History
 from app.store.users import FRESHNESS, Freshness
@@ -30,6 +31,10 @@ class Reads:
     async def history(self, user_key: int) -> History:
         """The user's ratings by surrogate key."""
         return History.of(await self._dialect.look_up_columns(HISTORY, user_key))
+
+    async def interactions(self, user_key: int) -> Interactions:
+        """What the user's events amount to."""
+        return Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
 
     async def user(self, user_key: int) -> User | None:
         row = await self._dialect.look_up_row(USER, user_key)

@@ -140,7 +140,7 @@ interactions = Table(
     Column("count", BigInteger, nullable=False),
     Column("first_at", BigInteger, nullable=False),
     Column("last_at", BigInteger, nullable=False),
-    Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),  # the largest
+    Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),  # the largest; NULL: all
     sqlite_with_rowid=False,
 )
 

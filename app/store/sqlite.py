@@ -1,5 +1,6 @@
 """SQLite: WAL, `synchronous=FULL` (an acknowledged write survives power loss), one writer at a time."""
 
+import math
 import sqlite3
 import threading
 import time
@@ -13,7 +14,9 @@ import sqlalchemy as sa
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.database import Version
 from app.store.lookup import Lookup, Row
+from app.store.upsert import Upsert
 from app.store.write_lock import WriteLock
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon: our own queue on the lock
@@ -47,6 +50,7 @@ class SqliteDialect:
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function("log2_sum", 2, _log2_sum, deterministic=True)
 
     @staticmethod
     def _begin(connection: sa.Connection) -> None:
@@ -134,11 +138,23 @@ class SqliteDialect:
             zip(user_key[order].tolist(), item_key[order].tolist(), value[order].tolist(), times, strict=True),
         )
 
-    def bump_users(self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray) -> None:
+    def bump_users(
+        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, of: Version = "version"
+    ) -> None:
         _cursor(connection).executemany(
-            "UPDATE users SET version = version + ? WHERE user_key = ?",
+            f"UPDATE users SET {of} = {of} + ? WHERE user_key = ?",  # noqa: S608  one of two names of ours
             zip(changes.tolist(), user_key.tolist(), strict=True),
         )
+
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
+        return _cursor(connection).executemany(upsert.of_one, zip(*columns, strict=True)).rowcount
+
+    def find_rows(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        cursor = _cursor(connection)
+        return [row for value in values for row in cursor.execute(statement, (value,))]
+
+    def log2_sum(self, one: str, other: str) -> str:
+        return f"log2_sum({one}, {other})"
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
@@ -156,6 +172,11 @@ class SqliteDialect:
             connection.close()
         self.engine.dispose()
         self._write_lock.close()
+
+
+def _log2_sum(one: float, other: float) -> float:
+    """In Python: not every SQLite is built with mathematical functions."""
+    return max(one, other) + math.log2(1 + 2 ** -abs(one - other))
 
 
 def _cursor(connection: sa.Connection) -> sqlite3.Cursor:

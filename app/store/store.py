@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.errors import ReckonError
 from app.store.database import Database, open_database
+from app.store.events import Events
 from app.store.installation import Installation
 from app.store.items import Items
 from app.store.jobs import Jobs
@@ -12,6 +13,7 @@ from app.store.placements import Placements
 from app.store.ratings import Ratings
 from app.store.reads import Reads
 from app.store.snapshots import SnapshotRegister
+from app.store.trends import Trends
 from app.store.users import Users
 
 
@@ -25,6 +27,8 @@ class Store:
         self.items = Items(database)
         self.users = Users(database)
         self.reads = Reads(database)
+        self.events = Events(database)
+        self.trends = Trends(database)
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)

@@ -11,7 +11,7 @@ from app.store import counters
 from app.store.database import Database
 from app.store.lookup import Lookup, Row
 from app.store.ratings import REPLACED, STORED, UNCHANGED
-from app.store.schema import ratings, users
+from app.store.schema import events, interactions, ratings, users
 
 STREAM_ROWS = 5_000
 USER_FIELDS = frozenset(field.name for field in fields(User)) - {"user_id"}
@@ -104,13 +104,15 @@ class Users:
         return None if row is None else _to_user(row)
 
     def delete(self, user_id: str) -> bool:
-        """Delete the user with all ratings and tombstones; False if there is none."""
+        """Delete the user with all ratings, tombstones and events; False if there is none."""
         with self._database.writing() as connection:
             find = sa.select(users.c.user_key, users.c.version).where(users.c.user_id == user_id).with_for_update()
             row = connection.execute(find).one_or_none()
             if row is None:
                 return False
             removed = connection.execute(sa.delete(ratings).where(ratings.c.user_key == row.user_key)).rowcount
+            connection.execute(sa.delete(events).where(events.c.user_key == row.user_key))
+            connection.execute(sa.delete(interactions).where(interactions.c.user_key == row.user_key))
             connection.execute(sa.delete(users).where(users.c.user_key == row.user_key))
             counters.grow(connection, "erased", row.version + removed)
         return True

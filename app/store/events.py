@@ -1,0 +1,296 @@
+"""Events: each is stored once, by its id; what they amount to for a user and an item is kept beside them.
+
+Every sum of events (counts, first and last times, the largest portion) comes out the same in whatever order and however
+often they arrive. Weights are no part of it: they are applied when it is read, so that a changed one is valid at once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from app.entities import Event, EventType, IncomingEvents, InteractionColumns, from_microseconds
+from app.errors import ConflictError, InvalidInputError
+from app.store import counters
+from app.store.columns import KeyArray, TimeArray, ValueArray
+from app.store.database import Database
+from app.store.lookup import Lookup
+from app.store.pairs import pair_keys
+from app.store.ratings import REPLACED, STORED, UNCHANGED
+from app.store.schema import event_types, events, items, users
+from app.store.trends import feed
+from app.store.upsert import Upsert
+
+MAX_TYPES = 100
+"""Each is a label of metrics, and read with every change of a placement."""
+
+KNOWN_EVENTS = "SELECT event_id FROM events WHERE event_id = ?"
+INTERACTIONS = Lookup(
+    "SELECT item_key, type_key, count, first_at, last_at, portion FROM interactions WHERE user_key = ?",
+    by=int,
+    columns=("item_key", "type_key", "count", "first_at", "last_at", "portion"),
+)
+# NULL, which is all of it, where either is.
+LARGER_PORTION = (
+    "CASE WHEN excluded.portion > interactions.portion THEN excluded.portion"
+    " WHEN excluded.portion <= interactions.portion THEN interactions.portion END"
+)
+EARLIER = "CASE WHEN excluded.first_at < interactions.first_at THEN excluded.first_at ELSE interactions.first_at END"
+LATER = "CASE WHEN excluded.last_at > interactions.last_at THEN excluded.last_at ELSE interactions.last_at END"
+INSERT_EVENTS = Upsert(
+    "events",
+    (
+        ("event_id", "text"),
+        ("type_key", "bigint"),
+        ("user_key", "bigint"),
+        ("item_key", "bigint"),
+        ("at", "bigint"),
+        ("portion", "float8"),
+        ("placement", "text"),
+        ("snapshot_version", "bigint"),
+    ),
+    key=("event_id",),
+)
+ADD_INTERACTIONS = Upsert(
+    "interactions",
+    (
+        ("user_key", "bigint"),
+        ("item_key", "bigint"),
+        ("type_key", "bigint"),
+        ("count", "bigint"),
+        ("first_at", "bigint"),
+        ("last_at", "bigint"),
+        ("portion", "float8"),
+    ),
+    key=("user_key", "item_key", "type_key"),
+    merged=(
+        ("count", "interactions.count + excluded.count"),
+        ("first_at", EARLIER),
+        ("last_at", LATER),
+        ("portion", LARGER_PORTION),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """What a user's events amount to, in any order; equal lengths n, as `InteractionColumns`."""
+
+    item_key: KeyArray
+    type_key: KeyArray
+    count: KeyArray
+    first_at: TimeArray
+    last_at: TimeArray
+    portion: ValueArray
+
+    @classmethod
+    def of(cls, columns: Sequence[Sequence[Any]]) -> Self:
+        """From the columns of `INTERACTIONS`."""
+        item_key, type_key, count, first_at, last_at = (np.array(column, dtype=np.int64) for column in columns[:5])
+        return cls(item_key, type_key, count, first_at, last_at, portion=np.array(columns[5], dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self.item_key)
+
+
+class _TakenError(Exception):
+    """Another transaction has stored one of the events meanwhile."""
+
+
+class Events:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def types(self) -> dict[int, EventType]:
+        """The declared types by key, in the order in which they were declared."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(event_types).order_by(event_types.c.type_key)).all()
+        return {row.type_key: EventType(row.name, row.weight, row.is_exposure, row.is_consumption) for row in rows}
+
+    def put_type(self, declared: EventType) -> int:
+        """STORED, REPLACED or UNCHANGED; raises `ConflictError` for one more than `MAX_TYPES`."""
+        values = {
+            "weight": declared.weight,
+            "is_exposure": declared.is_exposure,
+            "is_consumption": declared.is_consumption,
+        }
+        with self._database.writing() as connection:
+            counters.lock(connection, "placements")
+            is_it = event_types.c.name == declared.name
+            before = connection.execute(sa.select(*(event_types.c[name] for name in values)).where(is_it)).one_or_none()
+            if before is None:
+                n_types = connection.execute(sa.select(sa.func.count()).select_from(event_types)).scalar_one()
+                if n_types >= MAX_TYPES:
+                    raise ConflictError(f"there are {MAX_TYPES} event types already: delete one that is not used")
+                connection.execute(sa.insert(event_types).values(name=declared.name, **values))
+            elif before._asdict() == values:
+                return UNCHANGED
+            else:
+                connection.execute(sa.update(event_types).where(is_it).values(**values))
+            counters.grow(connection, "placements")
+        return STORED if before is None else REPLACED
+
+    def delete_type(self, name: str) -> bool:
+        """False if there is none; raises `ConflictError` while there are events of it."""
+        with self._database.writing() as connection:
+            counters.lock(connection, "placements")
+            find = sa.select(event_types.c.type_key).where(event_types.c.name == name).with_for_update()
+            key = connection.execute(find).scalar_one_or_none()
+            if key is None:
+                return False
+            if connection.execute(sa.select(events.c.event_id).where(events.c.type_key == key).limit(1)).first():
+                raise ConflictError(f"there are events of type {name!r}, so it cannot be deleted")
+            connection.execute(sa.delete(event_types).where(event_types.c.type_key == key))
+            counters.grow(connection, "placements")
+        return True
+
+    def record(self, incoming: IncomingEvents) -> NDArray[np.int8]:
+        """Store each event once, all in one transaction; (n,) STORED, or UNCHANGED where its id is known.
+
+        Of an id that comes twice, the first is stored. Users and items are made as needed. Raises `InvalidInputError`
+        for a type that is not declared.
+        """
+        while True:
+            try:
+                with self._database.writing() as connection:
+                    new = self._new(connection, incoming)
+                    if len(new):
+                        self._store(connection, incoming, new)
+            except _TakenError:  # what the other stored is known now
+                continue
+            status = np.full(len(incoming), UNCHANGED, dtype=np.int8)
+            status[new] = STORED
+            return status
+
+    def _new(self, connection: sa.Connection, incoming: IncomingEvents) -> NDArray[np.intp]:
+        """The rows whose event is not stored yet, of equal ids the first."""
+        first: dict[str, int] = {}
+        for row, event_id in enumerate(incoming.event_id):
+            first.setdefault(event_id, row)
+        for (event_id,) in self._database.dialect.find_rows(connection, KNOWN_EVENTS, list(first)):
+            del first[event_id]
+        return np.fromiter(first.values(), np.intp, count=len(first))
+
+    def _store(self, connection: sa.Connection, incoming: IncomingEvents, new: NDArray[np.intp]) -> None:
+        dialect = self._database.dialect
+        ids, types, user_ids, item_ids, placement, version = (
+            [column[row] for row in new.tolist()]
+            for column in (
+                incoming.event_id,
+                incoming.type,
+                incoming.user_id,
+                incoming.item_id,
+                incoming.placement,
+                incoming.snapshot_version,
+            )
+        )
+        at, portion = incoming.at[new], incoming.portion[new]
+        user_key, item_key = pair_keys(self._database, connection, user_ids, item_ids)
+        type_key, weight = _of_types(connection, types)
+        told = _or_none(portion)
+        keys = (type_key.tolist(), user_key.tolist(), item_key.tolist())
+        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), told, placement, version))
+        if n_stored != len(ids):
+            raise _TakenError
+        add_interactions(self._database, connection, _amounts(user_key, item_key, type_key, at, portion))
+        changed, changes = np.unique(user_key, return_counts=True)
+        dialect.bump_users(connection, changed, changes, of="profile_version")
+        feed(self._database, connection, user_key, item_key, at, weight * np.where(np.isnan(portion), 1, portion))
+
+    def interactions(self, user_key: int) -> Interactions:
+        """What the user's events amount to, by the shortest way (the serving path reads this)."""
+        rows = self._database.dialect.hot_rows(INTERACTIONS.statement, user_key)
+        return Interactions.of(list(zip(*rows, strict=True)) if rows else [()] * len(INTERACTIONS.columns))
+
+    def page(self, user_id: str, *, before: tuple[int, str] | None = None, limit: int = 100) -> list[Event]:
+        """The user's events, newest first, beginning behind the one of that time (microseconds UTC) and id."""
+        statement = (
+            _SELECT_EVENTS.where(users.c.user_id == user_id)
+            .order_by(events.c.at.desc(), events.c.event_id.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            statement = statement.where(sa.tuple_(events.c.at, events.c.event_id) < before)
+        with self._database.reading() as connection:
+            return [_to_event(row) for row in connection.execute(statement)]
+
+    def stream(self, chunk_size: int = 10_000) -> Iterator[Event]:
+        """All events in the order of ids."""
+        after = ""
+        statement = _SELECT_EVENTS.order_by(events.c.event_id).limit(chunk_size)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(statement.where(events.c.event_id > after)).all()
+            if not rows:
+                return
+            yield from map(_to_event, rows)
+            after = rows[-1].event_id
+
+    def count(self) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(sa.select(sa.func.count()).select_from(events)).scalar_one())
+
+
+def add_interactions(database: Database, connection: sa.Connection, added: InteractionColumns) -> None:
+    """Add up; each (user, item, type) at most once. The caller holds the users' locks."""
+    keys = (added.user_key.tolist(), added.item_key.tolist(), added.type_key.tolist())
+    amounts = (added.count.tolist(), added.first_at.tolist(), added.last_at.tolist(), _or_none(added.portion))
+    database.dialect.upsert(connection, ADD_INTERACTIONS, (*keys, *amounts))
+
+
+_SELECT_EVENTS = (
+    sa.select(events, event_types.c.name, users.c.user_id, items.c.item_id)
+    .join(event_types, event_types.c.type_key == events.c.type_key)
+    .join(users, users.c.user_key == events.c.user_key)
+    .join(items, items.c.item_key == events.c.item_key)
+)
+
+
+def _of_types(connection: sa.Connection, names: list[str]) -> tuple[KeyArray, ValueArray]:
+    """(n,) keys and weights of the types of n events; none of the types goes until the transaction ends."""
+    statement = sa.select(event_types.c.name, event_types.c.type_key, event_types.c.weight)
+    some = statement.where(event_types.c.name.in_(sorted(set(names)))).order_by(event_types.c.type_key)
+    found = {row.name: row for row in connection.execute(some.with_for_update(read=True, key_share=True))}
+    missing = next((name for name in names if name not in found), None)
+    if missing is not None:
+        raise InvalidInputError(f"there is no event type {missing!r}", field="type")
+    rows = [found[name] for name in names]
+    return np.array([row.type_key for row in rows], np.int64), np.array([row.weight for row in rows], np.float64)
+
+
+def _amounts(
+    user_key: KeyArray, item_key: KeyArray, type_key: KeyArray, at: TimeArray, portion: ValueArray
+) -> InteractionColumns:
+    """What (n,) events, at least one, amount to."""
+    order = np.lexsort((type_key, item_key, user_key))
+    keys = np.stack([user_key, item_key, type_key])[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(keys) != 0).any(axis=0)]))
+    return InteractionColumns(
+        user_key=user_key[order][starts],
+        item_key=item_key[order][starts],
+        type_key=type_key[order][starts],
+        count=np.diff(starts, append=len(order)),
+        first_at=np.minimum.reduceat(at[order], starts),
+        last_at=np.maximum.reduceat(at[order], starts),
+        portion=np.maximum.reduceat(portion[order], starts),  # NaN, which is all of it, where any is
+    )
+
+
+def _or_none(portion: ValueArray) -> list[float | None]:
+    return [None if np.isnan(each) else each for each in portion.tolist()]
+
+
+def _to_event(row: Any) -> Event:
+    return Event(
+        event_id=row.event_id,
+        type=row.name,
+        user_id=row.user_id,
+        item_id=row.item_id,
+        at=from_microseconds(row.at),
+        portion=row.portion,
+        placement=row.placement,
+        snapshot_version=row.snapshot_version,
+    )
