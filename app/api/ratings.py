@@ -34,28 +34,29 @@ def ratings_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
         status_code=201,
         responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
     )
-    def post_rating(rating: RatingIn, response: Response) -> RatingOut:
+    async def post_rating(rating: RatingIn, response: Response) -> RatingOut:
         """An upsert: the newest `rated_at` wins, a replay changes nothing. The answer is what is stored.
 
         201 when the rating is new; 200 when it replaced one, or when something newer is stored. User and item need not
         exist. The next `GET /users/{user_id}/recommendations`, of any process, knows it.
         """
         now = _now()
-        _check(rating, store.installation.scale(), now)
-        recorded = store.ratings.record(_incoming([rating]), untimed_at=now)
+        _check(rating, await store.reads.scale(), now)
+        recorded = await store.group_commit.record(_incoming([rating]), untimed_at=now)
         status = int(recorded.status[0])
         metrics.count_ratings(STATUS_NAMES[status])
         response.status_code = 201 if status == STORED else 200
         return _stored(rating, recorded, 0)
 
     @router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
-    def post_ratings(batch: RatingsIn) -> RatingsOut:
+    async def post_ratings(batch: RatingsIn) -> RatingsOut:
         """Each row is judged by itself: good ones are stored, in order, in one transaction; bad ones are named."""
         now = _now()
-        scale = store.installation.scale()
+        scale = await store.reads.scale()
         judged = [_judge(row, scale, now) for row in batch.ratings]
         good = [rating for rating in judged if isinstance(rating, RatingIn)]
-        statuses = iter(store.ratings.record(_incoming(good), untimed_at=now).status.tolist() if good else [])
+        recorded = await store.group_commit.record(_incoming(good), untimed_at=now) if good else None
+        statuses = iter([] if recorded is None else recorded.status.tolist())
         results = [
             RowOutcome(index, "rejected", row)
             if isinstance(row, str)

@@ -9,7 +9,15 @@ from app.entities import STEP_TOLERANCE, RatingScale
 from app.errors import ConflictError
 from app.store.database import Database
 from app.store.jobs import add_job
+from app.store.lookup import Lookup
 from app.store.schema import installation, ratings
+
+SCALE = Lookup(
+    "SELECT scale_minimum, scale_maximum, scale_step FROM installation WHERE id = ?",
+    by=int,
+    columns=("scale_minimum", "scale_maximum", "scale_step"),
+)
+ONLY_ID = 1
 
 
 class Installation:
@@ -21,9 +29,7 @@ class Installation:
         self.token_key: bytes = bytes(row.token_key)
 
     def scale(self) -> RatingScale:
-        columns = (installation.c.scale_minimum, installation.c.scale_maximum, installation.c.scale_step)
-        with self._database.reading() as connection:
-            return RatingScale(*connection.execute(sa.select(*columns)).one())
+        return RatingScale(*self._database.dialect.hot_row(SCALE.statement, ONLY_ID) or ())
 
     def recipe(self) -> dict[str, Any] | None:
         """What the service learns by, where a job does not say: the document of a recipe; None is the default."""

@@ -18,7 +18,7 @@ from app.store.lookup import Lookup, Row
 from app.store.shared_reader import SharedReader
 from app.store.upsert import Upsert
 
-DISK_FULL = "53100"
+DISK_FULL, READ_ONLY = "53100", "25006"
 FETCH_ROWS = 50_000
 # Writers take locks in one order, so that none wait in a circle: makers of users, users' rows by key, makers of items,
 # items' rows by key, counters, event types, events by id, trends by country and item.
@@ -178,6 +178,8 @@ class PostgresDialect:
     def expected(self, error: BaseException | None) -> ReckonError | None:
         if getattr(error, "sqlstate", None) == DISK_FULL:
             return StorageFullError("the database has no room left")
+        if getattr(error, "sqlstate", None) == READ_ONLY:  # a standby that has not taken over yet
+            return UnavailableError("the database takes no writes now")
         return UnavailableError("the database does not answer") if isinstance(error, psycopg.OperationalError) else None
 
     def close(self) -> None:

@@ -54,6 +54,9 @@ class Recorded:
     def count(self, status: int) -> int:
         return int(np.count_nonzero(self.status == status))
 
+    def part(self, start: int, end: int) -> "Recorded":
+        return Recorded(self.status[start:end], self.value[start:end], self.rated_at[start:end])
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
@@ -95,11 +98,11 @@ class Ratings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, incoming: IncomingRatings, *, untimed_at: int | None = None) -> Recorded:
+    def record(self, incoming: IncomingRatings, *, untimed_at: TimeArray | None = None) -> Recorded:
         """Upsert all rows, in order of arrival, in one transaction.
 
-        `untimed_at`: rows without a time take this one (the server's clock, microseconds UTC) and leave an equal value
-        untouched; None (files): they stay without, older than any known time. Users and items are made as needed.
+        `untimed_at` (n,): rows without a time take this one (the server's clock, microseconds UTC) and leave an equal
+        value untouched; None (files): they stay without, older than any known time. Users and items are made as needed.
         """
         n = len(incoming)
         recorded = Recorded(np.empty(n, dtype=np.int8), np.empty(n), np.empty(n, dtype=np.int64))
@@ -111,7 +114,7 @@ class Ratings:
                     incoming.value[rows],
                     incoming.rated_at[rows],
                     self._database.dialect.existing(connection, *pairs),
-                    untimed_at,
+                    None if untimed_at is None else untimed_at[rows],
                 )
                 recorded.status[rows], recorded.value[rows], recorded.rated_at[rows] = (
                     decided.status,
@@ -265,7 +268,9 @@ def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]
         yield np.flatnonzero(arrival == n)
 
 
-def _decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: int | None) -> Recorded:
+def _decide(
+    value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None
+) -> Recorded:
     """The upsert rule on rows of distinct pairs; see the head of this file."""
     is_there = existing.is_found & ~np.isnan(existing.value)
     time = rated_at

@@ -6,9 +6,10 @@ takes 10 us, less than handing it to anybody. Every other read and all writes ar
 
 import json
 
-from app.entities import User
+from app.entities import RatingScale, User
 from app.store.database import Database
 from app.store.events import INTERACTIONS, Interactions
+from app.store.installation import ONLY_ID, SCALE
 from app.store.lookup import Lookup
 from app.store.ratings import HISTORY, History
 from app.store.users import FRESHNESS, Freshness
@@ -35,6 +36,9 @@ class Reads:
     async def interactions(self, user_key: int) -> Interactions:
         """What the user's events amount to."""
         return Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
+
+    async def scale(self) -> RatingScale:
+        return RatingScale(*await self._dialect.look_up_row(SCALE, ONLY_ID) or ())
 
     async def user(self, user_key: int) -> User | None:
         row = await self._dialect.look_up_row(USER, user_key)

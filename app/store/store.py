@@ -5,6 +5,7 @@ from pathlib import Path
 from app.errors import ReckonError
 from app.store.database import Database, open_database
 from app.store.events import Events
+from app.store.group_commit import GroupCommit
 from app.store.installation import Installation
 from app.store.items import Items
 from app.store.jobs import Jobs
@@ -29,6 +30,7 @@ class Store:
         self.reads = Reads(database)
         self.events = Events(database)
         self.trends = Trends(database)
+        self.group_commit = GroupCommit(self.ratings)
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)
@@ -48,4 +50,5 @@ class Store:
             raise
 
     def close(self) -> None:
+        self.group_commit.close()
         self.database.close()

@@ -1,5 +1,6 @@
 """Ratings over HTTP: what is answered, and that nothing bad is stored."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -133,6 +134,15 @@ def test_large_body(client: TestClient) -> None:
 
     streamed = client.post("/ratings", content=chunks(), headers={"content-type": "application/json"})
     assert streamed.status_code == 413
+
+
+def test_many_at_once(client: TestClient) -> None:
+    with ThreadPoolExecutor(16) as callers:
+        bodies = [GOOD | {"item_id": f"i{n}"} for n in range(200)]
+        statuses = list(callers.map(lambda body: client.post("/ratings", json=body).status_code, bodies))
+    assert statuses == [201] * 200
+    assert len(stored(client)) == 100  # the first page
+    assert client.get("/metrics").text.count('reckon_ratings_total{status="stored"} 200.0') == 1
 
 
 def test_batch_judges_rows(client: TestClient) -> None:

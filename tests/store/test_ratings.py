@@ -54,9 +54,9 @@ def test_unknown_time_is_oldest(store: Store) -> None:
 
 
 def test_untimed_takes_clock(store: Store) -> None:
-    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=50).rated_at[0] == 50
-    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=60).status[0] == UNCHANGED
-    assert store.ratings.record(incoming(("ann", "x", 4)), untimed_at=70).status[0] == REPLACED
+    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=np.array([50])).rated_at[0] == 50
+    assert store.ratings.record(incoming(("ann", "x", 3)), untimed_at=np.array([60])).status[0] == UNCHANGED
+    assert store.ratings.record(incoming(("ann", "x", 4)), untimed_at=np.array([70])).status[0] == REPLACED
     assert stored(store) == {("ann", "x"): (4, 70)}
 
 

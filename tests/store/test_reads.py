@@ -2,11 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,22 +12,11 @@ from app.errors import UnavailableError
 from app.store import Store, shared_reader
 from app.store.postgres import PostgresDialect
 from app.store.users import FRESHNESS
+from tests.support.databases import hang_up, refusing_connections
 from tests.support.ratings import incoming
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-
-
-@contextmanager
-def beside(database_url: str, database: str | None = None) -> Iterator[psycopg.Connection]:
-    """A connection beside the store's, to be rude with."""
-    url = sa.make_url(database_url).set(drivername="postgresql", database=database)
-    with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
-        yield connection
-
-
-def hang_up(server: psycopg.Connection) -> None:
-    server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reckon-reads'")
 
 
 def test_as_read_by_threads(store: Store) -> None:
@@ -116,31 +102,27 @@ def test_caller_who_left(store: Store) -> None:
 @on_postgres
 def test_server_comes_back(store: Store, database_url: str) -> None:
     """A connection lost while nobody asked is made anew; without a server the callers are told, and only they."""
-    allow = f"ALTER DATABASE {sa.make_url(database_url).database} ALLOW_CONNECTIONS "
 
-    async def live_through_it(server: psycopg.Connection) -> None:
+    async def live_through_it() -> None:
         assert (await store.reads.freshness("ann")).user_key is None
-        hang_up(server)
+        hang_up(database_url)
         assert (await store.reads.freshness("ann")).user_key is None
-        server.execute(allow + "false")
-        hang_up(server)
-        answers = await asyncio.gather(*(store.reads.freshness("ann") for _ in range(3)), return_exceptions=True)
-        assert [type(answer) for answer in answers] == [UnavailableError] * 3
-        server.execute(allow + "true")
+        with refusing_connections(database_url):
+            answers = await asyncio.gather(*(store.reads.freshness("ann") for _ in range(3)), return_exceptions=True)
+            assert [type(answer) for answer in answers] == [UnavailableError] * 3
         assert (await store.reads.freshness("ann")).user_key is None
 
-    with beside(database_url, database="postgres") as server:
-        asyncio.run(live_through_it(server))
+    asyncio.run(live_through_it())
 
 
 @on_postgres
-def test_silent_server(store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_reader, "ANSWER_SECONDS", 0.3)
 
     async def wait_in_vain() -> None:
         await store.reads.freshness("ann")
-        with beside(database_url) as server, server.transaction():
-            server.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        with store.database.writing() as connection:
+            connection.exec_driver_sql("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
             since = time.monotonic()
             with pytest.raises(UnavailableError):
                 await store.reads.freshness("ann")

@@ -39,6 +39,34 @@ class MigratedDatabases:
             self._postgres.close()
 
 
+@contextmanager
+def refusing_connections(url: str) -> Iterator[None]:
+    """The Postgres database hangs up on everybody, and is not to be had until the end of the block."""
+    name = sa.make_url(url).database
+    with _server_of(url) as server:
+        server.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            hang_up(url)
+            yield
+        finally:
+            server.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def hang_up(url: str) -> None:
+    """Close all connections to a Postgres database."""
+    statement = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    with _server_of(url) as server:
+        server.exec_driver_sql(statement, (sa.make_url(url).database,))
+
+
+@contextmanager
+def _server_of(url: str) -> Iterator[sa.Connection]:
+    engine = sa.create_engine(sa.make_url(url).set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as server:
+        yield server
+    engine.dispose()
+
+
 class Postgres:
     """A throw-away server from the wheel; `template` is migrated and cloned for each test."""
 
