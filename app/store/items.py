@@ -1,39 +1,60 @@
 """Items: the catalogue, its version, and what changed since a version."""
 
+import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
-from app.entities import Item, from_microseconds, to_microseconds
+from app.entities import UNKNOWN_TIME, AttributeValue, Item, from_microseconds, to_microseconds
 from app.store import counters
+from app.store.columns import KeyArray, TimeArray
 from app.store.database import Database
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import deleted_items, events, interactions, items, ratings, trends, users
 
 STREAM_ROWS = 5_000
+CATALOGUE_ROWS = 10_000
+NEVER = 2**63 - 1
+"""`available_until` of an item without an end, in arrays."""
+
 ITEM_FIELDS = frozenset(field.name for field in fields(Item)) - {"item_id"}
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueEntry:
-    """What the serving path keeps of an item; `available_until` microseconds UTC, None: no end."""
+class CatalogueColumns:
+    """Some items by column; equal lengths n.
 
-    item_key: int
-    item_id: str
-    title: str | None
-    categories: tuple[str, ...]
-    is_available: bool
-    available_until: int | None
+    `item_key`: (n,) int64. `year`: (n,) float64, NaN where not known. `is_available`: (n,) bool. `available_until`,
+    `added_at`: (n,) int64 microseconds UTC; `NEVER` where there is no end, `UNKNOWN_TIME` where not known. Equal
+    `categories` are one object.
+    """
+
+    item_key: KeyArray
+    item_id: Sequence[str]
+    title: Sequence[str | None]
+    categories: Sequence[tuple[str, ...]]
+    year: NDArray[np.float64]
+    attributes: Sequence[dict[str, AttributeValue]]
+    is_available: NDArray[np.bool_]
+    available_until: TimeArray
+    created_by: Sequence[str | None]
+    added_at: TimeArray
+
+    def __len__(self) -> int:
+        return len(self.item_id)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueChanges:
-    """Items new or changed since a version, keys of items gone since, and the version this leads to."""
+    """Items new or changed since a version, by parts, keys of items gone since, and the version this leads to."""
 
     version: int
-    entries: list[CatalogueEntry]
+    parts: Iterator[CatalogueColumns]
     deleted_keys: list[int]
 
 
@@ -158,20 +179,61 @@ class Items:
                 found |= {row.item_key: row.item_id for row in connection.execute(statement)}
         return found
 
-    def changes_since(self, version: int) -> CatalogueChanges:
+    @contextmanager
+    def changes_since(self, version: int) -> Iterator[CatalogueChanges]:
         """What a holder of `version` does not know yet, as of one moment; version -1: everything there is."""
-        columns = (items.c.item_key, items.c.item_id, items.c.title, items.c.categories)
+        statement = sa.select(*_CATALOGUE_COLUMNS)
+        if version >= 0:  # ordered as their index is, or SQLite goes through all items for the sake of the order
+            statement = statement.where(items.c.version > version).order_by(items.c.version)
+        statement = statement.order_by(items.c.item_key)
+        gone = sa.select(deleted_items.c.item_key).where(deleted_items.c.version > version)
         with self._database.reading() as connection:
             current = counters.read(connection, "catalogue")
-            statement = sa.select(*columns, items.c.is_available, items.c.available_until).order_by(items.c.item_key)
-            gone = sa.select(deleted_items.c.item_key).where(deleted_items.c.version > version)
-            rows = connection.execute(statement if version < 0 else statement.where(items.c.version > version)).all()
+            if current == version:
+                yield CatalogueChanges(version, iter(()), [])
+                return
             deleted = [] if version < 0 else list(connection.execute(gone).scalars())
-        entries = [
-            CatalogueEntry(key, item_id, title, tuple(categories), is_available, until)
-            for key, item_id, title, categories, is_available, until in rows
-        ]
-        return CatalogueChanges(current, entries, deleted)
+            streaming = connection.execution_options(yield_per=CATALOGUE_ROWS)
+            rows = streaming.execute(statement)
+            yield CatalogueChanges(current, (_to_columns(part) for part in rows.partitions()), deleted)
+
+
+_CATALOGUE_COLUMNS = (
+    items.c.item_key,
+    items.c.item_id,
+    items.c.title,
+    sa.cast(items.c.categories, sa.Text),  # parsed here, a part at once
+    items.c.year,
+    sa.cast(items.c.attributes, sa.Text),
+    sa.type_coerce(items.c.is_available, sa.Integer),
+    sa.func.coalesce(items.c.available_until, sa.literal(NEVER, sa.BigInteger)),
+    items.c.created_by,
+    sa.func.coalesce(items.c.added_at, sa.literal(int(UNKNOWN_TIME), sa.BigInteger)),
+)
+
+
+def _to_columns(rows: Sequence[Any]) -> CatalogueColumns:
+    keys, ids, titles, categories, years, attributes, are_available, until, creators, added = zip(*rows, strict=True)
+    category_lists = list(dict.fromkeys(categories))
+    parsed = dict(zip(category_lists, map(tuple, _parse_all(category_lists)), strict=True))
+    return CatalogueColumns(
+        item_key=np.array(keys, np.int64),
+        item_id=ids,
+        title=titles,
+        categories=[parsed[text] for text in categories],
+        year=np.array(years, np.float64),
+        attributes=_parse_all(attributes),
+        is_available=np.array(are_available, np.bool_),
+        available_until=np.array(until, np.int64),
+        created_by=creators,
+        added_at=np.array(added, np.int64),
+    )
+
+
+def _parse_all(texts: Sequence[str]) -> list[Any]:
+    """JSON documents, parsed as one: three times as fast as one by one, and names that recur are one object."""
+    parsed: list[Any] = json.loads(f"[{','.join(texts)}]")
+    return parsed
 
 
 def _columns_of(field: str) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from datetime import UTC, datetime
 
-from app.entities import Item, User
+import numpy as np
+
+from app.entities import UNKNOWN_TIME, Item, User, to_microseconds
 from app.store import REPLACED, STORED, UNCHANGED, Store
+from app.store.items import NEVER, CatalogueColumns
 from tests.support.ratings import incoming
 
 FULL = Item(
@@ -27,9 +30,9 @@ def test_item_round_trip(store: Store) -> None:
 
 def test_equal_item_unchanged(store: Store) -> None:
     store.items.record([FULL])
-    version = store.items.changes_since(-1).version
+    version = changes_since(store, -1)[0]
     assert store.items.record([FULL]) == [UNCHANGED]
-    assert store.items.changes_since(-1).version == version
+    assert changes_since(store, -1)[0] == version
 
 
 def test_only_given_fields_overwrite(store: Store) -> None:
@@ -60,14 +63,30 @@ def test_search_folds_case(store: Store) -> None:
 
 def test_changes_since(store: Store) -> None:
     store.items.record([Item("x"), Item("y"), Item("z")])
-    before = store.items.changes_since(-1)
-    assert [entry.item_id for entry in before.entries] == ["x", "y", "z"]
+    version, parts, _ = changes_since(store, -1)
+    assert [item_id for part in parts for item_id in part.item_id] == ["x", "y", "z"]
     store.items.record([Item("y", is_available=False)])
     store.items.delete("x")
-    after = store.items.changes_since(before.version)
-    assert [(entry.item_id, entry.is_available) for entry in after.entries] == [("y", False)]
-    assert after.deleted_keys == [before.entries[0].item_key]
-    assert store.items.changes_since(after.version).entries == []
+    after, (changed,), deleted_keys = changes_since(store, version)
+    assert (list(changed.item_id), changed.is_available.tolist()) == (["y"], [False])
+    assert deleted_keys == [parts[0].item_key[0]]
+    assert changes_since(store, after) == (after, [], [])
+
+
+def test_columns_of_an_item(store: Store) -> None:
+    store.items.record([Item("bare"), FULL])
+    _, (columns,), _ = changes_since(store, -1)
+    assert columns.categories == [(), FULL.categories]
+    assert columns.attributes == [{}, FULL.attributes]
+    assert np.array_equal(columns.year, [np.nan, 1905], equal_nan=True)
+    assert columns.available_until.tolist() == [NEVER, to_microseconds(datetime(2030, 1, 1, 0, 0, 0, 1, tzinfo=UTC))]
+    assert columns.added_at.tolist() == [UNKNOWN_TIME, to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))]
+    assert list(columns.created_by) == [None, "ann"]
+
+
+def changes_since(store: Store, version: int) -> tuple[int, list[CatalogueColumns], list[int]]:
+    with store.items.changes_since(version) as changes:
+        return changes.version, list(changes.parts), changes.deleted_keys
 
 
 def test_delete_item_with_ratings(store: Store) -> None:

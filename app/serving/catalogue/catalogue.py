@@ -1,0 +1,277 @@
+"""The catalogue of one snapshot: follows the store, and becomes that of the next snapshot without reading it again."""
+
+import gc
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.entities import Item
+from app.serving.catalogue.attributes import Attributes
+from app.serving.catalogue.cells import Mask
+from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
+from app.serving.catalogue.item_columns import ItemColumns
+from app.serving.catalogue.memo import Memo
+from app.serving.catalogue.newest import Newest
+from app.serving.catalogue.row_numbers import RowNumbers
+from app.serving.query import Rows
+from app.store.items import NEVER, CatalogueColumns, Items
+
+VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
+NO_ROWS: Rows = np.empty(0, np.int64)
+DESCRIBED_AT_ONCE = 5_000
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for cycles, of which the rows of a big read have none: it takes as long as all the rest."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class Inheritance(NamedTuple):
+    """What the catalogue of one snapshot hands to that of another. The two share vocabularies, and so the lock."""
+
+    refreshing: threading.Lock
+    version: int
+    columns: ItemColumns
+    newer_keys: Rows
+
+
+class Catalogue:
+    """Ids, titles, fields, attributes and availability of every item row; follows the store's catalogue version.
+
+    Rows 0 .. n_snapshot-1 are the snapshot's, in its order; an item of the snapshot that was deleted since keeps its
+    row and is unavailable. Items that came later get the next rows, and by their features `newer_vectors` (n_newer, d);
+    a reader may see fewer of these than rows. `refresh` may run in several threads. Arrays are not to be changed by who
+    gets them.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        snapshot_keys: Rows,
+        vectors_of: VectorsOf | None = None,
+        *,
+        inherited: Inheritance | None = None,
+    ) -> None:
+        """`vectors_of`: the item side (n, d) of items that came after the snapshot; None where nothing is learned."""
+        self._items = items
+        self._vectors_of = vectors_of
+        self._numbers = RowNumbers(snapshot_keys)
+        self._memo: Memo[np.bool_] = Memo()
+        self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
+        self._vectors = self.newer_vectors  # with room for more
+        if inherited is None:
+            inherited = Inheritance(threading.Lock(), -1, ItemColumns(len(snapshot_keys)), NO_ROWS)
+        self._refreshing, self.version, self._columns, newer_keys = inherited
+        self._numbers.reserve(newer_keys)
+        self._numbers.publish(len(self._columns))
+        self._row_of_id = {item_id: row for row, item_id in enumerate(self.item_ids) if item_id}
+        self._describe(np.arange(len(snapshot_keys), len(self)))
+        self._columns.compact()
+        self._note_expiry()
+        self._newest = Newest.of(self.added_at, self.keys)
+        with _no_collection():
+            self.refresh()
+
+    def rebased(self, snapshot_keys: Rows, vectors_of: VectorsOf | None = None) -> "Catalogue":
+        """The catalogue of another snapshot; of the store nothing is read but what changed since, and newer items."""
+        with self._refreshing:
+            is_held = np.zeros(len(self) + 1, np.bool_)  # and a cell for -1, the row of an unknown key
+            is_held[list(self._row_of_id.values())] = True
+            rows = self.rows_of_keys(np.asarray(snapshot_keys))
+            rows[~is_held[rows]] = -1
+            is_held[rows] = False
+            newer = np.flatnonzero(is_held)
+            newer = newer[np.argsort(self.keys[newer], kind="stable")]
+            columns = self._columns.taken(np.append(rows, newer))
+            inherited = Inheritance(self._refreshing, self.version, columns, self.keys[newer])
+        return Catalogue(self._items, snapshot_keys, vectors_of, inherited=inherited)
+
+    def __len__(self) -> int:
+        return self._numbers.n_rows
+
+    @property
+    def n_newer(self) -> int:
+        """Items that came after the snapshot: the last rows."""
+        return self._numbers.n_newer
+
+    def refresh(self) -> None:
+        """Learn what changed in the store since the version held."""
+        with self._refreshing:
+            changed, moved = [NO_ROWS], [NO_ROWS]
+            with self._items.changes_since(self.version) as changes:
+                if changes.version == self.version:
+                    return
+                self._delete(changes.deleted_keys)
+                for part in changes.parts:
+                    part_rows, is_moved = self._learn(part)
+                    changed.append(part_rows)
+                    moved.append(part_rows[is_moved])
+            rows = np.concatenate(changed)
+            self._describe(rows[rows >= self._numbers.n_snapshot])
+            self._columns.compact()
+            self._note_expiry()
+            self._newest = self._newest.after(np.concatenate(moved), self.added_at, self.keys)
+            self._memo.forget()
+            self.version = changes.version  # last: a reader that sees it sees all the rest
+
+    def _learn(self, part: CatalogueColumns) -> tuple[Rows, Mask]:
+        """Take over some items; their rows, and which of these are new or were added at another time than was known."""
+        rows = self._numbers.of(part.item_key)
+        is_new = rows < 0
+        rows[is_new] = self._numbers.reserve(part.item_key[is_new])
+        n_rows = max(len(self), int(rows.max(initial=-1)) + 1)
+        self._columns.grow(n_rows)
+        is_moved = is_new | (self._columns.added_at.buffer[rows] != part.added_at)
+        self._columns.write(rows, part)
+        self._numbers.publish(n_rows)
+        self._row_of_id.update(zip(part.item_id, rows.tolist(), strict=True))
+        return rows, is_moved
+
+    def _delete(self, keys: Sequence[int]) -> None:
+        rows = self._numbers.of(np.array(keys, np.int64))
+        rows = rows[rows >= 0]
+        for row in rows.tolist():
+            item_id = self.item_ids[row]
+            if self._row_of_id.get(item_id) == row:
+                del self._row_of_id[item_id]
+        self._columns.clear(rows)
+
+    def _note_expiry(self) -> None:
+        until = self._columns.until.buffer[self._columns.available.buffer]
+        self._next_expiry = int(until.min(initial=NEVER))
+
+    def _describe(self, rows: Rows) -> None:
+        """Give items without learned vectors those of their features."""
+        if self._vectors_of is None or not len(rows):
+            return
+        n_held = len(self.newer_vectors)
+        places = rows - self._numbers.n_snapshot
+        if len(self._vectors) < self.n_newer or places.min() < n_held:  # what readers see is not written to
+            vectors = np.zeros((self.n_newer + (self.n_newer >> 3), self._vectors.shape[1]), np.float32)
+            vectors[:n_held] = self.newer_vectors
+            self._vectors = vectors
+        keys = self.keys[rows]
+        for start in range(0, len(rows), DESCRIBED_AT_ONCE):
+            found = self._items.of_keys(keys[start : start + DESCRIBED_AT_ONCE].tolist())
+            of_found = self._numbers.of(np.array([*found], np.int64)) - self._numbers.n_snapshot
+            self._vectors[of_found] = self._vectors_of([*found.values()])
+        self.newer_vectors = self._vectors[: self.n_newer]  # at once: a request reads the old ones or the new ones
+
+    @property
+    def keys(self) -> Rows:
+        """(n,) by row."""
+        return self._numbers.keys
+
+    @property
+    def item_ids(self) -> list[str]:
+        """By row; the id of a deleted item stays for a while."""
+        return self._columns.item_ids
+
+    @property
+    def titles(self) -> list[str | None]:
+        return self._columns.titles
+
+    @property
+    def added_at(self) -> NDArray[np.int64]:
+        """(n,) microseconds UTC, `UNKNOWN_TIME` where not known."""
+        return self._columns.added_at.buffer[: len(self)]
+
+    @property
+    def available_until(self) -> NDArray[np.int64]:
+        """(n,) microseconds UTC, `NEVER` where there is no end."""
+        return self._columns.until.buffer[: len(self)]
+
+    @property
+    def years(self) -> NumberColumn:
+        """Its cells may be more than there are rows, as those of all columns."""
+        return self._columns.years
+
+    @property
+    def creators(self) -> TextColumn:
+        """Ids of the users who made the items."""
+        return self._columns.creators
+
+    @property
+    def categories(self) -> SetColumn:
+        return self._columns.categories
+
+    @property
+    def attributes(self) -> Attributes:
+        return self._columns.attributes
+
+    def row_of_id(self, item_id: str) -> int | None:
+        return self._row_of_id.get(item_id)
+
+    def rows_of_ids(self, item_ids: Sequence[str]) -> Rows:
+        """Rows of the ids that are known, in their order."""
+        rows = (self._row_of_id.get(item_id) for item_id in item_ids)
+        return np.array([row for row in rows if row is not None], dtype=np.int64)
+
+    def rows_of_keys(self, keys: Rows) -> Rows:
+        """(n,) rows of the keys, -1 where an item is gone."""
+        return self._numbers.of(keys)
+
+    def available(self) -> Mask:
+        """The mask of the rows that may be shown now."""
+        if self._next_expiry <= time.time_ns() // 1_000:
+            self._expire(time.time_ns() // 1_000)
+        return self._columns.available.buffer[: len(self)]
+
+    def _expire(self, now: int) -> None:
+        with self._refreshing:
+            available = self._columns.available
+            available.buffer = available.buffer & (self._columns.until.buffer > now)
+            self._note_expiry()
+
+    def in_category(self, category: str) -> Mask:
+        """The mask of a category's rows."""
+        return self._memo.get(category, len(self), lambda: self.categories.having(category))[: len(self)]
+
+    @property
+    def category_names(self) -> list[str]:
+        """By code; code 0 is none."""
+        return self.categories.vocabulary.elements.texts
+
+    def categories_of(self, row: int) -> tuple[int, ...]:
+        """Codes of a row's categories, in the order given."""
+        categories = self.categories
+        return categories.vocabulary.sets[int(categories.cells.buffer[row])]
+
+    def categories_of_rows(self, rows: Rows) -> list[tuple[int, ...]]:
+        """As `categories_of`, of (n,) rows."""
+        categories = self.categories
+        sets = categories.vocabulary.sets
+        return [sets[code] for code in categories.cells.buffer[rows].tolist()]
+
+    def category_counts(self, rows: Rows) -> NDArray[np.int64]:
+        """(n_categories,) by code: how many of the rows are in each category."""
+        categories = self.categories
+        sets = categories.cells.buffer[rows]
+        _, members = categories.vocabulary.members().of(sets)
+        return np.bincount(members, minlength=len(categories.vocabulary.elements))
+
+    def category_members(self, rows: Rows) -> tuple[Rows, NDArray[np.int32]]:
+        """All categories of (n,) rows, flat: the place 0 .. n-1 of the row that has each, ascending, and its code."""
+        categories = self.categories
+        return categories.vocabulary.members().of(categories.cells.buffer[rows])
+
+    def rows_created_by(self, user_id: str) -> Rows:
+        creators = self.creators
+        code = creators.vocabulary.find(user_id)
+        return np.flatnonzero(creators.cells.buffer[: len(self)] == code) if code else NO_ROWS
+
+    def newest(self, n: int, allowed: Mask) -> Rows:
+        """Up to `n` of the rows allowed, those added last first; where that is not known, last, by key."""
+        return self._newest.first(n, allowed, self.added_at, self.keys)

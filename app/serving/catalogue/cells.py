@@ -1,0 +1,40 @@
+"""One value a row, in an array that grows."""
+
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.query import Rows
+
+Mask = NDArray[np.bool_]
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+class Cells(Generic[Scalar]):
+    """A buffer with room for more rows than there are; `missing` in cells that nobody wrote.
+
+    Written under the catalogue's lock. A reader who took `buffer` before it grew keeps the old one.
+    """
+
+    def __init__(self, buffer: NDArray[Scalar], missing: Scalar) -> None:
+        self.buffer = buffer
+        self.missing = missing
+
+    @classmethod
+    def of(cls, dtype: type[Scalar], missing: float, n_rows: int) -> "Cells[Scalar]":
+        return cls(np.full(n_rows, missing, dtype), dtype(missing))
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for so many rows, and for some more, so that rows which come one by one are seldom copied."""
+        n_held = len(self.buffer)
+        if n_rows > n_held:
+            grown = np.full(n_rows + (n_held >> 3), self.missing)
+            grown[:n_held] = self.buffer
+            self.buffer = grown
+
+    def taken(self, rows: Rows) -> "Cells[Scalar]":
+        """The cells of (n,) rows, in their order; -1 for a row that has none."""
+        taken = self.buffer[rows] if len(self.buffer) else np.full(len(rows), self.missing)
+        taken[rows < 0] = self.missing
+        return Cells(taken, self.missing)

@@ -1,0 +1,128 @@
+"""What one attribute or field says of every row, by kind: numbers, flags, texts, sets of texts."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.catalogue.cells import Cells, Mask, Scalar
+from app.serving.catalogue.vocabularies import Codes, SetVocabulary, Vocabulary
+from app.serving.query import Rows
+
+UNKNOWN_FLAG = -1
+ROOM_FOR_UNUSED = 10_000
+Value = TypeVar("Value")
+
+
+class Column(ABC, Generic[Value, Scalar]):
+    """Values of one kind; `cells` as the kind says, missing where a row has none."""
+
+    cells: Cells[Scalar]
+
+    @abstractmethod
+    def encode(self, values: Sequence[Value | None]) -> NDArray[Scalar]:
+        """(n,) cells of the values, None where there is none."""
+
+    @abstractmethod
+    def is_known(self) -> Mask:
+        """Which cells are not missing."""
+
+    def taken(self, rows: Rows) -> Self:
+        """The column of other rows, see `Cells.taken`. What is written into one of the two is not in the other."""
+        column = copy(self)
+        column.cells = self.cells.taken(rows)
+        return column
+
+
+class NumberColumn(Column[float, np.float64]):
+    """Cells float64, NaN where not known."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.cells = Cells.of(np.float64, np.nan, n_rows)
+
+    def encode(self, values: Sequence[float | None]) -> NDArray[np.float64]:
+        return np.array(values, np.float64)
+
+    def is_known(self) -> Mask:
+        return ~np.isnan(self.cells.buffer)
+
+
+class FlagColumn(Column[bool, np.int8]):
+    """Cells int8, 0 and 1, `UNKNOWN_FLAG` where not known."""
+
+    def __init__(self, n_rows: int) -> None:
+        self.cells = Cells.of(np.int8, UNKNOWN_FLAG, n_rows)
+
+    def encode(self, values: Sequence[bool | None]) -> NDArray[np.int8]:
+        return np.array([UNKNOWN_FLAG if value is None else value for value in values], np.int8)
+
+    def is_known(self) -> Mask:
+        known: Mask = self.cells.buffer != UNKNOWN_FLAG
+        return known
+
+
+class CodedColumn(Column[Value, np.int32]):
+    """Cells int32, codes of `vocabulary`; 0 where not known."""
+
+    vocabulary: Vocabulary | SetVocabulary
+
+    def is_known(self) -> Mask:
+        known: Mask = self.cells.buffer != 0
+        return known
+
+    def by_code(self, table: Callable[[int], NDArray[Scalar]]) -> NDArray[Scalar]:
+        """(n,) `table(n_codes)[code]` of every row."""
+        while True:
+            n_codes = len(self.vocabulary)
+            values = np.take(table(n_codes), self.cells.buffer, mode="clip")  # in the mode "raise", half as fast
+            if len(self.vocabulary) == n_codes:  # else a cell may hold a code that is not in the table
+                return values
+
+    def compacted(self) -> Self:
+        """The same without what no row has, where that is the most; else the column itself."""
+        if self.vocabulary.n_texts <= 2 * len(self.cells.buffer) + ROOM_FOR_UNUSED:
+            return self
+        used, codes = np.unique(np.append(self.cells.missing, self.cells.buffer), return_inverse=True)
+        column = copy(self)
+        column.vocabulary = self.vocabulary.kept(used[1:])
+        column.cells = Cells(codes[1:].astype(np.int32), self.cells.missing)
+        return column
+
+
+class TextColumn(CodedColumn[str]):
+    vocabulary: Vocabulary
+
+    def __init__(self, n_rows: int) -> None:
+        self.cells = Cells.of(np.int32, 0, n_rows)
+        self.vocabulary = Vocabulary()
+
+    def encode(self, values: Sequence[str | None]) -> Codes:
+        return self.vocabulary.codes(values)
+
+    def equal_to(self, text: str) -> Mask:
+        """(n,) rows of this very text."""
+        code = self.vocabulary.find(text)
+        return self.cells.buffer == code if code else np.zeros(len(self.cells.buffer), np.bool_)
+
+
+class SetColumn(CodedColumn[tuple[str, ...]]):
+    """The empty set counts as not known."""
+
+    vocabulary: SetVocabulary
+
+    def __init__(self, n_rows: int) -> None:
+        self.cells = Cells.of(np.int32, 0, n_rows)
+        self.vocabulary = SetVocabulary()
+
+    def encode(self, values: Sequence[tuple[str, ...] | None]) -> Codes:
+        return self.vocabulary.codes(values)
+
+    def having(self, *elements: str) -> Mask:
+        """(n,) rows whose set has any of the elements."""
+        codes = [code for element in elements if (code := self.vocabulary.elements.find(element))]
+        if not codes:
+            return np.zeros(len(self.cells.buffer), np.bool_)
+        return self.by_code(lambda n_sets: self.vocabulary.having(codes, n_sets))

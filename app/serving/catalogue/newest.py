@@ -1,0 +1,65 @@
+"""The rows by the time when their items were added."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.catalogue.cells import Mask
+from app.serving.query import Rows
+
+SORTED_APART = 1_000
+"""So many rows that came or changed are kept apart before all are sorted anew; or a hundredth of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Rows by `added_at`, latest first, those of unknown time last; equal ones by key, greatest first.
+
+    `order`: (n,) int32. `apart`: rows in the same order that came or changed their time since, marked in `is_apart`
+    (n,) bool: one changed item does not sort a million.
+    """
+
+    order: NDArray[np.int32]
+    apart: Rows
+    is_apart: Mask
+
+    @classmethod
+    def of(cls, added_at: NDArray[np.int64], keys: Rows) -> "Newest":
+        """Of all rows; both (n,)."""
+        return cls(_latest_first(added_at, keys).astype(np.int32), np.empty(0, np.int64), np.zeros(len(keys), np.bool_))
+
+    def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "Newest":
+        """After some rows came or changed their time."""
+        if len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
+            return Newest.of(added_at, keys)
+        is_apart = np.zeros(len(keys), np.bool_)
+        is_apart[self.apart] = is_apart[changed] = True
+        apart = np.flatnonzero(is_apart)
+        return Newest(self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
+
+    def first(self, n: int, allowed: Mask, added_at: NDArray[np.int64], keys: Rows) -> Rows:
+        """The first `n` of the rows that are allowed; rows beyond the mask are not."""
+        apart = self.apart[self.apart < len(allowed)]
+        apart = apart[allowed[apart]][:n]
+        found = self._sorted(n, allowed)
+        if len(apart):
+            found = np.append(found, apart)
+            found = found[_latest_first(added_at[found], keys[found])]
+        return found[:n]
+
+    def _sorted(self, n: int, allowed: Mask) -> Rows:
+        """Up to `n` allowed rows that are not apart, or some more."""
+        parts, n_found, start, n_looked_at = [np.empty(0, np.int64)], 0, 0, 4 * n + 64
+        while n_found < n and start < len(self.order):
+            rows = self.order[start : start + n_looked_at]
+            if len(allowed) < len(self.is_apart):
+                rows = rows[rows < len(allowed)]
+            rows = rows[allowed[rows] & ~self.is_apart[rows]]
+            parts.append(rows.astype(np.int64))
+            n_found, start, n_looked_at = n_found + len(rows), start + n_looked_at, 4 * n_looked_at
+        return np.concatenate(parts)
+
+
+def _latest_first(added_at: NDArray[np.int64], keys: Rows) -> Rows:
+    return np.lexsort((keys, added_at))[::-1]

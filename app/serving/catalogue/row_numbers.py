@@ -1,0 +1,77 @@
+"""Which row an item has, by its key."""
+
+import numpy as np
+
+from app.serving.catalogue.cells import Cells
+from app.serving.query import Rows
+from app.store.items import NEVER
+
+
+class RowNumbers:
+    """The snapshot's keys ascend by row; newer items have the rows behind them, in the order they came.
+
+    New keys nearly always ascend, too, so that both are looked up by bisection; the others stand in a dict.
+    """
+
+    def __init__(self, snapshot_keys: Rows) -> None:
+        self.n_snapshot = len(snapshot_keys)
+        self.n_rows = self.n_snapshot
+        self._snapshot_keys: Rows = np.asarray(snapshot_keys)  # not as a memory map, whose every slice costs
+        self._keys = Cells(self._snapshot_keys, np.int64(NEVER))
+        self._ascending = Cells.of(np.int64, NEVER, 0)  # of newer rows; its spare room is beyond all keys
+        self._others: dict[int, int] = {}
+
+    @property
+    def keys(self) -> Rows:
+        """(n,) by row."""
+        return self._keys.buffer[: self.n_rows]
+
+    @property
+    def n_newer(self) -> int:
+        return self.n_rows - self.n_snapshot
+
+    def reserve(self, keys: Rows) -> Rows:
+        """Rows for new keys; nobody finds them before `publish`."""
+        rows = self.n_rows + np.arange(len(keys))
+        if not len(keys):
+            return rows
+        self._keys.grow(self.n_rows + len(keys))
+        self._keys.buffer[rows] = keys
+        self._ascending.grow(self.n_newer + len(keys))
+        newer = rows - self.n_snapshot
+        before = self._ascending.buffer[newer[0] - 1] if newer[0] else np.int64(-1)
+        greatest = np.maximum.accumulate(np.append(before, keys))
+        self._ascending.buffer[newer] = greatest[1:]  # of a key that is behind another, a repetition of that one
+        is_behind = keys <= greatest[:-1]
+        self._others.update(zip(keys[is_behind].tolist(), rows[is_behind].tolist(), strict=True))
+        return rows
+
+    def publish(self, n_rows: int) -> None:
+        self.n_rows = n_rows
+
+    def of(self, keys: Rows) -> Rows:
+        """(n,) rows of the keys, -1 of an unknown one."""
+        rows = _found(self._snapshot_keys, keys)
+        if self.n_newer:
+            is_unknown = rows < 0
+            if is_unknown.any():
+                rows[is_unknown] = self._of_newer(keys[is_unknown])
+        return rows
+
+    def _of_newer(self, keys: Rows) -> Rows:
+        n_rows = self.n_rows
+        rows = _found(self._ascending.buffer, keys)
+        rows[rows >= 0] += self.n_snapshot
+        if self._others:
+            for place in np.flatnonzero(rows < 0).tolist():
+                rows[place] = self._others.get(int(keys[place]), -1)
+        rows[rows >= n_rows] = -1
+        return rows
+
+
+def _found(ascending: Rows, keys: Rows) -> Rows:
+    """(n,) first places of the keys, -1 of one that is not there."""
+    if not len(ascending):
+        return np.full(len(keys), -1)
+    places = np.searchsorted(ascending[:-1], keys)  # without the last: every place is one of a cell
+    return np.where(ascending[places] == keys, places, -1)

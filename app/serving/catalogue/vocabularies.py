@@ -1,0 +1,122 @@
+"""Texts and sets of texts that recur, each stored once. Code 0 stands for none."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.query import Rows
+
+Codes = NDArray[np.int32]
+
+
+class Vocabulary:
+    """Texts by code. Only ever grows: one whose texts are mostly out of use is replaced by a new one."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = [""]
+        self._codes: dict[str | None, int] = {None: 0}
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def n_texts(self) -> int:
+        """What it holds, in memory."""
+        return len(self.texts)
+
+    def find(self, text: str) -> int:
+        """The code of the text, 0 where it is unknown."""
+        return self._codes.get(text, 0)
+
+    def codes(self, texts: Iterable[str | None]) -> Codes:
+        """(n,) codes; new texts are added."""
+        known = self._codes
+        return np.array([known[text] if text in known else self._add(text) for text in texts], np.int32)
+
+    def _add(self, text: str | None) -> int:
+        code = len(self.texts)
+        self.texts.append(text or "")
+        self._codes[text] = code  # last: a code that a reader finds has its text
+        return code
+
+    def kept(self, codes: Codes) -> "Vocabulary":
+        """One that holds only the texts of these codes, in their order."""
+        kept = Vocabulary()
+        kept.codes([self.texts[code] for code in codes.tolist()])
+        return kept
+
+
+class Members(NamedTuple):
+    """Of set s the element codes `codes[starts[s] : starts[s + 1]]`; `starts` has one more cell than there are sets."""
+
+    starts: NDArray[np.int64]
+    codes: Codes
+
+    def of(self, sets: Codes) -> tuple[Rows, Codes]:
+        """All elements of (n,) sets in order: the place 0 .. n-1 of the set that each is of, and its code."""
+        first = self.starts[sets]
+        counts = self.starts[sets + 1] - first
+        places = np.repeat(np.arange(len(sets)), counts)
+        offsets = np.arange(len(places)) + np.repeat(first - np.cumsum(counts) + counts, counts)
+        return places, self.codes[offsets]
+
+
+class SetVocabulary:
+    """Sets of elements by code, each a tuple of element codes in the order first given; as `Vocabulary`."""
+
+    def __init__(self) -> None:
+        self.elements = Vocabulary()
+        self.sets: list[tuple[int, ...]] = [()]
+        self._codes: dict[tuple[str, ...] | None, int] = {None: 0}
+        self._flat = Members(np.zeros(2, np.int64), np.empty(0, np.int32))
+
+    def __len__(self) -> int:
+        return len(self.sets)
+
+    @property
+    def n_texts(self) -> int:
+        """What it holds, in memory."""
+        return len(self.sets) + len(self.elements)
+
+    def codes(self, sets: Iterable[tuple[str, ...] | None]) -> Codes:
+        """(n,) codes; new sets are added."""
+        known = self._codes
+        return np.array([known[texts] if texts in known else self._add(texts or ()) for texts in sets], np.int32)
+
+    def _add(self, texts: tuple[str, ...]) -> int:
+        members = self.elements.codes(dict.fromkeys(texts)).tolist()
+        code = len(self.sets) if members else 0
+        if members:
+            self.sets.append(tuple(members))
+        known = self.elements.texts
+        own = {known[member]: known[member] for member in members}  # one object for a text, however many sets hold it
+        self._codes[tuple(own[text] for text in texts)] = code
+        return code
+
+    def members(self) -> Members:
+        """Of all sets there are now."""
+        flat = self._flat
+        n_known = len(flat.starts) - 1
+        if n_known < len(self.sets):
+            added = self.sets[n_known:]
+            ends = flat.starts[-1] + np.cumsum([len(elements) for elements in added])
+            codes = np.array([code for elements in added for code in elements], np.int32)
+            flat = self._flat = Members(np.append(flat.starts, ends), np.append(flat.codes, codes))
+        return flat
+
+    def having(self, elements: Sequence[int], n_sets: int) -> NDArray[np.bool_]:
+        """(n_sets,) which of the first sets hold any of the elements, given by code."""
+        starts, codes = self.members()
+        is_held = np.zeros(n_sets, np.bool_)
+        holders = np.searchsorted(starts, np.flatnonzero(np.isin(codes, elements)), side="right") - 1
+        is_held[holders[holders < n_sets]] = True
+        return is_held
+
+    def kept(self, codes: Codes) -> "SetVocabulary":
+        """One that holds only the sets of these codes, in their order."""
+        kept = SetVocabulary()
+        texts = self.elements.texts
+        kept.codes([tuple(texts[element] for element in self.sets[code]) for code in codes.tolist()])
+        return kept
