@@ -19,6 +19,7 @@ from app.store.ratings import Ratings
 from app.store.snapshots import SnapshotRegister
 
 log = structlog.get_logger()
+NO_KEYS: Rows = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class LiveSnapshot:
         self._jobs = jobs
         self._counted_changes = -1
         self._stopped = threading.Event()
-        self.current = self._unlearned()
+        self.current = self._unlearned(Catalogue(items, NO_KEYS))
         self.poll()
 
     def at(self, catalogue_version: int) -> Live:
@@ -98,16 +99,19 @@ class LiveSnapshot:
             self._jobs.enqueue("outdated snapshot")
         snapshot = self._active.current
         if snapshot is None:
-            if self.current.snapshot is not None or self._ratings.change_count() != self._counted_changes:
-                self.current = self._unlearned()
+            catalogue = self.current.catalogue
+            if self.current.snapshot is not None:
+                self.current = self._unlearned(catalogue.rebased(NO_KEYS))
+            elif self._ratings.change_count() != self._counted_changes:
+                catalogue.refresh()
+                self.current = self._unlearned(catalogue)
         elif snapshot is not self.current.snapshot:
-            catalogue = Catalogue(self._items, snapshot.item_keys, snapshot.vectors_of)
+            catalogue = self.current.catalogue.rebased(snapshot.item_keys, snapshot.vectors_of)
             popularity = np.empty(0, dtype=np.float32)
             self.current = Live(snapshot, catalogue, snapshot.popular_rows.astype(np.int64), popularity)
 
-    def _unlearned(self) -> Live:
+    def _unlearned(self, catalogue: Catalogue) -> Live:
         self._counted_changes = self._ratings.change_count()
-        catalogue = Catalogue(self._items, np.empty(0, dtype=np.int64))
         keys, counts = self._ratings.counts_by_item()
         popularity = np.zeros(len(catalogue), dtype=np.float32)
         rows = catalogue.rows_of_keys(keys)
