@@ -49,6 +49,18 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexKind:
+    """How the index keeps vectors, see `app.snapshots.index`, and the share of the best that it was seen to find.
+
+    `scales`: what the columns are divided by, none where they are not.
+    """
+
+    name: str
+    recall: float
+    scales: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class FileDigest:
     size: int
     sha256: str
@@ -60,7 +72,7 @@ class Manifest:
 
     `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
     could not be measured; `intervals`: 95 %, [low, high], of the same. `choices`: why this recipe, a sentence each.
-    `reason`: why this was published and not what was asked for. `files` is filled in by the writer.
+    `reason`: why this was published and not what was asked for. `index` and `files` are filled in by the writer.
     """
 
     version: int
@@ -77,6 +89,7 @@ class Manifest:
     watermark: Watermark
     choices: tuple[str, ...] = ()
     reason: str | None = None
+    index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -93,9 +106,11 @@ class Manifest:
 
 
 def card(manifest: Manifest) -> dict[str, Any]:
-    """What the register of snapshots shows of it: all but the files."""
+    """What the register of snapshots shows of it: all but the files, and numbers that only the index needs."""
     document = asdict(manifest)
     del document["files"]
+    if document["index"] is not None:
+        del document["index"]["scales"]
     return document
 
 

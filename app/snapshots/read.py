@@ -60,7 +60,9 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Snapshot:
         _check_manifest(manifest, sizes)
         encodings = _read_encodings(folder / FEATURES_FILE, sizes)
         groups = _read_groups(folder / GROUPS_FILE, sizes["n_group_starts"] - 1)
-        index = map_index(folder / INDEX_FILE, sizes["n_items"], sizes["dimension"])
+        if manifest.index is None:
+            raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")
+        index = map_index(folder / INDEX_FILE, arrays["item_vectors"], manifest.index)
     except OSError as error:
         raise SnapshotDamagedError(f"{folder.name}: {error.strerror or error}") from error
     of_segments = {name: arrays.pop(name) for name in SEGMENT_LAYOUTS.keys() & arrays.keys()}

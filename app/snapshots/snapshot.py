@@ -17,7 +17,7 @@ from app.snapshots.arrays import TABLES, SnapshotArrays
 from app.snapshots.describe import Encodings, item_table, user_table
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.groups import Group, groups_of
-from app.snapshots.index import Index, Neighbours, search
+from app.snapshots.index import ItemIndex, Neighbours
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.neighbours import voted_for
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
@@ -44,7 +44,7 @@ class Snapshot(SnapshotArrays):
     """A published set of learned vectors; immutable, shared by all requests. See `SnapshotArrays` for the arrays."""
 
     manifest: Manifest
-    index: Index
+    index: ItemIndex
     encodings: Encodings
     groups: tuple[Group, ...]
 
@@ -200,7 +200,13 @@ class Snapshot(SnapshotArrays):
 
         `allowed`: (n_items,) bool, None for all. Fewer only where fewer are allowed; ties by row.
         """
-        return search(self.index, self.item_vectors, vector, n, allowed)
+        return self.index.nearest(vector, n, allowed)
+
+    def candidates(
+        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.int64]:
+        """As `nearest` for who scores what is found anyway: the rows, in any order and some more of them."""
+        return self.index.candidates(vector, n, allowed)
 
     @cached_property
     def group_attributes(self) -> tuple[str, ...]:

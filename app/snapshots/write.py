@@ -42,7 +42,7 @@ def array_file(name: str) -> str:
 def write_snapshot(
     root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings, groups: Sequence[Group] = ()
 ) -> Path:
-    """Write the snapshot `manifest.version` below `root` and return its folder; the file digests are filled in here.
+    """Write the snapshot `manifest.version` below `root` and return its folder; digests and index are filled in here.
 
     `groups`: the names of those in `arrays.group_starts`.
 
@@ -58,8 +58,12 @@ def write_snapshot(
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
         digests = _write_files(staging, arrays, {FEATURES_FILE: encodings.document, GROUPS_FILE: groups})
+        index, kind = build_index(arrays.item_vectors, arrays.user_vectors)
+        with DurableFile(staging / INDEX_FILE) as file:
+            file.write(index_bytes(index))
+        digests[INDEX_FILE] = file.digest
         with DurableFile(staging / MANIFEST_FILE) as file:
-            file.write(manifest_bytes(replace(manifest, files=digests)))
+            file.write(manifest_bytes(replace(manifest, index=kind, files=digests)))
         fsync_folder(staging)
         os.rename(staging, folder)  # noqa: PTH104  all steps that a crash test interrupts are calls of `os`
     fsync_folder(root)
@@ -72,9 +76,6 @@ def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, 
         with DurableFile(staging / array_file(name)) as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
         digests[array_file(name)] = file.digest
-    with DurableFile(staging / INDEX_FILE) as file:
-        file.write(index_bytes(build_index(arrays.item_vectors)))
-    digests[INDEX_FILE] = file.digest
     for name, document in documents.items():
         with DurableFile(staging / name) as file:
             file.write(json.dumps(document, allow_nan=False).encode())

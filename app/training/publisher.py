@@ -64,9 +64,9 @@ class Publisher:
         folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups)
         try:
             tell(0.7, "publishing")
-            open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
+            opened = open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
             path = str(folder.relative_to(self.data_dir))
-            self.store.snapshots.register(claim, version=version, path=path, card=card(manifest))
+            self.store.snapshots.register(claim, version=version, path=path, card=card(opened.manifest))
         except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise
