@@ -108,7 +108,7 @@ class ImplicitALS:
             ratings if len(ratings) or ratings.labels is None else ratings.with_engaged(ratings.labels.counts_as)
         )
         columns = learned_from.user_rows, learned_from.values
-        weighting, weights = Weighting.learn(*columns, ratings.n_users, self.rating_influence)
+        weighting, weights = Weighting.learn(*columns, ratings.n_users, self.rating_influence, ratings.chosen_from)
         if ratings.labels is None:
             return ratings, weights, weighting
         chosen = ratings.with_engaged(weighting.engaged(ratings.labels.counts_as))

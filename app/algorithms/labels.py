@@ -2,9 +2,9 @@
 
     strength = sum over types of weight log2(1 + count) portion
 
-with the count of events of each type, and the largest portion any of them told (1 where none did). The label is 1 where
-the strength is above 0, since nobody is engaged by what they have not met; 0 where it is not, if the item was shown, or
-if the strength is below 0 (a dislike needs no proof that the item was seen); of all others nothing is known.
+with the count of events of each type, and the largest portion that they told (1 where one told none). The label is 1
+where the strength is above 0, since nobody is engaged by what they have not met; 0 where it is not, if the item was
+shown, or if the strength is below 0 (a dislike needs no proof that the item was seen); of all others nothing is known.
 
 Weights are applied here, not where events are counted, so a type that weighs otherwise changes all labels at once.
 """
@@ -60,7 +60,7 @@ def label_pairs(
     """(n_pairs,) `ENGAGED`, `DECLINED` or `UNKNOWN`.
 
     `pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,); `portion`:
-    (n,), NaN where none was told. Types that are not among `types` say nothing.
+    (n,), NaN where it is the whole. Types that are not among `types` say nothing.
     """
     weights, are_exposures = types.of(type_key)
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)

@@ -111,7 +111,7 @@ class RatingMatrix:
 
     @cached_property
     def met(self) -> sparse.csr_array:
-        """(n_users, n_items) CSR with an entry for each item that a user rated or that has a label; values say nothing.
+        """(n_users, n_items) CSR with an entry for each item that a user rated or that has a label, whatever its value.
 
         No such pair is ever held out from these ratings.
         """
@@ -122,6 +122,13 @@ class RatingMatrix:
             np.append(self.item_rows, self.labels.item_rows),
         )
         return _compressed(users, items, np.ones(len(users), np.float32), (self.n_users, self.n_items))
+
+    @cached_property
+    def chosen(self) -> sparse.csr_array:
+        """(n_users, n_items) CSR with an entry for each item that a user chose, whatever its value."""
+        if self.chosen_from is not None:
+            return self.subset(self.values >= self.chosen_from).by_user
+        return self.with_engaged(0.0).by_user
 
     @cached_property
     def user_choice_counts(self) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ class Weighting:
     m_u is the user's own mean, shrunk towards `mean`; `spread`: the standard deviation of all ratings; `scale` makes
     the mean weight 1; z is cut at 4, so that an outlier cannot outweigh all others. What lies below `positive_from` is
     no observation at all: where ratings have but two values, the lower one says that an item was not chosen, and all
-    others count the same.
+    others count the same. So it is where somebody says from which rating on an item was chosen.
     """
 
     mean: float
@@ -39,7 +39,12 @@ class Weighting:
 
     @classmethod
     def learn(
-        cls, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int, influence: float
+        cls,
+        user_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        n_users: int,
+        influence: float,
+        chosen_from: float | None = None,
     ) -> tuple["Weighting", NDArray[np.float32]]:
         """The weighting that suits the ratings, and the weights (n,) it gives them."""
         if not len(values):
@@ -47,9 +52,13 @@ class Weighting:
         lowest, highest = float(values.min()), float(values.max())
         is_two_valued = lowest < highest and bool(np.isin(values, (lowest, highest)).all())
         mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0
-        unscaled = cls(mean, spread, 0.0 if is_two_valued else influence, 1.0, highest if is_two_valued else lowest)
+        positive_from = highest if is_two_valued else lowest
+        if chosen_from is not None:
+            positive_from = float(np.float32(chosen_from))  # as exact as the ratings
+            is_two_valued = True
+        unscaled = cls(mean, spread, 0.0 if is_two_valued else influence, 1.0, positive_from)
         weights = unscaled._of_users(user_rows, values, n_users)
-        scale = 1 / float(weights[weights > 0].mean())
+        scale = 1 / float(weights[weights > 0].mean()) if weights.any() else 1.0
         return cls(**asdict(unscaled) | {"scale": scale}), (scale * weights).astype(np.float32)
 
     def of_users(

@@ -21,16 +21,17 @@ class SnapshotArrays:
     Behind each type stand the dtype and the names (or fixed lengths) of the axes, which `check_arrays` holds it to.
 
     Items: all of the catalogue. One without ratings has the vector that its features give it.
-    `item_vectors`: the columns of all segments, unweighted, padded with zero columns. `item_counts`: ratings of
-    each item. `popular_rows`: all rows, most rated first. `unrated_item`: the vector of one of which nothing is known.
-    `item_mean`, `item_covariance`: of the vectors of the rated items.
+    `item_vectors`: the columns of all segments, unweighted, padded with zero columns. `item_counts`: users who chose
+    each item: rated it, or were engaged by it. `popular_rows`: all rows, most chosen first. `unrated_item`: the vector
+    of one of which nothing is known. `item_mean`, `item_covariance`: of the vectors of the items that anybody chose.
 
     Users: `user_vectors` weighted and standardised, so that a row times an item's row is the score. `user_biases`: in
     units of the rating scale. `user_deviations`, `item_deviations`: what is not known of either, in the rating scale;
     together, as the root of the sum of squares, the standard deviation of a rating around its prediction.
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
     The ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
-    `history_values`, newest first.
+    `history_values`, newest first. The items u did not rate, but that events say something of, stand likewise from
+    `label_starts[u]` on in `label_rows`; u was engaged by them where `are_engaged`, and declined the others.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
@@ -60,6 +61,9 @@ class SnapshotArrays:
     history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     history_rows: Annotated[NDArray[np.int32], np.int32, "n_ratings"]
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
+    label_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
+    label_rows: Annotated[NDArray[np.int32], np.int32, "n_labels"]
+    are_engaged: Annotated[NDArray[np.bool_], np.bool_, "n_labels"]
     similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
     similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
     group_starts: Annotated[NDArray[np.int64], np.int64, "n_group_starts"]
@@ -130,6 +134,7 @@ SEGMENT_LAYOUTS: dict[str, Layout] = {
 
 ITEM_ROWS = {
     "history_rows": 0,
+    "label_rows": 0,
     "popular_rows": 0,
     "group_rows": 0,
     "similar_rows": -1,
@@ -157,6 +162,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]]) -> dict[str, int]:
     _require(sizes["n_starts"] == n_users + 1, "history_starts does not fit user_keys")
     for name, spanned in (
         ("history_starts", "n_ratings"),
+        ("label_starts", "n_labels"),
         ("group_starts", "n_group_rows"),
         ("user_group_starts", "n_memberships"),
     ):

@@ -40,12 +40,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The state of the ratings that were learned from, read in the same transaction as they."""
+    """The state of what was learned from, read in the same transaction.
+
+    `n_events`: all that were stored. `profile_change_count`: changes of attributes and events of users.
+    """
 
     n_ratings: int
     change_count: int
     newest_rated_at: int | None
     catalogue_version: int
+    n_events: int = 0
+    profile_change_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ class Manifest:
 
     `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
     could not be measured; `intervals`: 95 %, [low, high], of the same. `choices`: why this recipe, a sentence each.
-    `reason`: why this was published and not what was asked for. `index` and `files` are filled in by the writer.
+    `reason`: why this was published and not what was asked for. `is_led_by_events`: there were hardly any ratings,
+    and labels of events stood among them, at the ends of the scale. `index` and `files` are filled in by the writer.
     """
 
     version: int
@@ -89,6 +95,7 @@ class Manifest:
     watermark: Watermark
     choices: tuple[str, ...] = ()
     reason: str | None = None
+    is_led_by_events: bool = False
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT

@@ -141,7 +141,7 @@ def _map_array(path: Path, expected: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _check_manifest(manifest: Manifest, sizes: Mapping[str, int]) -> None:
-    counts = {"items": sizes["n_items"], "users": sizes["n_users"], "ratings": sizes["n_ratings"]}
+    counts = {name: sizes[f"n_{name}"] for name in ("items", "users", "ratings", "labels")}
     if manifest.counts != counts:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} counts {manifest.counts}, the arrays hold {counts}")
     stop = 0

@@ -13,7 +13,7 @@ from app.algorithms.feature_map import crossed
 from app.algorithms.neighbour_table import NeighbourTable
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.entities import Item, RatingScale, User
-from app.snapshots.arrays import TABLES, SnapshotArrays
+from app.snapshots.arrays import NO_ROWS, TABLES, SnapshotArrays
 from app.snapshots.describe import Encodings, item_table, user_table
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.groups import Group, groups_of
@@ -26,6 +26,9 @@ from app.snapshots.similar import likeness_columns, similar_to, similar_users, u
 from app.snapshots.towers import TOWERS, TowersFold
 
 UNDESCRIBED = User("undescribed")
+
+Spoken = tuple[NDArray[np.integer], NDArray[np.floating]]
+"""Item rows (m,), and (m,) what each was rated, or counts as."""
 
 
 class UserSide(NamedTuple):
@@ -74,25 +77,57 @@ class Snapshot(SnapshotArrays):
             self.user_vectors[user_row], float(self.user_biases[user_row]), float(self.user_deviations[user_row])
         )
 
+    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Item rows that engaged the user, and that they declined, as of the snapshot, newest first; none is rated."""
+        labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
+        rows, are_engaged = self.label_rows[labels], self.are_engaged[labels]
+        return rows[are_engaged], rows[~are_engaged]
+
     def fold_in(
-        self, item_rows: NDArray[np.integer], values: NDArray[np.floating], user: User | None = None
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        user: User | None = None,
+        engaged_rows: NDArray[np.integer] = NO_ROWS,
+        declined_rows: NDArray[np.integer] = NO_ROWS,
     ) -> UserSide:
         """The user side of somebody with these ratings: the arithmetic that made `user_vectors`, for one user.
 
-        `item_rows`, `values`: (m,), in the rating scale; without any: `unknown_side`. `user`: asked for where
-        `folds_features`. On an unchanged history it agrees with the stored user side to 1e-4.
+        `item_rows`, `values`: (m,), in the rating scale. `user`: asked for where `folds_features`. `engaged_rows`,
+        `declined_rows`: of other items, by what events say. With neither ratings nor engagements: `unknown_side`. On an
+        unchanged history it agrees with the stored user side to 1e-4.
         """
-        if not len(item_rows) and user is None:
+        if not len(item_rows) and not len(engaged_rows) and user is None:
             return self.unknown_side
-        rated = self.item_vectors[item_rows]
-        part, bias, deviation = self.rating_fold.part(rated[:, self.rating.slice], values)
+        (item_rows, values), (chosen, sizes) = self._spoken(item_rows, values, engaged_rows, declined_rows)
+        part, bias, deviation = self.rating_fold.part(self.item_vectors[item_rows, self.rating.slice], values)
         parts = {RATING: part[None], PRIOR: prior_parts(1)}
         if self._taste is not None:
-            parts[TASTE] = self._taste_fold.taste(rated[:, self._taste.slice], values)[None]
+            parts[TASTE] = self._taste_fold.taste(self.item_vectors[chosen, self._taste.slice], sizes)[None]
         if self._towers is not None:
             parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)[None]
         vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
         return UserSide(vector, bias, deviation)
+
+    def _spoken(
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        engaged_rows: NDArray[np.integer],
+        declined_rows: NDArray[np.integer],
+    ) -> tuple[Spoken, Spoken]:
+        """What the rating and what the taste is folded in from: item rows, and the ratings they are or count as.
+
+        Both begin with what was rated, then comes what engaged, then what was declined.
+        """
+        if self.manifest.is_led_by_events:
+            rows = np.concatenate([item_rows, engaged_rows, declined_rows])
+            ends = np.repeat([self._scale.maximum, self._scale.minimum], [len(engaged_rows), len(declined_rows)])
+            return (rows, np.concatenate([values, ends])), (rows, np.concatenate([values, ends]))
+        if not len(engaged_rows):
+            return (item_rows, values), (item_rows, values)
+        counted = np.append(values, np.full(len(engaged_rows), self._engaged))
+        return (item_rows, values), (np.concatenate([item_rows, engaged_rows]), counted)
 
     def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The item side (n, d) of items without ratings, by their features alone."""
@@ -175,25 +210,31 @@ class Snapshot(SnapshotArrays):
         return {part.name: vectors[:, part.slice] @ user.vector[part.slice] for part in self.manifest.segments}
 
     def influences(
-        self, item_rows: NDArray[np.integer], values: NDArray[np.floating], vectors: NDArray[np.float32]
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        vectors: NDArray[np.float32],
+        engaged_rows: NDArray[np.integer] = NO_ROWS,
+        declined_rows: NDArray[np.integer] = NO_ROWS,
     ) -> NDArray[np.float64]:
-        """How much of the score of n items each of m ratings carries, (n, m), for somebody with these ratings.
+        """How much of the score of n items each of m ratings and engagements carries, (n, m), for who has these.
 
-        `item_rows`, `values`: (m,), as of `fold_in`. `vectors`: (n, d), as of `shares`. The parts of the rating and of
-        the taste are linear in what was rated, so this is no approximation: over the ratings, it adds up to the score
-        less what no rating carries, b_i, the prior and the towers.
+        `item_rows`, `values`, `engaged_rows`, `declined_rows`: as of `fold_in`; what is declined is not in the answer.
+        `vectors`: (n, d), as of `shares`. The parts of the rating and of the taste are linear in what was rated: this
+        is no approximation, and adds up to the score less what nothing here carries, b_i, the prior and the towers.
         """
-        rated, covariance = self.item_vectors[item_rows], self.item_covariance
-        columns = rated[:, self.rating.slice]
-        part, _, _ = self.rating_fold.part(columns, values)
-        carried = self.rating_fold.influences(columns, values, vectors[:, self.rating.slice])
-        carried *= part_scales(part[None], self.rating, covariance)
+        rated, chosen = self._spoken(item_rows, values, engaged_rows, declined_rows)
+        columns = self.item_vectors[rated[0], self.rating.slice]
+        part, _, _ = self.rating_fold.part(columns, rated[1])
+        of_rating = self.rating_fold.influences(columns, rated[1], vectors[:, self.rating.slice])
+        carried = np.zeros((len(vectors), len(item_rows) + len(engaged_rows) + len(declined_rows)))
+        carried[:, : len(rated[0])] = of_rating * part_scales(part[None], self.rating, self.item_covariance)
         if self._taste is not None:
-            columns = rated[:, self._taste.slice]
-            taste = self._taste_fold.taste(columns, values)
-            of_taste = self._taste_fold.influences(columns, values, vectors[:, self._taste.slice])
-            carried += of_taste * part_scales(taste[None], self._taste, covariance)
-        return carried
+            columns = self.item_vectors[chosen[0], self._taste.slice]
+            taste = self._taste_fold.taste(columns, chosen[1])
+            of_taste = self._taste_fold.influences(columns, chosen[1], vectors[:, self._taste.slice])
+            carried[:, : len(chosen[0])] += of_taste * part_scales(taste[None], self._taste, self.item_covariance)
+        return carried[:, : len(item_rows) + len(engaged_rows)]
 
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.
@@ -244,6 +285,10 @@ class Snapshot(SnapshotArrays):
             return rows[:n].astype(np.int64), self.similar_scores[item_row, :n]
         return similar_to(item_row, self._directions, self.item_counts, n)
 
+    def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, c) of length 1, what n items of these vectors, (n, d), are alike by; 0 for one nobody rated."""
+        return unit_directions(np.ascontiguousarray(vectors[:, self.likeness]))
+
     @cached_property
     def tables(self) -> Mapping[str, NeighbourTable]:
         """Algorithm -> its table: in row i, what a rating of item i speaks for."""
@@ -277,16 +322,17 @@ class Snapshot(SnapshotArrays):
 
         A scan of all users, for a thread: 50 ms for 200,000 of them. `left_out`: the user's own row, if there is one.
         """
-        columns, counts = self._likeness, np.diff(self.history_starts)
+        columns, counts = self.likeness, np.diff(self.history_starts)
         return similar_users(user.vector[columns], self.user_vectors, columns, counts, n, left_out)
 
     @cached_property
-    def _likeness(self) -> slice:
-        return likeness_columns(self.rating, self._taste)
+    def _directions(self) -> NDArray[np.float32]:
+        return self.directions(self.item_vectors)
 
     @cached_property
-    def _directions(self) -> NDArray[np.float32]:
-        return unit_directions(np.ascontiguousarray(self.item_vectors[:, self._likeness]))
+    def likeness(self) -> slice:
+        """The columns that say what items are alike, and what a user chooses."""
+        return likeness_columns(self.rating, self._taste)
 
     @cached_property
     def rating(self) -> Segment:
@@ -308,6 +354,11 @@ class Snapshot(SnapshotArrays):
         return TasteFoldIn.read(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
 
     @cached_property
+    def _engaged(self) -> float:
+        """The rating that an engagement counts as to the taste."""
+        return self._taste_fold.weighting.engaged(self._scale.liked_from)
+
+    @cached_property
     def _towers(self) -> Segment | None:
         return self.manifest.segment(TOWERS)
 
@@ -325,6 +376,11 @@ class Snapshot(SnapshotArrays):
                 self._towers_fold.check(len(self.encodings.users.names), len(self.encodings.items.names))
         except KeyError as error:
             raise SnapshotDamagedError(f"a segment lacks {error}") from error
+
+    @cached_property
+    def liked_from(self) -> float:
+        """Ratings at or above are liked."""
+        return self._scale.liked_from
 
     @cached_property
     def _scale(self) -> RatingScale:

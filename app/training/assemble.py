@@ -10,7 +10,7 @@ from app.algorithms.neighbour_table import NeighbourTable
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.groups import PopularInGroups
 from app.snapshots.similar import similar_items
-from app.training.dataset import Dataset
+from app.training.dataset import Dataset, to_rows
 from app.training.learned import Learned
 from app.training.sides import Sides
 
@@ -22,9 +22,11 @@ def assemble(
     popular: PopularInGroups,
     tables: Mapping[str, NeighbourTable],
 ) -> SnapshotArrays:
-    data, ratings, counts = dataset.data, dataset.ratings, learned.item_counts
-    # Newest first per user, unknown times last, equal times by item: ~t descends where t ascends and never overflows.
-    newest_first = np.lexsort((ratings.item_rows, ~ratings.times, ratings.user_rows))
+    data, counts, labels = dataset.data, learned.item_counts, dataset.labels
+    rated = to_rows(data)  # which are not what was learned from where that is labels
+    histories = newest_first(rated.user_rows, rated.item_rows, rated.times)
+    of_labels = newest_first(labels.user_rows, labels.item_rows, labels.last_at)
+    starts = np.arange(rated.n_users + 1)
     similar_rows, similar_scores = similar_items(sides.likeness, counts)
     return SnapshotArrays(
         item_keys=data.item_keys,
@@ -41,9 +43,12 @@ def assemble(
         user_deviations=learned.spread.user_deviations,
         user_versions=data.user_versions,
         user_profile_versions=data.user_profile_versions,
-        history_starts=np.searchsorted(ratings.user_rows[newest_first], np.arange(ratings.n_users + 1)),
-        history_rows=ratings.item_rows[newest_first],
-        history_values=ratings.values[newest_first],
+        history_starts=np.searchsorted(rated.user_rows[histories], starts),
+        history_rows=rated.item_rows[histories],
+        history_values=rated.values[histories],
+        label_starts=np.searchsorted(labels.user_rows[of_labels], starts),
+        label_rows=labels.item_rows[of_labels],
+        are_engaged=labels.are_engaged[of_labels],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
         **popular.arrays,
@@ -58,3 +63,11 @@ def assemble(
 def _of_tables(tables: Mapping[str, NeighbourTable]) -> dict[str, NDArray[Any]]:
     rows = {f"tables.{name}_rows": table.rows for name, table in tables.items()}
     return rows | {f"tables.{name}_weights": table.weights for name, table in tables.items()}
+
+
+def newest_first(
+    user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], times: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(n,) positions: by user, each newest first, unknown times last, equal times by item."""
+    # ~t descends where t ascends and never overflows.
+    return np.lexsort((item_rows, ~times, user_rows))

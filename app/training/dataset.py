@@ -1,10 +1,11 @@
-"""What a run learns from: all ratings of one moment, by row instead of by key."""
+"""What a run learns from: all ratings and events of one moment, by row instead of by key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from app.algorithms.labels import ENGAGED, UNKNOWN, Labels, TypeWeights, label_pairs
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
@@ -13,6 +14,11 @@ from app.snapshots.groups import Memberships
 from app.store.ratings import TrainingData
 from app.store.store import Store
 from app.training.errors import SnapshotRejectedError
+
+ENOUGH_RATINGS = 1000
+"""So many can be told apart and held out, however many events there are."""
+
+RATINGS_PER_LABEL = 0.05
 
 
 def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
@@ -33,33 +39,96 @@ def to_rows(data: TrainingData) -> RatingMatrix:
     )
 
 
+def to_labels(data: TrainingData, counts_as: float) -> Labels:
+    """What the events in `data` say of pairs that nobody rated: not even in what will be held out."""
+    found, n_items = data.interactions, len(data.item_keys)
+    is_there = np.isin(found.item_key, data.item_keys) & np.isin(found.user_key, data.user_keys)
+    cells = np.searchsorted(data.user_keys, found.user_key[is_there]) * n_items
+    cells += np.searchsorted(data.item_keys, found.item_key[is_there])
+    is_first = np.diff(cells, prepend=-1) != 0  # of its pair, since they come in order
+    pair, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
+    types = TypeWeights(data.event_types.type_key, data.event_types.weight, data.event_types.is_exposure)
+    columns = (found.type_key[is_there], found.count[is_there], found.portion[is_there])
+    labels = label_pairs(types, pair, len(starts), *columns)
+    last_at = np.maximum.reduceat(found.last_at[is_there], starts) if len(starts) else np.empty(0, np.int64)
+    rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
+    rated += np.searchsorted(data.item_keys, data.ratings.item_key)
+    kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
+    user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
+    return Labels(user_rows, item_rows, labels[kept] == ENGAGED, last_at[kept], counts_as)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """One moment of the store, in both forms, the scale its ratings lie on, and how its features were made.
 
-    `ratings.features` describe all items and users. `memberships`: the groups of users that the recipe asks for.
+    `ratings`: what is learned from; its features describe all items and users. The `labels` of events stand beside the
+    ratings, or where hardly anybody rates among them, at the ends of the scale: then it `is_led_by_events`.
+    `memberships`: the groups of users that the recipe asks for.
     """
 
     data: TrainingData
     ratings: RatingMatrix
     scale: RatingScale
     encodings: Encodings
+    labels: Labels
     memberships: Memberships = field(default_factory=Memberships)
+
+    @property
+    def is_led_by_events(self) -> bool:
+        return self.ratings.chosen_from is not None
+
+    @property
+    def of_events(self) -> tuple[str, ...]:
+        """A sentence on the labels and how they were used, where there are any."""
+        n_engaged = int(np.count_nonzero(self.labels.are_engaged))
+        counted = f"events: {n_engaged:,} pairs of user and item engaged, {len(self.labels) - n_engaged:,} declined"
+        if not len(self.labels):
+            return ()
+        if self.is_led_by_events:
+            ends = f"{self.scale.maximum:g} and {self.scale.minimum:g}"
+            return (
+                f"{counted}; beside {len(self.data.ratings):,} ratings, they are learned from as ratings of {ends}",
+            )
+        return (f"{counted}, none of them rated; engaged counts as a rating of {self.labels.counts_as:g} to the taste",)
+
+
+def learnable(rated: RatingMatrix, labels: Labels, scale: RatingScale) -> RatingMatrix:
+    """The ratings beside the labels; where there are hardly any ratings, both as ratings.
+
+    A first rating among a thousand labels must not take the place of all of them: too little could be learned from it,
+    and nothing could be held out.
+    """
+    if not len(labels):
+        return rated
+    shape, times = (rated.n_users, rated.n_items), rated.times
+    if len(rated) >= min(ENOUGH_RATINGS, RATINGS_PER_LABEL * len(labels)):
+        return RatingMatrix(*shape, rated.user_rows, rated.item_rows, rated.values, times, labels=labels)
+    return RatingMatrix(
+        *shape,
+        np.append(rated.user_rows, labels.user_rows),
+        np.append(rated.item_rows, labels.item_rows),
+        np.append(rated.values, np.where(labels.are_engaged, scale.maximum, scale.minimum)),
+        np.append(times, labels.last_at),
+        chosen_from=scale.liked_from,
+    )
 
 
 def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
     """Everything a run needs to know, of users the groups by these fields and attributes, too.
 
-    Raises `SnapshotRejectedError` where nobody has rated anything.
+    Raises `SnapshotRejectedError` where nobody has rated anything and no event says anything.
     """
     scale = store.installation.scale()
     data = store.ratings.load()
-    if not len(data.ratings):
-        raise SnapshotRejectedError("there are no ratings to learn from")
+    labels = to_labels(data, scale.liked_from)
+    ratings = learnable(to_rows(data), labels, scale)
+    if not ratings.item_choice_counts.any():
+        raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what anybody likes")
     users = _users(store, data)
     features, encodings = describe(_items(store, data), users)
     memberships = Memberships.of(users, user_groups)
-    return Dataset(data, to_rows(data).described_by(features), scale, encodings, memberships)
+    return Dataset(data, ratings.described_by(features), scale, encodings, labels, memberships)
 
 
 def _items(store: Store, data: TrainingData) -> list[Item]:

@@ -56,7 +56,7 @@ class Publisher:
         error = trial.report.snapshot.values.get(RMSE)
         learned = learned if error is None else learned.off_by(error)
         sides = join(learned, trial.weights)
-        popular = PopularInGroups.count(dataset.memberships, dataset.ratings.by_user)
+        popular = PopularInGroups.count(dataset.memberships, dataset.ratings.chosen)
         arrays = assemble(learned, sides, dataset, popular, tables)
         version = self.store.snapshots.next_version()
         manifest = self._manifest(version, sides, trial, dataset, seed)
@@ -93,7 +93,12 @@ class Publisher:
             recipe=trial.recipe.document,
             seed=seed,
             segments=sides.segments,
-            counts={"items": len(data.item_keys), "users": len(data.user_keys), "ratings": len(data.ratings)},
+            counts={
+                "items": len(data.item_keys),
+                "users": len(data.user_keys),
+                "ratings": len(data.ratings),
+                "labels": len(dataset.labels),
+            },
             metrics={name: dict(figures.values) for name, figures in trial.report.by_name.items()},
             intervals={name: dict(figures.intervals) for name, figures in trial.report.by_name.items()},
             watermark=Watermark(
@@ -101,7 +106,10 @@ class Publisher:
                 change_count=data.change_count,
                 newest_rated_at=None if data.newest_rated_at == UNKNOWN_TIME else data.newest_rated_at,
                 catalogue_version=data.catalogue_version,
+                n_events=int(data.interactions.count.sum()),
+                profile_change_count=int(data.user_profile_versions.sum()),
             ),
-            choices=trial.settled.choices,
+            choices=(*dataset.of_events, *trial.settled.choices),
             reason=trial.reason,
+            is_led_by_events=dataset.is_led_by_events,
         )

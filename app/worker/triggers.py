@@ -1,4 +1,9 @@
-"""When training is due without anybody asking: enough ratings changed, or the newest snapshot is old."""
+"""When training is due without anybody asking: enough ratings or events came, or the newest snapshot is old.
+
+Ratings and events are counted apart, since there may be a thousand events to a rating: a share is that of the ratings
+that changed, or that of the events that came, whichever is greater. So events never hide that many ratings changed; and
+a few events beside many ratings, or a first rating beside many events, are the small share that they are.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,8 +20,9 @@ LATEST_JOBS = 20
 
 @dataclass(frozen=True)
 class Triggers:
-    """Each is off at 0. `after_changes`: ratings changed since the newest snapshot, edits and deletions included;
-    `after_percent`: the same as a share of the ratings it was made from; `interval_seconds`: its age, if any changed.
+    """Each is off at 0. `after_changes`: ratings changed since the newest snapshot, edits and deletions included, and
+    events and changed profiles of users; `after_percent`: the ratings as a share of those it was made from, or the
+    others as a share of its events; `interval_seconds`: its age, if anything changed.
     """
 
     store: Store
@@ -35,10 +41,16 @@ class Triggers:
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
         watermark = {} if newest is None else newest.card["watermark"]
-        n_changes = self.store.ratings.change_count() - watermark.get("change_count", 0)
-        if n_changes <= 0:
+        counts = self.store.ratings.change_counts()
+        n_rated = counts.ratings - watermark.get("change_count", 0)
+        n_profiles = max(counts.profiles - watermark.get("profile_change_count", 0), 0)
+        n_changes = n_rated + n_profiles
+        if n_changes <= 0 or not self.store.ratings.is_anything_said():
             return None
-        share = 100 * n_changes / max(watermark.get("n_ratings", 0), 1)
+        n_ratings, n_events = watermark.get("n_ratings", 0), watermark.get("n_events", 0)
+        is_led_by_events = newest is not None and newest.card.get("is_led_by_events", False)
+        of_ratings = n_rated / max(n_ratings, n_events if is_led_by_events else 1, 1)
+        share = 100 * max(of_ratings, n_profiles / max(n_ratings, n_events, 1))
         if 0 < self.after_changes <= n_changes or 0 < self.after_percent <= share:
             return "changes"
         is_old = newest is None or now - newest.created_at >= timedelta(seconds=self.interval_seconds)

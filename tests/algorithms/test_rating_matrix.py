@@ -66,11 +66,14 @@ def test_engaged_pairs_are_choices() -> None:
     assert ratings.user_counts.tolist() == [2, 0, 1]
     assert ratings.user_choice_counts.tolist() == [2, 1, 2]
     assert ratings.item_choice_counts.tolist() == [3, 2]
+    assert np.diff(ratings.chosen.indptr).tolist() == [2, 1, 2]
+    assert ratings.chosen.indices.tolist() == [0, 1, 0, 1, 0]
 
 
 def test_ratings_that_are_labels() -> None:
     ratings = RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 5, 5], chosen_from=5.0)
     assert ratings.user_choice_counts.tolist() == [1, 0, 1]
+    assert ratings.chosen.indices.tolist() == [1, 1]
     assert ratings.subset(np.array([True, False, True])).item_choice_counts.tolist() == [0, 1]
     assert ratings.of_users(np.array([1, 2])).item_choice_counts.tolist() == [0, 1]
 

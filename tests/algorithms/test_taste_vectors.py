@@ -128,6 +128,15 @@ def test_lower_of_two_is_no_choice(pair: tuple[float, float]) -> None:
     np.testing.assert_array_equal(weights, [0, 1, 1, 0])
 
 
+def test_chosen_from_a_rating_on() -> None:
+    values = np.array([1, 5, 3, 4, 1], np.float32)
+    weighting, weights = Weighting.learn(np.array([0, 0, 1, 1, 1]), values, 2, 1.0, chosen_from=4.0)
+    np.testing.assert_array_equal(weights, [0, 1, 0, 1, 0])
+    assert weighting.engaged(3.0) == 4.0
+    _, weights = Weighting.learn(np.array([0]), values[:1], 1, 1.0, chosen_from=4.0)
+    np.testing.assert_array_equal(weights, [0])
+
+
 def test_scale_changes_no_weight() -> None:
     ratings, _ = learned_from()
     plain, other = (

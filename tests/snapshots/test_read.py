@@ -180,7 +180,7 @@ def test_no_manifest(folder: Path, content: bytes) -> None:
     "change",
     [
         lambda document: document.pop("segments"),
-        lambda document: document.update(counts={"items": 1, "users": 1, "ratings": 1}),
+        lambda document: document.update(counts={"items": 1, "users": 1, "ratings": 1, "labels": 0}),
         lambda document: document["segments"][0].update(columns=[0, 10_000]),
         lambda document: document["segments"][0].update(columns=[2, 1]),
         lambda document: document["segments"][0]["numbers"].pop("new_item"),

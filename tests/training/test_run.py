@@ -60,7 +60,7 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     assert snapshot.user_profile_versions[3] == snapshot.user_profile_versions.sum() > 0
     assert snapshot.item_counts[-1] == 0
     np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
-    assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400}
+    assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400, "labels": 0}
     assert snapshot.manifest.watermark.change_count == data.change_count
     metrics = snapshot.manifest.metrics
     assert metrics["snapshot"]["ndcg@10"] > metrics["bestsellers"]["ndcg@10"]  # type: ignore[operator]

@@ -2,9 +2,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.entities import User
 from app.store import Store
 from app.training.run import Trainer
 from app.worker.triggers import LONGEST_PAUSE, PAUSE, Triggers
+from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
 
 NOW = datetime.now(UTC)
@@ -141,3 +143,60 @@ def test_fire_enqueues_once(store: Store) -> None:
     assert job is not None
     assert (job.state, job.trigger) == ("queued", "changes")
     assert due.fire() is None
+
+
+def say(store: Store, n: int, user: str = "u0", *, start: int = 0) -> None:
+    record_interactions(store, [(user, f"e{k}", "clicked") for k in range(start, start + n)])
+
+
+def test_events_count(published: Store) -> None:
+    say(published, 4)
+    assert triggers(published, changes=5).cause(later(published)) is None
+    assert triggers(published, interval=1).cause(later(published)) == "interval"
+    rate(published, 1, start=100)
+    assert triggers(published, changes=5).cause(later(published)) == "changes"
+
+
+def test_share_of_events(published: Store) -> None:
+    due = triggers(published, percent=5)
+    rate(published, 4, start=100)
+    say(published, 4)
+    assert due.cause(later(published)) is None
+    say(published, 1, start=4)
+    assert due.cause(later(published)) == "changes"
+
+
+def test_events_do_not_hide_ratings(trainer: Trainer) -> None:
+    store = trainer.store
+    rate(store, 100)
+    say(store, 200, "u3")
+    publish(trainer)
+    due = triggers(store, percent=5)
+    say(store, 9, "u4")
+    assert due.cause(later(store)) is None
+    rate(store, 5, start=100)
+    assert due.cause(later(store)) == "changes"
+
+
+def test_first_rating_among_events(trainer: Trainer) -> None:
+    store = trainer.store
+    for user in range(10):
+        say(store, 20, f"u{user}")
+    publish(trainer)
+    assert store.snapshots.entries()[0].card["is_led_by_events"]
+    due = triggers(store, percent=5)
+    rate(store, 9)
+    assert due.cause(later(store)) is None
+    rate(store, 1, start=9)
+    assert due.cause(later(store)) == "changes"
+
+
+def test_attributes_alone_are_nothing_to_learn(store: Store) -> None:
+    store.users.record([User("ann", country="FI")])
+    assert store.ratings.change_counts().profiles > 0
+    assert triggers(store, changes=1, percent=1, interval=1).cause(NOW) is None
+
+
+def test_first_events(store: Store) -> None:
+    say(store, 10)
+    assert triggers(store, percent=5).cause(NOW) == "changes"

@@ -1,0 +1,121 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.entities import RatingScale
+from app.store import Store
+from app.training.dataset import Dataset, load_dataset
+from app.training.errors import SnapshotRejectedError
+from tests.support.interactions import record_interactions
+from tests.support.ratings import incoming
+
+
+def labels_of(store: Store) -> dict[tuple[str, str], bool]:
+    """(user, item) -> whether engaged."""
+    return by_id(store, load_dataset(store))
+
+
+def by_id(store: Store, dataset: Dataset) -> dict[tuple[str, str], bool]:
+    labels, data = dataset.labels, dataset.data
+    users, items = (
+        store.users.ids_of(data.user_keys.tolist()),
+        {key: item.item_id for key, item in store.items.by_key()},
+    )
+    pairs = zip(data.user_keys[labels.user_rows].tolist(), data.item_keys[labels.item_rows].tolist(), strict=True)
+    return {
+        (users[user], items[item]): engaged
+        for (user, item), engaged in zip(pairs, labels.are_engaged.tolist(), strict=True)
+    }
+
+
+def test_labels_stand_beside_ratings(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3), ("bob", "y", 4)))
+    record_interactions(store, [("ann", "y", "clicked"), ("bob", "x", "shown"), ("cid", "z", "bought")])
+    dataset = load_dataset(store)
+    assert by_id(store, dataset) == {("ann", "y"): True, ("bob", "x"): False, ("cid", "z"): True}
+    assert dataset.ratings.labels is dataset.labels
+    assert len(dataset.ratings) == 2
+    assert not dataset.is_led_by_events
+    (sentence,) = dataset.of_events
+    assert sentence.startswith("events: 2 pairs of user and item engaged, 1 declined, none of them rated")
+    assert sentence.endswith("as a rating of 4 to the taste")
+
+
+def test_rating_overrides_label(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 1, 5), ("ann", "y", 5, 5)))
+    record_interactions(store, [("ann", "x", "bought"), ("ann", "y", "disliked"), ("bob", "y", "clicked")])
+    assert labels_of(store) == {("bob", "y"): True}
+    store.ratings.remove("ann", "x", at=9)
+    assert labels_of(store) == {("ann", "x"): True, ("bob", "y"): True}
+
+
+def test_interactions_of_a_pair_are_one_label(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "w", 3)))
+    rows = [("ann", "x", "shown"), ("ann", "x", "disliked"), ("ann", "x", "clicked"), ("ann", "y", "clicked")]
+    record_interactions(store, rows)
+    dataset = load_dataset(store)
+    assert by_id(store, dataset) == {("ann", "x"): False, ("ann", "y"): True}
+    assert dataset.labels.last_at.tolist() == [2, 3]
+
+
+def test_events_alone_are_the_ratings(store: Store) -> None:
+    store.installation.set_scale(RatingScale(0, 10, 1))
+    record_interactions(store, [("ann", "x", "shown"), ("ann", "y", "clicked"), ("bob", "x", "liked")])
+    dataset = load_dataset(store)
+    ratings = dataset.ratings
+    assert dataset.is_led_by_events
+    assert ratings.labels is None
+    assert ratings.values.tolist() == [0, 10, 10]
+    assert ratings.times.tolist() == [0, 1, 2]
+    assert ratings.item_choice_counts.tolist() == [1, 1]
+    assert "as ratings of 10 and 0" in dataset.of_events[0]
+
+
+def test_first_ratings_stand_among_labels(store: Store) -> None:
+    """They take the place of events when they are enough to learn from, not before."""
+    record_interactions(store, [(f"u{n // 9}", f"i{n % 9}", "clicked" if n % 2 else "shown") for n in range(80)])
+    rows = [("u0", "i0", 2.0), ("u0", "i1", 3.0), ("u1", "i8", 5.0), ("u2", "i8", 4.0)]
+    store.ratings.record(incoming(*rows[:3]))
+    dataset = load_dataset(store)
+    assert dataset.is_led_by_events
+    assert sorted(dataset.ratings.values.tolist()) == sorted([2, 3, 5] + [1] * 39 + [5] * 38)
+    assert dataset.ratings.user_choice_counts.sum() == 39
+    store.ratings.record(incoming(*rows))
+    dataset = load_dataset(store)
+    assert not dataset.is_led_by_events
+    assert (len(dataset.ratings), len(dataset.labels)) == (4, 76)
+
+
+def test_no_events_no_word(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3)))
+    dataset = load_dataset(store)
+    assert dataset.of_events == ()
+    assert dataset.ratings.labels is None
+
+
+@pytest.mark.parametrize("events", [[], [("ann", "x", "shown")], [("ann", "x", "disliked")]])
+def test_nothing_liked_is_nothing_to_learn(store: Store, events: list[Any]) -> None:
+    if events:
+        record_interactions(store, events)
+    with pytest.raises(SnapshotRejectedError, match="no ratings to learn from"):
+        load_dataset(store)
+
+
+def test_gone_users_and_items(store: Store) -> None:
+    """Events may come while their user or item goes."""
+    store.ratings.record(incoming(("ann", "x", 3)))
+    record_interactions(store, [("ann", "y", "clicked"), ("bob", "x", "clicked"), ("cid", "x", "clicked")])
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM users WHERE user_id = 'bob'")
+        connection.exec_driver_sql("DELETE FROM items WHERE item_id = 'y'")
+    assert labels_of(store) == {("cid", "x"): True}
+
+
+def test_many_labels_at_once(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    cells = rng.choice(30 * 40, 500, replace=False)
+    store.ratings.record(incoming(*((f"u{cell // 40}", f"i{cell % 40}", 3) for cell in cells[:250].tolist())))
+    rows = [(f"u{cell // 40}", f"i{cell % 40}", "clicked") for cell in cells[200:].tolist()]
+    record_interactions(store, rows)
+    assert labels_of(store) == {row[:2]: True for row in rows[50:]}
