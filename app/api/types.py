@@ -1,6 +1,7 @@
 """Types that schemas and paths share: ids, finite numbers, times."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import (
@@ -45,6 +46,13 @@ def _written_time(value: object) -> object:
     raise PydanticCustomError("time", "a time is written in ISO 8601, with an offset", {})
 
 
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError("time", "a time lies in the years 1 to 9999, in UTC too", {}) from None
+
+
 Id = Annotated[
     StrictStr,
     AfterValidator(_clean_id),
@@ -68,6 +76,7 @@ Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_written_time),
+    AfterValidator(_in_utc),
     Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"]),
 ]
 Attribute = StrictBool | Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)] | Finite | Text | list[Text]

@@ -11,6 +11,18 @@ TimeArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class EventTypeColumns:
+    """What one event of each type says of the user's taste, see `EventType`; equal lengths t.
+
+    `type_key`: (t,) int64. `weight`: (t,) float64. `is_exposure`: (t,) bool.
+    """
+
+    type_key: KeyArray
+    weight: ValueArray
+    is_exposure: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
 class ExistingRatings:
     """What is stored for given (user, item) pairs; equal lengths n.
 

@@ -84,8 +84,13 @@ class PostgresDialect:
         make = (
             "INSERT INTO users (user_id) SELECT unnest(%s::text[]) ON CONFLICT (user_id) DO NOTHING RETURNING user_id"
         )
-        keys, _ = self._find_or_make(connection, user_ids, find, "ORDER BY user_key FOR UPDATE", make, USER_MAKERS_LOCK)
-        return keys
+        lock = "ORDER BY user_key FOR UPDATE"
+        while True:
+            keys, _ = self._find_or_make(connection, user_ids, find, lock, make, USER_MAKERS_LOCK)
+            if keys is not None:
+                return keys
+            # Whoever makes users must hold no user's lock. Nothing was written yet: the transaction begins anew.
+            connection.connection.rollback()
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
         find = "SELECT item_id, item_key FROM items WHERE item_id = ANY(%s)"
@@ -95,22 +100,27 @@ class PostgresDialect:
         )
         # Shared with every other writer of ratings; it only keeps the item from being deleted under this one.
         lock = "ORDER BY item_key FOR KEY SHARE"
-        return self._find_or_make(connection, item_ids, find, lock, make, ITEM_MAKERS_LOCK)
+        made: list[str] = []
+        while True:
+            keys, new = self._find_or_make(connection, item_ids, find, lock, make, ITEM_MAKERS_LOCK)
+            made += new
+            if keys is not None:
+                return keys, made
 
     def _find_or_make(
         self, connection: sa.Connection, ids: Sequence[str], find: str, lock: str, make: str, makers_lock: int
-    ) -> tuple[KeyArray, list[str]]:
-        """Locked keys in the order of distinct `ids`, and which of them were made."""
-        made: list[str] = []
-        while True:  # one that was found and then deleted by another, before we had its lock, is made again
-            found = self._keys(connection, find, ids)
-            missing = [identifier for identifier in ids if identifier not in found]
-            if missing:
-                made += self._make(connection, make, missing, makers_lock)
-            found = self._keys(connection, f"{find} {lock}", ids)
-            if len(found) == len(ids):
-                keys = np.fromiter((found[identifier] for identifier in ids), dtype=np.int64, count=len(ids))
-                return keys, made
+    ) -> tuple[KeyArray | None, list[str]]:
+        """Locked keys in the order of distinct `ids`, and which of them were made.
+
+        The keys are None where an id was found, and then deleted by another before we had its lock: to be tried again.
+        """
+        found = self._keys(connection, find, ids)
+        missing = [identifier for identifier in ids if identifier not in found]
+        made = self._make(connection, make, missing, makers_lock) if missing else []
+        found = self._keys(connection, f"{find} {lock}", ids)
+        if len(found) != len(ids):
+            return None, made
+        return np.fromiter((found[identifier] for identifier in ids), dtype=np.int64, count=len(ids)), made
 
     @staticmethod
     def _keys(connection: sa.Connection, statement: str, ids: Sequence[str]) -> dict[str, int]:

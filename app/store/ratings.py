@@ -7,19 +7,20 @@ nothing; values are never added up. A deletion leaves a tombstone with its time,
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, RatingColumns, from_microseconds
+from app.entities import UNKNOWN_TIME, IncomingRatings, InteractionColumns, Rating, RatingColumns, from_microseconds
 from app.store import counters
-from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.columns import EventTypeColumns, ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
+from app.store.interactions import read_interactions, read_types
 from app.store.lookup import Lookup
 from app.store.pairs import pair_keys
-from app.store.schema import items, ratings, users
+from app.store.schema import interactions, items, ratings, users
 from app.store.trends import feed
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
@@ -64,10 +65,13 @@ class TrainingData:
 
     `item_keys` (n_items,) and `user_keys` (n_users,) int64 ascending, rated or not; `user_versions` and
     `user_profile_versions` (n_users,) int64: `users.version` and `users.profile_version`; `change_count`: rating
-    changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`.
+    changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`. `interactions`: in the order of (user, item,
+    type), some perhaps of users or items that are gone.
     """
 
     ratings: RatingColumns
+    interactions: InteractionColumns
+    event_types: EventTypeColumns
     item_keys: KeyArray
     user_keys: KeyArray
     user_versions: NDArray[np.int64]
@@ -75,6 +79,13 @@ class TrainingData:
     catalogue_version: int
     change_count: int
     newest_rated_at: int
+
+
+class ChangeCounts(NamedTuple):
+    """`ratings`: as `Ratings.change_count`. `profiles`: of users' attributes and events; deleted users take theirs."""
+
+    ratings: int
+    profiles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,7 @@ class Ratings:
             user_key, item_key = pair_keys(self._database, connection, incoming.user_id, incoming.item_id)
             for rows in _rounds(user_key, item_key):
                 pairs = user_key[rows], item_key[rows]
-                decided = _decide(
+                decided = decide(
                     incoming.value[rows],
                     incoming.rated_at[rows],
                     self._database.dialect.existing(connection, *pairs),
@@ -190,6 +201,19 @@ class Ratings:
         with self._database.reading() as connection:
             return _change_count(connection)
 
+    def change_counts(self) -> ChangeCounts:
+        """Both, in one read."""
+        of_all = (sa.func.coalesce(sa.func.sum(column), 0) for column in (users.c.version, users.c.profile_version))
+        with self._database.reading() as connection:
+            of_ratings, of_profiles = connection.execute(sa.select(*of_all)).one()
+            return ChangeCounts(int(of_ratings) + counters.read(connection, "erased"), int(of_profiles))
+
+    def is_anything_said(self) -> bool:
+        """Whether there is any rating, tombstones included, or any event."""
+        either = sa.or_(sa.exists(sa.select(ratings.c.user_key)), sa.exists(sa.select(interactions.c.user_key)))
+        with self._database.reading() as connection:
+            return bool(connection.execute(sa.select(either)).scalar_one())
+
     def counts_by_item(self) -> tuple[KeyArray, NDArray[np.int64]]:
         """(item keys, number of ratings), for the items that have any: popularity before there is a snapshot."""
         statement = "SELECT item_key, count(*) FROM ratings WHERE value IS NOT NULL GROUP BY item_key"
@@ -198,12 +222,17 @@ class Ratings:
         return rows["key"], rows["count"]
 
     def load(self) -> TrainingData:
-        """Everything a training run reads, in one read transaction; memory: 32 bytes a rating while it loads."""
+        """Everything a training run reads, in one read transaction; memory: 32 bytes a rating while it loads.
+
+        And twice 56 bytes for each (user, item, type) of which there are events.
+        """
         with self._database.reading() as connection:
             all_rows = self._database.dialect.all_rows
             rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
             item_rows = all_rows(connection, "SELECT item_key FROM items ORDER BY item_key", [("key", "i8")])
             user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
+            all_interactions = read_interactions(self._database, connection)
+            event_types = read_types(self._database, connection)
             catalogue_version = counters.read(connection, "catalogue")
             change_count = _change_count(connection)
         item_keys = np.ascontiguousarray(item_rows["key"])
@@ -211,6 +240,8 @@ class Ratings:
         columns = RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
         return TrainingData(
             ratings=columns,
+            interactions=all_interactions,
+            event_types=event_types,
             item_keys=item_keys,
             user_keys=np.ascontiguousarray(user_rows["key"]),
             user_versions=np.ascontiguousarray(user_rows["version"]),
@@ -268,9 +299,7 @@ def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]
         yield np.flatnonzero(arrival == n)
 
 
-def _decide(
-    value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None
-) -> Recorded:
+def decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None) -> Recorded:
     """The upsert rule on rows of distinct pairs; see the head of this file."""
     is_there = existing.is_found & ~np.isnan(existing.value)
     time = rated_at

@@ -10,6 +10,7 @@ from app.entities import User
 from app.store import counters
 from app.store.database import Database
 from app.store.lookup import Lookup, Row
+from app.store.merging import Merged, merge_users
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import events, interactions, ratings, users
 
@@ -116,6 +117,10 @@ class Users:
             connection.execute(sa.delete(users).where(users.c.user_key == row.user_key))
             counters.grow(connection, "erased", row.version + removed)
         return True
+
+    def merge(self, user_id: str, guest_id: str) -> Merged:
+        """All that is known of the guest becomes the user's, and the guest is deleted; see `merge_users`."""
+        return merge_users(self._database, user_id, guest_id)
 
     def stream(self) -> Iterator[User]:
         """All users in the order of keys."""

@@ -20,6 +20,8 @@ EVENT_TYPES = (
 
 def upgrade() -> None:
     op.add_column("users", sa.Column("profile_version", sa.BigInteger, nullable=False, server_default=sa.text("0")))
+    # 0 means that nothing but ratings is known of a user.
+    op.execute("UPDATE users SET profile_version = 1 WHERE country IS NOT NULL OR CAST(attributes AS TEXT) <> '{}'")
     create_event_types()
     create_events()
     create_placements()

@@ -35,6 +35,13 @@ def test_older_is_answered_with_stored(client: TestClient) -> None:
     assert (late.status_code, late.json()["value"]) == (200, 4.0)
 
 
+@pytest.mark.parametrize("rated_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_time_out_of_calendar(client: TestClient, rated_at: str) -> None:
+    answer = client.post("/ratings", json=GOOD | {"rated_at": rated_at})
+    assert (answer.status_code, answer.json()["field"]) == (422, "body.rated_at")
+    assert client.put("/items/x", json={"available_until": rated_at}).status_code == 422
+
+
 def test_deleted_stays_deleted(client: TestClient) -> None:
     rating = GOOD | {"rated_at": ago(hours=1)}
     client.post("/ratings", json=rating)

@@ -1,0 +1,120 @@
+"""A guest becomes a user: nothing is lost, nothing counts twice."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from app.entities import User
+from app.errors import NotFoundError
+from app.store import UNCHANGED, Store
+from tests.store.test_events import amounts
+from tests.store.test_ratings import stored
+from tests.support.events import happened
+from tests.support.ratings import incoming
+
+
+def test_all_that_was_a_guests(store: Store) -> None:
+    store.users.record([User("guest", country="FI", attributes={"age": 31})])
+    store.ratings.record(incoming(("guest", "x", 3, 10), ("guest", "y", 4)))
+    store.events.record(happened(("e1", "watched", "guest", "z", 7, 0.5)))
+    changes = store.ratings.change_count()
+    merged = store.users.merge("ann", "guest")
+    assert (merged.n_ratings, merged.n_events) == (2, 1)
+    assert store.users.get("guest") is None
+    assert store.users.get("ann") == User("ann", country="FI", attributes={"age": 31})
+    assert stored(store) == {("ann", "x"): (3, 10), ("ann", "y"): (4, -(2**63))}
+    assert amounts(store, "ann") == {("z", "watched"): (1, 7, 7, 0.5)}
+    assert [event.user_id for event in store.events.page("ann")] == ["ann"]
+    assert store.ratings.change_count() == changes + 2
+    freshness = store.users.freshness("ann")
+    assert (freshness.user_version, freshness.profile_version) == (2, 2)
+
+
+def test_newer_rating_wins(store: Store) -> None:
+    store.ratings.record(
+        incoming(("ann", "old", 1, 10), ("ann", "new", 2, 30), ("ann", "gone", 3, 10), ("ann", "back", 1, 10))
+    )
+    store.ratings.record(
+        incoming(("guest", "old", 5, 20), ("guest", "new", 5, 20), ("guest", "gone", 5, 20), ("guest", "back", 4, 30))
+    )
+    store.ratings.remove("guest", "gone", at=25)
+    store.ratings.remove("ann", "back", at=20)
+    assert store.users.merge("ann", "guest").n_ratings == 3
+    assert stored(store) == {("ann", "old"): (5, 20), ("ann", "new"): (2, 30), ("ann", "back"): (4, 30)}
+    late = store.ratings.record(incoming(("ann", "gone", 5, 24)))
+    assert late.status[0] == UNCHANGED  # the guest's deletion holds
+
+
+def test_interactions_add_up(store: Store) -> None:
+    store.events.record(
+        happened(
+            ("e1", "clicked", "ann", "x", 10),
+            ("e2", "clicked", "guest", "x", 5),
+            ("e3", "clicked", "guest", "x", 20),
+            ("e4", "watched", "ann", "x", 1, 0.5),
+            ("e5", "watched", "guest", "x", 2, 0.25),
+        )
+    )
+    heat = store.trends.hottest()[1].tolist()
+    assert store.users.merge("ann", "guest").n_events == 3
+    assert amounts(store, "ann") == {("x", "clicked"): (3, 5, 20, None), ("x", "watched"): (2, 1, 2, 0.5)}
+    assert store.trends.hottest()[1].tolist() == heat
+    assert store.users.freshness("ann").profile_version == 5
+    assert store.events.record(happened(("e2", "clicked", "guest", "x", 5))).tolist() == [UNCHANGED]
+    assert store.users.get("guest") is None
+
+
+def test_user_keeps_own_fields(store: Store) -> None:
+    store.users.record([User("ann", "SE", {"age": 30}), User("guest", "FI", {"age": 31, "likes": ["a"]})])
+    store.users.merge("ann", "guest")
+    assert store.users.get("ann") == User("ann", "SE", {"age": 30, "likes": ["a"]})
+
+
+def test_empty_guest_changes_nothing(store: Store) -> None:
+    store.users.record([User("ann", "SE"), User("guest")])
+    before = store.users.freshness("ann")
+    store.users.merge("ann", "guest")
+    assert store.users.freshness("ann") == before
+    assert store.users.get("guest") is None
+
+
+def test_no_guest(store: Store) -> None:
+    with pytest.raises(NotFoundError) as raised:
+        store.users.merge("ann", "guest")
+    assert "'guest' to merge" in raised.value.detail
+    assert store.users.get("ann") is None
+
+
+def test_merge_once(store: Store) -> None:
+    """Of all who merge the same guest at once, one does."""
+    store.ratings.record(incoming(*[("guest", f"i{number}", 3, 1) for number in range(50)]))
+    store.events.record(happened(*[(f"e{number}", "liked", "guest", f"i{number}", 1) for number in range(50)]))
+
+    def merge(number: int) -> int:
+        try:
+            return store.users.merge(f"u{number % 3}", "guest").n_events
+        except NotFoundError:
+            return 0
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(merge, range(12))) == [0] * 11 + [50]
+    assert store.ratings.count() == store.events.count() == 50
+
+
+def test_merge_while_they_act(store: Store) -> None:
+    """Merges in both directions while events arrive for both: every event counts once, for whoever is there."""
+
+    def work(number: int) -> None:
+        if number % 3:
+            store.events.record(happened(*[(f"{number}-{who}", "liked", who, "x", number) for who in ("a", "b")]))
+            store.ratings.record(incoming(("b", "x", 3, number), ("a", "x", 3, number)))
+            return
+        with suppress(NotFoundError):
+            store.users.merge(*(("a", "b") if number % 2 else ("b", "a")))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(work, range(48)))
+    left = [who for who in ("a", "b") if store.users.get(who)]
+    assert sum(amounts(store, who).get(("x", "liked"), (0,))[0] for who in left) == 2 * 32
+    assert store.events.count() == 2 * 32
