@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from app.entities import EPOCH, Item
 from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, columns
-from app.serving.query import Rows
+from app.serving.rows import Rows
 from app.store import Store
 from tests.support.databases import MigratedDatabases
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from app.entities import AttributeValue
 from app.serving.catalogue.columns import CodedColumn, FlagColumn, NumberColumn, SetColumn, TextColumn
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 MAX_ATTRIBUTES = 256
 """Names that get columns, the first to come; each costs 1 to 8 bytes a row."""

@@ -3,7 +3,7 @@
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from app.entities import Item
 from app.serving.catalogue.attributes import Attributes
-from app.serving.catalogue.cells import Mask
+from app.serving.catalogue.cells import Mask, Scalar
 from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
 from app.serving.catalogue.item_columns import ItemColumns
 from app.serving.catalogue.memo import Memo
 from app.serving.catalogue.newest import Newest
 from app.serving.catalogue.row_numbers import RowNumbers
-from app.serving.query import Rows
+from app.serving.rows import Rows
 from app.store.items import NEVER, CatalogueColumns, Items
 
 VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
@@ -68,7 +68,8 @@ class Catalogue:
         self._items = items
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)
-        self._memo: Memo[np.bool_] = Memo()
+        self._memo = Memo()
+        self.n_expiries = 0
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
         if inherited is None:
@@ -234,10 +235,15 @@ class Catalogue:
             available = self._columns.available
             available.buffer = available.buffer & (self._columns.until.buffer > now)
             self._note_expiry()
+            self.n_expiries += 1
 
     def in_category(self, category: str) -> Mask:
         """The mask of a category's rows."""
-        return self._memo.get(category, len(self), lambda: self.categories.having(category))[: len(self)]
+        return self.remembered(("category", category), lambda: self.categories.having(category))
+
+    def remembered(self, name: Hashable, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
+        """(n,) what `make` makes of the rows, kept by name until anything changes."""
+        return self._memo.get(name, len(self), make)[: len(self)]
 
     @property
     def category_names(self) -> list[str]:

@@ -1,7 +1,7 @@
 """What one attribute or field says of every row, by kind: numbers, flags, texts, sets of texts."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from typing import Generic, Self, TypeVar
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.serving.catalogue.cells import Cells, Mask, Scalar
 from app.serving.catalogue.vocabularies import Codes, SetVocabulary, Vocabulary
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 UNKNOWN_FLAG = -1
 ROOM_FOR_UNUSED = 10_000
@@ -102,10 +102,17 @@ class TextColumn(CodedColumn[str]):
     def encode(self, values: Sequence[str | None]) -> Codes:
         return self.vocabulary.codes(values)
 
-    def equal_to(self, text: str) -> Mask:
-        """(n,) rows of this very text."""
-        code = self.vocabulary.find(text)
-        return self.cells.buffer == code if code else np.zeros(len(self.cells.buffer), np.bool_)
+    def by_text(self, values: Callable[[list[str]], NDArray[Scalar]]) -> NDArray[Scalar]:
+        """(n,) `values(texts)` of every row's text, that of "" for none."""
+        return self.by_code(lambda n_codes: values(self.vocabulary.texts[:n_codes]))
+
+    def among(self, texts: Iterable[str]) -> Mask:
+        """(n,) rows of one of these very texts."""
+        codes = [code for text in texts if (code := self.vocabulary.find(text))]
+        if len(codes) > 1:
+            return self.by_code(lambda n_codes: _marked(codes, n_codes))
+        mask: Mask = self.cells.buffer == (codes[0] if codes else -1)
+        return mask
 
 
 class SetColumn(CodedColumn[tuple[str, ...]]):
@@ -126,3 +133,9 @@ class SetColumn(CodedColumn[tuple[str, ...]]):
         if not codes:
             return np.zeros(len(self.cells.buffer), np.bool_)
         return self.by_code(lambda n_sets: self.vocabulary.having(codes, n_sets))
+
+
+def _marked(codes: list[int], n_codes: int) -> Mask:
+    is_marked = np.zeros(n_codes, np.bool_)
+    is_marked[codes] = True
+    return is_marked

@@ -8,7 +8,7 @@ from app.entities import UNKNOWN_TIME
 from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Cells
 from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
-from app.serving.query import Rows
+from app.serving.rows import Rows
 from app.store.items import NEVER, CatalogueColumns
 
 

@@ -1,31 +1,36 @@
 """What was worked out from the catalogue as it is, until it changes."""
 
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.catalogue.cells import Scalar
+
 MAX_BYTES = 16 * 2**20
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-class Memo(Generic[Scalar]):
-    """Arrays of a value for each row, by what they say. Forgets all when they take more than 16 MB, or on `forget`."""
+class Memo:
+    """Arrays of a value for each row, by name. Forgets all before they take more than 16 MB, and on `forget`."""
 
     def __init__(self) -> None:
-        self._arrays: dict[Hashable, NDArray[Scalar]] = {}
+        self._arrays: dict[Hashable, NDArray[Any]] = {}
+        self._n_bytes = 0
 
     def get(self, name: Hashable, n_rows: int, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """At least `n_rows` values; not to be changed."""
-        arrays = self._arrays  # another dict is forgotten too late for what is made from older cells to be in it
-        array = arrays.get(name)
+        """At least `n_rows` values."""
+        arrays = (
+            self._arrays
+        )  # while this is read it may be forgotten: what is put into it now is lost, as it should be
+        array: NDArray[Scalar] | None = arrays.get(name)
         if array is None or len(array) < n_rows:  # rows may have come since
             array = make()
-            if (len(arrays) + 1) * array.nbytes > MAX_BYTES:
+            if self._n_bytes + array.nbytes > MAX_BYTES:
                 arrays.clear()
+                self._n_bytes = 0
+            self._n_bytes += array.nbytes
             arrays[name] = array
         return array
 
     def forget(self) -> None:
-        self._arrays = {}
+        self._arrays, self._n_bytes = {}, 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.catalogue.cells import Mask
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 SORTED_APART = 1_000
 """So many rows that came or changed are kept apart before all are sorted anew; or a hundredth of all."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.serving.catalogue.cells import Cells
-from app.serving.query import Rows
+from app.serving.rows import Rows
 from app.store.items import NEVER
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 Codes = NDArray[np.int32]
 
@@ -49,10 +49,14 @@ class Vocabulary:
 
 
 class Members(NamedTuple):
-    """Of set s the element codes `codes[starts[s] : starts[s + 1]]`; `starts` has one more cell than there are sets."""
+    """Of set s the element codes `codes[starts[s] : starts[s + 1]]`; `starts` has one more cell than there are sets.
+
+    `sets`: of each of `codes` the set that holds it.
+    """
 
     starts: NDArray[np.int64]
     codes: Codes
+    sets: Codes
 
     def of(self, sets: Codes) -> tuple[Rows, Codes]:
         """All elements of (n,) sets in order: the place 0 .. n-1 of the set that each is of, and its code."""
@@ -70,7 +74,7 @@ class SetVocabulary:
         self.elements = Vocabulary()
         self.sets: list[tuple[int, ...]] = [()]
         self._codes: dict[tuple[str, ...] | None, int] = {None: 0}
-        self._flat = Members(np.zeros(2, np.int64), np.empty(0, np.int32))
+        self._flat = Members(np.zeros(2, np.int64), np.empty(0, np.int32), np.empty(0, np.int32))
 
     def __len__(self) -> int:
         return len(self.sets)
@@ -101,18 +105,20 @@ class SetVocabulary:
         n_known = len(flat.starts) - 1
         if n_known < len(self.sets):
             added = self.sets[n_known:]
-            ends = flat.starts[-1] + np.cumsum([len(elements) for elements in added])
+            counts = np.array([len(elements) for elements in added])
+            starts = np.append(flat.starts, flat.starts[-1] + np.cumsum(counts))
             codes = np.array([code for elements in added for code in elements], np.int32)
-            flat = self._flat = Members(np.append(flat.starts, ends), np.append(flat.codes, codes))
+            sets = np.repeat(np.arange(n_known, n_known + len(added), dtype=np.int32), counts)
+            flat = self._flat = Members(starts, np.append(flat.codes, codes), np.append(flat.sets, sets))
         return flat
 
     def having(self, elements: Sequence[int], n_sets: int) -> NDArray[np.bool_]:
         """(n_sets,) which of the first sets hold any of the elements, given by code."""
-        starts, codes = self.members()
-        is_held = np.zeros(n_sets, np.bool_)
-        holders = np.searchsorted(starts, np.flatnonzero(np.isin(codes, elements)), side="right") - 1
-        is_held[holders[holders < n_sets]] = True
-        return is_held
+        flat = self.members()
+        is_held = np.zeros(len(flat.starts) - 1, np.bool_)
+        for element in elements:
+            is_held[flat.sets[flat.codes == element]] = True
+        return is_held[:n_sets]
 
     def kept(self, codes: Codes) -> "SetVocabulary":
         """One that holds only the sets of these codes, in their order."""

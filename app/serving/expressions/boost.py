@@ -1,0 +1,45 @@
+"""Which items more, or less: factors for those of which filters are true."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.entities import User
+from app.serving.catalogue import Catalogue
+from app.serving.expressions.evaluation import Evaluation
+from app.serving.expressions.item_table import ItemTable
+from app.serving.expressions.parser import read_boost
+from app.serving.expressions.syntax import Term, is_lasting
+
+
+@dataclass(frozen=True, slots=True)
+class Boost:
+    """`parts`: filters, each with its factor, 0 to 100. `field`: the part of the request that errors name."""
+
+    text: str
+    field: str | None
+    parts: tuple[tuple[Term, float], ...]
+
+    def factors(self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True) -> NDArray[np.float64]:
+        """(n,) by catalogue row: the product of the factors of the filters that are true; not to be changed.
+
+        Arguments and errors as of `Filter.mask`.
+        """
+
+        def evaluated() -> NDArray[np.float64]:
+            table = ItemTable(catalogue)
+            evaluation = Evaluation(table, self.text, user, self.field, is_strict=is_strict)
+            factors = np.ones(table.n_rows)
+            for term, factor in self.parts:
+                factors *= np.where(evaluation.mask(term), factor, 1.0)
+            return factors
+
+        if all(is_lasting(term) for term, _ in self.parts):
+            return catalogue.remembered(("boost", self.text, is_strict), evaluated)
+        return evaluated()
+
+
+def parse_boost(text: str, field: str | None = "boost") -> Boost:
+    """Raises `ExpressionError`."""
+    return Boost(text, field, read_boost(text, field))

@@ -1,0 +1,46 @@
+"""Which items: an expression that is true or false of each."""
+
+from dataclasses import dataclass
+
+from app.entities import User
+from app.serving.catalogue import Catalogue, Mask
+from app.serving.expressions.evaluation import Evaluation
+from app.serving.expressions.item_table import ItemTable
+from app.serving.expressions.parser import read_filter
+from app.serving.expressions.syntax import Term, is_lasting
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`field`: the part of the request that errors name."""
+
+    text: str
+    field: str | None
+    term: Term
+
+    def mask(self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True) -> Mask:
+        """(n,) bool by catalogue row: where it is true; not to be changed.
+
+        `user`: whom `user.country` and the like mean; nothing is known of None. Raises `ExpressionError` where the
+        expression does not suit the catalogue: it names an attribute that no item has, or compares one with a value of
+        another kind. Not so unless `is_strict`: it is then false there, as a stored filter should be that outlives an
+        attribute.
+        """
+
+        def evaluated() -> Mask:
+            table = ItemTable(catalogue)
+            return Evaluation(table, self.text, user, self.field, is_strict=is_strict).mask(self.term)
+
+        if is_lasting(self.term):
+            return catalogue.remembered(("filter", self.text, is_strict), evaluated)
+        return evaluated()
+
+    @property
+    def looks_at_clock(self) -> bool:
+        """Whether it may be true of other items a moment later."""
+        return not is_lasting(self.term)
+
+
+def parse_filter(text: str, field: str | None = "filter") -> Filter:
+    """Raises `ExpressionError`."""
+    return Filter(text, field, read_filter(text, field))
