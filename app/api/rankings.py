@@ -1,0 +1,46 @@
+"""The caller's own candidates, in order."""
+
+from asyncio import to_thread
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
+
+from app.api.answering import JSON
+from app.api.asked import RankingBody
+from app.api.problems import responses
+from app.api.strict_route import StrictRoute
+from app.serving.query import Query
+from app.serving.rankings import ExplainedRanking, Ranking, Rankings
+from app.serving.recommend import Recommender
+from app.serving.situation import Situations
+from app.store.installation import Installation
+
+PLAIN: TypeAdapter[Ranking] = TypeAdapter(Ranking)
+EXPLAINED: TypeAdapter[ExplainedRanking] = TypeAdapter(ExplainedRanking)
+RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
+
+
+def rankings_router(recommender: Recommender, situations: Situations, installation: Installation) -> APIRouter:
+    router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+    rankings = Rankings(recommender)
+
+    @router.post(
+        "/rankings",
+        summary="Rank your own candidates",
+        responses=responses(400, 413, 422, 503, also={200: RANKING}),
+    )
+    async def post_ranking(body: RankingBody) -> Response:
+        """All of up to 1,000 items, best first for the user or the guest, under the rules of the placement.
+
+        What the request or a rule of the placement rules out (what is not available, what was consumed: unless
+        `consume_again` is set there) is in `excluded`, with the rule; what there is not, in `unknown`.
+        """
+        situation = await situations.of(body.user_id or "")
+        rated = body.rated(await to_thread(installation.scale)) if body.ratings else ()
+        ranking = await rankings.rank(body.item_ids, Query(body.user_id, body.wishes(), rated), situation)
+        if isinstance(ranking, ExplainedRanking):
+            return Response(EXPLAINED.dump_json(ranking), media_type=JSON)
+        return Response(PLAIN.dump_json(ranking), media_type=JSON)
+
+    return router

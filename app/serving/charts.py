@@ -1,0 +1,204 @@
+"""Charts: what is popular, trending or new; about nobody in particular."""
+
+import time
+from asyncio import to_thread
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.entities import UNKNOWN_TIME, User, from_microseconds
+from app.errors import ReckonError
+from app.serving.eligible import Eligible
+from app.serving.expressions import Filter
+from app.serving.live import Live
+from app.serving.rows import NO_ROWS, Rows
+from app.serving.tokens import MAX_RETURNED, Tokens
+from app.store.trends import EVERYBODY, HALF_LIFE, LANDMARK, Trends
+
+
+@dataclass(slots=True)
+class ChartItem:
+    """`rank`: counts from 1, on through the pages."""
+
+    item_id: str
+    title: str | None
+    rank: int
+
+
+@dataclass(slots=True)
+class PopularItem(ChartItem):
+    """`ratings`: how many there were at the snapshot, in the country where one is asked for."""
+
+    ratings: int
+
+
+@dataclass(slots=True)
+class TrendingItem(ChartItem):
+    """`heat`: its ratings and positive events by their weights, of which half is forgotten every three days."""
+
+    heat: float
+
+
+@dataclass(slots=True)
+class NewItem(ChartItem):
+    """`added_at`: null where it is not known; such items come last."""
+
+    added_at: datetime | None
+
+
+AnyItem = PopularItem | TrendingItem | NewItem
+
+
+@dataclass(slots=True)
+class Chart:
+    """`next_cursor`: null where there is nothing more."""
+
+    chart: str
+    snapshot_version: int | None
+    items: list[AnyItem]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChartQuery:
+    """`returned_keys`: item keys that earlier pages of this `sequence`, the question as text, held."""
+
+    sequence: str
+    limit: int = 20
+    category: str | None = None
+    country: str | None = None
+    filter: Filter | None = None
+    returned_keys: Rows = field(default_factory=lambda: NO_ROWS)
+
+
+class Order(NamedTuple):
+    """Rows (n,), best first, and what each is counted by."""
+
+    rows: Rows
+    counted: NDArray[np.int64] | NDArray[np.float64]
+
+    def first(self, n: int) -> "Order":
+        return Order(self.rows[:n], self.counted[:n])
+
+
+class UnknownChartError(ReckonError):
+    type = "unknown-chart"
+    title = "There is no such chart"
+    status = 404
+
+    def __init__(self, name: str, known: Collection[str]) -> None:
+        super().__init__(f"there is no chart {name!r}; there are: {', '.join(known)}", field="chart")
+
+
+class Charts:
+    """A chart is an order of the available items; each is asked for no more of it than it takes to fill a page."""
+
+    def __init__(self, trends: Trends, tokens: Tokens) -> None:
+        self._trends = trends
+        self._tokens = tokens
+        self._orders: Mapping[str, Callable[[int, Eligible, ChartQuery, Live], Order]] = {
+            "popular": popular,
+            "trending": self._trending,
+            "newest": newest,
+        }
+
+    async def chart(self, name: str, query: ChartQuery, live: Live) -> Chart:
+        """One page; what rises above the pages already returned comes on the next. Raises `UnknownChartError`."""
+        if name not in self._orders:
+            raise UnknownChartError(name, self._orders)
+        found = await to_thread(self._orders[name], query.limit + 1, eligible(query, live), query, live)
+        shown = found.first(query.limit)
+        next_cursor = self._next_cursor(shown.rows, query, live) if len(found.rows) > query.limit else None
+        return Chart(name, live.version, items_of(name, shown, len(query.returned_keys) + 1, live), next_cursor)
+
+    def _trending(self, n: int, eligible: Eligible, query: ChartQuery, live: Live) -> Order:
+        n_asked = 4 * n
+        while True:  # widen until enough of them are eligible
+            keys, heat = self._trends.hottest(query.country or EVERYBODY, n_asked)
+            rows = live.catalogue.rows_of_keys(keys)
+            is_shown = eligible.has(rows)
+            if np.count_nonzero(is_shown) >= n or len(keys) < n_asked:
+                break
+            n_asked *= 8
+        now = (time.time_ns() // 1_000 - LANDMARK) / HALF_LIFE
+        return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
+
+    def _next_cursor(self, rows: Rows, query: ChartQuery, live: Live) -> str | None:
+        returned = np.append(query.returned_keys, live.catalogue.keys[rows])
+        if len(returned) > MAX_RETURNED - query.limit:
+            return None
+        return self._tokens.cursor(query.sequence, returned)
+
+
+def eligible(query: ChartQuery, live: Live) -> Eligible:
+    """What may be on this page."""
+    catalogue = live.catalogue
+    found = Eligible(len(catalogue))
+    found.keep(catalogue.available())
+    if query.category is not None:
+        found.keep(catalogue.in_category(query.category))
+    if query.filter is not None:
+        found.keep(query.filter.mask(catalogue))
+    returned = catalogue.rows_of_keys(query.returned_keys)
+    found.drop(returned[returned >= 0])
+    return found
+
+
+def popular(n: int, eligible: Eligible, query: ChartQuery, live: Live) -> Order:
+    """Rated most, as of the snapshot; before one, as counted then. By country only of a snapshot."""
+    if query.country is not None:
+        return _popular_in(query.country, eligible, live).first(n)
+    rows = eligible.among(live.popular_rows[: 4 * n])
+    if len(rows) < n:
+        rows = eligible.among(live.popular_rows)
+    counts = _counts(rows[:n], live)
+    return Order(rows[:n], counts).first(int(np.count_nonzero(counts)))  # those without ratings come last
+
+
+def _counts(rows: Rows, live: Live) -> NDArray[np.int64]:
+    if live.snapshot is None:
+        return np.rint(np.expm1(live.popularity[rows])).astype(np.int64)
+    return live.snapshot.item_counts[rows].astype(np.int64)
+
+
+def _popular_in(country: str, eligible: Eligible, live: Live) -> Order:
+    snapshot = live.snapshot
+    numbers = [] if snapshot is None else snapshot.groups_of(User("anybody", country))
+    if snapshot is None or not numbers:
+        return Order(NO_ROWS, NO_ROWS)
+    of_group = slice(snapshot.group_starts[numbers[0]], snapshot.group_starts[numbers[0] + 1])
+    rows, counts = snapshot.group_rows[of_group].astype(np.int64), snapshot.group_counts[of_group].astype(np.int64)
+    is_shown = eligible.has(rows)
+    return Order(rows[is_shown], counts[is_shown])
+
+
+def newest(n: int, eligible: Eligible, _query: ChartQuery, live: Live) -> Order:
+    """Added last: in every country alike."""
+    rows = live.catalogue.newest(n, eligible.mask)
+    return Order(rows, live.catalogue.added_at[rows])
+
+
+def items_of(name: str, shown: Order, first_rank: int, live: Live) -> list[AnyItem]:
+    ids, titles = live.catalogue.item_ids, live.catalogue.titles
+    places = enumerate(zip(shown.rows.tolist(), shown.counted.tolist(), strict=True), start=first_rank)
+    make = MAKE[name]
+    return [make(ids[row], titles[row], rank, counted) for rank, (row, counted) in places]
+
+
+def _new_item(item_id: str, title: str | None, rank: int, added_at: int) -> NewItem:
+    return NewItem(item_id, title, rank, None if added_at == UNKNOWN_TIME else from_microseconds(added_at))
+
+
+def _trending_item(item_id: str, title: str | None, rank: int, heat: float) -> TrendingItem:
+    return TrendingItem(item_id, title, rank, float(f"{heat:.4g}"))
+
+
+MAKE: Mapping[str, Callable[..., AnyItem]] = {
+    "popular": PopularItem,
+    "trending": _trending_item,
+    "newest": _new_item,
+}

@@ -1,0 +1,113 @@
+"""What users would rate items, pair by pair, and how far off that may be."""
+
+from asyncio import gather
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.live import Live
+from app.serving.ranking import vectors_of
+from app.serving.rows import Rows
+from app.serving.situation import Situations
+from app.serving.tastes import Taste, Tastes
+from app.snapshots import Snapshot
+
+USERS_AT_ONCE = 20
+"""Between so many fold-ins, other requests have their turn."""
+
+Knowledge = Literal["learned", "new", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`index`: its place in the request."""
+
+    index: int
+    user_id: str
+    item_id: str
+
+
+@dataclass(slots=True)
+class Prediction:
+    """`predicted_rating`: on the rating scale, null before anything is learned. `uncertainty`: the standard deviation
+    of the rating around it, before it is clipped to the scale. `strategy`: what the user was known by, as of
+    recommendations. `item`: `learned` (from its ratings), `new` (nobody had rated it at the snapshot: by its features)
+    or `unknown` (no such item: what the user would give one of which nothing is known).
+    """
+
+    index: int
+    status: Literal["predicted"]
+    user_id: str
+    item_id: str
+    predicted_rating: float | None
+    uncertainty: float | None
+    strategy: str
+    item: Knowledge
+
+
+class Predictor:
+    def __init__(self, tastes: Tastes, situations: Situations) -> None:
+        self._tastes = tastes
+        self._situations = situations
+
+    async def predict(self, pairs: Sequence[Pair]) -> tuple[int | None, list[Prediction]]:
+        """The version of the snapshot, and the pairs in order; each user is folded in once, as of now."""
+        of_user: dict[str, list[Pair]] = {}
+        for pair in pairs:
+            of_user.setdefault(pair.user_id, []).append(pair)
+        live, tastes = await self._tastes_of(list(of_user))
+        predictions = [each for user_id, own in of_user.items() for each in predicted(own, tastes[user_id], live)]
+        return live.version, sorted(predictions, key=lambda each: each.index)
+
+    async def _tastes_of(self, user_ids: Sequence[str]) -> tuple[Live, Mapping[str, Taste]]:
+        """By one snapshot, whatever is published meanwhile."""
+        live = (await self._situations.of("")).live
+        tastes: dict[str, Taste] = {}
+        for start in range(0, len(user_ids), USERS_AT_ONCE):
+            part = user_ids[start : start + USERS_AT_ONCE]
+            tastes |= zip(part, await gather(*(self._taste_of(user_id, live) for user_id in part)), strict=True)
+        return live, tastes
+
+    async def _taste_of(self, user_id: str, live: Live) -> Taste:
+        situation = await self._situations.of(user_id)
+        return await self._tastes.of(situation.user, live, situation.declared.event_types)
+
+
+def predicted(pairs: Sequence[Pair], taste: Taste, live: Live) -> Iterator[Prediction]:
+    """The pairs of one user."""
+    n_rows = len(live.catalogue)
+    found = [live.catalogue.row_of_id(pair.item_id) for pair in pairs]
+    rows = np.array([n_rows if row is None else row for row in found], dtype=np.int64)
+    ratings, deviations = _predict(rows, rows < n_rows, taste, live)
+    for pair, row, rating, deviation in zip(pairs, rows.tolist(), ratings, deviations, strict=True):
+        item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, live.snapshot)
+        yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, deviation, taste.strategy, item)
+
+
+def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
+    is_learned = snapshot is not None and row < snapshot.n_items and snapshot.item_counts[row] > 0
+    return "learned" if is_learned else "new"
+
+
+def _predict(
+    rows: Rows, is_known: NDArray[np.bool_], taste: Taste, live: Live
+) -> tuple[Sequence[float | None], Sequence[float | None]]:
+    """(n,) ratings and their standard deviations."""
+    snapshot, side = live.snapshot, taste.side
+    if snapshot is None or side is None:
+        return [None] * len(rows), [None] * len(rows)
+    ratings = snapshot.predict(side, _vectors(rows, is_known, snapshot, live))
+    deviations = snapshot.deviations(side, rows)
+    return np.round(ratings.astype(np.float64), 4).tolist(), np.round(deviations.astype(np.float64), 4).tolist()
+
+
+def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, live: Live) -> NDArray[np.float32]:
+    """(n, d) the item side; of unknown items, that of one without ratings and features."""
+    if is_known.all():
+        return vectors_of(rows, live)
+    vectors = np.tile(snapshot.unrated_item, (len(rows), 1))
+    vectors[is_known] = vectors_of(rows[is_known], live)
+    return vectors
