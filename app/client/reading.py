@@ -6,7 +6,8 @@ older one does not send yet gets the default of its field.
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from numbers import Integral, Real
@@ -24,7 +25,7 @@ def read(kind: type[T], document: Any) -> T:
 
 @cache
 def reader_of(kind: Any) -> Reader:
-    """What makes a `kind` of JSON: a dataclass, `tuple[X, ...]`, `Mapping[str, X]`, `X | None`, or a plain value.
+    """What makes a `kind` of JSON: a dataclass, `tuple[X, ...]`, `Mapping[str, X]`, unions, plain values.
 
     Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` for JSON of another shape.
     """
@@ -33,11 +34,9 @@ def reader_of(kind: Any) -> Reader:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is tuple:
         each = reader_of(arguments[0])
-        return lambda values: tuple([each(value) for value in values])
-    if origin in {types.UnionType, Union} and type(None) in arguments:
-        (present,) = (argument for argument in arguments if argument is not type(None))
-        read = reader_of(present)
-        return lambda value: None if value is None else read(value)
+        return tuple if each is _as_it_is else lambda values: tuple([each(value) for value in values])
+    if origin in {types.UnionType, Union}:
+        return _union_reader(arguments)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         each = reader_of(arguments[1])
         return lambda values: {name: each(value) for name, value in values.items()}
@@ -48,18 +47,30 @@ def reader_of(kind: Any) -> Reader:
 
 def _object_reader(kind: type) -> Reader:
     hints = get_type_hints(kind)
-    required: list[tuple[str, Reader]] = []
-    optional: list[tuple[str, Reader]] = []
-    for field in dataclasses.fields(kind):
-        has_default = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
-        (optional if has_default else required).append((field.name, reader_of(hints[field.name])))
+    readers = {field.name: reader_of(hints[field.name]) for field in dataclasses.fields(kind)}
+    converted = [(name, each) for name, each in readers.items() if each is not _as_it_is]
 
     def read(document: Any) -> Any:
-        values = {name: read(document[name]) for name, read in required}
-        for name, read in optional:
-            if name in document:
-                values[name] = read(document[name])
-        return kind(**values)
+        values = {name: document[name] for name in document if name in readers}
+        for name, each in converted:
+            if name in values:
+                values[name] = each(values[name])
+        return kind(**values)  # TypeError where a required one is missing
+
+    return read
+
+
+def _union_reader(kinds: Sequence[Any]) -> Reader:
+    """Of `X | None`, and of dataclasses: the first whose required fields are all there."""
+    readers = [reader_of(kind) for kind in kinds if kind is not type(None)]
+
+    def read(value: Any) -> Any:
+        if value is None and type(None) in kinds:
+            return None
+        for each in readers[:-1]:
+            with suppress(TypeError):
+                return each(value)
+        return readers[-1](value)
 
     return read
 

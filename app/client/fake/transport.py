@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_type_hints
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qs, unquote
 
 import httpx
@@ -12,16 +12,16 @@ from ..call import Operation, Route
 from ..errors import PROBLEM, ProblemError
 from ..operations import Operations
 from ..reading import as_json
-from .answers import Answers
+from .answers import answers_from
 from .memory import Memory
 
 
 class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Answers from `memory`, by the method of `Answers` that has the operation's name."""
+    """Answers from `memory`, by the method that has the operation's name."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
-        self._answers = Answers(memory)
+        self._answers = answers_from(memory)
         self._operations = {
             name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
         }
@@ -49,10 +49,9 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         for name, operation in self._operations.items():
             found = _pattern(operation.route).fullmatch(path)
             if found and operation.route.method == request.method:
-                respond = getattr(self._answers, name)
                 given = {name: unquote(text) for name, text in found.groupdict().items()}
-                asked = parse_qs(query, keep_blank_values=True)
-                return respond(**_read_texts(respond, given, asked), **(json.loads(content) if content else {}))
+                asked = _read_texts(operation, parse_qs(query, keep_blank_values=True))
+                return self._answers[name](**given, **asked, **(json.loads(content) if content else {}))
         raise LookupError(f"no operation answers {request.method} {path}")
 
 
@@ -60,19 +59,16 @@ def _pattern(route: Route) -> re.Pattern[str]:
     return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))
 
 
-def _read_texts(
-    respond: Callable[..., Any], given: Mapping[str, str], asked: Mapping[str, list[str]]
-) -> dict[str, Any]:
-    """What stands in an address is text; the method's type hints say what it is meant to be."""
-    hints = get_type_hints(respond)
-    kinds = {name: {hint, *get_args(hint)} for name, hint in hints.items()}
-    values: dict[str, Any] = dict(given)
+def _read_texts(operation: Operation[..., Any], asked: Mapping[str, list[str]]) -> dict[str, Any]:
+    """What stands in an address is text; the type hints of the operation say what it was."""
+    hints = get_type_hints(operation.build)
+    values: dict[str, Any] = {}
     for name, texts in asked.items():
-        if str(hints[name]).startswith(("list", "tuple")):
+        kinds = {hints[name], *get_args(hints[name])}
+        if get_origin(hints[name]) in {Iterable, Sequence}:
             values[name] = texts
-        elif bool in kinds[name]:
+        elif bool in kinds:
             values[name] = texts[0] == "true"
         else:
-            number = next((kind for kind in (int, float) if kind in kinds[name]), str)
-            values[name] = number(texts[0])
+            values[name] = next((kind for kind in (int, float) if kind in kinds), str)(texts[0])
     return values

@@ -1,0 +1,123 @@
+"""What holds of lists on the real service holds on the fake; nothing is learned, so the order is free on either."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import pytest
+
+from app.client import GuestRating, InvalidInputError, NotFoundError, Pair, Rating, Reckon, RecommendedItem
+from app.client.operations.rankings import Prediction
+
+
+@pytest.fixture
+def shop(reckon: Reckon) -> Reckon:
+    """a, b and c, rated by one, two and three users."""
+    for n, item_id in enumerate("abc"):
+        added = datetime(2026, 1, 1 + n, tzinfo=UTC)
+        reckon.put_item(item_id, title=item_id.upper(), categories=["Even" if n % 2 else "Odd"], added_at=added)
+    rows = [Rating(f"u{user}", item_id, 4) for n, item_id in enumerate("abc") for user in range(n + 1)]
+    assert reckon.rate_many(rows).stored == 6
+    return reckon
+
+
+def ids(items: Iterable[RecommendedItem]) -> set[str]:
+    return {item.item_id for item in items}
+
+
+def test_guest(shop: Reckon) -> None:
+    answer = shop.recommendations_for(ratings=[GuestRating("a", 5)], limit=10)
+    assert ids(answer) == {"b", "c"}
+    assert ids(shop.recommendations_for()) == {"a", "b", "c"}
+    assert ids(shop.recommendations_for(user_id="u1")) == {"a"}
+
+
+def test_long_exclusions(shop: Reckon) -> None:
+    excluded = [f"{n:0>128}" for n in range(1_000)]
+    assert ids(shop.recommendations_for(user_id="ann", exclude=[*excluded, "a"])) == {"b", "c"}
+
+
+def test_batch_of_users(shop: Reckon) -> None:
+    batch = shop.recommendations_batch(["u1", "ann"], exclude=["c"])
+    assert [(each.user_id, ids(each.recommendations)) for each in batch] == [("u1", {"a"}), ("ann", {"a", "b"})]
+
+
+def test_explained(shop: Reckon) -> None:
+    plain, explained = shop.recommendations("ann"), shop.recommendations("ann", explain=True)
+    assert all(item.reasons is None for item in plain)
+    assert all(item.reasons is not None for item in explained)
+
+
+def test_why_not(shop: Reckon) -> None:
+    assert shop.why_not("ann", "nope").stage == "unknown"
+    assert shop.why_not("ann", "a").stage == "shown"
+    rated = shop.why_not("u0", "a")
+    assert (rated.stage, rated.rule) == ("restricted", "already_consumed")
+
+
+def test_own_candidates(shop: Reckon) -> None:
+    shop.put_item("gone", is_available=False)
+    ranking = shop.rank(["a", "nope", "c", "gone"], user_id="u2")
+    assert ids(ranking) == {"a"}
+    assert {each.item_id: each.rule for each in ranking.excluded} == {"c": "already_consumed", "gone": "available"}
+    assert ranking.unknown == ("nope",)
+
+
+def test_predictions(shop: Reckon) -> None:
+    answer = shop.predict([Pair("ann", "a"), Pair("u0", "nope")])
+    first, second = answer
+    assert isinstance(first, Prediction)
+    assert isinstance(second, Prediction)
+    assert (first.index, first.user_id, first.item_id) == (0, "ann", "a")
+    assert second.item == "unknown"
+
+
+def test_charts(shop: Reckon) -> None:
+    newest = shop.chart("newest", limit=2)
+    assert [(item.rank, item.item_id) for item in newest] == [(1, "c"), (2, "b")]
+    assert [item.item_id for item in shop.iter_chart("newest", page_size=1)] == ["c", "b", "a"]
+    assert [item.item_id for item in shop.chart("newest", category="Even")] == ["b"]
+    assert {item.heat is None for item in shop.chart("trending")} <= {False}
+    with pytest.raises(NotFoundError):
+        shop.chart("worst")  # type: ignore[arg-type]
+
+
+def test_home_has_each_once(shop: Reckon) -> None:
+    rows = list(shop.home("ann", limit=1))
+    shown = [item.item_id for row in rows for item in row]
+    assert len(shown) == len(set(shown))
+    assert rows[0].row_id == "picked"
+
+
+def test_mixes(shop: Reckon) -> None:
+    shown = [item.item_id for mix in shop.mixes("ann") for item in mix]
+    assert len(shown) == len(set(shown))
+
+
+def test_similar_users(shop: Reckon) -> None:
+    with pytest.raises(NotFoundError):
+        shop.similar_users("nobody")
+    assert shop.similar_users("u0", limit=2).user_id == "u0"
+
+
+def test_placements(reckon: Reckon) -> None:
+    (home,) = reckon.placements()
+    assert (home.name, home.settings["diversity"]) == ("home", 0)
+    reckon.put_placement("email", {"diversity": 0.5, "consume_again": True})
+    stored = reckon.placement("email").settings
+    assert (stored["diversity"], stored["consume_again"], stored["rotation"]) == (0.5, True, 0.5)
+    changed = reckon.put_placement("email", {**stored, "rotation": 0.0})
+    assert (changed.settings["diversity"], changed.settings["rotation"]) == (0.5, 0)
+    assert {placement.name for placement in reckon.placements()} == {"home", "email"}
+    for _ in range(2):
+        reckon.delete_placement("email")
+    with pytest.raises(NotFoundError):
+        reckon.placement("email")
+    with pytest.raises(InvalidInputError):
+        reckon.put_placement("email", {"diversty": 1})  # type: ignore[typeddict-unknown-key]
+
+
+def test_preview(shop: Reckon) -> None:
+    assert ids(shop.preview_placement("email", "ann", {"diversity": 0.5}, limit=10)) == {"a", "b", "c"}
+    with pytest.raises(NotFoundError):
+        shop.preview_placement("email", "ann")
+    assert ids(shop.preview_placement("home", "ann")) == {"a", "b", "c"}
