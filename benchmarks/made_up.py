@@ -1,0 +1,132 @@
+"""Large catalogues and snapshots that nobody learned: made-up vectors, written and registered as by a run."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.snapshots.arrays import ARRAY_LAYOUTS, SnapshotArrays, named_arrays
+from app.snapshots.describe import Encodings
+from app.snapshots.manifest import Manifest, Segment, Watermark, card
+from app.snapshots.sides import item_moments
+from app.snapshots.similar import similar_items
+from app.snapshots.write import write_snapshot
+from app.store import Store
+from app.training.publisher import SNAPSHOTS_FOLDER
+from benchmarks.serving_data import SCALE, record_items, record_users
+from tests.support.snapshot_data import RATING_FOLD, TASTE_NUMBERS
+
+N_FACTORS = 64
+SEGMENTS = (
+    Segment("rating", "funk_svd", (0, N_FACTORS + 1), 0.3, numbers=RATING_FOLD.numbers),
+    Segment("taste", "als_implicit", (N_FACTORS + 1, 2 * N_FACTORS + 1), 1.0, numbers=TASTE_NUMBERS),
+    Segment("prior", "popularity", (2 * N_FACTORS + 1, 2 * N_FACTORS + 2), 0.3),
+)
+DIMENSION = 144  # 130 columns, padded to a multiple of 16
+RATINGS_PER_USER = 100
+
+
+def fill(store: Store, n_items: int, n_users: int) -> None:
+    """Items i1, i2, ... and users u1, u2, ...; no ratings: those that the snapshot knows are nowhere else."""
+    record_items(store, n_items)
+    record_users(store, n_users)
+
+
+def publish(store: Store, data_dir: Path, n_users: int = 0) -> int:
+    """A live snapshot of all items and users of the store, and of `n_users` in all, who need not be there.
+
+    Returns the size of its arrays in bytes.
+    """
+    arrays = made_up_arrays(store, n_users)
+    version = store.snapshots.next_version()
+    manifest = _manifest(store, arrays, version)
+    folder = write_snapshot(data_dir / SNAPSHOTS_FOLDER, manifest, arrays, Encodings())
+    store.jobs.enqueue("benchmark")
+    claim = store.jobs.claim("benchmark", lease_seconds=60)
+    if claim is None:
+        raise RuntimeError("another run is under way")
+    store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card=card(manifest))
+    return sum(array.nbytes for array in named_arrays(arrays).values())
+
+
+def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
+    rng = np.random.default_rng(seed)
+    data = store.ratings.load()
+    n_items, n_known, n_users = len(data.item_keys), len(data.user_keys), max(n_users, len(data.user_keys))
+    n_ratings = n_users * RATINGS_PER_USER
+    sizes = {
+        "n_items": n_items,
+        "n_users": n_users,
+        "dimension": DIMENSION,
+        "n_ratings": n_ratings,
+        "n_starts": n_users + 1,
+        "n_group_starts": 1,
+    }
+    vectors = _vectors(rng, n_items)
+    rows = (rng.pareto(1.0, n_ratings) * 50).astype(np.int64) % n_items  # some items are rated far more than others
+    counts = np.bincount(rows, minlength=n_items).astype(np.int32)
+    mean, covariance = item_moments(vectors[:20_000], counts[:20_000] > 0)
+    taste = vectors[:, slice(*SEGMENTS[1].columns)]
+    similar_rows, similar_scores = similar_items(taste, counts)
+    sizes["n_similar_stored"] = len(similar_rows)
+    more_keys = int(data.user_keys[-1]) + 1 + np.arange(n_users - n_known) if n_known else np.arange(1, n_users + 1)
+    versions = np.zeros(n_users, np.int64)
+    versions[:n_known] = data.user_versions
+    profile_versions = np.zeros(n_users, np.int64)
+    profile_versions[:n_known] = data.user_profile_versions
+    return _arrays(
+        sizes,
+        item_keys=data.item_keys,
+        item_vectors=vectors,
+        item_counts=counts,
+        popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
+        item_mean=mean,
+        item_covariance=covariance,
+        user_keys=np.concatenate([data.user_keys, more_keys]),
+        user_vectors=_vectors(rng, n_users),
+        user_versions=versions,
+        user_profile_versions=profile_versions,
+        history_starts=np.arange(n_users + 1) * RATINGS_PER_USER,
+        history_rows=rows.astype(np.int32),
+        history_values=np.full(n_ratings, 4.0, np.float32),
+        similar_rows=similar_rows,
+        similar_scores=similar_scores,
+        of_segments={"taste.gram": np.eye(N_FACTORS)},
+    )
+
+
+def _vectors(rng: np.random.Generator, n: int) -> np.ndarray:
+    vectors = rng.standard_normal((n, DIMENSION), np.float32)
+    vectors[:, SEGMENTS[-1].columns[1] :] = 0
+    vectors[:, SEGMENTS[0].columns[1] - 1] = 0.3  # of a user the weight of the rating, which is positive
+    return vectors
+
+
+def _arrays(sizes: Mapping[str, int], **given: Any) -> SnapshotArrays:
+    """Those given, and zeros for all others that a snapshot has: nothing is known of groups, features and the like."""
+    zeros: dict[str, Any] = {
+        name: np.zeros([sizes.get(axis, 0) if isinstance(axis, str) else axis for axis in axes], dtype)
+        for name, (dtype, axes) in ARRAY_LAYOUTS.items()
+        if name not in given
+    }
+    return SnapshotArrays(**zeros, **given)
+
+
+def _manifest(store: Store, arrays: SnapshotArrays, version: int) -> Manifest:
+    counts = {"items": len(arrays.item_keys), "users": len(arrays.user_keys), "ratings": len(arrays.history_rows)}
+    return Manifest(
+        version=version,
+        database_id=store.installation.database_id,
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        rating_scale=str(SCALE),
+        requested_recipe={},
+        recipe={},
+        seed=0,
+        segments=SEGMENTS,
+        counts=counts,
+        metrics={},
+        intervals={},
+        watermark=Watermark(counts["ratings"], 0, None, 0),
+    )
