@@ -7,11 +7,19 @@ from fastapi import FastAPI
 
 from app.api import docs, problems
 from app.api.body_limit import BodyLimit
+from app.api.charts import charts_router
+from app.api.discovery import discovery_router
+from app.api.event_types import event_types_router
+from app.api.events import events_router
 from app.api.health import health_router
 from app.api.items import items_router
 from app.api.observed import Observed
+from app.api.placements import placements_router
+from app.api.predictions import predictions_router
+from app.api.rankings import rankings_router
 from app.api.ratings import ratings_router
 from app.api.recommendations import recommendations_router
+from app.api.similar import similar_router
 from app.api.training import training_router
 from app.api.users import users_router
 from app.observability.logs import configure_logs
@@ -57,13 +65,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(
         recommendations_router(
             service.recommender,
-            service.similar,
+            service.situations,
+            service.answers,
             service.tokens,
+            store.installation,
             service.metrics,
-            reads_are_local=store.database.dialect.reads_are_local,
         )
     )
+    app.include_router(similar_router(service.situations))
+    app.include_router(rankings_router(service.recommender, service.situations, store.installation))
+    app.include_router(predictions_router(service.tastes, service.situations))
+    app.include_router(charts_router(store.trends, service.situations, service.tokens))
+    app.include_router(discovery_router(service.recommender, service.tastes, service.situations, store.users))
+    app.include_router(placements_router(store.placements, service.recommender, service.situations))
     app.include_router(ratings_router(store, service.tokens, service.metrics))
+    app.include_router(events_router(store, service.tokens, service.metrics))
+    app.include_router(event_types_router(store.events))
     app.include_router(users_router(store.users))
     app.include_router(items_router(store.items, service.tokens))
     app.include_router(training_router(store.jobs, store.snapshots))

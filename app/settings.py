@@ -22,10 +22,15 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to bind")
     log_format: str = Field("", pattern="^(|console|json)$", description="`console` or `json`; empty: by the terminal")
     train_after_changes: int = Field(
-        0, ge=0, description="Train when this many ratings changed since the live snapshot; 0: not by number"
+        0,
+        ge=0,
+        description="Train when this many ratings changed or events came since the live snapshot; 0: not by number",
     )
     train_after_percent: float = Field(
-        5.0, ge=0, le=1000, description="Train when this share of the ratings (%) changed; 0: not by share"
+        5.0,
+        ge=0,
+        le=1000,
+        description="Train when this share of the ratings (%) changed, or of the events came; 0: not by share",
     )
     train_interval_seconds: float = Field(
         86_400.0, ge=0, description="Train when the live snapshot is this old and anything changed; 0: not by time"

@@ -3,15 +3,41 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.observability.lag import Lag
 from app.observability.metrics import Metrics, SnapshotState
+from app.serving.answers import Answers
+from app.serving.declared import Declared
 from app.serving.live import LiveSnapshot
 from app.serving.recommend import Recommender
-from app.serving.reranking.already_rated import AlreadyRated
+from app.serving.reranking import OrderRule, Restriction
+from app.serving.reranking.already_consumed import AlreadyConsumed
 from app.serving.reranking.available import Available
+from app.serving.reranking.boost import Boosting
+from app.serving.reranking.category_cap import CategoryCap
+from app.serving.reranking.demotion import Demotion
+from app.serving.reranking.dissimilar import Dissimilar
+from app.serving.reranking.diversity import Diversity
+from app.serving.reranking.exploration import Exploration
+from app.serving.reranking.filtered import Filtered
+from app.serving.reranking.freshness import Freshness
+from app.serving.reranking.novelty import Novelty
+from app.serving.reranking.own_items import OwnItems
+from app.serving.reranking.predicted_enough import PredictedEnough
+from app.serving.reranking.promotion import Promotion
+from app.serving.reranking.recurring import Recurring
 from app.serving.reranking.requested import Requested
+from app.serving.reranking.rotation import Rotation
+from app.serving.retrieval import Source
+from app.serving.retrieval.boosted import Boosted
+from app.serving.retrieval.category import Category
+from app.serving.retrieval.group import Group
 from app.serving.retrieval.nearest import Nearest
+from app.serving.retrieval.neighbours import Neighbours
+from app.serving.retrieval.newest import Newest
 from app.serving.retrieval.popular import Popular
-from app.serving.similar import SimilarFinder
+from app.serving.retrieval.similar import Similar
+from app.serving.retrieval.trending import Trending
+from app.serving.situation import Situations
 from app.serving.tastes import Tastes
 from app.serving.tokens import Tokens
 from app.settings import Settings
@@ -23,49 +49,87 @@ def open_store(settings: Settings) -> Store:
     return Store.open(settings.database_url, settings.data_dir)
 
 
+def sources() -> list[Source]:
+    """Who proposes candidates."""
+    return [
+        Nearest(),
+        Similar(),
+        Category(),
+        Group(),
+        Popular(),
+        Trending(),
+        Newest(),
+        Neighbours("knn"),
+        Neighbours("ease"),
+        Boosted(),
+    ]
+
+
+def restrictions() -> list[Restriction]:
+    """What rules out, in this order; `AlreadyConsumed` looks at what the others left."""
+    return [Dissimilar(), Available(), OwnItems(), Requested(), Filtered(), PredictedEnough(), AlreadyConsumed()]
+
+
+def order_rules() -> list[OrderRule]:
+    """What reorders, in this order: first by weight, then who stands beside whom, then slots."""
+    weighing: list[OrderRule] = [Boosting(), Freshness(), Novelty(), Demotion(), Rotation()]
+    return [*weighing, Diversity(), CategoryCap(), Exploration(), Promotion(), Recurring()]
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the API's doors open onto."""
 
     store: Store
     live: LiveSnapshot
+    declared: Declared
+    situations: Situations
+    tastes: Tastes
     recommender: Recommender
-    similar: SimilarFinder
+    answers: Answers
     tokens: Tokens
     metrics: Metrics
 
     @classmethod
     def build(cls, settings: Settings) -> "Service":
         store = open_store(settings)
+        active = ActiveSnapshot(store.installation.database_id)
+        metrics = Metrics(lambda: _snapshot_state(active))
+        lag = Lag(metrics.observe_lag)
         live = LiveSnapshot(
-            active=ActiveSnapshot(store.installation.database_id),
+            active=active,
             data_dir=settings.data_dir,
             register=store.snapshots,
             items=store.items,
             ratings=store.ratings,
+            trends=store.trends,
             jobs=store.jobs,
+            lag=lag,
         )
         tokens = Tokens(store.installation.token_key)
-        recommender = Recommender(
-            users=store.users,
-            live=live,
-            tastes=Tastes(store.ratings, store.users),
-            sources=[Nearest(), Popular()],
-            rules=[Available(), AlreadyRated(), Requested()],
-            tokens=tokens,
-        )
+        declared = Declared(store.placements, store.events)
+        tastes = Tastes(store.reads, lag)
         return cls(
             store=store,
             live=live,
-            recommender=recommender,
-            similar=SimilarFinder(items=store.items, live=live),
+            declared=declared,
+            situations=Situations(store.reads, live, declared),
+            tastes=tastes,
+            recommender=Recommender(
+                tastes=tastes,
+                sources=sources(),
+                restrictions=restrictions(),
+                order_rules=order_rules(),
+                tokens=tokens,
+            ),
+            answers=Answers(),
             tokens=tokens,
-            metrics=Metrics(lambda: _snapshot_state(live)),
+            metrics=metrics,
         )
 
 
-def _snapshot_state(live: LiveSnapshot) -> SnapshotState | None:
-    snapshot = live.current.snapshot
+def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
+    snapshot = active.current
     if snapshot is None:
         return None
     return snapshot.version, datetime.fromisoformat(snapshot.manifest.created_at).timestamp()

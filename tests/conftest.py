@@ -37,6 +37,13 @@ def database_url(request: pytest.FixtureRequest, databases: MigratedDatabases, t
         yield url
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def trained_url(request: pytest.FixtureRequest, databases: MigratedDatabases, tmp_path: Path) -> Iterator[str]:
+    """As `database_url`, with ratings and a live snapshot really learned from them (see `tests.support.trained`)."""
+    with databases.trained(request.param, tmp_path) as url:
+        yield url
+
+
 @pytest.fixture
 def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(database_url, tmp_path)

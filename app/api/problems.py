@@ -8,7 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
@@ -151,6 +151,12 @@ def _field_error(fault: dict[str, Any]) -> FieldError:
     if fault.get("type") == "json_invalid":
         return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
     return FieldError(field=_printable(".".join(map(str, fault["loc"]))), detail=_printable(str(fault["msg"])))
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first thing wrong with a row of a batch, in a line."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}")
 
 
 def _printable(text: str) -> str:

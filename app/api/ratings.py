@@ -9,7 +9,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Response
 from pydantic import TypeAdapter, ValidationError
 
-from app.api.problems import responses
+from app.api.problems import fault_of, responses
 from app.api.schemas import Outcome, RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage, RowOutcome
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
@@ -114,9 +114,7 @@ def _judge(row: Any, scale: RatingScale, now: int) -> RatingIn | str:
         rating = rating_adapter.validate_python(row)
         _check(rating, scale, now)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        problem = f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}"
-        return problem.encode("utf-8", "backslashreplace").decode()
+        return fault_of(error)
     except InvalidInputError as error:
         return error.detail
     return rating

@@ -1,21 +1,28 @@
-"""What to show whom, and what is like what."""
+"""What to show whom."""
 
-from typing import Annotated
+import time
+from asyncio import sleep
+from dataclasses import replace
+from typing import Any
 
-from fastapi import APIRouter, Query
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Request, Response
 
+from app.api.answering import answered, as_bytes, holds, unchanged
+from app.api.asked import LIST_PARAMETERS, GuestBody, ListParameters, list_parameters
 from app.api.problems import responses
+from app.api.schemas import BatchIn, BatchOut, UserRecommendations
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.observability.metrics import Metrics
 from app.serving import query as asked
-from app.serving.query import Recommendations, SimilarItems
+from app.serving.answers import Answer, Answers
+from app.serving.query import ExplainedRecommendations, Recommendations
 from app.serving.recommend import Recommender
-from app.serving.similar import SimilarFinder
+from app.serving.rows import NO_ROWS
+from app.serving.situation import Situations
 from app.serving.tokens import Tokens
-
-Limit = Annotated[int, Query(ge=1, le=100, description="How many items")]
+from app.serving.why_not import Inquiry, WhyNot
+from app.store.installation import Installation
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -32,45 +39,100 @@ EXAMPLE = {
     ],
     "next_cursor": "eJxjZGBg...",
 }
+LIST: dict[str, Any] = {
+    "model": Recommendations | ExplainedRecommendations,
+    "content": {"application/json": {"example": EXAMPLE}},
+}
+UNCHANGED = {"description": "Nothing changed since the answer of this entity tag"}
 
 
 def recommendations_router(
-    recommender: Recommender, similar: SimilarFinder, tokens: Tokens, metrics: Metrics, *, reads_are_local: bool
+    recommender: Recommender,
+    situations: Situations,
+    answers: Answers,
+    tokens: Tokens,
+    installation: Installation,
+    metrics: Metrics,
 ) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+    inquiry = Inquiry(recommender)
+
+    def query_of(user_id: str | None, parameters: ListParameters | GuestBody) -> asked.Query:
+        cursor = parameters.cursor
+        returned = NO_ROWS if cursor is None else tokens.read_cursor(user_id or "", cursor)
+        return asked.Query(user_id, parameters.wishes(), returned_keys=returned)
 
     @router.get(
         "/users/{user_id}/recommendations",
         summary="What to show a user",
-        responses=responses(422, 503, also={200: {"content": {"application/json": {"example": EXAMPLE}}}}),
+        responses=responses(422, 503, also={200: LIST, 304: UNCHANGED}),
+        openapi_extra=LIST_PARAMETERS,
     )
-    async def get_recommendations(
-        user_id: Id,
-        limit: Limit = 20,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
-        exclude: Annotated[
-            list[str] | None, Query(max_length=1_000, description="Item ids to leave out; may be repeated")
-        ] = None,
-        category: Annotated[str | None, Query(max_length=100, description="Only items of this category")] = None,
-    ) -> Recommendations:
-        """Items the user has not rated, best first; knows every rating acknowledged before this request.
+    async def get_recommendations(user_id: Id, request: Request) -> Response:
+        """Items the user has not rated, best first; knows every rating, event and change acknowledged before.
 
-        `strategy` tells how: `personalized` (by the vector in the snapshot), `fold_in` (ratings changed since: the
-        vector was computed anew for this answer), `profile` (no ratings, but attributes that say something) or
-        `popular` (nothing is known of this user). An unknown user gets popular items. As many items as asked for,
-        while that many are eligible.
+        `strategy` tells how: `personalized` (by the vector in the snapshot), `fold_in` (ratings or events since: the
+        vector was computed anew for this answer), `profile` (neither, but attributes that say something) or `popular`
+        (nothing is known of this user). An unknown user gets popular items. As many items as asked for, while that many
+        are eligible. The `ETag` stays the same until the snapshot, the catalogue, the placement or the user changes.
         """
-        returned = {} if cursor is None else {"returned_keys": tokens.read_cursor(user_id, cursor)}
-        query = asked.Query(user_id, limit, exclude=tuple(exclude or ()), category=category, **returned)
-        answer = (
-            recommender.recommend(query) if reads_are_local else await run_in_threadpool(recommender.recommend, query)
-        )
+        parameters = list_parameters(request)
+        situation = await situations.of(user_id)
+        question = b"%b?%b" % (user_id.encode(), request.scope["query_string"])
+        entity_tag = situation.entity_tag(question, parameters.placement, time.time_ns() // 1_000)
+        if holds(request, entity_tag):
+            return unchanged(entity_tag)
+        answer = answers.get(question, entity_tag)
+        if answer is None:
+            made = await recommender.recommend(query_of(user_id, parameters), situation)
+            answer = Answer(made.strategy, as_bytes(made, parameters.fields))
+            answers.put(question, entity_tag, answer)
         metrics.count_recommendations(answer.strategy)
-        return answer
+        return answered(answer.body, entity_tag)
 
-    @router.get("/items/{item_id}/similar", summary="Items like an item", responses=responses(404, 422, 503))
-    def get_similar(item_id: Id, limit: Limit = 20) -> SimilarItems:
-        """By what they have in common in the eyes of raters; empty for one that nobody had rated at the snapshot."""
-        return similar.similar(item_id, limit)
+    @router.post(
+        "/recommendations",
+        summary="What to show a guest",
+        responses=responses(400, 413, 422, 503, also={200: LIST}),
+    )
+    async def post_recommendations(body: GuestBody) -> Response:
+        """For somebody known by the ratings in the body alone; nothing is stored. Without any, what is popular.
+
+        With `user_id` in their place it is `GET /users/{user_id}/recommendations`, with room for long filters.
+        """
+        situation = await situations.of(body.user_id or "")
+        query = query_of(body.user_id, body)
+        if body.ratings:
+            query = replace(query, ratings=body.rated(installation.scale()))
+        made = await recommender.recommend(query, situation)
+        metrics.count_recommendations(made.strategy)
+        return Response(as_bytes(made, body.fields), media_type="application/json")
+
+    @router.post(
+        "/recommendations/batch",
+        summary="What to show up to 100 users",
+        responses=responses(400, 413, 422, 503),
+    )
+    async def post_batch(body: BatchIn) -> BatchOut:
+        """The same question for each; the lists come in the order of `user_ids`."""
+        wishes = body.wishes()
+        results = []
+        for user_id in body.user_ids:
+            made = await recommender.recommend(asked.Query(user_id, wishes), await situations.of(user_id))
+            metrics.count_recommendations(made.strategy)
+            results.append(UserRecommendations(user_id, made))
+            await sleep(0)  # others wait for the same loop
+        return BatchOut(results)
+
+    @router.get(
+        "/users/{user_id}/recommendations/explain/{item_id}",
+        summary="Why an item is not shown",
+        responses=responses(422, 503),
+        openapi_extra=LIST_PARAMETERS,
+    )
+    async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
+        """Goes through the steps of the same request and tells at which the item dropped out, or where it stands."""
+        parameters = list_parameters(request)
+        return await inquiry.why_not(item_id, query_of(user_id, parameters), await situations.of(user_id))
 
     return router

@@ -11,7 +11,8 @@ from fastapi.routing import APIRoute
 class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        known = {field.alias for field in self.dependant.query_params}
+        described = (self.openapi_extra or {}).get("parameters", ())  # of what a handler reads by itself
+        known = {field.alias for field in self.dependant.query_params} | {each["name"] for each in described}
 
         async def refuse_unknown(request: Request) -> Response:
             if request.scope["query_string"]:

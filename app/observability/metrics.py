@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
+LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 SnapshotState = tuple[int, float]
@@ -38,6 +39,19 @@ class Metrics:
             registry=self._registry,
         )
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
+        self._lag = Histogram(
+            "reckon_write_to_effect_seconds",
+            "From a write to the first answer of a process that knows it, the wait for being asked included",
+            ["kind"],
+            buckets=LAG_BUCKETS,
+            registry=self._registry,
+        )
+        self._events = Counter(
+            "reckon_events",
+            "Events received, by declared type and outcome",
+            ["type", "status"],
+            registry=self._registry,
+        )
         self._snapshot = _SnapshotCollector(snapshot_state)
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
@@ -50,6 +64,15 @@ class Metrics:
     def count_ratings(self, status: str, number: int = 1) -> None:
         if number:
             self._ratings.labels(status).inc(number)
+
+    def observe_lag(self, kind: str, seconds: float) -> None:
+        """`kind`: ratings, events or snapshot."""
+        self._lag.labels(kind).observe(seconds)
+
+    def count_events(self, type_: str, status: str, number: int = 1) -> None:
+        """`type_`: a declared one, of which there are few; empty for events that were rejected."""
+        if number:
+            self._events.labels(type_, status).inc(number)
 
     def render(self) -> bytes:
         """Everything, of all processes, as text."""

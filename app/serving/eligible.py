@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.serving.catalogue import Mask
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 
 class Eligible:
@@ -16,12 +16,28 @@ class Eligible:
         self.mask: Mask = np.ones(n_rows, dtype=np.bool_)
 
     def drop(self, rows: Rows) -> None:
-        self.mask[rows[rows < len(self.mask)]] = False
+        if len(rows):
+            self.mask[self._within(rows)] = False
 
     def keep(self, mask: Mask) -> None:
         """Only what `mask` has too."""
         self.mask &= mask[: len(self.mask)]
 
-    def count_ineligible(self, n_rows: int) -> int:
-        """Among the first `n_rows` rows."""
-        return n_rows - int(np.count_nonzero(self.mask[:n_rows]))
+    def keep_only(self, rows: Rows) -> None:
+        """Of these rows those that are eligible, and nothing else."""
+        kept = self.among(rows)
+        self.mask[:] = False
+        self.mask[kept] = True
+
+    def among(self, rows: Rows) -> Rows:
+        """Those of `rows` that are eligible, in their order."""
+        within = self._within(rows)
+        return within[self.mask[within]]
+
+    def has(self, rows: Rows) -> Mask:
+        """(n,) which of `rows` are eligible; -1, no row at all, is not."""
+        is_within = (rows >= 0) & (rows < len(self.mask))
+        return is_within & self.mask[np.where(is_within, rows, 0)] if len(self.mask) else is_within
+
+    def _within(self, rows: Rows) -> Rows:
+        return rows if not len(rows) or rows.max() < len(self.mask) else rows[rows < len(self.mask)]

@@ -1,25 +1,35 @@
 """What requests are answered from: the live snapshot with its catalogue, swapped as one reference."""
 
 import threading
+from asyncio import to_thread
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from app.entities import to_microseconds
 from app.errors import ReckonError
+from app.observability.lag import Lag
 from app.serving.catalogue import Catalogue
-from app.serving.query import Rows
+from app.serving.rows import NO_ROWS, Rows
 from app.snapshots import ActiveSnapshot, Refresh, Snapshot
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.ratings import Ratings
 from app.store.snapshots import SnapshotRegister
+from app.store.trends import Trends
 
 log = structlog.get_logger()
 NO_KEYS: Rows = np.empty(0, dtype=np.int64)
+
+N_TOP = 200
+"""Rows of a category that are looked through for eligible ones."""
+
+N_TRENDING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +37,25 @@ class Live:
     """One state of affairs for the whole of a request.
 
     `popular_rows`: catalogue rows, most popular first; newer items are not among them. `popularity`: score of a row
-    by popularity alone, used while there is no snapshot.
+    by popularity alone, used while there is no snapshot. `trending_rows`: what is done most of late, first.
     """
 
     snapshot: Snapshot | None
     catalogue: Catalogue
     popular_rows: Rows
     popularity: NDArray[np.float32]
+    trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
+    tops: dict[tuple[int, int], Rows] = field(default_factory=dict)
+
+    def top_of_category(self, code: int) -> Rows:
+        """Rows of a category, the most popular first, `N_TOP` at most; those newer than the snapshot are not among
+        them.
+        """
+        key = self.catalogue.version, code
+        if key not in self.tops:
+            of_category = self.catalogue.in_category(self.catalogue.category_names[code])
+            self.tops[key] = self.popular_rows[of_category[self.popular_rows]][:N_TOP]
+        return self.tops[key]
 
     @property
     def version(self) -> int | None:
@@ -66,24 +88,29 @@ class LiveSnapshot:
         register: SnapshotRegister,
         items: Items,
         ratings: Ratings,
+        trends: Trends,
         jobs: Jobs,
+        lag: Lag,
     ) -> None:
         self._active = active
         self._data_dir = data_dir
         self._register = register
         self._items = items
         self._ratings = ratings
+        self._trends = trends
         self._jobs = jobs
+        self._lag = lag
+        self._since = datetime.now(UTC)
         self._counted_changes = -1
         self._stopped = threading.Event()
         self.current = self._unlearned(Catalogue(items, NO_KEYS))
         self.poll()
 
-    def at(self, catalogue_version: int) -> Live:
+    async def at(self, catalogue_version: int) -> Live:
         """The current state, whose catalogue is at least at this version."""
         live = self.current
         if live.catalogue.version < catalogue_version:
-            live.catalogue.refresh()
+            await to_thread(live.catalogue.refresh)  # an import may have changed all of it
         return live
 
     def poll(self) -> None:
@@ -97,6 +124,8 @@ class LiveSnapshot:
             )
         if outcome is Refresh.OUTDATED:
             self._jobs.enqueue("outdated snapshot")
+        if outcome is Refresh.SWAPPED and entry is not None and entry.created_at > self._since:
+            self._lag.took_effect("snapshot", entry.version, to_microseconds(entry.created_at))
         snapshot = self._active.current
         if snapshot is None:
             catalogue = self.current.catalogue
@@ -109,6 +138,14 @@ class LiveSnapshot:
             catalogue = self.current.catalogue.rebased(snapshot.item_keys, snapshot.vectors_of)
             popularity = np.empty(0, dtype=np.float32)
             self.current = Live(snapshot, catalogue, snapshot.popular_rows.astype(np.int64), popularity)
+        self._follow_trends()
+
+    def _follow_trends(self) -> None:
+        keys, _ = self._trends.hottest("", N_TRENDING)
+        rows = self.current.catalogue.rows_of_keys(keys)
+        trending = rows[rows >= 0]
+        if not np.array_equal(trending, self.current.trending_rows):
+            self.current = replace(self.current, trending_rows=trending)
 
     def _unlearned(self, catalogue: Catalogue) -> Live:
         self._counted_changes = self._ratings.change_count()

@@ -3,48 +3,55 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.context import Context
 from app.serving.live import Live
-from app.serving.query import Candidates, Ranked, Rows
-from app.serving.tastes import Taste
+from app.serving.query import Candidates, Ranked
+from app.serving.rows import Rows
+from app.snapshots import UserSide
 
 
-def rank(candidates: Candidates, taste: Taste, live: Live) -> Ranked:
+def rank(candidates: Candidates, context: Context) -> Ranked:
     """Candidates by score, best first; ties by row."""
-    scores = score(candidates.rows, taste, live)
-    order = np.argsort(-scores, kind="stable")
-    return Ranked(candidates.rows[order], scores[order], candidates.proposed_by[order])
+    ranked = unranked(candidates.rows, candidates.proposed_by, context)
+    return ranked.take(np.argsort(-ranked.scores, kind="stable"))
 
 
-def score(rows: Rows, taste: Taste, live: Live) -> NDArray[np.float32]:
-    """(n,) scores: user side . item side; popularity alone before anything is learned.
+def unranked(rows: Rows, proposed_by: NDArray[np.int64], context: Context) -> Ranked:
+    """Rows ascending with their scores, in the order they come."""
+    scores = score(rows, context.side_vector, context.live)
+    return Ranked(rows, scores, scores.astype(np.float64), proposed_by)
 
-    `rows` ascend, so the items that are newer than the snapshot, whose vectors come from their features, are the last.
-    """
+
+def score(rows: Rows, side_vector: NDArray[np.float32] | None, live: Live) -> NDArray[np.float32]:
+    """(n,) scores: user side . item side; popularity alone before anything is learned."""
     snapshot = live.snapshot
-    if snapshot is None or taste.side is None:
+    if snapshot is None or side_vector is None:
         n_counted = len(live.popularity)
         scores = np.zeros(len(rows), dtype=np.float32)
         is_counted = rows < n_counted
         scores[is_counted] = live.popularity[rows[is_counted]]
         return scores
-    learned = rows[rows < snapshot.n_items]
-    scores = np.empty(len(rows), dtype=np.float32)
-    scores[: len(learned)] = snapshot.item_vectors[learned] @ taste.side.vector
-    if len(learned) < len(rows):
-        scores[len(learned) :] = live.newer_vectors(rows[len(learned) :]) @ taste.side.vector
-    return scores
+    return vectors_of(rows, live) @ side_vector
 
 
-def predict(rows: Rows, taste: Taste, live: Live) -> list[float | None]:
-    """(n,) predicted ratings in the caller's scale, by the rating segment; None before anything is learned."""
+def vectors_of(rows: Rows, live: Live) -> NDArray[np.float32]:
+    """(n, d) the item side; of items newer than the snapshot, by their features."""
     snapshot = live.snapshot
-    if snapshot is None or taste.side is None:
-        return [None] * len(rows)
+    if snapshot is None:
+        raise LookupError("nothing is learned yet")
     is_learned = rows < snapshot.n_items
     if is_learned.all():  # nearly always
-        predicted = snapshot.predicted_ratings(taste.side, rows)
-    else:
-        predicted = np.empty(len(rows), dtype=np.float32)
-        predicted[is_learned] = snapshot.predicted_ratings(taste.side, rows[is_learned])
-        predicted[~is_learned] = snapshot.predict(taste.side, live.newer_vectors(rows[~is_learned]))
+        learned: NDArray[np.float32] = snapshot.item_vectors[rows]
+        return learned
+    vectors = np.empty((len(rows), snapshot.item_vectors.shape[1]), dtype=np.float32)
+    vectors[is_learned] = snapshot.item_vectors[rows[is_learned]]
+    vectors[~is_learned] = live.newer_vectors(rows[~is_learned])
+    return vectors
+
+
+def predict(rows: Rows, side: UserSide | None, live: Live) -> list[float | None]:
+    """(n,) predicted ratings in the caller's scale, by the rating segment; None before anything is learned."""
+    if live.snapshot is None or side is None:
+        return [None] * len(rows)
+    predicted = live.snapshot.predict(side, vectors_of(rows, live))
     return [round(value, 4) for value in predicted.tolist()]

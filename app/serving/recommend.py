@@ -5,17 +5,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from app.serving.context import Context
 from app.serving.eligible import Eligible
-from app.serving.live import Live, LiveSnapshot
-from app.serving.query import Query, Ranked, Recommendations, RecommendedItem
-from app.serving.ranking import predict, rank
-from app.serving.reranking import Rule
+from app.serving.explain import Trace, explained
+from app.serving.proposers import BIT, names_of
+from app.serving.query import ExplainedRecommendations, Query, Ranked, Recommendations, RecommendedItem
+from app.serving.ranking import predict, rank, unranked
+from app.serving.reranking import OrderRule, Restriction
+from app.serving.reranking.weighing import stand
 from app.serving.retrieval import Source, merge
-from app.serving.tastes import Taste, Tastes
+from app.serving.situation import Situation
+from app.serving.tastes import Tastes
 from app.serving.tokens import MAX_RETURNED, RecommendationToken, Tokens
-from app.store.users import Users
 
-DEFAULT_PLACEMENT = "home"
+POOL_FACTOR, POOL_LEAST = 5, 100
+"""Candidates of each source where rules reorder: so many times what is asked for, and not fewer."""
 
 
 class Recommender:
@@ -24,57 +28,102 @@ class Recommender:
     def __init__(
         self,
         *,
-        users: Users,
-        live: LiveSnapshot,
         tastes: Tastes,
         sources: Sequence[Source],
-        rules: Sequence[Rule],
+        restrictions: Sequence[Restriction],
+        order_rules: Sequence[OrderRule],
         tokens: Tokens,
     ) -> None:
-        self._users = users
-        self._live = live
         self._tastes = tastes
-        self._sources = sources
-        self._rules = rules
+        self.sources = sources
+        self.restrictions = restrictions
+        self.order_rules = order_rules
         self._tokens = tokens
-        # By the bits of `proposed_by`: the names of every set of sources, so that an answer looks them up.
-        names = [source.name for source in sources]
-        self._names = [[name for bit, name in enumerate(names) if bits >> bit & 1] for bits in range(1 << len(names))]
 
-    def recommend(self, query: Query) -> Recommendations:
-        user = self._users.freshness(query.user_id)
-        live = self._live.at(user.catalogue_version)  # one state of affairs for the whole request
-        taste = self._tastes.of(user, live)  # mapped, or folded in if anything changed
-        eligible = Eligible(len(live.catalogue))
-        for rule in self._rules:
-            rule.restrict(eligible, query, taste, live)
-        candidates = merge([source.candidates(query, taste, eligible, live) for source in self._sources])
-        ranked = rank(candidates, taste, live)  # one dot product
-        shown = ranked.first(query.limit)
-        return Recommendations(
-            recommendation_id=self._recommendation_id(taste, live),
-            snapshot_version=live.version,
-            strategy=taste.strategy,
-            items=self._items(shown, taste, live),
-            next_cursor=self._next_cursor(query, shown, eligible, live),
-        )
+    async def recommend(self, query: Query, situation: Situation) -> Recommendations | ExplainedRecommendations:
+        context = await self.restricted(query, situation)
+        ranked, trace = self.ranked(context)
+        return self._answer(ranked.first(query.wishes.limit), context, trace)
 
-    def _items(self, shown: Ranked, taste: Taste, live: Live) -> list[RecommendedItem]:
-        item_ids, titles, names = live.catalogue.item_ids, live.catalogue.titles, self._names
-        columns = (shown.rows.tolist(), shown.scores.tolist(), predict(shown.rows, taste, live))
-        return [
-            RecommendedItem(item_ids[row], titles[row], round(score, 5), predicted, names[bits])
-            for row, score, predicted, bits in zip(*columns, shown.proposed_by.tolist(), strict=True)
-        ]
+    async def restricted(self, query: Query, situation: Situation) -> Context:
+        """As `context`, with what may be shown; whatever is shown of it, it is one answer to one user."""
+        context = await self.context(query, situation)
+        for restriction in self.restrictions:
+            restriction.restrict(context)
+        return context
 
-    def _recommendation_id(self, taste: Taste, live: Live) -> str:
-        now = time.time_ns() // 1_000
-        return self._tokens.recommendation_id(RecommendationToken(taste.user_key, live.version, now, DEFAULT_PLACEMENT))
+    async def context(self, query: Query, situation: Situation) -> Context:
+        """Who asks, by which rules, of what. Raises `UnknownPlacementError`."""
+        live, declared = situation.live, situation.declared
+        rulebook = declared.rulebook(query.wishes.placement)
+        if query.user_id is None:
+            taste = self._tastes.of_guest(query.ratings, live)
+        else:
+            taste = await self._tastes.of(situation.user, live, declared.event_types)  # mapped, or folded in
+        return Context(query, rulebook, taste, live, Eligible(len(live.catalogue)), time.time_ns() // 1_000)
 
-    def _next_cursor(self, query: Query, shown: Ranked, eligible: Eligible, live: Live) -> str | None:
-        n_returned = len(query.returned_keys) + len(shown.rows)
-        n_eligible = len(eligible.mask) - eligible.count_ineligible(len(eligible.mask))
-        if len(shown.rows) >= n_eligible or n_returned > MAX_RETURNED - query.limit:
+    def ranked(self, context: Context) -> tuple[Ranked, Trace]:
+        """All candidates, in the order they are to be shown in, and which rule moved which."""
+        rules = self.rules_on(context)
+        if rules:
+            context.n_pooled = max(POOL_FACTOR * context.wishes.limit, POOL_LEAST)
+        candidates = merge([(BIT[source.name], source.candidates(context)) for source in self._sources_of(context)])
+        ranked = filled(rank(candidates, context), context)  # one dot product
+        return arranged(stand(ranked) if rules else ranked, rules, context)
+
+    def rules_on(self, context: Context) -> list[OrderRule]:
+        return [rule for rule in self.order_rules if rule.is_on(context)]
+
+    def _sources_of(self, context: Context) -> Sequence[Source]:
+        chosen = context.rulebook.placement.sources
+        return self.sources if chosen is None else [source for source in self.sources if source.name in chosen]
+
+    def _answer(self, shown: Ranked, context: Context, trace: Trace) -> Recommendations | ExplainedRecommendations:
+        items = items_of(shown, context)
+        head = (self.recommendation_id(context), context.live.version, context.taste.strategy)
+        cursor = self._next_cursor(shown, context)
+        if context.wishes.explain:
+            return ExplainedRecommendations(*head, explained(items, shown, trace, context), cursor)
+        return Recommendations(*head, items, cursor)
+
+    def recommendation_id(self, context: Context) -> str:
+        token = RecommendationToken(context.taste.user_key, context.live.version, context.now, context.wishes.placement)
+        return self._tokens.recommendation_id(token)
+
+    def _next_cursor(self, shown: Ranked, context: Context) -> str | None:
+        n_returned = len(context.query.returned_keys) + len(shown.rows)
+        n_left = np.count_nonzero(context.eligible.mask) - np.count_nonzero(context.eligible.mask[shown.rows])
+        if n_left <= 0 or n_returned > MAX_RETURNED - context.wishes.limit:
             return None
-        returned = np.append(query.returned_keys, live.catalogue.keys[shown.rows])
-        return self._tokens.cursor(query.user_id, returned)
+        returned = np.append(context.query.returned_keys, context.live.catalogue.keys[shown.rows])
+        return self._tokens.cursor(context.query.user_id or "", returned)
+
+
+def arranged(ranked: Ranked, rules: Sequence[OrderRule], context: Context) -> tuple[Ranked, Trace]:
+    """The candidates after each of the rules, and which rule moved which."""
+    trace = Trace(is_kept=context.wishes.explain)
+    for rule in rules:
+        ranked = trace.of(rule.name, ranked, rule.arrange(ranked, context))
+    return ranked, trace
+
+
+def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
+    live = context.live
+    item_ids, titles = live.catalogue.item_ids, live.catalogue.titles
+    columns = (shown.rows.tolist(), shown.scores.tolist(), predict(shown.rows, context.taste.side, live))
+    return [
+        RecommendedItem(item_ids[row], titles[row], round(score, 5), predicted, names_of(bits))
+        for row, score, predicted, bits in zip(*columns, shown.proposed_by.tolist(), strict=True)
+    ]
+
+
+def filled(ranked: Ranked, context: Context) -> Ranked:
+    """`ranked`, and where its sources proposed too few, the best of all other eligible items behind them."""
+    n_missing = context.wishes.limit - len(ranked.rows)
+    if n_missing <= 0:
+        return ranked
+    others = context.eligible.mask.copy()
+    others[ranked.rows] = False
+    rows = context.best(n_missing, others)
+    more = unranked(rows, np.full(len(rows), BIT["nearest"]), context)
+    return ranked.followed_by(more)

@@ -1,62 +1,170 @@
 """What is known of a user at this moment: the vector and the history, mapped, or folded in if anything changed."""
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from app.entities import EventType, Rating, User
+from app.observability.lag import Lag
+from app.serving.behaviour import Behaviour
 from app.serving.live import Live
-from app.serving.query import Rows
+from app.serving.rows import NO_ROWS, Rows
 from app.snapshots import Snapshot, UserSide
-from app.store.ratings import Ratings
-from app.store.users import Freshness, Users
+from app.store.events import Interactions
+from app.store.reads import Reads
+from app.store.users import Freshness
 
-NO_ROWS: Rows = np.empty(0, dtype=np.int64)
+MAX_PROFILES = 20_000
+"""Users whose attributes and interactions a process remembers, as of a version that each request compares."""
+
+NO_VALUES: NDArray[np.float32] = np.empty(0, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What is known of a user beside ratings, as of `version` (`users.profile_version`)."""
+
+    version: int
+    user: User | None
+    interactions: Interactions | None
+
+
+NOTHING_KNOWN = Profile(0, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """`side`: None before anything is learned. `rated_rows`: catalogue rows of all rated items, newest first."""
+    """`side`: None before anything is learned. `rated_rows`: catalogue rows of all rated items, newest first, and
+    `values`, the ratings. `behaviour`: None where no event of the user is stored. `user`: None where nothing but
+    ratings is known.
+    """
 
     strategy: str
     user_key: int | None
     side: UserSide | None
-    rated_rows: Rows
+    rated_rows: Rows = field(default_factory=lambda: NO_ROWS)
+    values: NDArray[np.floating] = field(default_factory=lambda: NO_VALUES)
+    behaviour: Behaviour | None = None
+    user: User | None = None
+
+    @property
+    def engaged_rows(self) -> Rows:
+        """Items that were engaged with and not rated, newest first."""
+        return NO_ROWS if self.behaviour is None else self._unrated(self.behaviour.engaged_rows)
+
+    @property
+    def declined_rows(self) -> Rows:
+        """Items that were shown, or more than that, and did not engage; not rated, newest first."""
+        return NO_ROWS if self.behaviour is None else self._unrated(self.behaviour.declined_rows)
+
+    def _unrated(self, rows: Rows) -> Rows:
+        return rows[~np.isin(rows, self.rated_rows)]
+
+    def liked_rows(self, liked_from: float) -> Rows:
+        """Items liked, newest first; those only engaged with before those rated."""
+        rated = self.rated_rows[self.values >= liked_from]
+        return rated if self.behaviour is None else np.append(self.engaged_rows, rated)
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is known that says what the user likes."""
+        return self.strategy == "popular"
+
+    def side_of_liked(self, liked_rows: Rows, snapshot: Snapshot) -> UserSide:
+        """The user side were these of the liked items, which the snapshot knows, all that was rated or engaged with."""
+        is_rated, engaged = np.isin(self.rated_rows, liked_rows), self.engaged_rows
+        user = self.user if snapshot.folds_features else None
+        engaged = engaged[np.isin(engaged, liked_rows)]
+        return snapshot.fold_in(self.rated_rows[is_rated], self.values[is_rated], user, engaged)
 
 
 class Tastes:
-    def __init__(self, ratings: Ratings, users: Users) -> None:
-        self._ratings = ratings
-        self._users = users
+    def __init__(self, reads: Reads, lag: Lag) -> None:
+        self._reads = reads
+        self._lag = lag
+        self._profiles: OrderedDict[int, Profile] = OrderedDict()
 
-    def of(self, user: Freshness, live: Live) -> Taste:
+    async def of(self, user: Freshness, live: Live, types: Mapping[int, EventType]) -> Taste:
+        """The taste of somebody stored, or of an unknown user."""
         snapshot = live.snapshot
         if user.user_key is None:
-            return Taste("popular", None, self._unknown(snapshot), NO_ROWS)
-        user_row = None if snapshot is None else snapshot.user_row(user.user_key)
-        if snapshot is not None and user_row is not None and snapshot.user_versions[user_row] == user.user_version:
-            rated_rows, _ = snapshot.history(user_row)
-            if len(rated_rows):
-                return Taste("personalized", user.user_key, snapshot.user_side(user_row), rated_rows.astype(np.int64))
-            return self._unrated(user.user_key, snapshot, NO_ROWS)
-        history = self._ratings.history(user.user_key)
+            return Taste("popular", None, _unknown(snapshot))
+        profile = await self._profile(user.user_key, user.profile_version)
+        behaviour = _behaviour(profile, live, types)
+        row = None if snapshot is None else snapshot.user_row(user.user_key)
+        if snapshot is not None and row is not None and _is_unchanged(snapshot, row, user):
+            rated_rows, values = snapshot.history(row)
+            side = snapshot.user_side(row)
+            if len(rated_rows) or (behaviour is not None and len(behaviour.engaged_rows)):
+                return Taste(
+                    "personalized", user.user_key, side, rated_rows.astype(np.int64), values, behaviour, profile.user
+                )
+        history = await self._reads.history(user.user_key)
+        if len(history.rated_at):
+            self._lag.took_effect("ratings", (user.user_key, user.user_version), int(history.rated_at[0]))
         rows = live.catalogue.rows_of_keys(history.item_key)
-        if snapshot is None:
-            return Taste("popular", user.user_key, None, rows[rows >= 0])
-        is_learned = (rows >= 0) & (rows < live.n_learned)
-        if not is_learned.any():
-            return self._unrated(user.user_key, snapshot, rows[rows >= 0])
-        described = self._users.of_key(user.user_key) if snapshot.folds_features else None
-        side = snapshot.fold_in(rows[is_learned], history.value[is_learned], described)
-        return Taste("fold_in", user.user_key, side, rows[rows >= 0])
+        is_there = rows >= 0
+        return self._folded_in(user.user_key, rows[is_there], history.value[is_there], live, behaviour, profile.user)
 
-    def _unrated(self, user_key: int, snapshot: Snapshot, rated_rows: Rows) -> Taste:
-        """Somebody of whom at most attributes are known; read for each answer, so that they are never out of date."""
-        user = self._users.of_key(user_key) if snapshot.reads_users else None
-        side = None if user is None else snapshot.side_of(user)
-        if side is None:
-            return Taste("popular", user_key, self._unknown(snapshot), rated_rows)
-        return Taste("profile", user_key, side, rated_rows)
+    def of_guest(self, ratings: Sequence[Rating], live: Live) -> Taste:
+        """The taste of somebody with these ratings, newest first, of whom nothing is stored."""
+        known = [(live.catalogue.row_of_id(rating.item_id), rating.value) for rating in ratings]
+        rows = np.array([row for row, _ in known if row is not None], dtype=np.int64)
+        values = np.array([value for row, value in known if row is not None])
+        return self._folded_in(None, rows, values, live, None, None)
 
     @staticmethod
-    def _unknown(snapshot: Snapshot | None) -> UserSide | None:
-        return None if snapshot is None else snapshot.unknown_side
+    def _folded_in(
+        user_key: int | None,
+        rows: Rows,
+        values: NDArray[np.floating],
+        live: Live,
+        behaviour: Behaviour | None,
+        user: User | None,
+    ) -> Taste:
+        snapshot = live.snapshot
+        if snapshot is None:
+            return Taste("popular", user_key, None, rows, values, behaviour, user)
+        known = Taste("", user_key, None, rows, values, behaviour)
+        engaged, declined = (each[each < live.n_learned] for each in (known.engaged_rows, known.declined_rows))
+        is_learned = rows < live.n_learned
+        if is_learned.any() or len(engaged):
+            described = user if snapshot.folds_features else None
+            side = snapshot.fold_in(rows[is_learned], values[is_learned], described, engaged, declined)
+            return Taste("fold_in", user_key, side, rows, values, behaviour, user)
+        by_attributes = snapshot.side_of(user) if snapshot.reads_users and user is not None else None
+        if by_attributes is not None:
+            return Taste("profile", user_key, by_attributes, rows, values, behaviour, user)
+        return Taste("popular", user_key, snapshot.unknown_side, rows, values, behaviour, user)
+
+    async def _profile(self, user_key: int, version: int) -> Profile:
+        if version == 0:  # no attributes, no events: the common case costs no read
+            return NOTHING_KNOWN
+        held = self._profiles.get(user_key)
+        if held is None or held.version < version:
+            user, interactions = await self._reads.user(user_key), await self._reads.interactions(user_key)
+            held = Profile(version, user, interactions if len(interactions) else None)
+            if len(interactions):
+                self._lag.took_effect("events", (user_key, version), int(interactions.last_at.max()))
+            self._profiles[user_key] = held
+            if len(self._profiles) > MAX_PROFILES:
+                self._profiles.popitem(last=False)
+        return held
+
+
+def _is_unchanged(snapshot: Snapshot, row: int, user: Freshness) -> bool:
+    versions = snapshot.user_versions[row], snapshot.user_profile_versions[row]
+    return bool(versions == (user.user_version, user.profile_version))
+
+
+def _behaviour(profile: Profile, live: Live, types: Mapping[int, EventType]) -> Behaviour | None:
+    if profile.interactions is None:
+        return None
+    return Behaviour(profile.interactions, live.catalogue.rows_of_keys(profile.interactions.item_key), types)
+
+
+def _unknown(snapshot: Snapshot | None) -> UserSide | None:
+    return None if snapshot is None else snapshot.unknown_side

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.errors import InvalidInputError
-from app.serving.query import Rows
+from app.serving.rows import Rows
 
 SIGNATURE_BYTES = 16
 MAX_RETURNED = 1_000
 NO_VERSION = 0
+
+PLAIN, PACKED = b"p", b"z"
+PLAIN_KEYS = 40
+"""Of a cursor: two pages of 20."""
 
 # user key (0: not known), snapshot version (0: none), microseconds UTC; the placement's name follows
 RECOMMENDATION = struct.Struct("<qqq")
@@ -56,13 +60,23 @@ class Tokens:
         return RecommendationToken(user_key or None, version or None, at, payload[RECOMMENDATION.size :].decode())
 
     def cursor(self, user_id: str, returned_keys: Rows) -> str:
-        """For the next page of this user: the keys of the items already returned, at most `MAX_RETURNED`."""
-        steps = np.diff(np.sort(returned_keys), prepend=0)
-        return self._sign(b"c" + user_id.encode(), zlib.compress(steps.astype("<u8").tobytes(), level=1))
+        """For the next page of this user: the keys of the items already returned, at most `MAX_RETURNED`.
+
+        A short one is written plainly: compressing costs more than all the rest of a token.
+        """
+        keys = np.sort(returned_keys)
+        if len(keys) <= PLAIN_KEYS and not np.any(keys >> 32):
+            payload = PLAIN + keys.astype("<u4").tobytes()
+        else:
+            payload = PACKED + zlib.compress(np.diff(keys, prepend=0).astype("<u8").tobytes(), level=1)
+        return self._sign(b"c" + user_id.encode(), payload)
 
     def read_cursor(self, user_id: str, text: str) -> Rows:
         payload = self._verify(b"c" + user_id.encode(), text, "cursor")
-        steps: Rows = np.frombuffer(zlib.decompress(payload), dtype="<u8").astype(np.int64)
+        if payload.startswith(PLAIN):
+            plain: Rows = np.frombuffer(payload, dtype="<u4", offset=1).astype(np.int64)
+            return plain
+        steps: Rows = np.frombuffer(zlib.decompress(payload[1:]), dtype="<u8").astype(np.int64)
         return np.cumsum(steps)
 
     def position(self, listing: str, key: int) -> str:
@@ -71,6 +85,14 @@ class Tokens:
 
     def read_position(self, listing: str, text: str) -> int:
         return int.from_bytes(self._verify(b"p" + listing.encode(), text, "cursor"), "big")
+
+    def moment(self, listing: str, at: int, identifier: str) -> str:
+        """For the next page of a listing by time: the time (microseconds UTC) and the id it goes on behind."""
+        return self._sign(b"t" + listing.encode(), at.to_bytes(8, "big", signed=True) + identifier.encode())
+
+    def read_moment(self, listing: str, text: str) -> tuple[int, str]:
+        payload = self._verify(b"t" + listing.encode(), text, "cursor")
+        return int.from_bytes(payload[:8], "big", signed=True), payload[8:].decode()
 
     def _sign(self, kind: bytes, payload: bytes) -> str:
         signed = payload + self._signature(kind, payload)

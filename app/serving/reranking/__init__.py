@@ -1,15 +1,29 @@
-"""Rules: one file a rule. A rule that drops says so before retrieval, on the mask of eligible rows."""
+"""Rules: one file a rule, of two kinds.
+
+A *restriction* acts before retrieval, on the mask of eligible rows, so that a list is as long as was asked for while
+that many items are eligible. A rule of *order* acts on what is ranked: it weighs candidates anew (`weighing.py`) or
+places some by hand (`slots.py`). It may bring items in and never shortens the list.
+
+Each is a setting of a placement, see `app.serving.placement`; one that is off costs one comparison.
+"""
 
 from typing import ClassVar, Protocol
 
-from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Query
-from app.serving.tastes import Taste
+from app.serving.context import Context
+from app.serving.query import Ranked
 
 
-class Rule(Protocol):
+class Restriction(Protocol):
     name: ClassVar[str]
 
-    def restrict(self, eligible: Eligible, query: Query, taste: Taste, live: Live) -> None:
-        """Take from `eligible` what this rule does not want shown."""
+    def restrict(self, context: Context) -> None:
+        """Take from `context.eligible` what this rule does not want shown."""
+
+
+class OrderRule(Protocol):
+    name: ClassVar[str]
+
+    def is_on(self, context: Context) -> bool: ...
+
+    def arrange(self, ranked: Ranked, context: Context) -> Ranked:
+        """The candidates in another order, with what this rule brings in; none is lost."""

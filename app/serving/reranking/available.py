@@ -2,14 +2,11 @@
 
 from typing import ClassVar
 
-from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Query
-from app.serving.tastes import Taste
+from app.serving.context import Context
 
 
 class Available:
     name: ClassVar[str] = "available"
 
-    def restrict(self, eligible: Eligible, query: Query, taste: Taste, live: Live) -> None:  # noqa: ARG002  one signature for all rules
-        eligible.keep(live.catalogue.available())
+    def restrict(self, context: Context) -> None:
+        context.eligible.keep(context.live.catalogue.available())

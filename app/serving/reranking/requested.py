@@ -2,20 +2,18 @@
 
 from typing import ClassVar
 
-from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Query
-from app.serving.tastes import Taste
+from app.serving.context import Context
 
 
 class Requested:
     name: ClassVar[str] = "requested"
 
-    def restrict(self, eligible: Eligible, query: Query, taste: Taste, live: Live) -> None:  # noqa: ARG002  one signature for all rules
-        if len(query.returned_keys):
-            returned = live.catalogue.rows_of_keys(query.returned_keys)
-            eligible.drop(returned[returned >= 0])
-        if query.exclude:
-            eligible.drop(live.catalogue.rows_of_ids(query.exclude))
-        if query.category is not None:
-            eligible.keep(live.catalogue.in_category(query.category))
+    def restrict(self, context: Context) -> None:
+        catalogue, wishes = context.live.catalogue, context.wishes
+        if len(context.query.returned_keys):
+            returned = catalogue.rows_of_keys(context.query.returned_keys)
+            context.eligible.drop(returned[returned >= 0])
+        if wishes.exclude:
+            context.eligible.drop(catalogue.rows_of_ids(wishes.exclude))
+        if wishes.category is not None:
+            context.eligible.keep(catalogue.in_category(wishes.category))

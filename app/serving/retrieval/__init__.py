@@ -1,30 +1,33 @@
 """Sources of candidates: one file a source. Each proposes eligible rows; `merge` joins them without duplicates."""
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Candidates, Query, Rows
-from app.serving.tastes import Taste
+from app.serving.context import Context
+from app.serving.query import Candidates
+from app.serving.rows import Rows
 
 
 class Source(Protocol):
-    """Proposes up to `query.limit` eligible rows, best first by its own reckoning."""
+    """Proposes eligible rows, best first by its own reckoning; none where it has nothing to say."""
 
-    name: ClassVar[str]
+    @property
+    def name(self) -> str:
+        """As in `app.serving.proposers`."""
 
-    def candidates(self, query: Query, taste: Taste, eligible: Eligible, live: Live) -> Rows: ...
+    def candidates(self, context: Context) -> Rows: ...
 
 
-def merge(proposals: Sequence[Rows]) -> Candidates:
-    """The union of what sources 0, 1, ... propose, ascending by row, and who proposed each."""
-    rows, places = np.unique(np.concatenate(proposals), return_inverse=True)
-    proposed_by = np.zeros(len(rows), dtype=np.uint8)
-    start = 0
-    for source, proposal in enumerate(proposals):
-        proposed_by[places[start : start + len(proposal)]] |= np.uint8(1 << source)
-        start += len(proposal)
-    return Candidates(rows, proposed_by)
+def merge(proposals: Sequence[tuple[int, Rows]]) -> Candidates:
+    """The union of what sources propose, each with its bit, ascending by row, and who proposed each."""
+    rows = np.concatenate([rows for _, rows in proposals])
+    bits = np.repeat(np.array([bit for bit, _ in proposals]), [len(rows) for _, rows in proposals])
+    order = np.argsort(rows, kind="stable")
+    rows, bits = rows[order], bits[order]
+    is_first = np.empty(len(rows), np.bool_)
+    is_first[:1] = True
+    np.not_equal(rows[1:], rows[:-1], out=is_first[1:])
+    starts = np.flatnonzero(is_first)
+    return Candidates(rows[starts], np.bitwise_or.reduceat(bits, starts) if len(starts) else bits)

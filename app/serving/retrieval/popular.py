@@ -4,21 +4,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Query, Rows
-from app.serving.tastes import Taste
+from app.serving.context import Context
+from app.serving.rows import Rows
 
 
 class Popular:
     name: ClassVar[str] = "popular"
 
-    def candidates(self, query: Query, taste: Taste, eligible: Eligible, live: Live) -> Rows:  # noqa: ARG002  the same for every taste
-        rows = live.popular_rows
-        looked_at = 4 * query.limit
-        found = rows[:looked_at][eligible.mask[rows[:looked_at]]]
-        if len(found) < query.limit:
-            newer = np.arange(len(rows), len(eligible.mask))
-            rows = np.append(rows, newer)
-            found = rows[eligible.mask[rows]]
-        return found[: query.limit]
+    def candidates(self, context: Context) -> Rows:
+        rows, n = context.live.popular_rows, context.n_pooled
+        found = context.eligible.among(rows[: 4 * n])
+        if len(found) < n:
+            newer = np.arange(len(rows), len(context.eligible.mask))
+            found = context.eligible.among(np.append(rows, newer))
+        return found[:n]

@@ -1,0 +1,172 @@
+"""What a request may ask of a list: as parameters of a GET and as the body of a POST."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from app.api.types import Category, Finite, Id, Name
+from app.entities import Rating, RatingScale
+from app.serving.expressions import parse_boost, parse_filter
+from app.serving.placement import Expression
+from app.serving.query import DEFAULT_PLACEMENT, Wishes
+
+MAX_RATINGS = 1_000
+MAX_CANDIDATES = 1_000
+MAX_QUERY_BYTES = 60_000
+"""The server reads no longer lines."""
+
+ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
+
+
+class Conditions(BaseModel):
+    """Parameters and body fields alike; bodies are read strictly."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    category: Annotated[Category | None, Field(description="Only items of this category")] = None
+    filter: Annotated[
+        Expression | None,
+        Field(description="Only items for which this holds", examples=['year >= 1990 and "Drama" in categories']),
+    ] = None
+    boost: Annotated[
+        Expression | None,
+        Field(
+            description="What stands higher or lower: `condition -> factor; ...`",
+            examples=['"Drama" in categories -> 1.5'],
+        ),
+    ] = None
+    min_predicted_rating: Annotated[Finite | None, Field(description="On the rating scale")] = None
+    placement: Annotated[Name, Field(max_length=100, description="Whose rules hold")] = DEFAULT_PLACEMENT
+    explain: Annotated[bool, Field(description="Say of every item why it stands where it does")] = False
+
+    def wishes(self) -> Wishes:
+        """Raises `InvalidInputError` for an expression that does not parse."""
+        return Wishes(
+            category=self.category,
+            filter=None if self.filter is None else parse_filter(self.filter),
+            boost=None if self.boost is None else parse_boost(self.boost),
+            min_predicted_rating=self.min_predicted_rating,
+            placement=self.placement,
+            explain=self.explain,
+        )
+
+
+class ListWishes(Conditions):
+    limit: Annotated[int, Field(ge=1, le=100, description="How many items")] = 20
+    exclude: Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")] = []
+    fields: Annotated[
+        list[ItemField], Field(description="Of the items only these, beside `item_id`; may be repeated")
+    ] = []
+
+    def wishes(self) -> Wishes:
+        explain = self.explain or "reasons" in self.fields
+        return replace(super().wishes(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
+
+
+class ListParameters(ListWishes):
+    cursor: Annotated[str | None, Field(max_length=10_000, description="`next_cursor` of the page before")] = None
+
+
+class ListBody(ListWishes):
+    """As `ListParameters`, with room for more."""
+
+    model_config = ConfigDict(strict=True)
+
+    exclude: Annotated[list[str], Field(max_length=10_000, description="Item ids to leave out")] = []
+    cursor: Annotated[str | None, Field(max_length=10_000, description="`next_cursor` of the page before")] = None
+
+
+class GuestRating(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    item_id: Id
+    value: Annotated[Finite, Field(description="On the service's rating scale", examples=[4.5])]
+
+
+class Asker(BaseModel):
+    """Whom it is for: a stored user, or a guest, who has these ratings."""
+
+    user_id: Id | None = None
+    ratings: Annotated[
+        list[GuestRating],
+        Field(max_length=MAX_RATINGS, description="Newest first; unknown items are ignored. Nothing is stored"),
+    ] = []
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.user_id is not None and self.ratings:
+            raise ValueError("give either a user_id or ratings")
+        return self
+
+    def rated(self, scale: RatingScale) -> tuple[Rating, ...]:
+        """The guest's ratings; of an item that comes twice, the first. Raises `InvalidInputError` off the scale."""
+        newest: dict[str, Rating] = {}
+        for place, rating in enumerate(self.ratings):
+            value = scale.check(float(rating.value), f"body.ratings.{place}.value")
+            newest.setdefault(rating.item_id, Rating("", rating.item_id, value))
+        return tuple(newest.values())
+
+
+class GuestBody(ListBody, Asker):
+    """A guest, or a stored user whose request does not fit into an address."""
+
+
+class RankingBody(Conditions, Asker):
+    """As of a list; the candidates are the caller's."""
+
+    model_config = ConfigDict(strict=True)
+
+    item_ids: Annotated[
+        list[Id], Field(min_length=1, max_length=MAX_CANDIDATES, description="What to rank; one that comes twice, once")
+    ]
+
+
+def list_parameters(request: Request) -> ListParameters:
+    """What the address asks for. Raises `RequestValidationError`.
+
+    Called by a handler, not declared as its parameter: the framework would spend 70 us on the class each time, a third
+    of what a whole answer costs; the same few query strings are asked again and again.
+    """
+    return _read(request.scope["query_string"])
+
+
+@lru_cache(maxsize=1_000)
+def _read(query_string: bytes) -> ListParameters:
+    if len(query_string) > MAX_QUERY_BYTES:
+        raise RequestValidationError([{"loc": ("query",), "msg": f"at most {MAX_QUERY_BYTES} bytes; POST has room"}])
+    given: dict[str, Any] = {}
+    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+        if name in REPEATED:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    try:
+        return ListParameters.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        raise RequestValidationError([fault | {"loc": ("query", *fault["loc"])} for fault in faults]) from None
+
+
+def _described() -> dict[str, Any]:
+    """`ListParameters` as OpenAPI has query parameters, for an operation that calls `list_parameters`."""
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": schema.pop("description", ""),
+                "schema": schema,
+            }
+            for name, schema in ListParameters.model_json_schema()["properties"].items()
+        ]
+    }
+
+
+LIST_PARAMETERS = _described()
+REPEATED = frozenset({"exclude", "fields"})

@@ -1,0 +1,34 @@
+"""What is like what."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import TypeAdapter
+
+from app.api.answering import JSON
+from app.api.problems import responses
+from app.api.strict_route import StrictRoute
+from app.api.types import Id
+from app.serving.query import SimilarItems
+from app.serving.similar import similar_items
+from app.serving.situation import Situations
+
+SIMILAR: TypeAdapter[SimilarItems] = TypeAdapter(SimilarItems)
+
+
+def similar_router(situations: Situations) -> APIRouter:
+    router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+
+    @router.get(
+        "/items/{item_id}/similar",
+        summary="Items like an item",
+        responses=responses(404, 422, 503, also={200: {"model": SimilarItems}}),
+    )
+    async def get_similar(
+        item_id: Id, limit: Annotated[int, Query(ge=1, le=100, description="How many items")] = 20
+    ) -> Response:
+        """By what they have in common in the eyes of raters; empty for one that nobody had rated at the snapshot."""
+        situation = await situations.of("")
+        return Response(SIMILAR.dump_json(await similar_items(item_id, limit, situation.live)), media_type=JSON)
+
+    return router

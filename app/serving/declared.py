@@ -1,0 +1,109 @@
+"""What operators declare: placements and event types, as of one version of both."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from app.entities import EventType
+from app.errors import InvalidInputError, ReckonError
+from app.serving.expressions import Boost, Filter, parse_boost, parse_filter
+from app.serving.placement import Placement, parse_placement
+from app.serving.query import DEFAULT_PLACEMENT
+from app.store.events import Events
+from app.store.placements import Placements
+
+
+class UnknownPlacementError(InvalidInputError):
+    type = "unknown-placement"
+    title = "There is no such placement"
+
+    def __init__(self, name: str, known: Mapping[str, object]) -> None:
+        names = ", ".join(sorted(known))
+        super().__init__(f"there is no placement {name!r}; there are: {names}", field="placement")
+
+
+CLOCK = "now"
+"""The word of expressions that means the time at which they are asked."""
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """The settings of one placement, their expressions parsed."""
+
+    placement: Placement
+    filter: Filter | None
+    boost: Boost | None
+    promote: Filter | None
+    demote: Filter | None
+
+    @classmethod
+    def of(cls, placement: Placement) -> "Rulebook":
+        """Raises `InvalidInputError`, naming the setting whose expression does not parse."""
+        return cls(
+            placement,
+            filter=_parsed_filter(placement.filter, "filter"),
+            boost=None if placement.boost is None else parse_boost(placement.boost),
+            promote=_parsed_filter(placement.promote, "promote"),
+            demote=_parsed_filter(placement.demote, "demote"),
+        )
+
+    @cached_property
+    def changes_with_time(self) -> bool:
+        """Whether the same question a minute later may be answered otherwise, though nothing was written."""
+        placement = self.placement
+        filters = (self.filter, self.promote, self.demote)
+        return bool(
+            placement.freshness
+            or placement.recurring
+            or placement.exploration
+            or any(each is not None and each.looks_at_clock for each in filters)
+            or (placement.boost is not None and CLOCK in placement.boost)
+        )
+
+
+def _parsed_filter(text: str | None, field: str) -> Filter | None:
+    return None if text is None else parse_filter(text, field)
+
+
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """As of `version`. `event_types`: by `type_key`."""
+
+    version: int
+    rulebooks: Mapping[str, Rulebook]
+    event_types: Mapping[int, EventType]
+
+    def rulebook(self, placement: str) -> Rulebook:
+        """Raises `UnknownPlacementError`, listing those there are."""
+        if placement not in self.rulebooks:
+            raise UnknownPlacementError(placement, self.rulebooks)
+        return self.rulebooks[placement]
+
+
+class Declared:
+    """Follows the store; what was declared before a request was received holds for it."""
+
+    def __init__(self, placements: Placements, events: Events) -> None:
+        self._placements = placements
+        self._events = events
+        self._reading = threading.Lock()
+        self.current = Declarations(-1, {}, {})
+        self.refresh()
+
+    def refresh(self) -> Declarations:
+        """Read all of it anew: it is little."""
+        with self._reading:
+            version, documents = self._placements.read()
+            rulebooks = {DEFAULT_PLACEMENT: Rulebook.of(Placement())}
+            rulebooks |= {name: _rulebook(document) for name, document in documents.items()}
+            self.current = Declarations(version, rulebooks, self._events.types())
+            return self.current
+
+
+def _rulebook(document: Mapping[str, object]) -> Rulebook:
+    """What a newer release stored and this one cannot read falls back to the defaults, rather than to no answer."""
+    try:
+        return Rulebook.of(parse_placement(document))
+    except ReckonError:
+        return Rulebook.of(Placement())

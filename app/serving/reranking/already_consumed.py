@@ -1,0 +1,22 @@
+"""What the user has rated, watched or bought is not recommended again, unless the placement is made for that."""
+
+from typing import ClassVar
+
+from app.serving.context import Context
+from app.serving.reranking.recurring import due_rows
+
+
+class AlreadyConsumed:
+    """The last of the restrictions: what is due again is remembered if nothing else speaks against it."""
+
+    name: ClassVar[str] = "already_consumed"
+
+    def restrict(self, context: Context) -> None:
+        placement, taste = context.rulebook.placement, context.taste
+        if placement.recurring:
+            context.due_rows = context.eligible.among(due_rows(context))
+        if placement.consume_again:
+            return
+        context.eligible.drop(taste.rated_rows)
+        if taste.behaviour is not None:
+            context.eligible.drop(taste.behaviour.consumed.rows)

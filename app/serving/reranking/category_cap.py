@@ -1,0 +1,57 @@
+"""No more than so many items of a category in a list, while there are others."""
+
+from collections import Counter
+from typing import ClassVar
+
+import numpy as np
+
+from app.serving.context import Context
+from app.serving.proposers import BIT
+from app.serving.query import Ranked
+from app.serving.ranking import unranked
+
+
+class CategoryCap:
+    name: ClassVar[str] = "category_cap"
+
+    def is_on(self, context: Context) -> bool:
+        return context.rulebook.placement.category_cap is not None
+
+    def arrange(self, ranked: Ranked, context: Context) -> Ranked:
+        """From the top down; where the candidates run out, the index is asked for more of the other categories.
+
+        Where nothing else is eligible, the best of those left out fill the list.
+        """
+        cap, catalogue = context.rulebook.placement.category_cap, context.live.catalogue
+        if cap is None:
+            return ranked
+        counts: Counter[int] = Counter()
+        taken: list[int] = []
+        pool, start = ranked, 0
+        while len(taken) < context.wishes.limit:
+            for place in range(start, len(pool.rows)):
+                codes = catalogue.categories_of(int(pool.rows[place]))
+                if all(counts[code] < cap for code in codes):
+                    counts.update(codes)
+                    taken.append(place)
+                    if len(taken) == context.wishes.limit:
+                        break
+            full = [code for code, count in counts.items() if count >= cap]
+            more = _others(pool, full, context.wishes.limit - len(taken), context)
+            if not len(more.rows):
+                break
+            start = len(pool.rows)
+            pool = pool.followed_by(more)
+        left_out = np.setdiff1d(np.arange(len(pool.rows)), taken)
+        return pool.take(np.append(np.array(taken, np.intp), left_out))
+
+
+def _others(pool: Ranked, full: list[int], n: int, context: Context) -> Ranked:
+    """The best `n` eligible items outside `pool` and the categories `full`."""
+    mask = context.eligible.mask.copy()
+    mask[pool.rows] = False
+    catalogue = context.live.catalogue
+    for code in full:
+        mask &= ~catalogue.in_category(catalogue.category_names[code])[: len(mask)]
+    rows = context.best(n, mask) if n > 0 else pool.rows[:0]
+    return unranked(rows, np.full(len(rows), BIT["nearest"]), context)

@@ -1,0 +1,48 @@
+"""How a rule places items by hand: evenly spread slots, and nothing pushed below where it would stand anyway."""
+
+import numpy as np
+
+from app.serving.context import Context
+from app.serving.proposers import BIT
+from app.serving.query import Ranked
+from app.serving.ranking import unranked
+from app.serving.rows import Rows
+
+
+def n_slots(share: float, limit: int) -> int:
+    """How many of `limit` slots a share is; at least one."""
+    return max(int(share * limit), 1)
+
+
+def slot(place: int, n: int, limit: int) -> int:
+    """Where the `place`-th of `n` items stands in a list of `limit`, both from 0: in the middle of its part."""
+    return int((place + 0.5) * limit / n)
+
+
+def insert(ranked: Ranked, rows: Rows, proposer: str, context: Context) -> Ranked:
+    """`ranked` with `rows` in evenly spread slots of the list asked for, marked as of `proposer`.
+
+    A row that stands higher without that keeps its place.
+    """
+    if not len(rows):
+        return ranked
+    natural = {row: place for place, row in enumerate(ranked.rows.tolist())}
+    missing = np.array([row for row in rows.tolist() if row not in natural], dtype=np.int64)
+    pool = ranked.followed_by(unranked(missing, np.zeros_like(missing), context))
+    place_of = {row: place for place, row in enumerate(pool.rows.tolist())}
+    limit = context.wishes.limit
+    wanted = sorted(
+        (min(natural.get(row, limit), slot(n, len(rows), limit)), n, place_of[row])
+        for n, row in enumerate(rows.tolist())
+    )
+    inserted = {place for _, _, place in wanted}
+    others = iter([place for place in range(len(pool.rows)) if place not in inserted])
+    order: list[int] = []
+    for target, _, place in wanted:
+        while len(order) < target and (other := next(others, None)) is not None:
+            order.append(other)
+        order.append(place)
+    order += others
+    placed = pool.take(np.array(order, np.intp))
+    placed.proposed_by[np.isin(placed.rows, rows)] |= BIT[proposer]
+    return placed

@@ -1,0 +1,44 @@
+"""The most popular items of the categories that the user likes most."""
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.serving.context import Context
+from app.serving.live import N_TOP, Live
+from app.serving.rows import NO_ROWS, Rows
+from app.serving.tastes import Taste
+
+N_CATEGORIES, N_EACH = 3, 10
+
+
+class Category:
+    name: ClassVar[str] = "category"
+
+    def candidates(self, context: Context) -> Rows:
+        favourites = favourite_categories(context.taste, context.live)[:N_CATEGORIES]
+        if not favourites:
+            return NO_ROWS
+        tops = [context.eligible.among(context.live.top_of_category(code))[:N_EACH] for code in favourites]
+        return np.concatenate(tops)
+
+
+def favourite_categories(taste: Taste, live: Live) -> list[int]:
+    """Codes of the categories of what was liked, the most frequent first; ties by code."""
+    if live.snapshot is None:
+        return []
+    return _most_frequent(live.catalogue.category_counts(taste.liked_rows(live.snapshot.liked_from)))
+
+
+def popular_categories(live: Live) -> list[int]:
+    """Codes of the categories of what is most popular, the most frequent first; ties by code."""
+    return _most_frequent(live.catalogue.category_counts(live.popular_rows[:N_TOP]))
+
+
+def _most_frequent(counts: NDArray[np.int64]) -> list[int]:
+    """The codes of (n_categories,) `counts` that occur."""
+    counts[:1] = 0  # code 0 is none
+    order = np.argsort(-counts, kind="stable")
+    frequent: list[int] = order[: np.count_nonzero(counts)].tolist()
+    return frequent

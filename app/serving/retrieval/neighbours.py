@@ -1,0 +1,23 @@
+"""What the neighbours of the rated items speak for, by a table that the snapshot has: `knn` or `ease`."""
+
+from app.serving.context import Context
+from app.serving.rows import NO_ROWS, Rows
+
+N_SHOWN = 50
+
+
+class Neighbours:
+    def __init__(self, table: str) -> None:
+        self.name = table
+
+    def candidates(self, context: Context) -> Rows:
+        snapshot = context.live.snapshot
+        if snapshot is None or self.name not in snapshot.tables:
+            return NO_ROWS
+        rows, values = context.taste.rated_rows, context.taste.values
+        is_learned = rows < snapshot.n_items
+        if not is_learned.any():
+            return NO_ROWS
+        allowed = context.eligible.mask[: snapshot.n_items]
+        found, _ = snapshot.neighbours(self.name, rows[is_learned], N_SHOWN, values[is_learned], allowed)
+        return found

@@ -1,0 +1,19 @@
+"""What many do of late: ratings and events count for less the longer ago they are."""
+
+from typing import ClassVar
+
+from app.serving.context import Context
+from app.serving.rows import Rows
+
+N_SHOWN = 20
+
+
+class Trending:
+    name: ClassVar[str] = "trending"
+
+    def candidates(self, context: Context) -> Rows:
+        rows = context.live.trending_rows
+        found = context.eligible.among(rows[: 5 * N_SHOWN])
+        if len(found) < N_SHOWN:
+            found = context.eligible.among(rows)
+        return found[:N_SHOWN]

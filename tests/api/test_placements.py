@@ -1,0 +1,90 @@
+"""Placements by API: valid at once, tried out without a trace."""
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+ODD = '"odd" in categories'
+
+
+def ids(answer: Any) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def listed(api: TestClient, placement: str = "home") -> list[str]:
+    return ids(api.get("/users/user-0/recommendations", params={"placement": placement, "limit": 30}).json())
+
+
+def test_life_of_a_placement(trained: TestClient) -> None:
+    assert [each["name"] for each in trained.get("/placements").json()["placements"]] == ["home"]
+    assert trained.get("/placements/email").status_code == 404
+    assert trained.get("/users/user-0/recommendations?placement=email").status_code == 422
+    made = trained.put("/placements/email", json={"filter": ODD})
+    assert (made.status_code, made.json()["settings"]["filter"]) == (201, ODD)
+    assert trained.put("/placements/email", json={"filter": ODD}).status_code == 200
+    assert all(int(item_id[5:]) % 2 for item_id in listed(trained, "email"))
+    assert trained.get("/placements/email").json() == made.json()
+    assert trained.delete("/placements/email").status_code == 204
+    assert trained.delete("/placements/email").status_code == 204
+    assert trained.get("/users/user-0/recommendations?placement=email").status_code == 422
+
+
+def test_home_goes_back_to_defaults(trained: TestClient) -> None:
+    plain = listed(trained)
+    assert trained.put("/placements/home", json={"filter": ODD}).status_code == 201
+    assert listed(trained) != plain
+    trained.delete("/placements/home")
+    assert listed(trained) == plain
+    assert trained.get("/placements/home").status_code == 200
+
+
+def test_preview_changes_nothing(trained: TestClient) -> None:
+    plain = listed(trained)
+    body = {"user_id": "user-0", "limit": 30, "settings": {"filter": ODD}}
+    tried = trained.post("/placements/home/preview", json=body)
+    assert tried.status_code == 200, tried.json()
+    assert ids(tried.json()) != plain
+    assert all(int(item_id[5:]) % 2 for item_id in ids(tried.json()))
+    assert listed(trained) == plain
+    assert trained.get("/placements/home").json()["settings"]["filter"] is None
+    assert trained.post("/placements/new/preview", json={"user_id": "user-0"}).status_code == 404
+    assert trained.post("/placements/new/preview", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"diversity": 1.1},
+        {"diversity": float("inf")},
+        {"diversity": True},
+        {"category_cap": 0},
+        {"sources": []},
+        {"sources": ["astrology"]},
+        {"filter": "year >"},
+        {"boost": "year > 1 -> -1"},
+        {"promote": ""},
+        {"colour": "red"},
+        {"rotation_half_life_hours": 0},
+    ],
+)
+def test_bad_settings(trained: TestClient, settings: Any) -> None:
+    content = json.dumps(settings).encode()
+    answer = trained.put("/placements/home", content=content, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), answer.text
+    assert trained.get("/placements/home").json()["settings"]["diversity"] == 0
+
+
+@pytest.mark.parametrize("name", ["UPPER", "a b", "x" * 65, "-x"])
+def test_bad_name(trained: TestClient, name: str) -> None:
+    assert trained.put(f"/placements/{name}", json={}).status_code == 422
+
+
+def test_only_some_sources(trained: TestClient) -> None:
+    """The list is as long as ever: what the sources do not propose comes behind."""
+    plain = listed(trained)
+    trained.put("/placements/home", json={"sources": ["popular"]})
+    answer = trained.get("/users/user-0/recommendations", params={"limit": 30}).json()
+    assert len(answer["items"]) == len(plain)
+    assert "popular" in answer["items"][0]["sources"]

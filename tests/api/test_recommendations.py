@@ -1,0 +1,189 @@
+"""Lists over HTTP: parameters, entity tags, explanations, guests, batches."""
+
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+PATH = "/users/user-0/recommendations"
+
+
+def get(api: TestClient, path: str = PATH, **parameters: Any) -> Any:
+    answer = api.get(path, params=parameters)
+    assert answer.status_code == 200, answer.json()
+    return answer.json()
+
+
+def ids(answer: Any) -> list[str]:
+    return [item["item_id"] for item in answer["items"]]
+
+
+def test_entity_tag_until_something_changes(trained: TestClient) -> None:
+    first = trained.get(PATH)
+    tag = first.headers["etag"]
+    assert trained.get(PATH).content == first.content
+    again = trained.get(PATH, headers={"if-none-match": f'W/"other", {tag}'})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    changes: list[tuple[str, str, Any]] = [
+        ("POST", "/ratings", {"user_id": "user-0", "item_id": ids(first.json())[0], "value": 5}),
+        ("PUT", "/items/item-1", {"title": "Another title"}),
+        ("PUT", "/placements/home", {"category_cap": 3}),
+        ("PUT", "/users/user-0", {"country": "FI"}),
+        ("POST", "/events", {"events": [{"event_id": "1", "type": "shown", "user_id": "user-0", "item_id": "item-1"}]}),
+    ]
+    for method, path, body in changes:
+        assert trained.request(method, path, json=body).status_code in {200, 201}
+        changed = trained.get(PATH, headers={"if-none-match": tag})
+        assert changed.status_code == 200, path
+        assert changed.headers["etag"] != tag
+        tag = changed.headers["etag"]
+    trained.post("/ratings", json={"user_id": "user-1", "item_id": "item-1", "value": 5})
+    assert trained.get(PATH, headers={"if-none-match": tag}).status_code == 304
+
+
+def test_tags_of_others_differ(trained: TestClient) -> None:
+    tags = [trained.get(f"/users/{user_id}/recommendations").headers["etag"] for user_id in ("user-0", "user-1", "x")]
+    tags += [trained.get(PATH, params={"limit": limit}).headers["etag"] for limit in (3, 4)]
+    assert len(set(tags)) == 5
+
+
+def test_chosen_fields(trained: TestClient) -> None:
+    answer = get(trained, fields=["title", "score"], limit=2)
+    assert [set(item) for item in answer["items"]] == [{"item_id", "title", "score"}] * 2
+    assert answer["recommendation_id"]
+    answer = get(trained, fields="reasons", limit=2)
+    assert [set(item) for item in answer["items"]] == [{"item_id", "reasons"}] * 2
+    assert trained.get(PATH, params={"fields": "secret"}).status_code == 422
+
+
+def test_reasons_add_up(trained: TestClient) -> None:
+    rated = {rating["item_id"] for rating in trained.get("/users/user-0/ratings").json()["ratings"]}
+    plain, explained = get(trained, limit=10), get(trained, limit=10, explain=True)
+    assert ids(plain) == ids(explained)
+    for item in explained["items"]:
+        reasons = item["reasons"]
+        assert sum(part["score"] for part in reasons["segments"]) == pytest.approx(item["score"], abs=1e-3)
+        assert sum(part["share_percent"] for part in reasons["segments"]) == pytest.approx(100, abs=1)
+        assert 1 <= len(reasons["because"]) <= 3
+        assert {because["item_id"] for because in reasons["because"]} <= rated
+        assert all(0 < because["share_percent"] <= 100 for because in reasons["because"])
+        assert reasons["rules"] == []
+
+
+def test_moves_are_told(trained: TestClient) -> None:
+    last = ids(get(trained, limit=100))[-1]
+    trained.put("/placements/home", json={"promote": f'item_id = "{last}"', "promoted_share": 0.1})
+    answer = get(trained, limit=10, explain=True)
+    (promoted,) = [item for item in answer["items"] if item["item_id"] == last]
+    assert "promoted" in promoted["sources"]
+    rank = ids(answer).index(last) + 1
+    assert {"rule": "promote", "rank_before": None, "rank_after": rank} in promoted["reasons"]["rules"] or any(
+        move["rule"] == "promote" and move["rank_after"] == rank for move in promoted["reasons"]["rules"]
+    )
+
+
+def test_guest_as_the_same_user(trained: TestClient) -> None:
+    """Somebody with the ratings of a stored user, and nothing stored, is recommended the same."""
+    ratings = trained.get("/users/user-0/ratings").json()["ratings"]
+    ratings.sort(key=lambda rating: rating["rated_at"], reverse=True)
+    body = {"ratings": [{"item_id": rating["item_id"], "value": rating["value"]} for rating in ratings], "limit": 30}
+    guest = trained.post("/recommendations", json=body)
+    assert guest.status_code == 200, guest.json()
+    assert guest.json()["strategy"] == "fold_in"
+    assert ids(guest.json())[:10] == ids(get(trained, limit=30))[:10]
+    assert trained.post("/recommendations", json={}).json()["strategy"] == "popular"
+    stored = trained.post("/recommendations", json={"user_id": "user-0", "limit": 30}).json()
+    assert ids(stored) == ids(get(trained, limit=30))
+
+
+def test_guest_pages(trained: TestClient) -> None:
+    body = {"ratings": [{"item_id": "item-1", "value": 5}], "limit": 7}
+    first = trained.post("/recommendations", json=body).json()
+    second = trained.post("/recommendations", json=body | {"cursor": first["next_cursor"]}).json()
+    assert not set(ids(first)) & set(ids(second))
+    foreign = trained.get(PATH, params={"cursor": first["next_cursor"]})
+    assert (foreign.status_code, foreign.json()["type"]) == (422, "urn:reckon:problem:token-invalid")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"ratings": [{"item_id": "item-1", "value": 7}]},
+        {"ratings": [{"item_id": "item-1"}]},
+        {"ratings": [{"item_id": "item-1", "value": 5}], "user_id": "user-0"},
+        {"ratings": [{"item_id": f"i{n}", "value": 5} for n in range(1_001)]},
+        {"limit": "5"},
+        {"limit": 101},
+        {"exclude": [str(n) for n in range(10_001)]},
+        {"colour": "red"},
+    ],
+)
+def test_bad_guest(trained: TestClient, body: Any) -> None:
+    answer = trained.post("/recommendations", json=body)
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "field"),
+    [
+        ({"filter": "year >"}, "filter"),
+        ({"filter": "nonsense = 1"}, "filter"),
+        ({"filter": "(" * 2_000}, "filter"),
+        ({"filter": "x" * 5_001}, "query.filter"),
+        ({"boost": '"odd" in categories -> NaN'}, "boost"),
+        ({"boost": '"odd" in categories -> 1e308'}, "boost"),
+        ({"boost": "1"}, "boost"),
+        ({"placement": "nowhere"}, "placement"),
+        ({"min_predicted_rating": "nan"}, "query.min_predicted_rating"),
+        ({"min_predicted_rating": "1e999"}, "query.min_predicted_rating"),
+        ({"explain": "perhaps"}, "query.explain"),
+        ({"limit": "1e1"}, "query.limit"),
+        ({"exclude": ["x"] * 1_001}, "query.exclude"),
+        ({"cursor": "x" * 10_001}, "query.cursor"),
+    ],
+)
+def test_bad_parameter(trained: TestClient, parameters: Any, field: str) -> None:
+    answer = trained.get(PATH, params=parameters)
+    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.json()
+
+
+def test_messages_help(trained: TestClient) -> None:
+    unknown = trained.get(PATH, params={"filter": "colour = 1"}).json()["detail"]
+    assert "character 0" in unknown
+    assert "categories" in unknown
+    assert "home" in trained.get(PATH, params={"placement": "nowhere"}).json()["detail"]
+
+
+def test_batch(trained: TestClient) -> None:
+    users = ["user-0", "nobody", "user-1"]
+    answer = trained.post("/recommendations/batch", json={"user_ids": users, "limit": 5})
+    assert answer.status_code == 200, answer.json()
+    results = answer.json()["results"]
+    assert [result["user_id"] for result in results] == users
+    assert [result["recommendations"]["strategy"] for result in results] == ["personalized", "popular", "personalized"]
+    assert ids(results[0]["recommendations"]) == ids(get(trained, limit=5))
+    for bad in ([], ["u"] * 101, [7], ["a/b"]):
+        assert trained.post("/recommendations/batch", json={"user_ids": bad}).status_code == 422
+
+
+def test_why_not(trained: TestClient) -> None:
+    whole = ids(get(trained, limit=100))
+    rated = trained.get("/users/user-0/ratings").json()["ratings"][0]["item_id"]
+    explain = f"{PATH}/explain"
+
+    def asked(item_id: str, **parameters: Any) -> Any:
+        return get(trained, f"{explain}/{item_id}", **({"limit": 10} | parameters))
+
+    assert asked("no such item")["stage"] == "unknown"
+    assert (asked(rated)["stage"], asked(rated)["rule"]) == ("restricted", "already_consumed")
+    assert (asked(whole[0])["stage"], asked(whole[0])["rank"]) == ("shown", 1)
+    assert asked(whole[0], exclude=whole[0])["rule"] == "requested"
+    assert asked(whole[0], filter="year > 1")["rule"] == "filter"
+    last = asked(whole[-1])
+    assert last["stage"] in {"outranked", "not_proposed"}
+    assert 10 < last["rank_by_score"] <= len(whole)  # the last ones are equal
+    assert last["score"] < last["score_needed"]
+    trained.put("/items/" + whole[0], json={"is_available": False})
+    assert asked(whole[0])["rule"] == "available"
+    trained.put("/placements/home", json={"demote": f'item_id = "{whole[1]}"', "demotion": 1.0})
+    assert (asked(whole[1])["stage"], asked(whole[1])["rule"]) == ("moved_down", "demote")
