@@ -4,6 +4,8 @@ Reads snapshots (never FAISS itself) and the store; writes nothing: a GET leaves
 steps; one source = one file in `retrieval/`, one rule = one file in `reranking/`.
 
 Decided: a rule that only drops acts on the mask of eligible items before retrieval, so that a list is as long as was
-asked for while that many items are eligible. Refused: caching of whole answers (a user's next request must know the
-rating they just gave, and checking that is what most of an answer costs).
+asked for while that many items are eligible. Whole answers are kept as bytes under an entity tag that is made of every
+version the answer depends on: one small read tells whether it still holds. What is aggregated over all users (trends,
+and popularity before anything is learned) follows within one poll; what a user, an item or an operator wrote is in the
+next answer. Refused: similar items of a large catalogue on the way of a list (ten scans), see `retrieval/similar.py`.
 """

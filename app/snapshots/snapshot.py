@@ -289,6 +289,13 @@ class Snapshot(SnapshotArrays):
         """(n, c) of length 1, what n items of these vectors, (n, d), are alike by; 0 for one nobody rated."""
         return unit_directions(np.ascontiguousarray(vectors[:, self.likeness]))
 
+    @property
+    def sources(self) -> list[str]:
+        """The sources of candidates that can be asked while this is served."""
+        stored = {"similar": len(self.similar_rows) > 0, "group": len(self.groups) > 0}
+        always = ("nearest", "category", "popular", "trending", "newest", "boosted")
+        return [*always, *(name for name, is_there in stored.items() if is_there), *self.tables]
+
     @cached_property
     def tables(self) -> Mapping[str, NeighbourTable]:
         """Algorithm -> its table: in row i, what a rating of item i speaks for."""

@@ -66,7 +66,9 @@ class Publisher:
             tell(0.7, "publishing")
             opened = open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
             path = str(folder.relative_to(self.data_dir))
-            self.store.snapshots.register(claim, version=version, path=path, card=card(opened.manifest))
+            self.store.snapshots.register(
+                claim, version=version, path=path, card=card(opened.manifest) | {"sources": opened.sources}
+            )
         except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from app.serving.proposers import PROPOSERS
+
 PATH = "/users/user-0/recommendations"
 
 
@@ -187,3 +189,10 @@ def test_why_not(trained: TestClient) -> None:
     assert asked(whole[0])["rule"] == "available"
     trained.put("/placements/home", json={"demote": f'item_id = "{whole[1]}"', "demotion": 1.0})
     assert (asked(whole[1])["stage"], asked(whole[1])["rule"]) == ("moved_down", "demote")
+
+
+def test_card_lists_the_sources(trained: TestClient) -> None:
+    sources = trained.get("/snapshots/1").json()["card"]["sources"]
+    assert {"nearest", "similar", "category", "popular", "trending", "newest"} <= set(sources) <= set(PROPOSERS)
+    proposed = {source for item in get(trained, limit=50)["items"] for source in item["sources"]}
+    assert proposed <= set(sources)
