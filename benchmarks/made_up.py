@@ -115,7 +115,8 @@ def _arrays(sizes: Mapping[str, int], **given: Any) -> SnapshotArrays:
 
 
 def _manifest(store: Store, arrays: SnapshotArrays, version: int) -> Manifest:
-    counts = {"items": len(arrays.item_keys), "users": len(arrays.user_keys), "ratings": len(arrays.history_rows)}
+    names = {"items": "item_keys", "users": "user_keys", "ratings": "history_rows", "labels": "label_rows"}
+    counts = {name: len(getattr(arrays, array)) for name, array in names.items()}
     return Manifest(
         version=version,
         database_id=store.installation.database_id,
