@@ -24,7 +24,7 @@ def export(
     vectors: bool = typer.Option(False, "--vectors", help="Also DIR/vectors: factors and biases of the live snapshot"),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
 ) -> None:
-    """Write all ratings, items and users as files; importing DIR makes the same database again.
+    """Write all ratings, items and users as files; importing DIR makes the same ones again. Not events or placements.
 
     Fields are written as they are: open them in a spreadsheet only if you trust who wrote your titles.
     """

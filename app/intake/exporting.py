@@ -1,4 +1,4 @@
-"""The way out: ratings, items and users as files, such that importing them gives the same database."""
+"""The way out: ratings, items and users as files, such that importing them gives the same ones."""
 
 import json
 from collections.abc import Callable
