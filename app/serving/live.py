@@ -37,25 +37,30 @@ class Live:
     """One state of affairs for the whole of a request.
 
     `popular_rows`: catalogue rows, most popular first; newer items are not among them. `popularity`: score of a row
-    by popularity alone, used while there is no snapshot. `trending_rows`: what is done most of late, first.
+    by popularity alone, used while there is no snapshot. `n_counts`: how often it was counted by this process.
+    `trending_rows`: what is done most of late, first; `n_trends`: how often that changed.
     """
 
     snapshot: Snapshot | None
     catalogue: Catalogue
     popular_rows: Rows
     popularity: NDArray[np.float32]
+    n_counts: int = 0
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
-    tops: dict[tuple[int, int], Rows] = field(default_factory=dict)
+    n_trends: int = 0
+    tops: dict[int, tuple[int, Rows]] = field(default_factory=dict)
 
     def top_of_category(self, code: int) -> Rows:
         """Rows of a category, the most popular first, `N_TOP` at most; those newer than the snapshot are not among
         them.
         """
-        key = self.catalogue.version, code
-        if key not in self.tops:
+        version, rows = self.tops.get(code, (-1, NO_ROWS))
+        if version != self.catalogue.version:
+            version = self.catalogue.version
             of_category = self.catalogue.in_category(self.catalogue.category_names[code])
-            self.tops[key] = self.popular_rows[of_category[self.popular_rows]][:N_TOP]
-        return self.tops[key]
+            rows = self.popular_rows[of_category[self.popular_rows]][:N_TOP]
+            self.tops[code] = version, rows
+        return rows
 
     @property
     def version(self) -> int | None:
@@ -102,6 +107,7 @@ class LiveSnapshot:
         self._lag = lag
         self._since = datetime.now(UTC)
         self._counted_changes = -1
+        self._n_counts = 0
         self._stopped = threading.Event()
         self.current = self._unlearned(Catalogue(items, NO_KEYS))
         self.poll()
@@ -145,7 +151,7 @@ class LiveSnapshot:
         rows = self.current.catalogue.rows_of_keys(keys)
         trending = rows[rows >= 0]
         if not np.array_equal(trending, self.current.trending_rows):
-            self.current = replace(self.current, trending_rows=trending)
+            self.current = replace(self.current, trending_rows=trending, n_trends=self.current.n_trends + 1)
 
     def _unlearned(self, catalogue: Catalogue) -> Live:
         self._counted_changes = self._ratings.change_count()
@@ -153,7 +159,8 @@ class LiveSnapshot:
         popularity = np.zeros(len(catalogue), dtype=np.float32)
         rows = catalogue.rows_of_keys(keys)
         popularity[rows[rows >= 0]] = np.log1p(counts[rows >= 0])
-        return Live(None, catalogue, np.argsort(-popularity, kind="stable"), popularity)
+        self._n_counts += 1
+        return Live(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, self._n_counts)
 
     def follow(self, poll_seconds: float, on_poll: Callable[[], None] = lambda: None) -> threading.Thread:
         """Poll in a thread until `stop`."""

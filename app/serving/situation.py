@@ -28,7 +28,8 @@ class Situation:
     def entity_tag(self, question: bytes, placement: str, now: int) -> str:
         """The same while the same question has the same answer: `question` names the user and what is asked.
 
-        Weak (RFC 9110): what trends may reorder who is named as a source. Where rules look at the clock, a minute.
+        Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
+        where popularity or a placement's choice of sources decides, until these are counted anew.
         """
         rulebook = self.declared.rulebooks.get(placement)
         looks_at_clock = rulebook is not None and (
@@ -36,8 +37,11 @@ class Situation:
             or CLOCK.encode() in question
             or (self.user.profile_version > 0 and rulebook.placement.rotation > 0)
         )
+        depends_on_trends = rulebook is not None and rulebook.placement.sources is not None
         state = (
             self.live.version,
+            self.live.n_counts,
+            self.live.n_trends if depends_on_trends else 0,
             self.live.catalogue.version,
             self.live.catalogue.n_expiries,
             self.declared.version,

@@ -144,7 +144,9 @@ class Tastes:
         if version == 0:  # no attributes, no events: the common case costs no read
             return NOTHING_KNOWN
         held = self._profiles.get(user_key)
-        if held is None or held.version < version:
+        if held is not None and held.version >= version:
+            self._profiles.move_to_end(user_key)
+        else:
             user, interactions = await self._reads.user(user_key), await self._reads.interactions(user_key)
             held = Profile(version, user, interactions if len(interactions) else None)
             if len(interactions):

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import app.api.docs
+from tests.support.service import wait_until
 
 PROBLEM = "application/problem+json"
 
@@ -76,6 +77,24 @@ def test_popular_before_learning(client: TestClient) -> None:
     assert {item["item_id"] for item in answer["items"]} == {"a", "b"}
     assert client.get("/users/u0/recommendations").json()["items"] == []
     assert [item["item_id"] for item in client.get("/users/u2/recommendations").json()["items"]] == ["a"]
+
+
+def test_popularity_is_counted_anew(client: TestClient) -> None:
+    """An answer that only popularity decides is not kept beyond the next count."""
+    client.post(
+        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "a", "value": 3} for n in range(2)]}
+    )
+    client.put("/items/b", json={"title": "B"})
+
+    def first() -> str:
+        items = client.get("/users/nobody/recommendations").json()["items"]
+        return str(items[0]["item_id"]) if items else ""
+
+    wait_until(lambda: first() == "a")
+    client.post(
+        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "b", "value": 3} for n in range(5)]}
+    )
+    wait_until(lambda: first() == "b")
 
 
 def test_training_jobs(client: TestClient) -> None:

@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.serving.proposers import PROPOSERS
+from tests.support.service import wait_until
 
 PATH = "/users/user-0/recommendations"
 
@@ -47,6 +48,23 @@ def test_tags_of_others_differ(trained: TestClient) -> None:
     tags = [trained.get(f"/users/{user_id}/recommendations").headers["etag"] for user_id in ("user-0", "user-1", "x")]
     tags += [trained.get(PATH, params={"limit": limit}).headers["etag"] for limit in (3, 4)]
     assert len(set(tags)) == 5
+
+
+def test_ids_that_look_like_questions(trained: TestClient) -> None:
+    """An answer kept for one user is never another's, however the two are written."""
+    first = get(trained, "/users/a%3Fexclude=1/recommendations", limit=2)
+    second = get(trained, "/users/a/recommendations", exclude="1?limit=2")
+    assert (len(first["items"]), len(second["items"])) == (2, 20)
+
+
+def test_chosen_sources_follow_the_trends(trained: TestClient) -> None:
+    trained.put("/placements/home", json={"sources": ["trending"], "rotation": 0})
+    before = trained.get(PATH)
+    last = ids(get(trained, limit=100))[-1]
+    events = [{"event_id": f"e{n}", "type": "clicked", "user_id": "x", "item_id": last} for n in range(3)]
+    trained.post("/events", json={"events": events})
+    wait_until(lambda: trained.get(PATH).headers["etag"] != before.headers["etag"])
+    assert last in ids(get(trained))
 
 
 def test_chosen_fields(trained: TestClient) -> None:
@@ -164,6 +182,8 @@ def test_batch(trained: TestClient) -> None:
     assert [result["user_id"] for result in results] == users
     assert [result["recommendations"]["strategy"] for result in results] == ["personalized", "popular", "personalized"]
     assert ids(results[0]["recommendations"]) == ids(get(trained, limit=5))
+    titled = trained.post("/recommendations/batch", json={"user_ids": users, "limit": 2, "fields": ["title"]}).json()
+    assert set(titled["results"][0]["recommendations"]["items"][0]) == {"item_id", "title"}
     for bad in ([], ["u"] * 101, [7], ["a/b"]):
         assert trained.post("/recommendations/batch", json={"user_ids": bad}).status_code == 422
 
