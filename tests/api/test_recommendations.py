@@ -52,8 +52,8 @@ def test_tags_of_others_differ(trained: TestClient) -> None:
 
 def test_ids_that_look_like_questions(trained: TestClient) -> None:
     """An answer kept for one user is never another's, however the two are written."""
-    first = get(trained, "/users/a%3Fexclude=1/recommendations", limit=2)
-    second = get(trained, "/users/a/recommendations", exclude="1?limit=2")
+    first = trained.get("/users/a%3Fexclude=1/recommendations?limit=2").json()
+    second = trained.get("/users/a/recommendations?exclude=1?limit=2").json()
     assert (len(first["items"]), len(second["items"])) == (2, 20)
 
 
