@@ -56,7 +56,8 @@ def fold_in(
     if precision is None and 2 * n_rated <= n_factors and biased and regularization > 0:
         return _fold_in_few(item_factors.astype(np.float64), wide_targets, regularization)
     features, gram = _equations(item_factors, regularization, biased=biased, precision=precision)
-    _, solution, failed = lapack.dposv(gram, features.T @ wide_targets, lower=1, overwrite_a=1, overwrite_b=1)
+    # The transpose of what is symmetric is the same, and lies in memory as LAPACK wants it: no copy.
+    _, solution, failed = lapack.dposv(gram.T, wide_targets @ features, lower=1, overwrite_a=1, overwrite_b=1)
     if failed:  # without a penalty there may be no unique solution
         solution = np.linalg.lstsq(features, wide_targets)[0]
     return solution[:n_factors].astype(np.float32), float(solution[n_factors]) if biased else 0.0
@@ -83,7 +84,7 @@ def influences(
     features, gram = _equations(item_factors, regularization, biased=biased, precision=precision)
     shown = np.zeros((n_factors + biased, len(shown_factors)), order="F")
     shown[:n_factors] = shown_factors.T
-    _, solution, failed = lapack.dposv(gram, shown, lower=1, overwrite_a=1)
+    _, solution, failed = lapack.dposv(gram.T, shown, lower=1, overwrite_a=1)
     towards = shown.T @ np.linalg.pinv(features) if failed else solution.T @ features.T
     carried: Floats = towards * targets
     return carried
@@ -98,10 +99,12 @@ def _equations(
     features[:, :n_factors] = item_factors
     gram = features.T @ features
     if precision is None:
-        prior, each_rating = _penalties(n_factors, regularization, biased=biased)
-        gram.ravel()[:: len(gram) + 1] += prior + n_rated * each_rating
+        diagonal = gram.ravel()[:: len(gram) + 1]
+        diagonal += regularization * PRIOR_RATINGS
+        diagonal[:n_factors] += regularization * n_rated
     else:
-        gram += precision[0] + n_rated * precision[1]
+        gram += precision[0]
+        gram += n_rated * precision[1]
     return features, gram
 
 

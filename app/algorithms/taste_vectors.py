@@ -87,9 +87,13 @@ class Weighting:
         self, values: NDArray[np.float64], sums: NDArray[np.float64] | float, counts: NDArray[np.int64] | int
     ) -> NDArray[np.float64]:
         own_means = sums / (SHRINKAGE + counts)
-        z = np.clip((values - own_means) / self.spread, -MAX_DEVIATION, MAX_DEVIATION)
-        weights = self.scale * np.exp(self.influence * z)
-        return np.where(values >= self.positive_from, weights, 0.0)
+        z = (values - own_means) / self.spread
+        np.minimum(np.maximum(z, -MAX_DEVIATION, out=z), MAX_DEVIATION, out=z)  # twice as fast as `np.clip` of a few
+        z *= self.influence
+        weights = np.exp(z, out=z)
+        weights *= self.scale
+        weights[values < self.positive_from] = 0.0
+        return weights
 
 
 @dataclass(frozen=True)
@@ -164,16 +168,13 @@ class TasteFoldIn:
 
         x = (gram + sum w y y' + penalty I)^-1 sum w y
         """
-        weights = self.weighting.of_user(values)
-        is_observed = weights > 0
-        n_factors = item_factors.shape[1]
-        if not n_factors or not is_observed.any():
-            return np.zeros(n_factors, np.float32)
-        weighted, system = self._equations(item_factors[is_observed], weights[is_observed])
-        _, taste, failed = lapack.dposv(system, weighted.sum(axis=0), lower=1, overwrite_a=1, overwrite_b=1)
+        factors, weights, _ = self._observed(item_factors, values)
+        if not factors.size:
+            return np.zeros(item_factors.shape[1], np.float32)
+        right = weights @ factors
+        _, taste, failed = lapack.dposv(self._system(factors, weights), right, lower=1, overwrite_a=1)
         if failed:  # without a penalty there may be no unique solution
-            _, system = self._equations(item_factors[is_observed], weights[is_observed])
-            taste = np.linalg.lstsq(system, weighted.sum(axis=0))[0]
+            taste = np.linalg.lstsq(self._system(factors, weights), right)[0]
         return np.asarray(taste, np.float32)
 
     def influences(
@@ -183,26 +184,32 @@ class TasteFoldIn:
 
         x = A^-1 sum_j w_j y_j, so the rating of item j carries y' A^-1 w_j y_j (Hu, Koren & Volinsky 2008, section 5).
         """
-        weights = self.weighting.of_user(values)
-        carried = np.zeros((len(shown_factors), len(weights)))
-        is_observed = weights > 0
-        if not carried.size or not item_factors.shape[1] or not is_observed.any():
+        factors, weights, is_observed = self._observed(item_factors, values)
+        carried = np.zeros((len(shown_factors), len(is_observed)))
+        if not factors.size or not carried.size:
             return carried
-        weighted, system = self._equations(item_factors[is_observed], weights[is_observed])
         shown = np.asfortranarray(shown_factors.T, np.float64)
-        _, solution, failed = lapack.dposv(system, shown, lower=1, overwrite_a=1)
+        _, solution, failed = lapack.dposv(self._system(factors, weights), shown, lower=1, overwrite_a=1)
         if failed:
-            _, system = self._equations(item_factors[is_observed], weights[is_observed])
-            solution = np.linalg.pinv(system, hermitian=True) @ shown
-        carried[:, is_observed] = solution.T @ weighted.T
+            solution = np.linalg.pinv(self._system(factors, weights), hermitian=True) @ shown
+        carried[:, is_observed] = (solution.T @ factors.T) * weights
         return carried
 
-    def _equations(
-        self, item_factors: NDArray[np.floating], weights: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The rows w y (m, k), and A = gram + sum w y y' + penalty I, of what is observed with weight w."""
+    def _observed(
+        self, item_factors: NDArray[np.floating], values: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+        """Factors and weights of what is an observation, and which of (m,) ratings are one."""
+        weights = self.weighting.of_user(values)
+        is_observed = weights > 0
         factors = item_factors.astype(np.float64)
-        weighted = factors * weights[:, None]
-        system = self.gram + weighted.T @ factors
+        if is_observed.all():  # nearly always
+            return factors, weights, is_observed
+        return factors[is_observed], weights[is_observed], is_observed
+
+    def _system(self, factors: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """A = gram + sum w y y' + penalty I, of what is observed; in the order that LAPACK works in without a copy."""
+        rows = factors * np.sqrt(weights)[:, None]
+        system: NDArray[np.float64] = rows.T @ rows  # of a matrix and itself BLAS computes half, and faster than half
+        system += self.gram
         system.ravel()[:: len(system) + 1] += self.penalty.of(weights.sum())
-        return weighted, system
+        return system.T

@@ -77,9 +77,11 @@ class RatingFold:
         factors, item_biases = columns[:, :-1], columns[:, -1]
         targets = values - self.mean - item_biases
         p_u, bias = fold_in(factors, targets, self.regularization, biased=self.biased, precision=self.precision)
+        part = np.ones(len(p_u) + 1, np.float32)
+        part[:-1] = p_u
         left = targets - factors @ p_u - bias
         error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
-        return self.parts(p_u[None])[0], float(bias), self.spread.deviation(error, len(left))
+        return part, float(bias), self.spread.deviation(error, len(left))
 
     def influences(
         self, columns: NDArray[np.float32], values: NDArray[np.floating], shown: NDArray[np.float32]

@@ -8,6 +8,7 @@ rated items, then multiplied by the segment's weight, so weights compare segment
 every user at once and serving one user between two ratings, both with the functions below.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -66,6 +67,31 @@ def join_user_parts(
         part = parts[segment.name]
         vectors[:, segment.slice] = part * part_scales(part, segment, item_covariance)[:, None]
     return vectors
+
+
+def covariance_blocks(
+    segments: Sequence[Segment], item_covariance: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], ...]:
+    """The covariance (c, c) of the columns of each segment."""
+    return tuple(np.ascontiguousarray(item_covariance[segment.slice, segment.slice]) for segment in segments)
+
+
+def join_one(
+    parts: Mapping[str, NDArray[np.float32]],
+    segments: Sequence[Segment],
+    covariances: Sequence[NDArray[np.float32]],
+    dimension: int,
+) -> NDArray[np.float32]:
+    """As `join_user_parts` of one user whose parts are (c,) each, in half the time: (d,).
+
+    `covariances`: see `covariance_blocks`.
+    """
+    vector = np.zeros(dimension, np.float32)
+    for segment, covariance in zip(segments, covariances, strict=True):
+        part = parts[segment.name]
+        spread = math.sqrt(max(float(part @ (covariance @ part)), 0.0))
+        vector[segment.slice] = part * np.float32(segment.weight / (1.0 if spread < SMALLEST_SPREAD else spread))
+    return vector
 
 
 def part_scales(

@@ -21,11 +21,12 @@ from app.snapshots.index import ItemIndex, Neighbours
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.neighbours import voted_for
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
-from app.snapshots.sides import join_user_parts, part_scales, popular_side
+from app.snapshots.sides import covariance_blocks, join_one, join_user_parts, part_scales, popular_side
 from app.snapshots.similar import likeness_columns, similar_to, similar_users, unit_directions
 from app.snapshots.towers import TOWERS, TowersFold
 
 UNDESCRIBED = User("undescribed")
+ONE = prior_parts(1)[0]
 
 Spoken = tuple[NDArray[np.integer], NDArray[np.floating]]
 """Item rows (m,), and (m,) what each was rated, or counts as."""
@@ -100,13 +101,15 @@ class Snapshot(SnapshotArrays):
         if not len(item_rows) and not len(engaged_rows) and user is None:
             return self.unknown_side
         (item_rows, values), (chosen, sizes) = self._spoken(item_rows, values, engaged_rows, declined_rows)
-        part, bias, deviation = self.rating_fold.part(self.item_vectors[item_rows, self.rating.slice], values)
-        parts = {RATING: part[None], PRIOR: prior_parts(1)}
+        rated = self.item_vectors.take(item_rows, axis=0)
+        part, bias, deviation = self.rating_fold.part(rated[:, self.rating.slice], values)
+        parts = {RATING: part, PRIOR: ONE}
         if self._taste is not None:
-            parts[TASTE] = self._taste_fold.taste(self.item_vectors[chosen, self._taste.slice], sizes)[None]
+            vectors = rated if chosen is item_rows else self.item_vectors.take(chosen, axis=0)
+            parts[TASTE] = self._taste_fold.taste(vectors[:, self._taste.slice], sizes)
         if self._towers is not None:
-            parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)[None]
-        vector = join_user_parts(parts, self.manifest.segments, self.item_covariance)[0]
+            parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)
+        vector = join_one(parts, self.manifest.segments, self._covariances, self.item_vectors.shape[1])
         return UserSide(vector, bias, deviation)
 
     def _spoken(
@@ -139,6 +142,10 @@ class Snapshot(SnapshotArrays):
         if self._towers is not None:
             vectors[is_described, self._towers.slice] = self._towers_fold.item_parts(features[is_described])
         return vectors
+
+    @cached_property
+    def _covariances(self) -> tuple[NDArray[np.float32], ...]:
+        return covariance_blocks(self.manifest.segments, self.item_covariance)
 
     @cached_property
     def unknown_side(self) -> UserSide:

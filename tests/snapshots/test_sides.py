@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.snapshots.manifest import Segment
-from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
+from app.snapshots.sides import covariance_blocks, item_moments, join_item_parts, join_one, join_user_parts
 
 
 @settings(deadline=None, max_examples=40)
@@ -38,6 +38,22 @@ def test_constant_segment_is_kept() -> None:
     part = np.array([[5.0, 1.0]], np.float32)
     sides = join_user_parts({"rating": part}, [Segment("rating", "a", columns["rating"], 0.5)], covariance)
     np.testing.assert_allclose(sides[0, :2], [2.5, 0.5])
+
+
+def test_one_as_all() -> None:
+    rng = np.random.default_rng(0)
+    items = {
+        name: rng.standard_normal((30, width)).astype(np.float32) for name, width in (("a", 5), ("b", 1), ("c", 2))
+    }
+    items["c"][:] = 3.0  # says the same of all
+    vectors, columns = join_item_parts(items)
+    covariance = item_moments(vectors, np.ones(30, np.bool_))[1]
+    segments = [Segment(name, "", columns[name], weight) for name, weight in (("a", 0.5), ("b", 2.0), ("c", 1.0))]
+    users = {name: rng.standard_normal((4, part.shape[1])).astype(np.float32) for name, part in items.items()}
+    together, blocks = join_user_parts(users, segments, covariance), covariance_blocks(segments, covariance)
+    for user in range(4):
+        alone = join_one({name: part[user] for name, part in users.items()}, segments, blocks, vectors.shape[1])
+        np.testing.assert_allclose(alone, together[user], rtol=1e-5)
 
 
 def test_moments_of_rated_items_only() -> None:
