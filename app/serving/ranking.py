@@ -54,4 +54,5 @@ def predict(rows: Rows, side: UserSide | None, live: Live) -> list[float | None]
     if live.snapshot is None or side is None:
         return [None] * len(rows)
     predicted = live.snapshot.predict(side, vectors_of(rows, live))
-    return [round(value, 4) for value in predicted.tolist()]
+    rounded: list[float | None] = np.round(predicted.astype(np.float64), 4).tolist()
+    return rounded

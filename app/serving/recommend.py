@@ -110,9 +110,10 @@ def arranged(ranked: Ranked, rules: Sequence[OrderRule], context: Context) -> tu
 def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
     live = context.live
     item_ids, titles = live.catalogue.item_ids, live.catalogue.titles
-    columns = (shown.rows.tolist(), shown.scores.tolist(), predict(shown.rows, context.taste.side, live))
+    scores = np.round(shown.scores.astype(np.float64), 5)
+    columns = (shown.rows.tolist(), scores.tolist(), predict(shown.rows, context.taste.side, live))
     return [
-        RecommendedItem(item_ids[row], titles[row], round(score, 5), predicted, names_of(bits))
+        RecommendedItem(item_ids[row], titles[row], score, predicted, names_of(bits))
         for row, score, predicted, bits in zip(*columns, shown.proposed_by.tolist(), strict=True)
     ]
 

@@ -147,9 +147,9 @@ class Tastes:
         if held is not None and held.version >= version:
             self._profiles.move_to_end(user_key)
         else:
-            user, interactions = await self._reads.user(user_key), await self._reads.interactions(user_key)
-            held = Profile(version, user, interactions if len(interactions) else None)
-            if len(interactions):
+            user, interactions = await self._reads.profile(user_key)
+            held = Profile(version, user, interactions)
+            if interactions is not None:
                 self._lag.took_effect("events", (user_key, version), int(interactions.last_at.max()))
             self._profiles[user_key] = held
             if len(self._profiles) > MAX_PROFILES:

@@ -65,7 +65,7 @@ class Tokens:
         A short one is written plainly: compressing costs more than all the rest of a token.
         """
         keys = np.sort(returned_keys)
-        if len(keys) <= PLAIN_KEYS and not np.any(keys >> 32):
+        if len(keys) <= PLAIN_KEYS and (not len(keys) or keys[-1] >> 32 == 0):
             payload = PLAIN + keys.astype("<u4").tobytes()
         else:
             payload = PACKED + zlib.compress(np.diff(keys, prepend=0).astype("<u8").tobytes(), level=1)

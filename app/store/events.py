@@ -200,11 +200,6 @@ class Events:
         dialect.bump_users(connection, changed, changes, of="profile_version")
         feed(self._database, connection, user_key, item_key, at, weight * np.where(np.isnan(portion), 1, portion))
 
-    def interactions(self, user_key: int) -> Interactions:
-        """What the user's events amount to, by the shortest way (the serving path reads this)."""
-        rows = self._database.dialect.hot_rows(INTERACTIONS.statement, user_key)
-        return Interactions.of(list(zip(*rows, strict=True)) if rows else [()] * len(INTERACTIONS.columns))
-
     def page(self, user_id: str, *, before: tuple[int, str] | None = None, limit: int = 100) -> list[Event]:
         """The user's events, newest first, beginning behind the one of that time (microseconds UTC) and id."""
         statement = (

@@ -15,9 +15,11 @@ from app.store.ratings import HISTORY, History
 from app.store.users import FRESHNESS, Freshness
 
 USER = Lookup(
-    "SELECT user_id, country, CAST(attributes AS TEXT) AS attributes FROM users WHERE user_key = ?",
+    "SELECT user_id, country, CAST(attributes AS TEXT) AS attributes,"
+    " EXISTS (SELECT 1 FROM interactions WHERE interactions.user_key = users.user_key) AS has_events"
+    " FROM users WHERE user_key = ?",
     by=int,
-    columns=("user_id", "country", "attributes"),
+    columns=("user_id", "country", "attributes", "has_events"),
 )
 
 
@@ -33,13 +35,16 @@ class Reads:
         """The user's ratings by surrogate key."""
         return History.of(await self._dialect.look_up_columns(HISTORY, user_key))
 
-    async def interactions(self, user_key: int) -> Interactions:
-        """What the user's events amount to."""
-        return Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
-
     async def scale(self) -> RatingScale:
         return RatingScale(*await self._dialect.look_up_row(SCALE, ONLY_ID) or ())
 
-    async def user(self, user_key: int) -> User | None:
+    async def profile(self, user_key: int) -> tuple[User | None, Interactions | None]:
+        """The user, and what the user's events amount to; None where there are none."""
         row = await self._dialect.look_up_row(USER, user_key)
-        return None if row is None else User(row[0], row[1], json.loads(row[2]))
+        if row is None:
+            return None, None
+        user_id, country, attributes, has_events = row
+        user = User(user_id, country, json.loads(attributes))
+        if not has_events:
+            return user, None
+        return user, Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))

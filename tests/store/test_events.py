@@ -23,7 +23,9 @@ def amounts(store: Store, user_id: str) -> dict[tuple[str, str], Amount]:
     """(count, first, last, portion) by item and type."""
     key = store.users.freshness(user_id).user_key
     assert key is not None
-    found = store.events.interactions(key)
+    _, found = asyncio.run(store.reads.profile(key))
+    if found is None:
+        return {}
     names, types = store.items.ids_of(found.item_key.tolist()), store.events.types()
     columns = (found.item_key, found.type_key, found.count, found.first_at, found.last_at, found.portion)
     return {
@@ -155,7 +157,7 @@ def test_deletions_take_events(store: Store) -> None:
     key = store.users.freshness("ann").user_key
     assert key is not None
     assert store.users.delete("ann")
-    assert len(store.events.interactions(key)) == 0
+    assert asyncio.run(store.reads.profile(key)) == (None, None)
     assert [event.event_id for event in store.events.stream()] == ["e4"]
 
 
@@ -255,8 +257,9 @@ def test_read_on_the_loop(store: Store) -> None:
     store.events.record(happened(("e1", "watched", "ann", "x", 1, 0.5), ("e2", "shown", "ann", "y", 2)))
     key = store.users.freshness("ann").user_key
     assert key is not None
-    found, same = asyncio.run(store.reads.interactions(key)), store.events.interactions(key)
-    for name in ("item_key", "type_key", "count", "first_at", "last_at", "portion"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(same, name), strict=True)
-    nothing = asyncio.run(store.reads.interactions(key + 1))
-    assert (len(nothing), nothing.count.dtype, nothing.portion.dtype) == (0, np.dtype("i8"), np.dtype("f8"))
+    user, found = asyncio.run(store.reads.profile(key))
+    assert user == User("ann")
+    assert found is not None
+    assert (found.count.tolist(), found.last_at.tolist()) == ([1, 1], [1, 2])
+    np.testing.assert_array_equal(found.portion, [0.5, np.nan])
+    assert (found.item_key.dtype, found.portion.dtype) == (np.dtype("i8"), np.dtype("f8"))

@@ -36,8 +36,8 @@ def test_user_of_key(store: Store) -> None:
     store.users.record([ann])
     key = store.users.freshness("ann").user_key
     assert key is not None
-    assert asyncio.run(store.reads.user(key)) == ann
-    assert asyncio.run(store.reads.user(key + 1)) is None
+    assert asyncio.run(store.reads.profile(key)) == (ann, None)
+    assert asyncio.run(store.reads.profile(key + 1)) == (None, None)
 
 
 def test_nothing_known(store: Store) -> None:

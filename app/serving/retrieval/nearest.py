@@ -10,5 +10,10 @@ class Nearest:
     name: ClassVar[str] = "nearest"
 
     def candidates(self, context: Context) -> Rows:
-        """Asked with the mask as a filter: as fast as asking for more and dropping some, and never too few."""
-        return NO_ROWS if context.side_vector is None else context.best(context.n_pooled)
+        """Asked with the mask as a filter: never too few. Some more come along, which are ranked with the others."""
+        snapshot, vector, allowed = context.live.snapshot, context.side_vector, context.eligible.mask
+        if snapshot is None or vector is None:
+            return NO_ROWS
+        if len(allowed) > snapshot.n_items:  # items newer than the index
+            return context.best(context.n_pooled)
+        return snapshot.candidates(vector, context.n_pooled, allowed)
