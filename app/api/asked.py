@@ -1,13 +1,9 @@
 """What a request may ask of a list: as parameters of a GET and as the body of a POST."""
 
 from dataclasses import replace
-from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import parse_qsl
+from typing import Annotated, Literal, Self
 
-from fastapi import Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.types import Category, Finite, Id, Name
 from app.entities import Rating, RatingScale
@@ -17,8 +13,6 @@ from app.serving.query import DEFAULT_PLACEMENT, Wishes
 
 MAX_RATINGS = 1_000
 MAX_CANDIDATES = 1_000
-MAX_QUERY_BYTES = 60_000
-"""The server reads no longer lines."""
 
 ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
 
@@ -124,49 +118,3 @@ class RankingBody(Conditions, Asker):
     item_ids: Annotated[
         list[Id], Field(min_length=1, max_length=MAX_CANDIDATES, description="What to rank; one that comes twice, once")
     ]
-
-
-def list_parameters(request: Request) -> ListParameters:
-    """What the address asks for. Raises `RequestValidationError`.
-
-    Called by a handler, not declared as its parameter: the framework would spend 70 us on the class each time, a third
-    of what a whole answer costs; the same few query strings are asked again and again.
-    """
-    return _read(request.scope["query_string"])
-
-
-@lru_cache(maxsize=1_000)
-def _read(query_string: bytes) -> ListParameters:
-    if len(query_string) > MAX_QUERY_BYTES:
-        raise RequestValidationError([{"loc": ("query",), "msg": f"at most {MAX_QUERY_BYTES} bytes; POST has room"}])
-    given: dict[str, Any] = {}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-        if name in REPEATED:
-            given.setdefault(name, []).append(value)
-        else:
-            given[name] = value
-    try:
-        return ListParameters.model_validate(given)
-    except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        raise RequestValidationError([fault | {"loc": ("query", *fault["loc"])} for fault in faults]) from None
-
-
-def _described() -> dict[str, Any]:
-    """`ListParameters` as OpenAPI has query parameters, for an operation that calls `list_parameters`."""
-    return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": schema.pop("description", ""),
-                "schema": schema,
-            }
-            for name, schema in ListParameters.model_json_schema()["properties"].items()
-        ]
-    }
-
-
-LIST_PARAMETERS = _described()
-REPEATED = frozenset({"exclude", "fields"})

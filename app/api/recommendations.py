@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from app.api.answering import JSON, answered, as_bytes, holds, unchanged
-from app.api.asked import LIST_PARAMETERS, GuestBody, ListParameters, list_parameters
+from app.api.asked import GuestBody, ListParameters
 from app.api.problems import responses
+from app.api.query_string import described, parameters
 from app.api.schemas import BatchIn, BatchOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
@@ -58,16 +59,16 @@ def recommendations_router(
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
     inquiry = Inquiry(recommender)
 
-    def query_of(user_id: str | None, parameters: ListParameters | GuestBody) -> asked.Query:
-        cursor = parameters.cursor
+    def query_of(user_id: str | None, wanted: ListParameters | GuestBody) -> asked.Query:
+        cursor = wanted.cursor
         returned = NO_ROWS if cursor is None else tokens.read_cursor(user_id or "", cursor)
-        return asked.Query(user_id, parameters.wishes(), returned_keys=returned)
+        return asked.Query(user_id, wanted.wishes(), returned_keys=returned)
 
     @router.get(
         "/users/{user_id}/recommendations",
         summary="What to show a user",
         responses=responses(422, 503, also={200: LIST, 304: UNCHANGED}),
-        openapi_extra=LIST_PARAMETERS,
+        openapi_extra=described(ListParameters),
     )
     async def get_recommendations(user_id: Id, request: Request) -> Response:
         """Items the user has not rated, best first; knows every rating, event and change acknowledged before.
@@ -77,16 +78,16 @@ def recommendations_router(
         (nothing is known of this user). An unknown user gets popular items. As many items as asked for, while that many
         are eligible. The `ETag` stays the same until the snapshot, the catalogue, the placement or the user changes.
         """
-        parameters = list_parameters(request)
+        wanted = parameters(request, ListParameters)
         situation = await situations.of(user_id)
         question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-        entity_tag = situation.entity_tag(question, parameters.placement, time.time_ns() // 1_000)
+        entity_tag = situation.entity_tag(question, wanted.placement, time.time_ns() // 1_000)
         if holds(request, entity_tag):
             return unchanged(entity_tag)
         answer = answers.get(question, entity_tag)
         if answer is None:
-            made = await recommender.recommend(query_of(user_id, parameters), situation)
-            answer = Answer(made.strategy, as_bytes(made, parameters.fields))
+            made = await recommender.recommend(query_of(user_id, wanted), situation)
+            answer = Answer(made.strategy, as_bytes(made, wanted.fields))
             answers.put(question, entity_tag, answer)
         metrics.count_recommendations(answer.strategy)
         return answered(answer.body, entity_tag)
@@ -129,11 +130,11 @@ def recommendations_router(
         "/users/{user_id}/recommendations/explain/{item_id}",
         summary="Why an item is not shown",
         responses=responses(422, 503),
-        openapi_extra=LIST_PARAMETERS,
+        openapi_extra=described(ListParameters),
     )
     async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
         """Goes through the steps of the same request and tells at which the item dropped out, or where it stands."""
-        parameters = list_parameters(request)
-        return await inquiry.why_not(item_id, query_of(user_id, parameters), await situations.of(user_id))
+        wanted = parameters(request, ListParameters)
+        return await inquiry.why_not(item_id, query_of(user_id, wanted), await situations.of(user_id))
 
     return router

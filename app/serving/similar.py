@@ -36,5 +36,6 @@ def _available(item_id: str, row: int, limit: int, live: Live) -> SimilarItems:
             break
         n *= 4
     ids, titles = live.catalogue.item_ids, live.catalogue.titles
-    found = zip(rows[shown].tolist(), similarities[shown].tolist(), strict=True)
-    return SimilarItems(item_id, live.version, [SimilarItem(ids[k], titles[k], round(value, 5)) for k, value in found])
+    rounded = np.round(similarities[shown].astype(np.float64), 5)
+    found = zip(rows[shown].tolist(), rounded.tolist(), strict=True)
+    return SimilarItems(item_id, live.version, [SimilarItem(ids[k], titles[k], value) for k, value in found])
