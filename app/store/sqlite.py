@@ -1,5 +1,6 @@
 """SQLite: WAL, `synchronous=FULL` (an acknowledged write survives power loss), one writer at a time."""
 
+import json
 import math
 import sqlite3
 import threading
@@ -20,6 +21,16 @@ from app.store.upsert import Upsert
 from app.store.write_lock import WriteLock
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon: our own queue on the lock
+# Many rows are asked for as one JSON array: a statement a row costs 3 us, eight times as much. Keys follow the order of
+# arrival.
+FIND_USERS = "SELECT user_key FROM json_each(?) AS asked LEFT JOIN users ON user_id = asked.value ORDER BY asked.key"
+MAKE_USERS = "INSERT INTO users (user_id) SELECT value FROM json_each(?) ORDER BY key"
+FIND_ITEMS = "SELECT item_key FROM json_each(?) AS asked LEFT JOIN items ON item_id = asked.value ORDER BY asked.key"
+MAKE_ITEMS = "INSERT INTO items (item_id, version) SELECT value, 0 FROM json_each(?) ORDER BY key"
+FIND_RATINGS = (
+    "SELECT asked.key, ratings.value, rated_at FROM json_each(?) AS asked CROSS JOIN ratings"
+    " ON user_key = json_extract(asked.value, '$[0]') AND item_key = json_extract(asked.value, '$[1]')"
+)
 
 
 class SqliteDialect:
@@ -46,6 +57,7 @@ class SqliteDialect:
             f"busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}",
             "journal_mode = WAL",
             "synchronous = FULL",
+            "wal_autocheckpoint = 8000",  # 32 MB: a checkpoint writes each page once, however often it changed
             "cache_size = -65536",
             "temp_store = MEMORY",
         ):
@@ -101,27 +113,21 @@ class SqliteDialect:
         return time.time_ns() // 1_000
 
     def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
-        find, make = "SELECT user_key FROM users WHERE user_id = ?", "INSERT INTO users (user_id) VALUES (?)"
-        keys, _ = _find_or_make(_cursor(connection), user_ids, find, make)
+        keys, _ = _find_or_make(_cursor(connection), user_ids, FIND_USERS, MAKE_USERS)
         return keys
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
-        find = "SELECT item_key FROM items WHERE item_id = ?"
-        make = "INSERT INTO items (item_id, version) VALUES (?, 0)"
-        return _find_or_make(_cursor(connection), item_ids, find, make)
+        return _find_or_make(_cursor(connection), item_ids, FIND_ITEMS, MAKE_ITEMS)
 
     def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings:
-        cursor = _cursor(connection)
-        statement = "SELECT value, rated_at FROM ratings WHERE user_key = ? AND item_key = ?"
         is_found = np.zeros(len(user_key), dtype=np.bool_)
         value = np.zeros(len(user_key))
         rated_at = np.zeros(len(user_key), dtype=np.int64)
-        for row, pair in enumerate(zip(user_key.tolist(), item_key.tolist(), strict=True)):
-            found = cursor.execute(statement, pair).fetchone()
-            if found is not None:
-                is_found[row] = True
-                value[row] = np.nan if found[0] is None else found[0]
-                rated_at[row] = UNKNOWN_TIME if found[1] is None else found[1]
+        pairs = json.dumps(np.column_stack((user_key, item_key)).tolist())
+        for row, stored, time_ in _cursor(connection).execute(FIND_RATINGS, (pairs,)):
+            is_found[row] = True
+            value[row] = np.nan if stored is None else stored
+            rated_at[row] = UNKNOWN_TIME if time_ is None else time_
         return ExistingRatings(is_found, value, rated_at)
 
     def write_ratings(
@@ -150,8 +156,8 @@ class SqliteDialect:
         return _cursor(connection).executemany(upsert.of_one, zip(*columns, strict=True)).rowcount
 
     def find_rows(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        cursor = _cursor(connection)
-        return [row for value in values for row in cursor.execute(statement, (value,))]
+        of_all = statement.replace("= ?", "IN (SELECT value FROM json_each(?))")
+        return _cursor(connection).execute(of_all, (json.dumps(values),)).fetchall()
 
     def log2_sum(self, one: str, other: str) -> str:
         return f"log2_sum({one}, {other})"
@@ -186,14 +192,10 @@ def _cursor(connection: sa.Connection) -> sqlite3.Cursor:
 
 
 def _find_or_make(cursor: sqlite3.Cursor, ids: Sequence[str], find: str, make: str) -> tuple[KeyArray, list[str]]:
-    keys = np.zeros(len(ids), dtype=np.int64)
-    made = []
-    for row, identifier in enumerate(ids):
-        found = cursor.execute(find, (identifier,)).fetchone()
-        if found is None:
-            cursor.execute(make, (identifier,))
-            made.append(identifier)
-            keys[row] = cursor.lastrowid or 0
-        else:
-            keys[row] = found[0]
-    return keys, made
+    """Keys in the order of distinct `ids`, and which of them were made."""
+    keys = cursor.execute(find, (json.dumps(ids),)).fetchall()
+    made = [identifier for identifier, (key,) in zip(ids, keys, strict=True) if key is None]
+    if made:
+        cursor.execute(make, (json.dumps(made),))
+        keys = cursor.execute(find, (json.dumps(ids),)).fetchall()
+    return np.array(keys, dtype=np.int64).reshape(len(ids)), made
