@@ -13,11 +13,13 @@ class Eligible:
     """
 
     def __init__(self, n_rows: int) -> None:
-        self.mask: Mask = np.ones(n_rows, dtype=np.bool_)
+        # One cell more, never eligible, where the look-ups below end up with what lies beyond the mask.
+        self._cells: Mask = np.ones(n_rows + 1, dtype=np.bool_)
+        self._cells[n_rows] = False
+        self.mask: Mask = self._cells[:n_rows]
 
     def drop(self, rows: Rows) -> None:
-        if len(rows):
-            self.mask[self._within(rows)] = False
+        np.put(self._cells, rows, False, mode="clip")
 
     def keep(self, mask: Mask) -> None:
         """Only what `mask` has too."""
@@ -31,13 +33,8 @@ class Eligible:
 
     def among(self, rows: Rows) -> Rows:
         """Those of `rows` that are eligible, in their order."""
-        within = self._within(rows)
-        return within[self.mask[within]]
+        return rows[self._cells.take(rows, mode="clip")]
 
     def has(self, rows: Rows) -> Mask:
         """(n,) which of `rows` are eligible; -1, no row at all, is not."""
-        is_within = (rows >= 0) & (rows < len(self.mask))
-        return is_within & self.mask[np.where(is_within, rows, 0)] if len(self.mask) else is_within
-
-    def _within(self, rows: Rows) -> Rows:
-        return rows if not len(rows) or rows.max() < len(self.mask) else rows[rows < len(self.mask)]
+        return (rows >= 0) & self._cells.take(rows, mode="clip")

@@ -265,7 +265,7 @@ class Catalogue:
         """(n_categories,) by code: how many of the rows are in each category."""
         categories = self.categories
         sets = categories.cells.buffer[rows]
-        _, members = categories.vocabulary.members().of(sets)
+        members = categories.vocabulary.members().all_of(sets)
         return np.bincount(members, minlength=len(categories.vocabulary.elements))
 
     def category_members(self, rows: Rows) -> tuple[Rows, NDArray[np.int32]]:

@@ -40,9 +40,11 @@ class Newest:
 
     def first(self, n: int, allowed: Mask, added_at: NDArray[np.int64], keys: Rows) -> Rows:
         """The first `n` of the rows that are allowed; rows beyond the mask are not."""
+        found = self._sorted(n, allowed)
+        if not len(self.apart):  # nearly always
+            return found[:n]
         apart = self.apart[self.apart < len(allowed)]
         apart = apart[allowed[apart]][:n]
-        found = self._sorted(n, allowed)
         if len(apart):
             found = np.append(found, apart)
             found = found[_latest_first(added_at[found], keys[found])]

@@ -63,8 +63,19 @@ class Members(NamedTuple):
         first = self.starts[sets]
         counts = self.starts[sets + 1] - first
         places = np.repeat(np.arange(len(sets)), counts)
-        offsets = np.arange(len(places)) + np.repeat(first - np.cumsum(counts) + counts, counts)
-        return places, self.codes[offsets]
+        return places, self._elements(first, counts)
+
+    def all_of(self, sets: Codes) -> Codes:
+        """As `of`, the codes alone."""
+        first = self.starts[sets]
+        return self._elements(first, self.starts[sets + 1] - first)
+
+    def _elements(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> Codes:
+        ends = counts.cumsum()
+        steps = (first - ends + counts).repeat(counts)
+        steps += np.arange(len(steps))
+        codes: Codes = self.codes[steps]
+        return codes
 
 
 class SetVocabulary:

@@ -23,5 +23,5 @@ class Similar:
         if not len(liked):
             return NO_ROWS
         # By rank, then by how lately its origin was liked; row -1 where an item has fewer neighbours.
-        rows = snapshot.similar_rows[liked, :N_EACH].T.ravel().astype(np.int64)
-        return context.eligible.among(rows[rows >= 0])
+        rows = snapshot.similar_rows.take(liked, axis=0)[:, :N_EACH].T.ravel().astype(np.int64)
+        return rows[context.eligible.has(rows)]
