@@ -77,6 +77,11 @@ class SnapshotArrays:
     user_offset: Annotated[NDArray[np.float32], np.float32, "dimension"]
     of_segments: Mapping[str, NDArray[Any]]
 
+    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Item rows and values of the ratings the user had given at the snapshot, newest first."""
+        ratings = slice(self.history_starts[user_row], self.history_starts[user_row + 1])
+        return self.history_rows[ratings], self.history_values[ratings]
+
 
 Layout = tuple[np.dtype[Any], tuple[str | int, ...]]
 

@@ -73,6 +73,8 @@ def _is_number(value: Any) -> bool:
 
 
 def _texts(value: AttributeValue | None) -> list[str]:
+    if isinstance(value, str):  # nearly always
+        return [value] if 0 < len(value) <= MAX_VALUE_LENGTH else []
     return list(dict.fromkeys(text for text in as_texts(value) if 0 < len(text) <= MAX_VALUE_LENGTH))
 
 

@@ -1,4 +1,4 @@
-"""The FAISS index over the item side: built, stored, opened and searched. Nothing else imports faiss."""
+"""The FAISS index over the item side: opened and searched. `index_build` makes it; nothing else imports faiss."""
 
 import threading
 from dataclasses import dataclass, field
@@ -17,17 +17,6 @@ faiss: Any = _faiss  # its type information describes the C++ signatures, not th
 EXACT, HALVES, BYTES = "exact", "halves", "bytes"
 """How a number of a vector is kept: in 32 bits, in 16, in 8."""
 
-BYTES_FROM = 50_000
-"""Items from which a byte for each number is tried first. The scan reads what it compares, and soon waits for memory
-(d = 144, n = 20, one thread of a busy machine, 2026-11, EXACT / HALVES / BYTES): 10k items 75 / 55 / 60 us,
-100k 2.0 / 0.83 / 0.5 ms, 1M 46 / 24 / 10 ms."""
-
-LEAST_RECALL = 0.999
-"""Of the best `N_ASKED`, as they come out of the search before they are scored exactly. A kind that finds fewer, for a
-sample of the users it is for, is not published."""
-
-N_ASKED, N_QUERIES = 20, 100
-
 MORE = {EXACT: (1, 0), HALVES: (1, 12), BYTES: (2, 20)}
 """Kind -> (a, b): n are asked for as a n + b, since rounding may have changed their order. Measured with as many: of
 the best 20 of 10k and of 100k HALVES alone find 0.999, BYTES alone 0.97, and with these both all."""
@@ -36,85 +25,24 @@ DROPPED_PER_ITEM = 1 / 300
 """Up to this share of refused items the search asks for so many more and drops them: a filter is asked of every item,
 1 to 5 ns each, one more result costs 0.3 us."""
 
-BLOCK = 65_536
-
-ALL_THREADS: int = faiss.omp_get_max_threads()
+REFUSED_PER_ITEM = 1 / 10
+"""Beyond this share of refused items all lists are searched: how many of them are enough was measured with what users
+have consumed, and a filter may want what stands in none of these."""
 
 Index = Any
 
 Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
-def build_index(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> tuple[Index, IndexKind]:
-    """An index for inner products over `vectors` (n, d) float32. The one place that chooses its kind.
-
-    The quickest whose recall, measured on `queries` (m, d), user sides, is at least `LEAST_RECALL`.
-    """
-    some = queries[np.unique(np.linspace(0, len(queries) - 1, N_QUERIES).astype(int))] if len(queries) else vectors[:1]
-    expected = _best_scores(vectors, some)
-    for kind in (BYTES, HALVES) if len(vectors) >= BYTES_FROM else (HALVES,):
-        scales = _scales(vectors) if kind == BYTES else np.empty(0, np.float32)
-        index = _filled(kind, vectors, scales)
-        found = ItemIndex(index, vectors, IndexKind(kind, 0.0, tuple(scales.tolist())))
-        recall = _recall(found, some, expected)
-        if recall >= LEAST_RECALL:
-            return index, IndexKind(kind, recall, found.kind.scales)
-    return _filled(EXACT, vectors, np.empty(0, np.float32)), IndexKind(EXACT, 1.0)
-
-
-def _filled(kind: str, vectors: NDArray[np.float32], scales: NDArray[np.float32]) -> Index:
-    index = _empty(kind, vectors.shape[1])
-    for start in range(0, len(vectors), BLOCK):
-        block = vectors[start : start + BLOCK]
-        index.add(block / scales if len(scales) else np.ascontiguousarray(block))
-    return index
-
-
-def _empty(kind: str, dimension: int) -> Index:
-    if kind == EXACT:
+def empty_index(kind: IndexKind, dimension: int) -> Index:
+    """Of this kind, without vectors; where it has lists, without the vectors that these are found by."""
+    if kind.name == EXACT:
         return faiss.IndexFlatIP(dimension)
-    quantizer = faiss.ScalarQuantizer
-    width = quantizer.QT_fp16 if kind == HALVES else quantizer.QT_8bit_uniform
-    index = faiss.IndexScalarQuantizer(dimension, width, faiss.METRIC_INNER_PRODUCT)
-    # Halves learn nothing, but faiss wants to be asked; bytes learn between which ends they lie.
-    index.train(np.repeat(np.array([[-1], [1]], np.float32), dimension, axis=1))
-    return index
-
-
-def _scales(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(d,) the largest |value| of each column: divided by it, all columns fill the same bytes."""
-    largest = np.zeros(vectors.shape[1], np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        np.maximum(largest, np.abs(vectors[start : start + BLOCK]).max(axis=0), out=largest)
-    largest[largest == 0] = 1.0
-    return largest
-
-
-def _best_scores(vectors: NDArray[np.float32], queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(m, n) the highest scores for each of (m, d) queries, n <= `N_ASKED`, best first."""
-    n = min(N_ASKED, len(vectors))
-    if n == 0:
-        return np.empty((len(queries), 0), np.float32)
-    faiss.omp_set_num_threads(ALL_THREADS)
-    scores, _ = faiss.knn(np.ascontiguousarray(queries), vectors, n, metric=faiss.METRIC_INNER_PRODUCT)
-    best: NDArray[np.float32] = scores
-    return best
-
-
-def _recall(index: "ItemIndex", queries: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """The share of the best that is found, mean over `queries`; one as good as the last of them counts as it."""
-    if not expected.size:
-        return 1.0
-    found = []
-    for query, best in zip(queries, expected, strict=True):
-        scores = index.vectors[index.candidates(query, len(best))] @ query
-        least = best[-1] - 1e-6 * np.abs(best).max()
-        found.append(min(len(best), int(np.count_nonzero(scores >= least))) / len(best))
-    return float(np.mean(found))
-
-
-def index_bytes(index: Index) -> memoryview:
-    return memoryview(faiss.serialize_index(index))
+    width = faiss.ScalarQuantizer.QT_fp16 if kind.name == HALVES else faiss.ScalarQuantizer.QT_8bit_uniform
+    if not kind.n_lists:
+        return faiss.IndexScalarQuantizer(dimension, width, faiss.METRIC_INNER_PRODUCT)
+    lists, is_residual = faiss.IndexFlatIP(dimension), False
+    return faiss.IndexIVFScalarQuantizer(lists, dimension, kind.n_lists, width, faiss.METRIC_INNER_PRODUCT, is_residual)
 
 
 def map_index(path: Path, vectors: NDArray[np.float32], kind: IndexKind) -> "ItemIndex":
@@ -129,31 +57,51 @@ def map_index(path: Path, vectors: NDArray[np.float32], kind: IndexKind) -> "Ite
     faiss.set_deserialization_loop_limit(n_vectors + 1)
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        expected = _empty(kind.name, dimension)
     except (RuntimeError, MemoryError) as error:
         raise SnapshotDamagedError(f"{path.name} is not a FAISS index") from error
     if (index.ntotal, index.d, index.metric_type) != (n_vectors, dimension, faiss.METRIC_INNER_PRODUCT):
         raise SnapshotDamagedError(f"{path.name} does not fit the item vectors")
-    is_alike = type(index) is type(expected) and (kind.name == EXACT or index.sq.qtype == expected.sq.qtype)
-    n_scales = dimension if kind.name == BYTES else 0
-    if not is_alike or len(kind.scales) != n_scales or not all(0 < scale < np.inf for scale in kind.scales):
+    if not _is_of_kind(index, kind):
         raise SnapshotDamagedError(f"{path.name} is of another kind")
     return ItemIndex(index, vectors, kind)
 
 
-class _Filter(threading.local):
-    """What FAISS asks of every item, one for each thread: making these objects takes longer than filling them."""
+def _is_of_kind(index: Index, kind: IndexKind) -> bool:
+    if not 0 <= kind.n_lists <= max(index.ntotal, 1):
+        return False
+    expected = empty_index(kind, index.d)
+    n_scales = index.d if kind.name == BYTES else 0
+    return (
+        type(index) is type(expected)
+        and (kind.name == EXACT or index.sq.qtype == expected.sq.qtype)
+        and (not kind.n_lists or index.nlist == index.quantizer.ntotal == kind.n_lists)
+        and all(0 < n_probes <= kind.n_lists for _, n_probes in kind.probes)
+        and len(kind.scales) == n_scales
+        and all(0 < scale < np.inf for scale in kind.scales)
+    )
+
+
+class _Asking(threading.local):
+    """What a search is told, one for each thread: making these objects takes longer than filling them."""
 
     def __init__(self) -> None:
-        self.bits = np.zeros(1, np.uint8)
-        self.selector = faiss.IDSelectorBitmap(self.bits)
-        self.parameters = faiss.SearchParameters(sel=self.selector)
+        self._bits = np.zeros(1, np.uint8)
+        self._selector = faiss.IDSelectorBitmap(self._bits)
+        self._flat = faiss.SearchParameters(sel=self._selector)
+        self._lists = faiss.SearchParametersIVF()
+        self._lists_filtered = faiss.SearchParametersIVF(sel=self._selector)
 
-    def by(self, allowed: NDArray[np.bool_]) -> Any:
-        self.bits = np.packbits(allowed, bitorder="little")  # kept: the selector does not own them
-        self.selector.n = len(self.bits)
-        self.selector.bitmap = faiss.swig_ptr(self.bits)
-        return self.parameters
+    def parameters(self, allowed: NDArray[np.bool_] | None, n_probes: int) -> Any:
+        """`allowed`: None for all. `n_probes`: 0 for an index without lists."""
+        if allowed is not None:
+            self._bits = np.packbits(allowed, bitorder="little")  # kept: the selector does not own them
+            self._selector.n = len(self._bits)
+            self._selector.bitmap = faiss.swig_ptr(self._bits)
+        if not n_probes:
+            return None if allowed is None else self._flat
+        parameters = self._lists if allowed is None else self._lists_filtered
+        parameters.nprobe = n_probes
+        return parameters
 
 
 @dataclass(frozen=True)
@@ -164,7 +112,7 @@ class ItemIndex:
     vectors: NDArray[np.float32]
     kind: IndexKind
     _scales: NDArray[np.float32] | None = field(init=False)
-    _filter: _Filter = field(init=False, default_factory=_Filter)
+    _asking: _Asking = field(init=False, default_factory=_Asking)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_scales", np.array(self.kind.scales, np.float32) if self.kind.scales else None)
@@ -179,22 +127,28 @@ class ItemIndex:
         n_vectors, dimension = self.vectors.shape
         if query.shape != (dimension,) or (allowed is not None and allowed.shape != (n_vectors,)):
             raise ValueError("the query or the mask does not fit the vectors")
-        if n <= 0 or n_vectors == 0:
+        n_allowed = n_vectors if allowed is None else int(np.count_nonzero(allowed))
+        if n <= 0 or n_allowed == 0:
             return np.empty(0, np.int64)
+        n_refused = n_vectors - n_allowed
+        if n_refused > REFUSED_PER_ITEM * n_vectors:
+            return self._found(query, n, allowed, n_refused, self.kind.n_lists)
+        rows = self._found(query, n, allowed, n_refused, self.kind.probed(n))
+        if len(rows) < min(n, n_allowed):  # the likeliest lists are short
+            rows = self._found(query, n, allowed, n_refused, self.kind.n_lists)
+        return rows
+
+    def _found(
+        self, query: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None, n_refused: int, n_probes: int
+    ) -> NDArray[np.int64]:
         times, more = MORE[self.kind.name]
-        n_asked, parameters, is_dropping = times * n + more, None, False
-        if allowed is not None:
-            n_refused = n_vectors - int(np.count_nonzero(allowed))
-            is_dropping = 0 < n_refused <= DROPPED_PER_ITEM * n_vectors
-            if is_dropping:
-                n_asked += n_refused
-            elif n_refused:
-                parameters = self._filter.by(allowed)
-        n_asked = min(n_asked, n_vectors)
-        rows = self._search(query, n_asked, parameters)
-        if allowed is not None and is_dropping:
-            return rows[allowed[rows]]
-        return rows[rows >= 0] if parameters is not None else rows
+        n_asked, is_dropping = times * n + more, n_refused <= DROPPED_PER_ITEM * len(self.vectors)
+        if is_dropping:
+            n_asked += n_refused
+        parameters = self._asking.parameters(None if is_dropping else allowed, n_probes)
+        rows = self._search(query, min(n_asked, len(self.vectors)), parameters)
+        rows = rows[rows >= 0]  # fewer than were asked for may be allowed, or in the lists
+        return rows[allowed[rows]] if allowed is not None and is_dropping and n_refused else rows
 
     def _search(self, query: NDArray[np.float32], n: int, parameters: Any) -> NDArray[np.int64]:
         scaled = np.ascontiguousarray(query if self._scales is None else query * self._scales, np.float32)
@@ -215,17 +169,3 @@ class ItemIndex:
         scores = self.vectors.take(found, axis=0) @ query
         order = np.lexsort((found, -scores))[: max(n, 0)]
         return found[order], scores[order]
-
-
-def search_many(
-    vectors: NDArray[np.float32], queries: NDArray[np.float32], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of `queries` (b, d) the `n` rows of `vectors` with the largest dot product, both answers (b, n).
-
-    Best first; row -1 where there are fewer than `n`. Uses all cores: for building, not for serving.
-    """
-    faiss.omp_set_num_threads(ALL_THREADS)
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors, np.float32))
-    scores, rows = index.search(np.ascontiguousarray(queries, np.float32), n)
-    return rows, scores

@@ -57,12 +57,19 @@ class Watermark:
 class IndexKind:
     """How the index keeps vectors, see `app.snapshots.index`, and the share of the best that it was seen to find.
 
-    `scales`: what the columns are divided by, none where they are not.
+    `scales`: what the columns are divided by, none where they are not. `n_lists`: of so many lists each item stands in
+    one; 0 where there are no lists. `probes`: (n, p) with n ascending: for the best n, p of the lists are searched.
     """
 
     name: str
     recall: float
     scales: tuple[float, ...] = ()
+    n_lists: int = 0
+    probes: tuple[tuple[int, int], ...] = ()
+
+    def probed(self, n: int) -> int:
+        """How many lists are searched for the best `n`."""
+        return next((n_probes for depth, n_probes in self.probes if n <= depth), self.n_lists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.snapshots.arrays import N_SIMILAR
-from app.snapshots.index import Neighbours, search_many
+from app.snapshots.index import Neighbours
+from app.snapshots.index_build import search_many
 from app.snapshots.manifest import Segment
 
 SHRINKAGE = 10.0

@@ -68,11 +68,6 @@ class Snapshot(SnapshotArrays):
         """None for an item that came after the snapshot."""
         return _row_of(self.item_keys, item_key)
 
-    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Item rows and values of the ratings the user had given at the snapshot, newest first."""
-        ratings = slice(self.history_starts[user_row], self.history_starts[user_row + 1])
-        return self.history_rows[ratings], self.history_values[ratings]
-
     def user_side(self, user_row: int) -> UserSide:
         return UserSide(
             self.user_vectors[user_row], float(self.user_biases[user_row]), float(self.user_deviations[user_row])

@@ -19,7 +19,7 @@ from app.snapshots.describe import Encodings
 from app.snapshots.durable import DurableFile, fsync_folder
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.groups import Group
-from app.snapshots.index import build_index, index_bytes
+from app.snapshots.index_build import build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
 
 INDEX_FILE = "items.faiss"
@@ -58,7 +58,7 @@ def write_snapshot(
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
         digests = _write_files(staging, arrays, {FEATURES_FILE: encodings.document, GROUPS_FILE: groups})
-        index, kind = build_index(arrays.item_vectors, arrays.user_vectors)
+        index, kind = build_index(arrays.item_vectors, arrays.user_vectors, lambda row: arrays.history(row)[0])
         with DurableFile(staging / INDEX_FILE) as file:
             file.write(index_bytes(index))
         digests[INDEX_FILE] = file.digest

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.snapshots import index as index_file
+from app.snapshots import index_build
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex, build_index, index_bytes, map_index
+from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex, map_index
+from app.snapshots.index_build import build_index, index_bytes
 from app.snapshots.manifest import IndexKind
 from tests.support.snapshot_data import best_rows
 
 KINDS = (EXACT, HALVES, BYTES)
+IN_LISTS = (f"lists of {HALVES}", f"lists of {BYTES}")
 
 
 @pytest.fixture
@@ -29,11 +31,13 @@ def queries() -> NDArray[np.float32]:
 
 
 def of_kind(kind: str, vectors: Any, queries: Any, folder: Path, patch: pytest.MonkeyPatch) -> ItemIndex:
-    """Written and mapped."""
-    patch.setattr(index_file, "BYTES_FROM", 0 if kind == BYTES else 1_000_000)
-    patch.setattr(index_file, "LEAST_RECALL", 2.0 if kind == EXACT else 0.0)
+    """Written and mapped; `lists of` a kind, in lists of which a few are searched, whatever they hold."""
+    name, is_in_lists = kind.removeprefix("lists of "), kind.startswith("lists of ")
+    patch.setattr(index_build, "BYTES_FROM", 0 if name == BYTES else 1_000_000)
+    patch.setattr(index_build, "LISTS_FROM", 0 if is_in_lists else 1_000_000)
+    patch.setattr(index_build, "LEAST_RECALL", 2.0 if name == EXACT else 0.0)
     built, chosen = build_index(vectors, queries)
-    assert chosen.name == kind
+    assert (chosen.name, chosen.n_lists > 0) == (name, is_in_lists)
     (folder / "items.faiss").write_bytes(index_bytes(built))
     return map_index(folder / "items.faiss", vectors, chosen)
 
@@ -76,24 +80,25 @@ def test_numbers_make_size(vectors: Any, queries: Any, tmp_path: Path, monkeypat
     assert sizes[BYTES] < 0.35 * sizes[EXACT]
 
 
-def test_recall_decides(vectors: Any, queries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_file, "BYTES_FROM", 0)
-    assert build_index(vectors, queries)[1].name == BYTES
-    # Items that differ by less than a byte tells, then by less than a half does.
-    close = np.ones((1501, 16), np.float32)
-    close[0] = -1
-    close[1:, 0] += np.linspace(0, 0.1, 1500, dtype=np.float32)
-    assert build_index(close, np.ones((3, 16), np.float32))[1].name == HALVES
-    close[1:, 0] = 1 + np.linspace(0, 1e-4, 1500, dtype=np.float32)
-    _, kind = build_index(close, np.ones((3, 16), np.float32))
-    assert (kind.name, kind.recall) == (EXACT, 1.0)
-
-
-def test_nobody_asks(vectors: Any) -> None:
-    index, kind = build_index(vectors, vectors[:0])
-    assert (index.ntotal, kind.name) == (500, HALVES)
-    empty, kind = build_index(vectors[:0], vectors[:0])
-    assert ItemIndex(empty, vectors[:0], kind).nearest(vectors[0], 10)[0].tolist() == []
+@pytest.mark.parametrize("kind", IN_LISTS)
+@pytest.mark.parametrize("n_refused", [0, 2, 20, 250, 495, 500])
+def test_lists_leave_enough(
+    kind: str, n_refused: int, vectors: Any, queries: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never too few, though what is allowed may stand in lists that are not searched; all of them beyond a share."""
+    index = of_kind(kind, vectors, queries, tmp_path, monkeypatch)
+    assert index.kind.probed(20) < index.kind.n_lists
+    for query in queries:
+        scores = vectors @ query
+        allowed = np.ones(500, np.bool_)
+        allowed[best_rows(scores, n_refused)] = False
+        for n in (1, 10, 90, 500):
+            rows, _ = index.nearest(query, n, allowed)
+            assert len(set(rows.tolist())) == len(rows) == min(n, 500 - n_refused)
+            assert allowed[rows].all()
+            if n_refused > 50 or n > 100:
+                assert rows.tolist() == best_rows(np.where(allowed, scores, -np.inf), min(n, 500 - n_refused))
+        assert len(index.nearest(query, 10)[0]) == 10
 
 
 def test_more_than_there_are(vectors: Any, queries: Any) -> None:
@@ -118,6 +123,7 @@ def test_misfits_are_refused(vectors: Any, queries: Any) -> None:
         IndexKind(BYTES, 1.0, (1.0,) * 32),
         IndexKind("other", 1.0),
         IndexKind(HALVES, 1.0, (1.0,) * 32),
+        IndexKind(HALVES, 1.0, (), 11),
     ],
 )
 def test_another_kind(kind: IndexKind, vectors: Any, queries: Any, tmp_path: Path) -> None:
@@ -133,6 +139,22 @@ def test_odd_scales(
     of_kind(BYTES, vectors, queries, tmp_path, monkeypatch)
     with pytest.raises(SnapshotDamagedError, match="another kind"):
         map_index(tmp_path / "items.faiss", vectors, IndexKind(BYTES, 1.0, scales))
+
+
+@pytest.mark.parametrize(
+    ("n_lists", "probes"), [(0, ()), (10, ()), (12, ()), (-1, ()), (10**9, ()), (11, ((20, 12),)), (11, ((20, 0),))]
+)
+def test_odd_lists(
+    n_lists: int,
+    probes: tuple[tuple[int, int], ...],
+    vectors: Any,
+    queries: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert of_kind(IN_LISTS[0], vectors, queries, tmp_path, monkeypatch).kind.n_lists == 11
+    with pytest.raises(SnapshotDamagedError, match="another kind"):
+        map_index(tmp_path / "items.faiss", vectors, IndexKind(HALVES, 1.0, (), n_lists, probes))
 
 
 def test_threads_keep_their_filters(vectors: Any, queries: Any) -> None:

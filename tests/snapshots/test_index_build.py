@@ -1,0 +1,103 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.snapshots import index_build
+from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex
+from app.snapshots.index_build import LEAST_RECALL, build_index, index_bytes
+from tests.support.snapshot_data import best_rows
+
+
+@pytest.fixture
+def vectors() -> NDArray[np.float32]:
+    """Columns of very different size, as of a bias beside a taste."""
+    drawn = np.random.default_rng(0).standard_normal((500, 32)) * np.geomspace(0.01, 10, 32)
+    return drawn.astype(np.float32)
+
+
+@pytest.fixture
+def queries() -> NDArray[np.float32]:
+    drawn = np.random.default_rng(1).standard_normal((30, 32)) / np.geomspace(0.01, 10, 32)
+    return drawn.astype(np.float32)
+
+
+@pytest.fixture
+def catalogue() -> NDArray[np.float32]:
+    """6,000 items around 40 centres, in 4 columns; 12 more, larger, that no user weighs."""
+    rng = np.random.default_rng(2)
+    centres = rng.standard_normal((40, 4)) * 5
+    seen = centres[rng.integers(0, 40, 6_000)] + 0.3 * rng.standard_normal((6_000, 4))
+    return np.hstack([seen, 20 * rng.standard_normal((6_000, 12))]).astype(np.float32)
+
+
+@pytest.fixture
+def users() -> NDArray[np.float32]:
+    drawn = np.zeros((200, 16), np.float32)
+    drawn[:, :4] = np.random.default_rng(3).standard_normal((200, 4))
+    return drawn
+
+
+def test_recall_decides(vectors: Any, queries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_build, "BYTES_FROM", 0)
+    assert build_index(vectors, queries)[1].name == BYTES
+    # Items that differ by less than a byte tells, then by less than a half does.
+    close = np.ones((1501, 16), np.float32)
+    close[0] = -1
+    close[1:, 0] += np.linspace(0, 0.1, 1500, dtype=np.float32)
+    assert build_index(close, np.ones((3, 16), np.float32))[1].name == HALVES
+    close[1:, 0] = 1 + np.linspace(0, 1e-4, 1500, dtype=np.float32)
+    _, kind = build_index(close, np.ones((3, 16), np.float32))
+    assert (kind.name, kind.recall) == (EXACT, 1.0)
+
+
+def test_nobody_asks(vectors: Any) -> None:
+    index, kind = build_index(vectors, vectors[:0])
+    assert (index.ntotal, kind.name) == (500, HALVES)
+    empty, kind = build_index(vectors[:0], vectors[:0])
+    assert ItemIndex(empty, vectors[:0], kind).nearest(vectors[0], 10)[0].tolist() == []
+
+
+def test_lists_hold_what_users_do_not_tell_apart(catalogue: Any, users: Any) -> None:
+    """Few of them are searched, and the columns that nobody weighs spread nothing over the others."""
+    index, kind = build_index(catalogue, users)
+    assert (kind.name, kind.n_lists) == (HALVES, 39)
+    assert kind.recall >= LEAST_RECALL
+    assert kind.probed(20) <= kind.n_lists // 4
+    assert kind.probed(101) == kind.n_lists
+    found = ItemIndex(index, catalogue, kind)
+    others = np.zeros((100, 16), np.float32)
+    others[:, :4] = np.random.default_rng(4).standard_normal((100, 4))
+    hits = [len(set(found.nearest(user, 20)[0]) & set(best_rows(catalogue @ user, 20))) for user in others]
+    assert np.mean(hits) >= 19.8
+
+
+def test_recall_is_of_what_is_not_consumed(catalogue: Any, users: Any) -> None:
+    """Users who consumed all that is near to them are after what lies farther."""
+    _, kind = build_index(catalogue, users)
+
+    def consumed(row: int) -> NDArray[np.int64]:
+        return np.array(best_rows(catalogue @ users[row], 500))
+
+    _, of_eager = build_index(catalogue, users, consumed)
+    assert of_eager.probed(20) > kind.probed(20)
+
+
+def test_no_lists_where_all_would_be_searched() -> None:
+    """All alike to everybody: the best may stand anywhere."""
+    rng = np.random.default_rng(5)
+    vectors, users = rng.standard_normal((2, 6_000, 64)).astype(np.float32)
+    index, kind = build_index(vectors, users[:200])
+    assert (kind.n_lists, kind.probes, index.ntotal) == (0, (), 6_000)
+
+
+def test_users_who_consumed_everything(catalogue: Any, users: Any) -> None:
+    everything = np.arange(len(catalogue))
+    _, kind = build_index(catalogue, users, lambda _: everything)
+    assert (kind.name, kind.n_lists) == (HALVES, 0)
+
+
+def test_same_bits(catalogue: Any, users: Any) -> None:
+    one, other = (bytes(index_bytes(build_index(catalogue, users)[0])) for _ in range(2))
+    assert one == other
