@@ -29,6 +29,11 @@ def parameters(request: Request, kind: type[Parameters]) -> Parameters:
     return found
 
 
+def names(query_string: bytes) -> frozenset[str]:
+    """Of the parameters that it gives."""
+    return _kept_names(query_string) if len(query_string) <= KEPT_BYTES else _names(query_string)
+
+
 def described(kind: type[BaseModel]) -> dict[str, Any]:
     """The fields of `kind` as OpenAPI has query parameters: the `openapi_extra` of an operation."""
     fields = kind.model_json_schema()["properties"].items()
@@ -51,7 +56,7 @@ def _read(kind: type[BaseModel], query_string: bytes) -> Any:
         raise RequestValidationError([{"loc": ("query",), "msg": f"at most {MAX_BYTES} bytes; POST has room"}])
     given: dict[str, Any] = {}
     repeated = {name for name, field in kind.model_fields.items() if get_origin(field.annotation) is list}
-    for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+    for name, value in _pairs(query_string):
         if name in repeated:
             given.setdefault(name, []).append(value)
         else:
@@ -63,4 +68,13 @@ def _read(kind: type[BaseModel], query_string: bytes) -> Any:
         raise RequestValidationError([fault | {"loc": ("query", *fault["loc"])} for fault in faults]) from None
 
 
+def _names(query_string: bytes) -> frozenset[str]:
+    return frozenset(name for name, _ in _pairs(query_string))
+
+
+def _pairs(query_string: bytes) -> list[tuple[str, str]]:
+    return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
+
+
 _kept = lru_cache(maxsize=1_000)(_read)
+_kept_names = lru_cache(maxsize=1_000)(_names)

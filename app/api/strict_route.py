@@ -7,6 +7,8 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
+from app.api.query_string import names
+
 
 class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -15,13 +17,12 @@ class StrictRoute(APIRoute):
         known = {field.alias for field in self.dependant.query_params} | {each["name"] for each in described}
 
         async def refuse_unknown(request: Request) -> Response:
-            if request.scope["query_string"]:
-                unknown = sorted(set(request.query_params) - known)
-                if unknown:
-                    takes = f"this path takes {', '.join(sorted(known))}" if known else "this path takes none"
-                    raise RequestValidationError(
-                        [{"loc": ("query", name), "msg": f"unknown parameter; {takes}"} for name in unknown]
-                    )
+            unknown = names(request.scope["query_string"]) - known
+            if unknown:
+                takes = f"this path takes {', '.join(sorted(known))}" if known else "this path takes none"
+                raise RequestValidationError(
+                    [{"loc": ("query", name), "msg": f"unknown parameter; {takes}"} for name in sorted(unknown)]
+                )
             return await handle(request)
 
         return refuse_unknown

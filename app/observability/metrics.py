@@ -39,6 +39,7 @@ class Metrics:
             ["strategy"],
             registry=self._registry,
         )
+        self._of_strategies: dict[str, Counter] = {}
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
         self._lag = Histogram(
             "reckon_write_to_effect_seconds",
@@ -67,7 +68,9 @@ class Metrics:
         duration.observe(seconds)
 
     def count_recommendations(self, strategy: str) -> None:
-        self._strategies.labels(strategy).inc()
+        if strategy not in self._of_strategies:
+            self._of_strategies[strategy] = self._strategies.labels(strategy)
+        self._of_strategies[strategy].inc()
 
     def count_ratings(self, status: str, number: int = 1) -> None:
         if number:

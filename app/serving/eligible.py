@@ -19,7 +19,7 @@ class Eligible:
         self.mask: Mask = self._cells[:n_rows]
 
     def drop(self, rows: Rows) -> None:
-        np.put(self._cells, rows, False, mode="clip")
+        self._cells.put(rows, False, mode="clip")
 
     def keep(self, mask: Mask) -> None:
         """Only what `mask` has too."""

@@ -13,7 +13,7 @@ from app.snapshots import UserSide
 def rank(candidates: Candidates, context: Context) -> Ranked:
     """Candidates by score, best first; ties by row."""
     ranked = unranked(candidates.rows, candidates.proposed_by, context)
-    return ranked.take(np.argsort(-ranked.scores, kind="stable"))
+    return ranked.take((-ranked.scores).argsort(kind="stable"))
 
 
 def unranked(rows: Rows, proposed_by: NDArray[np.int64], context: Context) -> Ranked:
@@ -41,8 +41,7 @@ def vectors_of(rows: Rows, live: Live) -> NDArray[np.float32]:
         raise LookupError("nothing is learned yet")
     is_learned = rows < snapshot.n_items
     if is_learned.all():  # nearly always
-        learned: NDArray[np.float32] = snapshot.item_vectors[rows]
-        return learned
+        return snapshot.item_vectors.take(rows, axis=0)
     vectors = np.empty((len(rows), snapshot.item_vectors.shape[1]), dtype=np.float32)
     vectors[is_learned] = snapshot.item_vectors[rows[is_learned]]
     vectors[~is_learned] = live.newer_vectors(rows[~is_learned])
@@ -54,5 +53,5 @@ def predict(rows: Rows, side: UserSide | None, live: Live) -> list[float | None]
     if live.snapshot is None or side is None:
         return [None] * len(rows)
     predicted = live.snapshot.predict(side, vectors_of(rows, live))
-    rounded: list[float | None] = np.round(predicted.astype(np.float64), 4).tolist()
+    rounded: list[float | None] = predicted.astype(np.float64).round(4).tolist()
     return rounded

@@ -95,7 +95,7 @@ class Recommender:
         n_left = np.count_nonzero(context.eligible.mask) - np.count_nonzero(context.eligible.mask[shown.rows])
         if n_left <= 0 or n_returned > MAX_RETURNED - context.wishes.limit:
             return None
-        returned = np.append(context.query.returned_keys, context.live.catalogue.keys[shown.rows])
+        returned = np.concatenate((context.query.returned_keys, context.live.catalogue.keys[shown.rows]))
         return self._tokens.cursor(context.query.user_id or "", returned)
 
 
@@ -110,7 +110,7 @@ def arranged(ranked: Ranked, rules: Sequence[OrderRule], context: Context) -> tu
 def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
     live = context.live
     item_ids, titles = live.catalogue.item_ids, live.catalogue.titles
-    scores = np.round(shown.scores.astype(np.float64), 5)
+    scores = shown.scores.astype(np.float64).round(5)
     columns = (shown.rows.tolist(), scores.tolist(), predict(shown.rows, context.taste.side, live))
     return [
         RecommendedItem(item_ids[row], titles[row], score, predicted, names_of(bits))

@@ -31,11 +31,11 @@ def _available(item_id: str, row: int, limit: int, live: Live) -> SimilarItems:
     n = limit
     while True:  # widen until enough of them are available
         rows, similarities = live.snapshot.similar(row, n)
-        shown = np.flatnonzero(available[rows])[:limit]
+        shown = available[rows].nonzero()[0][:limit]
         if len(shown) == limit or len(rows) < n:
             break
         n *= 4
     ids, titles = live.catalogue.item_ids, live.catalogue.titles
-    rounded = np.round(similarities[shown].astype(np.float64), 5)
+    rounded = similarities[shown].astype(np.float64).round(5)
     found = zip(rows[shown].tolist(), rounded.tolist(), strict=True)
     return SimilarItems(item_id, live.version, [SimilarItem(ids[k], titles[k], value) for k, value in found])

@@ -66,7 +66,7 @@ class Taste:
     def liked_rows(self, liked_from: float) -> Rows:
         """Items liked, newest first; those only engaged with before those rated."""
         rated = self.rated_rows[self.values >= liked_from]
-        return rated if self.behaviour is None else np.append(self.engaged_rows, rated)
+        return rated if self.behaviour is None else np.concatenate((self.engaged_rows, rated))
 
     @property
     def is_unknown(self) -> bool:

@@ -64,7 +64,8 @@ class Tokens:
 
         A short one is written plainly: compressing costs more than all the rest of a token.
         """
-        keys = np.sort(returned_keys)
+        keys = returned_keys.copy()
+        keys.sort()
         if len(keys) <= PLAIN_KEYS and (not len(keys) or keys[-1] >> 32 == 0):
             payload = PLAIN + keys.astype("<u4").tobytes()
         else:

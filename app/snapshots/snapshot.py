@@ -397,5 +397,5 @@ class Snapshot(SnapshotArrays):
 
 
 def _row_of(keys: NDArray[np.int64], key: int) -> int | None:
-    row = int(np.searchsorted(keys, key))
+    row = int(keys.searchsorted(key))
     return row if row < len(keys) and keys[row] == key else None

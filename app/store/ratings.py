@@ -101,7 +101,7 @@ class History:
         """From the columns of `HISTORY`, in any order."""
         item_key, value, rated_at = columns
         times = np.array(rated_at, dtype=np.int64)
-        newest_first = np.argsort(~times, kind="stable")  # the complement reverses the order of all, of the least too
+        newest_first = (~times).argsort(kind="stable")  # the complement reverses the order of all, of the least too
         return cls(np.array(item_key, dtype=np.int64)[newest_first], np.array(value)[newest_first], times[newest_first])
 
 

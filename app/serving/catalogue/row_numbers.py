@@ -73,5 +73,5 @@ def _found(ascending: Rows, keys: Rows) -> Rows:
     """(n,) first places of the keys, -1 of one that is not there."""
     if not len(ascending):
         return np.full(len(keys), -1)
-    places = np.searchsorted(ascending[:-1], keys)  # without the last: every place is one of a cell
+    places = ascending[:-1].searchsorted(keys)  # without the last: every place is one of a cell
     return np.where(ascending[places] == keys, places, -1)

@@ -27,7 +27,7 @@ class Source(Protocol):
 def merge(proposals: Sequence[tuple[int, Rows]]) -> Candidates:
     """The union of what sources propose, each with its bit, ascending by row, and who proposed each."""
     rows = np.concatenate([rows for _, rows in proposals])
-    bits = np.repeat([bit for bit, _ in proposals], [len(rows) for _, rows in proposals])
+    bits = np.array([bit for bit, _ in proposals]).repeat([len(rows) for _, rows in proposals])
     # Row and bit in one number: sorting numbers is several times quicker than sorting places.
     marked = rows << N_PROPOSERS | bits
     marked.sort()

@@ -39,6 +39,6 @@ def popular_categories(live: Live) -> list[int]:
 def _most_frequent(counts: NDArray[np.int64]) -> list[int]:
     """The codes of (n_categories,) `counts` that occur."""
     counts[:1] = 0  # code 0 is none
-    order = np.argsort(-counts, kind="stable")
+    order = (-counts).argsort(kind="stable")
     frequent: list[int] = order[: np.count_nonzero(counts)].tolist()
     return frequent
