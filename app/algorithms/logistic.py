@@ -15,9 +15,10 @@ the number of labels of a row, or of all rows that have a feature:
 """
 
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +97,8 @@ class Logistic:
                 if minimised > (1 - RELATIVE_GAIN) * least:
                     break
                 least = minimised
-            users.regress(items.rows, pool)
-        progress(1.0, "done")
+            users.fold_in(items.rows, pool)
+        progress(1.0, "folded in")
         log_odds = RatingVectors(
             mean=intercept,
             user_biases=users.rows[:, -1].astype(np.float32),
@@ -113,7 +114,10 @@ class Logistic:
 
 @dataclass(frozen=True)
 class Engagement:
-    """`log_odds`: b + b_u + b_i + p_u . x_i, in the shape of rating vectors. They are no ratings: never published."""
+    """`log_odds`: b + b_u + b_i + p_u . x_i, in the shape of rating vectors, though they are no ratings.
+
+    The user side is the fold-in of every user (`EngagementFoldIn`), where there are no features.
+    """
 
     log_odds: RatingVectors
 
@@ -172,7 +176,6 @@ class _Side:
         from app.algorithms.logistic_kernel import Labels  # noqa: PLC0415  see above
 
         starts, others = ratings.indptr.astype(np.int64), ratings.indices.astype(np.int32)
-        starts, others = ratings.indptr.astype(np.int64), ratings.indices.astype(np.int32)
         n_rows, width = ratings.shape[0], settings.n_factors + 1
         known = sparse.csr_array((n_rows, 0)) if features is None else features.astype(np.float64)
         n_labels = np.diff(ratings.indptr).astype(np.float64)
@@ -197,12 +200,23 @@ class _Side:
         from app.algorithms.logistic_kernel import regress_rows  # noqa: PLC0415  see `of`
 
         self._expect()
+        minimised: float = sum(self._each_task(regress_rows, given, pool))
+        return minimised + self._penalty_of_coefficients()
+
+    def fold_in(self, given: Wide, pool: ThreadPoolExecutor) -> None:
+        """As `regress`, but every row to its minimum."""
+        from app.algorithms.logistic_kernel import fold_in_rows  # noqa: PLC0415  see `of`
+
+        self._expect()
+        self._each_task(fold_in_rows, given, pool)
+
+    def _each_task(self, kernel: Callable[..., Any], given: Wide, pool: ThreadPoolExecutor) -> list[Any]:
+        """What `kernel` returns of some rows after the other."""
         bounds = itertools.pairwise([*range(0, len(self.rows), _ROWS_PER_TASK), len(self.rows)])
         tasks = [
-            pool.submit(regress_rows, *each, self.labels, given, self.expected, self.penalties, self.rows)
-            for each in bounds
+            pool.submit(kernel, *each, self.labels, given, self.expected, self.penalties, self.rows) for each in bounds
         ]
-        return sum(task.result() for task in tasks) + self._penalty_of_coefficients()
+        return [task.result() for task in tasks]
 
     def penalty(self) -> float:
         """What is minimised, this side's part without the labels."""

@@ -124,6 +124,16 @@ class RatingMatrix:
         return _compressed(users, items, np.ones(len(users), np.float32), (self.n_users, self.n_items))
 
     @cached_property
+    def user_met_counts(self) -> NDArray[np.int64]:
+        """(n_users,) of how many items something is known: a rating, or a label of either kind."""
+        return np.diff(self.met.indptr).astype(np.int64)
+
+    @cached_property
+    def item_met_counts(self) -> NDArray[np.int64]:
+        """(n_items,) of how many users something is known."""
+        return np.bincount(self.met.indices, minlength=self.n_items)
+
+    @cached_property
     def chosen(self) -> sparse.csr_array:
         """(n_users, n_items) CSR with an entry for each item that a user chose, whatever its value."""
         if self.chosen_from is not None:
@@ -162,6 +172,18 @@ class RatingMatrix:
             np.append(self.values, np.full(len(engaged), value, np.float32)),
         )
 
+    def as_labels(self, liked_from: float) -> "RatingMatrix":
+        """All that is known, as labels: 1 where engaged, or rated `liked_from` or better, else 0; nothing beside."""
+        shape, are_liked = (self.n_users, self.n_items), self.values >= np.float32(liked_from)
+        if self.labels is None:
+            return RatingMatrix(*shape, self.user_rows, self.item_rows, are_liked)
+        return RatingMatrix(
+            *shape,
+            np.append(self.user_rows, self.labels.user_rows),
+            np.append(self.item_rows, self.labels.item_rows),
+            np.append(are_liked, self.labels.are_engaged),
+        )
+
     def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
         """The ratings picked by a mask or by positions; the same users, items and labels."""
         rated_at = None if self.rated_at is None else self.rated_at[kept]
@@ -188,6 +210,19 @@ class RatingMatrix:
         columns = (self.user_rows, self.item_rows, self.values)
         return RatingMatrix(
             self.n_users, self.n_items, *columns, self.rated_at, features, self.labels, self.chosen_from
+        )
+
+    def with_labels(self, labels: Labels) -> "RatingMatrix":
+        """The same ratings beside other labels."""
+        columns = (self.user_rows, self.item_rows, self.values)
+        return RatingMatrix(
+            self.n_users,
+            self.n_items,
+            *columns,
+            self.rated_at,
+            self.features,
+            labels if len(labels) else None,
+            self.chosen_from,
         )
 
     @property

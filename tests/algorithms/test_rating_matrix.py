@@ -97,7 +97,28 @@ def test_labels_are_carried() -> None:
 
 def test_met_are_rated_or_labelled() -> None:
     assert labelled().met.toarray().tolist() == [[1, 1], [1, 1], [1, 1]]
-    assert labelled().subset(np.array([0])).met.toarray().tolist() == [[1, 0], [1, 1], [1, 0]]
+    one_rated = labelled().subset(np.array([0]))
+    assert one_rated.met.toarray().tolist() == [[1, 0], [1, 1], [1, 0]]
+    assert one_rated.user_met_counts.tolist() == [1, 2, 1]
+    assert one_rated.item_met_counts.tolist() == [3, 1]
+
+
+def test_all_that_is_known_as_labels() -> None:
+    labels = labelled().as_labels(2.0)
+    assert labels.user_rows.tolist() == [0, 0, 2, 1, 1, 2]
+    assert labels.item_rows.tolist() == [0, 1, 1, 0, 1, 0]
+    assert labels.values.tolist() == [0, 1, 1, 1, 0, 1]
+    assert labels.labels is None
+    assert RatingMatrix.of([0, 1], [0, 0], [0.8, 0.7]).as_labels(0.8).values.tolist() == [1, 0]
+
+
+def test_other_labels() -> None:
+    ratings = labelled()
+    assert ratings.labels is not None
+    first = ratings.labels.where(np.array([True, False, False]))
+    assert ratings.with_labels(first).labels is first
+    np.testing.assert_array_equal(ratings.with_labels(first).values, ratings.values)
+    assert ratings.with_labels(first.where(np.array([False]))).labels is None
 
 
 def test_labels_stay_inside() -> None:
