@@ -7,7 +7,7 @@ import numpy as np
 
 from app.algorithms.labels import ENGAGED, UNKNOWN, Labels, TypeWeights, label_pairs
 from app.algorithms.rating_matrix import RatingMatrix
-from app.entities import Item, RatingScale, User
+from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
 from app.snapshots.describe import Encodings, describe
 from app.snapshots.groups import Memberships
@@ -22,9 +22,24 @@ RATINGS_PER_LABEL = 0.05
 
 
 def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
-    """The earlier ratings of every user, to learn from, and the newest, to be measured on."""
+    """The earlier ratings of every user, to learn from, and the newest, to be measured on.
+
+    Of what events say, only what they said of a user's pairs before anything was held out is learned from.
+    """
     is_held_out = hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
-    return ratings.subset(~is_held_out), ratings.subset(is_held_out)
+    train, holdout = ratings.subset(~is_held_out), ratings.subset(is_held_out)
+    return train if train.labels is None else train.with_labels(_before(holdout, train.labels)), holdout
+
+
+def _before(holdout: RatingMatrix, labels: Labels) -> Labels:
+    """The labels whose newest event is older than anything held out of their user; all where no time of that is known.
+
+    What a pair's older events said by themselves is not kept, so a pair with a newer one says nothing at all.
+    """
+    is_timed = holdout.times != UNKNOWN_TIME
+    first_at = np.full(holdout.n_users, np.iinfo(np.int64).max)
+    np.minimum.at(first_at, holdout.user_rows[is_timed], holdout.times[is_timed])
+    return labels.where(labels.last_at < first_at[labels.user_rows])
 
 
 def to_rows(data: TrainingData) -> RatingMatrix:

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from tests.support.interactions import Row
 
 N_USERS, N_ITEMS = 60, 40
+LATER = 1_000_000
 
 
 def suits(user: int, item: int) -> bool:
@@ -25,14 +26,14 @@ def camp_events(n_shown: int = 16, seed: int = 0) -> list[Row]:
 
 
 def camp_ratings(n_each: int = 4, seed: int = 1) -> list[tuple[str, str, float, int]]:
-    """`n_each` ratings of every user on the scale 1:5, of what suits them three times as often."""
+    """`n_each` ratings of every user on the scale 1:5, of what suits them three times as often; after all events."""
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, str, float, int]] = []
     for user in range(N_USERS):
         odds = fame() * np.where([suits(user, item) for item in range(N_ITEMS)], 3, 1)
         for item in rng.choice(N_ITEMS, n_each, replace=False, p=odds / odds.sum()).tolist():
             value = rng.integers(4, 6) if suits(user, item) else rng.integers(1, 3)
-            rows.append((f"u{user}", f"i{item}", float(value), len(rows)))
+            rows.append((f"u{user}", f"i{item}", float(value), LATER + len(rows)))
     return rows
 
 

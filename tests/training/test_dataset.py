@@ -3,9 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.entities import RatingScale
+from app.algorithms.labels import Labels
+from app.algorithms.rating_matrix import RatingMatrix
+from app.entities import UNKNOWN_TIME, RatingScale
 from app.store import Store
-from app.training.dataset import Dataset, load_dataset
+from app.training.dataset import Dataset, hold_out, load_dataset
 from app.training.errors import SnapshotRejectedError
 from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
@@ -100,6 +102,48 @@ def test_nothing_liked_is_nothing_to_learn(store: Store, events: list[Any]) -> N
         record_interactions(store, events)
     with pytest.raises(SnapshotRejectedError, match="no ratings to learn from"):
         load_dataset(store)
+
+
+def held_out(
+    rated_at: list[int], labelled_at: list[int], users: tuple[int, int] = (0, 0)
+) -> tuple[RatingMatrix, RatingMatrix]:
+    """Five ratings of user 0, the last of which is held out, and labels of user 1 or of theirs; of one item each."""
+    n_labels = len(labelled_at)
+    labels = Labels(np.full(n_labels, users[1]), np.arange(5, 5 + n_labels), np.ones(n_labels), labelled_at, 4.0)
+    ratings = RatingMatrix(2, 9, np.full(5, users[0]), np.arange(5), np.full(5, 4.0), rated_at, labels=labels)
+    return hold_out(ratings, 0.2, np.random.default_rng(0))
+
+
+def test_later_labels_are_not_learned_from() -> None:
+    train, holdout = held_out([1, 2, 3, 4, 9], [3, 8, 9, 10])
+    assert holdout.item_rows.tolist() == [4]
+    assert train.labels is not None
+    assert train.labels.item_rows.tolist() == [5, 6]
+    assert held_out([1, 2, 3, 4, 9], [9, 10])[0].labels is None
+
+
+def test_others_labels_are_learned_from() -> None:
+    train, _ = held_out([1, 2, 3, 4, 9], [3, 8, 9, 10], users=(0, 1))
+    assert train.labels is not None
+    assert len(train.labels) == 4
+
+
+def test_without_times_nothing_is_later() -> None:
+    train, _ = held_out([UNKNOWN_TIME] * 5, [3, 8])
+    assert train.labels is not None
+    assert len(train.labels) == 2
+
+
+def test_no_held_out_pair_is_a_label(store: Store) -> None:
+    """Not even one whose events came before its rating."""
+    rows = [(f"u{user}", f"i{item}", "clicked") for user in range(3) for item in range(8)]
+    record_interactions(store, rows)
+    store.ratings.record(incoming(*((user, item, 3, 100 + n) for n, (user, item, _) in enumerate(rows) if n % 8 < 5)))
+    train, holdout = hold_out(load_dataset(store).ratings, 0.2, np.random.default_rng(0))
+    assert (len(train), len(holdout)) == (12, 3)
+    assert train.labels is not None
+    assert len(train.labels) == 9
+    assert not (train.met.toarray() * holdout.by_user.toarray()).any()
 
 
 def test_gone_users_and_items(store: Store) -> None:
