@@ -122,7 +122,7 @@ class Snapshot(SnapshotArrays):
             rows = np.concatenate([item_rows, engaged_rows, declined_rows])
             ends = np.repeat([self._scale.maximum, self._scale.minimum], [len(engaged_rows), len(declined_rows)])
             return (rows, np.concatenate([values, ends])), (rows, np.concatenate([values, ends]))
-        if not len(engaged_rows):
+        if self._taste is None or not len(engaged_rows):
             return (item_rows, values), (item_rows, values)
         counted = np.append(values, np.full(len(engaged_rows), self._engaged))
         return (item_rows, values), (np.concatenate([item_rows, engaged_rows]), counted)

@@ -56,6 +56,22 @@ def test_ties_by_row(tmp_path: Path) -> None:
     assert rows.tolist() == list(range(40))
 
 
+def test_engagements_without_a_taste(tmp_path: Path) -> None:
+    """As in a list of bestsellers, or where the taste improves no list: they say nothing, and nothing fails."""
+    arrays = snapshot_arrays()
+    rating, *_ = segments()
+    others = {name: array for name, array in arrays.of_segments.items() if name != "taste.gram"}
+    prior = replace(segments()[2], columns=(3, 4))
+    arrays = replace(arrays, of_segments=others)
+    manifest = manifest_of(arrays, segments=(rating, prior))
+    plain = open_snapshot(write_snapshot(tmp_path, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
+    rows, values, engaged = np.array([3, 5]), np.array([4.0, 2.0]), np.array([7])
+    side = plain.fold_in(rows, values, None, engaged)
+    np.testing.assert_array_equal(side.vector, plain.fold_in(rows, values).vector)
+    carried = plain.influences(rows, values, plain.item_vectors, engaged)
+    np.testing.assert_array_equal(carried[:, 2], 0)
+
+
 def test_popular_in_group(snapshot: Snapshot) -> None:
     assert snapshot.group_attributes == ("country",)
     assert snapshot.group_rows_of("country", "FI").tolist() == snapshot.group_rows[:2].tolist()
