@@ -22,8 +22,8 @@ What is settled here, and why:
   users and items yet to come share lies in mean and biases, so that rows without ratings are zeros here as well.
 - **The user side is always the fold-in** of every user against the final item side: what serving computes for a
   changed user is what it maps for an unchanged one. It is also as good as or better than the user side SGD ends with.
-- `fold_in.py` and `rating_vectors.py` never import numba, and `by_name.py` only when something is fitted: an API
-  process folds in and validates recipes without paying a second and 60 MB for a compiler.
+- `fold_in.py`, `engagement_fold_in.py` and `rating_vectors.py` never import numba, and `by_name.py` only when something
+  is fitted: an API process folds in and validates recipes without paying a second and 60 MB for a compiler.
 - Refused: numba's `parallel=True` and Hogwild (Niu et al. 2011), whose result depends on timing; an exact solution of
   the item side after SGD (a half-step of ALS), which overfits the rare items: RMSE rose on most data sets; a penalty
   picked by grid inside `fit`, which costs as many fits and gained less than 0.5 %; a second fit once the held-out slice

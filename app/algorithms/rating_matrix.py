@@ -221,7 +221,7 @@ class RatingMatrix:
             *columns,
             self.rated_at,
             self.features,
-            labels if len(labels) else None,
+            labels,
             self.chosen_from,
         )
 

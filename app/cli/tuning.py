@@ -31,11 +31,11 @@ from app.evaluation.search import (
     ranges_around_defaults,
 )
 from app.evaluation.splits import held_out_by
-from app.training.recipe import PUBLISHABLE, RATING, TASTE, TOWERS, Recipe, complete
+from app.training.recipe import ENGAGEMENT, PUBLISHABLE, RATING, TASTE, TOWERS, Recipe, complete
 
 NO_HOLD_OUT = "none"
 
-TUNABLE = RATING, TASTE, TOWERS
+TUNABLE = RATING, TASTE, TOWERS, ENGAGEMENT
 """The segments whose learners have something to tune."""
 
 

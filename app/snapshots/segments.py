@@ -16,8 +16,9 @@ from app.algorithms.fold_in import fold_in, influences
 from app.algorithms.rating_spread import RatingSpread, UserSpread
 from app.algorithms.rating_vectors import RatingVectors
 
-RATING, TASTE, PRIOR = "rating", "taste", "prior"
-"""What a user would rate an item; what they choose, x_u . y_i (`TasteFoldIn`); how popular an item is."""
+RATING, TASTE, ENGAGEMENT, PRIOR = "rating", "taste", "engagement", "prior"
+"""What a user would rate an item; what they choose, x_u . y_i (`TasteFoldIn`); what engages them once they meet it
+(`EngagementFoldIn`); how popular an item is."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.feature_map import crossed
 from app.algorithms.neighbour_table import NeighbourTable
 from app.algorithms.taste_vectors import TasteFoldIn
@@ -20,7 +21,7 @@ from app.snapshots.groups import Group, groups_of
 from app.snapshots.index import ItemIndex, Neighbours
 from app.snapshots.manifest import Manifest, Segment
 from app.snapshots.neighbours import voted_for
-from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
+from app.snapshots.segments import ENGAGEMENT, PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import covariance_blocks, join_one, join_user_parts, part_scales, popular_side
 from app.snapshots.similar import likeness_columns, similar_to, similar_users, unit_directions
 from app.snapshots.towers import TOWERS, TowersFold
@@ -95,13 +96,16 @@ class Snapshot(SnapshotArrays):
         """
         if not len(item_rows) and not len(engaged_rows) and user is None:
             return self.unknown_side
-        (item_rows, values), (chosen, sizes) = self._spoken(item_rows, values, engaged_rows, declined_rows)
+        (item_rows, values), (chosen, sizes), met = self._spoken(item_rows, values, engaged_rows, declined_rows)
         rated = self.item_vectors.take(item_rows, axis=0)
         part, bias, deviation = self.rating_fold.part(rated[:, self.rating.slice], values)
         parts = {RATING: part, PRIOR: ONE}
         if self._taste is not None:
             vectors = rated if chosen is item_rows else self.item_vectors.take(chosen, axis=0)
             parts[TASTE] = self._taste_fold.taste(vectors[:, self._taste.slice], sizes)
+        if self._engagement is not None:
+            columns = self.item_vectors.take(met[0], axis=0)[:, self._engagement.slice]
+            parts[ENGAGEMENT] = self._engagement_fold.part(columns, met[1])
         if self._towers is not None:
             parts[TOWERS] = self._towers_fold.user_part(self._features_of(user), item_rows, values)
         vector = join_one(parts, self.manifest.segments, self._covariances, self.item_vectors.shape[1])
@@ -113,19 +117,24 @@ class Snapshot(SnapshotArrays):
         values: NDArray[np.floating],
         engaged_rows: NDArray[np.integer],
         declined_rows: NDArray[np.integer],
-    ) -> tuple[Spoken, Spoken]:
-        """What the rating and what the taste is folded in from: item rows, and the ratings they are or count as.
+    ) -> tuple[Spoken, Spoken, Spoken]:
+        """What rating, taste and engagement are folded in from: item rows, and the ratings they are or count as.
 
-        Both begin with what was rated, then comes what engaged, then what was declined.
+        All begin with what was rated, then comes what engaged, then what was declined.
         """
+        n_of_events = len(engaged_rows), len(declined_rows)
         if self.manifest.is_led_by_events:
-            rows = np.concatenate([item_rows, engaged_rows, declined_rows])
-            ends = np.repeat([self._scale.maximum, self._scale.minimum], [len(engaged_rows), len(declined_rows)])
-            return (rows, np.concatenate([values, ends])), (rows, np.concatenate([values, ends]))
-        if self._taste is None or not len(engaged_rows):
-            return (item_rows, values), (item_rows, values)
-        counted = np.append(values, np.full(len(engaged_rows), self._engaged))
-        return (item_rows, values), (np.concatenate([item_rows, engaged_rows]), counted)
+            ends = np.repeat([self._scale.maximum, self._scale.minimum], n_of_events)
+            met = np.concatenate([item_rows, engaged_rows, declined_rows]), np.concatenate([values, ends])
+            return met, met, met
+        rated = chosen = met = item_rows, values
+        if self._taste is not None and len(engaged_rows):
+            counted = np.append(values, np.full(len(engaged_rows), self._engaged))
+            chosen = np.concatenate([item_rows, engaged_rows]), counted
+        if self._engagement is not None and any(n_of_events):
+            ends = np.repeat([np.inf, -np.inf], n_of_events)  # labels, whatever is liked
+            met = np.concatenate([item_rows, engaged_rows, declined_rows]), np.concatenate([values, ends])
+        return rated, chosen, met
 
     def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The item side (n, d) of items without ratings, by their features alone."""
@@ -222,10 +231,11 @@ class Snapshot(SnapshotArrays):
         """How much of the score of n items each of m ratings and engagements carries, (n, m), for who has these.
 
         `item_rows`, `values`, `engaged_rows`, `declined_rows`: as of `fold_in`; what is declined is not in the answer.
-        `vectors`: (n, d), as of `shares`. The parts of the rating and of the taste are linear in what was rated: this
-        is no approximation, and adds up to the score less what nothing here carries, b_i, the prior and the towers.
+        `vectors`: (n, d), as of `shares`. The parts of rating, taste and engagement are sums over what was rated and
+        met: this is no approximation, and with what is declined it adds up to the score less what nothing here carries,
+        the b_i, the prior and the towers.
         """
-        rated, chosen = self._spoken(item_rows, values, engaged_rows, declined_rows)
+        rated, chosen, met = self._spoken(item_rows, values, engaged_rows, declined_rows)
         columns = self.item_vectors[rated[0], self.rating.slice]
         part, _, _ = self.rating_fold.part(columns, rated[1])
         of_rating = self.rating_fold.influences(columns, rated[1], vectors[:, self.rating.slice])
@@ -236,6 +246,11 @@ class Snapshot(SnapshotArrays):
             taste = self._taste_fold.taste(columns, chosen[1])
             of_taste = self._taste_fold.influences(columns, chosen[1], vectors[:, self._taste.slice])
             carried[:, : len(chosen[0])] += of_taste * part_scales(taste[None], self._taste, self.item_covariance)
+        if self._engagement is not None:
+            columns = self.item_vectors[met[0], self._engagement.slice]
+            part = self._engagement_fold.part(columns, met[1])
+            of_met = self._engagement_fold.influences(columns, met[1], vectors[:, self._engagement.slice])
+            carried[:, : len(met[0])] += of_met * part_scales(part[None], self._engagement, self.item_covariance)
         return carried[:, : len(item_rows) + len(engaged_rows)]
 
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
@@ -363,6 +378,14 @@ class Snapshot(SnapshotArrays):
         return TasteFoldIn.read(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
 
     @cached_property
+    def _engagement(self) -> Segment | None:
+        return self.manifest.segment(ENGAGEMENT)
+
+    @cached_property
+    def _engagement_fold(self) -> EngagementFoldIn:
+        return EngagementFoldIn.read(self._engagement.numbers if self._engagement else {})
+
+    @cached_property
     def _engaged(self) -> float:
         """The rating that an engagement counts as to the taste."""
         return self._taste_fold.weighting.engaged(self._scale.liked_from)
@@ -381,6 +404,8 @@ class Snapshot(SnapshotArrays):
             _ = self.rating_fold
             if self._taste is not None:
                 _ = self._taste_fold
+            if self._engagement is not None:
+                _ = self._engagement_fold
             if self._towers is not None:
                 self._towers_fold.check(len(self.encodings.users.names), len(self.encodings.items.names))
         except KeyError as error:

@@ -10,6 +10,8 @@ What is settled here, and why:
   over its two settings, the weights by nDCG on shortlists. The hold-out is read once, for the report. Of large data,
   users are drawn by lot, and the work depends on the size of the data alone, never on a clock: equal seeds, equal
   snapshots.
+- **What events say is cut where the hold-out begins** (`dataset.py`), per user as ratings are. Where all events are
+  newer than what is held out, nothing can prove them useful, and what must earn a weight (`engagement.py`) gets none.
 - **Ratings weigh choices**: a better rating counts for more as an observation, which does more for the lists than any
   other setting of the taste (nDCG@10 on ml-latest-small 0.124, and 0.094 with all observations alike).
 - **A gap is filled by a map, not a rule**: what has no ratings gets its vector from its features and enters the same

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from app.snapshots.sides import LEAST_WEIGHT
 from app.training.exam import Exam
 from app.training.learned import Learned
-from app.training.recipe import PRIOR, RATING, REQUIRED, TASTE, TOWERS
+from app.training.recipe import ENGAGEMENT, PRIOR, RATING, REQUIRED, TASTE, TOWERS
 from app.training.shortlist import Shortlist
 from app.training.sides import Weights, join
 
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
 ROUNDS = 3
 
-UNLEARNED = {RATING: 0.1, TASTE: 0.5, TOWERS: 0.1, PRIOR: 1.0}
+UNLEARNED = {RATING: 0.1, TASTE: 0.5, TOWERS: 0.1, ENGAGEMENT: 0.1, PRIOR: 1.0}
 """Where the ratings are too few to learn weights: close to a list of bestsellers."""
 
 

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.by_name import make_rating_learner, make_taste_learner
+from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
+from app.algorithms.logistic import Logistic
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_spread import RatingSpread
 from app.algorithms.rating_vectors import RatingVectors
@@ -18,10 +20,11 @@ from app.algorithms.two_tower import TwoTower
 from app.snapshots.segments import RatingFold, prior_parts
 from app.snapshots.towers import TowersFold
 from app.training.cold_start import extend_to_unrated
+from app.training.engagement import labelled_from
 from app.training.errors import TrainingFailedError
 from app.training.learned import Learned, LearnedSegment
 from app.training.progress import Tell, ignore, part
-from app.training.recipe import PRIOR, RATING, TASTE, TOWERS, Recipe, SegmentRecipe
+from app.training.recipe import ENGAGEMENT, PRIOR, RATING, TASTE, TOWERS, Recipe, SegmentRecipe
 
 
 def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell = ignore) -> Learned:
@@ -111,6 +114,25 @@ def _known(
     return np.where(is_known[:, None], vectors, mean), mean
 
 
+def fit_engagement(
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell
+) -> LearnedSegment:
+    """[x_i | b_i] and [p_u | 1], every user folded in against the final item side."""
+    learner, liked_from = build(Logistic, segment.hyperparameters), labelled_from(ratings)
+    if liked_from is None:
+        raise TrainingFailedError(f"{segment.algorithm}: no event says what anybody met")
+    liked_from = liked_from if learner.threshold is None else learner.threshold
+    odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, tell).log_odds
+    item_part = np.hstack([odds.item_factors, odds.item_biases[:, None]])
+    return LearnedSegment(
+        recipe=segment,
+        item_part=item_part,
+        user_part=RatingFold.parts(odds.user_factors),
+        unrated_item=np.zeros(item_part.shape[1], np.float32),
+        numbers=EngagementFoldIn(odds.mean, odds.regularization, liked_from).numbers,
+    )
+
+
 def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Generator, _tell: Tell) -> LearnedSegment:
     """prior_i = log(1 + n_i), standardised over the items anybody chose, so that a long tail changes no list.
 
@@ -133,5 +155,6 @@ FITS: dict[str, Callable[[SegmentRecipe, RatingMatrix, np.random.Generator, Tell
     RATING: fit_rating,
     TASTE: fit_taste,
     TOWERS: fit_towers,
+    ENGAGEMENT: fit_engagement,
     PRIOR: fit_prior,
 }

@@ -11,7 +11,7 @@ from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameter
 from app.errors import InvalidInputError
 
-RATING, TASTE, TOWERS, PRIOR = "rating", "taste", "towers", "prior"
+RATING, TASTE, TOWERS, ENGAGEMENT, PRIOR = "rating", "taste", "towers", "engagement", "prior"
 POPULARITY = "popularity"
 
 AUTO = "auto"
@@ -21,6 +21,7 @@ PUBLISHABLE = {
     RATING: (*sorted(RATING_LEARNERS), AUTO),
     TASTE: (*sorted(TASTE_LEARNERS), AUTO),
     TOWERS: ("two_tower",),
+    ENGAGEMENT: ("logistic", AUTO),
     PRIOR: (POPULARITY,),
 }
 """Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""
@@ -86,8 +87,9 @@ class Recipe:
 
 
 def default_recipe() -> Recipe:
-    """Ratings, taste and popularity, each learned as suits the data."""
-    return Recipe((SegmentRecipe(RATING, AUTO), SegmentRecipe(TASTE, AUTO), SegmentRecipe(PRIOR, POPULARITY)))
+    """Ratings, taste, engagement and popularity, each learned as suits the data."""
+    learned = (SegmentRecipe(name, AUTO) for name in (RATING, TASTE, ENGAGEMENT))
+    return Recipe((*learned, SegmentRecipe(PRIOR, POPULARITY)))
 
 
 def rating_recipe(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:

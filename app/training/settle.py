@@ -12,6 +12,7 @@ import numpy as np
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.training.blend import learn_weights, unlearned_weights
+from app.training.engagement import settle_engagement, told_of_engagement
 from app.training.exam import Exam, inner_exam
 from app.training.fit import fit_segment
 from app.training.learned import Learned, LearnedSegment
@@ -49,15 +50,17 @@ def settle(
     recipe: Recipe, ratings: RatingMatrix, scale: RatingScale, rng: np.random.Generator, tell: Tell = ignore
 ) -> Settled:
     """What `ratings`, all of them a training part, make of `recipe`."""
-    split_rng, *rngs = rng.spawn(1 + len(recipe.segments))
+    (split_rng,) = rng.spawn(1)
     sizes = {"max_ratings": MAX_RATINGS, "max_users": MAX_USERS}
     inner = inner_exam(ratings, scale, recipe.holdout_fraction, split_rng, **sizes)
+    recipe, left_out = settle_engagement(recipe, inner.train if inner.is_measurable else ratings)
     if not inner.is_measurable:
-        return _unmeasured(recipe)
+        return _unmeasured(recipe, left_out)
     learned: list[LearnedSegment] = []
-    choices: list[str] = []
-    for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rngs, strict=True)):
-        stage = part(tell, done / len(rngs), (done + 1) / len(rngs), segment.name)
+    choices = [*left_out]
+    n = len(recipe.segments)
+    for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True)):
+        stage = part(tell, done / n, (done + 1) / n, segment.name)
         if segment.algorithm == AUTO:
             chosen, choice = CHOICES[segment.name](inner, len(ratings), segment_rng, stage)
             choices.append(choice)
@@ -65,15 +68,16 @@ def settle(
             chosen = fit_segment(segment, inner.train, segment_rng, stage)
         learned.append(chosen)
     weights = learn_weights(Learned.of(tuple(learned), inner.train), inner)
+    choices += told_of_engagement(weights, inner.train)
     choices += [f"{name} left out: it improves no list" for name, weight in weights.items() if weight == 0]
     kept = tuple(segment.recipe for segment in learned if weights[segment.recipe.name] > 0)
     return Settled(replace(recipe, segments=kept), weights, tuple(choices))
 
 
-def _unmeasured(recipe: Recipe) -> Settled:
+def _unmeasured(recipe: Recipe, left_out: tuple[str, ...]) -> Settled:
     segments = tuple(
         complete(segment.name, WITHOUT_DATA[segment.name], {}) if segment.algorithm == AUTO else segment
         for segment in recipe.segments
     )
     weights = unlearned_weights([segment.name for segment in segments])
-    return Settled(replace(recipe, segments=segments), weights, ("too few ratings to compare anything",))
+    return Settled(replace(recipe, segments=segments), weights, (*left_out, "too few ratings to compare anything"))

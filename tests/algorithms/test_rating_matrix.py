@@ -118,7 +118,6 @@ def test_other_labels() -> None:
     first = ratings.labels.where(np.array([True, False, False]))
     assert ratings.with_labels(first).labels is first
     np.testing.assert_array_equal(ratings.with_labels(first).values, ratings.values)
-    assert ratings.with_labels(first.where(np.array([False]))).labels is None
 
 
 def test_labels_stay_inside() -> None:

@@ -141,8 +141,8 @@ def test_other_segments_stay() -> None:
 
 
 def test_taste_is_another_segment() -> None:
-    rating, taste, prior = with_tuned(default_recipe(), "als_implicit", {"n_factors": 16}).segments
-    assert (rating, prior) == (default_recipe().segments[0], default_recipe().segments[2])
+    rating, taste, *others = with_tuned(default_recipe(), "als_implicit", {"n_factors": 16}).segments
+    assert [rating, *others] == [default_recipe().segments[0], *default_recipe().segments[2:]]
     assert (taste.algorithm, taste.hyperparameters["n_factors"]) == ("als_implicit", 16)
 
 

@@ -119,7 +119,9 @@ def test_later_labels_are_not_learned_from() -> None:
     assert holdout.item_rows.tolist() == [4]
     assert train.labels is not None
     assert train.labels.item_rows.tolist() == [5, 6]
-    assert held_out([1, 2, 3, 4, 9], [9, 10])[0].labels is None
+    labels = held_out([1, 2, 3, 4, 9], [9, 10])[0].labels
+    assert labels is not None
+    assert len(labels) == 0
 
 
 def test_others_labels_are_learned_from() -> None:

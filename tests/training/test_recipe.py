@@ -11,6 +11,7 @@ def test_default_recipe() -> None:
     assert [(segment.name, segment.algorithm) for segment in recipe.segments] == [
         ("rating", "auto"),
         ("taste", "auto"),
+        ("engagement", "auto"),
         ("prior", "popularity"),
     ]
     assert recipe.holdout_fraction == 0.2

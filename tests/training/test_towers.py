@@ -99,12 +99,12 @@ def test_features_missing() -> None:
 
 
 def test_recipe_with_towers() -> None:
-    rating, taste, prior = default_recipe().document["segments"]
+    rating, taste, *others = default_recipe().document["segments"]
     towers = {"name": "towers", "algorithm": "two_tower"}
-    recipe = parse_recipe({"segments": [rating, taste, towers, prior]})
+    recipe = parse_recipe({"segments": [rating, taste, towers, *others]})
     assert recipe.segments[2].hyperparameters["n_factors"] == 32
     with pytest.raises(InvalidInputError, match="in this order"):
-        parse_recipe({"segments": [rating, towers, taste, prior]})
+        parse_recipe({"segments": [rating, towers, taste, *others]})
 
 
 def test_all_have_weights_unlearned() -> None:
