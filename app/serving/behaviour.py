@@ -1,18 +1,28 @@
 """What a user did, from the events stored: which items were engaged with, consumed, shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.labels import Sorted, TypeWeights, label_items
+from app.algorithms.labels import TypeWeights, label_items
 from app.entities import EventType
-from app.serving.rows import NO_ROWS, Rows
+from app.serving.rows import NO_ROWS, Rows, within
 from app.store.events import Interactions
 
-NEVER_AGAIN, NEVER_YET = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+
+class Kinds:
+    """The declared types of events, by what is asked of an interaction."""
+
+    def __init__(self, types: Mapping[int, EventType]) -> None:
+        """`types`: by `type_key`."""
+        kinds = types.values()
+        self.weights = TypeWeights([*types], [kind.weight for kind in kinds], [kind.is_exposure for kind in kinds])
+        self.exposures = np.array([key for key, kind in types.items() if kind.is_exposure], np.int64)
+        self.consumptions = np.array([key for key, kind in types.items() if kind.is_consumption], np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,55 +41,67 @@ class Occasions:
 NO_OCCASIONS = Occasions(NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS)
 
 
+class _Labelled(NamedTuple):
+    """Catalogue rows by their label, what happened last first."""
+
+    engaged: Rows
+    declined: Rows
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """One user's interactions by item and type; `rows`: (n,) the catalogue rows of their items, -1 where gone."""
 
     interactions: Interactions
     rows: Rows
-    types: Mapping[int, EventType]
+    kinds: Kinds
 
     @property
     def engaged_rows(self) -> Rows:
         """The items whose label is 1, the newest engagement first."""
-        return self._newest_first(self._labels.engaged)
+        return self._labelled.engaged
 
     @property
     def declined_rows(self) -> Rows:
         """The items whose label is 0, what happened last first."""
-        return self._newest_first(self._labels.declined)
+        return self._labelled.declined
 
     @cached_property
-    def _labels(self) -> Sorted:
-        found, kinds = self.interactions, self.types.values()
-        weights = TypeWeights([*self.types], [kind.weight for kind in kinds], [kind.is_exposure for kind in kinds])
-        return label_items(weights, found.item_key, found.type_key, found.count, found.portion)
-
-    def _newest_first(self, item_keys: NDArray[np.int64]) -> Rows:
+    def _labelled(self) -> _Labelled:
         found = self.interactions
-        chosen = np.isin(found.item_key, item_keys) & (self.rows >= 0)
-        newest_first = self.rows[chosen][np.argsort(-found.last_at[chosen], kind="stable")]
-        _, places = np.unique(newest_first, return_index=True)
-        return newest_first[np.sort(places)]
+        labels = label_items(self.kinds.weights, found.item_key, found.type_key, found.count, found.portion)
+        newest_first = (-found.last_at).argsort(kind="stable")
+        keys, rows = found.item_key[newest_first], self.rows[newest_first]
+        return _Labelled(*(_each_once(rows[(rows >= 0) & within(keys, each)]) for each in labels))
 
     @cached_property
     def consumed(self) -> Occasions:
-        return self._occasions(lambda kind: kind.is_consumption)
+        return self._occasions(self.kinds.consumptions)
 
     @cached_property
     def shown(self) -> Occasions:
-        return self._occasions(lambda kind: kind.is_exposure)
+        return self._occasions(self.kinds.exposures)
 
-    def _occasions(self, belongs: Callable[[EventType], bool]) -> Occasions:
-        keys = [key for key, kind in self.types.items() if belongs(kind)]
+    def _occasions(self, type_keys: NDArray[np.int64]) -> Occasions:
         found = self.interactions
-        chosen = np.flatnonzero(np.isin(found.type_key, keys) & (self.rows >= 0))
+        chosen = ((self.rows >= 0) & within(found.type_key, type_keys)).nonzero()[0]
         if not len(chosen):
             return NO_OCCASIONS
-        rows, places = np.unique(self.rows[chosen], return_inverse=True)
-        counts = np.zeros(len(rows), np.int64)
-        np.add.at(counts, places, found.count[chosen])
-        first_at, last_at = np.full(len(rows), NEVER_AGAIN), np.full(len(rows), NEVER_YET)
-        np.minimum.at(first_at, places, found.first_at[chosen])
-        np.maximum.at(last_at, places, found.last_at[chosen])
-        return Occasions(rows, counts, first_at, last_at)
+        chosen = chosen[self.rows[chosen].argsort(kind="stable")]
+        rows = self.rows[chosen]
+        starts = np.concatenate(([0], (rows[1:] != rows[:-1]).nonzero()[0] + 1))
+        return Occasions(
+            rows[starts],
+            np.add.reduceat(found.count[chosen], starts),
+            np.minimum.reduceat(found.first_at[chosen], starts),
+            np.maximum.reduceat(found.last_at[chosen], starts),
+        )
+
+
+def _each_once(rows: Rows) -> Rows:
+    """Without repetitions, in the order in which each came first."""
+    by_row = rows.argsort(kind="stable")
+    ascending = rows[by_row]
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[by_row[1:]] = ascending[1:] != ascending[:-1]
+    return rows[is_first]

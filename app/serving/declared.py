@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from app.entities import EventType
 from app.errors import InvalidInputError, ReckonError
+from app.serving.behaviour import Kinds
 from app.serving.expressions import Boost, Filter, parse_boost, parse_filter
 from app.serving.placement import Placement, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT
@@ -68,11 +68,11 @@ def _parsed_filter(text: str | None, field: str) -> Filter | None:
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
-    """As of `version`. `event_types`: by `type_key`."""
+    """As of `version`."""
 
     version: int
     rulebooks: Mapping[str, Rulebook]
-    event_types: Mapping[int, EventType]
+    kinds: Kinds
 
     def rulebook(self, placement: str) -> Rulebook:
         """Raises `UnknownPlacementError`, listing those there are."""
@@ -88,7 +88,7 @@ class Declared:
         self._placements = placements
         self._events = events
         self._reading = threading.Lock()
-        self.current = Declarations(-1, {}, {})
+        self.current = Declarations(-1, {}, Kinds({}))
         self.refresh()
 
     def refresh(self) -> Declarations:
@@ -97,7 +97,7 @@ class Declared:
             version, documents = self._placements.read()
             rulebooks = {DEFAULT_PLACEMENT: Rulebook.of(Placement())}
             rulebooks |= {name: _rulebook(document) for name, document in documents.items()}
-            self.current = Declarations(version, rulebooks, self._events.types())
+            self.current = Declarations(version, rulebooks, Kinds(self._events.types()))
             return self.current
 
 

@@ -73,7 +73,7 @@ class Predictor:
 
     async def _taste_of(self, user_id: str, live: Live) -> Taste:
         situation = await self._situations.of(user_id)
-        return await self._tastes.of(situation.user, live, situation.declared.event_types)
+        return await self._tastes.of(situation.user, live, situation.declared.kinds)
 
 
 def predicted(pairs: Sequence[Pair], taste: Taste, live: Live) -> Iterator[Prediction]:

@@ -59,7 +59,7 @@ class Recommender:
         if query.user_id is None:
             taste = self._tastes.of_guest(query.ratings, live)
         else:
-            taste = await self._tastes.of(situation.user, live, declared.event_types)  # mapped, or folded in
+            taste = await self._tastes.of(situation.user, live, declared.kinds)  # mapped, or folded in
         return Context(query, rulebook, taste, live, Eligible(len(live.catalogue)), time.time_ns() // 1_000)
 
     def ranked(self, context: Context) -> tuple[Ranked, Trace]:

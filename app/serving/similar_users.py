@@ -41,7 +41,7 @@ class Neighbourhood:
         if situation.user.user_key is None:
             raise NotFoundError("user", user_id)
         live = situation.live
-        taste = await self._tastes.of(situation.user, live, situation.declared.event_types)
+        taste = await self._tastes.of(situation.user, live, situation.declared.kinds)
         found = await to_thread(self._found, taste, limit, live)  # a scan of all users
         return SimilarUsers(user_id, live.version, taste.strategy, found)
 

@@ -1,17 +1,18 @@
 """What is known of a user at this moment: the vector and the history, mapped, or folded in if anything changed."""
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import EventType, Rating, User
+from app.entities import Rating, User
 from app.observability.lag import Lag
-from app.serving.behaviour import Behaviour
+from app.serving.behaviour import Behaviour, Kinds
 from app.serving.live import Live
-from app.serving.rows import NO_ROWS, Rows
+from app.serving.rows import NO_ROWS, Rows, within
 from app.snapshots import Snapshot, UserSide
 from app.store.events import Interactions
 from app.store.reads import Reads
@@ -35,7 +36,7 @@ class Profile:
 NOTHING_KNOWN = Profile(0, None, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Taste:
     """`side`: None before anything is learned. `rated_rows`: catalogue rows of all rated items, newest first, and
     `values`, the ratings. `behaviour`: None where no event of the user is stored. `user`: None where nothing but
@@ -50,18 +51,18 @@ class Taste:
     behaviour: Behaviour | None = None
     user: User | None = None
 
-    @property
+    @cached_property
     def engaged_rows(self) -> Rows:
         """Items that were engaged with and not rated, newest first."""
         return NO_ROWS if self.behaviour is None else self._unrated(self.behaviour.engaged_rows)
 
-    @property
+    @cached_property
     def declined_rows(self) -> Rows:
         """Items that were shown, or more than that, and did not engage; not rated, newest first."""
         return NO_ROWS if self.behaviour is None else self._unrated(self.behaviour.declined_rows)
 
     def _unrated(self, rows: Rows) -> Rows:
-        return rows[~np.isin(rows, self.rated_rows)]
+        return rows[~within(rows, self.rated_rows)]
 
     def liked_rows(self, liked_from: float) -> Rows:
         """Items liked, newest first; those only engaged with before those rated."""
@@ -75,9 +76,9 @@ class Taste:
 
     def side_of_liked(self, liked_rows: Rows, snapshot: Snapshot) -> UserSide:
         """The user side were these of the liked items, which the snapshot knows, all that was rated or engaged with."""
-        is_rated, engaged = np.isin(self.rated_rows, liked_rows), self.engaged_rows
+        is_rated, engaged = within(self.rated_rows, liked_rows), self.engaged_rows
         user = self.user if snapshot.folds_features else None
-        engaged = engaged[np.isin(engaged, liked_rows)]
+        engaged = engaged[within(engaged, liked_rows)]
         return snapshot.fold_in(self.rated_rows[is_rated], self.values[is_rated], user, engaged)
 
 
@@ -87,13 +88,13 @@ class Tastes:
         self._lag = lag
         self._profiles: OrderedDict[int, Profile] = OrderedDict()
 
-    async def of(self, user: Freshness, live: Live, types: Mapping[int, EventType]) -> Taste:
+    async def of(self, user: Freshness, live: Live, kinds: Kinds) -> Taste:
         """The taste of somebody stored, or of an unknown user."""
         snapshot = live.snapshot
         if user.user_key is None:
             return Taste("popular", None, _unknown(snapshot))
         profile = await self._profile(user.user_key, user.profile_version)
-        behaviour = _behaviour(profile, live, types)
+        behaviour = _behaviour(profile, live, kinds)
         row = None if snapshot is None else snapshot.user_row(user.user_key)
         if snapshot is not None and row is not None and _is_unchanged(snapshot, row, user):
             rated_rows, values = snapshot.history(row)
@@ -162,10 +163,10 @@ def _is_unchanged(snapshot: Snapshot, row: int, user: Freshness) -> bool:
     return bool(versions == (user.user_version, user.profile_version))
 
 
-def _behaviour(profile: Profile, live: Live, types: Mapping[int, EventType]) -> Behaviour | None:
+def _behaviour(profile: Profile, live: Live, kinds: Kinds) -> Behaviour | None:
     if profile.interactions is None:
         return None
-    return Behaviour(profile.interactions, live.catalogue.rows_of_keys(profile.interactions.item_key), types)
+    return Behaviour(profile.interactions, live.catalogue.rows_of_keys(profile.interactions.item_key), kinds)
 
 
 def _unknown(snapshot: Snapshot | None) -> UserSide | None:
