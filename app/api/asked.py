@@ -1,6 +1,7 @@
 """What a request may ask of a list: as parameters of a GET and as the body of a POST."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -58,6 +59,11 @@ class ListWishes(Conditions):
     ] = []
 
     def wishes(self) -> Wishes:
+        return self._wishes
+
+    @cached_property
+    def _wishes(self) -> Wishes:
+        """Once, since the same parameters are kept for the next who asks alike."""
         explain = self.explain or "reasons" in self.fields
         return replace(super().wishes(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
 

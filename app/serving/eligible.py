@@ -1,9 +1,12 @@
 """Which rows may be in the answer. Filters act on this mask before retrieval, never on a list that is already cut."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.serving.catalogue import Mask
 from app.serving.rows import Rows
+
+SOME = 5
 
 
 class Eligible:
@@ -31,9 +34,15 @@ class Eligible:
         self.mask[:] = False
         self.mask[kept] = True
 
-    def among(self, rows: Rows) -> Rows:
+    def among(self, rows: NDArray[np.integer]) -> Rows:
         """Those of `rows` that are eligible, in their order."""
-        return rows[self._cells.take(rows, mode="clip")]
+        found: Rows = rows[self._cells.take(rows, mode="clip")].astype(np.int64, copy=False)
+        return found
+
+    def first(self, n: int, rows: NDArray[np.integer]) -> Rows:
+        """The first `n` of `rows` that are eligible, in their order; it seldom takes all of them to find as many."""
+        found = self.among(rows[: SOME * n])
+        return (found if len(found) >= n else self.among(rows))[:n]
 
     def has(self, rows: Rows) -> Mask:
         """(n,) which of `rows` are eligible; -1, no row at all, is not."""

@@ -64,7 +64,7 @@ class Ranked(NamedTuple):
 
     rows: Rows
     scores: NDArray[np.float32]
-    standings: NDArray[np.float64]
+    standings: NDArray[np.floating]
     proposed_by: NDArray[np.int64]
 
     def followed_by(self, more: "Ranked") -> "Ranked":

@@ -12,14 +12,16 @@ from app.snapshots import UserSide
 
 def rank(candidates: Candidates, context: Context) -> Ranked:
     """Candidates by score, best first; ties by row."""
-    ranked = unranked(candidates.rows, candidates.proposed_by, context)
-    return ranked.take((-ranked.scores).argsort(kind="stable"))
+    scores = score(candidates.rows, context.side_vector, context.live)
+    order = (-scores).argsort(kind="stable")
+    scores = scores.take(order)
+    return Ranked(candidates.rows.take(order), scores, scores, candidates.proposed_by.take(order))
 
 
 def unranked(rows: Rows, proposed_by: NDArray[np.int64], context: Context) -> Ranked:
     """Rows ascending with their scores, in the order they come."""
     scores = score(rows, context.side_vector, context.live)
-    return Ranked(rows, scores, scores.astype(np.float64), proposed_by)
+    return Ranked(rows, scores, scores, proposed_by)
 
 
 def score(rows: Rows, side_vector: NDArray[np.float32] | None, live: Live) -> NDArray[np.float32]:

@@ -20,8 +20,9 @@ class Category:
         favourites = favourite_categories(context.taste, context.live)[:N_CATEGORIES]
         if not favourites:
             return NO_ROWS
-        tops = [context.eligible.among(context.live.top_of_category(code))[:N_EACH] for code in favourites]
-        return np.concatenate(tops)
+        return np.concatenate(
+            [context.eligible.first(N_EACH, context.live.top_of_category(code)) for code in favourites]
+        )
 
 
 def favourite_categories(taste: Taste, live: Live) -> list[int]:

@@ -18,5 +18,5 @@ class Group:
         snapshot, user = context.live.snapshot, context.taste.user
         if snapshot is None or user is None:
             return NO_ROWS
-        tops = [snapshot.popular_in(number).astype(np.int64) for number in snapshot.groups_of(user)]
-        return np.concatenate([NO_ROWS, *(context.eligible.among(top)[:N_SHOWN] for top in tops)])
+        tops = [snapshot.popular_in(number) for number in snapshot.groups_of(user)]
+        return np.concatenate([NO_ROWS, *(context.eligible.first(N_SHOWN, top) for top in tops)])

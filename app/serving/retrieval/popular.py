@@ -13,8 +13,8 @@ class Popular:
 
     def candidates(self, context: Context) -> Rows:
         rows, n = context.live.popular_rows, context.n_pooled
-        found = context.eligible.among(rows[: 4 * n])
+        found = context.eligible.first(n, rows)
         if len(found) < n:
-            newer = np.arange(len(rows), len(context.eligible.mask))
-            found = context.eligible.among(np.append(rows, newer))
-        return found[:n]
+            newer = context.eligible.among(np.arange(len(rows), len(context.eligible.mask)))
+            found = np.append(found, newer)[:n]
+        return found

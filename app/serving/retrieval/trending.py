@@ -12,8 +12,4 @@ class Trending:
     name: ClassVar[str] = "trending"
 
     def candidates(self, context: Context) -> Rows:
-        rows = context.live.trending_rows
-        found = context.eligible.among(rows[: 5 * N_SHOWN])
-        if len(found) < N_SHOWN:
-            found = context.eligible.among(rows)
-        return found[:N_SHOWN]
+        return context.eligible.first(N_SHOWN, context.live.trending_rows)
