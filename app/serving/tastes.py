@@ -97,18 +97,20 @@ class Tastes:
         behaviour = _behaviour(profile, live, kinds)
         row = None if snapshot is None else snapshot.user_row(user.user_key)
         if snapshot is not None and row is not None and _is_unchanged(snapshot, row, user):
-            rated_rows, values = snapshot.history(row)
+            rated_rows, ratings = snapshot.history(row)
             side = snapshot.user_side(row)
             if len(rated_rows) or (behaviour is not None and len(behaviour.engaged_rows)):
                 return Taste(
-                    "personalized", user.user_key, side, rated_rows.astype(np.int64), values, behaviour, profile.user
+                    "personalized", user.user_key, side, rated_rows.astype(np.int64), ratings, behaviour, profile.user
                 )
         history = await self._reads.history(user.user_key)
         if len(history.rated_at):
             self._lag.took_effect("ratings", (user.user_key, user.user_version), int(history.rated_at[0]))
-        rows = live.catalogue.rows_of_keys(history.item_key)
+        rows, values = live.catalogue.rows_of_keys(history.item_key), history.value
         is_there = rows >= 0
-        return self._folded_in(user.user_key, rows[is_there], history.value[is_there], live, behaviour, profile.user)
+        if not is_there.all():  # seldom
+            rows, values = rows[is_there], values[is_there]
+        return self._folded_in(user.user_key, rows, values, live, behaviour, profile.user)
 
     def of_guest(self, ratings: Sequence[Rating], live: Live) -> Taste:
         """The taste of somebody with these ratings, newest first, of whom nothing is stored."""
@@ -132,9 +134,10 @@ class Tastes:
         known = Taste("", user_key, None, rows, values, behaviour)
         engaged, declined = (each[each < live.n_learned] for each in (known.engaged_rows, known.declined_rows))
         is_learned = rows < live.n_learned
-        if is_learned.any() or len(engaged):
+        learned, rated = (rows, values) if is_learned.all() else (rows[is_learned], values[is_learned])
+        if len(learned) or len(engaged):
             described = user if snapshot.folds_features else None
-            side = snapshot.fold_in(rows[is_learned], values[is_learned], described, engaged, declined)
+            side = snapshot.fold_in(learned, rated, described, engaged, declined)
             return Taste("fold_in", user_key, side, rows, values, behaviour, user)
         by_attributes = snapshot.side_of(user) if snapshot.reads_users and user is not None else None
         if by_attributes is not None:
