@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from app.api.problems import responses
-from app.api.schemas import EventTypeIn, EventTypeOut, EventTypesOut
+from app.api.schemas.events import EventTypeIn, EventTypeOut, EventTypesOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.store import STORED

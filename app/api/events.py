@@ -12,7 +12,8 @@ from fastapi import APIRouter, Query
 from pydantic import TypeAdapter, ValidationError
 
 from app.api.problems import fault_of, responses
-from app.api.schemas import EventIn, EventOut, EventsIn, EventsOut, EventsPage, RowOutcome
+from app.api.schemas.body import RowOutcome
+from app.api.schemas.events import EventIn, EventOut, EventsIn, EventsOut, EventsPage
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.entities import EventType, IncomingEvents, to_microseconds

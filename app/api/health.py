@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from app.api.problems import responses
-from app.api.schemas import Health, Readiness
+from app.api.schemas.health import Health, Readiness
 from app.api.strict_route import StrictRoute
 from app.observability.metrics import Metrics
 from app.serving.live import LiveSnapshot

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app.api.problems import responses
-from app.api.schemas import ItemIn, ItemOut, ItemsPage
+from app.api.schemas.items import ItemIn, ItemOut, ItemsPage
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.errors import NotFoundError

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Response
 from app.api.answering import JSON, as_bytes
 from app.api.problems import responses
 from app.api.recommendations import LIST
-from app.api.schemas import PlacementOut, PlacementsOut, PreviewIn
+from app.api.schemas.placements import PlacementOut, PlacementsOut, PreviewIn
 from app.api.strict_route import StrictRoute
 from app.errors import NotFoundError
 from app.serving.declared import Rulebook

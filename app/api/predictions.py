@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.api.answering import JSON
 from app.api.problems import fault_of, responses
-from app.api.schemas import PairIn, PairsIn, Predictions, RejectedPair
+from app.api.schemas.lists import PairIn, PairsIn, Predictions, RejectedPair
 from app.api.strict_route import StrictRoute
 from app.serving.predictions import Pair, Predictor
 from app.serving.situation import Situations

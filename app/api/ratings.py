@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query, Response
 from pydantic import TypeAdapter, ValidationError
 
 from app.api.problems import fault_of, responses
-from app.api.schemas import Outcome, RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage, RowOutcome
+from app.api.schemas.body import Outcome, RowOutcome
+from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale, from_microseconds, to_microseconds

@@ -12,7 +12,7 @@ from app.api.answering import JSON, answered, as_bytes, holds, unchanged
 from app.api.asked import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
-from app.api.schemas import BatchIn, BatchOut
+from app.api.schemas.lists import BatchIn, BatchOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.observability.metrics import Metrics

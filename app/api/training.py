@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 
 from app.api.problems import responses
-from app.api.schemas import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
+from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.store.jobs import Jobs

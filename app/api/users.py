@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from app.api.problems import responses
-from app.api.schemas import MergeOut, UserIn, UserOut
+from app.api.schemas.users import MergeOut, UserIn, UserOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.entities import User

@@ -14,7 +14,9 @@ from pydantic import BaseModel
 
 import app.client
 from app.api.asked import GuestRating
-from app.api.schemas import EventIn, PairIn, RatingIn
+from app.api.schemas.events import EventIn
+from app.api.schemas.lists import PairIn
+from app.api.schemas.ratings import RatingIn
 from app.client.call import Operation
 from app.client.errors import BY_STATUS
 from app.client.fake.answers import answers_from

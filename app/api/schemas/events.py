@@ -1,0 +1,94 @@
+"""Events, and the types that are declared."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.schemas.body import Body, RowOutcome
+from app.api.types import Finite, Id, Moment
+from app.entities import Event, EventType
+
+
+class EventIn(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"event_id": "e-1", "type": "watched", "user_id": "ann", "item_id": "260", "portion": 0.8}]
+        },
+    )
+
+    event_id: Id = Field(description="The caller's own: the same id again is the same event, and changes nothing")
+    type: Id = Field(description="The name of a declared type, as of `GET /event-types`")
+    user_id: Id
+    item_id: Id
+    at: Moment | None = Field(None, description="When it happened; now, where absent. At most 5 minutes ahead")
+    portion: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        None, description="How much was consumed, 0 to 1; for types that are a consumption. All of it, where absent"
+    )
+    recommendation_id: Annotated[str, Field(strict=True, max_length=1_000)] | None = Field(
+        None, description="Of the answer that led to it"
+    )
+
+
+class EventsIn(Body):
+    events: list[Any] = Field(
+        min_length=1,
+        max_length=1_000,
+        description="Up to 1,000 events, each `{event_id, type, user_id, item_id, at?, portion?, recommendation_id?}`",
+        examples=[[{"event_id": "e-1", "type": "watched", "user_id": "ann", "item_id": "260", "portion": 0.8}]],
+    )
+
+
+class EventsOut(BaseModel):
+    stored: int
+    unchanged: int = Field(description="Events whose id was known")
+    rejected: int
+    results: list[RowOutcome]
+
+
+class EventOut(BaseModel):
+    event_id: str = Field(examples=["e-1"])
+    type: str = Field(examples=["watched"])
+    item_id: str = Field(examples=["260"])
+    at: datetime
+    portion: float | None
+    placement: str | None = Field(description="This and the next: of the recommendation that led to it")
+    snapshot_version: int | None
+
+    @classmethod
+    def of(cls, event: Event) -> Self:
+        return cls(**{name: getattr(event, name) for name in cls.model_fields})
+
+
+class EventsPage(BaseModel):
+    events: list[EventOut] = Field(description="Newest first")
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+
+
+class EventTypeIn(Body):
+    weight: Annotated[
+        Finite,
+        Field(
+            description="How much one says for the item, as a multiple of a click; negative: against it", examples=[2]
+        ),
+    ]
+    is_exposure: bool = Field(False, strict=True, description="The user saw the item")
+    is_consumption: bool = Field(False, strict=True, description="The user had the item, wholly or to a `portion`")
+
+    def to_entity(self, name: str) -> EventType:
+        return EventType(name, float(self.weight), self.is_exposure, self.is_consumption)
+
+
+class EventTypeOut(BaseModel):
+    name: str = Field(examples=["watched"])
+    weight: float
+    is_exposure: bool
+    is_consumption: bool
+
+    @classmethod
+    def of(cls, declared: EventType) -> Self:
+        return cls(**{name: getattr(declared, name) for name in cls.model_fields})
+
+
+class EventTypesOut(BaseModel):
+    event_types: list[EventTypeOut] = Field(description="In the order in which they were declared")
