@@ -11,16 +11,14 @@ from app.api.schemas.placements import PlacementOut, PlacementsOut, PreviewIn
 from app.api.strict_route import StrictRoute
 from app.errors import NotFoundError
 from app.serving.declared import Rulebook
-from app.serving.placement import Placement, parse_placement
+from app.serving.placement import NAME_PATTERN, Placement, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT, Query
 from app.serving.recommend import Recommender
 from app.serving.situation import Situations
 from app.store import STORED
 from app.store.placements import Placements, Settings
 
-PlacementName = Annotated[
-    str, Path(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="`home`, `item-page`, `email`, ...")
-]
+PlacementName = Annotated[str, Path(pattern=NAME_PATTERN, description="`home`, `item-page`, `email`, ...")]
 
 
 def placements_router(placements: Placements, recommender: Recommender, situations: Situations) -> APIRouter:

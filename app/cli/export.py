@@ -24,7 +24,7 @@ def export(
     vectors: bool = typer.Option(False, "--vectors", help="Also DIR/vectors: factors and biases of the live snapshot"),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
 ) -> None:
-    """Write all ratings, items and users as files; importing DIR makes the same ones again. Not events or placements.
+    """Write all ratings, events, items, users, event types and placements as files; importing DIR makes the same again.
 
     Fields are written as they are: open them in a spreadsheet only if you trust who wrote your titles.
     """
@@ -39,7 +39,7 @@ def export(
         snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
         with shown_progress(is_quiet=as_json) as tell:
             report = export_to(folder, store, format_, tell)
-        written: dict[str, Any] = {"ratings": report.ratings, "items": report.items, "users": report.users}
+        written: dict[str, Any] = report.counts
         if snapshot is not None:
             with writing_in(folder):
                 written |= _export_vectors(folder / VECTORS, store, snapshot, format_)

@@ -21,13 +21,15 @@ def import_(
     dry_run: bool = typer.Option(False, "--dry-run", help="Read and count everything, change nothing"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON"),
 ) -> None:
-    """Put ratings, items and users from files into the database.
+    """Put ratings, items, users, events, event types and placements from files into the database.
 
-    Running it twice changes nothing; the newest rating of a user for an item wins. Rows that cannot be stored go into
-    a file under RECKON_DATA_DIR/rejected, with line number and reason.
+    Running it twice changes nothing; the newest rating of a user for an item wins, an event is stored once by its id,
+    and a placement or event type of the same name is replaced. Rows that cannot be stored go into a file under
+    RECKON_DATA_DIR/rejected, with line number and reason.
     """
     from app.entities import RatingScale
     from app.intake.importing import import_path
+    from app.serving.declared import settings_to_store
     from app.settings import Settings
     from app.store import Store
 
@@ -40,6 +42,7 @@ def import_(
                 path,
                 store,
                 rejected_dir=settings.data_dir / "rejected",
+                check_settings=settings_to_store,
                 columns=columns,
                 scale=wanted,
                 is_dry_run=dry_run,
@@ -57,22 +60,25 @@ def import_(
 
 def _lines(report: "ImportReport") -> list[str]:
     from app.intake.columns import Kind
+    from app.intake.report import Counts
 
-    lines = [_line(kind, report.of(kind), is_dry_run=report.is_dry_run) for kind in reversed(Kind)]
-    lines.append(f"scale     {report.scale}{' (detected)' if report.is_scale_detected else ''}")
+    always = {Kind.RATINGS, Kind.USERS, Kind.ITEMS}
+    shown = [kind for kind in reversed(Kind) if kind in always or report.of(kind) != Counts()]
+    lines = [_line(kind.label, report.of(kind), is_dry_run=report.is_dry_run) for kind in shown]
+    lines.append(f"scale       {report.scale}{' (detected)' if report.is_scale_detected else ''}")
     if report.ignored:
-        lines.append(f"ignored   {', '.join(report.ignored)}")
-    lines += [f"rejected  {row.file}, line {row.line}: {row.reason}" for row in report.first_rejected]
+        lines.append(f"ignored     {', '.join(report.ignored)}")
+    lines += [f"rejected    {row.file}, line {row.line}: {row.reason}" for row in report.first_rejected]
     if report.rejected_path is not None:
-        lines.append(f"          all {report.n_rejected:,} in {report.rejected_path}")
+        lines.append(f"            all {report.n_rejected:,} in {report.rejected_path}")
     lines.append(f"{'nothing was changed: a dry run of' if report.is_dry_run else 'done in'} {report.seconds:.1f} s")
     return lines
 
 
-def _line(kind: str, counts: "Counts", *, is_dry_run: bool) -> str:
+def _line(label: str, counts: "Counts", *, is_dry_run: bool) -> str:
     if is_dry_run:
-        return f"{kind:<9} {counts.readable:,} readable, {counts.rejected:,} rejected"
+        return f"{label:<11} {counts.readable:,} readable, {counts.rejected:,} rejected"
     return (
-        f"{kind:<9} {counts.stored:,} stored, {counts.replaced:,} replaced,"
+        f"{label:<11} {counts.stored:,} stored, {counts.replaced:,} replaced,"
         f" {counts.unchanged:,} unchanged, {counts.rejected:,} rejected"
     )

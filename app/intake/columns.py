@@ -13,11 +13,19 @@ IGNORED_NAMES = frozenset({"", "-", "_"})
 
 
 class Kind(StrEnum):
-    """What the rows of a table are."""
+    """What the rows of a table are, in the order in which an import takes them: types before their events."""
 
+    PLACEMENTS = "placements"
+    EVENT_TYPES = "event_types"
     ITEMS = "items"
     USERS = "users"
     RATINGS = "ratings"
+    EVENTS = "events"
+
+    @property
+    def label(self) -> str:
+        """What people are shown."""
+        return self.value.replace("_", " ")
 
 
 # Compared in lower case without spaces and punctuation; where a file has several, the earlier one is taken.
@@ -30,10 +38,26 @@ _IDS: _Synonyms = {
         *("artist", "game"),
     ),
 }
-_VALUE: _Synonyms = {"value": ("value", "rating", "score", "stars", "bookrating", "overall", "preference")}
+_TELLING: dict[Kind, _Synonyms] = {  # by these, beside ids, a kind is told from the others
+    Kind.RATINGS: {"value": ("value", "rating", "score", "stars", "bookrating", "overall", "preference")},
+    Kind.EVENTS: {"event_id": ("eventid",), "type": ("type", "eventtype", "event")},
+    Kind.EVENT_TYPES: {
+        "type": ("type", "eventtype", "event"),
+        "weight": ("weight",),
+        "is_exposure": ("isexposure",),
+        "is_consumption": ("isconsumption",),
+    },
+    Kind.PLACEMENTS: {"placement": ("placement",), "settings": ("settings",)},
+}
+_ANY_TELLING = {name: synonyms for of_kind in _TELLING.values() for name, synonyms in of_kind.items()}
+_TIMES = ("timestamp", "time", "datetime", "date", "createdat", "ts")
 _FIELDS: dict[Kind, _Synonyms] = {
-    Kind.RATINGS: {
-        "rated_at": ("ratedat", "timestamp", "time", "datetime", "date", "createdat", "ts", "unixreviewtime", "ratedon")
+    Kind.RATINGS: {"rated_at": ("ratedat", *_TIMES, "unixreviewtime", "ratedon")},
+    Kind.EVENTS: {
+        "at": ("at", *_TIMES),
+        "portion": ("portion",),
+        "placement": ("placement",),
+        "snapshot_version": ("snapshotversion",),
     },
     Kind.ITEMS: {
         "title": ("title", "name"),
@@ -53,8 +77,10 @@ def kind_of(names: Collection[str]) -> Kind | None:
     """What a table with these columns (as Reckon names them) holds; None where that is not clear."""
     has_user, has_item = "user_id" in names, "item_id" in names
     if has_user and has_item:
-        return Kind.RATINGS if "value" in names else None
-    return Kind.ITEMS if has_item else Kind.USERS if has_user else None
+        return Kind.RATINGS if "value" in names else Kind.EVENTS if _TELLING[Kind.EVENTS].keys() <= set(names) else None
+    if has_user or has_item:
+        return Kind.ITEMS if has_item else Kind.USERS
+    return next((kind for kind in (Kind.EVENT_TYPES, Kind.PLACEMENTS) if _TELLING[kind].keys() <= set(names)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +92,12 @@ class Naming:
     def of(self, names: Sequence[str]) -> dict[str, str]:
         """Reckon's name for each of a file's; a name that says nothing stays as it is."""
         ours = {name: new for name, new in self.renamed.items() if name in names}
-        self._find(ours, names, _IDS | _VALUE)
+        self._find(ours, names, _IDS | _ANY_TELLING)
         kind = kind_of(ours.values())
-        if kind is not Kind.RATINGS:
-            ours = {name: new for name, new in ours.items() if name in self.renamed or new in _IDS}
+        telling = _IDS | (_TELLING.get(kind, {}) if kind else {})
+        ours = {name: new for name, new in ours.items() if name in self.renamed or new in telling}
         if kind:
-            self._find(ours, names, _FIELDS[kind])
+            self._find(ours, names, _FIELDS.get(kind, {}))
         return {name: ours.get(name, name) for name in names}
 
     @staticmethod

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import IncomingRatings, Item, User
+from app.entities import Event, EventType, IncomingRatings, Item, User
 from app.intake.attributes import read_list
 from app.intake.table_writers import Format
 
 RATING_NAMES = ("user_id", "item_id", "value", "rated_at")
+EVENT_NAMES = ("event_id", "type", "user_id", "item_id", "at", "portion", "placement", "snapshot_version")
+EVENT_TYPE_NAMES = ("type", "weight", "is_exposure", "is_consumption")
+PLACEMENT_NAMES = ("placement", "settings")
 USER_NAMES = ("user_id", "country", "attributes")
 ITEM_NAMES = (
     *("item_id", "title", "categories", "year", "attributes"),
@@ -34,12 +37,32 @@ def item_row(item: Item, format_: Format) -> Sequence[Any]:
     if format_ is Format.JSONL:
         return item.item_id, item.title, item.categories, item.year, item.attributes, item.is_available, *times
     year = None if item.year is None else str(item.year)
-    is_available = "true" if item.is_available else "false"
+    is_available = _flag(item.is_available)
     return item.item_id, item.title, _listed(item.categories), year, _object(item.attributes), is_available, *times
 
 
 def user_row(user: User, format_: Format) -> Sequence[Any]:
     return user.user_id, user.country, user.attributes if format_ is Format.JSONL else _object(user.attributes)
+
+
+def event_row(event: Event, format_: Format) -> Sequence[Any]:
+    who_and_when = event.event_id, event.type, event.user_id, event.item_id, _moment(event.at)
+    if format_ is Format.JSONL:
+        return *who_and_when, event.portion, event.placement, event.snapshot_version
+    portion = None if event.portion is None else as_digits(event.portion)
+    version = None if event.snapshot_version is None else str(event.snapshot_version)
+    return *who_and_when, portion, event.placement, version
+
+
+def event_type_row(declared: EventType, format_: Format) -> Sequence[Any]:
+    if format_ is Format.JSONL:
+        return declared.name, declared.weight, declared.is_exposure, declared.is_consumption
+    flags = _flag(declared.is_exposure), _flag(declared.is_consumption)
+    return declared.name, as_digits(declared.weight), *flags
+
+
+def placement_row(name: str, settings: dict[str, Any], format_: Format) -> Sequence[Any]:
+    return name, settings if format_ is Format.JSONL else json.dumps(settings, ensure_ascii=False)
 
 
 def as_digits(number: float) -> str:
@@ -55,6 +78,10 @@ def _iso_8601(microseconds: NDArray[np.int64]) -> list[str]:
 
 def _moment(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
+
+
+def _flag(is_so: bool) -> str:
+    return "true" if is_so else "false"
 
 
 def _listed(texts: tuple[str, ...]) -> str | None:

@@ -1,19 +1,25 @@
-"""The way out: ratings, items and users as files, such that importing them gives the same ones."""
+"""The way out: all that was said, done and declared as files, such that importing them gives the same."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.entities import RatingScale
+from app.entities import Event, RatingScale
 from app.errors import ConflictError
 from app.intake.export_rows import (
+    EVENT_NAMES,
+    EVENT_TYPE_NAMES,
     ITEM_NAMES,
+    PLACEMENT_NAMES,
     RATING_NAMES,
     USER_NAMES,
     as_digits,
+    event_row,
+    event_type_row,
     item_row,
+    placement_row,
     rating_rows,
     user_row,
 )
@@ -24,14 +30,22 @@ from app.store import Store
 
 Progress = Callable[[float, str], None]
 
+_EVENTS_BETWEEN_TELLING = 10_000
+_COLUMNS = {
+    "ratings": RATING_NAMES,
+    "events": EVENT_NAMES,
+    "items": ITEM_NAMES,
+    "users": USER_NAMES,
+    "event_types": EVENT_TYPE_NAMES,
+    "placements": PLACEMENT_NAMES,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How many rows were written, and where."""
+    """How many rows were written, by the name of their file, and where."""
 
-    ratings: int
-    items: int
-    users: int
+    counts: dict[str, int]
     files: list[Path]
 
 
@@ -41,7 +55,7 @@ def export_to(
     format_: Format = Format.CSV,
     progress: Progress = lambda fraction, stage: None,  # noqa: ARG005  the default takes what every other takes
 ) -> ExportReport:
-    """Writes `ratings`, `items` and `users` in `folder`, and a card with the rating scale.
+    """Writes a file of each kind in `folder`, and a card with the rating scale.
 
     Files appear once all of them are complete. Times are exact to the microsecond, unknown ones empty; ids stand as
     they are. Raises `StorageFullError` where there is no room, `ConflictError` where the folder cannot be written to or
@@ -55,23 +69,38 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_mixture(folder, format_)
     with ExitStack() as stack:
-        ratings, items, users = (
-            stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", names, format_))
-            for name, names in (("ratings", RATING_NAMES), ("items", ITEM_NAMES), ("users", USER_NAMES))
-        )
-        # Ratings first: an item or user that comes meanwhile is then in the later files.
-        total = max(1, store.ratings.count())
+        writers = {
+            name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_))
+            for name, columns in _COLUMNS.items()
+        }
+        # What names others goes first: an item, user or type that comes meanwhile is then in the later files.
+        n_ratings, n_events = store.ratings.count(), store.events.count()
+        total = max(1, n_ratings + n_events)
         for chunk in store.ratings.stream():
-            ratings.write(rating_rows(chunk, format_))
-            progress(min(1.0, ratings.n_rows / total), "ratings")
-        items.write(item_row(item, format_) for item in store.items.stream())
-        users.write(user_row(user, format_) for user in store.users.stream())
-        progress(1.0, "items, users")
-        for writer in (ratings, items, users):
+            writers["ratings"].write(rating_rows(chunk, format_))
+            progress(min(1.0, writers["ratings"].n_rows / total), "ratings")
+        events = _telling(store.events.stream(), lambda n: progress(min(1.0, (n_ratings + n) / total), "events"))
+        writers["events"].write(event_row(event, format_) for event in events)
+        writers["items"].write(item_row(item, format_) for item in store.items.stream())
+        writers["users"].write(user_row(user, format_) for user in store.users.stream())
+        types = store.events.types().values()
+        writers["event_types"].write(event_type_row(declared, format_) for declared in types)
+        placements = store.placements.all().items()
+        writers["placements"].write(placement_row(name, settings, format_) for name, settings in placements)
+        progress(1.0, "all others")
+        for writer in writers.values():
             writer.publish()
     card = folder / EXPORT_CARD
     card.write_text(json.dumps({"scale": _exactly(store.installation.scale())}) + "\n")
-    return ExportReport(ratings.n_rows, items.n_rows, users.n_rows, [ratings.path, items.path, users.path, card])
+    counts = {name: writer.n_rows for name, writer in writers.items()}
+    return ExportReport(counts, [*(writer.path for writer in writers.values()), card])
+
+
+def _telling(events: Iterator[Event], tell: Callable[[int], None]) -> Iterator[Event]:
+    for number, event in enumerate(events, start=1):
+        yield event
+        if number % _EVENTS_BETWEEN_TELLING == 0:
+            tell(number)
 
 
 def _refuse_mixture(folder: Path, format_: Format) -> None:

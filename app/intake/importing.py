@@ -10,9 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.entities import RatingScale, to_microseconds
+from app.errors import ConflictError, InvalidInputError
 from app.intake.blocks import Block
 from app.intake.columns import Kind
+from app.intake.declared import Row, SettingsCheck, read_event_type, read_placement
 from app.intake.entries import read_items, read_users
+from app.intake.events import EventReader
 from app.intake.files import verify
 from app.intake.layouts import Content, recognise
 from app.intake.ratings import RatingReader
@@ -29,6 +32,7 @@ def import_path(
     store: Store,
     *,
     rejected_dir: Path,
+    check_settings: SettingsCheck,
     columns: str | None = None,
     scale: RatingScale | None = None,
     is_dry_run: bool = False,
@@ -38,7 +42,8 @@ def import_path(
 
     `scale`: set first; rows off it are rejected. None: a store whose scale is open takes the one an export declares, or
     the one detected in a first pass; any other holds to its own. `progress(fraction, stage)` is called at every block.
-    Rejected rows go into a file in `rejected_dir`. A dry run changes nothing and makes no file.
+    `check_settings` judges those of placements. Rejected rows go into a file in `rejected_dir`. A dry run changes
+    nothing and makes no file.
 
     Raises `InvalidInputError` where PATH cannot be read, `ConflictError` where a stored rating is off `scale`.
     """
@@ -48,9 +53,12 @@ def import_path(
     with RejectedRows(None if is_dry_run else rejected_dir, path.stem) as rejected:
         run = _Run(content, store, rejected, progress, is_dry_run=is_dry_run)
         run.settle_scale(scale)
+        run.import_placements(check_settings)
+        run.import_event_types()
         run.import_items()
-        run.import_users()
+        run.import_users()  # before what they did, which counts for their countries
         run.import_ratings()
+        run.import_events()
     run.report.rejected_path, run.report.first_rejected = rejected.path, rejected.first
     run.report.seconds = time.perf_counter() - started
     return run.report
@@ -66,7 +74,9 @@ class _Run:
         self._store = store
         self._rejected = rejected
         self._progress = progress
-        self._reader = RatingReader(to_microseconds(datetime.now(UTC)))
+        self._now = to_microseconds(datetime.now(UTC))
+        self._reader = RatingReader(self._now)
+        self._types_of_file: set[str] = set()
         self._bytes_done = 0
         self._bytes_to_read = sum(table.file.size for table in content.tables)
         self.report = ImportReport(store.installation.scale(), is_dry_run=is_dry_run, ignored=content.ignored)
@@ -85,6 +95,38 @@ class _Run:
         detected = detect_scale(self._reader.values(block) for block in self._blocks(Kind.RATINGS, "rating scale"))
         self.report.is_scale_detected = detected is not None
         return detected
+
+    def import_placements(self, check_settings: SettingsCheck) -> None:
+        def take(row: Row) -> int | None:
+            name, settings = read_placement(row, check_settings)
+            return None if self.report.is_dry_run else self._store.placements.put(name, settings)
+
+        self._import_declared(Kind.PLACEMENTS, take)
+
+    def import_event_types(self) -> None:
+        def take(row: Row) -> int | None:
+            declared = read_event_type(row)
+            status = None if self.report.is_dry_run else self._store.events.put_type(declared)
+            self._types_of_file.add(declared.name)
+            return status
+
+        self._import_declared(Kind.EVENT_TYPES, take)
+
+    def _import_declared(self, kind: Kind, take: Callable[[Row], int | None]) -> None:
+        """Each row in a transaction of its own: they are few, and the next may be one too many."""
+        counts = self.report.of(kind)
+        for block in self._blocks(kind, kind.label):
+            counts.rejected += self._rejected.add(block.rejected)
+            for index, values in enumerate(zip(*block.columns.values(), strict=True)):
+                try:
+                    status = take(dict(zip(block.columns, values, strict=True)))
+                except (InvalidInputError, ConflictError) as error:
+                    reason = f"{error.field}: {error}" if error.field else str(error)
+                    counts.rejected += self._rejected.add([block.reject(index, reason)])
+                    continue
+                counts.readable += 1
+                if status is not None:
+                    counts.add_statuses([status])
 
     def import_items(self) -> None:
         counts = self.report.items
@@ -112,6 +154,18 @@ class _Run:
             counts.rejected += self._rejected.add(read.rejected)
             if len(read.ratings) and not self.report.is_dry_run:
                 counts.add_statuses(self._store.ratings.record(read.ratings).status)
+
+    def import_events(self) -> None:
+        """Of an id that comes again, or is stored, nothing is changed: it is the same event."""
+        counts = self.report.events
+        declared = {known.name for known in self._store.events.types().values()} | self._types_of_file
+        reader = EventReader(self._now, declared)
+        for block in self._blocks(Kind.EVENTS, "events"):
+            read = reader.read(block)
+            counts.readable += len(read.events)
+            counts.rejected += self._rejected.add(read.rejected)
+            if len(read.events) and not self.report.is_dry_run:
+                counts.add_statuses(self._store.events.record(read.events))
 
     def _blocks(self, kind: Kind, stage: str) -> Iterator[Block]:
         """Blocks of all tables of a kind, one after the other, telling the progress between them."""

@@ -27,7 +27,7 @@ _SHOWN_NAMES = 20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a PATH holds. `tables`: items, then users, then ratings. `ignored`: names of files passed over."""
+    """What a PATH holds. `tables`: in the order of `Kind`. `ignored`: names of files passed over."""
 
     files: list[InputFile]
     tables: list[Table]
@@ -63,7 +63,7 @@ def recognise(path: Path, columns: str | None = None) -> Content:
                 raise
     if not tables and card is None:  # an export of an empty database has empty files
         found = "; ".join(map(str, complaints)) or f"found only {', '.join(sorted(named)[:_SHOWN_NAMES]) or 'nothing'}"
-        raise InvalidInputError(f"{path} holds no ratings, items or users: {found}", field="path")
+        raise InvalidInputError(f"{path} holds nothing to import: {found}", field="path")
     read = {table.file.name for table in tables}
     order = list(Kind)
     return Content(
@@ -128,13 +128,13 @@ def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
         )
     kind = kind_of(names)
     if kind is None:
-        raise InvalidInputError(f"--columns names neither ratings nor items nor users: {names}", field="columns")
+        raise InvalidInputError(f"--columns names nothing that can be imported: {names}", field="columns")
     has_header = _is_header(line, fitting, kind)
     return Table(file, kind, partial(read_delimited, file, names, fitting, has_header=has_header))
 
 
 def _is_header(line: str, dialect: Dialect, kind: Kind) -> bool:
-    """Ratings have digits, a header has none; of items and users it is one if its names are known."""
+    """Ratings have digits, a header has none; of any other kind it is one if its names are known."""
     if kind is Kind.RATINGS:
         return not any(character.isdigit() for character in line)
     return kind_of(Naming().of(split_line(line, dialect)).values()) is kind

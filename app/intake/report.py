@@ -45,6 +45,9 @@ class ImportReport:
     items: Counts = field(default_factory=Counts)
     users: Counts = field(default_factory=Counts)
     ratings: Counts = field(default_factory=Counts)
+    events: Counts = field(default_factory=Counts)
+    event_types: Counts = field(default_factory=Counts)
+    placements: Counts = field(default_factory=Counts)
     ignored: list[str] = field(default_factory=list)
     rejected_path: Path | None = None
     first_rejected: list[RejectedRow] = field(default_factory=list)

@@ -8,10 +8,10 @@ from functools import cached_property
 from app.errors import InvalidInputError, ReckonError
 from app.serving.behaviour import Kinds
 from app.serving.expressions import Boost, Filter, parse_boost, parse_filter
-from app.serving.placement import Placement, parse_placement
+from app.serving.placement import Placement, check_name, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT
 from app.store.events import Events
-from app.store.placements import Placements
+from app.store.placements import Placements, Settings
 
 
 class UnknownPlacementError(InvalidInputError):
@@ -99,6 +99,14 @@ class Declared:
             rulebooks |= {name: _rulebook(document) for name, document in documents.items()}
             self.current = Declarations(version, rulebooks, Kinds(self._events.types()))
             return self.current
+
+
+def settings_to_store(name: str, document: Mapping[str, object]) -> Settings:
+    """All settings, where `document` says some; raises `InvalidInputError`, whose field is what is at fault."""
+    check_name(name)
+    placement = parse_placement(document)
+    Rulebook.of(placement)  # its expressions parse
+    return placement.document
 
 
 def _rulebook(document: Mapping[str, object]) -> Rulebook:

@@ -1,5 +1,6 @@
 """A placement: where a list is shown, and the rules that hold there. Stored as a row, edited by API."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
@@ -68,14 +69,23 @@ class Placement:
 
 PLACEMENT: TypeAdapter[Placement] = TypeAdapter(Placement)
 
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
+
 DEFAULT = Placement()
 
 
 def parse_placement(document: Mapping[str, Any]) -> Placement:
-    """Raises `InvalidInputError`, naming the setting at fault."""
+    """Raises `InvalidInputError`, whose field is the setting at fault."""
     try:
         return PLACEMENT.validate_python(document)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_input=False)[0]
-        name = ".".join(map(str, fault["loc"]))
-        raise InvalidInputError(f"{name}: {fault['msg']}", field=name) from None
+        raise InvalidInputError(fault["msg"], field=".".join(map(str, fault["loc"]))) from None
+
+
+def check_name(name: str) -> str:
+    """`name` itself; raises `InvalidInputError` where no placement may be called so."""
+    if not re.fullmatch(NAME_PATTERN.removesuffix("$"), name):  # `$` lets a line break through
+        message = "a placement is called by 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit"
+        raise InvalidInputError(message, field="placement")
+    return name

@@ -10,6 +10,7 @@ from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.describe import Encodings
 from app.store import Store
 from tests.support.commands import reckon
+from tests.support.events import happened
 from tests.support.ratings import incoming
 from tests.support.snapshot_data import GROUPS, manifest_of, segments, snapshot_arrays
 
@@ -23,24 +24,29 @@ def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.fixture
 def rated(store: Store) -> Store:
     store.ratings.record(incoming(("u1", "i1", 4.0), ("u2", "i1", 3.0), ("u2", "i2", 5.0)))
+    store.events.record(happened(("e1", "clicked", "u1", "i2", 7)))
     return store
 
 
 def test_counts_in_words(rated: Store, tmp_path: Path) -> None:
     finished = reckon("export", tmp_path / "out")
     assert finished.exit_code == 0
-    assert [line.split() for line in finished.output.splitlines()[:3]] == [
+    assert [line.split() for line in finished.output.splitlines()[:6]] == [
         ["ratings", f"{rated.ratings.count()}"],
+        ["events", "1"],
         ["items", "2"],
         ["users", "2"],
+        ["event_types", "6"],
+        ["placements", "0"],
     ]
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["items.csv", "ratings.csv", "reckon-export.json", "users.csv"]
+    names = sorted(path.stem for path in (tmp_path / "out").iterdir())
+    assert names == ["event_types", "events", "items", "placements", "ratings", "reckon-export", "users"]
 
 
 def test_json_lines(rated: Store, tmp_path: Path) -> None:
     finished = reckon("export", tmp_path / "out", "--format", "jsonl", "--json")
-    assert json.loads(finished.output) == {"ratings": 3, "items": 2, "users": rated.users.count()}
+    counts = {"ratings": 3, "events": 1, "items": 2, "users": rated.users.count(), "event_types": 6, "placements": 0}
+    assert json.loads(finished.output) == counts
     rows = [json.loads(line) for line in (tmp_path / "out" / "ratings.jsonl").read_text().splitlines()]
     assert rows[0] == {"user_id": "u1", "item_id": "i1", "value": 4.0, "rated_at": None}
 

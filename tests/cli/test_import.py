@@ -23,11 +23,11 @@ def test_report_in_words(folder: Path, store: Store) -> None:
     finished = reckon("import", folder)
     assert finished.exit_code == 0
     assert finished.output.splitlines()[:5] == [
-        "ratings   3 stored, 0 replaced, 0 unchanged, 0 rejected",
-        "users     0 stored, 0 replaced, 0 unchanged, 0 rejected",
-        "items     5 stored, 0 replaced, 0 unchanged, 0 rejected",
-        "scale     0.5:5:0.5 (detected)",
-        "ignored   README.txt, links.csv, tags.csv",
+        "ratings     3 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "users       0 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "items       5 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "scale       0.5:5:0.5 (detected)",
+        "ignored     README.txt, links.csv, tags.csv",
     ]
     assert store.ratings.count() == 3
 
@@ -40,7 +40,7 @@ def test_report_as_json(folder: Path) -> None:
 
 def test_dry_run(folder: Path, store: Store) -> None:
     finished = reckon("import", folder, "--dry-run")
-    assert finished.output.startswith("ratings   3 readable, 0 rejected\n")
+    assert finished.output.startswith("ratings     3 readable, 0 rejected\n")
     assert "nothing was changed" in finished.output
     assert store.ratings.count() == 0
 
@@ -50,7 +50,7 @@ def test_rejected_rows_shown(tmp_path: Path, store: Store) -> None:
     path.write_text("who;what;stars\nu;i;5\nu;j;lots\n")
     finished = reckon("import", path, "--columns", "user=who,item=what,rating=stars", "--scale", "1:5:1")
     assert finished.exit_code == 0
-    assert "rejected  mine.csv, line 3: value: 'lots' is not a number" in finished.output
+    assert "rejected    mine.csv, line 3: value: 'lots' is not a number" in finished.output
     (rejected,) = (tmp_path / "rejected").iterdir()
     assert f"all 1 in {rejected}" in finished.output
     assert store.ratings.count() == 1

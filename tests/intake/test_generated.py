@@ -8,6 +8,7 @@ from app.entities import to_microseconds
 from app.intake.generated import FIRST_DAY, LAST_DAY, SCALE, Catalogue, generate_catalogue, write_catalogue
 from app.intake.importing import import_path
 from app.intake.report import Counts
+from app.serving.declared import settings_to_store
 from app.store import Store
 
 
@@ -57,7 +58,8 @@ def test_structure_to_find(catalogue: Catalogue) -> None:
 
 
 def test_written_files_import(store: Store, tmp_path: Path) -> None:
-    report = import_path(write_catalogue(tmp_path / "generated"), store, rejected_dir=tmp_path)
+    folder = write_catalogue(tmp_path / "generated")
+    report = import_path(folder, store, rejected_dir=tmp_path, check_settings=settings_to_store)
     assert report.ratings == Counts(readable=150_000, stored=150_000)
     assert report.items == Counts(readable=1_000, stored=1_000)
     assert report.users == Counts(readable=2_000, stored=2_000)

@@ -12,6 +12,7 @@ from app.errors import ConflictError, InvalidInputError
 from app.intake import blocks, delimited
 from app.intake.importing import import_path
 from app.intake.report import Counts, ImportReport
+from app.serving.declared import settings_to_store
 from app.store import Store
 from tests.support.movielens import write_1m, write_100k, write_latest
 from tests.support.ratings import incoming
@@ -20,7 +21,8 @@ MOVIELENS = Path(__file__).parents[2] / "../shared/data/ml-latest-small"
 
 
 def run(path: Path, store: Store, **options: Any) -> ImportReport:
-    return import_path(path, store, rejected_dir=path.parent / "rejected", **options)
+    rejected_dir = path.parent / "rejected"
+    return import_path(path, store, rejected_dir=rejected_dir, check_settings=settings_to_store, **options)
 
 
 def stored(store: Store) -> list[tuple[str, str, float, int]]:
@@ -209,7 +211,7 @@ def test_blocks_fit_a_transaction() -> None:
 
 @pytest.mark.skipif(not MOVIELENS.exists(), reason="the MovieLens data set is not beside the repository")
 def test_real_movielens(store: Store) -> None:
-    report = import_path(MOVIELENS, store, rejected_dir=Path("unused"))
+    report = import_path(MOVIELENS, store, rejected_dir=Path("unused"), check_settings=settings_to_store)
     assert report.ratings == Counts(readable=100_836, stored=100_836)
     assert report.items == Counts(readable=9_742, stored=9_742)
     assert report.scale == RatingScale(0.5, 5, 0.5)
