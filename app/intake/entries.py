@@ -54,7 +54,7 @@ def _read(block: Block, make: Callable[[Row], Entry], fields: frozenset[str], id
 
 def _item(row: Row) -> Item:
     return Item(
-        item_id=read_id(row["item_id"], "item_id"),
+        item_id=read_id(row.get("item_id"), "item_id"),
         title=read_text(row.get("title"), "title"),
         categories=read_list(row.get("categories"), "categories"),
         year=_year(row.get("year")),
@@ -71,7 +71,7 @@ def _user(row: Row) -> User:
     if isinstance(age, str) and age.isdecimal():  # the one column of users that is a number wherever there is one
         row |= {"age": int(age)}
     attributes = read_attributes(row, _USER_FIELDS | {"user_id"})
-    return User(read_id(row["user_id"], "user_id"), read_text(row.get("country"), "country"), attributes)
+    return User(read_id(row.get("user_id"), "user_id"), read_text(row.get("country"), "country"), attributes)
 
 
 def _year(value: Any) -> int | None:

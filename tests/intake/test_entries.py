@@ -91,6 +91,14 @@ def test_bad_item_set_aside(name: str, value: Any, reason: str) -> None:
     assert rejected.reason.startswith(reason)
 
 
+def test_block_without_ids() -> None:
+    """A later stretch of a JSONL file need not hold the names of the first."""
+    assert [row.reason for row in read_items(block({"title": "x"})).rejected] == [
+        "item_id: None is no id: an id is text or a whole number"
+    ]
+    assert len(read_users(block({"country": "NO"})).rejected) == 1
+
+
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), max_size=4))
 def test_list_in_json_is_exact(values: list[str]) -> None:
     assert read_list(values, "categories") == tuple(values)
