@@ -21,21 +21,21 @@ Row = Mapping[str, Any]
 
 
 def read_event_type(row: Row) -> EventType:
-    weight = read_number(row["weight"], "weight")
+    weight = read_number(row.get("weight"), "weight")
     if abs(weight) > MAX_WEIGHT:
-        raise InvalidInputError(f"{quote(row['weight'])} is no weight: beyond 2^53", field="weight")
+        raise InvalidInputError(f"{quote(weight)} is no weight: beyond 2^53", field="weight")
     return EventType(
-        read_id(row["type"], "type"),
+        read_id(row.get("type"), "type"),
         weight,
-        is_exposure=read_flag(row["is_exposure"], "is_exposure", default=False),
-        is_consumption=read_flag(row["is_consumption"], "is_consumption", default=False),
+        is_exposure=read_flag(row.get("is_exposure"), "is_exposure", default=False),
+        is_consumption=read_flag(row.get("is_consumption"), "is_consumption", default=False),
     )
 
 
 def read_placement(row: Row, check: SettingsCheck) -> tuple[str, Settings]:
     """The name, and the settings as they are stored."""
-    name = read_id(row["placement"], "placement")
-    settings = row["settings"]
+    name = read_id(row.get("placement"), "placement")
+    settings = row.get("settings")
     if isinstance(settings, str):
         try:
             settings = json.loads(settings)

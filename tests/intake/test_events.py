@@ -1,0 +1,86 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.intake.blocks import Block
+from app.intake.events import EventReader, ReadEvents
+
+NOW = 1_700_000_000_000_000
+GOOD: dict[str, Any] = {"event_id": "e", "type": "watched", "user_id": "u", "item_id": "i", "at": "5"}
+
+
+def read(*rows: dict[str, Any]) -> ReadEvents:
+    columns = {name: [row.get(name) for row in rows] for row in rows for name in row}
+    return EventReader(NOW, {"watched", "7"}).read(Block("events.csv", columns, range(2, 2 + len(rows))))
+
+
+def test_event_of_text() -> None:
+    led_by = {"portion": "0.25", "placement": "home", "snapshot_version": "12", "recommendation_id": "AAAA"}
+    events = read(GOOD | {"at": "2020-02-29T01:02:03.000004+00:00"} | led_by).events
+    assert (events.event_id, events.type, events.user_id, events.item_id) == (["e"], ["watched"], ["u"], ["i"])
+    assert (events.at.tolist(), events.portion.tolist()) == ([1_582_938_123_000_004], [0.25])
+    assert (events.placement, events.snapshot_version) == (["home"], [12])
+
+
+def test_event_of_json() -> None:
+    row = {"event_id": 5, "type": 7, "user_id": 1, "item_id": 2, "at": datetime(1969, 12, 31, tzinfo=UTC), "portion": 1}
+    events = read(row).events
+    assert (events.event_id, events.type, events.user_id, events.item_id) == (["5"], ["7"], ["1"], ["2"])
+    assert (events.at.tolist(), events.portion.tolist()) == ([-86_400_000_000], [1.0])
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_nothing_led_to_it(nothing: str | None) -> None:
+    events = read(GOOD | dict.fromkeys(("portion", "placement", "snapshot_version"), nothing)).events
+    assert np.isnan(events.portion).tolist() == [True]
+    assert (events.placement, events.snapshot_version) == ([None], [None])
+
+
+def test_no_rows() -> None:
+    found = EventReader(NOW, ()).read(Block("events.csv", dict.fromkeys(GOOD, ()), ()))
+    assert (len(found.events), found.rejected) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("event_id", "", "event_id: an id has 1 to 128 characters"),
+        ("event_id", "x" * 129, "event_id: an id has 1 to 128 characters"),
+        ("event_id", None, "event_id: None is no id"),
+        ("event_id", True, "event_id: True is no id"),
+        ("event_id", "a/b", "event_id: an id holds no '/'"),
+        ("event_id", "Caf\udce9", "event_id: 'Caf\\udce9' was not UTF-8"),
+        ("type", "hummed", "type: there is no event type 'hummed'"),
+        ("type", "Watched", "type: there is no event type 'Watched'"),
+        ("type", ["watched"], "type: ['watched'] is no id"),
+        ("user_id", "a\0b", "user_id: an id holds no control characters"),
+        ("item_id", " i", "item_id: an id holds no '/', no space"),
+        ("at", "", "at: it is not said when this happened"),
+        ("at", "soon", "at: 'soon' is not a time"),
+        ("at", "-99999999999999999", "at: "),
+        ("at", "1700000301", "at: lies in the future"),
+        ("at", "9999-12-31T23:59:59Z", "at: lies in the future"),
+        ("portion", "1.01", "portion: '1.01' is no portion: 0 to 1"),
+        ("portion", "-0.01", "portion: '-0.01' is no portion"),
+        ("portion", "nan", "portion: 'nan' is not a number"),
+        ("portion", float("nan"), "portion: nan is not a finite number"),
+        ("portion", True, "portion: True is not a number"),
+        ("placement", "a\tb", "placement: an id holds no control characters"),
+        ("placement", 1.5, "placement: 1.5 is no id"),
+        ("snapshot_version", "1.5", "snapshot_version: '1.5' is no version of a snapshot"),
+        ("snapshot_version", "-1", "snapshot_version: '-1' is no version of a snapshot"),
+        ("snapshot_version", "1e300", "snapshot_version: '1e300' is no version of a snapshot"),
+    ],
+)
+def test_bad_event_set_aside(name: str, value: Any, reason: str) -> None:
+    found = read(GOOD | {"event_id": "before"}, GOOD | {name: value}, GOOD | {"event_id": "behind"})
+    assert found.events.event_id == ["before", "behind"]
+    (rejected,) = found.rejected
+    assert (rejected.file, rejected.line) == ("events.csv", 3)
+    assert rejected.reason.startswith(reason)
+
+
+def test_clocks_may_differ() -> None:
+    assert len(read(GOOD | {"at": "1700000299"}).events) == 1
