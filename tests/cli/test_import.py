@@ -56,6 +56,24 @@ def test_rejected_rows_shown(tmp_path: Path, store: Store) -> None:
     assert store.ratings.count() == 1
 
 
+def test_events_and_placements(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    (folder / "events.csv").write_text("event_id,type,user_id,item_id,at\ne1,clicked,u,i,1\ne2,hummed,u,i,1\n")
+    (folder / "placements.csv").write_text('placement,settings\nhome,"{""filter"": ""year >>""}"\nend,{}\n')
+    finished = reckon("import", folder)
+    assert finished.output.splitlines()[:5] == [
+        "events      1 stored, 0 replaced, 0 unchanged, 1 rejected",
+        "ratings     0 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "users       0 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "items       0 stored, 0 replaced, 0 unchanged, 0 rejected",
+        "placements  1 stored, 0 replaced, 0 unchanged, 1 rejected",
+    ]
+    assert "rejected    placements.csv, line 2: filter: at character 6" in finished.output
+    assert "rejected    events.csv, line 3: type: there is no event type 'hummed'" in finished.output
+    assert (list(store.placements.all()), store.events.count()) == (["end"], 1)
+
+
 def test_all_rejected_fails(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("user,item,rating\nu,i,lots\n")

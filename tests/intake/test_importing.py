@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.entities import UNKNOWN_TIME, AttributeValue, Item, RatingScale, User
+from app.entities import UNKNOWN_TIME, AttributeValue, Event, EventType, Item, RatingScale, User, from_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.intake import blocks, delimited
+from app.intake.columns import Kind
 from app.intake.importing import import_path
 from app.intake.report import Counts, ImportReport
 from app.serving.declared import settings_to_store
 from app.store import Store
+from app.store.events import MAX_TYPES
+from tests.store.test_events import amounts
 from tests.support.movielens import write_1m, write_100k, write_latest
 from tests.support.ratings import incoming
 
@@ -183,6 +186,146 @@ def test_progress_told(store: Store, tmp_path: Path) -> None:
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert list(dict.fromkeys(stage for _, stage in told)) == ["rating scale", "items", "users", "ratings"]
+
+
+EVENTS = "event_id,type,user_id,item_id,at\n"
+
+
+def write(folder: Path, **texts: str) -> Path:
+    """A folder of CSV files."""
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
+    """Whatever the files are called; users before events, which count in their countries."""
+    folder = write(
+        tmp_path / "shop",
+        a_happened="timestamp,event,user,item,event id,price\n100,hummed,u,i,e1,9.5\n",
+        b_people="user,country\nu,NO\n",
+        c_types="is_consumption,is_exposure,weight,type,description\n1,0,2.5,hummed,softly\n",
+        d_places='settings,placement\n"{""own_items"": true}",e-mail\n',
+    )
+    report = run(folder, store)
+    assert report.n_rejected == 0
+    assert [report.of(kind).stored for kind in Kind] == [1, 1, 0, 1, 0, 1]
+    assert EventType("hummed", 2.5, is_consumption=True) in store.events.types().values()
+    assert list(store.events.stream()) == [Event("e1", "hummed", "u", "i", from_microseconds(100_000_000))]
+    assert len(store.trends.hottest("NO")[0]) == 1
+    assert store.placements.all()["e-mail"]["own_items"] is True
+    assert store.users.get("u") == User("u", "NO")
+
+
+def test_same_event_twice(store: Store, tmp_path: Path) -> None:
+    """Of an id the first stays, in a file and over files, whatever the second says."""
+    events = EVENTS + "e1,clicked,u,i,100\ne2,clicked,u,i,100\ne1,liked,v,j,200\n"
+    folder = write(tmp_path / "shop", events=events)
+    assert run(folder, store).events == Counts(readable=3, stored=2, unchanged=1)
+    before = list(store.events.stream()), amounts(store, "u"), store.trends.hottest()[1].tolist()
+    write(folder, events=EVENTS + "e1,bought,v,j,300\ne2,liked,u,i,100\n")
+    assert run(folder, store).events == Counts(readable=2, unchanged=2)
+    assert (list(store.events.stream()), amounts(store, "u"), store.trends.hottest()[1].tolist()) == before
+    assert store.users.get("v") is None
+
+
+def test_bad_events_set_aside(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    good = b"e1,clicked,u,i,100\ne2,hummed,u,i,100\n"
+    path.write_bytes(
+        EVENTS.encode() + good + b"\xff,clicked,u,i,1\ne4,clicked,u,i\ne5,clicked,,i,1\ne6,clicked,u,i,1\n"
+    )
+    report = run(path, store)
+    assert report.events == Counts(readable=2, stored=2, rejected=4)
+    assert sorted((row.line, row.reason.split(":")[0]) for row in report.first_rejected) == [
+        (3, "type"),
+        (4, "event_id"),
+        (5, "has 4 fields where 5 belong"),
+        (6, "user_id"),
+    ]
+    assert store.users.count() == 1
+
+
+def test_bad_declarations_set_aside(store: Store, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "shop",
+        event_types="type,weight,is_exposure,is_consumption\nread,1,0,1\nhummed,loud,0,0\na/b,1,0,0\nshort\n",
+        placements='placement,settings\nhome,"{""sources"": [""nearby""]}"\nE-Mail,{}\nend,{}\n',
+        events=EVENTS + "e1,read,u,i,1\ne2,hummed,u,i,1\n",
+    )
+    report = run(folder, store)
+    assert report.event_types == Counts(readable=1, stored=1, rejected=3)
+    assert report.placements == Counts(readable=1, stored=1, rejected=2)
+    assert report.events == Counts(readable=1, stored=1, rejected=1)
+    assert list(store.placements.all()) == ["end"]
+    assert report.first_rejected[0].reason.startswith("sources.0: Input should be 'nearest'")
+
+
+def test_one_type_too_many(store: Store, tmp_path: Path) -> None:
+    types = "".join(f"t{number},1,0,0\n" for number in range(MAX_TYPES))
+    folder = write(
+        tmp_path / "shop",
+        event_types="type,weight,is_exposure,is_consumption\n" + types,
+        events=EVENTS + "e1,t0,u,i,1\ne2,t99,u,i,1\n",
+    )
+    report = run(folder, store)
+    assert report.event_types == Counts(readable=94, stored=94, rejected=6)
+    assert "event types already" in report.first_rejected[0].reason
+    assert report.events == Counts(readable=1, stored=1, rejected=1)
+
+
+def test_declarations_replaced(store: Store, tmp_path: Path) -> None:
+    store.placements.put("home", {"diversity": 0.5, "novelty": 0.5})
+    store.placements.put("end", {"novelty": 0.5})
+    folder = write(
+        tmp_path / "shop",
+        event_types="type,weight,is_exposure,is_consumption\nclicked,1,0,0\nbought,7,0,1\n",
+        placements='placement,settings\nhome,"{""diversity"": 0.25}"\n',
+    )
+    report = run(folder, store)
+    assert report.event_types == Counts(readable=2, replaced=1, unchanged=1)
+    assert report.placements == Counts(readable=1, replaced=1)
+    assert store.placements.all()["home"]["diversity"] == 0.25
+    assert store.placements.all()["home"]["novelty"] == 0.0
+    assert store.placements.all()["end"] == {"novelty": 0.5}
+    assert run(folder, store).placements == Counts(readable=1, unchanged=1)
+
+
+def test_dry_run_of_events(store: Store, tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "shop",
+        event_types="type,weight,is_exposure,is_consumption\nread,1,0,1\n",
+        placements="placement,settings\nend,{}\nend,[]\n",
+        events=EVENTS + "e1,read,u,i,1\ne2,hummed,u,i,1\n",
+    )
+    types, version = store.events.types(), store.placements.read()[0]
+    report = run(folder, store, is_dry_run=True)
+    assert report.events == report.placements == Counts(readable=1, rejected=1)
+    assert report.event_types == Counts(readable=1)
+    assert (store.events.types(), store.events.count()) == (types, 0)
+    assert store.placements.read() == (version, {})
+
+
+def test_events_without_rows(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "shop", events=EVENTS, placements="placement,settings\n")
+    report = run(folder, store)
+    assert (report.n_readable, report.n_rejected, report.ignored) == (0, 0, [])
+
+
+def test_interrupted_import_of_events(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "ROWS_PER_BLOCK", 10)
+    folder = write(tmp_path / "shop", events=EVENTS + "".join(f"e{n},shown,u{n % 7},i,1\n" for n in range(95)))
+
+    def stop(_fraction: float, stage: str) -> None:
+        if stage == "events" and store.events.count() >= 30:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, store, progress=stop)
+    assert store.events.count() == 30
+    assert run(folder, store).events == Counts(readable=95, stored=65, unchanged=30)
+    assert amounts(store, "u0") == {("i", "shown"): (14, 1_000_000, 1_000_000, None)}
 
 
 def test_bomb_stores_nothing(store: Store, tmp_path: Path) -> None:

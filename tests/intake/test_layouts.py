@@ -57,6 +57,48 @@ def test_items_and_users(tmp_path: Path) -> None:
     assert first_row(users) == {"user_id": "u", "name": "Ann", "country": "NO"}
 
 
+EVENT = {"event_id": "e", "type": "t", "user_id": "u", "item_id": "i", "at": "5"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "event_id,type,user_id,item_id,at\ne,t,u,i,5\n",
+        "Event-ID;Event;User;Item;Timestamp\ne;t;u;i;5\n",
+        '{"eventId": "e", "eventType": "t", "userId": "u", "itemId": "i", "time": "5"}\n',
+    ],
+)
+def test_events(tmp_path: Path, text: str) -> None:
+    content = recognise(write(tmp_path, text))
+    assert content.tables[0].kind is Kind.EVENTS
+    assert first_row(content) == EVENT
+
+
+def test_columns_of_events(tmp_path: Path) -> None:
+    path = write(tmp_path, "5,e,t,u,i\n")
+    assert first_row(recognise(path, "at,event_id,type,user,item")) == EVENT
+    path = write(tmp_path, "when,id,what,who,sku\n5,e,t,u,i\n")
+    columns = "at=when,event_id=id,type=what,user=who,item=sku"
+    assert first_row(recognise(path, columns)) == EVENT
+
+
+def test_what_tells_events_elsewhere(tmp_path: Path) -> None:
+    """In other tables columns of these names are what they were."""
+    items = recognise(write(tmp_path, "item,type,event,weight,settings\ni,t,e,1,{}\n"))
+    assert items.tables[0].kind is Kind.ITEMS
+    assert first_row(items) == {"item_id": "i", "type": "t", "event": "e", "weight": "1", "settings": "{}"}
+    users = recognise(write(tmp_path, "user,placement,settings\nu,p,{}\n"))
+    assert users.tables[0].kind is Kind.USERS
+    ratings = recognise(write(tmp_path, "event_id,type,user,item,rating\ne,t,u,i,4\n"))
+    assert ratings.tables[0].kind is Kind.RATINGS
+
+
+@pytest.mark.parametrize("text", ["type,weight\nt,1\n", "type,user,item\nt,u,i\n", "settings\n{}\n"])
+def test_no_events(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InvalidInputError, match="found: "):
+        recognise(write(tmp_path, text))
+
+
 def test_columns_in_order(tmp_path: Path) -> None:
     path = write(tmp_path, "5;x;i;u\n")
     assert first_row(recognise(path, "rating,-,item,user")) == {"value": "5", "-": "x", "item_id": "i", "user_id": "u"}
