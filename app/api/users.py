@@ -49,8 +49,9 @@ def users_router(users: Users) -> APIRouter:
     def merge_guest(user_id: Id, guest_id: Id) -> MergeOut:
         """All that is known of the guest becomes the user's, and the guest is gone. The user need not exist.
 
-        Of what both rated the newer rating counts; events add up; country and attributes fill in what the user lacks.
-        404 where there is no such guest, as for a merge that is asked for again.
+        Of what both rated the newer rating counts; events add up; country and attributes fill in what the user lacks;
+        items that the guest made (`created_by`) are the user's. 404 where there is no such guest, as for a merge
+        that is asked for again.
         """
         if user_id == guest_id:
             raise InvalidInputError("a user cannot be merged with itself", field="path.guest_id")

@@ -242,6 +242,21 @@ def test_merge(client: TestClient) -> None:
     assert client.post("/users/ann/merge/ann").status_code == 422
 
 
+def test_own_items_after_merge(client: TestClient) -> None:
+    """What the guest made is not recommended to the user, whose maker it is now."""
+    client.put("/items/x", json={"created_by": "guest"})
+    client.put("/items/y", json={})
+    send(client, GOOD | {"user_id": "guest", "item_id": "y", "type": "clicked", "portion": None})
+
+    def shown(user_id: str) -> set[str]:
+        return {row["item_id"] for row in client.get(f"/users/{user_id}/recommendations").json()["items"]}
+
+    assert shown("ann") == {"x", "y"}
+    assert client.post("/users/ann/merge/guest").status_code == 200
+    assert client.get("/items/x").json()["created_by"] == "ann"
+    assert (shown("ann"), shown("bob")) == ({"y"}, {"x", "y"})
+
+
 def test_metrics_by_type(client: TestClient) -> None:
     send(client, GOOD, GOOD, GOOD | {"event_id": "e2", "type": "made-up"})
     text = client.get("/metrics").text

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from app.entities import User
+from app.entities import Item, User
 from app.errors import NotFoundError
 from app.store import UNCHANGED, Store
 from tests.store.test_events import amounts
@@ -71,6 +71,34 @@ def test_user_keeps_own_fields(store: Store) -> None:
     assert store.users.get("ann") == User("ann", "SE", {"age": 30, "likes": ["a"]})
 
 
+def test_items_of_the_guest(store: Store) -> None:
+    made = [Item("x", "X", created_by="guest"), Item("y", created_by="ann"), Item("z", created_by="guest2"), Item("w")]
+    store.items.record(made)
+    store.users.record([User("guest")])
+    version = store.users.freshness("ann").catalogue_version
+    store.users.merge("ann", "guest")
+    assert {item.item_id: item.created_by for item in store.items.stream()} == {
+        "x": "ann",
+        "y": "ann",
+        "z": "guest2",
+        "w": None,
+    }
+    with store.items.changes_since(version) as changes:
+        (part,) = changes.parts
+    assert (list(part.item_id), list(part.title), list(part.created_by)) == (["x"], ["X"], ["ann"])
+    assert changes.version == version + 1
+    store.users.record([User("guest")])
+    store.users.merge("ann", "guest")
+    assert store.users.freshness("ann").catalogue_version == version + 1
+
+
+def test_items_stay_without_a_guest(store: Store) -> None:
+    store.items.record([Item("x", created_by="guest")])
+    with pytest.raises(NotFoundError):
+        store.users.merge("ann", "guest")
+    assert store.items.get("x") == Item("x", created_by="guest")
+
+
 def test_empty_guest_changes_nothing(store: Store) -> None:
     store.users.record([User("ann", "SE"), User("guest")])
     before = store.users.freshness("ann")
@@ -110,6 +138,7 @@ def test_merge_while_they_act(store: Store) -> None:
             store.events.record(happened(*[(f"{number}-{who}", "liked", who, "x", number) for who in ("a", "b")]))
             store.ratings.record(incoming(("b", "x", 3, number), ("a", "x", 3, number)))
             return
+        store.items.record([Item("x", created_by="a"), Item(f"x{number}", created_by="b")])
         with suppress(NotFoundError):
             store.users.merge(*(("a", "b") if number % 2 else ("b", "a")))
 
