@@ -1,14 +1,17 @@
-"""A rating's whole way through real processes: import, train, serve, rate, swap, die, stop."""
+"""A rating's and an event's whole way through real processes: import, train, serve, rate, swap, die, stop."""
 
 import os
 import signal
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.camps import N_USERS, camp_events, suits
 from tests.support.databases import MigratedDatabases
 from tests.support.service import Installation, RunningService, wait_until, write_ratings
 
@@ -69,6 +72,59 @@ def test_catalogue_change_is_known_everywhere(service: RunningService) -> None:
     assert all(service.items("u0", 5)[0] == first for _ in range(8))
 
 
+def test_events_alone_teach(installation: Installation) -> None:
+    """A service that nobody rated on learns from what is sent; the next event changes the next answer, everywhere."""
+    with installation.serving("--processes", "2") as service:
+        happened = _sent_events()
+        for start in range(0, len(happened), 1_000):
+            _send(service, happened[start : start + 1_000])
+        card = _train(service)
+        assert card["is_led_by_events"]
+        assert (card["watermark"]["n_ratings"], card["watermark"]["n_events"]) == (0, len(happened))
+        assert _share_suiting(service) > 0.8
+        assert service.get("/users/newcomer/recommendations")["strategy"] == "popular"
+        _send(service, [_event("newcomer", item, "clicked") for item in (0, 2, 4, 6)])
+        answers = [service.get("/users/newcomer/recommendations?limit=10") for _ in range(8)]
+        assert {(answer["strategy"], answer["snapshot_version"]) for answer in answers} == {
+            ("fold_in", card["version"])
+        }
+        assert all(answer["items"] == answers[0]["items"] for answer in answers)
+        assert sum(int(item["item_id"][1:]) % 2 == 0 for item in answers[0]["items"]) >= 7
+
+
+def _sent_events() -> list[dict[str, Any]]:
+    """One for each that `camp_events` tells of; their times are in order."""
+    return [
+        _event(user, int(item[1:]), kind, number) | {"at": f"2026-01-01T00:{number // 60:02d}:{number % 60:02d}Z"}
+        for number, (user, item, kind, *_) in enumerate(camp_events())
+    ]
+
+
+def _event(user: str, item: int, kind: str, number: int = 0) -> dict[str, Any]:
+    return {"event_id": f"{user}-{item}-{kind}-{number}", "type": kind, "user_id": user, "item_id": f"i{item}"}
+
+
+def _send(service: RunningService, happened: list[dict[str, Any]]) -> None:
+    status, answer = service.call("POST", "/events", {"events": happened})
+    assert (status, answer["stored"]) == (200, len(happened)), answer
+
+
+def _train(service: RunningService) -> Any:
+    """The card of a snapshot of all that was sent, which every process answers from."""
+    status, job = service.call("POST", "/training-jobs")
+    assert status == 202
+    wait_until(lambda: service.get(f"/training-jobs/{job['job_id']}")["state"] not in {"queued", "running"}, 120)
+    done = service.get(f"/training-jobs/{job['job_id']}")
+    assert done["state"] == "succeeded", done
+    _wait_for_version(service, done["snapshot_version"])
+    return service.get(f"/snapshots/{done['snapshot_version']}")["card"]
+
+
+def _share_suiting(service: RunningService, n: int = 5) -> float:
+    listed = [(user, item) for user in range(0, N_USERS, 3) for item in service.items(f"u{user}", n)]
+    return sum(suits(user, int(item[1:])) for user, item in listed) / len(listed)
+
+
 def test_swap_under_requests(service: RunningService) -> None:
     """Snapshots come and go while requests run: no error, and every process arrives at the newest."""
     stop, problems, versions = threading.Event(), [], set()
@@ -100,7 +156,13 @@ def test_swap_under_requests(service: RunningService) -> None:
 
 
 def _wait_for_version(service: RunningService, version: int) -> None:
-    wait_until(lambda: all(service.get("/readyz")["snapshot_version"] == version for _ in range(10)))
+    """Every process is there. One may answer ten requests that come one by one, but not forty that come at once."""
+    with ThreadPoolExecutor(8) as threads:
+
+        def served() -> set[int | None]:
+            return set(threads.map(lambda _: service.get("/readyz")["snapshot_version"], range(40)))
+
+        wait_until(lambda: served() == {version})
 
 
 @on_sqlite
