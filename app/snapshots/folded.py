@@ -160,7 +160,9 @@ class FoldedVectors(SnapshotArrays):
         # The last column of the weighted part is a_u, and a_u > 0.
         deviations = columns @ weighted / weighted[-1]
         predicted: NDArray[np.float32] = np.float32(self.rating_fold.mean + user.bias) + deviations
-        return predicted.clip(self._scale.minimum, self._scale.maximum)
+        # Of a few numbers, in half the time that `clip` takes.
+        np.maximum(predicted, self._scale.minimum, out=predicted)
+        return np.minimum(predicted, self._scale.maximum, out=predicted)
 
     def deviations(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """(m,) the standard deviation of the ratings around `predicted_ratings`, before these are clipped.

@@ -52,12 +52,12 @@ class Newest:
 
     def _sorted(self, n: int, allowed: Mask) -> Rows:
         """Up to `n` allowed rows that are not apart, or some more."""
-        parts, n_found, start, n_looked_at = [np.empty(0, np.int64)], 0, 0, 4 * n + 64
+        parts, n_found, start, n_looked_at = [np.empty(0, np.int64)], 0, 0, 2 * n
         while n_found < n and start < len(self.order):
             rows = self.order[start : start + n_looked_at]
             if len(allowed) < len(self.is_apart):
                 rows = rows[rows < len(allowed)]
-            rows = rows[allowed[rows] & ~self.is_apart[rows]]
+            rows = rows[allowed[rows] & ~self.is_apart[rows] if len(self.apart) else allowed[rows]]
             parts.append(rows.astype(np.int64))
             n_found, start, n_looked_at = n_found + len(rows), start + n_looked_at, 4 * n_looked_at
         return np.concatenate(parts)
