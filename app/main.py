@@ -82,7 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(predictions_router(service.tastes, service.situations))
     app.include_router(charts_router(store.trends, service.situations, service.tokens))
     app.include_router(discovery_router(service.recommender, service.tastes, service.situations, store.users))
-    app.include_router(placements_router(store.placements, service.recommender, service.situations))
+    app.include_router(placements_router(store.placements, service.recommender, service.situations, service.tokens))
     app.include_router(ratings_router(store, service.tokens, service.metrics))
     app.include_router(events_router(store, service.tokens, service.metrics))
     app.include_router(event_types_router(store.events))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.api.types import Category, Finite, Id, Name
+from app.api.types import MAX_WHOLE, Category, Finite, Id, Name
 from app.entities import Rating, RatingScale
 from app.serving.expressions import parse_boost, parse_filter
 from app.serving.placement import Expression
@@ -69,6 +69,10 @@ class ListWishes(Conditions):
 
 
 class ListParameters(ListWishes):
+    min_predicted_rating: Annotated[
+        float | None,  # of an address, where all numbers are text
+        Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
+    ] = None
     cursor: Annotated[str | None, Field(max_length=10_000, description="`next_cursor` of the page before")] = None
 
 

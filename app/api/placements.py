@@ -1,5 +1,6 @@
 """Placements: where lists are shown, and the rules that hold there; valid at once in every process."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
@@ -9,19 +10,23 @@ from app.api.problems import responses
 from app.api.recommendations import LIST
 from app.api.schemas.placements import PlacementOut, PlacementsOut, PreviewIn
 from app.api.strict_route import StrictRoute
-from app.errors import NotFoundError
+from app.errors import InvalidInputError, NotFoundError
 from app.serving.declared import Rulebook
 from app.serving.placement import NAME_PATTERN, Placement, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT, Query
 from app.serving.recommend import Recommender
+from app.serving.rows import NO_ROWS
 from app.serving.situation import Situations
+from app.serving.tokens import Tokens
 from app.store import STORED
 from app.store.placements import Placements, Settings
 
 PlacementName = Annotated[str, Path(pattern=NAME_PATTERN, description="`home`, `item-page`, `email`, ...")]
 
 
-def placements_router(placements: Placements, recommender: Recommender, situations: Situations) -> APIRouter:
+def placements_router(
+    placements: Placements, recommender: Recommender, situations: Situations, tokens: Tokens
+) -> APIRouter:
     router = APIRouter(prefix="/placements", tags=["placements"], route_class=StrictRoute)
 
     def stored(name: str) -> Placement:
@@ -70,8 +75,14 @@ def placements_router(placements: Placements, recommender: Recommender, situatio
             situation = situation.with_rulebook(name, Rulebook.of(body.settings))
         elif name not in situation.declared.rulebooks:
             raise NotFoundError("placement", name)
-        body.placement = name
-        answer = await recommender.recommend(Query(body.user_id, body.wishes()), situation)
+        answer = await recommender.recommend(_previewed(name, body, tokens), situation)
         return Response(as_bytes(answer, body.fields), media_type=JSON)
 
     return router
+
+
+def _previewed(name: str, body: PreviewIn, tokens: Tokens) -> Query:
+    if "placement" in body.model_fields_set and body.placement != name:
+        raise InvalidInputError(f"the placement is that of the path, {name!r}", field="body.placement")
+    returned = NO_ROWS if body.cursor is None else tokens.read_cursor(body.user_id, body.cursor)
+    return Query(body.user_id, replace(body.wishes(), placement=name), returned_keys=returned)

@@ -85,4 +85,4 @@ Attributes = Annotated[
     Field(max_length=100),
 ]
 
-__all__ = ["Attributes", "Category", "Finite", "Id", "Moment", "Name", "Text"]
+__all__ = ["MAX_WHOLE", "Attributes", "Category", "Finite", "Id", "Moment", "Name", "Text"]

@@ -53,6 +53,17 @@ def test_preview_changes_nothing(trained: TestClient) -> None:
     assert trained.post("/placements/new/preview", json=body).status_code == 200
 
 
+def test_preview_goes_on(trained: TestClient) -> None:
+    body: dict[str, Any] = {"user_id": "user-0", "limit": 5, "placement": "home"}
+    whole = ids(trained.post("/placements/home/preview", json=body | {"limit": 10}).json())
+    first = trained.post("/placements/home/preview", json=body).json()
+    second = trained.post("/placements/home/preview", json=body | {"cursor": first["next_cursor"]}).json()
+    assert ids(first) + ids(second) == whole
+    for wrong, field in (({"cursor": "garbage"}, "cursor"), ({"placement": "email"}, "body.placement")):
+        answer = trained.post("/placements/home/preview", json=body | wrong)
+        assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -167,6 +167,35 @@ def test_bad_parameter(trained: TestClient, parameters: Any, field: str) -> None
     assert (answer.status_code, answer.json()["field"]) == (422, field), answer.json()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "body"),
+    [
+        ({"min_predicted_rating": "3.5"}, {"min_predicted_rating": 3.5}),
+        ({"min_predicted_rating": "3"}, {"min_predicted_rating": 3}),
+        ({"exclude": ["item-1", "item-3"]}, {"exclude": ["item-1", "item-3"]}),
+        ({"category": "Odd"}, {"category": "Odd"}),
+        ({"filter": "year > 1990"}, {"filter": "year > 1990"}),
+        ({"boost": "year > 1990 -> 2"}, {"boost": "year > 1990 -> 2"}),
+        ({"limit": "3", "fields": ["title", "score"]}, {"limit": 3, "fields": ["title", "score"]}),
+        ({"explain": "true", "placement": "home"}, {"explain": True, "placement": "home"}),
+    ],
+)
+def test_address_and_body_ask_alike(trained: TestClient, parameters: Any, body: Any) -> None:
+    posted = trained.post("/recommendations", json=body | {"user_id": "user-0"})
+    assert posted.status_code == 200, posted.json()
+    assert get(trained, **parameters)["items"] == posted.json()["items"]
+
+
+def test_other_spelling_of_an_id(client: TestClient) -> None:
+    """Ids are kept in NFC; whoever asks in NFD means the same."""
+    for item_id in ("caf\u00e9", "tea"):
+        client.post("/ratings", json={"user_id": "ann", "item_id": item_id, "value": 5})
+    path = "/users/bob/recommendations"
+    assert ids(get(client, path)) == ["caf\u00e9", "tea"]
+    assert ids(get(client, path, exclude="cafe\u0301")) == ["tea"]
+    assert ids(get(client, path, filter='item_id = "cafe\u0301"')) == ["caf\u00e9"]
+
+
 def test_messages_help(trained: TestClient) -> None:
     unknown = trained.get(PATH, params={"filter": "colour = 1"}).json()["detail"]
     assert "character 0" in unknown

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,8 +217,8 @@ class Catalogue:
         return self._row_of_id.get(item_id)
 
     def rows_of_ids(self, item_ids: Sequence[str]) -> Rows:
-        """Rows of the ids that are known, in their order."""
-        rows = (self._row_of_id.get(item_id) for item_id in item_ids)
+        """Rows of the ids that are known, in their order; after Unicode NFC, as ids are kept."""
+        rows = (self._row_of_id.get(normalize("NFC", item_id)) for item_id in item_ids)
         return np.array([row for row in rows if row is not None], dtype=np.int64)
 
     def rows_of_keys(self, keys: Rows) -> Rows:
