@@ -40,7 +40,13 @@ class Placement:
         bool, Field(strict=True, description="Items that the user made (`created_by`) may be shown")
     ] = False
     category_cap: Annotated[
-        int | None, Field(strict=True, ge=1, le=100, description="At most this many items of one category in a list")
+        int | None,
+        Field(
+            strict=True,
+            ge=1,
+            le=100,
+            description="At most this many of one category in a list, beside what is promoted, explored or due again",
+        ),
     ] = None
     diversity: Annotated[Share, Field(description="How much an item like those above it sinks (MMR)")] = 0.0
     novelty: Annotated[Share, Field(description="How much little-known items rise")] = 0.0

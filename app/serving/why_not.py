@@ -68,7 +68,9 @@ class Inquiry:
             return self._restricted(found, shown)
         found.rank_by_score = self._rank_by_score(row, context)
         if found.rank is None:
-            found.stage, found.detail = "not_proposed", "no source proposed it: its score is too low"
+            is_high = found.rank_by_score <= query.wishes.limit
+            why = "the search, which does not look everywhere, missed it" if is_high else "its score is too low"
+            found.stage, found.detail = "not_proposed", f"no source proposed it: {why}"
         elif found.rank > query.wishes.limit:
             moved = [move for move in trace.moves(row) if move.rank_after > (move.rank_before or 0)]
             if found.rank_by_score <= query.wishes.limit and moved:

@@ -25,9 +25,12 @@ DROPPED_PER_ITEM = 1 / 300
 """Up to this share of refused items the search asks for so many more and drops them: a filter is asked of every item,
 1 to 5 ns each, one more result costs 0.3 us."""
 
-REFUSED_PER_ITEM = 1 / 10
+REFUSED_PER_ITEM = 1 / 50
 """Beyond this share of refused items all lists are searched: how many of them are enough was measured with what users
 have consumed, and a filter may want what stands in none of these."""
+
+NOBODYS = -1
+"""What is known of the user of whom a query is not the own side: all lists are searched."""
 
 Index = Any
 
@@ -118,11 +121,16 @@ class ItemIndex:
         object.__setattr__(self, "_scales", np.array(self.kind.scales, np.float32) if self.kind.scales else None)
 
     def candidates(
-        self, query: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None
+        self,
+        query: NDArray[np.float32],
+        n: int,
+        allowed: NDArray[np.bool_] | None = None,
+        n_known: int = NOBODYS,
     ) -> NDArray[np.int64]:
         """Rows in any order, among which are the `n` with the largest dot product with `query` (d,), and some more.
 
         For who scores them exactly anyway. `allowed`: (n_vectors,) bool, None for all; fewer only where fewer are.
+        `n_known`: how many ratings are known of the user whose side the query is.
         """
         n_vectors, dimension = self.vectors.shape
         if query.shape != (dimension,) or (allowed is not None and allowed.shape != (n_vectors,)):
@@ -131,9 +139,9 @@ class ItemIndex:
         if n <= 0 or n_allowed == 0:
             return np.empty(0, np.int64)
         n_refused = n_vectors - n_allowed
-        if n_refused > REFUSED_PER_ITEM * n_vectors:
+        if n_refused > REFUSED_PER_ITEM * n_vectors or n_known == NOBODYS:
             return self._found(query, n, allowed, n_refused, self.kind.n_lists)
-        rows = self._found(query, n, allowed, n_refused, self.kind.probed(n))
+        rows = self._found(query, n, allowed, n_refused, self.kind.probed(n, n_known))
         if len(rows) < min(n, n_allowed):  # the likeliest lists are short
             rows = self._found(query, n, allowed, n_refused, self.kind.n_lists)
         return rows

@@ -58,7 +58,8 @@ class IndexKind:
     """How the index keeps vectors, see `app.snapshots.index`, and the share of the best that it was seen to find.
 
     `scales`: what the columns are divided by, none where they are not. `n_lists`: of so many lists each item stands in
-    one; 0 where there are no lists. `probes`: (n, p) with n ascending: for the best n, p of the lists are searched.
+    one; 0 where there are no lists. `probes`: (n, p) with n ascending: for the best n, p of the lists are searched, for
+    users of whom at least `least_known` ratings are known: with none of fewer was it measured.
     """
 
     name: str
@@ -66,9 +67,12 @@ class IndexKind:
     scales: tuple[float, ...] = ()
     n_lists: int = 0
     probes: tuple[tuple[int, int], ...] = ()
+    least_known: int = 0
 
-    def probed(self, n: int) -> int:
-        """How many lists are searched for the best `n`."""
+    def probed(self, n: int, n_known: int) -> int:
+        """How many lists are searched for the best `n`, for a user of whom `n_known` ratings are known."""
+        if n_known < self.least_known:
+            return self.n_lists
         return next((n_probes for depth, n_probes in self.probes if n <= depth), self.n_lists)
 
 

@@ -12,7 +12,7 @@ from app.entities import User
 from app.snapshots.arrays import TABLES
 from app.snapshots.folded import FoldedVectors, UserSide
 from app.snapshots.groups import Group, groups_of
-from app.snapshots.index import ItemIndex, Neighbours
+from app.snapshots.index import NOBODYS, ItemIndex, Neighbours
 from app.snapshots.neighbours import voted_for
 from app.snapshots.similar import likeness_columns, similar_to, similar_users, unit_directions
 
@@ -50,10 +50,13 @@ class Snapshot(FoldedVectors):
         return self.index.nearest(vector, n, allowed)
 
     def candidates(
-        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None
+        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None, n_known: int = NOBODYS
     ) -> NDArray[np.int64]:
-        """As `nearest` for who scores what is found anyway: the rows, in any order and some more of them."""
-        return self.index.candidates(vector, n, allowed)
+        """As `nearest` for who scores what is found anyway: the rows, in any order and some more of them.
+
+        `n_known`: how many ratings are known of the user; `NOBODYS` where the vector is no user's own side.
+        """
+        return self.index.candidates(vector, n, allowed, n_known)
 
     @cached_property
     def group_attributes(self) -> tuple[str, ...]:

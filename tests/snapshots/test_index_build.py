@@ -28,7 +28,7 @@ def catalogue() -> NDArray[np.float32]:
     """6,000 items around 40 centres, in 4 columns; 12 more, larger, that no user weighs."""
     rng = np.random.default_rng(2)
     centres = rng.standard_normal((40, 4)) * 5
-    seen = centres[rng.integers(0, 40, 6_000)] + 0.3 * rng.standard_normal((6_000, 4))
+    seen = centres[rng.integers(0, 40, 6_000)] + rng.standard_normal((6_000, 4))
     return np.hstack([seen, 20 * rng.standard_normal((6_000, 12))]).astype(np.float32)
 
 
@@ -64,12 +64,15 @@ def test_lists_hold_what_users_do_not_tell_apart(catalogue: Any, users: Any) -> 
     index, kind = build_index(catalogue, users)
     assert (kind.name, kind.n_lists) == (HALVES, 39)
     assert kind.recall >= LEAST_RECALL
-    assert kind.probed(20) <= kind.n_lists // 4
-    assert kind.probed(101) == kind.n_lists
+    assert kind.probed(20, 0) <= kind.n_lists // 4
+    assert kind.probed(101, 0) == kind.n_lists
     found = ItemIndex(index, catalogue, kind)
     others = np.zeros((100, 16), np.float32)
     others[:, :4] = np.random.default_rng(4).standard_normal((100, 4))
-    hits = [len(set(found.nearest(user, 20)[0]) & set(best_rows(catalogue @ user, 20))) for user in others]
+    hits = [
+        len(set(found.candidates(user, 20, n_known=0).tolist()) & set(best_rows(catalogue @ user, 20)))
+        for user in others
+    ]
     assert np.mean(hits) >= 19.8
 
 
@@ -78,10 +81,18 @@ def test_recall_is_of_what_is_not_consumed(catalogue: Any, users: Any) -> None:
     _, kind = build_index(catalogue, users)
 
     def consumed(row: int) -> NDArray[np.int64]:
-        return np.array(best_rows(catalogue @ users[row], 500))
+        return np.array(best_rows(catalogue @ users[row], 120))
 
     _, of_eager = build_index(catalogue, users, consumed)
-    assert of_eager.probed(20) > kind.probed(20)
+    assert of_eager.probed(20, 120) > kind.probed(20, 120)
+
+
+def test_who_is_hardly_known_has_all_lists_searched(catalogue: Any, users: Any) -> None:
+    """Nearly all users are as they were measured; of the few who rated next to nothing none was."""
+    _, kind = build_index(catalogue, users, lambda row: np.arange(3 if row < 5 else 20 + row % 50))
+    assert 20 <= kind.least_known < 30
+    assert kind.probed(20, kind.least_known) < kind.n_lists
+    assert kind.probed(20, kind.least_known - 1) == kind.n_lists
 
 
 def test_no_lists_where_all_would_be_searched() -> None:

@@ -16,4 +16,6 @@ class Nearest:
             return NO_ROWS
         if len(allowed) > snapshot.n_items:  # items newer than the index
             return context.best(context.n_pooled)
-        return snapshot.candidates(vector, context.n_pooled, allowed)
+        if context.side is not context.taste.side:  # turned round by a rule
+            return snapshot.candidates(vector, context.n_pooled, allowed)
+        return snapshot.candidates(vector, context.n_pooled, allowed, len(context.taste.rated_rows))
