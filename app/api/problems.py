@@ -156,7 +156,8 @@ def _field_error(fault: dict[str, Any]) -> FieldError:
 def fault_of(error: ValidationError) -> str:
     """The first thing wrong with a row of a batch, in a line."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {fault['msg']}")
+    message = "it is no object" if fault["type"] == "model_type" else fault["msg"]  # which names a class of ours
+    return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {message}")
 
 
 def _printable(text: str) -> str:

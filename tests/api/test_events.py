@@ -80,9 +80,9 @@ BAD: list[tuple[object, str]] = [
     (GOOD | {"recommendation_id": "A" * 1_001}, "recommendation_id: "),
     (GOOD | {"rating": 5}, "rating: "),
     ({}, "event_id: "),
-    (None, "row: "),
-    ([GOOD], "row: "),
-    ("e1", "row: "),
+    (None, "row: it is no object"),
+    ([GOOD], "row: it is no object"),
+    ("e1", "row: it is no object"),
 ]
 
 
