@@ -30,7 +30,8 @@ def predictions_router(tastes: Tastes, situations: Situations) -> APIRouter:
         """Up to 1,000 pairs, in their order, each judged by itself: bad ones are named.
 
         Knows every rating acknowledged before. Of an unknown user, what others think of the item; of an unknown item,
-        what the user gives others; `uncertainty` is larger where less is known.
+        what the user gives others; `uncertainty` is larger where less is known, and for users who are hard
+        to foretell.
         """
         judged = [_judge(index, row) for index, row in enumerate(body.pairs)]
         version, predictions = await predictor.predict([pair for pair in judged if isinstance(pair, Pair)])

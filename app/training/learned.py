@@ -67,11 +67,8 @@ class Learned:
             raise ValueError("a rating segment has a spread")
         return spread
 
-    def off_by(self, error: float) -> "Learned":
-        """The same, where its learner tells no spread: `error`, measured on a hold-out, is that of every pair."""
-        if not self.spread.is_even:
-            return self
-        spread = RatingSpread.even(error, len(self.is_unknown), len(self.item_counts))
+    def off_by(self, spread: RatingSpread) -> "Learned":
+        """The same, its learner having told no spread: `spread` was learned on a hold-out."""
         numbers = RatingFold.of(self.rating, spread).numbers
         segments = tuple(
             segment

@@ -15,6 +15,7 @@ from app.training.fit import fit
 from app.training.learned import Learned
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
+from app.training.spread import SpreadOfErrors
 
 NDCG, RECALL, COVERAGE = f"ndcg@{K}", f"recall@{K}", f"coverage@{K}"
 
@@ -34,13 +35,17 @@ class Figures:
 
 @dataclass(frozen=True)
 class Report:
-    """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the exam's users."""
+    """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the exam's users.
+
+    `spread`: how far off predictions are, where the learner does not say so itself.
+    """
 
     snapshot: Figures = field(default_factory=Figures)
     bestsellers: Figures = field(default_factory=Figures)
     biases: Figures = field(default_factory=Figures)
     ndcg_of_users: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     is_finite: bool = True
+    spread: SpreadOfErrors | None = None
 
     @property
     def by_name(self) -> Mapping[str, Figures]:
@@ -58,6 +63,7 @@ def measure(learned: Learned, sides: Sides, exam: Exam) -> Report:
         biases=_errors(exam, biases) | _lists(exam.rank(_same_for_all(biases.item_biases))),
         ndcg_of_users=ranking.ndcg,
         is_finite=learned.is_finite,
+        spread=SpreadOfErrors.learn(learned.rating, exam) if learned.spread.is_even else None,
     )
 
 

@@ -17,7 +17,6 @@ from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.assemble import assemble
 from app.training.dataset import Dataset
-from app.training.exam import RMSE
 from app.training.learned import Learned
 from app.training.progress import Tell, ignore
 from app.training.sides import Sides, join
@@ -53,8 +52,8 @@ class Publisher:
 
         Raises `LeaseLostError`, and leaves no trace, when another worker has taken the job over.
         """
-        error = trial.report.snapshot.values.get(RMSE)
-        learned = learned if error is None else learned.off_by(error)
+        spread = trial.report.spread
+        learned = learned if spread is None else learned.off_by(spread.around(learned.rating, dataset.ratings))
         sides = join(learned, trial.weights)
         popular = PopularInGroups.count(dataset.memberships, dataset.ratings.chosen)
         arrays = assemble(learned, sides, dataset, popular, tables)
