@@ -47,4 +47,5 @@ class Reads:
         user = User(user_id, country, json.loads(attributes))
         if not has_events:
             return user, None
-        return user, Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
+        found = Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
+        return user, found if len(found) else None  # none where the user was deleted or merged between the two reads

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from app.store import Store, shared_reader
 from app.store.postgres import PostgresDialect
 from app.store.users import FRESHNESS
 from tests.support.databases import hang_up, refusing_connections
+from tests.support.events import happened
 from tests.support.ratings import incoming
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -38,6 +40,23 @@ def test_user_of_key(store: Store) -> None:
     assert key is not None
     assert asyncio.run(store.reads.profile(key)) == (ann, None)
     assert asyncio.run(store.reads.profile(key + 1)) == (None, None)
+
+
+def test_events_gone_between_reads(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who is deleted, or merged, once it is known that there are events."""
+    store.events.record(happened(("1", "clicked", "ann", "x", 1)))
+    key = store.users.freshness("ann").user_key
+    assert key is not None
+    assert asyncio.run(store.reads.profile(key))[1] is not None
+    look_up_row = store.reads._dialect.look_up_row
+
+    async def look_up_and_delete(*asked: Any) -> Any:
+        row = await look_up_row(*asked)
+        store.users.delete("ann")
+        return row
+
+    monkeypatch.setattr(store.reads._dialect, "look_up_row", look_up_and_delete)
+    assert asyncio.run(store.reads.profile(key)) == (User("ann"), None)
 
 
 def test_nothing_known(store: Store) -> None:
