@@ -1,6 +1,7 @@
 """The catalogue follows the store, whatever order changes come in, and moves to other snapshots."""
 
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.entities import EPOCH, Item
-from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, columns
+from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, columns, memo
 from app.serving.rows import Rows
 from app.store import Store
 from tests.support.databases import MigratedDatabases
@@ -172,6 +173,21 @@ def test_more_attributes_than_columns(catalogue: Catalogue, store: Store) -> Non
     store.items.record([Item(str(n), attributes={f"attribute {n}": n}) for n in range(MAX_ATTRIBUTES + 9)])
     catalogue.refresh()
     assert list(catalogue.attributes) == [f"attribute {n}" for n in range(MAX_ATTRIBUTES)]
+
+
+def test_names_count_as_remembered(catalogue: Catalogue, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalogue is small, the filters are not: what is remembered of them has its bound all the same."""
+    monkeypatch.setattr(memo, "MAX_BYTES", 1_000_000)
+    store.items.record(START)
+    catalogue.refresh()
+    tracemalloc.start()
+    try:
+        for n in range(2 * 1_000_000 // 5_000):
+            catalogue.remembered(("filter", f"{n:05000}"), lambda: np.ones(len(catalogue), np.bool_))
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_200_000
 
 
 def test_texts_out_of_use_are_dropped(catalogue: Catalogue, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

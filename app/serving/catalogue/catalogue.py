@@ -3,7 +3,7 @@
 import gc
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 from unicodedata import normalize
@@ -16,7 +16,7 @@ from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Mask, Scalar
 from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
 from app.serving.catalogue.item_columns import ItemColumns
-from app.serving.catalogue.memo import Memo
+from app.serving.catalogue.memo import Memo, Name
 from app.serving.catalogue.newest import Newest
 from app.serving.catalogue.row_numbers import RowNumbers
 from app.serving.rows import Rows
@@ -242,7 +242,7 @@ class Catalogue:
         """The mask of a category's rows."""
         return self.remembered(("category", category), lambda: self.categories.having(category))
 
-    def remembered(self, name: Hashable, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
+    def remembered(self, name: Name, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
         """(n,) what `make` makes of the rows, kept by name until anything changes."""
         return self._memo.get(name, len(self), make)[: len(self)]
 
