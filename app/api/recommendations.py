@@ -81,7 +81,7 @@ def recommendations_router(
         wanted = parameters(request, ListParameters)
         situation = await situations.of(user_id)
         question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-        entity_tag = situation.entity_tag(question, wanted.placement, time.time_ns() // 1_000)
+        entity_tag = situation.entity_tag(question, wanted.wishes(), time.time_ns() // 1_000)
         if holds(request, entity_tag):
             return unchanged(entity_tag)
         answer = answers.get(question, entity_tag)

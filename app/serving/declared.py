@@ -23,10 +23,6 @@ class UnknownPlacementError(InvalidInputError):
         super().__init__(f"there is no placement {name!r}; there are: {names}", field="placement")
 
 
-CLOCK = "now"
-"""The word of expressions that means the time at which they are asked."""
-
-
 @dataclass(frozen=True)
 class Rulebook:
     """The settings of one placement, their expressions parsed."""
@@ -52,13 +48,12 @@ class Rulebook:
     def changes_with_time(self) -> bool:
         """Whether the same question a minute later may be answered otherwise, though nothing was written."""
         placement = self.placement
-        filters = (self.filter, self.promote, self.demote)
+        expressions = (self.filter, self.boost, self.promote, self.demote)
         return bool(
             placement.freshness
             or placement.recurring
             or placement.exploration
-            or any(each is not None and each.looks_at_clock for each in filters)
-            or (placement.boost is not None and CLOCK in placement.boost)
+            or any(each is not None and each.looks_at_clock for each in expressions)
         )
 
 

@@ -30,6 +30,13 @@ class Wishes:
     placement: str = DEFAULT_PLACEMENT
     explain: bool = False
 
+    @property
+    def looks_at_clock(self) -> bool:
+        """Whether an expression may mean other items a moment later."""
+        return (self.filter is not None and self.filter.looks_at_clock) or (
+            self.boost is not None and self.boost.looks_at_clock
+        )
+
 
 ANYTHING = Wishes()
 

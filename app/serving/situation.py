@@ -4,8 +4,9 @@ import hashlib
 from asyncio import to_thread
 from dataclasses import dataclass, replace
 
-from app.serving.declared import CLOCK, Declarations, Declared, Rulebook
+from app.serving.declared import Declarations, Declared, Rulebook
 from app.serving.live import Live, LiveSnapshot
+from app.serving.query import Wishes
 from app.store.reads import Reads
 from app.store.users import Freshness
 
@@ -25,16 +26,16 @@ class Situation:
         declared = replace(self.declared, rulebooks={**self.declared.rulebooks, name: rulebook})
         return replace(self, declared=declared)
 
-    def entity_tag(self, question: bytes, placement: str, now: int) -> str:
-        """The same while the same question has the same answer: `question` names the user and what is asked.
+    def entity_tag(self, question: bytes, wishes: Wishes, now: int) -> str:
+        """The same while the same question has the same answer: `question` names the user and the `wishes`.
 
         Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
         where popularity or a placement's choice of sources decides, until these are counted anew.
         """
-        rulebook = self.declared.rulebooks.get(placement)
+        rulebook = self.declared.rulebooks.get(wishes.placement)
         looks_at_clock = rulebook is not None and (
             rulebook.changes_with_time
-            or CLOCK.encode() in question
+            or wishes.looks_at_clock
             or (self.user.profile_version > 0 and rulebook.placement.rotation > 0)
         )
         depends_on_trends = rulebook is not None and rulebook.placement.sources is not None

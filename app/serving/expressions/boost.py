@@ -1,6 +1,7 @@
 """Which items more, or less: factors for those of which filters are true."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,10 @@ from app.serving.catalogue import Catalogue
 from app.serving.expressions.evaluation import Evaluation
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_boost
-from app.serving.expressions.syntax import Term, is_lasting
+from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Boost:
     """`parts`: filters, each with its factor, 0 to 100. `field`: the part of the request that errors name."""
 
@@ -38,6 +39,11 @@ class Boost:
         if all(is_lasting(term) for term, _ in self.parts):
             return catalogue.remembered(("boost", self.text, is_strict), evaluated)
         return evaluated()
+
+    @cached_property
+    def looks_at_clock(self) -> bool:
+        """As of `Filter`."""
+        return any(looks_at_clock(term) for term, _ in self.parts)
 
 
 def parse_boost(text: str, field: str | None = "boost") -> Boost:

@@ -1,16 +1,17 @@
 """Which items: an expression that is true or false of each."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from app.entities import User
 from app.serving.catalogue import Catalogue, Mask
 from app.serving.expressions.evaluation import Evaluation
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_filter
-from app.serving.expressions.syntax import Term, is_lasting
+from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Filter:
     """`field`: the part of the request that errors name."""
 
@@ -35,10 +36,10 @@ class Filter:
             return catalogue.remembered(("filter", self.text, is_strict), evaluated)
         return evaluated()
 
-    @property
+    @cached_property
     def looks_at_clock(self) -> bool:
-        """Whether it may be true of other items a moment later."""
-        return not is_lasting(self.term)
+        """Whether it may be true of other items a moment later, though nothing changed; what expires is a change."""
+        return looks_at_clock(self.term)
 
 
 def parse_filter(text: str, field: str | None = "filter") -> Filter:

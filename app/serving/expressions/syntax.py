@@ -1,5 +1,6 @@
 """The tree that an expression is parsed into. Positions are characters of the text, from 0."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -111,20 +112,35 @@ Term = Predicate | Not | And | Or
 
 def is_lasting(term: Term) -> bool:
     """Whether it says the same of an item until the item changes, whoever asks."""
+    return all(
+        each.column.name != "is_available" and all(isinstance(value, Constant) for value in _values(each))
+        for each in _predicates(term)
+    )
+
+
+def looks_at_clock(term: Term) -> bool:
+    """Whether it may say something else of an item a moment later, though nothing became of the item or the user."""
+    return any(isinstance(value, FromNow) for each in _predicates(term) for value in _values(each))
+
+
+def _predicates(term: Term) -> Iterator[Predicate]:
     match term:
         case And(terms) | Or(terms):
-            return all(map(is_lasting, terms))
+            for each in terms:
+                yield from _predicates(each)
         case Not(negated):
-            return is_lasting(negated)
-        case IsTrue(column) | IsUnknown(column):
-            return _lasts(column)
-        case Compare(column, _, value) | Contains(column, value) | Has(value, column):
-            return _lasts(column, value)
-        case Between(column, low, high):
-            return _lasts(column, low, high)
-        case OneOf(column, values):
-            return _lasts(column, *values)
+            yield from _predicates(negated)
+        case _:
+            yield term
 
 
-def _lasts(column: Column, *values: Value) -> bool:
-    return column.name != "is_available" and all(isinstance(value, Constant) for value in values)
+def _values(predicate: Predicate) -> tuple[Value, ...]:
+    match predicate:
+        case IsTrue() | IsUnknown():
+            return ()
+        case Compare(_, _, value) | Contains(_, value) | Has(value, _):
+            return (value,)
+        case Between(_, low, high):
+            return low, high
+        case OneOf(_, values):
+            return values
