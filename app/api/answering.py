@@ -30,13 +30,19 @@ def as_bytes(answer: Recommendations | ExplainedRecommendations, fields: Sequenc
     return PLAIN.dump_json(answer, include=include)
 
 
-def holds(request: Request, entity_tag: str) -> bool:
-    """Whether the caller has this answer already (RFC 9110, `If-None-Match`)."""
-    held = request.headers.get("if-none-match")
-    return held is not None and (held == "*" or entity_tag in {tag.strip() for tag in held.split(",")})
+def held_by(request: Request) -> str | None:
+    """The entity tags of answers that the caller has already (RFC 9110, `If-None-Match`)."""
+    return request.headers.get("if-none-match")
 
 
-def answered(body: bytes, entity_tag: str) -> Response:
+def is_among(entity_tag: str, held: str | None) -> bool:
+    return held is not None and entity_tag in {tag.strip() for tag in held.split(",")}
+
+
+def answered(body: bytes, entity_tag: str, held: str | None) -> Response:
+    """Nothing to a caller who holds `*`, any answer, now that there is one: a question that has none was refused."""
+    if held == "*":
+        return unchanged(entity_tag)
     return Response(body, media_type=JSON, headers={"etag": entity_tag, "cache-control": PRIVATE})
 
 

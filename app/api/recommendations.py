@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from app.api.answering import JSON, answered, as_bytes, holds, unchanged
+from app.api.answering import JSON, answered, as_bytes, held_by, is_among, unchanged
 from app.api.asked import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
@@ -79,18 +79,20 @@ def recommendations_router(
         are eligible. The `ETag` stays the same until the snapshot, the catalogue, the placement or the user changes.
         """
         wanted = parameters(request, ListParameters)
+        query = query_of(user_id, wanted)
         situation = await situations.of(user_id)
         question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-        entity_tag = situation.entity_tag(question, wanted.wishes(), time.time_ns() // 1_000)
-        if holds(request, entity_tag):
+        entity_tag = situation.entity_tag(question, query.wishes, time.time_ns() // 1_000)
+        held = held_by(request)
+        if is_among(entity_tag, held):
             return unchanged(entity_tag)
         answer = answers.get(question, entity_tag)
         if answer is None:
-            made = await recommender.recommend(query_of(user_id, wanted), situation)
+            made = await recommender.recommend(query, situation)
             answer = Answer(made.strategy, as_bytes(made, wanted.fields))
             answers.put(question, entity_tag, answer)
         metrics.count_recommendations(answer.strategy)
-        return answered(answer.body, entity_tag)
+        return answered(answer.body, entity_tag, held)
 
     @router.post(
         "/recommendations",

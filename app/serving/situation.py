@@ -30,15 +30,16 @@ class Situation:
         """The same while the same question has the same answer: `question` names the user and the `wishes`.
 
         Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
-        where popularity or a placement's choice of sources decides, until these are counted anew.
+        where popularity or a placement's choice of sources decides, until these are counted anew. Raises
+        `UnknownPlacementError`.
         """
-        rulebook = self.declared.rulebooks.get(wishes.placement)
-        looks_at_clock = rulebook is not None and (
+        rulebook = self.declared.rulebook(wishes.placement)
+        looks_at_clock = (
             rulebook.changes_with_time
             or wishes.looks_at_clock
             or (self.user.profile_version > 0 and rulebook.placement.rotation > 0)
         )
-        depends_on_trends = rulebook is not None and rulebook.placement.sources is not None
+        depends_on_trends = rulebook.placement.sources is not None
         state = (
             self.live.version,
             self.live.n_counts,

@@ -27,6 +27,8 @@ def test_entity_tag_until_something_changes(trained: TestClient) -> None:
     assert trained.get(PATH).content == first.content
     again = trained.get(PATH, headers={"if-none-match": f'W/"other", {tag}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+    whatever = trained.get(PATH, headers={"if-none-match": "*"})
+    assert (whatever.status_code, whatever.content, whatever.headers["etag"]) == (304, b"", tag)
     changes: list[tuple[str, str, Any]] = [
         ("POST", "/ratings", {"user_id": "user-0", "item_id": ids(first.json())[0], "value": 5}),
         ("PUT", "/items/item-1", {"title": "Another title"}),
@@ -160,11 +162,13 @@ def test_bad_guest(trained: TestClient, body: Any) -> None:
         ({"limit": "1e1"}, "query.limit"),
         ({"exclude": ["x"] * 1_001}, "query.exclude"),
         ({"cursor": "x" * 10_001}, "query.cursor"),
+        ({"cursor": "forged"}, "cursor"),
     ],
 )
 def test_bad_parameter(trained: TestClient, parameters: Any, field: str) -> None:
-    answer = trained.get(PATH, params=parameters)
-    assert (answer.status_code, answer.json()["field"]) == (422, field), answer.json()
+    for headers in ({}, {"if-none-match": "*"}):
+        answer = trained.get(PATH, params=parameters, headers=headers)
+        assert (answer.status_code, answer.json()["field"]) == (422, field), answer.json()
 
 
 @pytest.mark.parametrize(
