@@ -1,11 +1,13 @@
 """What requests are answered from: the live snapshot with its catalogue, swapped as one reference."""
 
+import hashlib
 import threading
 from asyncio import to_thread
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import structlog
@@ -37,17 +39,17 @@ class Live:
     """One state of affairs for the whole of a request.
 
     `popular_rows`: catalogue rows, most popular first; newer items are not among them. `popularity`: score of a row
-    by popularity alone, used while there is no snapshot. `n_counts`: how often it was counted by this process.
-    `trending_rows`: what is done most of late, first; `n_trends`: how often that changed.
+    by popularity alone, used while there is no snapshot. `trending_rows`: what is done most of late, first.
+    `popularity_digest`, `trends_digest`: the same in every process that holds the same.
     """
 
     snapshot: Snapshot | None
     catalogue: Catalogue
     popular_rows: Rows
     popularity: NDArray[np.float32]
-    n_counts: int = 0
+    popularity_digest: bytes = b""
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
-    n_trends: int = 0
+    trends_digest: bytes = b""
     tops: dict[int, tuple[int, Rows]] = field(default_factory=dict)
 
     def top_of_category(self, code: int) -> Rows:
@@ -107,7 +109,6 @@ class LiveSnapshot:
         self._lag = lag
         self._since = datetime.now(UTC)
         self._counted_changes = -1
-        self._n_counts = 0
         self._stopped = threading.Event()
         self.current = self._unlearned(Catalogue(items, NO_KEYS))
         self.poll()
@@ -151,7 +152,8 @@ class LiveSnapshot:
         rows = self.current.catalogue.rows_of_keys(keys)
         trending = rows[rows >= 0]
         if not np.array_equal(trending, self.current.trending_rows):
-            self.current = replace(self.current, trending_rows=trending, n_trends=self.current.n_trends + 1)
+            digest = _digest(self.current.catalogue.keys[trending])
+            self.current = replace(self.current, trending_rows=trending, trends_digest=digest)
 
     def _unlearned(self, catalogue: Catalogue) -> Live:
         self._counted_changes = self._ratings.change_count()
@@ -159,8 +161,8 @@ class LiveSnapshot:
         popularity = np.zeros(len(catalogue), dtype=np.float32)
         rows = catalogue.rows_of_keys(keys)
         popularity[rows[rows >= 0]] = np.log1p(counts[rows >= 0])
-        self._n_counts += 1
-        return Live(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, self._n_counts)
+        digest = _digest(catalogue.keys[: len(popularity)], popularity)  # by row, as equals are ordered
+        return Live(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, digest)
 
     def follow(self, poll_seconds: float, on_poll: Callable[[], None] = lambda: None) -> threading.Thread:
         """Poll in a thread until `stop`."""
@@ -179,3 +181,13 @@ class LiveSnapshot:
 
     def stop(self) -> None:
         self._stopped.set()
+
+
+def _digest(*arrays: NDArray[Any]) -> bytes:
+    """Nothing of nothing, so that an empty array is as one that was never filled."""
+    if not any(map(len, arrays)):
+        return b""
+    digest = hashlib.blake2b(digest_size=12)
+    for array in arrays:
+        digest.update(array.tobytes())
+    return digest.digest()

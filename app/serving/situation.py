@@ -27,7 +27,8 @@ class Situation:
         return replace(self, declared=declared)
 
     def entity_tag(self, question: bytes, wishes: Wishes, now: int) -> str:
-        """The same while the same question has the same answer: `question` names the user and the `wishes`.
+        """The same while the same question has the same answer: `question` names the user and the `wishes`, `now` is in
+        microseconds UTC. Made of data and the clock alone: any process may be shown the tag of another.
 
         Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
         where popularity or a placement's choice of sources decides, until these are counted anew. Raises
@@ -42,10 +43,10 @@ class Situation:
         depends_on_trends = rulebook.placement.sources is not None
         state = (
             self.live.version,
-            self.live.n_counts,
-            self.live.n_trends if depends_on_trends else 0,
+            self.live.popularity_digest,
+            self.live.trends_digest if depends_on_trends else b"",
             self.live.catalogue.version,
-            self.live.catalogue.n_expiries,
+            self.live.catalogue.next_expiry(now),
             self.declared.version,
             self.user.user_key,
             self.user.user_version,
@@ -68,7 +69,6 @@ class Situations:
         """The situation of a request about this user; any other text for one about nobody."""
         user = await self._reads.freshness(user_id)
         live = await self._live.at(user.catalogue_version)
-        live.catalogue.available()  # what has expired counts as a change
         declared = self._declared.current
         if declared.version < user.placements_version:
             declared = await to_thread(self._declared.refresh)

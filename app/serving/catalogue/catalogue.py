@@ -70,7 +70,6 @@ class Catalogue:
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)
         self._memo = Memo()
-        self.n_expiries = 0
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
         if inherited is None:
@@ -227,16 +226,22 @@ class Catalogue:
 
     def available(self) -> Mask:
         """The mask of the rows that may be shown now."""
-        if self._next_expiry <= time.time_ns() // 1_000:
-            self._expire(time.time_ns() // 1_000)
+        self.next_expiry(time.time_ns() // 1_000)
         return self._columns.available.buffer[: len(self)]
+
+    def next_expiry(self, now: int) -> int:
+        """When the next available item expires, `NEVER` if none does; what has by `now` (microseconds UTC) is not
+        available any more. Whoever holds the catalogue at the same version finds the same items available until then.
+        """
+        if self._next_expiry <= now:
+            self._expire(now)
+        return self._next_expiry
 
     def _expire(self, now: int) -> None:
         with self._refreshing:
             available = self._columns.available
             available.buffer = available.buffer & (self._columns.until.buffer > now)
             self._note_expiry()
-            self.n_expiries += 1
 
     def in_category(self, category: str) -> Mask:
         """The mask of a category's rows."""
