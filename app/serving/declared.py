@@ -56,6 +56,26 @@ class Rulebook:
             or any(each is not None and each.looks_at_clock for each in expressions)
         )
 
+    @cached_property
+    def depends_on_trends(self) -> bool:
+        """Whether what trends may enter the list: beside all others it is but named as a source, unless an order rule
+        is on. Not counted is rotation, which is on by default, for those who were shown something.
+        """
+        placement = self.placement
+        if placement.sources is not None:
+            return "trending" in placement.sources
+        return bool(
+            self.boost
+            or placement.freshness
+            or placement.novelty
+            or self.demote
+            or placement.diversity
+            or placement.category_cap
+            or placement.exploration
+            or (self.promote and placement.promoted_share)
+            or placement.recurring
+        )
+
 
 def _parsed_filter(text: str | None, field: str) -> Filter | None:
     return None if text is None else parse_filter(text, field)

@@ -31,16 +31,13 @@ class Situation:
         microseconds UTC. Made of data and the clock alone: any process may be shown the tag of another.
 
         Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
-        where popularity or a placement's choice of sources decides, until these are counted anew. Raises
-        `UnknownPlacementError`.
+        where popularity decides, or trends do, by a placement's choice of sources or by a rule of order, until these
+        are counted anew. Raises `UnknownPlacementError`.
         """
         rulebook = self.declared.rulebook(wishes.placement)
-        looks_at_clock = (
-            rulebook.changes_with_time
-            or wishes.looks_at_clock
-            or (self.user.profile_version > 0 and rulebook.placement.rotation > 0)
-        )
-        depends_on_trends = rulebook.placement.sources is not None
+        may_rotate = self.user.profile_version > 0 and rulebook.placement.rotation > 0
+        looks_at_clock = rulebook.changes_with_time or wishes.looks_at_clock or may_rotate
+        depends_on_trends = rulebook.depends_on_trends or wishes.boost is not None or may_rotate
         state = (
             self.live.version,
             self.live.popularity_digest,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -101,3 +102,19 @@ def test_tags_follow_popularity(database_url: str, tmp_path: Path) -> None:
             assert tag(early) != tag(late)
             early.live.poll()
             assert tag(early) == tag(late)
+
+
+def test_trends_where_they_decide(service: Service) -> None:
+    """With a rule of order, what trends may enter the list; else it is but named as a source."""
+
+    def follows_trends(**wishes: Any) -> bool:
+        situation, query = situation_of(service), query_of("user-0", **wishes)
+        other = replace(situation, live=replace(situation.live, trends_digest=b"other"))
+        return situation.entity_tag(b"", query.wishes, NOW) != other.entity_tag(b"", query.wishes, NOW)
+
+    assert not follows_trends()
+    assert follows_trends(boost='"odd" in categories -> 2')
+    place(service, sources=["trending"])
+    assert follows_trends()
+    place(service, sources=["nearest"], diversity=0.5)
+    assert not follows_trends()

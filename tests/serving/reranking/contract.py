@@ -1,16 +1,19 @@
 """What holds for every rule of order: it loses nothing, repeats nothing, and never shortens a list."""
 
+import asyncio
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.query import ANYTHING, Ranked
 from app.serving.reranking import OrderRule
 from app.wiring import Service
 from tests.support.asking import context_of, ids, place, recommended
 
+NOW = 2_000_000_000_000_000
 USERS = ("user-0", "user-1", "newcomer", "user-5")
 
 
@@ -57,6 +60,15 @@ class OrderRuleContract:
             for limit in (1, 3, 20, 100):
                 answer = recommended(service, user_id, limit=limit)
                 assert len(set(ids(answer))) == len(answer.items) >= min(limit, whole[user_id])
+
+    def test_tags_follow_the_trends(self, service: Service) -> None:
+        """The rule may bring what trends into the list."""
+        place(service, **self.settings)
+        for user_id in USERS:
+            if self.rule.is_on(context_of(service, user_id)):
+                situation = asyncio.run(service.situations.of(user_id))
+                other = replace(situation, live=replace(situation.live, trends_digest=b"other"))
+                assert situation.entity_tag(b"", ANYTHING, NOW) != other.entity_tag(b"", ANYTHING, NOW)
 
     def test_off_by_default(self, service: Service) -> None:
         place(service)
