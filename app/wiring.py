@@ -15,6 +15,7 @@ from app.serving.reranking.available import Available
 from app.serving.reranking.boost import Boosting
 from app.serving.reranking.category_cap import CategoryCap
 from app.serving.reranking.demotion import Demotion
+from app.serving.reranking.disliked import Disliked
 from app.serving.reranking.dissimilar import Dissimilar
 from app.serving.reranking.diversity import Diversity
 from app.serving.reranking.exploration import Exploration
@@ -67,7 +68,8 @@ def sources() -> list[Source]:
 
 def restrictions() -> list[Restriction]:
     """What rules out, in this order; `AlreadyConsumed` looks at what the others left."""
-    return [Dissimilar(), Available(), OwnItems(), Requested(), Filtered(), PredictedEnough(), AlreadyConsumed()]
+    asked: list[Restriction] = [Requested(), Filtered(), PredictedEnough()]
+    return [Dissimilar(), Available(), OwnItems(), Disliked(), *asked, AlreadyConsumed()]
 
 
 def order_rules() -> list[OrderRule]:

@@ -62,20 +62,38 @@ def label_pairs(
     `pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,); `portion`:
     (n,), NaN where it is the whole. Types that are not among `types` say nothing.
     """
+    labels, _ = _labels_and_dislikes(types, pair, n_pairs, type_key, count, portion)
+    return labels
+
+
+def _labels_and_dislikes(
+    types: TypeWeights,
+    pair: NDArray[np.integer],
+    n_pairs: int,
+    type_key: Keys,
+    count: NDArray[np.integer],
+    portion: NDArray[np.float64],
+) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
+    """What `label_pairs` answers, and (n_pairs,) whether the strength is below 0."""
     weights, are_exposures = types.of(type_key)
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)
     labels = np.full(n_pairs, UNKNOWN, np.int8)
     labels[np.bincount(pair, are_exposures, n_pairs) > 0] = DECLINED
-    labels[strength < 0] = DECLINED
+    are_disliked = strength < 0
+    labels[are_disliked] = DECLINED
     labels[strength > 0] = ENGAGED
-    return labels
+    return labels, are_disliked
 
 
 class Sorted(NamedTuple):
-    """The items of one user by what is known of them: keys, ascending."""
+    """The items of one user by what is known of them: keys, ascending.
+
+    `disliked`: those of `declined` that something speaks against (strength < 0), not only that nothing came of showing.
+    """
 
     engaged: Keys
     declined: Keys
+    disliked: Keys
 
 
 def label_items(
@@ -83,8 +101,8 @@ def label_items(
 ) -> Sorted:
     """What one user's interactions, (n,) each in any order, say; rated items among them, if there are any."""
     keys, pair = np.unique(item_key, return_inverse=True)
-    labels = label_pairs(types, pair, len(keys), type_key, count, portion)
-    return Sorted(keys[labels == ENGAGED], keys[labels == DECLINED])
+    labels, are_disliked = _labels_and_dislikes(types, pair, len(keys), type_key, count, portion)
+    return Sorted(keys[labels == ENGAGED], keys[labels == DECLINED], keys[are_disliked])
 
 
 @dataclass(frozen=True, init=False)

@@ -33,8 +33,9 @@ def rankings_router(recommender: Recommender, situations: Situations, installati
     async def post_ranking(body: RankingBody) -> Response:
         """All of up to 1,000 items, best first for the user or the guest, under the rules of the placement.
 
-        What the request or a rule of the placement rules out (what is not available, what was consumed: unless
-        `consume_again` is set there) is in `excluded`, with the rule; what there is not, in `unknown`.
+        What the request or a rule rules out (what is not available, what the user's events speak against, what was
+        consumed: unless the placement sets `consume_again`) is in `excluded`, with the rule; what there is not, in
+        `unknown`.
         """
         situation = await situations.of(body.user_id or "")
         rated = body.rated(await to_thread(installation.scale)) if body.ratings else ()

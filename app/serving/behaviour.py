@@ -1,4 +1,4 @@
-"""What a user did, from the events stored: which items were engaged with, consumed, shown."""
+"""What a user did, from the events stored: which items were engaged with, disliked, consumed, shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,10 +42,11 @@ NO_OCCASIONS = Occasions(NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS)
 
 
 class _Labelled(NamedTuple):
-    """Catalogue rows by their label, what happened last first."""
+    """Catalogue rows by what is known of them, as `Sorted`, what happened last first."""
 
     engaged: Rows
     declined: Rows
+    disliked: Rows
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Behaviour:
     def declined_rows(self) -> Rows:
         """The items whose label is 0, what happened last first."""
         return self._labelled.declined
+
+    @property
+    def disliked_rows(self) -> Rows:
+        """The items that the events speak against, what happened last first."""
+        return self._labelled.disliked
 
     @cached_property
     def _labelled(self) -> _Labelled:

@@ -59,6 +59,7 @@ def test_rule(interactions: list[Row], label: int) -> None:
 def test_as_written(interactions: list[Row]) -> None:
     weights = dict(zip(TYPES.keys.tolist(), TYPES.weights.tolist(), strict=True))
     expected: dict[int, int] = {}
+    disliked = []
     for item in {row[0] for row in interactions}:
         own = [row for row in interactions if row[0] == item]
         strength = sum(
@@ -68,10 +69,12 @@ def test_as_written(interactions: list[Row]) -> None:
         if abs(strength) < 1e-9 and strength != 0:  # a sum that cancels depends on its order
             return
         is_shown = any(kind == SHOWN for _, kind, *_ in own)
+        disliked += [item] if strength < 0 else []
         expected[item] = ENGAGED if strength > 0 else DECLINED if is_shown or strength < 0 else UNKNOWN
     found = label_items(TYPES, *columns(interactions))
     assert found.engaged.tolist() == sorted(item for item, label in expected.items() if label == ENGAGED)
     assert found.declined.tolist() == sorted(item for item, label in expected.items() if label == DECLINED)
+    assert found.disliked.tolist() == sorted(disliked)
 
 
 @given(rows, st.randoms(use_true_random=False))

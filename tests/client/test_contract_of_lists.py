@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.client import GuestRating, InvalidInputError, NotFoundError, Pair, Rating, Reckon, RecommendedItem
+from app.client import Event, GuestRating, InvalidInputError, NotFoundError, Pair, Rating, Reckon, RecommendedItem
 from app.client.operations.rankings import Prediction
 
 
@@ -52,6 +52,14 @@ def test_why_not(shop: Reckon) -> None:
     assert shop.why_not("ann", "a").stage == "shown"
     rated = shop.why_not("u0", "a")
     assert (rated.stage, rated.rule) == ("restricted", "already_consumed")
+
+
+def test_disliked(shop: Reckon) -> None:
+    shop.send_events([Event("disliked", "ann", "b"), Event("shown", "ann", "c")])
+    assert ids(shop.recommendations("ann")) == {"a", "c"}
+    assert shop.why_not("ann", "b").rule == "disliked"
+    (excluded,) = shop.rank(["a", "b"], user_id="ann").excluded
+    assert (excluded.item_id, excluded.rule) == ("b", "disliked")
 
 
 def test_own_candidates(shop: Reckon) -> None:

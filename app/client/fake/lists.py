@@ -187,7 +187,7 @@ class ListAnswers:
         if user_id in self._memory.lists:
             by_id = {item.item_id: item for item in popular}
             popular = [by_id[item_id] for item_id in self._memory.lists[user_id] if item_id in by_id]
-        left_out = consumed | set(wishes.get("exclude") or ())
+        left_out = consumed | self._memory.disliked_by(user_id) | set(wishes.get("exclude") or ())
         category, least = wishes.get("category"), wishes.get("min_predicted_rating")
         return [
             item
@@ -198,6 +198,8 @@ class ListAnswers:
         ]
 
     def _rule(self, user_id: str, item_id: str) -> str:
+        if item_id in self._memory.disliked_by(user_id):
+            return "disliked"
         if item_id in self._memory.consumed_by(user_id):
             return "already_consumed"
         return "requested" if self._memory.is_shown(item_id) else "available"

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import log2
 
 import httpx
 
@@ -120,6 +121,17 @@ class Memory:
         """The ids of the items that are not recommended again: rated, watched, bought."""
         consumed = {event.item_id for event in self.events_of(user_id) if self.event_types[event.type].is_consumption}
         return consumed | set(self.ratings_of(user_id))
+
+    def disliked_by(self, user_id: str) -> set[str]:
+        """The ids of the items that the user's events speak against: by weight, log2(1 + count) and largest portion."""
+        portions: dict[tuple[str, str], list[float]] = {}
+        for event in self.events_of(user_id):
+            portions.setdefault((event.item_id, event.type), []).append(1.0 if event.portion is None else event.portion)
+        strengths: dict[str, float] = {}
+        for (item_id, name), each in portions.items():
+            said = self.event_types[name].weight * log2(1 + len(each)) * max(each)
+            strengths[item_id] = strengths.get(item_id, 0.0) + said
+        return {item_id for item_id, strength in strengths.items() if strength < 0}
 
     def values_of(self, item_id: str) -> list[float]:
         return [each.value for (_, item), each in self.ratings.items() if item == item_id and each.value is not None]

@@ -4,7 +4,8 @@ A *restriction* acts before retrieval, on the mask of eligible rows, so that a l
 that many items are eligible. A rule of *order* acts on what is ranked: it weighs candidates anew (`weighing.py`) or
 places some by hand (`slots.py`). It may bring items in and never shortens the list.
 
-Each is a setting of a placement, see `app.serving.placement`; one that is off costs one comparison.
+Each is a setting of a placement, see `app.serving.placement`; one that is off costs one comparison. What is not
+available and what the user dislikes is shown nowhere: for these there is no setting.
 """
 
 from typing import ClassVar, Protocol

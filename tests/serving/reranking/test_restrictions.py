@@ -2,7 +2,7 @@
 
 from app.entities import Item
 from app.wiring import Service
-from tests.support.asking import happen, ids, place, recommended
+from tests.support.asking import happen, ids, place, recommended, why_not
 
 
 def test_consumed_is_dropped(service: Service) -> None:
@@ -28,6 +28,34 @@ def test_own_items(service: Service) -> None:
     assert first not in ids(recommended(service))
     assert first in ids(recommended(service, "newcomer"))
     place(service, own_items=True)
+    assert first in ids(recommended(service))
+
+
+def test_disliked_is_dropped(service: Service) -> None:
+    """At once, though nothing is learned from dislikes here; what was only shown stays."""
+    before = ids(recommended(service))
+    first, second = before[:2]
+    place(service, rotation=0.0)
+    happen(service, "user-0", "shown", [first, second])
+    happen(service, "user-0", "disliked", [first])
+    assert ids(recommended(service)) == before[1:]
+    found = why_not(service, first)
+    assert (found.stage, found.rule) == ("restricted", "disliked")
+    assert first in ids(recommended(service, "newcomer"))
+
+
+def test_disliked_in_every_placement(service: Service) -> None:
+    first = ids(recommended(service))[0]
+    (_, rating), *_ = service.store.ratings.page("user-0")
+    happen(service, "user-0", "disliked", [first, rating.item_id])
+    place(service, "email", consume_again=True, own_items=True, recurring=1.0, promote=f'item_id = "{first}"')
+    assert not {first, rating.item_id} & set(ids(recommended(service, placement="email")))
+
+
+def test_more_speaks_for_it(service: Service) -> None:
+    first = ids(recommended(service))[0]
+    happen(service, "user-0", "disliked", [first])
+    happen(service, "user-0", "liked", [first], times=3)
     assert first in ids(recommended(service))
 
 

@@ -1,0 +1,15 @@
+"""What a user's events speak against is not shown to that user again, wherever the list stands."""
+
+from typing import ClassVar
+
+from app.serving.context import Context
+
+
+class Disliked:
+    """No setting turns it off: who says no to an item is not asked again. What was only shown is no matter of it."""
+
+    name: ClassVar[str] = "disliked"
+
+    def restrict(self, context: Context) -> None:
+        if context.taste.behaviour is not None:
+            context.eligible.drop(context.taste.behaviour.disliked_rows)
