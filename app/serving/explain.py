@@ -77,7 +77,10 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
 
 
 def _because(rows: Rows, context: Context) -> list[list[Because]]:
-    """For each row the rated items that say most for it; none where a rule turned the taste round."""
+    """For each row the others rated or engaged with that say most for it; none where a rule turned the taste round.
+
+    An item is no reason for itself, though liking it says most for it: the shares are of what all others say.
+    """
     snapshot, taste = context.live.snapshot, context.taste
     n_learned = context.live.n_learned
     is_learned = taste.rated_rows < n_learned
@@ -87,6 +90,7 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
         return [[] for _ in rows]
     influences = snapshot.influences(rated, values, vectors_of(rows, context.live), engaged, declined)
     spoken = np.append(rated, engaged)
+    influences[rows[:, None] == spoken] = 0
     given: list[float | None] = [*map(float, values), *(None for _ in engaged)]
     catalogue = context.live.catalogue
     return [

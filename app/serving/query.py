@@ -100,7 +100,7 @@ class SegmentShare:
 
 @dataclass(slots=True)
 class Because:
-    """A rated item that speaks for this one. `share_percent`: of all that rated items say for it."""
+    """Another item that speaks for this one: rated, or engaged with. `share_percent`: of all that others say for it."""
 
     item_id: str
     title: str | None

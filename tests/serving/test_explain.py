@@ -1,0 +1,37 @@
+"""Reasons, from a really trained snapshot."""
+
+from typing import Any
+
+from app.wiring import Service
+from tests.support.asking import ask, happen, ids, place, query_of, recommended
+
+Reasons = dict[str, dict[str, float]]
+
+
+def reasons_of(service: Service, user_id: str) -> Reasons:
+    """For each item shown, the share of each item named as a reason."""
+    answer: Any = ask(service, query_of(user_id, explain=True))
+    return {item.item_id: {each.item_id: each.share_percent for each in item.reasons.because} for item in answer.items}
+
+
+def test_item_is_no_reason_for_itself(service: Service) -> None:
+    """A like is no consumption: what was liked may come again, and its like for its sake."""
+    liked = ids(recommended(service, "newcomer"))[0]
+    happen(service, "newcomer", "liked", [liked])
+    reasons = reasons_of(service, "newcomer")
+    assert reasons.pop(liked) == {}
+    assert {liked: 100} in reasons.values()
+
+
+def test_shares_are_of_the_others(service: Service) -> None:
+    happen(service, "newcomer", "liked", ["item-0", "item-2"])
+    assert reasons_of(service, "newcomer")["item-0"] == {"item-2": 100}
+
+
+def test_rated_again(service: Service) -> None:
+    place(service, consume_again=True)
+    rated = {rating.item_id for _, rating in service.store.ratings.page("user-0")}
+    reasons = reasons_of(service, "user-0")
+    assert rated <= set(reasons)
+    assert all(item_id not in because for item_id, because in reasons.items())
+    assert any(reasons[item_id] for item_id in rated)
