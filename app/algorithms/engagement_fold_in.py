@@ -14,14 +14,14 @@ from scipy.special import expit
 
 from app.algorithms.fold_in import PRIOR_RATINGS
 
-NEAR_ZERO = 1e-4
-"""Of log-odds: there, tanh(l / 2) / (2 l) is 1/4 to 1e-9 and l = 0 would divide by it."""
-
 MAX_STEPS = 100
 """Newton's method takes four to six; more only where labels can be told apart and hardly any penalty holds them."""
 
 TOLERANCE = 1e-6
 """A step that moves nothing by more is the last."""
+
+ROUNDING = 1e-12
+"""Of what is minimised: as much more is no more, near the minimum a good step gains less than a sum is exact to."""
 
 Floats = NDArray[np.float64]
 
@@ -96,34 +96,37 @@ def fold_in(features: Floats, offsets: Floats, are_one: NDArray[np.bool_], penal
     `features`: (m, c) rows f. `offsets`, `are_one`: (m,). `penalties`: (c,), all above 0.
 
     Newton's method, x - H^-1 gradient with the curvature w = s (1 - s) of each label, s = sigmoid(l), in
-    H = sum w f f' + penalties. Where a step went too far, it is taken back for one that never does, w = tanh(l / 2) /
-    (2 l): the curvature of a parabola that nowhere lies below what is minimised (T. Jaakkola, M. Jordan, "Bayesian
-    parameter estimation via variational methods", 2000).
+    H = sum w f f' + penalties. A step that goes too far, so that nothing is gained, is halved until something is: what
+    is minimised is convex, so every step begins downhill.
     """
-    x = before = np.zeros(features.shape[1])
-    least = np.inf
-    for _ in range(MAX_STEPS):
+    signs = np.where(are_one, -1.0, 1.0)
+
+    def at(x: Floats) -> tuple[Floats, float]:
+        """The log-odds, and what is minimised."""
         log_odds = offsets + features @ x
-        minimised = np.logaddexp(0, np.where(are_one, -log_odds, log_odds)).sum() + 0.5 * penalties @ x**2
-        is_too_far = minimised > least
-        if is_too_far:
-            x, minimised = before, least
-            log_odds = offsets + features @ x
+        losses = np.logaddexp(0, signs * log_odds)
+        return log_odds, float(losses.sum() + 0.5 * penalties @ x**2)
+
+    x: Floats = np.zeros(features.shape[1])
+    log_odds, least = at(x)
+    for _ in range(MAX_STEPS):
         half = np.tanh(0.5 * log_odds)  # 2 s - 1
-        weights = _bound(log_odds, half) if is_too_far else 0.25 * (1 - half**2)
         gradient = (0.5 + 0.5 * half - are_one) @ features + penalties * x
-        curvature = (features * weights[:, None]).T @ features
+        curvature = (features * (0.25 * (1 - half**2))[:, None]).T @ features
         curvature.ravel()[:: len(x) + 1] += penalties
         # The transpose of what is symmetric is the same, and lies in memory as LAPACK wants it: no copy.
-        _, step, _ = lapack.dposv(curvature.T, gradient, lower=1, overwrite_a=1)
-        before, least = x, minimised
-        x = x - step
-        if np.abs(step).max() < TOLERANCE:
+        _, step, info = lapack.dposv(curvature.T, gradient, lower=1, overwrite_a=1)
+        if info:  # beside this curvature the penalties are lost in rounding
             break
+        reached = x - step
+        while np.abs(step).max() >= TOLERANCE:
+            log_odds, minimised = at(reached)
+            if minimised <= least * (1 + ROUNDING):
+                break
+            step *= 0.5
+            reached = x - step
+        else:
+            x = reached
+            break
+        x, least = reached, minimised
     return x
-
-
-def _bound(log_odds: Floats, half: Floats) -> Floats:
-    is_near = np.abs(log_odds) <= NEAR_ZERO
-    weights: Floats = np.where(is_near, 0.25, 0.5 * half / np.where(is_near, 1.0, log_odds))
-    return weights

@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.compiled import compiled
-from app.algorithms.engagement_fold_in import MAX_STEPS, NEAR_ZERO, TOLERANCE
+from app.algorithms.engagement_fold_in import MAX_STEPS, ROUNDING, TOLERANCE
 from app.algorithms.ridge_kernel import solve_in_place
+
+NEAR_ZERO = 1e-4
+"""Of log-odds: there, tanh(l / 2) / (2 l) is 1/4 to 1e-9 and l = 0 would divide by it."""
 
 Wide = NDArray[np.float64]
 
@@ -56,20 +59,14 @@ def fold_in_rows(
 ) -> None:
     """Lead some rows all the way to the minimum of what `regress_rows` improves by one step.
 
-    The steps are Newton's, and where one went too far, that of the bound from where it left: what `fold_in` of
-    `engagement_fold_in` computes for one user, compiled.
+    The steps are Newton's, halved where one goes too far: what `fold_in` of `engagement_fold_in` computes for one user,
+    compiled.
     """
     width = rows.shape[1]
     gram, right, features, before = np.empty((width, width)), np.empty(width), np.ones(width), np.empty(width)
     for row in range(first_row, past_row):
-        least = np.inf
+        least = equations(row, labels, given, expected, penalties, rows, False, gram, right, features)
         for _ in range(MAX_STEPS):
-            minimised = equations(row, labels, given, expected, penalties, rows, False, gram, right, features)
-            if minimised > least:
-                for f in range(width):
-                    rows[row, f] = before[f]
-                minimised = equations(row, labels, given, expected, penalties, rows, True, gram, right, features)
-            least = minimised
             if not solve_in_place(gram, right, width):
                 break
             length = 0.0
@@ -77,6 +74,14 @@ def fold_in_rows(
                 length = max(length, abs(right[f] - rows[row, f]))
                 before[f] = rows[row, f]
                 rows[row, f] = right[f]
+            while length >= TOLERANCE:
+                minimised = equations(row, labels, given, expected, penalties, rows, False, gram, right, features)
+                if minimised <= least * (1.0 + ROUNDING):
+                    least = minimised
+                    break
+                length *= 0.5
+                for f in range(width):
+                    rows[row, f] = 0.5 * (rows[row, f] + before[f])
             if length < TOLERANCE:
                 break
 

@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import check_grad, minimize
+from scipy.special import expit
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn, fold_in
 from app.algorithms.labels import Labels
@@ -34,14 +37,30 @@ def surprising(penalty: float = 1e-4) -> Case:
     return features, np.full(40, -9.0), features[:, 0] > -0.5, np.full(3, penalty)
 
 
+def spread(seed: int, regularization: float) -> Case:
+    """Log-odds far from 0, which a few labels can tell apart, and hardly any penalty to hold them."""
+    rng = np.random.default_rng(seed)
+    m, c = rng.integers(1, 120), rng.integers(2, 12)
+    features = rng.normal(0, rng.choice([1, 5, 20]), (m, c))
+    features[:, -1] = 1.0
+    penalties = np.full(c, regularization * (m + 60))
+    penalties[-1] = regularization * 60
+    return features, rng.normal(0, rng.choice([1, 5, 20]), m), rng.random(m) < rng.random(), penalties
+
+
 def minimised(x: NDArray[np.float64], features: Any, offsets: Any, are_one: Any, penalties: Any) -> float:
     log_odds = offsets + features @ x
     return float(np.sum(np.logaddexp(0, log_odds) - are_one * log_odds) + 0.5 * np.sum(penalties * x**2))
 
 
 def gradient(x: NDArray[np.float64], features: Any, offsets: Any, are_one: Any, penalties: Any) -> Any:
-    probabilities = 1 / (1 + np.exp(-(offsets + features @ x)))
+    probabilities = expit(offsets + features @ x)
     return features.T @ (probabilities - are_one) + penalties * x
+
+
+def curvature(x: NDArray[np.float64], features: Any, offsets: Any, _: Any, penalties: Any) -> Any:
+    probabilities = expit(offsets + features @ x)
+    return (features.T * probabilities * (1 - probabilities)) @ features + np.diag(penalties)
 
 
 @pytest.mark.parametrize(
@@ -57,26 +76,48 @@ def test_minimum_against_scipy() -> None:
     np.testing.assert_allclose(fold_in(*case), minimize(minimised, np.zeros(4), case, tol=1e-10).x, atol=1e-4)
 
 
-def test_step_is_taken_back() -> None:
+def test_long_step_is_shortened() -> None:
     """Newton's first step would lead far up; what is published lies below where it began."""
-    features, offsets, _, penalties = case = surprising()
-    start = np.zeros(3)
-    probabilities = 1 / (1 + np.exp(-offsets))
-    curvature = (features.T * probabilities * (1 - probabilities)) @ features + np.diag(penalties)
-    assert minimised(-np.linalg.solve(curvature, gradient(start, *case)), *case) > 2 * minimised(start, *case)
+    case, start = surprising(), np.zeros(3)
+    assert minimised(-np.linalg.solve(curvature(start, *case), gradient(start, *case)), *case) > 2 * minimised(
+        start, *case
+    )
     assert minimised(fold_in(*case), *case) < 0.6 * minimised(start, *case)
+
+
+@given(seed=st.integers(0, 10_000), regularization=st.sampled_from([0.04, 1e-3, 1e-4, 1e-6]))
+@settings(deadline=None)  # the first time, what is compiled is loaded
+def test_minimum_wherever_it_lies(seed: int, regularization: float) -> None:
+    """No lower than scipy finds, and Newton's next step leads nowhere; compiled, the same."""
+    case = spread(seed, regularization)
+    x = fold_in(*case)
+    found = minimize(minimised, np.zeros(len(x)), case, "trust-exact", gradient, curvature)
+    assert minimised(x, *case) <= found.fun * (1 + 1e-9) + 1e-9
+    np.testing.assert_allclose(np.linalg.solve(curvature(x, *case), gradient(x, *case)), 0, atol=1e-5)
+    np.testing.assert_allclose(compiled(case), x, atol=1e-5)
+
+
+def test_lost_in_rounding() -> None:
+    """Where no step can be computed, the best so far is the answer: here, where it began."""
+    case = np.full((3, 2), 1e9), np.zeros(3), np.array([True, True, False]), np.full(2, 1e-9)
+    np.testing.assert_array_equal(fold_in(*case), 0)
 
 
 @pytest.mark.parametrize("case", [drawn(), drawn(200, 17), surprising()], ids=["few", "many", "far"])
 def test_compiled_alike(case: Case) -> None:
+    case[0][:, -1] = 1.0
+    np.testing.assert_allclose(compiled(case), fold_in(*case), atol=1e-5)
+
+
+def compiled(case: Case) -> NDArray[np.float64]:
+    """What `fold_in_rows` makes of it; the last feature is 1."""
     features, offsets, are_one, penalties = case
-    given = features.copy()
-    given[:, -1] = offsets - 0.3
-    features[:, -1] = 1.0
-    labels = LabelsByRow(np.array([0, len(given)]), np.arange(len(given), dtype=np.int32), are_one, 0.3)
+    items = features.copy()
+    items[:, -1] = offsets - 0.3
+    labels = LabelsByRow(np.array([0, len(items)]), np.arange(len(items), dtype=np.int32), are_one, 0.3)
     rows = np.zeros((1, len(penalties)))
-    fold_in_rows(0, 1, labels, given, np.zeros_like(rows), penalties[None], rows)
-    np.testing.assert_allclose(rows[0], fold_in(*case), atol=1e-5)
+    fold_in_rows(0, 1, labels, items, np.zeros_like(rows), penalties[None], rows)
+    return rows.ravel()
 
 
 def test_worked_by_hand() -> None:
