@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.api.types import MAX_WHOLE, Category, Finite, Id, Name
+from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
 from app.entities import Rating, RatingScale
 from app.serving.expressions import parse_boost, parse_filter
 from app.serving.placement import Expression
@@ -73,7 +73,7 @@ class ListParameters(ListWishes):
         float | None,  # of an address, where all numbers are text
         Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
     ] = None
-    cursor: Annotated[str | None, Field(max_length=10_000, description="`next_cursor` of the page before")] = None
+    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
 
 
 class ListBody(ListWishes):
@@ -82,7 +82,7 @@ class ListBody(ListWishes):
     model_config = ConfigDict(strict=True)
 
     exclude: Annotated[list[str], Field(max_length=10_000, description="Item ids to leave out")] = []
-    cursor: Annotated[str | None, Field(max_length=10_000, description="`next_cursor` of the page before")] = None
+    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
 
 
 class GuestRating(BaseModel):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from app.api.answering import JSON
 from app.api.problems import responses
 from app.api.strict_route import StrictRoute
-from app.api.types import Category, Name
+from app.api.types import Category, Cursor, Name
 from app.serving.charts import Chart, ChartQuery, Charts
 from app.serving.expressions import parse_filter
 from app.serving.placement import Expression
@@ -33,7 +33,7 @@ def charts_router(trends: Trends, situations: Situations, tokens: Tokens) -> API
     async def get_chart(
         chart: Annotated[str, Path(max_length=100, description="`popular`, `trending` or `newest`")],
         limit: Annotated[int, Query(ge=1, le=100, description="How many items")] = 20,
-        cursor: Annotated[str | None, Query(max_length=10_000, description="`next_cursor` of the page before")] = None,
+        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
         category: Annotated[Category | None, Query(description="Only items of this category")] = None,
         country: Annotated[
             Name | None, Query(description="As its users have it; what is new is new in every country")

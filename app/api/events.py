@@ -15,7 +15,7 @@ from app.api.problems import fault_of, responses
 from app.api.schemas.body import RowOutcome
 from app.api.schemas.events import EventIn, EventOut, EventsIn, EventsOut, EventsPage
 from app.api.strict_route import StrictRoute
-from app.api.types import Id
+from app.api.types import Cursor, Id
 from app.entities import EventType, IncomingEvents, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.observability.metrics import Metrics
@@ -69,7 +69,7 @@ def events_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
     def get_events(
         user_id: Id,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> EventsPage:
         """Newest first, by the time at which they happened; pages neither repeat nor skip while others arrive."""
         listing = f"events of {user_id}"

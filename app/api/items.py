@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from app.api.problems import responses
 from app.api.schemas.items import ItemIn, ItemOut, ItemsPage
 from app.api.strict_route import StrictRoute
-from app.api.types import Id
+from app.api.types import Cursor, Id
 from app.errors import NotFoundError
 from app.serving.tokens import Tokens
 from app.store import STORED
@@ -21,7 +21,7 @@ def items_router(items: Items, tokens: Tokens) -> APIRouter:
     def get_items(
         q: Annotated[str | None, Query(max_length=200, description="Part of a title, in any case")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> ItemsPage:
         """In the order in which the items became known."""
         after = 0 if cursor is None else tokens.read_position("items", cursor)

@@ -13,7 +13,7 @@ from app.api.problems import fault_of, responses
 from app.api.schemas.body import Outcome, RowOutcome
 from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
 from app.api.strict_route import StrictRoute
-from app.api.types import Id
+from app.api.types import Cursor, Id
 from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale, from_microseconds, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.observability.metrics import Metrics
@@ -73,7 +73,7 @@ def ratings_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
     def get_ratings(
         user_id: Id,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> RatingsPage:
         """In the order in which the items became known."""
         after = 0 if cursor is None else tokens.read_position(f"ratings of {user_id}", cursor)

@@ -72,6 +72,11 @@ Category = Annotated[
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
     AfterValidator(_clean_text),
 ]
+Cursor = Annotated[
+    str,
+    # For the schema alone: what is none of our tokens is refused where it is read.
+    Field(max_length=10_000, json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"}),
+]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]
 Moment = Annotated[
     AwareDatetime,
@@ -85,4 +90,4 @@ Attributes = Annotated[
     Field(max_length=100),
 ]
 
-__all__ = ["MAX_WHOLE", "Attributes", "Category", "Finite", "Id", "Moment", "Name", "Text"]
+__all__ = ["MAX_WHOLE", "Attributes", "Category", "Cursor", "Finite", "Id", "Moment", "Name", "Text"]
