@@ -53,7 +53,7 @@ def publish(store: Store, data_dir: Path, n_users: int = 0) -> int:
 
 def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
     rng = np.random.default_rng(seed)
-    data = store.ratings.load()
+    data = store.training_reads.load()
     n_items, n_known, n_users = len(data.item_keys), len(data.user_keys), max(n_users, len(data.user_keys))
     n_ratings = n_users * RATINGS_PER_USER
     sizes = {

@@ -11,9 +11,10 @@ watermark of changes (sequences do not commit in order: `users.version` counts i
 
 from app.store.jobs import Claim, Job, LeaseLostError
 from app.store.migration import migrate
-from app.store.ratings import REPLACED, STORED, UNCHANGED, Recorded, TrainingData
+from app.store.ratings import REPLACED, STORED, UNCHANGED, Recorded
 from app.store.snapshots import SnapshotEntry
 from app.store.store import Store
+from app.store.training_reads import TrainingData
 
 __all__ = [
     "REPLACED",

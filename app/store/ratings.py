@@ -7,32 +7,24 @@ nothing; values are never added up. A deletion leaves a tombstone with its time,
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from app.entities import UNKNOWN_TIME, IncomingRatings, InteractionColumns, Rating, RatingColumns, from_microseconds
+from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, from_microseconds
 from app.store import counters
-from app.store.columns import EventTypeColumns, ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
-from app.store.interactions import read_interactions, read_types
 from app.store.lookup import Lookup
 from app.store.pairs import pair_keys
-from app.store.schema import interactions, items, ratings, users
+from app.store.schema import items, ratings, users
 from app.store.trends import feed
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
 TOMBSTONES_KEPT = timedelta(days=30)
 
-RATING_DTYPE = np.dtype([("user_key", "i8"), ("item_key", "i8"), ("value", "f8"), ("rated_at", "i8")])
-ALL_RATINGS = (
-    "SELECT user_key, item_key, value, coalesce(rated_at, -9223372036854775807 - 1)"
-    " FROM ratings WHERE value IS NOT NULL ORDER BY user_key, item_key"
-)
-USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
-ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
 HISTORY = Lookup(
     "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at"
     " FROM ratings WHERE user_key = ? AND value IS NOT NULL",
@@ -57,35 +49,6 @@ class Recorded:
 
     def part(self, start: int, end: int) -> "Recorded":
         return Recorded(self.status[start:end], self.value[start:end], self.rated_at[start:end])
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingData:
-    """Everything a training run reads, as of one moment.
-
-    `item_keys` (n_items,) and `user_keys` (n_users,) int64 ascending, rated or not; `user_versions` and
-    `user_profile_versions` (n_users,) int64: `users.version` and `users.profile_version`; `change_count`: rating
-    changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`. `interactions`: in the order of (user, item,
-    type), some perhaps of users or items that are gone.
-    """
-
-    ratings: RatingColumns
-    interactions: InteractionColumns
-    event_types: EventTypeColumns
-    item_keys: KeyArray
-    user_keys: KeyArray
-    user_versions: NDArray[np.int64]
-    user_profile_versions: NDArray[np.int64]
-    catalogue_version: int
-    change_count: int
-    newest_rated_at: int
-
-
-class ChangeCounts(NamedTuple):
-    """`ratings`: as `Ratings.change_count`. `profiles`: of users' attributes and events; deleted users take theirs."""
-
-    ratings: int
-    profiles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,20 +162,7 @@ class Ratings:
     def change_count(self) -> int:
         """Rating changes so far, edits and deletions included, those of deleted users too."""
         with self._database.reading() as connection:
-            return _change_count(connection)
-
-    def change_counts(self) -> ChangeCounts:
-        """Both, in one read."""
-        of_all = (sa.func.coalesce(sa.func.sum(column), 0) for column in (users.c.version, users.c.profile_version))
-        with self._database.reading() as connection:
-            of_ratings, of_profiles = connection.execute(sa.select(*of_all)).one()
-            return ChangeCounts(int(of_ratings) + counters.read(connection, "erased"), int(of_profiles))
-
-    def is_anything_said(self) -> bool:
-        """Whether there is any rating, tombstones included, or any event."""
-        either = sa.or_(sa.exists(sa.select(ratings.c.user_key)), sa.exists(sa.select(interactions.c.user_key)))
-        with self._database.reading() as connection:
-            return bool(connection.execute(sa.select(either)).scalar_one())
+            return count_changes(connection)
 
     def counts_by_item(self) -> tuple[KeyArray, NDArray[np.int64]]:
         """(item keys, number of ratings), for the items that have any: popularity before there is a snapshot."""
@@ -220,36 +170,6 @@ class Ratings:
         with self._database.reading() as connection:
             rows = self._database.dialect.all_rows(connection, statement, [("key", "i8"), ("count", "i8")])
         return rows["key"], rows["count"]
-
-    def load(self) -> TrainingData:
-        """Everything a training run reads, in one read transaction; memory: 32 bytes a rating while it loads.
-
-        And twice 56 bytes for each (user, item, type) of which there are events.
-        """
-        with self._database.reading() as connection:
-            all_rows = self._database.dialect.all_rows
-            rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
-            item_rows = all_rows(connection, "SELECT item_key FROM items ORDER BY item_key", [("key", "i8")])
-            user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
-            all_interactions = read_interactions(self._database, connection)
-            event_types = read_types(self._database, connection)
-            catalogue_version = counters.read(connection, "catalogue")
-            change_count = _change_count(connection)
-        item_keys = np.ascontiguousarray(item_rows["key"])
-        rows = rows[np.isin(rows["item_key"], item_keys)]  # an item may have gone while a rating of it came
-        columns = RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
-        return TrainingData(
-            ratings=columns,
-            interactions=all_interactions,
-            event_types=event_types,
-            item_keys=item_keys,
-            user_keys=np.ascontiguousarray(user_rows["key"]),
-            user_versions=np.ascontiguousarray(user_rows["version"]),
-            user_profile_versions=np.ascontiguousarray(user_rows["profile_version"]),
-            catalogue_version=catalogue_version,
-            change_count=change_count,
-            newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),
-        )
 
     def stream(self, chunk_size: int = 50_000) -> Iterator[IncomingRatings]:
         """All ratings by public id, in the order of surrogate keys, in chunks: memory does not grow with the table."""
@@ -278,7 +198,8 @@ class Ratings:
             after = (rows[-1].user_key, rows[-1].item_key)
 
 
-def _change_count(connection: sa.Connection) -> int:
+def count_changes(connection: sa.Connection) -> int:
+    """As `Ratings.change_count`."""
     total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(users.c.version), 0))).scalar_one()
     return int(total) + counters.read(connection, "erased")
 

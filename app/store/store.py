@@ -14,6 +14,7 @@ from app.store.placements import Placements
 from app.store.ratings import Ratings
 from app.store.reads import Reads
 from app.store.snapshots import SnapshotRegister
+from app.store.training_reads import TrainingReads
 from app.store.trends import Trends
 from app.store.users import Users
 
@@ -28,6 +29,7 @@ class Store:
         self.items = Items(database)
         self.users = Users(database)
         self.reads = Reads(database)
+        self.training_reads = TrainingReads(database)
         self.events = Events(database)
         self.trends = Trends(database)
         self.group_commit = GroupCommit(self.ratings)

@@ -11,8 +11,8 @@ from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
 from app.snapshots.describe import Encodings, describe
 from app.snapshots.groups import Memberships
-from app.store.ratings import TrainingData
 from app.store.store import Store
+from app.store.training_reads import TrainingData
 from app.training.errors import SnapshotRejectedError
 
 ENOUGH_RATINGS = 1000
@@ -135,7 +135,7 @@ def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
     Raises `SnapshotRejectedError` where nobody has rated anything and no event says anything.
     """
     scale = store.installation.scale()
-    data = store.ratings.load()
+    data = store.training_reads.load()
     labels = to_labels(data, scale.liked_from)
     ratings = learnable(to_rows(data), labels, scale)
     if not ratings.item_choice_counts.any():

@@ -41,11 +41,11 @@ class Triggers:
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
         watermark = {} if newest is None else newest.card["watermark"]
-        counts = self.store.ratings.change_counts()
+        counts = self.store.training_reads.change_counts()
         n_rated = counts.ratings - watermark.get("change_count", 0)
         n_profiles = max(counts.profiles - watermark.get("profile_change_count", 0), 0)
         n_changes = n_rated + n_profiles
-        if n_changes <= 0 or not self.store.ratings.is_anything_said():
+        if n_changes <= 0 or not self.store.training_reads.is_anything_said():
             return None
         n_ratings, n_events = watermark.get("n_ratings", 0), watermark.get("n_events", 0)
         is_led_by_events = newest is not None and newest.card.get("is_led_by_events", False)

@@ -358,6 +358,6 @@ def test_real_movielens(store: Store) -> None:
     assert report.ratings == Counts(readable=100_836, stored=100_836)
     assert report.items == Counts(readable=9_742, stored=9_742)
     assert report.scale == RatingScale(0.5, 5, 0.5)
-    data = store.ratings.load()
+    data = store.training_reads.load()
     assert (len(data.ratings), len(data.user_keys), len(data.item_keys)) == (100_836, 610, 9_742)
     np.testing.assert_allclose(data.ratings.value.mean(), 3.501557, atol=1e-6)

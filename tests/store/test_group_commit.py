@@ -183,4 +183,4 @@ def test_two_processes(store: Store, database_url: str, tmp_path: Path) -> None:
     assert [other.exitcode for other in others] == [0, 0]
     assert store.ratings.count() == 300
     assert store.users.freshness("everybody").user_version == 100
-    assert np.array_equal(np.sort(store.ratings.load().user_versions), [20] * 10 + [100])
+    assert np.array_equal(np.sort(store.training_reads.load().user_versions), [20] * 10 + [100])

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from app.entities import UNKNOWN_TIME, Item
 from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
-from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
 
 
@@ -108,39 +107,6 @@ def test_history_newest_first(store: Store) -> None:
     history = store.ratings.history(key)
     assert history.value.tolist() == [5, 4, 3]
     assert history.rated_at.tolist() == [9, 7, UNKNOWN_TIME]
-
-
-def test_load_is_whole(store: Store) -> None:
-    store.items.record([Item("unrated")])
-    store.ratings.record(incoming(("ann", "x", 3, 10), ("bob", "y", 4, 30)))
-    store.ratings.remove("bob", "y", at=40)
-    data = store.ratings.load()
-    assert data.ratings.value.tolist() == [3]
-    assert data.ratings.rated_at.dtype == np.int64
-    assert len(data.item_keys) == 3
-    assert data.user_versions.tolist() == [1, 2]
-    assert data.change_count == 3
-    assert data.newest_rated_at == 10
-
-
-def test_load_interactions(store: Store) -> None:
-    record_interactions(store, [("ann", "y", "watched", 3, 0.5), ("ann", "x", "shown"), ("ann", "y", "clicked", 2)])
-    data = store.ratings.load()
-    of_types = dict(zip(data.event_types.type_key.tolist(), data.event_types.weight.tolist(), strict=True))
-    found = data.interactions
-    assert [data.item_keys.tolist().index(key) for key in found.item_key.tolist()] == [0, 0, 1]
-    assert [of_types[key] for key in found.type_key.tolist()] == [1, 2, 0]
-    assert found.count.tolist() == [2, 3, 1]
-    np.testing.assert_array_equal(found.portion, [np.nan, 0.5, np.nan])
-    assert data.event_types.is_exposure.sum() == 1
-    assert data.user_profile_versions.tolist() == [6]
-    assert store.ratings.change_counts() == (0, 6)
-
-
-def test_load_empty(store: Store) -> None:
-    data = store.ratings.load()
-    assert len(data.ratings) == 0
-    assert data.newest_rated_at == UNKNOWN_TIME
 
 
 def test_pages_by_key(store: Store) -> None:

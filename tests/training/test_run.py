@@ -49,7 +49,7 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     job = store.jobs.get(claim.job.job_id)
     assert (job.state, job.snapshot_version, job.reason) == ("succeeded", version, None)
     snapshot = live_snapshot(trainer)
-    data = store.ratings.load()
+    data = store.training_reads.load()
     np.testing.assert_array_equal(snapshot.item_keys, data.item_keys)
     np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
     np.testing.assert_array_equal(snapshot.user_versions, data.user_versions)

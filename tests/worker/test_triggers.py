@@ -193,7 +193,7 @@ def test_first_rating_among_events(trainer: Trainer) -> None:
 
 def test_attributes_alone_are_nothing_to_learn(store: Store) -> None:
     store.users.record([User("ann", country="FI")])
-    assert store.ratings.change_counts().profiles > 0
+    assert store.training_reads.change_counts().profiles > 0
     assert triggers(store, changes=1, percent=1, interval=1).cause(NOW) is None
 
 
