@@ -53,7 +53,7 @@ class ALS:
         *,
         n_threads: int | None = None,
     ) -> RatingVectors:
-        """The vectors; their user side is the fold-in of every user. Raises `FitDiverged`.
+        """The vectors; their user side is the fold-in of every user. Raises `FitDivergedError`.
 
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it.
         """

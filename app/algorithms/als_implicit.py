@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.cores import available_cores, thread_pool
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -70,7 +70,7 @@ class ImplicitALS:
         *,
         n_threads: int | None = None,
     ) -> TasteVectors:
-        """The taste; its user side is the fold-in of every user. Raises `FitDiverged`.
+        """The taste; its user side is the fold-in of every user. Raises `FitDivergedError`.
 
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it.
         """
@@ -133,7 +133,7 @@ class ImplicitALS:
 
         gram = self.unobserved_weight * (fixed.T.astype(np.float64) @ fixed)
         if not np.isfinite(gram).all():
-            raise FitDiverged("the fit left the finite numbers; try a larger regularization")
+            raise FitDivergedError("the fit left the finite numbers; try a larger regularization")
         diagonal, axes = np.linalg.eigh(gram)
         rows, fixed = (np.ascontiguousarray(side @ axes.astype(np.float32)) for side in (rows, fixed))
         totals = np.asarray(observed.sum(axis=1), np.float64).ravel()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import Progress, ignore
@@ -100,7 +100,7 @@ class BatchGradientDescent:
         check_hyperparameters(self)
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
-        """P and Q start as random numbers. Raises `FitDiverged` where the learning rate is too large."""
+        """P and Q start as random numbers. Raises `FitDivergedError` where the learning rate is too large."""
         mean = float(ratings.values.mean(dtype=np.float64)) if self.biased and len(ratings) else 0.0
         factors = Factors(
             user_factors=rng.standard_normal((ratings.n_users, self.n_factors)) * 0.1,
@@ -120,7 +120,7 @@ class BatchGradientDescent:
                     factors, ratings, mean, rate, user_penalties, item_penalties, bias_penalty, biased=self.biased
                 )
                 if not np.isfinite(factors.user_factors).all():
-                    raise FitDiverged(f"left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate")
+                    raise FitDivergedError(f"left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate")
                 progress((epoch + 1) / self.n_epochs, f"epoch {epoch + 1} of {self.n_epochs}")
         user_is_rated, item_is_rated = ratings.user_counts > 0, ratings.item_counts > 0
         return RatingVectors(

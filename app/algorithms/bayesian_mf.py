@@ -67,7 +67,7 @@ class BayesianMF:
     ) -> RatingVectors:
         """The vectors. Their user side is the fold-in of every user: what is served, and about as good as the draws'.
 
-        `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDiverged`.
+        `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDivergedError`.
         """
         n_threads = n_threads or (available_cores() if len(ratings) >= RATINGS_WORTH_THREADS else 1)
         mean = PosteriorMean(ratings, self.n_factors)

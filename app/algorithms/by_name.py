@@ -9,7 +9,7 @@ from app.algorithms.bayesian_mf import BayesianMF
 from app.algorithms.biases import Biases
 from app.algorithms.content_linear import ContentLinear, ContentLinearDual
 from app.algorithms.ease import EASE
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
@@ -48,7 +48,7 @@ LEARNERS: dict[str, type[Any]] = {
 def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> Learner:
     """The learner of that name, with `hyperparameters` in place of its defaults.
 
-    Raises `InvalidHyperparameter`, listing what there is, for a name that does not exist, of an algorithm or of a
+    Raises `InvalidHyperparameterError`, listing what there is, for a name that does not exist, of an algorithm or of a
     hyperparameter, and for a value that is none.
     """
     learner: Learner = _make(LEARNERS, name, hyperparameters)
@@ -69,8 +69,8 @@ def make_taste_learner(name: str, hyperparameters: Mapping[str, object] | None =
 
 def _make(learners: Mapping[str, type[Any]], name: str, hyperparameters: Mapping[str, object] | None) -> Any:
     if name not in learners:
-        raise InvalidHyperparameter(f"there is no algorithm {name!r}; there are: {', '.join(learners)}")
+        raise InvalidHyperparameterError(f"there is no algorithm {name!r}; there are: {', '.join(learners)}")
     try:
         return build(learners[name], hyperparameters or {})
-    except InvalidHyperparameter as error:
-        raise InvalidHyperparameter(f"{name}: {error}") from None
+    except InvalidHyperparameterError as error:
+        raise InvalidHyperparameterError(f"{name}: {error}") from None

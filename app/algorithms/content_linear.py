@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from app.algorithms.errors import FeaturesNeeded
+from app.algorithms.errors import FeaturesNeededError
 from app.algorithms.feature_map import FeatureMap
 from app.algorithms.features import Features
 from app.algorithms.fold_in import fold_in_all
@@ -53,7 +53,7 @@ class ContentLinear:
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
         """The vectors; their user side is the fold-in of every user. An item without ratings keeps its features.
 
-        Raises `FeaturesNeeded` where nothing is known of any item.
+        Raises `FeaturesNeededError` where nothing is known of any item.
         """
         features = _required(ratings.features.items if ratings.features else None, "items")
         columns = _columns(features, ratings.item_counts, self.n_factors)
@@ -103,7 +103,7 @@ class ContentLinearDual:
         check_hyperparameters(self)
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
-        """The vectors. Raises `FeaturesNeeded` where nothing is known of any user."""
+        """The vectors. Raises `FeaturesNeededError` where nothing is known of any user."""
         of_users = _required(ratings.features.users if ratings.features else None, "users")
         columns = (ratings.item_rows, ratings.user_rows, ratings.values)
         exchanged = RatingMatrix(ratings.n_items, ratings.n_users, *columns).described_by(
@@ -123,7 +123,7 @@ class ContentLinearDual:
 
 def _required(features: sparse.csr_array | None, of_what: str) -> sparse.csr_array:
     if features is None or not features.nnz:
-        raise FeaturesNeeded(f"this algorithm learns from features of {of_what}, and none of them has any")
+        raise FeaturesNeededError(f"this algorithm learns from features of {of_what}, and none of them has any")
     return features
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.linalg import lapack
 
-from app.algorithms.errors import AlgorithmError, FitDiverged
+from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import Progress, UserRows, ignore
 from app.algorithms.neighbour_table import NeighbourTable, strongest
@@ -49,7 +49,7 @@ class EASE:
         """The weights between items; nothing is random.
 
         Every rating is an interaction; where ratings are labels 0 and 1, the 1s are. Raises `AlgorithmError` when users
-        and items are both more than `MAX_SIDE`, `FitDiverged` when the regularization is too small for the arithmetic.
+        and items are both more than `MAX_SIDE`, `FitDivergedError` when the regularization is too small for it.
         """
         self.check_size(ratings)
         met = interactions(ratings)
@@ -156,7 +156,7 @@ def _inverse(gram: Wide) -> Wide:
         return gram
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
     if failed:
-        raise FitDiverged("the items could not be told apart; try a greater regularization")
+        raise FitDivergedError("the items could not be told apart; try a greater regularization")
     lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     for block in _blocks(len(gram), len(gram)):
         lower[block, block.stop :] = lower[block.stop :, block].T
@@ -178,7 +178,7 @@ def _diagonal(met: sparse.csr_array, inverse: Wide, penalty: float) -> Wide:
     else:
         diagonal[:] = np.diag(inverse)
     if not (diagonal > 0).all():  # nan is not either
-        raise FitDiverged("the items could not be told apart; try a greater regularization")
+        raise FitDivergedError("the items could not be told apart; try a greater regularization")
     return diagonal
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 
-from app.algorithms.errors import InvalidRatings
+from app.algorithms.errors import InvalidRatingsError
 
 CAUTION = 1.4
 """How many parameters each parameter counts for (Kim & Gu 2004): without it one fit in a few hundred overfits badly."""
@@ -60,7 +60,7 @@ class FeatureMap:
         wide, weights = np.asarray(targets, np.float64)[known], np.asarray(row_weights, np.float64)[known]
         n_features = features.shape[1]
         if not (np.isfinite(wide).all() and np.isfinite(weights).all()):
-            raise InvalidRatings("vectors and weights to learn a feature map from must be finite")
+            raise InvalidRatingsError("vectors and weights to learn a feature map from must be finite")
         if len(known) == 0:
             nothing = np.zeros(wide.shape[1], np.float32)
             return cls(np.zeros((n_features, wide.shape[1]), np.float32), nothing, nothing, nothing)

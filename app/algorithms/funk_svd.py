@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.algorithms.cores import available_cores, thread_pool
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import fold_in_all
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import Progress, ignore
@@ -74,7 +74,7 @@ class FunkSVD:
     ) -> RatingVectors:
         """The vectors. Their user side is the fold-in of every user: what is served, and no worse than SGD's own.
 
-        `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDiverged`.
+        `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDivergedError`.
         """
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.
         from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, Grid, Pool, draw_weights  # noqa: PLC0415  see above
@@ -158,5 +158,7 @@ class _Descent:
         )
         loss = blocks.epoch(self.weights, steps, self.rng, self.pool)
         if not math.isfinite(loss):
-            raise FitDiverged(f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate")
+            raise FitDivergedError(
+                f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate"
+            )
         self.progress((epoch + 1) / settings.n_epochs, f"epoch {epoch + 1} of {settings.n_epochs}")

@@ -7,7 +7,7 @@ from reprlib import repr as shortened
 from types import NoneType
 from typing import Any, TypeVar, cast, get_args
 
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 
 LearnerT = TypeVar("LearnerT")
 
@@ -23,7 +23,7 @@ def hyperparameter(default: Any, low: float = -math.inf, high: float = math.inf)
 
 
 def check_hyperparameters(learner: Any) -> None:
-    """For `__post_init__`: raises `InvalidHyperparameter` unless every field has its type and lies in its range."""
+    """For `__post_init__`: raises `InvalidHyperparameterError` unless each field has its type and is in its range."""
     for declared in fields(learner):
         _check(declared, getattr(learner, declared.name))
 
@@ -32,13 +32,13 @@ def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> Learne
     """A learner with `values` in place of its defaults.
 
     Texts are read as the field's type, so that `n_factors=64` of a command line is welcome. Raises
-    `InvalidHyperparameter` for a name it does not have, listing those it has, and for a value it cannot take.
+    `InvalidHyperparameterError` for a name it does not have, listing those it has, and for a value it cannot take.
     """
     declared = {each.name: each for each in fields(cast("Any", learner_class))}
     for name in values:
         if name not in declared:
             listed = ", ".join(f"{known} ({_describe(each)})" for known, each in declared.items()) or "none at all"
-            raise InvalidHyperparameter(f"there is no hyperparameter {shortened(name)}; there are: {listed}")
+            raise InvalidHyperparameterError(f"there is no hyperparameter {shortened(name)}; there are: {listed}")
     return learner_class(**{name: _read(declared[name], value) for name, value in values.items()})
 
 
@@ -83,8 +83,8 @@ def _check(declared: "Field[Any]", value: object) -> None:
         raise _refusal(declared, value)
 
 
-def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameter:
-    return InvalidHyperparameter(f"{declared.name} is {_describe(declared)}, not {shortened(value)}")
+def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameterError:
+    return InvalidHyperparameterError(f"{declared.name} is {_describe(declared)}, not {shortened(value)}")
 
 
 def _describe(declared: "Field[Any]") -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.biases import Biases
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import ItemRows, Progress, UserRows, ignore
 from app.algorithms.neighbour_table import NeighbourTable, strongest
@@ -55,7 +55,7 @@ class KNN:
         else:  # equal ratings have no deviations, but they do say what is met together
             compared, _ = _in_units_of_spread(ratings.values.astype(np.float64))
         if not np.isfinite(compared).all():
-            raise FitDiverged("the ratings are too large to be multiplied")
+            raise FitDivergedError("the ratings are too large to be multiplied")
         n_neighbours = min(self.n_neighbours, max(1, ratings.n_items - 1))
         table = _neighbours(_with_values(ratings, compared), n_neighbours, self.shrinkage, progress)
         progress(1.0, "done")

@@ -44,7 +44,7 @@ class Learner(Protocol):
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> Ranker:
         """Learns from `ratings`; all randomness comes from `rng`: equal seeds, equal bits.
 
-        Raises `FitDiverged` rather than return anything that is not finite.
+        Raises `FitDivergedError` rather than return anything that is not finite.
         """
         ...
 

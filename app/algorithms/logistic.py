@@ -27,7 +27,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 from scipy.special import expit
 
 from app.algorithms.cores import available_cores, thread_pool
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import ItemRows, Progress, UserRows, ignore
@@ -92,7 +92,7 @@ class Logistic:
                 users.regress(items.rows, pool)
                 minimised = items.regress(users.rows, pool) + users.penalty()
                 if not np.isfinite(minimised):
-                    raise FitDiverged("the log-odds left the finite numbers; try a greater regularization")
+                    raise FitDivergedError("the log-odds left the finite numbers; try a greater regularization")
                 progress((epoch + 1) / self.n_epochs, f"epoch {epoch + 1} of {self.n_epochs}")
                 if minimised > (1 - RELATIVE_GAIN) * least:
                     break

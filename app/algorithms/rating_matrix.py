@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from app.algorithms.errors import InvalidRatings
+from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.labels import Labels
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class RatingMatrix:
     ) -> None:
         """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
 
-        Raises `InvalidRatings` for unequal lengths, rows out of range and values that are not finite.
+        Raises `InvalidRatingsError` for unequal lengths, rows out of range and values that are not finite.
         """
         columns = {
             "user_rows": np.ascontiguousarray(user_rows, np.int32),
@@ -63,11 +63,11 @@ class RatingMatrix:
         times = None if rated_at is None else np.ascontiguousarray(rated_at, np.int64)
         shapes = {column.shape for column in (*columns.values(), *(() if times is None else (times,)))}
         if len(shapes) > 1 or columns["values"].ndim != 1:
-            raise InvalidRatings("user_rows, item_rows, values and times must be of one length")
+            raise InvalidRatingsError("user_rows, item_rows, values and times must be of one length")
         _check_rows("user_rows", columns["user_rows"], n_users)
         _check_rows("item_rows", columns["item_rows"], n_items)
         if not np.isfinite(columns["values"]).all():
-            raise InvalidRatings("every rating must be a finite number")
+            raise InvalidRatingsError("every rating must be a finite number")
         if labels is not None:
             _check_rows("labels.user_rows", labels.user_rows, n_users)
             _check_rows("labels.item_rows", labels.item_rows, n_items)
@@ -233,7 +233,7 @@ class RatingMatrix:
 
 def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:
     if len(rows) and not (rows.min() >= 0 and rows.max() < n_rows):
-        raise InvalidRatings(f"{name} must lie in 0..{n_rows - 1}, found {rows.min()}..{rows.max()}")
+        raise InvalidRatingsError(f"{name} must lie in 0..{n_rows - 1}, found {rows.min()}..{rows.max()}")
 
 
 def _compressed(

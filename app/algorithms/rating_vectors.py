@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.rating_spread import RatingSpread
 
 _PAIRS_PER_BLOCK = 65_536  # keeps the gathered rows of both sides in the cache
@@ -67,8 +67,8 @@ class RatingVectors:
         return scores
 
     def checked(self) -> "RatingVectors":
-        """Itself; raises `FitDiverged` where anything is not finite."""
+        """Itself; raises `FitDivergedError` where anything is not finite."""
         arrays = (self.user_biases, self.item_biases, self.user_factors, self.item_factors, self.precision)
         if not np.isfinite(self.mean) or not all(np.isfinite(array).all() for array in arrays if array is not None):
-            raise FitDiverged("the fit left the finite numbers; try a smaller learning_rate")
+            raise FitDivergedError("the fit left the finite numbers; try a smaller learning_rate")
         return self

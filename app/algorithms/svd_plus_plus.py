@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS, fold_in_all
 from app.algorithms.funk_svd import (
     COOL_DOWN,
@@ -55,7 +55,7 @@ class SVDPlusPlus:
         check_hyperparameters(self)
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "SetVectors":
-        """The vectors, learned on one thread: the y_j of different users are the same. Raises `FitDiverged`."""
+        """The vectors, learned on one thread: the y_j of different users are the same. Raises `FitDivergedError`."""
         descent = _Descent.start(self, ratings, rng, progress)
         descent.run()
         return descent.learned()
@@ -165,7 +165,9 @@ class _Descent:
         steps = Steps(learning_rate, learning_rate, np.float32(settings.regularization * self.noise))
         user_order = self.rng.permutation(self.ratings.n_users).astype(np.int32)
         if not math.isfinite(update_users(user_order, by_user, self.weights, self.set_factors, steps)):
-            raise FitDiverged(f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate")
+            raise FitDivergedError(
+                f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate"
+            )
         self.progress((epoch + 1) / settings.n_epochs, f"epoch {epoch + 1} of {settings.n_epochs}")
 
     def _by_user(self, ratings: RatingMatrix) -> "UserRatings":

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 
 SHRINKAGE = 5.0
 """The mean of a user's ratings counts as many ratings of the overall mean: one rating alone says little."""
@@ -139,9 +139,9 @@ class TasteVectors:
         return scores
 
     def checked(self) -> "TasteVectors":
-        """Itself; raises `FitDiverged` where anything is not finite."""
+        """Itself; raises `FitDivergedError` where anything is not finite."""
         if not all(np.isfinite(array).all() for array in (self.user_factors, self.item_factors, self.gram)):
-            raise FitDiverged("the fit left the finite numbers; try a larger regularization")
+            raise FitDivergedError("the fit left the finite numbers; try a larger regularization")
         return self
 
 

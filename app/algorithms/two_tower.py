@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import AlgorithmError, FeaturesNeeded
+from app.algorithms.errors import AlgorithmError, FeaturesNeededError
 from app.algorithms.features import Features
 from app.algorithms.history_features import History
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
@@ -69,11 +69,11 @@ class TwoTower:
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> TowerVectors:
         """The towers, and the vectors of all users and items. One thread, so equal seeds give equal bits.
 
-        Raises `FeaturesNeeded` where nothing is known of users and items, and `AlgorithmError` without torch.
+        Raises `FeaturesNeededError` where nothing is known of users and items, and `AlgorithmError` without torch.
         """
         features = ratings.features
         if features is None or not features.items.nnz + features.users.nnz:
-            raise FeaturesNeeded("two_tower learns from features of users and items, and none of them has any")
+            raise FeaturesNeededError("two_tower learns from features of users and items, and none of them has any")
         try:
             import torch  # noqa: PLC0415  an extra, and slow to import
         except ImportError as error:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.history_features import History
 
 _PAIRS_PER_BLOCK = 65_536
@@ -76,9 +76,9 @@ class TowerVectors:
         return predicted
 
     def checked(self) -> "TowerVectors":
-        """Itself; raises `FitDiverged` where anything is not finite."""
+        """Itself; raises `FitDivergedError` where anything is not finite."""
         if not all(np.isfinite(vectors).all() for vectors in (self.user_vectors, self.item_vectors)):
-            raise FitDiverged("the fit left the finite numbers; try a smaller learning_rate")
+            raise FitDivergedError("the fit left the finite numbers; try a smaller learning_rate")
         return self
 
 

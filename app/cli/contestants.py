@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from app.algorithms.by_name import LEARNERS, make_learner
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.learner import Learner
 from app.entities import RatingScale
 from app.errors import InvalidInputError
@@ -27,7 +27,7 @@ def _make(name: str, values: dict[str, str], scale: RatingScale) -> Learner:
     if name in LEARNERS:
         try:
             return make_learner(name, values)
-        except InvalidHyperparameter as error:  # which names the algorithm
+        except InvalidHyperparameterError as error:  # which names the algorithm
             raise InvalidInputError(str(error), field="param") from error
     if values:
         raise InvalidInputError(f"{name} has no hyperparameters", field="param")

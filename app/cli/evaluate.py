@@ -101,14 +101,14 @@ def _part(tell: Tell, name: str, place: int, n: int) -> Tell:
 
 def warm_up(experiment: "Experiment", contestants: "Mapping[str, Learner]", tell: Tell) -> None:
     """Raises `InvalidInputError` naming the algorithm that cannot run: without features, or without its extra."""
-    from app.algorithms.errors import AlgorithmError, FeaturesNeeded
+    from app.algorithms.errors import AlgorithmError, FeaturesNeededError
     from app.errors import InvalidInputError
 
     for name, learner in contestants.items():
         tell(0.0, f"{name} warming up")
         try:
             experiment.warm_up(learner)
-        except FeaturesNeeded as error:
+        except FeaturesNeededError as error:
             message = f"{_named(name, error)}; --items and --users name the files that have them"
             raise InvalidInputError(message, field="algorithm") from error
         except AlgorithmError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.errors import FeaturesNeeded, FitDiverged
+from app.algorithms.errors import FeaturesNeededError, FitDivergedError
 from app.algorithms.learner import Learner, Predictor, Progress, Ranker, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
@@ -44,9 +44,9 @@ class Experiment:
         few = _few(self.ratings)
         try:
             learned = learner.fit(few, self._rng())
-        except FitDiverged:
+        except FitDivergedError:
             return
-        except FeaturesNeeded:
+        except FeaturesNeededError:
             if _lost_features(self.ratings, few):
                 return
             raise
@@ -97,7 +97,7 @@ class Experiment:
             return None
         predicted = learned.predict(test.user_rows, test.item_rows)
         if not np.isfinite(predicted).all():
-            raise FitDiverged("a predicted rating is not a finite number")
+            raise FitDivergedError("a predicted rating is not a finite number")
         errors: NDArray[np.float32] = predicted.clip(self.scale.minimum, self.scale.maximum) - test.values
         return errors
 

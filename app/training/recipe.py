@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.errors import InvalidInputError
 
 RATING, TASTE, TOWERS, ENGAGEMENT, PRIOR = "rating", "taste", "towers", "engagement", "prior"
@@ -163,7 +163,7 @@ def _settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, A
     """All hyperparameters of an algorithm, with the defaults of what is not given. Raises `InvalidInputError`."""
     try:
         learner: Any = make_learner(algorithm, hyperparameters)
-    except InvalidHyperparameter as error:
+    except InvalidHyperparameterError as error:
         raise InvalidInputError(str(error), field="recipe") from error
     settings = asdict(learner)
     if algorithm == KNN_TABLE and settings["n_neighbours"] > N_NEIGHBOURS:

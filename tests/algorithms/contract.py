@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.fold_in import fold_in
 from app.algorithms.learner import RatingLearner
 from app.algorithms.rating_matrix import RatingMatrix
@@ -134,5 +134,5 @@ class LearnerContract(ABC):
         assert told[-1] == 1.0
 
     def test_unknown_hyperparameter(self) -> None:
-        with pytest.raises((InvalidHyperparameter, TypeError)):
+        with pytest.raises((InvalidHyperparameterError, TypeError)):
             self.learner(n_factor=3)

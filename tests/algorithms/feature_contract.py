@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import FeaturesNeeded
+from app.algorithms.errors import FeaturesNeededError
 from app.algorithms.features import Features
 from app.algorithms.learner import Learner, Predictor
 from app.algorithms.rating_matrix import RatingMatrix
@@ -97,7 +97,7 @@ class FeatureLearnerContract(ABC):
     def test_features_are_needed(self) -> None:
         ratings = checkerboard().train
         for features in (None, Features(items=sparse.csr_array((40, 0)), users=sparse.csr_array((60, 0)))):
-            with pytest.raises(FeaturesNeeded, match="features"):
+            with pytest.raises(FeaturesNeededError, match="features"):
                 self.learner().fit(ratings.described_by(features), np.random.default_rng(0))
 
     def test_features_of_half(self) -> None:

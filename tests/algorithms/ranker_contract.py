@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms.by_name import LEARNERS
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.learner import Learner, Predictor, Ranker
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
@@ -94,7 +94,7 @@ class RankerContract(ABC):
         assert told[-1] == 1.0
 
     def test_unknown_hyperparameter(self) -> None:
-        with pytest.raises((InvalidHyperparameter, TypeError)):
+        with pytest.raises((InvalidHyperparameterError, TypeError)):
             self.learner(n_factor=3)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from app.algorithms import als
 from app.algorithms.als import ALS, Alternation
-from app.algorithms.errors import FitDiverged, InvalidHyperparameter
+from app.algorithms.errors import FitDivergedError, InvalidHyperparameterError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
@@ -84,7 +84,7 @@ def test_held_out_error_stops_it() -> None:
 
 def test_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(als, "INITIAL_SPREAD", np.nan)
-    with pytest.raises(FitDiverged):
+    with pytest.raises(FitDivergedError):
         ALS().fit(ratings_of_rank().train, np.random.default_rng(0))
 
 
@@ -101,5 +101,5 @@ def test_one_epoch_works() -> None:
 
 @pytest.mark.parametrize("wrong", [{"n_factors": 0}, {"n_epochs": 1.5}, {"regularization": -1.0}])
 def test_impossible_hyperparameters(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidHyperparameter, match=next(iter(wrong))):
+    with pytest.raises(InvalidHyperparameterError, match=next(iter(wrong))):
         ALS(**wrong)

@@ -7,7 +7,7 @@ import pytest
 from app.algorithms import als_implicit
 from app.algorithms.als_implicit import ImplicitALS
 from app.algorithms.als_kernel import HalfStep, solve_rows
-from app.algorithms.errors import FitDiverged, InvalidHyperparameter
+from app.algorithms.errors import FitDivergedError, InvalidHyperparameterError
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteVectors, Weighting
 from tests.algorithms.contract import DEGENERATE
@@ -157,7 +157,7 @@ def test_no_penalty_is_finite() -> None:
 
 def test_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(als_implicit, "INITIAL_SPREAD", np.nan)
-    with pytest.raises(FitDiverged, match="regularization"):
+    with pytest.raises(FitDivergedError, match="regularization"):
         ImplicitALS().fit(choices(30, 20), np.random.default_rng(0))
 
 
@@ -170,5 +170,5 @@ def test_ratings_stay_untouched() -> None:
 
 @pytest.mark.parametrize("wrong", [{"n_factors": 0}, {"unobserved_weight": -0.1}, {"rating_influence": float("nan")}])
 def test_impossible_hyperparameters(wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidHyperparameter, match=next(iter(wrong))):
+    with pytest.raises(InvalidHyperparameterError, match=next(iter(wrong))):
         ImplicitALS(**wrong)

@@ -5,7 +5,7 @@ import pytest
 
 from app.algorithms.batch_gradient_descent import BatchGradientDescent, Factors, batch_step
 from app.algorithms.block_sgd import BlockRatings, Grid, draw_weights
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
@@ -58,7 +58,7 @@ def test_fast_and_slow_agree(biased: bool) -> None:
 
 
 def test_divergence_is_an_error() -> None:
-    with pytest.raises(FitDiverged, match="learning_rate"):
+    with pytest.raises(FitDivergedError, match="learning_rate"):
         BatchGradientDescent(learning_rate=1e5).fit(ratings_of_rank().train, np.random.default_rng(0))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.bayesian_mf import BayesianMF
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
@@ -138,7 +138,7 @@ def test_folded_in_deviates_alike() -> None:
     "hyperparameters", [{"n_factors": 0}, {"n_epochs": 1.5}, {"n_epochs": 1}, {"n_dimensions": -1}]
 )
 def test_impossible_hyperparameters(hyperparameters: dict[str, Any]) -> None:
-    with pytest.raises(InvalidHyperparameter, match=next(iter(hyperparameters))):
+    with pytest.raises(InvalidHyperparameterError, match=next(iter(hyperparameters))):
         BayesianMF(**hyperparameters)
 
 

@@ -3,7 +3,7 @@ from dataclasses import asdict, fields
 import pytest
 
 from app.algorithms.by_name import LEARNERS, make_learner
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.funk_svd import FunkSVD
 
 SHARED_NAMES = {"n_factors", "n_epochs", "learning_rate", "regularization"}
@@ -53,7 +53,7 @@ def test_whole_number_for_a_number() -> None:
     ],
 )
 def test_refusals_say_what_is_right(name: str, values: dict[str, object], message: str) -> None:
-    with pytest.raises(InvalidHyperparameter, match=message):
+    with pytest.raises(InvalidHyperparameterError, match=message):
         make_learner(name, values)
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from app.algorithms import ease
 from app.algorithms.ease import EASE, ItemWeights, interactions
-from app.algorithms.errors import AlgorithmError, FitDiverged
+from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.algorithms.ranker_contract import RankerContract, all_scores
 
@@ -118,7 +118,7 @@ def test_vanishing_penalty(shape: tuple[int, int]) -> None:
     ratings = RatingMatrix(*shape, np.repeat(np.arange(20), 20), np.tile(np.arange(20), 20), np.ones(400))
     try:
         learned = fit(ratings, regularization=1e-6)
-    except FitDiverged as error:
+    except FitDivergedError as error:
         assert "regularization" in str(error)  # noqa: PT017  either outcome is right, only garbage is not
     else:
         assert np.abs(all_scores(learned, ratings)).max() < 2

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.errors import InvalidRatings
+from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.feature_map import MAX_CROSSED, FeatureMap, crossed, crossed_width
 
 
@@ -107,7 +107,7 @@ def test_constant_vectors() -> None:
 
 
 def test_not_finite() -> None:
-    with pytest.raises(InvalidRatings, match="finite"):
+    with pytest.raises(InvalidRatingsError, match="finite"):
         FeatureMap.learn(flags(2, 2), np.array([[1.0], [np.inf]]), np.ones(2))
 
 

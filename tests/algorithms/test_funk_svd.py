@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.algorithms.errors import FitDiverged, InvalidHyperparameter
+from app.algorithms.errors import FitDivergedError, InvalidHyperparameterError
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
@@ -60,7 +60,7 @@ def test_unbiased_unknown_is_mean() -> None:
 
 
 def test_divergence_is_an_error() -> None:
-    with pytest.raises(FitDiverged, match="learning_rate"):
+    with pytest.raises(FitDivergedError, match="learning_rate"):
         FunkSVD(learning_rate=1e6).fit(ratings_of_rank().train, np.random.default_rng(0))
 
 
@@ -95,7 +95,7 @@ def test_one_epoch_works() -> None:
     [{"n_factors": 0}, {"n_epochs": 1.5}, {"learning_rate": float("nan")}, {"regularization": -1.0}, {"biased": 1}],
 )
 def test_impossible_hyperparameters(hyperparameters: dict[str, Any]) -> None:
-    with pytest.raises(InvalidHyperparameter, match=next(iter(hyperparameters))):
+    with pytest.raises(InvalidHyperparameterError, match=next(iter(hyperparameters))):
         FunkSVD(**hyperparameters)
 
 

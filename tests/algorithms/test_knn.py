@@ -5,7 +5,7 @@ import pytest
 
 from app.algorithms import knn
 from app.algorithms.biases import Biases
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.knn import KNN, Neighbourhood
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
@@ -125,7 +125,7 @@ def test_too_large_is_an_error() -> None:
     ratings = RatingMatrix(2, 2, [0, 0, 1, 1], [0, 1, 0, 1], [3e38, -3e38, 3e38, 1.0])
     try:
         learned = fit(ratings)
-    except FitDiverged:
+    except FitDivergedError:
         return
     assert np.isfinite(learned.scores(np.arange(2))).all()
 

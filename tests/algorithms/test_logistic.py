@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.optimize import minimize
 
-from app.algorithms.errors import InvalidHyperparameter
+from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.features import Features
 from app.algorithms.hyperparameters import build
 from app.algorithms.learner import Predictor
@@ -153,7 +153,7 @@ def test_threshold() -> None:
 def test_threshold_of_a_command_line() -> None:
     assert build(Logistic, {"threshold": "none"}) == Logistic()
     assert build(Logistic, {"threshold": "3.5"}) == Logistic(threshold=3.5)
-    with pytest.raises(InvalidHyperparameter, match="threshold is a number or none, default None, not 'high'"):
+    with pytest.raises(InvalidHyperparameterError, match="threshold is a number or none, default None, not 'high'"):
         build(Logistic, {"threshold": "high"})
 
 

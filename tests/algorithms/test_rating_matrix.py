@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.algorithms.errors import InvalidRatings
+from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.labels import Labels
 from app.algorithms.rating_matrix import RatingMatrix
 
@@ -52,7 +52,7 @@ def test_of_takes_what_is_needed() -> None:
     ],
 )
 def test_nonsense_is_refused(columns: Any) -> None:
-    with pytest.raises(InvalidRatings):
+    with pytest.raises(InvalidRatingsError):
         RatingMatrix(3, 2, *columns)
 
 
@@ -121,5 +121,5 @@ def test_other_labels() -> None:
 
 
 def test_labels_stay_inside() -> None:
-    with pytest.raises(InvalidRatings, match="labels"):
+    with pytest.raises(InvalidRatingsError, match="labels"):
         RatingMatrix(3, 2, [0], [0], [1], labels=Labels([3], [0], [1], [0], 4.0))

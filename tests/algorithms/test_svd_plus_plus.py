@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.algorithms.errors import FitDiverged, InvalidHyperparameter
+from app.algorithms.errors import FitDivergedError, InvalidHyperparameterError
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
@@ -105,7 +105,7 @@ def test_unrated_rows_are_zero() -> None:
 
 
 def test_divergence_is_an_error() -> None:
-    with pytest.raises(FitDiverged, match="learning_rate"):
+    with pytest.raises(FitDivergedError, match="learning_rate"):
         fit(ratings_of_rank(n_users=60).train, learning_rate=1e6)
 
 
@@ -118,5 +118,5 @@ def test_order_of_file_matters_little() -> None:
 
 @pytest.mark.parametrize("hyperparameters", [{"n_factors": 0}, {"n_epochs": 1.5}, {"learning_rate": float("nan")}])
 def test_impossible_hyperparameters(hyperparameters: dict[str, Any]) -> None:
-    with pytest.raises(InvalidHyperparameter, match=next(iter(hyperparameters))):
+    with pytest.raises(InvalidHyperparameterError, match=next(iter(hyperparameters))):
         SVDPlusPlus(**hyperparameters)

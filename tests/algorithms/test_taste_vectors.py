@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.als_implicit import ImplicitALS
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.labels import Labels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
@@ -155,7 +155,7 @@ def test_outlier_weighs_finitely() -> None:
 
 def test_not_finite_is_refused() -> None:
     _, taste = learned_from()
-    with pytest.raises(FitDiverged):
+    with pytest.raises(FitDivergedError):
         replace(taste, gram=np.full((8, 8), np.nan)).checked()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from app.algorithms.errors import AlgorithmError, FitDiverged
+from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.features import Features
 from app.algorithms.history_features import History
 from app.algorithms.rating_matrix import RatingMatrix
@@ -117,7 +117,7 @@ def test_not_finite_is_refused() -> None:
     history = History.learn(RatingMatrix(1, 1, [], [], []), sparse.csr_array(np.zeros((1, 0), np.float32)))
     tower = Tower((), ())
     bad = np.full((1, 2), np.nan, np.float32)
-    with pytest.raises(FitDiverged, match="smaller learning_rate"):
+    with pytest.raises(FitDivergedError, match="smaller learning_rate"):
         TowerVectors(tower, tower, bad, bad, history, 0.0, 1.0).checked()
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.biases import Biases
-from app.algorithms.errors import FeaturesNeeded, FitDiverged, InvalidRatings
+from app.algorithms.errors import FeaturesNeededError, FitDivergedError, InvalidRatingsError
 from app.algorithms.features import Features
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -141,9 +141,9 @@ class Refuses:
 
 def test_warm_up_finds_what_is_missing() -> None:
     board = experiment(checkerboard().train)
-    board.warm_up(Refuses(FitDiverged("too large")))
-    with pytest.raises(InvalidRatings):
-        board.warm_up(Refuses(InvalidRatings("no features")))
+    board.warm_up(Refuses(FitDivergedError("too large")))
+    with pytest.raises(InvalidRatingsError):
+        board.warm_up(Refuses(InvalidRatingsError("no features")))
 
 
 def test_warm_up_keeps_features() -> None:
@@ -164,11 +164,11 @@ def test_warm_up_keeps_features() -> None:
 
 def test_features_of_others() -> None:
     """That the first ratings are of items without features is no reason to refuse."""
-    needs = Refuses(FeaturesNeeded("items"))
+    needs = Refuses(FeaturesNeededError("items"))
     nothing, known = sparse.csr_array((9, 1)), sparse.csr_array(np.arange(9)[:, None] == 7)
     ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3])
     for features in (None, Features(nothing, sparse.csr_array((3, 0)))):
-        with pytest.raises(FeaturesNeeded):
+        with pytest.raises(FeaturesNeededError):
             Experiment(ratings.described_by(features), [], RatingScale(1, 5), [], 4.0).warm_up(needs)
     described = ratings.described_by(Features(known, sparse.csr_array((3, 0))))
     Experiment(described, [], RatingScale(1, 5), [], 4.0).warm_up(needs)
@@ -194,7 +194,7 @@ def test_item_space_by_either_name() -> None:
 
 
 def test_predictions_must_be_finite() -> None:
-    with pytest.raises(FitDiverged):
+    with pytest.raises(FitDivergedError):
         experiment(checkerboard().train).run(Oracle(too_high=float("nan")))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.biases import Biases
-from app.algorithms.errors import FitDiverged
+from app.algorithms.errors import FitDivergedError
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.learner import Progress, Ranker, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -158,7 +158,7 @@ def test_a_trial_measured() -> None:
 def test_a_trial_that_fails() -> None:
     class Diverges:
         def fit(self, _ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> Ranker:
-            raise FitDiverged("too fast")
+            raise FitDivergedError("too fast")
 
     assert measure(experiment(), RMSE, Diverges(), {}).problem == "too fast"
     assert measure(experiment(), RMSE, Popular(), {}).problem == "rmse could not be measured"
