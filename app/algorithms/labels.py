@@ -49,6 +49,13 @@ class TypeWeights:
         return weights[rows] * is_there, are_exposures[rows] * is_there
 
 
+class PairLabels(NamedTuple):
+    """`labels`: (n_pairs,) `ENGAGED`, `DECLINED` or `UNKNOWN`. `are_disliked`: (n_pairs,) where strength < 0."""
+
+    labels: NDArray[np.int8]
+    are_disliked: NDArray[np.bool_]
+
+
 def label_pairs(
     types: TypeWeights,
     pair: NDArray[np.integer],
@@ -56,33 +63,17 @@ def label_pairs(
     type_key: Keys,
     count: NDArray[np.integer],
     portion: NDArray[np.float64],
-) -> NDArray[np.int8]:
-    """(n_pairs,) `ENGAGED`, `DECLINED` or `UNKNOWN`.
-
-    `pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,); `portion`:
-    (n,), NaN where it is the whole. Types that are not among `types` say nothing.
+) -> PairLabels:
+    """`pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,);
+    `portion`: (n,), NaN where it is the whole. Types that are not among `types` say nothing.
     """
-    labels, _ = _labels_and_dislikes(types, pair, n_pairs, type_key, count, portion)
-    return labels
-
-
-def _labels_and_dislikes(
-    types: TypeWeights,
-    pair: NDArray[np.integer],
-    n_pairs: int,
-    type_key: Keys,
-    count: NDArray[np.integer],
-    portion: NDArray[np.float64],
-) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """What `label_pairs` answers, and (n_pairs,) whether the strength is below 0."""
     weights, are_exposures = types.of(type_key)
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)
     labels = np.full(n_pairs, UNKNOWN, np.int8)
     labels[np.bincount(pair, are_exposures, n_pairs) > 0] = DECLINED
-    are_disliked = strength < 0
-    labels[are_disliked] = DECLINED
+    labels[strength < 0] = DECLINED
     labels[strength > 0] = ENGAGED
-    return labels, are_disliked
+    return PairLabels(labels, strength < 0)
 
 
 class Sorted(NamedTuple):
@@ -101,7 +92,7 @@ def label_items(
 ) -> Sorted:
     """What one user's interactions, (n,) each in any order, say; rated items among them, if there are any."""
     keys, pair = np.unique(item_key, return_inverse=True)
-    labels, are_disliked = _labels_and_dislikes(types, pair, len(keys), type_key, count, portion)
+    labels, are_disliked = label_pairs(types, pair, len(keys), type_key, count, portion)
     return Sorted(keys[labels == ENGAGED], keys[labels == DECLINED], keys[are_disliked])
 
 

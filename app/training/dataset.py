@@ -64,7 +64,7 @@ def to_labels(data: TrainingData, counts_as: float) -> Labels:
     pair, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
     types = TypeWeights(data.event_types.type_key, data.event_types.weight, data.event_types.is_exposure)
     columns = (found.type_key[is_there], found.count[is_there], found.portion[is_there])
-    labels = label_pairs(types, pair, len(starts), *columns)
+    labels = label_pairs(types, pair, len(starts), *columns).labels
     last_at = np.maximum.reduceat(found.last_at[is_there], starts) if len(starts) else np.empty(0, np.int64)
     rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
     rated += np.searchsorted(data.item_keys, data.ratings.item_key)

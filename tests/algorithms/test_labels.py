@@ -31,7 +31,7 @@ def columns(given_rows: list[Row]) -> tuple[NDArray[Any], ...]:
 def label_of(*given_rows: Row) -> int:
     """Of one item, whatever number it has."""
     _, *others = columns(list(given_rows))
-    return int(label_pairs(TYPES, np.zeros(len(given_rows), np.int64), 1, *others)[0])
+    return int(label_pairs(TYPES, np.zeros(len(given_rows), np.int64), 1, *others).labels[0])
 
 
 @pytest.mark.parametrize(
