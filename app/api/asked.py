@@ -10,7 +10,9 @@ from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
 from app.entities import Rating, RatingScale
 from app.serving.expressions import parse_boost, parse_filter
 from app.serving.placement import Expression
-from app.serving.query import DEFAULT_PLACEMENT, Wishes
+from app.serving.query import DEFAULT_PLACEMENT, Query, Wishes
+from app.serving.rows import NO_ROWS
+from app.serving.tokens import Tokens
 
 MAX_RATINGS = 1_000
 MAX_CANDIDATES = 1_000
@@ -68,21 +70,28 @@ class ListWishes(Conditions):
         return replace(super().wishes(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
 
 
-class ListParameters(ListWishes):
+class PageWishes(ListWishes):
+    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
+
+    def query(self, user_id: str | None, tokens: Tokens) -> Query:
+        """Raises `ForgedTokenError` for a cursor that was not issued to this user."""
+        returned = NO_ROWS if self.cursor is None else tokens.read_cursor(user_id or "", self.cursor)
+        return Query(user_id, self.wishes(), returned_keys=returned)
+
+
+class ListParameters(PageWishes):
     min_predicted_rating: Annotated[
         float | None,  # of an address, where all numbers are text
         Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
     ] = None
-    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
 
 
-class ListBody(ListWishes):
+class ListBody(PageWishes):
     """As `ListParameters`, with room for more."""
 
     model_config = ConfigDict(strict=True)
 
     exclude: Annotated[list[str], Field(max_length=10_000, description="Item ids to leave out")] = []
-    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
 
 
 class GuestRating(BaseModel):

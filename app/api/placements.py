@@ -15,7 +15,6 @@ from app.serving.declared import Rulebook
 from app.serving.placement import NAME_PATTERN, Placement, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT, Query
 from app.serving.recommend import Recommender
-from app.serving.rows import NO_ROWS
 from app.serving.situation import Situations
 from app.serving.tokens import Tokens
 from app.store import STORED
@@ -84,5 +83,5 @@ def placements_router(
 def _previewed(name: str, body: PreviewIn, tokens: Tokens) -> Query:
     if "placement" in body.model_fields_set and body.placement != name:
         raise InvalidInputError(f"the placement is that of the path, {name!r}", field="body.placement")
-    returned = NO_ROWS if body.cursor is None else tokens.read_cursor(body.user_id, body.cursor)
-    return Query(body.user_id, replace(body.wishes(), placement=name), returned_keys=returned)
+    query = body.query(body.user_id, tokens)
+    return replace(query, wishes=replace(query.wishes, placement=name))

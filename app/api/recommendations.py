@@ -20,7 +20,6 @@ from app.serving import query as asked
 from app.serving.answers import Answer, Answers
 from app.serving.query import ExplainedRecommendations, Recommendations
 from app.serving.recommend import Recommender
-from app.serving.rows import NO_ROWS
 from app.serving.situation import Situations
 from app.serving.tokens import Tokens
 from app.serving.why_not import Inquiry, WhyNot
@@ -59,11 +58,6 @@ def recommendations_router(
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
     inquiry = Inquiry(recommender)
 
-    def query_of(user_id: str | None, wanted: ListParameters | GuestBody) -> asked.Query:
-        cursor = wanted.cursor
-        returned = NO_ROWS if cursor is None else tokens.read_cursor(user_id or "", cursor)
-        return asked.Query(user_id, wanted.wishes(), returned_keys=returned)
-
     @router.get(
         "/users/{user_id}/recommendations",
         summary="What to show a user",
@@ -79,7 +73,7 @@ def recommendations_router(
         are eligible. The `ETag` stays the same until the snapshot, the catalogue, the placement or the user changes.
         """
         wanted = parameters(request, ListParameters)
-        query = query_of(user_id, wanted)
+        query = wanted.query(user_id, tokens)
         situation = await situations.of(user_id)
         question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
         entity_tag = situation.entity_tag(question, query.wishes, time.time_ns() // 1_000)
@@ -105,7 +99,7 @@ def recommendations_router(
         With `user_id` in their place it is `GET /users/{user_id}/recommendations`, with room for long filters.
         """
         situation = await situations.of(body.user_id or "")
-        query = query_of(body.user_id, body)
+        query = body.query(body.user_id, tokens)
         if body.ratings:
             query = replace(query, ratings=body.rated(installation.scale()))
         made = await recommender.recommend(query, situation)
@@ -137,6 +131,6 @@ def recommendations_router(
     async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
         """Goes through the steps of the same request and tells at which the item dropped out, or where it stands."""
         wanted = parameters(request, ListParameters)
-        return await inquiry.why_not(item_id, query_of(user_id, wanted), await situations.of(user_id))
+        return await inquiry.why_not(item_id, wanted.query(user_id, tokens), await situations.of(user_id))
 
     return router
