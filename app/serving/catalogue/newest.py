@@ -57,7 +57,9 @@ class Newest:
             rows = self.order[start : start + n_looked_at]
             if len(allowed) < len(self.is_apart):
                 rows = rows[rows < len(allowed)]
-            rows = rows[allowed[rows] & ~self.is_apart[rows] if len(self.apart) else allowed[rows]]
+            rows = rows[allowed[rows]]
+            if len(self.apart):
+                rows = rows[~self.is_apart[rows]]
             parts.append(rows.astype(np.int64))
             n_found, start, n_looked_at = n_found + len(rows), start + n_looked_at, 4 * n_looked_at
         return np.concatenate(parts)
