@@ -70,6 +70,12 @@ class Taste:
         return rated if self.behaviour is None else np.concatenate((self.engaged_rows, rated))
 
     @property
+    def n_known(self) -> int:
+        """How many ratings and engagements the side was made of, or about as many: items newer than it count, too."""
+        is_own = self.strategy in {"personalized", "fold_in"}
+        return len(self.rated_rows) + len(self.engaged_rows) if is_own else 0
+
+    @property
     def is_unknown(self) -> bool:
         """Whether nothing is known that says what the user likes."""
         return self.strategy == "popular"

@@ -82,6 +82,12 @@ class SnapshotArrays:
         ratings = slice(self.history_starts[user_row], self.history_starts[user_row + 1])
         return self.history_rows[ratings], self.history_values[ratings]
 
+    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Item rows that engaged the user, and that they declined, as of the snapshot, newest first; none is rated."""
+        labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
+        rows, are_engaged = self.label_rows[labels], self.are_engaged[labels]
+        return rows[are_engaged], rows[~are_engaged]
+
 
 Layout = tuple[np.dtype[Any], tuple[str | int, ...]]
 

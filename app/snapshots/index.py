@@ -30,7 +30,7 @@ REFUSED_PER_ITEM = 1 / 50
 have consumed, and a filter may want what stands in none of these."""
 
 NOBODYS = -1
-"""What is known of the user of whom a query is not the own side: all lists are searched."""
+"""`n_known` of a query that is no user's own side: all lists are searched."""
 
 Index = Any
 
@@ -130,7 +130,7 @@ class ItemIndex:
         """Rows in any order, among which are the `n` with the largest dot product with `query` (d,), and some more.
 
         For who scores them exactly anyway. `allowed`: (n_vectors,) bool, None for all; fewer only where fewer are.
-        `n_known`: how many ratings are known of the user whose side the query is.
+        `n_known`: how many ratings and engagements the user side that the query is was made of.
         """
         n_vectors, dimension = self.vectors.shape
         if query.shape != (dimension,) or (allowed is not None and allowed.shape != (n_vectors,)):

@@ -64,22 +64,30 @@ BLOCK = 65_536
 
 ALL_THREADS: int = faiss.omp_get_max_threads()
 
-Consumed = Callable[[int], NDArray[np.integer]]
+
+class Known(NamedTuple):
+    """Of one user: the item rows that are not shown again, and how many ratings and engagements the side is made of."""
+
+    consumed: NDArray[np.integer]
+    n_known: int
 
 
-def nothing_consumed(_user_row: int) -> NDArray[np.integer]:
-    return np.empty(0, np.int32)
+Knowledge = Callable[[int], Known]
+
+
+def nothing_known(_user_row: int) -> Known:
+    return Known(np.empty(0, np.int32), 0)
 
 
 def build_index(
-    vectors: NDArray[np.float32], users: NDArray[np.float32], consumed: Consumed = nothing_consumed
+    vectors: NDArray[np.float32], users: NDArray[np.float32], knowledge: Knowledge = nothing_known
 ) -> tuple[Index, IndexKind]:
     """An index for inner products over `vectors` (n, d) float32. The one place that chooses its kind.
 
-    The quickest whose recall is at least `LEAST_RECALL`, measured on some of `users` (m, d), user sides; `consumed`
-    tells the item rows that the user in a row is not shown again.
+    The quickest whose recall is at least `LEAST_RECALL`, measured on some of `users` (m, d), user sides; `knowledge`
+    tells what is known of the user in a row.
     """
-    samples = _samples(vectors, users, consumed)
+    samples = _samples(vectors, users, knowledge)
     for name in (BYTES, HALVES) if len(vectors) >= BYTES_FROM else (HALVES,):
         kind = IndexKind(name, 1.0, _scales(vectors) if name == BYTES else ())
         index = _filled(kind, vectors)
@@ -96,22 +104,22 @@ def index_bytes(index: Index) -> memoryview:
 
 
 class _Sample(NamedTuple):
-    """A user: the side (d,), the rows that are not to be found, and the highest scores of all others, best first."""
+    """A user: the side (d,), what is known, and the highest scores of what is not consumed, best first."""
 
     query: NDArray[np.float32]
-    consumed: NDArray[np.integer]
+    known: Known
     best: NDArray[np.float32]
 
 
-def _samples(vectors: NDArray[np.float32], users: NDArray[np.float32], consumed: Consumed) -> list[_Sample]:
+def _samples(vectors: NDArray[np.float32], users: NDArray[np.float32], knowledge: Knowledge) -> list[_Sample]:
     samples = []
     least, most = N_QUERIES
     for row in _spread(len(users), min(max(least, SCORES_MEASURED // max(len(vectors), 1)), most)):
-        query, rows = np.ascontiguousarray(users[row]), consumed(row)
+        query, known = np.ascontiguousarray(users[row]), knowledge(row)
         scores = vectors @ query
-        scores[rows] = -np.inf
-        n = min(DEPTHS[-1], len(scores) - len(np.unique(rows)))
-        samples.append(_Sample(query, rows, -np.sort(np.partition(-scores, n - 1)[:n])))
+        scores[known.consumed] = -np.inf
+        n = min(DEPTHS[-1], len(scores) - len(np.unique(known.consumed)))
+        samples.append(_Sample(query, known, -np.sort(np.partition(-scores, n - 1)[:n])))
     return [sample for sample in samples if len(sample.best)]
 
 
@@ -124,11 +132,11 @@ def _spread(n: int, n_chosen: int) -> list[int]:
 def _recall(index: ItemIndex, samples: Sequence[_Sample], depth: int) -> float:
     """The share of the best that is found, mean over the samples; one as good as the last of them counts as it."""
     found = []
-    for query, consumed, best_of_all in samples:
+    for query, known, best_of_all in samples:
         best = best_of_all[:depth]
         allowed = np.ones(len(index.vectors), np.bool_)
-        allowed[consumed] = False
-        scores = index.vectors[index.candidates(query, len(best), allowed, len(consumed))] @ query
+        allowed[known.consumed] = False
+        scores = index.vectors[index.candidates(query, len(best), allowed, known.n_known)] @ query
         least = best[-1] - 1e-6 * np.abs(best).max()
         found.append(min(len(best), int(np.count_nonzero(scores >= least))) / len(best))
     return float(np.mean(found)) if found else 1.0
@@ -138,10 +146,14 @@ def _in_lists(
     kind: IndexKind, vectors: NDArray[np.float32], users: NDArray[np.float32], samples: Sequence[_Sample]
 ) -> tuple[Index, IndexKind] | None:
     """An index of the kind with lists; None where nearly all would have to be searched."""
-    n_known = [len(sample.consumed) for sample in samples]
-    least_known, most_known = int(np.quantile(n_known, FEW_KNOWN)), REFUSED_PER_ITEM * len(vectors)
+    least_known = int(np.quantile([sample.known.n_known for sample in samples], FEW_KNOWN))
+    most_consumed = REFUSED_PER_ITEM * len(vectors)
     # All others have all lists searched.
-    samples = [sample for sample in samples if least_known <= len(sample.consumed) <= most_known]
+    samples = [
+        sample
+        for sample in samples
+        if sample.known.n_known >= least_known and len(sample.known.consumed) <= most_consumed
+    ]
     if not samples:
         return None
     list_of, centres = _lists(vectors, users, round(math.sqrt(len(vectors)) / 2))

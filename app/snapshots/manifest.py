@@ -59,7 +59,7 @@ class IndexKind:
 
     `scales`: what the columns are divided by, none where they are not. `n_lists`: of so many lists each item stands in
     one; 0 where there are no lists. `probes`: (n, p) with n ascending: for the best n, p of the lists are searched, for
-    users of whom at least `least_known` ratings are known: with none of fewer was it measured.
+    users of whom at least `least_known` ratings and engagements are known: with none of fewer was it measured.
     """
 
     name: str
@@ -70,7 +70,7 @@ class IndexKind:
     least_known: int = 0
 
     def probed(self, n: int, n_known: int) -> int:
-        """How many lists are searched for the best `n`, for a user of whom `n_known` ratings are known."""
+        """How many lists are searched for the best `n`, for a user of whom so much is known."""
         if n_known < self.least_known:
             return self.n_lists
         return next((n_probes for depth, n_probes in self.probes if n <= depth), self.n_lists)

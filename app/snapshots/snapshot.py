@@ -36,12 +36,6 @@ class Snapshot(FoldedVectors):
         """None for an item that came after the snapshot."""
         return _row_of(self.item_keys, item_key)
 
-    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Item rows that engaged the user, and that they declined, as of the snapshot, newest first; none is rated."""
-        labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
-        rows, are_engaged = self.label_rows[labels], self.are_engaged[labels]
-        return rows[are_engaged], rows[~are_engaged]
-
     def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
         """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.
 
@@ -54,7 +48,7 @@ class Snapshot(FoldedVectors):
     ) -> NDArray[np.int64]:
         """As `nearest` for who scores what is found anyway: the rows, in any order and some more of them.
 
-        `n_known`: how many ratings are known of the user; `NOBODYS` where the vector is no user's own side.
+        `n_known`: of how many ratings and engagements the side was made; `NOBODYS` where it is no user's own.
         """
         return self.index.candidates(vector, n, allowed, n_known)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from errno import EDQUOT, ENOSPC
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from app.snapshots.describe import Encodings
 from app.snapshots.durable import DurableFile, fsync_folder
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.groups import Group
-from app.snapshots.index_build import build_index, index_bytes
+from app.snapshots.index_build import Known, build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
 
 INDEX_FILE = "items.faiss"
@@ -58,7 +59,7 @@ def write_snapshot(
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
         digests = _write_files(staging, arrays, {FEATURES_FILE: encodings.document, GROUPS_FILE: groups})
-        index, kind = build_index(arrays.item_vectors, arrays.user_vectors, lambda row: arrays.history(row)[0])
+        index, kind = build_index(arrays.item_vectors, arrays.user_vectors, partial(_known, arrays))
         with DurableFile(staging / INDEX_FILE) as file:
             file.write(index_bytes(index))
         digests[INDEX_FILE] = file.digest
@@ -68,6 +69,12 @@ def write_snapshot(
         os.rename(staging, folder)  # noqa: PTH104  all steps that a crash test interrupts are calls of `os`
     fsync_folder(root)
     return folder
+
+
+def _known(arrays: SnapshotArrays, user_row: int) -> Known:
+    rated, _ = arrays.history(user_row)
+    engaged, _ = arrays.labels(user_row)
+    return Known(rated, len(rated) + len(engaged))
 
 
 def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, Any]) -> dict[str, FileDigest]:

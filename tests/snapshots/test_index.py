@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from app.snapshots import index_build
 from app.snapshots.errors import SnapshotDamagedError
@@ -15,19 +14,6 @@ from tests.support.snapshot_data import best_rows
 
 KINDS = (EXACT, HALVES, BYTES)
 IN_LISTS = (f"lists of {HALVES}", f"lists of {BYTES}")
-
-
-@pytest.fixture
-def vectors() -> NDArray[np.float32]:
-    """Columns of very different size, as of a bias beside a taste."""
-    drawn = np.random.default_rng(0).standard_normal((500, 32)) * np.geomspace(0.01, 10, 32)
-    return drawn.astype(np.float32)
-
-
-@pytest.fixture
-def queries() -> NDArray[np.float32]:
-    drawn = np.random.default_rng(1).standard_normal((30, 32)) / np.geomspace(0.01, 10, 32)
-    return drawn.astype(np.float32)
 
 
 def of_kind(kind: str, vectors: Any, queries: Any, folder: Path, patch: pytest.MonkeyPatch) -> ItemIndex:

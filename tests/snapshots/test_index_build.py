@@ -6,21 +6,8 @@ from numpy.typing import NDArray
 
 from app.snapshots import index_build
 from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex
-from app.snapshots.index_build import LEAST_RECALL, build_index, index_bytes
+from app.snapshots.index_build import LEAST_IN_LISTS, Known, build_index, index_bytes
 from tests.support.snapshot_data import best_rows
-
-
-@pytest.fixture
-def vectors() -> NDArray[np.float32]:
-    """Columns of very different size, as of a bias beside a taste."""
-    drawn = np.random.default_rng(0).standard_normal((500, 32)) * np.geomspace(0.01, 10, 32)
-    return drawn.astype(np.float32)
-
-
-@pytest.fixture
-def queries() -> NDArray[np.float32]:
-    drawn = np.random.default_rng(1).standard_normal((30, 32)) / np.geomspace(0.01, 10, 32)
-    return drawn.astype(np.float32)
 
 
 @pytest.fixture
@@ -63,7 +50,7 @@ def test_lists_hold_what_users_do_not_tell_apart(catalogue: Any, users: Any) -> 
     """Few of them are searched, and the columns that nobody weighs spread nothing over the others."""
     index, kind = build_index(catalogue, users)
     assert (kind.name, kind.n_lists) == (HALVES, 39)
-    assert kind.recall >= LEAST_RECALL
+    assert kind.recall >= LEAST_IN_LISTS
     assert kind.probed(20, 0) <= kind.n_lists // 4
     assert kind.probed(101, 0) == kind.n_lists
     found = ItemIndex(index, catalogue, kind)
@@ -80,16 +67,16 @@ def test_recall_is_of_what_is_not_consumed(catalogue: Any, users: Any) -> None:
     """Users who consumed all that is near to them are after what lies farther."""
     _, kind = build_index(catalogue, users)
 
-    def consumed(row: int) -> NDArray[np.int64]:
-        return np.array(best_rows(catalogue @ users[row], 120))
+    def eager(row: int) -> Known:
+        return Known(np.array(best_rows(catalogue @ users[row], 120)), 120)
 
-    _, of_eager = build_index(catalogue, users, consumed)
+    _, of_eager = build_index(catalogue, users, eager)
     assert of_eager.probed(20, 120) > kind.probed(20, 120)
 
 
 def test_who_is_hardly_known_has_all_lists_searched(catalogue: Any, users: Any) -> None:
     """Nearly all users are as they were measured; of the few who rated next to nothing none was."""
-    _, kind = build_index(catalogue, users, lambda row: np.arange(3 if row < 5 else 20 + row % 50))
+    _, kind = build_index(catalogue, users, lambda row: Known(np.arange(row % 9), 3 if row < 5 else 20 + row % 50))
     assert 20 <= kind.least_known < 30
     assert kind.probed(20, kind.least_known) < kind.n_lists
     assert kind.probed(20, kind.least_known - 1) == kind.n_lists
@@ -104,7 +91,7 @@ def test_no_lists_where_all_would_be_searched() -> None:
 
 
 def test_users_who_consumed_everything(catalogue: Any, users: Any) -> None:
-    everything = np.arange(len(catalogue))
+    everything = Known(np.arange(len(catalogue)), len(catalogue))
     _, kind = build_index(catalogue, users, lambda _: everything)
     assert (kind.name, kind.n_lists) == (HALVES, 0)
 

@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from app.serving.context import Context
 from app.serving.rows import NO_ROWS, Rows
+from app.snapshots import NOBODYS
 
 
 class Nearest:
@@ -16,6 +17,5 @@ class Nearest:
             return NO_ROWS
         if len(allowed) > snapshot.n_items:  # items newer than the index
             return context.best(context.n_pooled)
-        if context.side is not context.taste.side:  # turned round by a rule
-            return snapshot.candidates(vector, context.n_pooled, allowed)
-        return snapshot.candidates(vector, context.n_pooled, allowed, len(context.taste.rated_rows))
+        is_turned = context.side is not context.taste.side  # by a rule
+        return snapshot.candidates(vector, context.n_pooled, allowed, NOBODYS if is_turned else context.taste.n_known)
