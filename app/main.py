@@ -14,12 +14,12 @@ from app.api.event_types import event_types_router
 from app.api.events import events_router
 from app.api.health import health_router
 from app.api.items import items_router
-from app.api.observed import Observed
 from app.api.placements import placements_router
 from app.api.predictions import predictions_router
 from app.api.rankings import rankings_router
 from app.api.ratings import ratings_router
 from app.api.recommendations import recommendations_router
+from app.api.request_metrics import RequestMetrics
 from app.api.similar import similar_router
 from app.api.training import training_router
 from app.api.users import users_router
@@ -44,13 +44,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        following = service.live.follow(settings.snapshot_poll_seconds)
+        following = service.serving.follow(settings.snapshot_poll_seconds)
         # What there is now stays. Looking through it for garbage, every few thousand answers, would hold up everybody
         # for 70 ms.
         gc.freeze()
         yield
         gc.unfreeze()
-        service.live.stop()
+        service.serving.stop()
         following.join()
         service.store.close()
 
@@ -70,26 +70,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(
         recommendations_router(
             service.recommender,
-            service.situations,
-            service.answers,
+            service.request_states,
+            service.cache,
             service.tokens,
-            store.installation,
+            store.instance,
             service.metrics,
         )
     )
-    app.include_router(similar_router(service.situations))
-    app.include_router(rankings_router(service.recommender, service.situations, store.installation))
-    app.include_router(predictions_router(service.tastes, service.situations))
-    app.include_router(charts_router(store.trends, service.situations, service.tokens))
-    app.include_router(discovery_router(service.recommender, service.tastes, service.situations, store.users))
-    app.include_router(placements_router(store.placements, service.recommender, service.situations, service.tokens))
+    app.include_router(similar_router(service.request_states))
+    app.include_router(rankings_router(service.recommender, service.request_states, store.instance))
+    app.include_router(predictions_router(service.user_states, service.request_states))
+    app.include_router(charts_router(store.trends, service.request_states, service.tokens))
+    app.include_router(discovery_router(service.recommender, service.user_states, service.request_states, store.users))
+    app.include_router(placements_router(store.placements, service.recommender, service.request_states, service.tokens))
     app.include_router(ratings_router(store, service.tokens, service.metrics))
     app.include_router(events_router(store, service.tokens, service.metrics))
     app.include_router(event_types_router(store.events))
     app.include_router(users_router(store.users))
     app.include_router(items_router(store.items, service.tokens))
     app.include_router(training_router(store.jobs, store.snapshots))
-    app.include_router(health_router(service.live, store.users, service.metrics))
+    app.include_router(health_router(service.serving, store.users, service.metrics))
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(Observed, metrics=service.metrics)  # outermost
+    app.add_middleware(RequestMetrics, metrics=service.metrics)  # outermost
     return app

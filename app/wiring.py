@@ -5,10 +5,9 @@ from datetime import datetime
 
 from app.observability.lag import Lag
 from app.observability.metrics import Metrics, SnapshotState
-from app.serving.answers import Answers
-from app.serving.declared import Declared
-from app.serving.live import LiveSnapshot
+from app.serving.placement_config import PlacementConfigHolder
 from app.serving.recommend import Recommender
+from app.serving.request_state import RequestStates
 from app.serving.reranking import OrderRule, Restriction
 from app.serving.reranking.already_consumed import AlreadyConsumed
 from app.serving.reranking.available import Available
@@ -28,19 +27,20 @@ from app.serving.reranking.promotion import Promotion
 from app.serving.reranking.recurring import Recurring
 from app.serving.reranking.requested import Requested
 from app.serving.reranking.rotation import Rotation
+from app.serving.response_cache import ResponseCache
 from app.serving.retrieval import Source
-from app.serving.retrieval.boosted import Boosted
-from app.serving.retrieval.category import Category
-from app.serving.retrieval.group import Group
-from app.serving.retrieval.nearest import Nearest
-from app.serving.retrieval.neighbours import Neighbours
-from app.serving.retrieval.newest import Newest
-from app.serving.retrieval.popular import Popular
-from app.serving.retrieval.similar import Similar
-from app.serving.retrieval.trending import Trending
-from app.serving.situation import Situations
-from app.serving.tastes import Tastes
-from app.serving.tokens import Tokens
+from app.serving.retrieval.boosted import BoostedSource
+from app.serving.retrieval.category import CategorySource
+from app.serving.retrieval.group import GroupSource
+from app.serving.retrieval.nearest import NearestSource
+from app.serving.retrieval.neighbours import NeighboursSource
+from app.serving.retrieval.newest import NewestSource
+from app.serving.retrieval.popular import PopularSource
+from app.serving.retrieval.similar import SimilarSource
+from app.serving.retrieval.trending import TrendingSource
+from app.serving.serving_state import ServingStateHolder
+from app.serving.tokens import TokenSigner
+from app.serving.user_state import UserStates
 from app.settings import Settings
 from app.snapshots import ActiveSnapshot
 from app.store import Store
@@ -53,16 +53,16 @@ def open_store(settings: Settings) -> Store:
 def sources() -> list[Source]:
     """Who proposes candidates."""
     return [
-        Nearest(),
-        Similar(),
-        Category(),
-        Group(),
-        Popular(),
-        Trending(),
-        Newest(),
-        Neighbours("knn"),
-        Neighbours("ease"),
-        Boosted(),
+        NearestSource(),
+        SimilarSource(),
+        CategorySource(),
+        GroupSource(),
+        PopularSource(),
+        TrendingSource(),
+        NewestSource(),
+        NeighboursSource("knn"),
+        NeighboursSource("ease"),
+        BoostedSource(),
     ]
 
 
@@ -83,22 +83,22 @@ class Service:
     """What the API's doors open onto."""
 
     store: Store
-    live: LiveSnapshot
-    declared: Declared
-    situations: Situations
-    tastes: Tastes
+    serving: ServingStateHolder
+    config: PlacementConfigHolder
+    request_states: RequestStates
+    user_states: UserStates
     recommender: Recommender
-    answers: Answers
-    tokens: Tokens
+    cache: ResponseCache
+    tokens: TokenSigner
     metrics: Metrics
 
     @classmethod
     def build(cls, settings: Settings) -> "Service":
         store = open_store(settings)
-        active = ActiveSnapshot(store.installation.database_id)
+        active = ActiveSnapshot(store.instance.database_id)
         metrics = Metrics(lambda: _snapshot_state(active))
         lag = Lag(metrics.observe_lag)
-        live = LiveSnapshot(
+        serving = ServingStateHolder(
             active=active,
             data_dir=settings.data_dir,
             register=store.snapshots,
@@ -108,23 +108,23 @@ class Service:
             jobs=store.jobs,
             lag=lag,
         )
-        tokens = Tokens(store.installation.token_key)
-        declared = Declared(store.placements, store.events)
-        tastes = Tastes(store.reads, lag)
+        tokens = TokenSigner(store.instance.token_key)
+        config = PlacementConfigHolder(store.placements, store.events)
+        user_states = UserStates(store.reads, lag)
         return cls(
             store=store,
-            live=live,
-            declared=declared,
-            situations=Situations(store.reads, live, declared),
-            tastes=tastes,
+            serving=serving,
+            config=config,
+            request_states=RequestStates(store.reads, serving, config),
+            user_states=user_states,
             recommender=Recommender(
-                tastes=tastes,
+                user_states=user_states,
                 sources=sources(),
                 restrictions=restrictions(),
                 order_rules=order_rules(),
                 tokens=tokens,
             ),
-            answers=Answers(),
+            cache=ResponseCache(),
             tokens=tokens,
             metrics=metrics,
         )

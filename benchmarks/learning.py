@@ -14,7 +14,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from app.algorithms.als_implicit import ImplicitALS
-from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut, Pool, draw_weights
+from app.algorithms.block_sgd import BlockGrid, BlockRatings, HeldOut, Pool, draw_weights
 from app.algorithms.cores import thread_pool
 from app.algorithms.fold_in import fold_in
 from app.algorithms.funk_svd import FunkSVD
@@ -111,7 +111,7 @@ def kernel_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: in
     ratings = large_ratings(n_ratings)
     rng = np.random.default_rng(1)
     is_kept = rng.random(n_ratings) < 0.98
-    grid = Grid.draw(ratings, rng, biased=True)
+    grid = BlockGrid.draw(ratings, rng, biased=True)
     held_out = HeldOut.pick(ratings, np.flatnonzero(~is_kept), grid)
     blocks = BlockRatings(ratings, is_kept, grid)
     all_steps = [
@@ -147,7 +147,7 @@ def kernel_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: in
 
 
 def descend_randomly(
-    ratings: RatingMatrix, grid: Grid, all_steps: list[Steps], blocks: BlockRatings, n_factors: int
+    ratings: RatingMatrix, grid: BlockGrid, all_steps: list[Steps], blocks: BlockRatings, n_factors: int
 ) -> tuple[Weights, float]:
     weights = draw_weights(ratings.n_users, ratings.n_items, n_factors, np.random.default_rng(2))
     users, items = ratings.user_rows, grid.item_places[ratings.item_rows]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from app.snapshots.arrays import ARRAY_LAYOUTS, SnapshotArrays, named_arrays
-from app.snapshots.describe import Encodings
+from app.snapshots.features import Encodings
 from app.snapshots.manifest import Manifest, Segment, Watermark, card
 from app.snapshots.sides import item_moments
 from app.snapshots.similar import similar_items
@@ -119,7 +119,7 @@ def _manifest(store: Store, arrays: SnapshotArrays, version: int) -> Manifest:
     counts = {name: len(getattr(arrays, array)) for name, array in names.items()}
     return Manifest(
         version=version,
-        database_id=store.installation.database_id,
+        database_id=store.instance.database_id,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         rating_scale=str(SCALE),
         requested_recipe={},

@@ -18,7 +18,7 @@ from app.algorithms.learner import Learner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.cli.rated_file import RatedFile, load_rated_file
-from app.evaluation.experiment import Experiment, Popular
+from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
 from app.evaluation.ranking import evaluate_ranking, users_with_relevant
@@ -26,7 +26,7 @@ from app.evaluation.splits import held_out_by
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts
 from app.training.blend_learner import Blend, BlendLearner
-from benchmarks.contestants import Implicit, Surprise
+from benchmarks.algorithms import Implicit, Surprise
 from benchmarks.table import Row
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data" / "ml-latest-small"
@@ -130,8 +130,8 @@ def list_rows() -> list[Row]:
     metrics = [NDCG, "recall@10", COVERAGE]
     on = experiment("user-time:0.2", metrics, with_features=False)
     ease = on.run(EASE_TUNED)
-    contestants: dict[str, Learner] = {
-        "bestsellers": Popular(),
+    algorithms: dict[str, Learner] = {
+        "bestsellers": BestsellerLearner(),
         "funk_svd, by predicted rating": make_learner("funk_svd"),
         "bayesian_mf, by predicted rating": make_learner("bayesian_mf"),
         "svd_plus_plus, by predicted rating": make_learner("svd_plus_plus"),
@@ -140,10 +140,10 @@ def list_rows() -> list[Row]:
         "als_implicit, defaults": ImplicitALS(),
     }
     if importlib.util.find_spec("implicit"):
-        contestants["implicit ALS, tuned on the same inner split"] = Tuned(
+        algorithms["implicit ALS, tuned on the same inner split"] = Tuned(
             tuple(Implicit(n, reg, alpha) for n in (32, 64) for reg in (0.1, 1.0, 10.0) for alpha in (1.0, 5.0, 20.0))
         )
-    found = [list_row(name, on.run(learner)) for name, learner in contestants.items()]
+    found = [list_row(name, on.run(learner)) for name, learner in algorithms.items()]
     found.append(list_row("EASE, tuned on the same inner split", ease))
     for with_features in (False, True):
         runs = [

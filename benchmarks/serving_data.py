@@ -71,7 +71,7 @@ def _prepared() -> tempfile.TemporaryDirectory[str]:
 def opened(data_dir: Path, database_url: str = "") -> Store:
     migrate(database_url, data_dir)
     store = Store.open(database_url, data_dir)
-    store.installation.set_scale(SCALE)
+    store.instance.set_scale(SCALE)
     return store
 
 

@@ -11,7 +11,7 @@ from benchmarks.made_up import fill, publish
 from benchmarks.serving_data import opened
 from benchmarks.serving_rates import RECOMMENDATIONS
 from benchmarks.table import Row
-from tests.support.service import Installation, RunningService, wait_until
+from tests.support.service import Instance, RunningService, wait_until
 
 N_ITEMS, N_USERS, N_KNOWN = 20_000, 200_000, 5_000
 N_USERS_OF_100_MB = 56_000
@@ -25,7 +25,7 @@ def memory_rows() -> list[Row]:
         data_dir = Path(folder)
         store = opened(data_dir)
         fill(store, N_ITEMS, N_KNOWN)
-        with Installation(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
+        with Instance(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
             processes = children(service.process.pid)
             ask_all(service)
             without = sum(map(proportional_bytes, processes))
@@ -57,7 +57,7 @@ def start_rows() -> list[Row]:
 def _seconds_to_first_answer(data_dir: Path) -> float:
     port = free_port()
     since = time.perf_counter()
-    process = Installation(data_dir).start("serve", "--port", str(port), "--no-worker")
+    process = Instance(data_dir).start("serve", "--port", str(port), "--no-worker")
     try:
         wait_until(lambda: _snapshot_version(port) is not None)
         return time.perf_counter() - since

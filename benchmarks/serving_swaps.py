@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from benchmarks.serving_data import served_data, train
 from benchmarks.serving_memory import children
 from benchmarks.table import Row
-from tests.support.service import Installation, RunningService
+from tests.support.service import Instance, RunningService
 
 SWAPS, PROCESSES = 200, 4
 REQUESTS_PER_SECOND = 200
@@ -23,7 +23,7 @@ PER_PROCESS, TRIES = 8, 200
 N_ASKED = 50
 PATIENCE_SECONDS = 10.0
 
-Answer = tuple[tuple[str, float, float | None], ...]
+CachedResponse = tuple[tuple[str, float, float | None], ...]
 """Item, score and predicted rating of every place of the list."""
 
 
@@ -43,7 +43,7 @@ class Connection:
         body = await self.reader.readexactly(int(length.split(b":")[1]))
         return int(head.split(b" ", 2)[1]), json.loads(body)
 
-    async def recommendations(self, user: int) -> tuple[int, int, Answer]:
+    async def recommendations(self, user: int) -> tuple[int, int, CachedResponse]:
         """Status, snapshot version and list."""
         asked_at = time.monotonic()
         status, body = await self.get(f"/users/u{user}/recommendations?limit=20")
@@ -58,7 +58,7 @@ class Connection:
 class Watch:
     """What all connections saw. `expected`: snapshot version -> user -> list."""
 
-    expected: Mapping[int, Mapping[int, Answer]]
+    expected: Mapping[int, Mapping[int, CachedResponse]]
     connections: list[Connection] = field(default_factory=list)
     n_answers: int = 0
     n_errors: int = 0
@@ -93,7 +93,7 @@ class Watch:
 def swap_rows() -> list[Row]:
     with served_data() as data_dir:
         train(data_dir, seed=1)  # other start values, so other scores for everybody
-        with Installation(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
+        with Instance(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
             watch = asyncio.run(_swapped(service))
     measured = f"{watch.n_errors} errors, {watch.n_mixed} mixed, last process after {max(watch.seconds):.2f} s"
     note = f"{watch.n_answers:,} answers; a swap is everywhere after {statistics.median(watch.seconds):.2f} s"
@@ -149,7 +149,7 @@ def _open_files(pid: int) -> set[str]:
     return {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
 
 
-async def _expected(service: RunningService, version: int) -> dict[int, Answer]:
+async def _expected(service: RunningService, version: int) -> dict[int, CachedResponse]:
     await activate(service, version)
     connection = await _connection(service)
     while (await connection.recommendations(1))[1] != version:

@@ -8,7 +8,7 @@ from benchmarks.load import Load, measure, server
 from benchmarks.serving_data import N_USERS, served_data
 from benchmarks.serving_rates import RECKON, RECOMMENDATIONS
 from benchmarks.table import Row
-from tests.support.service import Installation, RunningService, wait_until
+from tests.support.service import Instance, RunningService, wait_until
 
 IDLE_ROUNDS = 3
 
@@ -19,7 +19,7 @@ def training_rows() -> list[Row]:
         once = partial(measure, address, RECOMMENDATIONS, 1, N_USERS, connections=1)
         once()
         idle = [once() for _ in range(IDLE_ROUNDS)]
-        worker = Installation(data_dir).start("worker")
+        worker = Instance(data_dir).start("worker")
         try:
             during = _while_training(RunningService(address, worker), once)
         finally:

@@ -105,13 +105,13 @@ class ImplicitALS:
         So an engagement weighs as a rating of its size does, and moves no threshold and no spread of real ratings.
         """
         learned_from = (
-            ratings if len(ratings) or ratings.labels is None else ratings.with_engaged(ratings.labels.counts_as)
+            ratings if len(ratings) or ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
         )
         columns = learned_from.user_rows, learned_from.values
         weighting, weights = Weighting.learn(*columns, ratings.n_users, self.rating_influence, ratings.chosen_from)
         if ratings.labels is None:
             return ratings, weights, weighting
-        chosen = ratings.with_engaged(weighting.engaged(ratings.labels.counts_as))
+        chosen = ratings.with_positive(weighting.positive(ratings.labels.counts_as))
         return chosen, weighting.of_users(chosen.user_rows, chosen.values, chosen.n_users), weighting
 
     def _half_step(

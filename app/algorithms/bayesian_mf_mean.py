@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.bayesian_mf_prior import learn_precision
-from app.algorithms.bayesian_mf_spread import SpreadOfDraws
+from app.algorithms.bayesian_mf_uncertainty import SampleUncertainty
 from app.algorithms.gibbs_mean import MeanProduct
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
@@ -34,7 +34,7 @@ class PosteriorMean:
         self.n_draws = 0
         self.user_biases, self.item_biases = np.zeros(ratings.n_users), np.zeros(ratings.n_items + 1)
         self.noise = 0.0
-        self.spread = SpreadOfDraws(ratings)
+        self.spread = SampleUncertainty(ratings)
 
     def add(self, chain: "Chain") -> None:
         """One more draw. Given the users, the items' expectation is known: their own draws would only add noise."""

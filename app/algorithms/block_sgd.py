@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.sgd_kernel import (
+    BlockAssignment,
     Floats,
-    Labels,
     Layout,
     Rows,
     Steps,
@@ -68,7 +68,7 @@ class Pool(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Grid:
+class BlockGrid:
     """The relabelling of items, and what turns ratings into targets: (value - centre) / scale.
 
     `item_places`: (n_items,), where each item went.
@@ -134,9 +134,9 @@ def share_out(blocks: NDArray[np.int64], n_threads: int) -> list[list[NDArray[np
 class BlockRatings:
     """Ratings in block order, ready for epochs."""
 
-    def __init__(self, ratings: RatingMatrix, is_kept: NDArray[np.bool_], grid: Grid) -> None:
+    def __init__(self, ratings: RatingMatrix, is_kept: NDArray[np.bool_], grid: BlockGrid) -> None:
         """Copies the ratings kept, 8 bytes each, and needs 4 more for a moment."""
-        labels = Labels(ratings.n_users, grid.item_places, grid.items_per_block)
+        labels = BlockAssignment(ratings.n_users, grid.item_places, grid.items_per_block)
         columns = ratings.user_rows, ratings.item_rows, is_kept, labels
         starts = count_cells(*columns, N_BLOCKS * ratings.n_users)
         order = sort_into_cells(*columns, starts)
@@ -184,7 +184,7 @@ class HeldOut:
     targets: Floats
 
     @classmethod
-    def pick(cls, ratings: RatingMatrix, positions: NDArray[np.int64], grid: Grid) -> Self:
+    def pick(cls, ratings: RatingMatrix, positions: NDArray[np.int64], grid: BlockGrid) -> Self:
         return cls(
             ratings.user_rows[positions],
             grid.item_places[ratings.item_rows[positions]],

@@ -52,13 +52,13 @@ class EASE:
         and items are both more than `MAX_SIDE`, `FitDivergedError` when the regularization is too small for it.
         """
         self.check_size(ratings)
-        met = interactions(ratings)
-        histories = np.diff(met.indptr).astype(np.float64)
+        observed = interactions(ratings)
+        histories = np.diff(observed.indptr).astype(np.float64)
         penalty = self.regularization * float(histories @ histories / max(1.0, histories.sum())) or 1.0
-        by_side = met if ratings.n_users < ratings.n_items else met.T.tocsr()
+        by_side = observed if ratings.n_users < ratings.n_items else observed.T.tocsr()
         inverse = _inverse(_gram(by_side, penalty))
         progress(0.8, "inverted")
-        learned = ItemWeights(met, inverse, penalty, _diagonal(met, inverse, penalty))
+        learned = ItemWeights(observed, inverse, penalty, _diagonal(observed, inverse, penalty))
         progress(1.0, "done")
         return learned
 
@@ -76,22 +76,22 @@ class EASE:
 class ItemWeights:
     """The exact B, without B: for m users or items, whichever are fewer, only an (m, m) matrix is kept.
 
-    `met`: (n_users, n_items) CSR float64 of ones, X. `inverse`: (m, m) float64, K^-1 if n_users < n_items, else P.
+    `observed`: (n_users, n_items) CSR float64 of ones, X. `inverse`: (m, m) float64, K^-1 if n_users < n_items, else P.
     `penalty`: lambda. `diagonal`: (n_items,) float64, diag P.
     """
 
-    met: sparse.csr_array
+    observed: sparse.csr_array
     inverse: Wide
     penalty: float
     diagonal: Wide
 
     def scores(self, user_rows: UserRows) -> NDArray[np.float32]:
         """X_u B: (b,) rows -> (b, n_items), of items met and not met alike."""
-        met = self.met[user_rows]
+        observed = self.observed[user_rows]
         # X B = X - X P diag(1 / diag P)
-        smoothed = self.inverse[user_rows] @ self.met if self._is_of_users else met @ self.inverse
+        smoothed = self.inverse[user_rows] @ self.observed if self._is_of_users else observed @ self.inverse
         smoothed /= self.diagonal
-        scores: NDArray[np.float32] = (met.toarray() - smoothed).astype(np.float32)
+        scores: NDArray[np.float32] = (observed.toarray() - smoothed).astype(np.float32)
         return scores
 
     def table(self, n: int) -> NeighbourTable:
@@ -106,19 +106,19 @@ class ItemWeights:
 
     @property
     def _blocks(self) -> list[slice]:
-        n_items = self.met.shape[1]
+        n_items = self.observed.shape[1]
         return _blocks(n_items, n_items)
 
     @property
     def _is_of_users(self) -> bool:
-        n_users, n_items = self.met.shape
+        n_users, n_items = self.observed.shape
         return n_users < n_items
 
     def _columns(self, items: slice) -> Wide:
         """(b, n_items): row i is column i of B, -P_ji / P_ii for j other than i."""
         if self._is_of_users:
-            met = self.met[:, items].T.tocsr()
-            inverse: Wide = (met @ self.inverse) @ self.met
+            observed = self.observed[:, items].T.tocsr()
+            inverse: Wide = (observed @ self.inverse) @ self.observed
             inverse /= -self.penalty  # I would add to the diagonal alone, which becomes 0 below
         else:
             inverse = self.inverse[items].copy()
@@ -136,8 +136,8 @@ def _table(blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]], n: i
 def interactions(ratings: RatingMatrix) -> sparse.csr_array:
     """(n_users, n_items) CSR float64 of ones: what was rated, or where ratings are labels 0 and 1, what is 1."""
     is_label = np.isin(ratings.values, (0, 1)).all()
-    met = (ratings.subset(ratings.values == 1) if is_label else ratings).by_user
-    return sparse.csr_array((np.ones(met.nnz), met.indices, met.indptr), met.shape)
+    observed = (ratings.subset(ratings.values == 1) if is_label else ratings).by_user
+    return sparse.csr_array((np.ones(observed.nnz), observed.indices, observed.indptr), observed.shape)
 
 
 def _gram(rows: sparse.csr_array, penalty: float) -> Wide:
@@ -166,12 +166,12 @@ def _inverse(gram: Wide) -> Wide:
     return inverse
 
 
-def _diagonal(met: sparse.csr_array, inverse: Wide, penalty: float) -> Wide:
+def _diagonal(observed: sparse.csr_array, inverse: Wide, penalty: float) -> Wide:
     """The diagonal of P, (n_items,)."""
-    n_users, n_items = met.shape
+    n_users, n_items = observed.shape
     diagonal = np.ones(n_items)
     if n_users < n_items:  # P_ii = (1 - x_i' K^-1 x_i) / lambda
-        by_item = met.T.tocsr()
+        by_item = observed.T.tocsr()
         for items in _blocks(n_items, max(1, n_users)):
             diagonal[items] -= by_item[items].multiply(by_item[items] @ inverse).sum(axis=1)
         diagonal /= penalty

@@ -58,7 +58,7 @@ Wide = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Table:
+class FeatureTable:
     """What is known of `n_rows` items or users, by name of the column; every column has `n_rows` entries.
 
     `sets`: the texts of each row, none where empty. `numbers`: float64, NaN where missing. `texts`: one for each row,
@@ -78,7 +78,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class FeatureVocabulary:
     """A set or a text: a column for each of `values`, then `n_shared` for all others, told apart by a hash."""
 
     name: str
@@ -95,7 +95,7 @@ class Vocabulary:
     def _columns(self) -> dict[str, int]:
         return {value: column for column, value in enumerate(self.values)}
 
-    def encode(self, table: Table) -> sparse.csr_array:
+    def encode(self, table: FeatureTable) -> sparse.csr_array:
         """(n_rows, columns) float32: 1/sqrt(s) for each of the s values a row has here."""
         columns = [
             sorted({column for value in row for column in self._column_of(value)})
@@ -153,7 +153,7 @@ class Scale:
         """Where the bins have their middle: evenly over the ranks."""
         return np.linspace(self.levels[0], self.levels[-1], self.n_bins)
 
-    def encode(self, table: Table) -> sparse.csr_array:
+    def encode(self, table: FeatureTable) -> sparse.csr_array:
         """(n_rows, 1 + bins) float32; the bins of a row add up to 1."""
         column = table.numbers.get(self.name, np.full(table.n_rows, np.nan))
         rows = np.flatnonzero(np.isfinite(column))
@@ -175,10 +175,10 @@ class Scale:
 class Encoding:
     """How tables become matrices, learned from one of them. Blocks stand side by side in the order of their names."""
 
-    blocks: tuple[Vocabulary | Scale, ...] = ()
+    blocks: tuple[FeatureVocabulary | Scale, ...] = ()
 
     @classmethod
-    def learn(cls, table: Table) -> "Encoding":
+    def learn(cls, table: FeatureTable) -> "Encoding":
         """What is constant, empty or different in every row gets no columns."""
         named: list[tuple[str, Kind]] = [
             *((name, "set") for name in table.sets),
@@ -209,15 +209,15 @@ class Encoding:
     @property
     def kinds(self) -> dict[str, Kind]:
         """How each name was read, so that later rows are read alike."""
-        return {block.name: block.kind if isinstance(block, Vocabulary) else "number" for block in self.blocks}
+        return {block.name: block.kind if isinstance(block, FeatureVocabulary) else "number" for block in self.blocks}
 
-    def encode(self, table: Table) -> sparse.csr_array:
+    def encode(self, table: FeatureTable) -> sparse.csr_array:
         """(n_rows, n_columns) float32. What it does not know is passed over; a column the table has not is missing."""
         nothing = sparse.csr_array((table.n_rows, 0), dtype=np.float32)
         return sparse.csr_array(sparse.hstack([nothing, *(block.encode(table) for block in self.blocks)], format="csr"))
 
 
-def _learn_vocabulary(table: Table, name: str, kind: Kind, most: int) -> Vocabulary | None:
+def _learn_vocabulary(table: FeatureTable, name: str, kind: Kind, most: int) -> FeatureVocabulary | None:
     counts = Counter(value for row in _rows(table, name, kind) for value in row)
     # Most frequent first, equal ones by text: the same order whatever the rows' order.
     telling = (value for value, n_rows in counts.items() if MIN_ROWS <= n_rows < table.n_rows)
@@ -225,10 +225,10 @@ def _learn_vocabulary(table: Table, name: str, kind: Kind, most: int) -> Vocabul
     if not kept:
         return None
     n_shared = most // HASHED_SHARE if len(kept) > most else 0
-    return Vocabulary(name, kind, tuple(kept[: most - n_shared]), n_shared)
+    return FeatureVocabulary(name, kind, tuple(kept[: most - n_shared]), n_shared)
 
 
-def _rows(table: Table, name: str, kind: Kind) -> Iterable[Collection[str]]:
+def _rows(table: FeatureTable, name: str, kind: Kind) -> Iterable[Collection[str]]:
     """The different values of every row, empty texts left out."""
     if kind == "set":
         return (set(row) - {""} for row in table.sets.get(name, [()] * table.n_rows))
@@ -240,7 +240,7 @@ def _finite(column: Wide) -> Wide:
     return np.where(np.abs(known) < SMALLEST, 0.0, known)
 
 
-def _block(document: dict[str, Any]) -> Vocabulary | Scale:
+def _block(document: dict[str, Any]) -> FeatureVocabulary | Scale:
     if "knots" in document:
         return Scale(**document | {"knots": tuple(document["knots"]), "levels": tuple(document["levels"])})
-    return Vocabulary(**document | {"values": tuple(document["values"])})
+    return FeatureVocabulary(**document | {"values": tuple(document["values"])})

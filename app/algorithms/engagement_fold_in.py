@@ -66,11 +66,11 @@ class EngagementFoldIn:
         j that adds up to p_u . x_i (C.-K. Yeh et al., "Representer Point Selection for Explaining Deep Neural
         Networks", 2018). What was to be expected carries little.
         """
-        are_engaged = self._labels(values)
-        row = self._row(columns, are_engaged)
+        are_positive = self._labels(values)
+        row = self._row(columns, are_positive)
         factors = columns[:, :-1].astype(np.float64)
         log_odds = self.intercept + columns[:, -1] + factors @ row[:-1] + row[-1]
-        left = are_engaged - expit(log_odds)
+        left = are_positive - expit(log_odds)
         carried: Floats = (shown[:, :-1] @ factors.T) * left / (self.regularization * (len(left) + PRIOR_RATINGS))
         return carried
 
@@ -78,14 +78,14 @@ class EngagementFoldIn:
         labels: NDArray[np.bool_] = values.astype(np.float32) >= np.float32(self.liked_from)  # as exact as in training
         return labels
 
-    def _row(self, columns: NDArray[np.floating], are_engaged: NDArray[np.bool_]) -> Floats:
+    def _row(self, columns: NDArray[np.floating], are_positive: NDArray[np.bool_]) -> Floats:
         """(p_u, b_u), (k + 1,)."""
         features = columns.astype(np.float64)
         offsets = self.intercept + features[:, -1]
         features[:, -1] = 1.0
         penalties = np.full(features.shape[1], self.regularization * (len(features) + PRIOR_RATINGS))
         penalties[-1] = self.regularization * PRIOR_RATINGS
-        return fold_in(features, offsets, are_engaged, penalties)
+        return fold_in(features, offsets, are_positive, penalties)
 
 
 def fold_in(features: Floats, offsets: Floats, are_one: NDArray[np.bool_], penalties: Floats) -> Floats:

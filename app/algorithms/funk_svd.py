@@ -25,7 +25,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
 if TYPE_CHECKING:
-    from app.algorithms.block_sgd import BlockRatings, Grid, HeldOut, Pool
+    from app.algorithms.block_sgd import BlockGrid, BlockRatings, HeldOut, Pool
     from app.algorithms.sgd_kernel import Weights
 
 HELD_OUT_SHARE = 0.05
@@ -77,9 +77,9 @@ class FunkSVD:
         `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDivergedError`.
         """
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.
-        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, Grid, Pool, draw_weights  # noqa: PLC0415  see above
+        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, BlockGrid, Pool, draw_weights  # noqa: PLC0415  see above
 
-        grid = Grid.draw(ratings, rng, biased=self.biased)
+        grid = BlockGrid.draw(ratings, rng, biased=self.biased)
         weights = draw_weights(ratings.n_users, ratings.n_items, self.n_factors, rng)
         n_threads = n_threads or available_cores()
         is_threaded = n_threads > 1 and len(ratings) >= RATINGS_WORTH_THREADS
@@ -108,7 +108,7 @@ class _Descent:
 
     settings: FunkSVD
     ratings: RatingMatrix
-    grid: "Grid"
+    grid: "BlockGrid"
     weights: "Weights"
     rng: np.random.Generator
     progress: Progress

@@ -2,7 +2,7 @@
 
 The documents feed them to the network of content-based filtering beside age, country, year and genre. They come from
 the training part alone; and whoever learns to predict a rating from them must take them from other ratings than that
-one (`History.leaving_out`), or the answer stands among the questions.
+one (`HistoryFeatures.leaving_out`), or the answer stands among the questions.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ PRIOR_RATINGS = 5.0
 """Means are drawn towards 0 as if by so many average ratings more."""
 
 N_ITEM_COLUMNS = 2
-"""What ratings say of an item, see `History.items`."""
+"""What ratings say of an item, see `HistoryFeatures.items`."""
 
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class History:
+class HistoryFeatures:
     """What to say of the histories of users and items.
 
     `top_items`: (t,) rows. `categories`: (n_items, c) float64 CSR, what each item has of each category. `mean`,
@@ -47,7 +47,7 @@ class History:
     item_count: float
 
     @classmethod
-    def learn(cls, ratings: RatingMatrix, item_features: sparse.csr_array) -> "History":
+    def learn(cls, ratings: RatingMatrix, item_features: sparse.csr_array) -> "HistoryFeatures":
         """`item_features`: (n_items, f), of which the most frequent columns are the categories."""
         counts = ratings.item_counts
         top_items = np.argsort(-counts, kind="stable")[:MAX_ITEMS]
@@ -107,9 +107,9 @@ class History:
 
 @dataclass(frozen=True)
 class UserHistory:
-    """A row of `History.users` for one user at a time, in numpy alone: what serving keeps of a `History`.
+    """Computes one user's row of `HistoryFeatures.users` with numpy alone; a snapshot stores its fields.
 
-    `top_items`: (t,) int32 rows, ascending; `categories`: (n_items, c) float32; the numbers as in `History`.
+    `top_items`: (t,) int32 rows, ascending; `categories`: (n_items, c) float32; the numbers as in `HistoryFeatures`.
     """
 
     top_items: NDArray[np.int32]
@@ -119,7 +119,7 @@ class UserHistory:
     user_count: float
 
     @classmethod
-    def of(cls, history: History) -> "UserHistory":
+    def of(cls, history: HistoryFeatures) -> "UserHistory":
         categories = history.categories.astype(np.float32).toarray()
         return cls(history.top_items.astype(np.int32), categories, history.mean, history.scale, history.user_count)
 

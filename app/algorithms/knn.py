@@ -45,7 +45,7 @@ class KNN:
     def __post_init__(self) -> None:
         check_hyperparameters(self)
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "Neighbourhood":
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "NeighbourPredictor":
         """The neighbour table; nothing is random. Memory: 8 bytes x items x neighbours, and 100 MB for a while."""
         baseline = Biases().fit(ratings, rng)
         expected = baseline.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
@@ -59,13 +59,13 @@ class KNN:
         n_neighbours = min(self.n_neighbours, max(1, ratings.n_items - 1))
         table = _neighbours(_with_values(ratings, compared), n_neighbours, self.shrinkage, progress)
         progress(1.0, "done")
-        return Neighbourhood(
+        return NeighbourPredictor(
             baseline, spread, _with_values(ratings, deviations).by_user, table, regularization=self.regularization
         )
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class NeighbourPredictor:
     """`table`: the weights s_ij^2. `deviations`: (n_users, n_items) CSR float32, e_ui / `spread`, zeros stored."""
 
     baseline: RatingVectors

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-DECLINED, ENGAGED, UNKNOWN = 0, 1, -1
+NEGATIVE, POSITIVE, UNKNOWN = 0, 1, -1
 
 Keys = NDArray[np.int64]
 
@@ -50,7 +50,7 @@ class TypeWeights:
 
 
 class PairLabels(NamedTuple):
-    """`labels`: (n_pairs,) `ENGAGED`, `DECLINED` or `UNKNOWN`. `are_disliked`: (n_pairs,) where strength < 0."""
+    """`labels`: (n_pairs,) `POSITIVE`, `NEGATIVE` or `UNKNOWN`. `are_disliked`: (n_pairs,) where strength < 0."""
 
     labels: NDArray[np.int8]
     are_disliked: NDArray[np.bool_]
@@ -70,20 +70,20 @@ def label_pairs(
     weights, are_exposures = types.of(type_key)
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)
     labels = np.full(n_pairs, UNKNOWN, np.int8)
-    labels[np.bincount(pair, are_exposures, n_pairs) > 0] = DECLINED
-    labels[strength < 0] = DECLINED
-    labels[strength > 0] = ENGAGED
+    labels[np.bincount(pair, are_exposures, n_pairs) > 0] = NEGATIVE
+    labels[strength < 0] = NEGATIVE
+    labels[strength > 0] = POSITIVE
     return PairLabels(labels, strength < 0)
 
 
 class Sorted(NamedTuple):
     """The items of one user by what is known of them: keys, ascending.
 
-    `disliked`: those of `declined` that something speaks against (strength < 0), not only that nothing came of showing.
+    `disliked`: those of `negative` that something speaks against (strength < 0), not only that nothing came of showing.
     """
 
-    engaged: Keys
-    declined: Keys
+    positive: Keys
+    negative: Keys
     disliked: Keys
 
 
@@ -93,11 +93,11 @@ def label_items(
     """What one user's interactions, (n,) each in any order, say; rated items among them, if there are any."""
     keys, pair = np.unique(item_key, return_inverse=True)
     labels, are_disliked = label_pairs(types, pair, len(keys), type_key, count, portion)
-    return Sorted(keys[labels == ENGAGED], keys[labels == DECLINED], keys[are_disliked])
+    return Sorted(keys[labels == POSITIVE], keys[labels == NEGATIVE], keys[are_disliked])
 
 
 @dataclass(frozen=True, init=False)
-class Labels:
+class EventLabels:
     """n pairs of a matrix that nobody rated, of which events tell something; each pair at most once.
 
     `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32, 1 engaged, 0 declined. `last_at`: (n,) int64, of the
@@ -123,10 +123,10 @@ class Labels:
         return len(self.values)
 
     @property
-    def are_engaged(self) -> NDArray[np.bool_]:
+    def are_positive(self) -> NDArray[np.bool_]:
         """(n,)"""
         return self.values > 0
 
-    def where(self, kept: NDArray[np.bool_]) -> "Labels":
+    def where(self, kept: NDArray[np.bool_]) -> "EventLabels":
         columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept], self.last_at[kept])
-        return Labels(*columns, self.counts_as)
+        return EventLabels(*columns, self.counts_as)

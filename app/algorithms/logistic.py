@@ -35,7 +35,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
 if TYPE_CHECKING:
-    from app.algorithms.logistic_kernel import Labels
+    from app.algorithms.logistic_kernel import LabelRows
 
 RELATIVE_GAIN = 1e-3
 """What is minimised has settled when an epoch lowers it by less."""
@@ -155,7 +155,7 @@ class _Side:
     `penalties`: (n, k + 1), of a row's distance from what is expected; `penalties_of_coefficients`: (f, k + 1).
     """
 
-    labels: "Labels"
+    labels: "LabelRows"
     rows: Wide
     features: sparse.csr_array
     coefficients: Wide
@@ -173,7 +173,7 @@ class _Side:
         settings: Logistic,
     ) -> Self:
         # numba takes a second to import: not at the top, where processes that never learn would pay for it.
-        from app.algorithms.logistic_kernel import Labels  # noqa: PLC0415  see above
+        from app.algorithms.logistic_kernel import LabelRows  # noqa: PLC0415  see above
 
         starts, others = ratings.indptr.astype(np.int64), ratings.indices.astype(np.int32)
         n_rows, width = ratings.shape[0], settings.n_factors + 1
@@ -186,7 +186,7 @@ class _Side:
             return each
 
         return cls(
-            labels=Labels(starts, others, ratings.data >= threshold, intercept),
+            labels=LabelRows(starts, others, ratings.data >= threshold, intercept),
             rows=np.zeros((n_rows, width)),
             features=known,
             coefficients=np.zeros((known.shape[1], width)),

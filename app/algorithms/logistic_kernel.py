@@ -15,7 +15,7 @@ NEAR_ZERO = 1e-4
 Wide = NDArray[np.float64]
 
 
-class Labels(NamedTuple):
+class LabelRows(NamedTuple):
     """n labels by row of one side. `starts`: (n_rows + 1,). `others`: (n,) rows of the other side. `are_one`: (n,).
 
     `intercept`: b, the same for all.
@@ -29,7 +29,7 @@ class Labels(NamedTuple):
 
 @compiled
 def regress_rows(
-    first_row: int, past_row: int, labels: Labels, given: Wide, expected: Wide, penalties: Wide, rows: Wide
+    first_row: int, past_row: int, labels: LabelRows, given: Wide, expected: Wide, penalties: Wide, rows: Wide
 ) -> float:
     """Improve some rows of `rows`, (n_rows, k + 1): each k factors and a bias. `given`: (n_others, k + 1), likewise.
 
@@ -55,7 +55,7 @@ def regress_rows(
 
 @compiled
 def fold_in_rows(
-    first_row: int, past_row: int, labels: Labels, given: Wide, expected: Wide, penalties: Wide, rows: Wide
+    first_row: int, past_row: int, labels: LabelRows, given: Wide, expected: Wide, penalties: Wide, rows: Wide
 ) -> None:
     """Lead some rows all the way to the minimum of what `regress_rows` improves by one step.
 
@@ -89,7 +89,7 @@ def fold_in_rows(
 @compiled
 def equations(
     row: int,
-    labels: Labels,
+    labels: LabelRows,
     given: Wide,
     expected: Wide,
     penalties: Wide,

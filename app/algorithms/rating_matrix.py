@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from app.algorithms.errors import InvalidRatingsError
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 
 if TYPE_CHECKING:
     from app.algorithms.features import Features
@@ -36,7 +36,7 @@ class RatingMatrix:
     values: NDArray[np.float32]
     rated_at: NDArray[np.int64] | None
     features: "Features | None"
-    labels: Labels | None
+    labels: EventLabels | None
     chosen_from: float | None
 
     def __init__(
@@ -48,7 +48,7 @@ class RatingMatrix:
         values: ArrayLike,
         rated_at: ArrayLike | None = None,
         features: "Features | None" = None,
-        labels: Labels | None = None,
+        labels: EventLabels | None = None,
         chosen_from: float | None = None,
     ) -> None:
         """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
@@ -110,7 +110,7 @@ class RatingMatrix:
         return np.bincount(self.item_rows, minlength=self.n_items)
 
     @cached_property
-    def met(self) -> sparse.csr_array:
+    def observed(self) -> sparse.csr_array:
         """(n_users, n_items) CSR with an entry for each item that a user rated or that has a label, whatever its value.
 
         No such pair is ever held out from these ratings.
@@ -124,21 +124,21 @@ class RatingMatrix:
         return _compressed(users, items, np.ones(len(users), np.float32), (self.n_users, self.n_items))
 
     @cached_property
-    def user_met_counts(self) -> NDArray[np.int64]:
+    def user_observed_counts(self) -> NDArray[np.int64]:
         """(n_users,) of how many items something is known: a rating, or a label of either kind."""
-        return np.diff(self.met.indptr).astype(np.int64)
+        return np.diff(self.observed.indptr).astype(np.int64)
 
     @cached_property
-    def item_met_counts(self) -> NDArray[np.int64]:
+    def item_observed_counts(self) -> NDArray[np.int64]:
         """(n_items,) of how many users something is known."""
-        return np.bincount(self.met.indices, minlength=self.n_items)
+        return np.bincount(self.observed.indices, minlength=self.n_items)
 
     @cached_property
     def chosen(self) -> sparse.csr_array:
         """(n_users, n_items) CSR with an entry for each item that a user chose, whatever its value."""
         if self.chosen_from is not None:
             return self.subset(self.values >= self.chosen_from).by_user
-        return self.with_engaged(0.0).by_user
+        return self.with_positive(0.0).by_user
 
     @cached_property
     def user_choice_counts(self) -> NDArray[np.int64]:
@@ -156,20 +156,20 @@ class RatingMatrix:
         chosen = rows if self.chosen_from is None else rows[self.values >= self.chosen_from]
         counts = np.bincount(chosen, minlength=n_rows)
         if self.labels is not None and labelled is not None:
-            counts += np.bincount(labelled[self.labels.are_engaged], minlength=n_rows)
+            counts += np.bincount(labelled[self.labels.are_positive], minlength=n_rows)
         return counts
 
-    def with_engaged(self, value: float) -> "RatingMatrix":
+    def with_positive(self, value: float) -> "RatingMatrix":
         """The ratings, and after them the engaged pairs as ratings of `value`; without times, features and labels."""
         if self.labels is None:
             return self
-        engaged = self.labels.where(self.labels.are_engaged)
+        positive = self.labels.where(self.labels.are_positive)
         return RatingMatrix(
             self.n_users,
             self.n_items,
-            np.append(self.user_rows, engaged.user_rows),
-            np.append(self.item_rows, engaged.item_rows),
-            np.append(self.values, np.full(len(engaged), value, np.float32)),
+            np.append(self.user_rows, positive.user_rows),
+            np.append(self.item_rows, positive.item_rows),
+            np.append(self.values, np.full(len(positive), value, np.float32)),
         )
 
     def as_labels(self, liked_from: float) -> "RatingMatrix":
@@ -181,7 +181,7 @@ class RatingMatrix:
             *shape,
             np.append(self.user_rows, self.labels.user_rows),
             np.append(self.item_rows, self.labels.item_rows),
-            np.append(are_liked, self.labels.are_engaged),
+            np.append(are_liked, self.labels.are_positive),
         )
 
     def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
@@ -212,7 +212,7 @@ class RatingMatrix:
             self.n_users, self.n_items, *columns, self.rated_at, features, self.labels, self.chosen_from
         )
 
-    def with_labels(self, labels: Labels) -> "RatingMatrix":
+    def with_labels(self, labels: EventLabels) -> "RatingMatrix":
         """The same ratings beside other labels."""
         columns = (self.user_rows, self.item_rows, self.values)
         return RatingMatrix(
@@ -226,7 +226,7 @@ class RatingMatrix:
         )
 
     @property
-    def _known(self) -> tuple["Features | None", Labels | None, float | None]:
+    def _known(self) -> tuple["Features | None", EventLabels | None, float | None]:
         """What is not of a single rating."""
         return self.features, self.labels, self.chosen_from
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.errors import FitDivergedError
-from app.algorithms.rating_spread import RatingSpread
+from app.algorithms.rating_uncertainty import RatingUncertainty
 
 _PAIRS_PER_BLOCK = 65_536  # keeps the gathered rows of both sides in the cache
 
@@ -36,7 +36,7 @@ class RatingVectors:
     biased: bool = True
     fallback: float = 0.0
     precision: NDArray[np.float64] | None = None
-    spread: RatingSpread | None = None
+    spread: RatingUncertainty | None = None
 
     @property
     def n_factors(self) -> int:

@@ -114,7 +114,7 @@ def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Floats, weight
     return float(total / user_rows.shape[0])
 
 
-class Labels(NamedTuple):
+class BlockAssignment(NamedTuple):
     """Where every item goes, and how many make a block."""
 
     n_users: int
@@ -124,7 +124,7 @@ class Labels(NamedTuple):
 
 @compiled
 def count_cells(
-    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: Labels, n_cells: int
+    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: BlockAssignment, n_cells: int
 ) -> NDArray[np.int64]:
     """`Layout.starts` of the ratings kept."""
     n_users, item_places, items_per_block = labels
@@ -140,7 +140,7 @@ def count_cells(
 
 @compiled
 def sort_into_cells(
-    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: Labels, starts: NDArray[np.int64]
+    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: BlockAssignment, starts: NDArray[np.int64]
 ) -> NDArray[np.int32]:
     """The positions of the ratings kept, in the order of `Layout`; a counting sort, so linear and stable."""
     n_users, item_places, items_per_block = labels

@@ -67,7 +67,7 @@ class Weighting:
         """The weights (n,) of ratings (n,) that may be others than it was learned from; as `of_user` of every user."""
         return self._of_users(user_rows, values, n_users).astype(np.float32)
 
-    def engaged(self, counts_as: float) -> float:
+    def positive(self, counts_as: float) -> float:
         """The rating that an engagement counts as: `counts_as`, and at least one that is an observation."""
         return max(counts_as, self.positive_from)
 

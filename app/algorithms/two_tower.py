@@ -17,7 +17,7 @@ from scipy import sparse
 
 from app.algorithms.errors import AlgorithmError, FeaturesNeededError
 from app.algorithms.features import Features
-from app.algorithms.history_features import History
+from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
@@ -101,7 +101,7 @@ class _Training:
         low, high = (float(ratings.values.min()), float(ratings.values.max())) if len(ratings) else (0.0, 0.0)
         self.settings, self.ratings, self.features, self.rng = settings, ratings, features, rng
         self.centre, self.half_range = (low + high) / 2, (high - low) / 2
-        self.history = History.learn(ratings, features.items)
+        self.history = HistoryFeatures.learn(ratings, features.items)
         users, items = self._all_features(ratings)
         self.without_history = (
             beside(features.users, None, users.shape[1]),

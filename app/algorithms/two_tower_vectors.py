@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.errors import FitDivergedError
-from app.algorithms.history_features import History
+from app.algorithms.history_features import HistoryFeatures
 
 _PAIRS_PER_BLOCK = 65_536
 
@@ -49,7 +49,7 @@ class TowerVectors:
     item_tower: Tower
     user_vectors: Floats
     item_vectors: Floats
-    history: History
+    history: HistoryFeatures
     centre: float
     half_range: float
 

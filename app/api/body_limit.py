@@ -20,14 +20,14 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        declared = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        config = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
-            message: Message = {} if declared > self._max_bytes else await receive()
+            message: Message = {} if config > self._max_bytes else await receive()
             received += len(message.get("body", b""))
-            if max(received, declared) > self._max_bytes:
+            if max(received, config) > self._max_bytes:
                 raise HTTPException(TOO_LARGE, f"a body has at most {self._max_bytes} bytes")
             return message
 

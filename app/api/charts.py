@@ -6,24 +6,24 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import TypeAdapter
 
-from app.api.answering import JSON
 from app.api.problems import responses
+from app.api.responses import JSON
 from app.api.strict_route import StrictRoute
 from app.api.types import Category, Cursor, Name
-from app.serving.charts import Chart, ChartQuery, Charts
+from app.serving.charts import Chart, ChartQuery, ChartReader
 from app.serving.expressions import parse_filter
 from app.serving.placement import Expression
+from app.serving.request_state import RequestStates
 from app.serving.rows import NO_ROWS
-from app.serving.situation import Situations
-from app.serving.tokens import Tokens
+from app.serving.tokens import TokenSigner
 from app.store.trends import Trends
 
 CHART: TypeAdapter[Chart] = TypeAdapter(Chart)
 
 
-def charts_router(trends: Trends, situations: Situations, tokens: Tokens) -> APIRouter:
+def charts_router(trends: Trends, request_states: RequestStates, tokens: TokenSigner) -> APIRouter:
     router = APIRouter(tags=["charts"], route_class=StrictRoute)
-    charts = Charts(trends, tokens)
+    charts = ChartReader(trends, tokens)
 
     @router.get(
         "/charts/{chart}",
@@ -56,7 +56,7 @@ def charts_router(trends: Trends, situations: Situations, tokens: Tokens) -> API
             filter=None if filter is None else parse_filter(filter),
             returned_keys=NO_ROWS if cursor is None else tokens.read_cursor(sequence, cursor),
         )
-        situation = await situations.of("")
-        return Response(CHART.dump_json(await charts.chart(chart, query, situation.live)), media_type=JSON)
+        request_state = await request_states.read("")
+        return Response(CHART.dump_json(await charts.chart(chart, query, request_state.serving)), media_type=JSON)
 
     return router

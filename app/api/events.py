@@ -19,7 +19,7 @@ from app.api.types import Cursor, Id
 from app.entities import EventType, IncomingEvents, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.observability.metrics import Metrics
-from app.serving.tokens import RecommendationToken, Tokens
+from app.serving.tokens import RecommendationToken, TokenSigner
 from app.store import STORED, Store
 from app.store.users import Users
 
@@ -37,7 +37,7 @@ class Judged:
     led_by: RecommendationToken | None
 
 
-def events_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
+def events_router(store: Store, tokens: TokenSigner, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["events"], route_class=StrictRoute)
 
     @router.post("/events", summary="Say what happened", responses=responses(400, 413, 422, 503, 507))
@@ -86,7 +86,7 @@ def events_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
     return router
 
 
-def _judge(row: Any, types: Mapping[str, EventType], tokens: Tokens, now: int) -> Judged | str:
+def _judge(row: Any, types: Mapping[str, EventType], tokens: TokenSigner, now: int) -> Judged | str:
     """The event, or what is wrong with it; whose recommendation it names is still to be judged."""
     try:
         event = event_adapter.validate_python(row)

@@ -6,11 +6,11 @@ from app.api.problems import responses
 from app.api.schemas.health import Health, Readiness
 from app.api.strict_route import StrictRoute
 from app.observability.metrics import Metrics
-from app.serving.live import LiveSnapshot
+from app.serving.serving_state import ServingStateHolder
 from app.store.users import Users
 
 
-def health_router(live: LiveSnapshot, users: Users, metrics: Metrics) -> APIRouter:
+def health_router(serving: ServingStateHolder, users: Users, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
     @router.get("/livez", summary="The process runs", responses=responses(422))
@@ -22,7 +22,7 @@ def health_router(live: LiveSnapshot, users: Users, metrics: Metrics) -> APIRout
     def readyz() -> Readiness:
         """503 while the database does not answer. 200 without a snapshot: popular items are answered then."""
         users.freshness("")
-        return Readiness(status="ready", snapshot_version=live.current.version)
+        return Readiness(status="ready", snapshot_version=serving.current.version)
 
     @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses=responses(422))
     def get_metrics() -> Response:

@@ -9,12 +9,12 @@ from app.api.schemas.items import ItemIn, ItemOut, ItemsPage
 from app.api.strict_route import StrictRoute
 from app.api.types import Cursor, Id
 from app.errors import NotFoundError
-from app.serving.tokens import Tokens
+from app.serving.tokens import TokenSigner
 from app.store import STORED
 from app.store.items import Items
 
 
-def items_router(items: Items, tokens: Tokens) -> APIRouter:
+def items_router(items: Items, tokens: TokenSigner) -> APIRouter:
     router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
 
     @router.get("", summary="The catalogue, page by page", responses=responses(422, 503))

@@ -5,18 +5,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
-from app.api.answering import JSON, as_bytes
 from app.api.problems import responses
 from app.api.recommendations import LIST
+from app.api.responses import JSON, as_bytes
 from app.api.schemas.placements import PlacementOut, PlacementsOut, PreviewIn
 from app.api.strict_route import StrictRoute
 from app.errors import InvalidInputError, NotFoundError
-from app.serving.declared import Rulebook
 from app.serving.placement import NAME_PATTERN, Placement, parse_placement
+from app.serving.placement_config import CompiledPlacement
 from app.serving.query import DEFAULT_PLACEMENT, Query
 from app.serving.recommend import Recommender
-from app.serving.situation import Situations
-from app.serving.tokens import Tokens
+from app.serving.request_state import RequestStates
+from app.serving.tokens import TokenSigner
 from app.store import STORED
 from app.store.placements import Placements, Settings
 
@@ -24,7 +24,7 @@ PlacementName = Annotated[str, Path(pattern=NAME_PATTERN, description="`home`, `
 
 
 def placements_router(
-    placements: Placements, recommender: Recommender, situations: Situations, tokens: Tokens
+    placements: Placements, recommender: Recommender, request_states: RequestStates, tokens: TokenSigner
 ) -> APIRouter:
     router = APIRouter(prefix="/placements", tags=["placements"], route_class=StrictRoute)
 
@@ -53,7 +53,7 @@ def placements_router(
     )
     def put_placement(name: PlacementName, body: Placement, response: Response) -> PlacementOut:
         """Replaces the whole: what is left out gets its default. The next answer of every process follows it."""
-        Rulebook.of(body)  # its expressions parse
+        CompiledPlacement.from_settings(body)  # its expressions parse
         response.status_code = 201 if placements.put(name, body.document) == STORED else 200
         return PlacementOut(name=name, settings=body)
 
@@ -69,19 +69,19 @@ def placements_router(
     )
     async def post_preview(name: PlacementName, body: PreviewIn) -> Response:
         """What a user would be shown under the `settings` in the body (or else those stored); stores nothing."""
-        situation = await situations.of(body.user_id)
+        request_state = await request_states.read(body.user_id)
         if body.settings is not None:
-            situation = situation.with_rulebook(name, Rulebook.of(body.settings))
-        elif name not in situation.declared.rulebooks:
+            request_state = request_state.with_placement(name, CompiledPlacement.from_settings(body.settings))
+        elif name not in request_state.config.placements:
             raise NotFoundError("placement", name)
-        answer = await recommender.recommend(_previewed(name, body, tokens), situation)
+        answer = await recommender.recommend(_previewed(name, body, tokens), request_state)
         return Response(as_bytes(answer, body.fields), media_type=JSON)
 
     return router
 
 
-def _previewed(name: str, body: PreviewIn, tokens: Tokens) -> Query:
+def _previewed(name: str, body: PreviewIn, tokens: TokenSigner) -> Query:
     if "placement" in body.model_fields_set and body.placement != name:
         raise InvalidInputError(f"the placement is that of the path, {name!r}", field="body.placement")
     query = body.query(body.user_id, tokens)
-    return replace(query, wishes=replace(query.wishes, placement=name))
+    return replace(query, options=replace(query.options, placement=name))

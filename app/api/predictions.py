@@ -5,21 +5,21 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import TypeAdapter, ValidationError
 
-from app.api.answering import JSON
 from app.api.problems import fault_of, responses
+from app.api.responses import JSON
 from app.api.schemas.lists import PairIn, PairsIn, Predictions, RejectedPair
 from app.api.strict_route import StrictRoute
-from app.serving.predictions import Pair, Predictor
-from app.serving.situation import Situations
-from app.serving.tastes import Tastes
+from app.serving.predictions import Pair, RatingPredictor
+from app.serving.request_state import RequestStates
+from app.serving.user_state import UserStates
 
 PREDICTIONS: TypeAdapter[Predictions] = TypeAdapter(Predictions)
 pair_adapter: TypeAdapter[PairIn] = TypeAdapter(PairIn)
 
 
-def predictions_router(tastes: Tastes, situations: Situations) -> APIRouter:
+def predictions_router(user_states: UserStates, request_states: RequestStates) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-    predictor = Predictor(tastes, situations)
+    predictor = RatingPredictor(user_states, request_states)
 
     @router.post(
         "/predictions",

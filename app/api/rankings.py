@@ -6,24 +6,24 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import TypeAdapter
 
-from app.api.answering import JSON
-from app.api.asked import RankingBody
+from app.api.list_parameters import RankingBody
 from app.api.problems import responses
+from app.api.responses import JSON
 from app.api.strict_route import StrictRoute
 from app.serving.query import Query
-from app.serving.rankings import ExplainedRanking, Ranking, Rankings
+from app.serving.rankings import CandidateRanker, ExplainedRanking, Ranking
 from app.serving.recommend import Recommender
-from app.serving.situation import Situations
-from app.store.installation import Installation
+from app.serving.request_state import RequestStates
+from app.store.instance import Instance
 
 PLAIN: TypeAdapter[Ranking] = TypeAdapter(Ranking)
 EXPLAINED: TypeAdapter[ExplainedRanking] = TypeAdapter(ExplainedRanking)
 RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
 
 
-def rankings_router(recommender: Recommender, situations: Situations, installation: Installation) -> APIRouter:
+def rankings_router(recommender: Recommender, request_states: RequestStates, instance: Instance) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-    rankings = Rankings(recommender)
+    rankings = CandidateRanker(recommender)
 
     @router.post(
         "/rankings",
@@ -37,9 +37,9 @@ def rankings_router(recommender: Recommender, situations: Situations, installati
         consumed: unless the placement sets `consume_again`) is in `excluded`, with the rule; what there is not, in
         `unknown`.
         """
-        situation = await situations.of(body.user_id or "")
-        rated = body.rated(await to_thread(installation.scale)) if body.ratings else ()
-        ranking = await rankings.rank(body.item_ids, Query(body.user_id, body.wishes(), rated), situation)
+        request_state = await request_states.read(body.user_id or "")
+        rated = body.rated(await to_thread(instance.scale)) if body.ratings else ()
+        ranking = await rankings.rank(body.item_ids, Query(body.user_id, body.options(), rated), request_state)
         if isinstance(ranking, ExplainedRanking):
             return Response(EXPLAINED.dump_json(ranking), media_type=JSON)
         return Response(PLAIN.dump_json(ranking), media_type=JSON)

@@ -17,7 +17,7 @@ from app.api.types import Cursor, Id
 from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale, from_microseconds, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.observability.metrics import Metrics
-from app.serving.tokens import Tokens
+from app.serving.tokens import TokenSigner
 from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
 
 MAX_AHEAD = timedelta(minutes=5)
@@ -26,7 +26,7 @@ STATUS_NAMES: dict[int, Outcome] = {STORED: "stored", REPLACED: "replaced", UNCH
 rating_adapter: TypeAdapter[RatingIn] = TypeAdapter(RatingIn)
 
 
-def ratings_router(store: Store, tokens: Tokens, metrics: Metrics) -> APIRouter:
+def ratings_router(store: Store, tokens: TokenSigner, metrics: Metrics) -> APIRouter:
     router = APIRouter(tags=["ratings"], route_class=StrictRoute)
 
     @router.post(

@@ -8,22 +8,22 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
-from app.api.answering import JSON, answered, as_bytes, held_by, is_among, unchanged
-from app.api.asked import GuestBody, ListParameters
+from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
+from app.api.responses import JSON, answered, as_bytes, held_by, is_among, unchanged
 from app.api.schemas.lists import BatchIn, BatchOut
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.observability.metrics import Metrics
 from app.serving import query as asked
-from app.serving.answers import Answer, Answers
+from app.serving.exclusion import ExclusionExplainer, WhyNot
 from app.serving.query import ExplainedRecommendations, Recommendations
 from app.serving.recommend import Recommender
-from app.serving.situation import Situations
-from app.serving.tokens import Tokens
-from app.serving.why_not import Inquiry, WhyNot
-from app.store.installation import Installation
+from app.serving.request_state import RequestStates
+from app.serving.response_cache import CachedResponse, ResponseCache
+from app.serving.tokens import TokenSigner
+from app.store.instance import Instance
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -49,14 +49,14 @@ UNCHANGED = {"description": "Nothing changed since the answer of this entity tag
 
 def recommendations_router(
     recommender: Recommender,
-    situations: Situations,
-    answers: Answers,
-    tokens: Tokens,
-    installation: Installation,
+    request_states: RequestStates,
+    cache: ResponseCache,
+    tokens: TokenSigner,
+    instance: Instance,
     metrics: Metrics,
 ) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-    inquiry = Inquiry(recommender)
+    inquiry = ExclusionExplainer(recommender)
 
     @router.get(
         "/users/{user_id}/recommendations",
@@ -74,17 +74,17 @@ def recommendations_router(
         """
         wanted = parameters(request, ListParameters)
         query = wanted.query(user_id, tokens)
-        situation = await situations.of(user_id)
+        request_state = await request_states.read(user_id)
         question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-        entity_tag = situation.entity_tag(question, query.wishes, time.time_ns() // 1_000)
+        entity_tag = request_state.entity_tag(question, query.options, time.time_ns() // 1_000)
         held = held_by(request)
         if is_among(entity_tag, held):
             return unchanged(entity_tag)
-        answer = answers.get(question, entity_tag)
+        answer = cache.get(question, entity_tag)
         if answer is None:
-            made = await recommender.recommend(query, situation)
-            answer = Answer(made.strategy, as_bytes(made, wanted.fields))
-            answers.put(question, entity_tag, answer)
+            made = await recommender.recommend(query, request_state)
+            answer = CachedResponse(made.strategy, as_bytes(made, wanted.fields))
+            cache.put(question, entity_tag, answer)
         metrics.count_recommendations(answer.strategy)
         return answered(answer.body, entity_tag, held)
 
@@ -98,11 +98,11 @@ def recommendations_router(
 
         With `user_id` in their place it is `GET /users/{user_id}/recommendations`, with room for long filters.
         """
-        situation = await situations.of(body.user_id or "")
+        request_state = await request_states.read(body.user_id or "")
         query = body.query(body.user_id, tokens)
         if body.ratings:
-            query = replace(query, ratings=body.rated(installation.scale()))
-        made = await recommender.recommend(query, situation)
+            query = replace(query, ratings=body.rated(instance.scale()))
+        made = await recommender.recommend(query, request_state)
         metrics.count_recommendations(made.strategy)
         return Response(as_bytes(made, body.fields), media_type=JSON)
 
@@ -113,10 +113,10 @@ def recommendations_router(
     )
     async def post_batch(body: BatchIn) -> Response:
         """The same question for each; the lists come in the order of `user_ids`."""
-        wishes = body.wishes()
+        options = body.options()
         results = []
         for user_id in body.user_ids:
-            made = await recommender.recommend(asked.Query(user_id, wishes), await situations.of(user_id))
+            made = await recommender.recommend(asked.Query(user_id, options), await request_states.read(user_id))
             metrics.count_recommendations(made.strategy)
             results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), as_bytes(made, body.fields)))
             await sleep(0)  # others wait for the same loop
@@ -131,6 +131,6 @@ def recommendations_router(
     async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
         """Goes through the steps of the same request and tells at which the item dropped out, or where it stands."""
         wanted = parameters(request, ListParameters)
-        return await inquiry.why_not(item_id, wanted.query(user_id, tokens), await situations.of(user_id))
+        return await inquiry.why_not(item_id, wanted.query(user_id, tokens), await request_states.read(user_id))
 
     return router

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from app.api.answering import JSON
 from app.api.problems import responses
 from app.api.query_string import described, parameters
+from app.api.responses import JSON
 from app.api.strict_route import StrictRoute
 from app.api.types import Id
 from app.serving.query import SimilarItems
+from app.serving.request_state import RequestStates
 from app.serving.similar import similar_items
-from app.serving.situation import Situations
 
 
 class SimilarParameters(BaseModel):
@@ -24,7 +24,7 @@ class SimilarParameters(BaseModel):
 SIMILAR: TypeAdapter[SimilarItems] = TypeAdapter(SimilarItems)
 
 
-def similar_router(situations: Situations) -> APIRouter:
+def similar_router(request_states: RequestStates) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
 
     @router.get(
@@ -36,7 +36,7 @@ def similar_router(situations: Situations) -> APIRouter:
     async def get_similar(item_id: Id, request: Request) -> Response:
         """By what they have in common in the eyes of raters; empty for one that nobody had rated at the snapshot."""
         limit = parameters(request, SimilarParameters).limit
-        situation = await situations.of("")
-        return Response(SIMILAR.dump_json(await similar_items(item_id, limit, situation.live)), media_type=JSON)
+        request_state = await request_states.read("")
+        return Response(SIMILAR.dump_json(await similar_items(item_id, limit, request_state.serving)), media_type=JSON)
 
     return router

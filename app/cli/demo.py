@@ -72,8 +72,8 @@ def fetch(var: Path) -> Path | None:
     from app.intake.movielens_download import download_movielens
 
     try:
-        with shown_progress() as tell:
-            return download_movielens(var / "downloads", tell)
+        with shown_progress() as progress:
+            return download_movielens(var / "downloads", progress)
     except UnavailableError as error:
         typer.echo(f"MovieLens is out of reach ({error.detail}): a built-in, made-up catalogue takes its place.")
         return None
@@ -113,6 +113,6 @@ def liked_value() -> float:
 
     store = open_store(Settings())
     try:
-        return store.installation.scale().maximum
+        return store.instance.scale().maximum
     finally:
         store.close()

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.progress import Tell, shown_progress
+from app.cli.progress import ProgressCallback, shown_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from app.algorithms.learner import Learner
-    from app.cli.evaluation_results import Evaluation
+    from app.cli.evaluation_results import EvaluationRun
     from app.cli.rated_file import RatedFile
-    from app.evaluation.drawn import Point
     from app.evaluation.experiment import Experiment
+    from app.evaluation.report_data import Point
 
 SPLITS_HELP = (
     "folds:K, random:F, user-time:F (the newest share of every user), time:F (the newest share of all), leave-one-out"
@@ -51,8 +51,8 @@ def evaluate(
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON"),
 ) -> None:
     """Measure algorithms on the ratings of a file, side by side, on the same split."""
-    from app.cli.contestants import make_contestants
-    from app.cli.evaluation_results import Evaluation
+    from app.cli.algorithms_by_option import make_contestants
+    from app.cli.evaluation_results import EvaluationRun
     from app.cli.rated_file import load_rated_file
     from app.errors import InvalidInputError
     from app.evaluation.experiment import Experiment
@@ -62,32 +62,32 @@ def evaluate(
         raise InvalidInputError("--test, --split and --folds exclude each other", field="split")
     wanted = list(dict.fromkeys(Metric.parse(name) for name in metrics.split(",")))
     file = load_rated_file(path, test, columns=columns, items=items, users=users)
-    contestants = make_contestants(algorithm, param, file.scale)
+    algorithms = make_contestants(algorithm, param, file.scale)
     split_name = f"test:{test.name}" if test is not None else split or f"folds:{folds or 5}"
     held_out = file.held_out(split_name, seed)
     liked_from = file.relevant_from(relevant_from)
     is_detailed = report is not None
     experiment = Experiment(file.ratings, held_out, file.scale, wanted, liked_from, seed, is_detailed=is_detailed)
-    evaluation = Evaluation(path.name, split_name, experiment, contestants, file.n_rejected)
-    with shown_progress(is_quiet=as_json) as tell:
-        _run(evaluation, tell)
+    evaluation = EvaluationRun(path.name, split_name, experiment, algorithms, file.n_rejected)
+    with shown_progress(is_quiet=as_json) as progress:
+        _run(evaluation, progress)
         if report is not None:
-            _write_report(report, evaluation, file, tell)
+            _write_report(report, evaluation, file, progress)
     typer.echo(json.dumps(evaluation.document)) if as_json else evaluation.show()
     if evaluation.problems:
         raise typer.Exit(1)
 
 
-def _run(evaluation: "Evaluation", tell: Tell) -> None:
+def _run(evaluation: "EvaluationRun", progress: ProgressCallback) -> None:
     """All are warmed up before one is measured: who cannot run is found in seconds, not in hours."""
     from app.algorithms.errors import AlgorithmError
     from app.evaluation.experiment import peak_rss_bytes
 
-    warm_up(evaluation.experiment, evaluation.contestants, tell)
-    n = len(evaluation.contestants)
-    for place, (name, learner) in enumerate(evaluation.contestants.items()):
+    warm_up(evaluation.experiment, evaluation.algorithms, progress)
+    n = len(evaluation.algorithms)
+    for place, (name, learner) in enumerate(evaluation.algorithms.items()):
         try:
-            outcome = evaluation.experiment.run(learner, _part(tell, name, place, n))
+            outcome = evaluation.experiment.run(learner, _part(progress, name, place, n))
         except AlgorithmError as error:
             evaluation.problems[name] = str(error)
             sys.stderr.write(f"reckon: {_named(name, error)}\n")
@@ -95,17 +95,17 @@ def _run(evaluation: "Evaluation", tell: Tell) -> None:
             evaluation.add(name, outcome, peak_rss_bytes())
 
 
-def _part(tell: Tell, name: str, place: int, n: int) -> Tell:
-    return lambda share, stage: tell((place + share) / n, f"{name} {stage}")
+def _part(progress: ProgressCallback, name: str, place: int, n: int) -> ProgressCallback:
+    return lambda share, stage: progress((place + share) / n, f"{name} {stage}")
 
 
-def warm_up(experiment: "Experiment", contestants: "Mapping[str, Learner]", tell: Tell) -> None:
+def warm_up(experiment: "Experiment", algorithms: "Mapping[str, Learner]", progress: ProgressCallback) -> None:
     """Raises `InvalidInputError` naming the algorithm that cannot run: without features, or without its extra."""
     from app.algorithms.errors import AlgorithmError, FeaturesNeededError
     from app.errors import InvalidInputError
 
-    for name, learner in contestants.items():
-        tell(0.0, f"{name} warming up")
+    for name, learner in algorithms.items():
+        progress(0.0, f"{name} warming up")
         try:
             experiment.warm_up(learner)
         except FeaturesNeededError as error:
@@ -119,17 +119,17 @@ def _named(name: str, error: Exception) -> str:
     return str(error) if str(error).startswith(name) else f"{name}: {error}"
 
 
-def _write_report(path: Path, evaluation: "Evaluation", file: "RatedFile", tell: Tell) -> None:
+def _write_report(path: Path, evaluation: "EvaluationRun", file: "RatedFile", progress: ProgressCallback) -> None:
     from app.errors import InvalidInputError
-    from app.evaluation.drawn import learning_curve
-    from app.evaluation.report import Report
+    from app.evaluation.report import EvaluationReport
+    from app.evaluation.report_data import learning_curve
 
     first = evaluation.first
     curve: Mapping[str, Sequence[Point]] = {}
     if first is not None:
         whole = evaluation.outcomes[first].folds[0]
-        curve = learning_curve(evaluation.experiment, evaluation.contestants[first], whole, tell=tell)
-    page = Report(
+        curve = learning_curve(evaluation.experiment, evaluation.algorithms[first], whole, progress=progress)
+    page = EvaluationReport(
         evaluation.source,
         evaluation.split,
         evaluation.experiment,

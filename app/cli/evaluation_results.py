@@ -7,21 +7,21 @@ from typing import Any
 from rich.table import Table
 
 from app.algorithms.learner import Learner
+from app.cli.algorithms_by_option import hyperparameters_of
 from app.cli.console import table_console
-from app.cli.contestants import hyperparameters_of
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import LEVEL, Difference, Interval
 from app.evaluation.outcome import Outcome
 
 
 @dataclass
-class Evaluation:
+class EvaluationRun:
     """Algorithms on one split. `problems`: name -> why it could not be measured."""
 
     source: str
     split: str
     experiment: Experiment
-    contestants: Mapping[str, Learner]
+    algorithms: Mapping[str, Learner]
     n_rejected: int
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     peak_rss_bytes: dict[str, int] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class Evaluation:
     @property
     def first(self) -> str | None:
         """Whom all others are compared against; None where it could not be measured."""
-        first = next(iter(self.contestants))
+        first = next(iter(self.algorithms))
         return first if first in self.outcomes else None
 
     @property
@@ -46,7 +46,7 @@ class Evaluation:
         """Name -> all that the algorithm has, defaults too."""
         return {
             name: {each.name: getattr(learner, each.name) for each in hyperparameters_of(name)}
-            for name, learner in self.contestants.items()
+            for name, learner in self.algorithms.items()
         }
 
     @property
@@ -81,7 +81,7 @@ class Evaluation:
             "split": self.split,
             "seed": self.experiment.seed,
             "confidence": LEVEL,
-            "results": [self._result(name) for name in self.contestants],
+            "results": [self._result(name) for name in self.algorithms],
             "comparisons": [
                 {
                     "algorithm": name,

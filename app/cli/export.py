@@ -37,8 +37,8 @@ def export(
     store = Store.open(settings.database_url, settings.data_dir)
     try:
         snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
-        with shown_progress(is_quiet=as_json) as tell:
-            report = export_to(folder, store, format_, tell)
+        with shown_progress(is_quiet=as_json) as progress:
+            report = export_to(folder, store, format_, progress)
         written: dict[str, Any] = report.counts
         if snapshot is not None:
             with writing_in(folder):
@@ -60,7 +60,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
     live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
     if live is None:
         raise NotFoundError("snapshot", "live")
-    return open_snapshot(data_dir / live.path, store.installation.database_id, live.version)
+    return open_snapshot(data_dir / live.path, store.instance.database_id, live.version)
 
 
 def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_: Format) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def import_(
     """
     from app.entities import RatingScale
     from app.intake.importing import import_path
-    from app.serving.declared import settings_to_store
+    from app.serving.placement_config import settings_to_store
     from app.settings import Settings
     from app.store import Store
 
@@ -37,7 +37,7 @@ def import_(
     wanted = None if scale is None else RatingScale.parse(scale)
     store = Store.open(settings.database_url, settings.data_dir)
     try:
-        with shown_progress(is_quiet=as_json) as tell:
+        with shown_progress(is_quiet=as_json) as progress:
             report = import_path(
                 path,
                 store,
@@ -46,7 +46,7 @@ def import_(
                 columns=columns,
                 scale=wanted,
                 is_dry_run=dry_run,
-                progress=tell,
+                progress=progress,
             )
     except KeyboardInterrupt:
         typer.echo("reckon: interrupted; run the same import again to finish it", err=True)

@@ -5,26 +5,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Tell = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 """Takes the fraction done, 0 to 1, and the stage."""
 
 SECONDS_BETWEEN_LINES = 2.0
 
 
 @contextmanager
-def shown_progress(*, is_quiet: bool = False) -> Iterator[Tell]:
+def shown_progress(*, is_quiet: bool = False) -> Iterator[ProgressCallback]:
     """What long work calls; everything goes to standard error, so that standard output holds the result alone."""
     if is_quiet:
         yield lambda fraction, stage: None  # noqa: ARG005  it takes what the others take
     elif sys.stderr.isatty():
-        with _bar() as tell:
-            yield tell
+        with _bar() as progress:
+            yield progress
     else:
         yield _lines()
 
 
 @contextmanager
-def _bar() -> Iterator[Tell]:
+def _bar() -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -34,14 +34,14 @@ def _bar() -> Iterator[Tell]:
         yield lambda fraction, stage: progress.update(task, completed=fraction, description=stage)
 
 
-def _lines() -> Tell:
+def _lines() -> ProgressCallback:
     told_at = time.monotonic()
 
-    def tell(fraction: float, stage: str) -> None:
+    def progress(fraction: float, stage: str) -> None:
         nonlocal told_at
         now = time.monotonic()
         if now - told_at >= SECONDS_BETWEEN_LINES:
             told_at = now
             sys.stderr.write(f"{fraction:4.0%} {stage}\n")
 
-    return tell
+    return progress

@@ -17,7 +17,7 @@ from app.intake.blocks import RejectedRow
 from app.intake.file_entries import load_items, load_users
 from app.intake.file_ratings import FileRatings, load_file
 from app.intake.scale import detect_scale
-from app.snapshots.describe import describe
+from app.snapshots.features import describe
 
 
 @dataclass(frozen=True)

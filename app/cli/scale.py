@@ -11,7 +11,7 @@ def show() -> None:
     from app.settings import Settings
     from app.wiring import open_store
 
-    typer.echo(str(open_store(Settings()).installation.scale()))
+    typer.echo(str(open_store(Settings()).instance.scale()))
 
 
 @scale.command("set")
@@ -21,4 +21,4 @@ def set_(scale: str = typer.Argument(metavar="MIN:MAX[:STEP]", help="For example
     from app.settings import Settings
     from app.wiring import open_store
 
-    open_store(Settings()).installation.set_scale(RatingScale.parse(scale))
+    open_store(Settings()).instance.set_scale(RatingScale.parse(scale))

@@ -37,8 +37,8 @@ def train(
     try:
         job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param, recipe))
         trainer = build_trainer(settings, store)
-        with shown_progress(is_quiet=as_json) as tell:
-            job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, tell=tell)
+        with shown_progress(is_quiet=as_json) as progress:
+            job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, progress=progress)
         snapshot = None if job.snapshot_version is None else store.snapshots.get(job.snapshot_version)
     except KeyboardInterrupt:
         typer.echo("reckon: interrupted; the job is back in the queue", err=True)

@@ -62,8 +62,8 @@ def tune(
     splits = {"hold_out": hold_out, "split": split}
     tuning = Tuning.of(file, choices, wanted, TrialLog(results), seed=seed, relevant_from=relevant_from, **splits)
     try:
-        with shown_progress(is_quiet=as_json) as tell:
-            tuning.run(trials, budget_seconds, tell)
+        with shown_progress(is_quiet=as_json) as progress:
+            tuning.run(trials, budget_seconds, progress)
     except KeyboardInterrupt:
         typer.echo(f"reckon: interrupted; {results} keeps what was tried, the same command goes on", err=True)
         raise typer.Exit(130) from None
@@ -127,8 +127,8 @@ def _apply(tuning: "Tuning") -> None:
 
     store = open_store(Settings())
     try:
-        recipe = parse_recipe(store.installation.recipe())
+        recipe = parse_recipe(store.instance.recipe())
         tuned = with_tuned(recipe, tuning.task.algorithm, tuning.best.hyperparameters)
-        store.installation.set_recipe(tuned.document)
+        store.instance.set_recipe(tuned.document)
     finally:
         store.close()

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from app.algorithms.learner import Progress
-from app.cli.contestants import hyperparameters_of, make_contestants
+from app.cli.algorithms_by_option import hyperparameters_of, make_contestants
 from app.cli.evaluate import warm_up
-from app.cli.progress import Tell
+from app.cli.progress import ProgressCallback
 from app.cli.rated_file import RatedFile
 from app.cli.trial_log import Task, TrialLog
 from app.entities import RatingScale
@@ -19,7 +19,7 @@ from app.evaluation.intervals import Difference
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
 from app.evaluation.search import (
-    Grid,
+    GridSearch,
     Proposals,
     Range,
     Search,
@@ -147,19 +147,19 @@ class Tuning:
         """With all that is known of this task from before."""
         return Search(self.choices.values, self._measure, self._record, self.log.trials_of(self.task))
 
-    def run(self, n_trials: int, budget_seconds: float | None, tell: Tell) -> None:
+    def run(self, n_trials: int, budget_seconds: float | None, progress: ProgressCallback) -> None:
         """First the defaults, so that the best is never worse; then what the choices propose; last the hold-out.
 
         Raises `InvalidInputError` for an algorithm that cannot run here, or has no such metric.
         """
-        warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, tell)
+        warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, progress)
         default = self.search.look_at({})
         if default.value is None:
             advice = "; it may predict no ratings: --metric ndcg@10 asks for lists" if self.metric.k is None else ""
             raise InvalidInputError(f"{self.choices.algorithm}: {default.problem}{advice}", field="metric")
-        self.search.run(self._proposals(n_trials), budget_seconds, tell)
+        self.search.run(self._proposals(n_trials), budget_seconds, progress)
         if self.final is not None:
-            tell(1.0, "measuring the best")
+            progress(1.0, "measuring the best")
             on_hold_out = {
                 trial.key: self.final.run(self._learner(trial.hyperparameters))
                 for trial in {each.key: each for each in (self.best, default)}.values()
@@ -168,7 +168,7 @@ class Tuning:
 
     def _proposals(self, n_trials: int) -> Proposals:
         if self.choices.grid:
-            return Grid(self.choices.grid)
+            return GridSearch(self.choices.grid)
         free, fixed = self.choices.ranges, self.choices.values({})
         alike = [
             trial
@@ -206,8 +206,8 @@ class Tuning:
         texts = [f"{name}={value}" for name, value in self.choices.values(proposed).items()]
         return make_contestants([self.choices.algorithm], texts, self.experiment.scale)[self.choices.algorithm]
 
-    def _measure(self, values: Values, tell: Progress) -> Trial:
-        return measure(self.experiment, self.metric, self._learner(values), values, tell)
+    def _measure(self, values: Values, progress: Progress) -> Trial:
+        return measure(self.experiment, self.metric, self._learner(values), values, progress)
 
     def _record(self, trial: Trial) -> None:
         self.log.append(self.task, trial)

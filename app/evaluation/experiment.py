@@ -14,7 +14,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Details, FoldResult, Outcome
-from app.evaluation.ranking import Ranking, evaluate_ranking, users_with_relevant
+from app.evaluation.ranking import RankingMetrics, evaluate_ranking, users_with_relevant
 
 WARM_UP_RATINGS = 2_000
 LONGEST_DRAWN = 50
@@ -54,7 +54,7 @@ class Experiment:
         if isinstance(learned, Predictor):
             learned.predict(few.user_rows[:1], few.item_rows[:1])
 
-    def run(self, learner: Learner, tell: Progress = ignore) -> Outcome:
+    def run(self, learner: Learner, progress: Progress = ignore) -> Outcome:
         """All folds, one after the other. Times exclude compilation where the learner was warmed up.
 
         Raises `AlgorithmError` where the learner gives up.
@@ -63,8 +63,8 @@ class Experiment:
         folds = []
         for fold in range(n_folds):
             train, test = self.parts(fold)
-            folds.append(self.run_fold(learner, train, test, _part(tell, fold, n_folds)))
-        tell(1.0, "done")
+            folds.append(self.run_fold(learner, train, test, _part(progress, fold, n_folds)))
+        progress(1.0, "done")
         return Outcome(tuple(self.metrics), tuple(folds), self.ratings.n_users, self.seed)
 
     def parts(self, fold: int) -> tuple[RatingMatrix, RatingMatrix]:
@@ -73,11 +73,11 @@ class Experiment:
         return self.ratings.subset(~held_out), self.ratings.subset(held_out)
 
     def run_fold(
-        self, learner: Learner, train: RatingMatrix, test: RatingMatrix, tell: Progress = ignore
+        self, learner: Learner, train: RatingMatrix, test: RatingMatrix, progress: Progress = ignore
     ) -> FoldResult:
         """Learn from `train`, be measured on `test`."""
         started = time.perf_counter()
-        learned = learner.fit(train, self._rng(), tell)
+        learned = learner.fit(train, self._rng(), progress)
         fitted = time.perf_counter()
         errors = self._errors(learned, test)
         user_rows, ranking = self._lists(learned, train, test)
@@ -103,7 +103,7 @@ class Experiment:
 
     def _lists(
         self, learned: Ranker, train: RatingMatrix, test: RatingMatrix
-    ) -> tuple[NDArray[np.int64], Ranking | None]:
+    ) -> tuple[NDArray[np.int64], RankingMetrics | None]:
         longest = max([metric.k or 0 for metric in self.metrics] + [LONGEST_DRAWN] * self.is_detailed)
         user_rows = users_with_relevant(test, self.relevant_from)
         if not longest or not len(user_rows):
@@ -116,7 +116,7 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True)
-class Popular:
+class BestsellerLearner:
     """The learner of bestsellers: the same list for everybody, the items rated most. It predicts no ratings."""
 
     def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> "Bestsellers":
@@ -153,8 +153,8 @@ def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
     return any(bool(of_all.nnz) and not of_few.nnz for of_all, of_few in sides)
 
 
-def _part(tell: Progress, fold: int, n_folds: int) -> Progress:
-    return lambda share, _: tell((fold + share) / n_folds, f"fold {fold + 1} of {n_folds}")
+def _part(progress: Progress, fold: int, n_folds: int) -> Progress:
+    return lambda share, _: progress((fold + share) / n_folds, f"fold {fold + 1} of {n_folds}")
 
 
 def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import InvalidInputError
-from app.evaluation.ranking import Ranking
+from app.evaluation.ranking import RankingMetrics
 
 Values = NDArray[np.floating]
 PerUnit = NDArray[np.float64]
@@ -52,7 +52,7 @@ RATING_ERRORS = {
     "mae": RatingError(np.abs, np.asarray),
 }
 
-USER_METRICS: dict[str, Callable[[Ranking], PerUnit]] = {
+USER_METRICS: dict[str, Callable[[RankingMetrics], PerUnit]] = {
     "ndcg": lambda ranking: ranking.ndcg,
     "ndcg_full": lambda ranking: ranking.ndcg_full,
     "recall": lambda ranking: ranking.recall,
@@ -65,7 +65,7 @@ USER_METRICS: dict[str, Callable[[Ranking], PerUnit]] = {
 }
 """Name -> (b,) one figure a user; the metric is their mean."""
 
-CATALOGUE_METRICS: dict[str, Callable[[Ranking], float]] = {
+CATALOGUE_METRICS: dict[str, Callable[[RankingMetrics], float]] = {
     "coverage": lambda ranking: ranking.coverage,
     "gini": lambda ranking: ranking.gini,
 }

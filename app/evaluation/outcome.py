@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.evaluation.intervals import Difference, Interval, Resamples, mean_of_measured, resampled_means
 from app.evaluation.metrics import CATALOGUE_METRICS, RATING_ERRORS, USER_METRICS, Metric, PerUnit
-from app.evaluation.ranking import Ranking
+from app.evaluation.ranking import RankingMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Details:
     """What a report draws beside metrics. `actual`: (n,) the test ratings. `item_factors`: (n_items, k), or None."""
 
     actual: NDArray[np.float32]
-    ranking: Ranking | None
+    ranking: RankingMetrics | None
     item_factors: NDArray[np.float32] | None
 
 
@@ -43,7 +43,7 @@ class FoldResult:
         metrics: Sequence[Metric],
         errors: NDArray[np.float32] | None,
         user_rows: NDArray[np.int64],
-        ranking: Ranking | None,
+        ranking: RankingMetrics | None,
         *,
         seconds: tuple[float, float],
         details: Details | None = None,

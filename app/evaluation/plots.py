@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from app.evaluation.drawn import ItemMap, Point, Series
+from app.evaluation.report_data import ItemMap, Point, Series
 
 N_COLOURS = 8
 _WIDTH, _HEIGHT = 560, 340

@@ -23,7 +23,7 @@ PerUser = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Ranking:
+class RankingMetrics:
     """The lists of b users, k long, and what of them was relevant.
 
     `shown`: (b, k) item rows, -1 where a list is shorter. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
@@ -38,7 +38,7 @@ class Ranking:
     n_raters: NDArray[np.int64]
     n_raters_in_all: int
 
-    def at(self, k: int) -> "Ranking":
+    def at(self, k: int) -> "RankingMetrics":
         """The first k of every list."""
         return replace(self, shown=self.shown[:, :k], is_hit=self.is_hit[:, :k])
 
@@ -152,7 +152,7 @@ def evaluate_ranking(
     *,
     liked_from: float,
     k: int,
-) -> Ranking:
+) -> RankingMetrics:
     """The lists by `score` of `user_rows` (b,), each of whom has something relevant in `holdout`."""
     is_candidate = (train.item_counts + holdout.item_counts) > 0
     relevant = holdout.subset(holdout.values >= liked_from).by_user
@@ -166,7 +166,7 @@ def evaluate_ranking(
         scores = np.array(score(users), dtype=np.float32)
         scores[:, ~is_candidate] = -np.inf
         for row, user in enumerate(users):
-            scores[row, _row(train.met, user)] = -np.inf
+            scores[row, _row(train.observed, user)] = -np.inf
             best = best_items(scores[row], k)
             liked = _row(relevant, user)
             is_relevant[liked] = True
@@ -175,7 +175,7 @@ def evaluate_ranking(
             is_relevant[liked] = False
     n_relevant = np.diff(relevant.indptr)[user_rows].astype(np.int64)
     n_candidates, n_raters_in_all = (int(np.count_nonzero(each)) for each in (is_candidate, train.user_counts))
-    return Ranking(shown, is_hit, n_relevant, n_candidates, train.item_counts, n_raters_in_all)
+    return RankingMetrics(shown, is_hit, n_relevant, n_candidates, train.item_counts, n_raters_in_all)
 
 
 def best_items(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

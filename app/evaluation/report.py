@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from app.evaluation.drawn import ItemMap, Point, Series, errors_by_rating, item_map, recall_against_coverage
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import Difference
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
 from app.evaluation.plots import line_plot, map_plot
+from app.evaluation.report_data import ItemMap, Point, Series, errors_by_rating, item_map, recall_against_coverage
 from app.evaluation.report_style import STYLE
 
 CLEAR = 0.05
@@ -17,7 +17,7 @@ CLEAR = 0.05
 
 
 @dataclass(frozen=True)
-class Report:
+class EvaluationReport:
     """What the page is made of. `titles`, `groups`: by item row. `curve`: metric -> points, of the first algorithm.
 
     `hyperparameters`: of all who were to be measured. `differences`: name -> every metric of a further algorithm minus

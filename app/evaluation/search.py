@@ -47,11 +47,13 @@ def key_of(hyperparameters: Values) -> str:
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
-def measure(experiment: Experiment, metric: Metric, learner: Learner, values: Values, tell: Progress = ignore) -> Trial:
+def measure(
+    experiment: Experiment, metric: Metric, learner: Learner, values: Values, progress: Progress = ignore
+) -> Trial:
     """`experiment` measures `metric`, among others; a learner that gives up is a trial with a problem."""
     started = time.perf_counter()
     try:
-        outcome = experiment.run(learner, tell)
+        outcome = experiment.run(learner, progress)
     except AlgorithmError as error:
         return Trial(dict(values), None, None, time.perf_counter() - started, str(error))
     value, interval = outcome.metrics[str(metric)], outcome.intervals[str(metric)]
@@ -69,12 +71,12 @@ class Proposals(Protocol):
         """Values in place of the defaults; None at the end."""
         ...
 
-    def tell(self, trial: Trial) -> None:
+    def record(self, trial: Trial) -> None:
         """What came of the last proposal."""
         ...
 
 
-class Grid:
+class GridSearch:
     """Every combination of some values, the last name changing fastest."""
 
     def __init__(self, choices: Mapping[str, Sequence[Any]]) -> None:
@@ -86,7 +88,7 @@ class Grid:
         combination = next(self._combinations, None)
         return None if combination is None else dict(zip(self._names, combination, strict=True))
 
-    def tell(self, trial: Trial) -> None:
+    def record(self, trial: Trial) -> None:
         """A grid goes its way, whatever comes of it."""
 
 
@@ -163,7 +165,7 @@ class Tpe:
         self._asked = self._study.ask(self._space)
         return dict(self._asked.params)
 
-    def tell(self, trial: Trial) -> None:
+    def record(self, trial: Trial) -> None:
         if trial.value is None:
             self._study.tell(self._asked, state=self._optuna.trial.TrialState.FAIL)
         else:
@@ -193,7 +195,7 @@ class Search:
     record: Callable[[Trial], None]
     trials: dict[str, Trial]
 
-    def run(self, proposals: Proposals, budget_seconds: float | None = None, tell: Progress = ignore) -> None:
+    def run(self, proposals: Proposals, budget_seconds: float | None = None, progress: Progress = ignore) -> None:
         """Until the proposals end or the time is up; a trial under way is finished."""
         started = time.monotonic()
         n_done = 0
@@ -204,8 +206,8 @@ class Search:
             share = (
                 n_done / proposals.n if budget_seconds is None else max(n_done / proposals.n, spent / budget_seconds)
             )
-            tell(min(share, 1.0), f"trial {n_done + 1} of {proposals.n}")
-            proposals.tell(self.look_at(values))
+            progress(min(share, 1.0), f"trial {n_done + 1} of {proposals.n}")
+            proposals.record(self.look_at(values))
             n_done += 1
 
     def look_at(self, values: Values) -> Trial:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.intake.blocks import ROWS_PER_BLOCK, Block, RejectedRow, as_line
+from app.intake.chunks import as_text, read_chunks
 from app.intake.files import InputFile
-from app.intake.stretches import as_text, read_stretches
 
 if TYPE_CHECKING:
     import _csv
@@ -26,7 +26,7 @@ _LINE_BREAK = ord("\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Dialect:
+class DelimitedDialect:
     """How fields stand in a line. `is_latin1`: lines that are not UTF-8 are Latin-1 (the older MovieLens files)."""
 
     separator: str = ","
@@ -38,8 +38,8 @@ class Dialect:
         """The separator the parsers see: one character, even for `::`."""
         return self.separator if len(self.separator) == 1 else _UNIT_SEPARATOR.decode()
 
-    def to_text(self, stretch: bytes) -> str:
-        text = as_text(stretch)
+    def to_text(self, chunk: bytes) -> str:
+        text = as_text(chunk)
         if self.is_latin1 and not text.isascii():
             text = "".join(_latin1_where_needed(line) for line in io.StringIO(text, newline=""))
         return text
@@ -58,7 +58,7 @@ def _latin1_where_needed(line: str) -> str:
     return line
 
 
-def split_line(line: str, dialect: Dialect) -> list[str]:
+def split_line(line: str, dialect: DelimitedDialect) -> list[str]:
     """The fields of one line, for the eyes of whoever recognises layouts."""
     line = line.replace(dialect.separator, dialect.character)
     try:
@@ -67,38 +67,40 @@ def split_line(line: str, dialect: Dialect) -> list[str]:
         return [line]
 
 
-def read_delimited(file: InputFile, names: Sequence[str], dialect: Dialect, *, has_header: bool) -> Iterator[Block]:
+def read_delimited(
+    file: InputFile, names: Sequence[str], dialect: DelimitedDialect, *, has_header: bool
+) -> Iterator[Block]:
     """Blocks whose columns are `names`, in the order of the fields; blank lines are passed over.
 
     Rows with more or fewer fields than names are rejected. The line number is the one a row begins at.
     """
     shape = _Shape(file.shown, list(names), dialect)
-    stretches = _normalised(read_stretches(file), dialect)
+    chunks = _normalised(read_chunks(file), dialect)
     line = 1
     if has_header:
-        _, _, rest = next(stretches).partition(b"\n")
-        stretches = _put_back(rest, stretches)
+        _, _, rest = next(chunks).partition(b"\n")
+        chunks = _put_back(rest, chunks)
         line += 1
-    for stretch in stretches:
-        if dialect.is_quoted and b'"' in stretch:
-            yield from shape.careful(_put_back(stretch, stretches), line)
-        elif shape.is_regular(stretch):
-            yield from shape.quick(stretch, line)
+    for chunk in chunks:
+        if dialect.is_quoted and b'"' in chunk:
+            yield from shape.careful(_put_back(chunk, chunks), line)
+        elif shape.is_regular(chunk):
+            yield from shape.quick(chunk, line)
         else:
-            yield from shape.careful(iter([stretch]), line)
-        line += stretch.count(b"\n")
+            yield from shape.careful(iter([chunk]), line)
+        line += chunk.count(b"\n")
 
 
-def _normalised(stretches: Iterator[bytes], dialect: Dialect) -> Iterator[bytes]:
-    for stretch in stretches:
-        if b'"' not in stretch or not dialect.is_quoted:
-            stretch = stretch.replace(b"\r\n", b"\n")  # noqa: PLW2901  the same stretch, its line breaks made plain
-        yield stretch if len(dialect.separator) == 1 else stretch.replace(dialect.separator.encode(), _UNIT_SEPARATOR)
+def _normalised(chunks: Iterator[bytes], dialect: DelimitedDialect) -> Iterator[bytes]:
+    for chunk in chunks:
+        if b'"' not in chunk or not dialect.is_quoted:
+            chunk = chunk.replace(b"\r\n", b"\n")  # noqa: PLW2901  the same stretch, its line breaks made plain
+        yield chunk if len(dialect.separator) == 1 else chunk.replace(dialect.separator.encode(), _UNIT_SEPARATOR)
 
 
-def _put_back(stretch: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if stretch:
-        yield stretch
+def _put_back(chunk: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    if chunk:
+        yield chunk
     yield from rest
 
 
@@ -108,22 +110,22 @@ class _Shape:
 
     file: str
     names: list[str]
-    dialect: Dialect
+    dialect: DelimitedDialect
 
-    def is_regular(self, stretch: bytes) -> bool:
-        """Whether the separators and line breaks of `stretch` follow each other as in a table of these columns."""
-        characters = np.frombuffer(stretch, dtype=np.uint8)
+    def is_regular(self, chunk: bytes) -> bool:
+        """Whether the separators and line breaks of `chunk` follow each other as in a table of these columns."""
+        characters = np.frombuffer(chunk, dtype=np.uint8)
         separator = ord(self.dialect.character)
         marks = characters[(characters == separator) | (characters == _LINE_BREAK)]
-        if b"\r" in stretch or len(marks) % len(self.names):
+        if b"\r" in chunk or len(marks) % len(self.names):
             return False
         expected = np.full(len(self.names), separator, dtype=np.uint8)
         expected[-1] = _LINE_BREAK
-        return bool((marks.reshape(-1, len(self.names)) == expected).all()) and b"\n\n" not in b"\n" + stretch
+        return bool((marks.reshape(-1, len(self.names)) == expected).all()) and b"\n\n" not in b"\n" + chunk
 
-    def quick(self, stretch: bytes, line: int) -> Iterator[Block]:
+    def quick(self, chunk: bytes, line: int) -> Iterator[Block]:
         character = self.dialect.character
-        fields = self.dialect.to_text(stretch).replace("\n", character).split(character)
+        fields = self.dialect.to_text(chunk).replace("\n", character).split(character)
         fields.pop()  # what follows the last line break
         columns = [fields[index :: len(self.names)] for index in range(len(self.names))]
         n_rows = len(columns[0])
@@ -132,8 +134,8 @@ class _Shape:
             parts = {name: column[start:stop] for name, column in zip(self.names, columns, strict=True)}
             yield Block(self.file, parts, range(line + start, line + stop))
 
-    def careful(self, stretches: Iterator[bytes], line: int) -> Iterator[Block]:
-        lines = (text for stretch in stretches for text in io.StringIO(self.dialect.to_text(stretch), newline=""))
+    def careful(self, chunks: Iterator[bytes], line: int) -> Iterator[Block]:
+        lines = (text for chunk in chunks for text in io.StringIO(self.dialect.to_text(chunk), newline=""))
         reader = self.dialect.rows(lines)
         while True:
             rows: list[list[str]] = []

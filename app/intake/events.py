@@ -11,8 +11,8 @@ from app.entities import UNKNOWN_TIME, IncomingEvents
 from app.errors import InvalidInputError
 from app.intake.blocks import Block, RejectedRow
 from app.intake.export_rows import EVENT_NAMES
-from app.intake.memo import Memo
 from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS
+from app.intake.value_cache import ValueCache
 from app.intake.values import quote, read_id, read_number, read_time
 
 _MAX_VERSION = 2**53
@@ -37,9 +37,9 @@ class EventReader:
     def __init__(self, now: int, types: Collection[str]) -> None:
         self._latest = now + FUTURE_TOLERANCE_MICROSECONDS
         self._declared = frozenset(types)
-        self._types = Memo(self._read_type, frozenset({str}))
-        self._user_ids = Memo(partial(read_id, field="user_id"), frozenset({str, int}))
-        self._item_ids = Memo(partial(read_id, field="item_id"), frozenset({str, int}))
+        self._types = ValueCache(self._read_type, frozenset({str}))
+        self._user_ids = ValueCache(partial(read_id, field="user_id"), frozenset({str, int}))
+        self._item_ids = ValueCache(partial(read_id, field="item_id"), frozenset({str, int}))
 
     def read(self, block: Block) -> ReadEvents:
         rejected = list(block.rejected)

@@ -91,16 +91,16 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
         for writer in writers.values():
             writer.publish()
     card = folder / EXPORT_CARD
-    card.write_text(json.dumps({"scale": _exactly(store.installation.scale())}) + "\n")
+    card.write_text(json.dumps({"scale": _exactly(store.instance.scale())}) + "\n")
     counts = {name: writer.n_rows for name, writer in writers.items()}
     return ExportReport(counts, [*(writer.path for writer in writers.values()), card])
 
 
-def _telling(events: Iterator[Event], tell: Callable[[int], None]) -> Iterator[Event]:
+def _telling(events: Iterator[Event], progress: Callable[[int], None]) -> Iterator[Event]:
     for number, event in enumerate(events, start=1):
         yield event
         if number % _EVENTS_BETWEEN_TELLING == 0:
-            tell(number)
+            progress(number)
 
 
 def _refuse_mixture(folder: Path, format_: Format) -> None:

@@ -107,7 +107,7 @@ _SECOND_WORDS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
+class GeneratedCatalogue:
     """Items, users and the ratings between them, by user and then by time."""
 
     items: list[Item]
@@ -115,7 +115,7 @@ class Catalogue:
     ratings: IncomingRatings
 
 
-def generate_catalogue(seed: int = 0) -> Catalogue:
+def generate_catalogue(seed: int = 0) -> GeneratedCatalogue:
     """2,000 users, 1,000 titles, 150,000 ratings on 0.5:5:0.5 over three years; the same for the same seed."""
     rng = np.random.default_rng(seed)
     membership = _memberships(rng)
@@ -128,14 +128,14 @@ def generate_catalogue(seed: int = 0) -> Catalogue:
         + rng.standard_normal((len(AGE_GROUPS), RANK))[age_groups],
         rng,
     )
-    tastes = user_factors @ item_factors.T / np.sqrt(RANK)  # of unit variance
-    user_rows, item_rows = _who_rates_what(tastes, rng)
-    values = _values(tastes, user_rows, item_rows, rng)
+    user_states = user_factors @ item_factors.T / np.sqrt(RANK)  # of unit variance
+    user_rows, item_rows = _who_rates_what(user_states, rng)
+    values = _values(user_states, user_rows, item_rows, rng)
     rated_at = _times_rated(user_rows, added_at[item_rows], rng)
     order = np.lexsort((rated_at, user_rows))
     items = _items(membership, added_at, rng)
     users = _users(countries, age_groups, rng)
-    return Catalogue(
+    return GeneratedCatalogue(
         items,
         users,
         IncomingRatings(
@@ -189,12 +189,12 @@ def _spread_out(of_group: FloatArray, rng: np.random.Generator) -> FloatArray:
     return white
 
 
-def _who_rates_what(tastes: FloatArray, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _who_rates_what(user_states: FloatArray, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(N_RATINGS,) user and item rows: each user's n_u first of all items by popularity + taste + Gumbel noise."""
     popularity = 1.3 * rng.standard_normal(N_ITEMS)
-    wishes = popularity + 0.8 * tastes + rng.gumbel(size=tastes.shape)
+    options = popularity + 0.8 * user_states + rng.gumbel(size=user_states.shape)
     n_rated = _numbers_rated(rng)
-    is_rated = (-wishes).argsort(axis=1).argsort(axis=1) < n_rated[:, None]
+    is_rated = (-options).argsort(axis=1).argsort(axis=1) < n_rated[:, None]
     user_rows, item_rows = np.nonzero(is_rated)
     return user_rows, item_rows
 
@@ -214,11 +214,11 @@ def _numbers_rated(rng: np.random.Generator) -> NDArray[np.int64]:
 
 
 def _values(
-    tastes: FloatArray, user_rows: NDArray[np.int64], item_rows: NDArray[np.int64], rng: np.random.Generator
+    user_states: FloatArray, user_rows: NDArray[np.int64], item_rows: NDArray[np.int64], rng: np.random.Generator
 ) -> FloatArray:
     user_biases, item_biases = 0.35 * rng.standard_normal(N_USERS), 0.45 * rng.standard_normal(N_ITEMS)
     noise = 0.6 * rng.standard_normal(len(user_rows))
-    exact = 3.3 + user_biases[user_rows] + item_biases[item_rows] + 0.6 * tastes[user_rows, item_rows] + noise
+    exact = 3.3 + user_biases[user_rows] + item_biases[item_rows] + 0.6 * user_states[user_rows, item_rows] + noise
     half_stars: FloatArray = np.clip(np.rint(exact * 2) / 2, SCALE.minimum, SCALE.maximum)
     return half_stars
 

@@ -13,7 +13,7 @@ from app.entities import RatingScale, to_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.intake.blocks import Block
 from app.intake.columns import Kind
-from app.intake.declared import Row, SettingsCheck, read_event_type, read_placement
+from app.intake.configuration import Row, SettingsCheck, read_event_type, read_placement
 from app.intake.entries import read_items, read_users
 from app.intake.events import EventReader
 from app.intake.files import verify
@@ -79,16 +79,16 @@ class _Run:
         self._types_of_file: set[str] = set()
         self._bytes_done = 0
         self._bytes_to_read = sum(table.file.size for table in content.tables)
-        self.report = ImportReport(store.installation.scale(), is_dry_run=is_dry_run, ignored=content.ignored)
+        self.report = ImportReport(store.instance.scale(), is_dry_run=is_dry_run, ignored=content.ignored)
 
     def settle_scale(self, wanted: RatingScale | None) -> None:
-        if wanted is None and self._store.installation.is_scale_open():
+        if wanted is None and self._store.instance.is_scale_open():
             wanted = self._content.declared_scale or self._detected_scale()
         if wanted is None:
             return
         self.report.scale = wanted
         if not self.report.is_dry_run:
-            self._store.installation.set_scale(wanted)
+            self._store.instance.set_scale(wanted)
 
     def _detected_scale(self) -> RatingScale | None:
         self._bytes_to_read += sum(table.file.size for table in self._content.of(Kind.RATINGS))

@@ -6,9 +6,9 @@ from typing import Any
 
 from app.errors import InvalidInputError
 from app.intake.blocks import MAX_SHOWN, ROWS_PER_BLOCK, Block, RejectedRow
+from app.intake.chunks import as_text, first_line, read_chunks
 from app.intake.columns import Naming
 from app.intake.files import InputFile
-from app.intake.stretches import as_text, first_line, read_stretches
 
 
 def field_names(file: InputFile) -> list[str]:
@@ -26,8 +26,8 @@ def field_names(file: InputFile) -> list[str]:
 def read_json_lines(file: InputFile, naming: Naming) -> Iterator[Block]:
     """Blocks whose columns are the names of their objects, as `naming` calls them; a name missing in one is None."""
     line = 1
-    for stretch in read_stretches(file):
-        texts = as_text(stretch).split("\n")[:-1]
+    for chunk in read_chunks(file):
+        texts = as_text(chunk).split("\n")[:-1]
         for start in range(0, len(texts), ROWS_PER_BLOCK):
             yield _block(file.shown, texts[start : start + ROWS_PER_BLOCK], line + start, naming)
         line += len(texts)

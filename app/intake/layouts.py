@@ -10,11 +10,11 @@ from unicodedata import category
 from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.intake import json_lines, movielens
+from app.intake.chunks import as_text, first_line, read_chunks
 from app.intake.columns import IGNORED_NAMES, Columns, Kind, Naming, kind_of
-from app.intake.delimited import Dialect, read_delimited, split_line
+from app.intake.delimited import DelimitedDialect, read_delimited, split_line
 from app.intake.files import InputFile, input_files
-from app.intake.stretches import as_text, first_line, read_stretches
-from app.intake.tables import Table
+from app.intake.tables import InputTable
 
 EXPORT_CARD = "reckon-export.json"
 """Written beside an export: the rating scale, which the ratings alone do not tell."""
@@ -30,11 +30,11 @@ class Content:
     """What a PATH holds. `tables`: in the order of `Kind`. `ignored`: names of files passed over."""
 
     files: list[InputFile]
-    tables: list[Table]
+    tables: list[InputTable]
     ignored: list[str] = field(default_factory=list)
     declared_scale: RatingScale | None = None
 
-    def of(self, kind: Kind) -> list[Table]:
+    def of(self, kind: Kind) -> list[InputTable]:
         return [table for table in self.tables if table.kind is kind]
 
 
@@ -82,13 +82,13 @@ def _data_set(named: Mapping[str, InputFile]) -> dict[str, InputFile]:
     return {}
 
 
-def _table(file: InputFile, siblings: Mapping[str, InputFile], columns: Columns) -> Table:
+def _table(file: InputFile, siblings: Mapping[str, InputFile], columns: Columns) -> InputTable:
     if file.name.endswith(_PARQUET):
         return _parquet(file, columns)
     line = first_line(file)
     if line.lstrip().startswith(("{", "[")):
         names = columns.naming.of(json_lines.field_names(file))
-        return Table(file, _kind(file, names), partial(json_lines.read_json_lines, file, columns.naming))
+        return InputTable(file, _kind(file, names), partial(json_lines.read_json_lines, file, columns.naming))
     if any(category(character) == "Cc" and character != "\t" for character in line):
         raise InvalidInputError(f"{file.shown} is not text, so it is no table that can be read", field="path")
     if columns.names:
@@ -98,27 +98,29 @@ def _table(file: InputFile, siblings: Mapping[str, InputFile], columns: Columns)
     return _with_header(file, line, columns)
 
 
-def _parquet(file: InputFile, columns: Columns) -> Table:
+def _parquet(file: InputFile, columns: Columns) -> InputTable:
     try:
         from app.intake import parquet  # noqa: PLC0415  pyarrow is an extra, and slow to import
     except ImportError as error:
         raise InvalidInputError("Parquet needs pyarrow: pip install 'reckon[parquet]'", field="path") from error
     names = columns.naming.of(parquet.field_names(file))
-    return Table(file, _kind(file, names), partial(parquet.read_parquet, file, columns.naming))
+    return InputTable(file, _kind(file, names), partial(parquet.read_parquet, file, columns.naming))
 
 
-def _with_header(file: InputFile, line: str, columns: Columns) -> Table:
+def _with_header(file: InputFile, line: str, columns: Columns) -> InputTable:
     headers = {separator: _header(line, separator) for separator in _SEPARATORS}
     best = max(headers, key=lambda separator: (_is_known(headers[separator], columns), len(headers[separator])))
     names = columns.naming.of(headers[best])
     kind = _kind(file, names)
     ordered = [names[name] for name in headers[best]]
-    return Table(file, kind, partial(read_delimited, file, ordered, Dialect(best), has_header=True))
+    return InputTable(file, kind, partial(read_delimited, file, ordered, DelimitedDialect(best), has_header=True))
 
 
-def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
+def _in_given_order(file: InputFile, line: str, names: list[str]) -> InputTable:
     """Headerless, or with a header that `--columns` overrules."""
-    dialects = [Dialect(separator) for separator in (*_SEPARATORS, " ")] + [Dialect("::", is_quoted=False)]
+    dialects = [DelimitedDialect(separator) for separator in (*_SEPARATORS, " ")] + [
+        DelimitedDialect("::", is_quoted=False)
+    ]
     counts = {dialect: len(split_line(line, dialect)) for dialect in dialects}
     fitting = next((dialect for dialect, count in counts.items() if count == len(names)), None)
     if fitting is None:
@@ -130,10 +132,10 @@ def _in_given_order(file: InputFile, line: str, names: list[str]) -> Table:
     if kind is None:
         raise InvalidInputError(f"--columns names nothing that can be imported: {names}", field="columns")
     has_header = _is_header(line, fitting, kind)
-    return Table(file, kind, partial(read_delimited, file, names, fitting, has_header=has_header))
+    return InputTable(file, kind, partial(read_delimited, file, names, fitting, has_header=has_header))
 
 
-def _is_header(line: str, dialect: Dialect, kind: Kind) -> bool:
+def _is_header(line: str, dialect: DelimitedDialect, kind: Kind) -> bool:
     """Ratings have digits, a header has none; of any other kind it is one if its names are known."""
     if kind is Kind.RATINGS:
         return not any(character.isdigit() for character in line)
@@ -141,7 +143,7 @@ def _is_header(line: str, dialect: Dialect, kind: Kind) -> bool:
 
 
 def _header(line: str, separator: str) -> list[str]:
-    return [name.strip() for name in split_line(line, Dialect(separator))]
+    return [name.strip() for name in split_line(line, DelimitedDialect(separator))]
 
 
 def _is_known(header: list[str], columns: Columns) -> bool:
@@ -165,6 +167,6 @@ def _declared_scale(card: InputFile | None) -> RatingScale | None:
     if card is None:
         return None
     try:
-        return RatingScale.parse(json.loads("".join(map(as_text, read_stretches(card))))["scale"])
+        return RatingScale.parse(json.loads("".join(map(as_text, read_chunks(card))))["scale"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInputError(f"{card.shown} is damaged: {error}", field="path") from error

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from app.errors import InvalidInputError
 from app.intake.blocks import Block, Column
+from app.intake.chunks import as_text, read_chunks
 from app.intake.columns import Kind
-from app.intake.delimited import Dialect, read_delimited, split_line
+from app.intake.delimited import DelimitedDialect, read_delimited, split_line
 from app.intake.files import InputFile
-from app.intake.stretches import as_text, read_stretches
-from app.intake.tables import Table
+from app.intake.tables import InputTable
 
 FAMILIES = (
     ({"ratings.csv", "movies.csv"}, ("ratings.csv", "movies.csv")),
@@ -25,9 +25,9 @@ FAMILIES = (
 """What a data set is known by, and what of its folder is read; other files repeat it or have no use here."""
 
 RATING_NAMES = ["user_id", "item_id", "value", "rated_at"]
-_TABS = Dialect("\t", is_quoted=False)
-_COLONS = Dialect("::", is_quoted=False, is_latin1=True)
-_BARS = Dialect("|", is_quoted=False, is_latin1=True)
+_TABS = DelimitedDialect("\t", is_quoted=False)
+_COLONS = DelimitedDialect("::", is_quoted=False, is_latin1=True)
+_BARS = DelimitedDialect("|", is_quoted=False, is_latin1=True)
 _NUMBERS = re.compile(r"\d+(\.\d+)?")
 _MIN_EPOCH_DIGITS = 9
 _SPLIT_NAME_100K = re.compile(r"u[1-5ab]?\.(data|base|test)")
@@ -54,20 +54,20 @@ OCCUPATIONS_1M = [
 ]
 
 
-def recognise(file: InputFile, line: str, siblings: Mapping[str, InputFile]) -> Table | None:
+def recognise(file: InputFile, line: str, siblings: Mapping[str, InputFile]) -> InputTable | None:
     """`file` as a MovieLens table if its first line is one's; `siblings`: the files beside it, by name."""
     if "::" in line:
         return _dat(file, split_line(line, _COLONS))
     if "|" in line:
         return _bars(file, split_line(line, _BARS), siblings)
     if [name.strip('"') for name in line.split(",")] == ["movieId", "title", "genres"]:
-        return _table(file, Kind.ITEMS, ["item_id", "title", "genres"], Dialect(), films, has_header=True)
+        return _table(file, Kind.ITEMS, ["item_id", "title", "genres"], DelimitedDialect(), films, has_header=True)
     if _are_ratings(line.split("\t")) or _SPLIT_NAME_100K.fullmatch(file.name):
         return _table(file, Kind.RATINGS, RATING_NAMES, _TABS)
     return None
 
 
-def _dat(file: InputFile, fields: list[str]) -> Table | None:
+def _dat(file: InputFile, fields: list[str]) -> InputTable | None:
     if _are_ratings(fields) or file.name == "ratings.dat":
         return _table(file, Kind.RATINGS, RATING_NAMES, _COLONS)
     if len(fields) == 3:  # noqa: PLR2004  MovieID::Title::Genres
@@ -77,7 +77,7 @@ def _dat(file: InputFile, fields: list[str]) -> Table | None:
     return None
 
 
-def _bars(file: InputFile, fields: list[str], siblings: Mapping[str, InputFile]) -> Table | None:
+def _bars(file: InputFile, fields: list[str], siblings: Mapping[str, InputFile]) -> InputTable | None:
     if len(fields) == len(_FILM_NAMES_100K) + len(GENRES_100K) and set(fields[-len(GENRES_100K) :]) <= {"0", "1"}:
         genres = _genres_100k(siblings)
         return _table(file, Kind.ITEMS, [*_FILM_NAMES_100K, *genres], _BARS, _Films100k(genres))
@@ -96,16 +96,16 @@ def _table(
     file: InputFile,
     kind: Kind,
     names: list[str],
-    dialect: Dialect,
+    dialect: DelimitedDialect,
     adapt: Callable[[Block], Block] | None = None,
     *,
     has_header: bool = False,
-) -> Table:
+) -> InputTable:
     def blocks() -> Iterator[Block]:
         read = read_delimited(file, names, dialect, has_header=has_header)
         return read if adapt is None else map(adapt, read)
 
-    return Table(file, kind, blocks)
+    return InputTable(file, kind, blocks)
 
 
 def films(block: Block) -> Block:
@@ -152,7 +152,7 @@ def _genres_100k(siblings: Mapping[str, InputFile]) -> list[str]:
     """In the order of the flags; `u.genre` holds lines of `name|number`."""
     if "u.genre" not in siblings:
         return GENRES_100K
-    text = "".join(map(as_text, read_stretches(siblings["u.genre"])))
+    text = "".join(map(as_text, read_chunks(siblings["u.genre"])))
     pairs = [line.rpartition("|") for line in text.splitlines() if "|" in line]
     names = [name for name, _, _ in sorted(pairs, key=lambda pair: int(pair[2]) if pair[2].isdigit() else -1)]
     if len(names) != len(GENRES_100K):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from app.entities import IncomingRatings, RatingScale
 from app.errors import InvalidInputError
 from app.intake.blocks import Block, Column, RejectedRow
-from app.intake.memo import Memo
+from app.intake.value_cache import ValueCache
 from app.intake.values import read_id, read_rating, read_time
 
 FUTURE_TOLERANCE_MICROSECONDS = 5 * 60 * 1_000_000
@@ -32,9 +32,9 @@ class RatingReader:
 
     def __init__(self, now: int) -> None:
         self._latest = now + FUTURE_TOLERANCE_MICROSECONDS
-        self._user_ids = Memo(partial(read_id, field="user_id"), frozenset({str, int}))
-        self._item_ids = Memo(partial(read_id, field="item_id"), frozenset({str, int}))
-        self._values = Memo(read_rating, frozenset({str, int, float}))
+        self._user_ids = ValueCache(partial(read_id, field="user_id"), frozenset({str, int}))
+        self._item_ids = ValueCache(partial(read_id, field="item_id"), frozenset({str, int}))
+        self._values = ValueCache(read_rating, frozenset({str, int, float}))
 
     def read(self, block: Block, scale: RatingScale | None = None) -> ReadRatings:
         """The ratings of `block`; with a `scale`, rows off it are rejected too."""

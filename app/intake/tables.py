@@ -9,7 +9,7 @@ from app.intake.files import InputFile
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class InputTable:
     """Rows of one kind in one file; `blocks()` reads them from the start, as often as it is called.
 
     Columns bear Reckon's names (user_id, item_id, value, rated_at; title, categories, year ...); others their own.

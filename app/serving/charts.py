@@ -14,9 +14,9 @@ from app.entities import UNKNOWN_TIME, User, from_microseconds
 from app.errors import ReckonError
 from app.serving.eligible import Eligible
 from app.serving.expressions import Filter
-from app.serving.live import Live
 from app.serving.rows import NO_ROWS, Rows
-from app.serving.tokens import MAX_RETURNED, Tokens
+from app.serving.serving_state import ServingState
+from app.serving.tokens import MAX_RETURNED, TokenSigner
 from app.store.trends import EVERYBODY, HALF_LIFE, LANDMARK, Trends
 
 
@@ -94,32 +94,32 @@ class UnknownChartError(ReckonError):
         super().__init__(f"there is no chart {name!r}; there are: {', '.join(known)}", field="chart")
 
 
-class Charts:
+class ChartReader:
     """A chart is an order of the available items; each is asked for no more of it than it takes to fill a page."""
 
-    def __init__(self, trends: Trends, tokens: Tokens) -> None:
+    def __init__(self, trends: Trends, tokens: TokenSigner) -> None:
         self._trends = trends
         self._tokens = tokens
-        self._orders: Mapping[str, Callable[[int, Eligible, ChartQuery, Live], Order]] = {
+        self._orders: Mapping[str, Callable[[int, Eligible, ChartQuery, ServingState], Order]] = {
             "popular": popular,
             "trending": self._trending,
             "newest": newest,
         }
 
-    async def chart(self, name: str, query: ChartQuery, live: Live) -> Chart:
+    async def chart(self, name: str, query: ChartQuery, serving: ServingState) -> Chart:
         """One page; what rises above the pages already returned comes on the next. Raises `UnknownChartError`."""
         if name not in self._orders:
             raise UnknownChartError(name, self._orders)
-        found = await to_thread(self._orders[name], query.limit + 1, eligible(query, live), query, live)
+        found = await to_thread(self._orders[name], query.limit + 1, eligible(query, serving), query, serving)
         shown = found.first(query.limit)
-        next_cursor = self._next_cursor(shown.rows, query, live) if len(found.rows) > query.limit else None
-        return Chart(name, live.version, items_of(name, shown, len(query.returned_keys) + 1, live), next_cursor)
+        next_cursor = self._next_cursor(shown.rows, query, serving) if len(found.rows) > query.limit else None
+        return Chart(name, serving.version, items_of(name, shown, len(query.returned_keys) + 1, serving), next_cursor)
 
-    def _trending(self, n: int, eligible: Eligible, query: ChartQuery, live: Live) -> Order:
+    def _trending(self, n: int, eligible: Eligible, query: ChartQuery, serving: ServingState) -> Order:
         n_asked = 4 * n
         while True:  # widen until enough of them are eligible
-            keys, heat = self._trends.hottest(query.country or EVERYBODY, n_asked)
-            rows = live.catalogue.rows_of_keys(keys)
+            keys, heat = self._trends.top_trending(query.country or EVERYBODY, n_asked)
+            rows = serving.catalogue.rows_of_keys(keys)
             is_shown = eligible.has(rows)
             if np.count_nonzero(is_shown) >= n or len(keys) < n_asked:
                 break
@@ -127,16 +127,16 @@ class Charts:
         now = (time.time_ns() // 1_000 - LANDMARK) / HALF_LIFE
         return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
 
-    def _next_cursor(self, rows: Rows, query: ChartQuery, live: Live) -> str | None:
-        returned = np.append(query.returned_keys, live.catalogue.keys[rows])
+    def _next_cursor(self, rows: Rows, query: ChartQuery, serving: ServingState) -> str | None:
+        returned = np.append(query.returned_keys, serving.catalogue.keys[rows])
         if len(returned) > MAX_RETURNED - query.limit:
             return None
         return self._tokens.cursor(query.sequence, returned)
 
 
-def eligible(query: ChartQuery, live: Live) -> Eligible:
+def eligible(query: ChartQuery, serving: ServingState) -> Eligible:
     """What may be on this page."""
-    catalogue = live.catalogue
+    catalogue = serving.catalogue
     found = Eligible(len(catalogue))
     found.keep(catalogue.available())
     if query.category is not None:
@@ -148,25 +148,25 @@ def eligible(query: ChartQuery, live: Live) -> Eligible:
     return found
 
 
-def popular(n: int, eligible: Eligible, query: ChartQuery, live: Live) -> Order:
+def popular(n: int, eligible: Eligible, query: ChartQuery, serving: ServingState) -> Order:
     """Rated most, as of the snapshot; before one, as counted then. By country only of a snapshot."""
     if query.country is not None:
-        return _popular_in(query.country, eligible, live).first(n)
-    rows = eligible.among(live.popular_rows[: 4 * n])
+        return _popular_in(query.country, eligible, serving).first(n)
+    rows = eligible.among(serving.popular_rows[: 4 * n])
     if len(rows) < n:
-        rows = eligible.among(live.popular_rows)
-    counts = _counts(rows[:n], live)
+        rows = eligible.among(serving.popular_rows)
+    counts = _counts(rows[:n], serving)
     return Order(rows[:n], counts).first(int(np.count_nonzero(counts)))  # those without ratings come last
 
 
-def _counts(rows: Rows, live: Live) -> NDArray[np.int64]:
-    if live.snapshot is None:
-        return np.rint(np.expm1(live.popularity[rows])).astype(np.int64)
-    return live.snapshot.item_counts[rows].astype(np.int64)
+def _counts(rows: Rows, serving: ServingState) -> NDArray[np.int64]:
+    if serving.snapshot is None:
+        return np.rint(np.expm1(serving.popularity[rows])).astype(np.int64)
+    return serving.snapshot.item_counts[rows].astype(np.int64)
 
 
-def _popular_in(country: str, eligible: Eligible, live: Live) -> Order:
-    snapshot = live.snapshot
+def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Order:
+    snapshot = serving.snapshot
     numbers = [] if snapshot is None else snapshot.groups_of(User("anybody", country))
     if snapshot is None or not numbers:
         return Order(NO_ROWS, NO_ROWS)
@@ -176,14 +176,14 @@ def _popular_in(country: str, eligible: Eligible, live: Live) -> Order:
     return Order(rows[is_shown], counts[is_shown])
 
 
-def newest(n: int, eligible: Eligible, _query: ChartQuery, live: Live) -> Order:
+def newest(n: int, eligible: Eligible, _query: ChartQuery, serving: ServingState) -> Order:
     """Added last: in every country alike."""
-    rows = live.catalogue.newest(n, eligible.mask)
-    return Order(rows, live.catalogue.added_at[rows])
+    rows = serving.catalogue.newest(n, eligible.mask)
+    return Order(rows, serving.catalogue.added_at[rows])
 
 
-def items_of(name: str, shown: Order, first_rank: int, live: Live) -> list[AnyItem]:
-    ids, titles = live.catalogue.item_ids, live.catalogue.titles
+def items_of(name: str, shown: Order, first_rank: int, serving: ServingState) -> list[AnyItem]:
+    ids, titles = serving.catalogue.item_ids, serving.catalogue.titles
     places = enumerate(zip(shown.rows.tolist(), shown.counted.tolist(), strict=True), start=first_rank)
     make = MAKE[name]
     return [make(ids[row], titles[row], rank, counted) for rank, (row, counted) in places]

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.catalogue import Mask
-from app.serving.declared import Rulebook
 from app.serving.eligible import Eligible
-from app.serving.live import Live
-from app.serving.query import Query, Wishes
+from app.serving.placement_config import CompiledPlacement
+from app.serving.query import ListOptions, Query
 from app.serving.rows import NO_ROWS, Rows
-from app.serving.tastes import Taste
+from app.serving.serving_state import ServingState
+from app.serving.user_state import UserState
 from app.snapshots import UserSide
 
 
@@ -26,9 +26,9 @@ class Context:
     """
 
     query: Query
-    rulebook: Rulebook
-    taste: Taste
-    live: Live
+    placement: CompiledPlacement
+    user: UserState
+    serving: ServingState
     eligible: Eligible
     now: int
     n_pooled: int = field(init=False)
@@ -36,16 +36,16 @@ class Context:
     due_rows: Rows = field(default_factory=lambda: NO_ROWS)
 
     def __post_init__(self) -> None:
-        self.side = self.taste.side
-        self.n_pooled = self.query.wishes.limit
+        self.side = self.user.side
+        self.n_pooled = self.query.options.limit
 
     @property
     def side_vector(self) -> NDArray[np.float32] | None:
         return None if self.side is None else self.side.vector
 
     @property
-    def wishes(self) -> Wishes:
-        return self.query.wishes
+    def options(self) -> ListOptions:
+        return self.query.options
 
     def best(self, n: int, mask: Mask | None = None) -> Rows:
         """Up to `n` eligible rows with the highest scores, best first; only those in `mask`, where one is given.
@@ -53,9 +53,9 @@ class Context:
         From the index, and of items newer than it one by one; by popularity before anything is learned.
         """
         allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
-        snapshot = self.live.snapshot
+        snapshot = self.serving.snapshot
         if snapshot is None or self.side_vector is None:
-            rows = self.live.popular_rows
+            rows = self.serving.popular_rows
             newer = np.arange(len(rows), len(allowed))
             return np.append(rows, newer)[allowed[np.append(rows, newer)]][:n]
         rows, scores = snapshot.nearest(self.side_vector, n, allowed[: snapshot.n_items])
@@ -63,5 +63,5 @@ class Context:
         if not len(newer):
             return rows
         rows = np.append(rows, newer)
-        scores = np.append(scores, self.live.newer_vectors(newer) @ self.side_vector)
+        scores = np.append(scores, self.serving.newer_vectors(newer) @ self.side_vector)
         return rows[np.argsort(-scores, kind="stable")[:n]]

@@ -60,10 +60,10 @@ def explained(items: Sequence[RecommendedItem], shown: Ranked, trace: Trace, con
 
 def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
     """For each row the segments' addends; none before anything is learned."""
-    snapshot, side = context.live.snapshot, context.side
+    snapshot, side = context.serving.snapshot, context.side
     if snapshot is None or side is None:
         return [[] for _ in rows]
-    vectors = vectors_of(rows, context.live)
+    vectors = vectors_of(rows, context.serving)
     addends = snapshot.shares(side, vectors)
     sizes = sum(np.abs(each) for each in addends.values())
     percents = {name: 100 * np.abs(each) / np.where(sizes > 0, sizes, 1) for name, each in addends.items()}
@@ -81,18 +81,18 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
 
     An item is no reason for itself, though liking it says most for it: the shares are of what all others say.
     """
-    snapshot, taste = context.live.snapshot, context.taste
-    n_learned = context.live.n_learned
-    is_learned = taste.rated_rows < n_learned
-    engaged, declined = (each[each < n_learned] for each in (taste.engaged_rows, taste.declined_rows))
-    rated, values = taste.rated_rows[is_learned], taste.values[is_learned]
-    if snapshot is None or context.side is not taste.side or not len(rated) + len(engaged):
+    snapshot, user = context.serving.snapshot, context.user
+    n_learned = context.serving.n_learned
+    is_learned = user.rated_rows < n_learned
+    positive, negative = (each[each < n_learned] for each in (user.positive_rows, user.negative_rows))
+    rated, values = user.rated_rows[is_learned], user.values[is_learned]
+    if snapshot is None or context.side is not user.side or not len(rated) + len(positive):
         return [[] for _ in rows]
-    influences = snapshot.influences(rated, values, vectors_of(rows, context.live), engaged, declined)
-    spoken = np.append(rated, engaged)
+    influences = snapshot.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
+    spoken = np.append(rated, positive)
     influences[rows[:, None] == spoken] = 0
-    given: list[float | None] = [*map(float, values), *(None for _ in engaged)]
-    catalogue = context.live.catalogue
+    given: list[float | None] = [*map(float, values), *(None for _ in positive)]
+    catalogue = context.serving.catalogue
     return [
         [
             Because(catalogue.item_ids[spoken[n]], catalogue.titles[spoken[n]], given[n], round(100 * share, 1))

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.serving.live import Live
 from app.serving.rows import Rows
+from app.serving.serving_state import ServingState
 
 N_USUAL = 1_000
 """The most popular items show how frequent categories are elsewhere."""
@@ -24,11 +24,11 @@ class MixName(NamedTuple):
 class MixNames:
     """Of the mixes of one answer: no two are called alike."""
 
-    def __init__(self, live: Live) -> None:
-        self._catalogue = live.catalogue
-        usual = live.popular_rows[:N_USUAL]
+    def __init__(self, serving: ServingState) -> None:
+        self._catalogue = serving.catalogue
+        usual = serving.popular_rows[:N_USUAL]
         # As if there were one more of each, so that a category of new items only is rare, not impossible.
-        self._usual = (live.catalogue.category_counts(usual) + 1) / (len(usual) + 1)
+        self._usual = (serving.catalogue.category_counts(usual) + 1) / (len(usual) + 1)
         self._taken: set[frozenset[str]] = set()
 
     def of(self, rows: Rows, typical_row: int) -> MixName:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from app.algorithms.spherical_k_means import centres_of, grouped
 from app.serving.context import Context
 from app.serving.mix_names import MixNames
-from app.serving.proposers import BIT
+from app.serving.provenance import BIT
 from app.serving.query import Candidates, Query, RecommendedItem
 from app.serving.ranking import rank, vectors_of
 from app.serving.recommend import Recommender, items_of
+from app.serving.request_state import RequestState
 from app.serving.retrieval.category import popular_categories
 from app.serving.rows import Rows
-from app.serving.situation import Situation
 
 MAX_LIKED = 200
 """The items liked last, which make up the taste."""
@@ -63,14 +63,14 @@ class Mixer:
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
-    async def mixes(self, n_mixes: int, query: Query, situation: Situation) -> Mixes:
+    async def mixes(self, n_mixes: int, query: Query, request_state: RequestState) -> Mixes:
         """Up to `n_mixes`, fewer where the taste has fewer parts; no item is in two.
 
         For somebody who has liked nothing, of popular categories.
         """
-        context = await self._recommender.restricted(query, situation)
+        context = await self._recommender.restricted(query, request_state)
         mixes = await to_thread(mixed, n_mixes, context)
-        head = (self._recommender.recommendation_id(context), context.live.version, context.taste.strategy)
+        head = (self._recommender.recommendation_id(context), context.serving.version, context.user.strategy)
         return Mixes(*head, mixes)
 
 
@@ -78,17 +78,17 @@ def mixed(n_mixes: int, context: Context) -> list[Mix]:
     parts = parts_of(n_mixes, context)
     if not parts:
         return list(islice(_of_categories(context), n_mixes))
-    names = MixNames(context.live)
+    names = MixNames(context.serving)
     mixes = (_of_part(number, parts, names, context) for number in range(len(parts)))
     return [mix for mix in mixes if mix.items]
 
 
 def parts_of(n_parts: int, context: Context) -> list[Part]:
     """The parts of the taste, by what was liked; that with the most liked items first, ties by the latest."""
-    snapshot = context.live.snapshot
+    snapshot = context.serving.snapshot
     if snapshot is None:
         return []
-    liked = context.taste.liked_rows(snapshot.liked_from)
+    liked = context.user.liked_rows(snapshot.liked_from)
     liked = liked[liked < snapshot.n_items][:MAX_LIKED]
     directions = snapshot.directions(snapshot.item_vectors[liked])
     points_somewhere = np.any(directions != 0, axis=1)
@@ -104,24 +104,24 @@ def parts_of(n_parts: int, context: Context) -> list[Part]:
 
 def _of_part(number: int, parts: Sequence[Part], names: MixNames, context: Context) -> Mix:
     """What somebody would be shown who had liked these items alone, and is closest to them; by the user's own score."""
-    part, live, limit = parts[number], context.live, context.wishes.limit
-    if live.snapshot is None:
+    part, serving, limit = parts[number], context.serving, context.options.limit
+    if serving.snapshot is None:
         raise LookupError("nothing is learned yet")
     near = replace(context)
-    near.side = context.taste.side_of_liked(part.liked_rows, live.snapshot)
+    near.side = context.user.side_of_liked(part.liked_rows, serving.snapshot)
     pool = near.best(POOL_FACTOR * limit)
-    likeness = live.snapshot.directions(vectors_of(pool, live)) @ np.stack([each.centre for each in parts]).T
+    likeness = serving.snapshot.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
     rows = pool[np.argmax(likeness, axis=1) == number][:limit]
     name = names.of(np.append(part.liked_rows, rows), int(part.liked_rows[0]))
-    because = [live.catalogue.item_ids[row] for row in part.liked_rows[:N_BECAUSE].tolist()]
+    because = [serving.catalogue.item_ids[row] for row in part.liked_rows[:N_BECAUSE].tolist()]
     return Mix(name.text, name.categories, because, _shown(rows, context))
 
 
 def _of_categories(context: Context) -> Iterator[Mix]:
-    catalogue = context.live.catalogue
-    for code in popular_categories(context.live):
+    catalogue = context.serving.catalogue
+    for code in popular_categories(context.serving):
         name = catalogue.category_names[code]
-        rows = context.best(context.wishes.limit, catalogue.in_category(name))
+        rows = context.best(context.options.limit, catalogue.in_category(name))
         context.eligible.drop(rows)
         if len(rows):
             yield Mix(name, [name], [], _shown(rows, context))

@@ -8,11 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.live import Live
 from app.serving.ranking import vectors_of
+from app.serving.request_state import RequestStates
 from app.serving.rows import Rows
-from app.serving.situation import Situations
-from app.serving.tastes import Taste, Tastes
+from app.serving.serving_state import ServingState
+from app.serving.user_state import UserState, UserStates
 from app.snapshots import Snapshot
 
 USERS_AT_ONCE = 20
@@ -48,43 +48,45 @@ class Prediction:
     item: Knowledge
 
 
-class Predictor:
-    def __init__(self, tastes: Tastes, situations: Situations) -> None:
-        self._tastes = tastes
-        self._situations = situations
+class RatingPredictor:
+    def __init__(self, user_states: UserStates, request_states: RequestStates) -> None:
+        self._user_states = user_states
+        self._request_states = request_states
 
     async def predict(self, pairs: Sequence[Pair]) -> tuple[int | None, list[Prediction]]:
         """The version of the snapshot, and the pairs in order; each user is folded in once, as of now."""
         of_user: dict[str, list[Pair]] = {}
         for pair in pairs:
             of_user.setdefault(pair.user_id, []).append(pair)
-        live, tastes = await self._tastes_of(list(of_user))
-        predictions = [each for user_id, own in of_user.items() for each in predicted(own, tastes[user_id], live)]
-        return live.version, sorted(predictions, key=lambda each: each.index)
+        serving, user_states = await self._tastes_of(list(of_user))
+        predictions = [
+            each for user_id, own in of_user.items() for each in predicted(own, user_states[user_id], serving)
+        ]
+        return serving.version, sorted(predictions, key=lambda each: each.index)
 
-    async def _tastes_of(self, user_ids: Sequence[str]) -> tuple[Live, Mapping[str, Taste]]:
+    async def _tastes_of(self, user_ids: Sequence[str]) -> tuple[ServingState, Mapping[str, UserState]]:
         """By one snapshot, whatever is published meanwhile."""
-        live = (await self._situations.of("")).live
-        tastes: dict[str, Taste] = {}
+        serving = (await self._request_states.read("")).serving
+        user_states: dict[str, UserState] = {}
         for start in range(0, len(user_ids), USERS_AT_ONCE):
             part = user_ids[start : start + USERS_AT_ONCE]
-            tastes |= zip(part, await gather(*(self._taste_of(user_id, live) for user_id in part)), strict=True)
-        return live, tastes
+            user_states |= zip(part, await gather(*(self._taste_of(user_id, serving) for user_id in part)), strict=True)
+        return serving, user_states
 
-    async def _taste_of(self, user_id: str, live: Live) -> Taste:
-        situation = await self._situations.of(user_id)
-        return await self._tastes.of(situation.user, live, situation.declared.kinds)
+    async def _taste_of(self, user_id: str, serving: ServingState) -> UserState:
+        request_state = await self._request_states.read(user_id)
+        return await self._user_states.load(request_state.user, serving, request_state.config.event_types)
 
 
-def predicted(pairs: Sequence[Pair], taste: Taste, live: Live) -> Iterator[Prediction]:
+def predicted(pairs: Sequence[Pair], user: UserState, serving: ServingState) -> Iterator[Prediction]:
     """The pairs of one user."""
-    n_rows = len(live.catalogue)
-    found = [live.catalogue.row_of_id(pair.item_id) for pair in pairs]
+    n_rows = len(serving.catalogue)
+    found = [serving.catalogue.row_of_id(pair.item_id) for pair in pairs]
     rows = np.array([n_rows if row is None else row for row in found], dtype=np.int64)
-    ratings, deviations = _predict(rows, rows < n_rows, taste, live)
+    ratings, deviations = _predict(rows, rows < n_rows, user, serving)
     for pair, row, rating, deviation in zip(pairs, rows.tolist(), ratings, deviations, strict=True):
-        item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, live.snapshot)
-        yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, deviation, taste.strategy, item)
+        item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, serving.snapshot)
+        yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, deviation, user.strategy, item)
 
 
 def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
@@ -93,21 +95,21 @@ def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
 
 
 def _predict(
-    rows: Rows, is_known: NDArray[np.bool_], taste: Taste, live: Live
+    rows: Rows, is_known: NDArray[np.bool_], user: UserState, serving: ServingState
 ) -> tuple[Sequence[float | None], Sequence[float | None]]:
     """(n,) ratings and their standard deviations."""
-    snapshot, side = live.snapshot, taste.side
+    snapshot, side = serving.snapshot, user.side
     if snapshot is None or side is None:
         return [None] * len(rows), [None] * len(rows)
-    ratings = snapshot.predict(side, _vectors(rows, is_known, snapshot, live))
+    ratings = snapshot.predict(side, _vectors(rows, is_known, snapshot, serving))
     deviations = snapshot.deviations(side, rows)
     return np.round(ratings.astype(np.float64), 4).tolist(), np.round(deviations.astype(np.float64), 4).tolist()
 
 
-def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, live: Live) -> NDArray[np.float32]:
+def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, serving: ServingState) -> NDArray[np.float32]:
     """(n, d) the item side; of unknown items, that of one without ratings and features."""
     if is_known.all():
-        return vectors_of(rows, live)
+        return vectors_of(rows, serving)
     vectors = np.tile(snapshot.unrated_item, (len(rows), 1))
-    vectors[is_known] = vectors_of(rows[is_known], live)
+    vectors[is_known] = vectors_of(rows[is_known], serving)
     return vectors

@@ -14,7 +14,7 @@ DEFAULT_PLACEMENT = "home"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class ListOptions:
     """What a request may ask of any list, whoever it is for.
 
     `exclude`: item ids the caller does not want; unknown ones are ignored. `category`: None for all.
@@ -38,7 +38,7 @@ class Wishes:
         )
 
 
-ANYTHING = Wishes()
+ANYTHING = ListOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Query:
     """
 
     user_id: str | None
-    wishes: Wishes = ANYTHING
+    options: ListOptions = ANYTHING
     ratings: tuple[Rating, ...] = ()
     returned_keys: Rows = field(default_factory=lambda: NO_ROWS)
 

@@ -11,8 +11,8 @@ from app.serving.explain import explained
 from app.serving.query import Candidates, ExplainedItem, Query, RecommendedItem
 from app.serving.ranking import rank
 from app.serving.recommend import Recommender, arranged, items_of
+from app.serving.request_state import RequestState
 from app.serving.rows import Rows
-from app.serving.situation import Situation
 
 
 @dataclass(slots=True)
@@ -47,28 +47,30 @@ class ExplainedRanking:
     unknown: list[str]
 
 
-class Rankings:
+class CandidateRanker:
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
-    async def rank(self, item_ids: Sequence[str], query: Query, situation: Situation) -> Ranking | ExplainedRanking:
+    async def rank(
+        self, item_ids: Sequence[str], query: Query, request_state: RequestState
+    ) -> Ranking | ExplainedRanking:
         """All candidates that the rules let through, best first; what they drop is named with the rule.
 
         Rules reorder and insert among the candidates alone: nothing else is eligible.
         """
-        rows, unknown = known_rows(item_ids, situation.live.catalogue)
-        context = await self._recommender.context(query, situation)
+        rows, unknown = known_rows(item_ids, request_state.serving.catalogue)
+        context = await self._recommender.context(query, request_state)
         dropped = self._restricted(rows, context)
         kept = np.sort(context.eligible.among(rows))
-        context.query = replace(query, wishes=replace(query.wishes, limit=max(len(kept), 1)))
+        context.query = replace(query, options=replace(query.options, limit=max(len(kept), 1)))
         candidates = Candidates(kept, np.zeros(len(kept), np.int64))
         ranked, trace = arranged(rank(candidates, context), self._recommender.rules_on(context), context)
         back = set(ranked.rows.tolist())  # what is due again, a rule brings back
-        ids = context.live.catalogue.item_ids
+        ids = context.serving.catalogue.item_ids
         excluded = [ExcludedItem(ids[row], rule) for row, rule in dropped.items() if row not in back]
         items = items_of(ranked, context)
-        head = (self._recommender.recommendation_id(context), context.live.version, context.taste.strategy)
-        if query.wishes.explain:
+        head = (self._recommender.recommendation_id(context), context.serving.version, context.user.strategy)
+        if query.options.explain:
             return ExplainedRanking(*head, explained(items, ranked, trace, context), excluded, unknown)
         return Ranking(*head, items, excluded, unknown)
 

@@ -4,9 +4,9 @@ from asyncio import to_thread
 from dataclasses import dataclass
 
 from app.errors import NotFoundError
-from app.serving.live import Live
-from app.serving.situation import Situation
-from app.serving.tastes import Taste, Tastes
+from app.serving.request_state import RequestState
+from app.serving.serving_state import ServingState
+from app.serving.user_state import UserState, UserStates
 from app.store.users import Users
 
 
@@ -28,31 +28,31 @@ class SimilarUsers:
     users: list[SimilarUser]
 
 
-class Neighbourhood:
-    def __init__(self, tastes: Tastes, users: Users) -> None:
-        self._tastes = tastes
+class SimilarUserFinder:
+    def __init__(self, user_states: UserStates, users: Users) -> None:
+        self._user_states = user_states
         self._users = users
 
-    async def similar_users(self, user_id: str, limit: int, situation: Situation) -> SimilarUsers:
+    async def similar_users(self, user_id: str, limit: int, request_state: RequestState) -> SimilarUsers:
         """The most similar users of the snapshot, best first; none for somebody whose taste is not known.
 
         Raises `NotFoundError` for an unknown user.
         """
-        if situation.user.user_key is None:
+        if request_state.user.user_key is None:
             raise NotFoundError("user", user_id)
-        live = situation.live
-        taste = await self._tastes.of(situation.user, live, situation.declared.kinds)
-        found = await to_thread(self._found, taste, limit, live)  # a scan of all users
-        return SimilarUsers(user_id, live.version, taste.strategy, found)
+        serving = request_state.serving
+        user = await self._user_states.load(request_state.user, serving, request_state.config.event_types)
+        found = await to_thread(self._found, user, limit, serving)  # a scan of all users
+        return SimilarUsers(user_id, serving.version, user.strategy, found)
 
-    def _found(self, taste: Taste, limit: int, live: Live) -> list[SimilarUser]:
-        snapshot = live.snapshot
-        if snapshot is None or taste.side is None or taste.is_unknown:
+    def _found(self, user: UserState, limit: int, serving: ServingState) -> list[SimilarUser]:
+        snapshot = serving.snapshot
+        if snapshot is None or user.side is None or user.is_unknown:
             return []
-        own_row = None if taste.user_key is None else snapshot.user_row(taste.user_key)
+        own_row = None if user.user_key is None else snapshot.user_row(user.user_key)
         n = limit
         while True:  # widen until enough of them still exist
-            rows, similarities = snapshot.similar_users(taste.side, n, own_row)
+            rows, similarities = snapshot.similar_users(user.side, n, own_row)
             keys = snapshot.user_keys[rows].tolist()
             ids = self._users.ids_of(keys)
             if len(ids) >= limit or len(rows) < n:

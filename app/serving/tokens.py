@@ -47,7 +47,7 @@ class RecommendationToken:
     placement: str
 
 
-class Tokens:
+class TokenSigner:
     def __init__(self, key: bytes) -> None:
         self._key = key
 

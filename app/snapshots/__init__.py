@@ -13,10 +13,10 @@ because its folder was renamed into place (FAISS and numpy load damaged bytes wi
 """
 
 from app.snapshots.active import ActiveSnapshot, Refresh
-from app.snapshots.folded import UserSide
-from app.snapshots.index import NOBODYS
+from app.snapshots.index import NO_HISTORY
 from app.snapshots.read import open_snapshot
+from app.snapshots.scorer import UserSide
 from app.snapshots.snapshot import Snapshot
 from app.snapshots.write import write_snapshot
 
-__all__ = ["NOBODYS", "ActiveSnapshot", "Refresh", "Snapshot", "UserSide", "open_snapshot", "write_snapshot"]
+__all__ = ["NO_HISTORY", "ActiveSnapshot", "Refresh", "Snapshot", "UserSide", "open_snapshot", "write_snapshot"]

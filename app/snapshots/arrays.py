@@ -31,7 +31,7 @@ class SnapshotArrays:
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
     The ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
     `history_values`, newest first. The items u did not rate, but that events say something of, stand likewise from
-    `label_starts[u]` on in `label_rows`; u was engaged by them where `are_engaged`, and declined the others.
+    `label_starts[u]` on in `label_rows`; u was engaged by them where `are_positive`, and declined the others.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
@@ -63,7 +63,7 @@ class SnapshotArrays:
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
     label_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     label_rows: Annotated[NDArray[np.int32], np.int32, "n_labels"]
-    are_engaged: Annotated[NDArray[np.bool_], np.bool_, "n_labels"]
+    are_positive: Annotated[NDArray[np.bool_], np.bool_, "n_labels"]
     similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
     similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
     group_starts: Annotated[NDArray[np.int64], np.int64, "n_group_starts"]
@@ -85,8 +85,8 @@ class SnapshotArrays:
     def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Item rows that engaged the user, and that they declined, as of the snapshot, newest first; none is rated."""
         labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
-        rows, are_engaged = self.label_rows[labels], self.are_engaged[labels]
-        return rows[are_engaged], rows[~are_engaged]
+        rows, are_positive = self.label_rows[labels], self.are_positive[labels]
+        return rows[are_positive], rows[~are_positive]
 
 
 Layout = tuple[np.dtype[Any], tuple[str | int, ...]]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.entities import AttributeValue, User
-from app.snapshots.describe import ATTRIBUTE, as_texts
+from app.snapshots.features import ATTRIBUTE, as_texts
 
 Group = tuple[str, str]
 """The name of a field or an attribute of users, and a value of it."""

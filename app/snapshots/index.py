@@ -14,10 +14,10 @@ from app.snapshots.manifest import IndexKind
 
 faiss: Any = _faiss  # its type information describes the C++ signatures, not those of the Python wrappers
 
-EXACT, HALVES, BYTES = "exact", "halves", "bytes"
+EXACT, FP16, INT8 = "exact", "halves", "bytes"
 """How a number of a vector is kept: in 32 bits, in 16, in 8."""
 
-MORE = {EXACT: (1, 0), HALVES: (1, 12), BYTES: (2, 20)}
+MORE = {EXACT: (1, 0), FP16: (1, 12), INT8: (2, 20)}
 """Kind -> (a, b): n are asked for as a n + b, since rounding may have changed their order. Measured with as many: of
 the best 20 of 10k and of 100k HALVES alone find 0.999, BYTES alone 0.97, and with these both all."""
 
@@ -29,7 +29,7 @@ REFUSED_PER_ITEM = 1 / 50
 """Beyond this share of refused items all lists are searched: how many of them are enough was measured with what users
 have consumed, and a filter may want what stands in none of these."""
 
-NOBODYS = -1
+NO_HISTORY = -1
 """`n_known` of a query that is no user's own side: all lists are searched."""
 
 Index = Any
@@ -41,7 +41,7 @@ def empty_index(kind: IndexKind, dimension: int) -> Index:
     """Of this kind, without vectors; where it has lists, without the vectors that these are found by."""
     if kind.name == EXACT:
         return faiss.IndexFlatIP(dimension)
-    width = faiss.ScalarQuantizer.QT_fp16 if kind.name == HALVES else faiss.ScalarQuantizer.QT_8bit_uniform
+    width = faiss.ScalarQuantizer.QT_fp16 if kind.name == FP16 else faiss.ScalarQuantizer.QT_8bit_uniform
     if not kind.n_lists:
         return faiss.IndexScalarQuantizer(dimension, width, faiss.METRIC_INNER_PRODUCT)
     lists, is_residual = faiss.IndexFlatIP(dimension), False
@@ -73,7 +73,7 @@ def _is_of_kind(index: Index, kind: IndexKind) -> bool:
     if not 0 <= kind.n_lists <= max(index.ntotal, 1):
         return False
     expected = empty_index(kind, index.d)
-    n_scales = index.d if kind.name == BYTES else 0
+    n_scales = index.d if kind.name == INT8 else 0
     return (
         type(index) is type(expected)
         and (kind.name == EXACT or index.sq.qtype == expected.sq.qtype)
@@ -125,7 +125,7 @@ class ItemIndex:
         query: NDArray[np.float32],
         n: int,
         allowed: NDArray[np.bool_] | None = None,
-        n_known: int = NOBODYS,
+        n_known: int = NO_HISTORY,
     ) -> NDArray[np.int64]:
         """Rows in any order, among which are the `n` with the largest dot product with `query` (d,), and some more.
 
@@ -139,7 +139,7 @@ class ItemIndex:
         if n <= 0 or n_allowed == 0:
             return np.empty(0, np.int64)
         n_refused = n_vectors - n_allowed
-        if n_refused > REFUSED_PER_ITEM * n_vectors or n_known == NOBODYS:
+        if n_refused > REFUSED_PER_ITEM * n_vectors or n_known == NO_HISTORY:
             return self._found(query, n, allowed, n_refused, self.kind.n_lists)
         rows = self._found(query, n, allowed, n_refused, self.kind.probed(n, n_known))
         if len(rows) < min(n, n_allowed):  # the likeliest lists are short

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.snapshots.index import BYTES, EXACT, HALVES, REFUSED_PER_ITEM, Index, ItemIndex, empty_index, faiss
+from app.snapshots.index import EXACT, FP16, INT8, REFUSED_PER_ITEM, Index, ItemIndex, empty_index, faiss
 from app.snapshots.manifest import IndexKind
 
 LISTS_FROM = 5_000
@@ -88,8 +88,8 @@ def build_index(
     tells what is known of the user in a row.
     """
     samples = _samples(vectors, users, knowledge)
-    for name in (BYTES, HALVES) if len(vectors) >= BYTES_FROM else (HALVES,):
-        kind = IndexKind(name, 1.0, _scales(vectors) if name == BYTES else ())
+    for name in (INT8, FP16) if len(vectors) >= BYTES_FROM else (FP16,):
+        kind = IndexKind(name, 1.0, _scales(vectors) if name == INT8 else ())
         index = _filled(kind, vectors)
         recall = _recall(ItemIndex(index, vectors, kind), samples, DEPTHS[0])
         if recall >= LEAST_RECALL:

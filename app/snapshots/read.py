@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from app.algorithms.feature_map import crossed_width
 from app.snapshots.arrays import ARRAY_LAYOUTS, LAYOUTS, SEGMENT_LAYOUTS, check_arrays
-from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError
+from app.snapshots.features import Encodings
 from app.snapshots.groups import Group
 from app.snapshots.index import map_index
 from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, FileDigest, Manifest, read_manifest

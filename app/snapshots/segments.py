@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.fold_in import fold_in, influences
-from app.algorithms.rating_spread import RatingSpread, UserSpread
+from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
 from app.algorithms.rating_vectors import RatingVectors
 
 RATING, TASTE, ENGAGEMENT, PRIOR = "rating", "taste", "engagement", "prior"
@@ -26,18 +26,18 @@ class RatingFold:
     """[p_u | 1] meets [q_i | b_i]; beside the part there is b_u, which moves no item.
 
     `mean`: mu, in the rating scale; `regularization`, `biased`, `precision`: see `RatingVectors`. `spread`, `new_item`:
-    how far off predictions may be, see `RatingSpread`.
+    how far off predictions may be, see `RatingUncertainty`.
     """
 
     mean: float
     regularization: float
     biased: bool
-    spread: UserSpread
+    spread: UserUncertainty
     new_item: float
     precision: NDArray[np.float64] | None = None
 
     @classmethod
-    def of(cls, vectors: RatingVectors, spread: RatingSpread) -> "RatingFold":
+    def of(cls, vectors: RatingVectors, spread: RatingUncertainty) -> "RatingFold":
         """`spread`: that of the vectors, or an even one where they have none."""
         known = (vectors.mean, vectors.regularization, vectors.biased)
         return cls(*known, spread.of_users, spread.new_item, vectors.precision)
@@ -49,7 +49,7 @@ class RatingFold:
             mean=numbers["mean"],
             regularization=numbers["regularization"],
             biased=bool(numbers["biased"]),
-            spread=UserSpread(**{each.name: numbers[each.name] for each in fields(UserSpread)}),
+            spread=UserUncertainty(**{each.name: numbers[each.name] for each in fields(UserUncertainty)}),
             new_item=numbers["new_item"],
             precision=arrays.get("rating.precision"),
         )
@@ -73,7 +73,7 @@ class RatingFold:
     ) -> tuple[NDArray[np.float32], float, float]:
         """The user part (c,), b_u and the deviation, from the item part (m, c) of what was rated and the ratings (m,).
 
-        The deviation: what is not known of the user, in the rating scale, see `UserSpread`.
+        The deviation: what is not known of the user, in the rating scale, see `UserUncertainty`.
         """
         factors, item_biases = columns[:, :-1], columns[:, -1]
         targets = values - self.mean - item_biases

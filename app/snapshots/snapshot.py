@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from app.algorithms.neighbour_table import NeighbourTable
 from app.entities import User
 from app.snapshots.arrays import TABLES
-from app.snapshots.folded import FoldedVectors, UserSide
 from app.snapshots.groups import Group, groups_of
-from app.snapshots.index import NOBODYS, ItemIndex, Neighbours
+from app.snapshots.index import NO_HISTORY, ItemIndex, Neighbours
 from app.snapshots.neighbours import voted_for
+from app.snapshots.scorer import Scorer, UserSide
 from app.snapshots.similar import likeness_columns, similar_to, similar_users, unit_directions
 
 
 @dataclass(frozen=True)
-class Snapshot(FoldedVectors):
+class Snapshot(Scorer):
     """A published set of learned vectors; immutable, shared by all requests. See `SnapshotArrays` for the arrays."""
 
     index: ItemIndex
@@ -44,11 +44,11 @@ class Snapshot(FoldedVectors):
         return self.index.nearest(vector, n, allowed)
 
     def candidates(
-        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None, n_known: int = NOBODYS
+        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None, n_known: int = NO_HISTORY
     ) -> NDArray[np.int64]:
         """As `nearest` for who scores what is found anyway: the rows, in any order and some more of them.
 
-        `n_known`: of how many ratings and engagements the side was made; `NOBODYS` where it is no user's own.
+        `n_known`: of how many ratings and engagements the side was made; `NO_HISTORY` where it is no user's own.
         """
         return self.index.candidates(vector, n, allowed, n_known)
 

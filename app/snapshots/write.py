@@ -16,9 +16,9 @@ import numpy as np
 
 from app.errors import StorageFullError
 from app.snapshots.arrays import SnapshotArrays, check_arrays, named_arrays
-from app.snapshots.describe import Encodings
 from app.snapshots.durable import DurableFile, fsync_folder
 from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.features import Encodings
 from app.snapshots.groups import Group
 from app.snapshots.index_build import Known, build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
@@ -73,8 +73,8 @@ def write_snapshot(
 
 def _known(arrays: SnapshotArrays, user_row: int) -> Known:
     rated, _ = arrays.history(user_row)
-    engaged, _ = arrays.labels(user_row)
-    return Known(rated, len(rated) + len(engaged))
+    positive, _ = arrays.labels(user_row)
+    return Known(rated, len(rated) + len(positive))
 
 
 def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, Any]) -> dict[str, FileDigest]:

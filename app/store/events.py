@@ -17,11 +17,11 @@ from app.errors import ConflictError, InvalidInputError
 from app.store import counters
 from app.store.columns import KeyArray, TimeArray, ValueArray
 from app.store.database import Database
+from app.store.key_resolution import resolve_keys
 from app.store.lookup import Lookup
-from app.store.pairs import pair_keys
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import event_types, events, items, users
-from app.store.trends import feed
+from app.store.trends import add_event
 from app.store.upsert import Upsert
 
 MAX_TYPES = 100
@@ -188,7 +188,7 @@ class Events:
             )
         )
         at, portion = incoming.at[new], incoming.portion[new]
-        user_key, item_key = pair_keys(self._database, connection, user_ids, item_ids)
+        user_key, item_key = resolve_keys(self._database, connection, user_ids, item_ids)
         type_key, weight = _of_types(connection, types)
         told = _or_none(portion)
         keys = (type_key.tolist(), user_key.tolist(), item_key.tolist())
@@ -198,7 +198,7 @@ class Events:
         add_interactions(self._database, connection, _amounts(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
         dialect.bump_users(connection, changed, changes, of="profile_version")
-        feed(self._database, connection, user_key, item_key, at, weight * np.where(np.isnan(portion), 1, portion))
+        add_event(self._database, connection, user_key, item_key, at, weight * np.where(np.isnan(portion), 1, portion))
 
     def page(self, user_id: str, *, before: tuple[int, str] | None = None, limit: int = 100) -> list[Event]:
         """The user's events, newest first, beginning behind the one of that time (microseconds UTC) and id."""

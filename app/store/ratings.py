@@ -17,10 +17,10 @@ from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, from_microsecond
 from app.store import counters
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
+from app.store.key_resolution import resolve_keys
 from app.store.lookup import Lookup
-from app.store.pairs import pair_keys
 from app.store.schema import items, ratings, users
-from app.store.trends import feed
+from app.store.trends import add_event
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
 TOMBSTONES_KEPT = timedelta(days=30)
@@ -52,7 +52,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class RatingHistory:
     """A user's ratings, newest first, unknown times last; equal lengths n."""
 
     item_key: KeyArray
@@ -81,7 +81,7 @@ class Ratings:
         n = len(incoming)
         recorded = Recorded(np.empty(n, dtype=np.int8), np.empty(n), np.empty(n, dtype=np.int64))
         with self._database.writing() as connection:
-            user_key, item_key = pair_keys(self._database, connection, incoming.user_id, incoming.item_id)
+            user_key, item_key = resolve_keys(self._database, connection, incoming.user_id, incoming.item_id)
             for rows in _rounds(user_key, item_key):
                 pairs = user_key[rows], item_key[rows]
                 decided = decide(
@@ -98,7 +98,9 @@ class Ratings:
                 write = decided.status != UNCHANGED
                 self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
             new = recorded.status == STORED
-            feed(self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], np.ones(new.sum()))
+            add_event(
+                self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], np.ones(new.sum())
+            )
         return recorded
 
     def _write(
@@ -136,10 +138,10 @@ class Ratings:
             statement = sa.delete(ratings).where(ratings.c.value.is_(None), ratings.c.rated_at < before)
             return connection.execute(statement).rowcount
 
-    def history(self, user_key: int) -> History:
+    def history(self, user_key: int) -> RatingHistory:
         """The user's ratings by surrogate key, by the shortest way (the serving path reads this)."""
         rows = self._database.dialect.hot_rows(HISTORY.statement, user_key)
-        return History.of(list(zip(*rows, strict=True)) if rows else [()] * 3)
+        return RatingHistory.of(list(zip(*rows, strict=True)) if rows else [()] * 3)
 
     def page(self, user_id: str, *, after: int = 0, limit: int = 100) -> list[tuple[int, Rating]]:
         """The user's ratings in the order of item keys, each with its item key, beginning behind key `after`."""

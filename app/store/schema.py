@@ -30,7 +30,7 @@ metadata = MetaData(
 # SQLite gives 64-bit row ids only to INTEGER PRIMARY KEY.
 SurrogateKey = BigInteger().with_variant(Integer(), "sqlite")
 
-installation = Table(
+instance = Table(
     "installation",  # one row, made by the migration
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True, autoincrement=False),

@@ -6,13 +6,13 @@ from app.errors import ReckonError
 from app.store.database import Database, open_database
 from app.store.events import Events
 from app.store.group_commit import GroupCommit
-from app.store.installation import Installation
+from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
 from app.store.ratings import Ratings
-from app.store.reads import Reads
+from app.store.serving_reads import ServingReads
 from app.store.snapshots import SnapshotRegister
 from app.store.training_reads import TrainingReads
 from app.store.trends import Trends
@@ -24,11 +24,11 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.installation = Installation(database)
+        self.instance = Instance(database)
         self.ratings = Ratings(database)
         self.items = Items(database)
         self.users = Users(database)
-        self.reads = Reads(database)
+        self.reads = ServingReads(database)
         self.training_reads = TrainingReads(database)
         self.events = Events(database)
         self.trends = Trends(database)

@@ -24,7 +24,7 @@ LANDMARK = to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))
 HALF_LIFE = timedelta(days=3) // timedelta(microseconds=1)
 EVERYBODY = ""
 
-HEAT_DTYPE = np.dtype([("item_key", "i8"), ("heat", "f8")])
+TREND_SCORE_DTYPE = np.dtype([("item_key", "i8"), ("heat", "f8")])
 COUNTRIES = "SELECT user_key, country FROM users WHERE country IS NOT NULL AND user_key = ?"
 
 
@@ -32,16 +32,16 @@ class Trends:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def hottest(self, country: str = EVERYBODY, n: int | None = None) -> tuple[KeyArray, ValueArray]:
+    def top_trending(self, country: str = EVERYBODY, n: int | None = None) -> tuple[KeyArray, ValueArray]:
         """(item keys, heat) of the `n` hottest, or of all that are warm, hottest first, in a country or everywhere."""
         statement = sa.select(trends.c.item_key, trends.c.heat).where(trends.c.country == country).limit(n)
         with self._database.reading() as connection:
             found = connection.execute(statement.order_by(trends.c.heat.desc(), trends.c.item_key.desc())).all()
-        rows = np.array([tuple(row) for row in found], dtype=HEAT_DTYPE)
+        rows = np.array([tuple(row) for row in found], dtype=TREND_SCORE_DTYPE)
         return np.ascontiguousarray(rows["item_key"]), np.ascontiguousarray(rows["heat"])
 
 
-def feed(
+def add_event(
     database: Database,
     connection: sa.Connection,
     user_key: KeyArray,
@@ -53,11 +53,11 @@ def feed(
 
     Nothing comes of a `weight` that is not positive, nor of an unknown time.
     """
-    warms = (weight > 0) & (at != UNKNOWN_TIME)
-    if not warms.any():
+    raises_trend = (weight > 0) & (at != UNKNOWN_TIME)
+    if not raises_trend.any():
         return
-    user_key, item_key = user_key[warms], item_key[warms]
-    heat = np.log2(weight[warms]) + (at[warms] - LANDMARK) / HALF_LIFE
+    user_key, item_key = user_key[raises_trend], item_key[raises_trend]
+    heat = np.log2(weight[raises_trend]) + (at[raises_trend] - LANDMARK) / HALF_LIFE
     users, of_user = np.unique(user_key, return_inverse=True)
     found = database.dialect.find_rows(connection, COUNTRIES, users.tolist())
     names, country = _numbered(users, dict(found))
@@ -71,11 +71,11 @@ def feed(
     countries = [names[number] for number in place[starts].tolist()]
     columns = (countries, item_key[starts].tolist(), summed.tolist())
     sum_ = database.dialect.log2_sum("trends.heat", "excluded.heat")
-    database.dialect.upsert(connection, _warming(sum_), columns)
+    database.dialect.upsert(connection, _trend_upsert(sum_), columns)
 
 
 @cache
-def _warming(sum_: str) -> Upsert:
+def _trend_upsert(sum_: str) -> Upsert:
     columns = (("country", "text"), ("item_key", "bigint"), ("heat", "float8"))
     return Upsert("trends", columns, key=("country", "item_key"), merged=(("heat", sum_),))
 

@@ -27,7 +27,7 @@ FRESHNESS = Lookup(
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class UserVersions:
     """The versions a request compares with what it holds; `user_key` None: the user is not known.
 
     `placements_version` counts changes of placements and event types, `user_version` those of the user's ratings,
@@ -51,9 +51,9 @@ class Users:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def freshness(self, user_id: str) -> Freshness:
+    def freshness(self, user_id: str) -> UserVersions:
         """All versions a request needs, in one read by the shortest way."""
-        return Freshness.of(self._database.dialect.hot_row(FRESHNESS.statement, user_id))
+        return UserVersions.of(self._database.dialect.hot_row(FRESHNESS.statement, user_id))
 
     def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
         """Upsert in one transaction; only the `given` fields overwrite. For each user STORED, REPLACED or UNCHANGED."""

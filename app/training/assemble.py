@@ -48,7 +48,7 @@ def assemble(
         history_values=rated.values[histories],
         label_starts=np.searchsorted(labels.user_rows[of_labels], starts),
         label_rows=labels.item_rows[of_labels],
-        are_engaged=labels.are_engaged[of_labels],
+        are_positive=labels.are_positive[of_labels],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
         **popular.arrays,

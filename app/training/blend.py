@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.snapshots.sides import LEAST_WEIGHT
-from app.training.exam import Exam
 from app.training.learned import Learned
 from app.training.recipe import ENGAGEMENT, PRIOR, RATING, REQUIRED, TASTE, TOWERS
 from app.training.shortlist import Shortlist
 from app.training.sides import Weights, join
+from app.training.validation_split import ValidationSplit
 
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
 ROUNDS = 3
@@ -29,7 +29,7 @@ def unlearned_weights(names: list[str]) -> Weights:
     return {name: UNLEARNED[name] for name in names}
 
 
-def learn_weights(learned: Learned, inner: Exam) -> Weights:
+def learn_weights(learned: Learned, inner: ValidationSplit) -> Weights:
     """Segment name -> weight, by nDCG@10 on `inner`, from whose training part `learned` comes."""
     names = [segment.recipe.name for segment in learned.segments]
     shortlist = Shortlist.draw(join(learned, dict.fromkeys(names, 1.0)), inner)

@@ -12,17 +12,17 @@ from app.entities import RatingScale
 from app.training.fit import fit
 from app.training.progress import part
 from app.training.recipe import Recipe, default_recipe
-from app.training.settle import Settled, settle
+from app.training.resolve import ResolvedRecipe, resolve
 from app.training.sides import Sides, join
 
 
 @dataclass(frozen=True)
 class Blend:
-    """`settled`: what the ratings made of the recipe."""
+    """`resolved`: what the ratings made of the recipe."""
 
     rating: RatingVectors
     sides: Sides
-    settled: Settled
+    resolved: ResolvedRecipe
 
     @property
     def item_factors(self) -> NDArray[np.float32]:
@@ -39,15 +39,15 @@ class Blend:
 
 @dataclass(frozen=True)
 class BlendLearner:
-    """What a training run publishes from these ratings: settled inside them, then learned from all of them."""
+    """What a training run publishes from these ratings: resolved inside them, then learned from all of them."""
 
     scale: RatingScale
     recipe: Recipe | None = None
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> Blend:
-        settle_rng, fit_rng = rng.spawn(2)
+        resolve_rng, fit_rng = rng.spawn(2)
         recipe = self.recipe or default_recipe()
-        settled = settle(recipe, ratings, self.scale, settle_rng, part(progress, 0.0, 0.6, "settling"))
-        learned = fit(settled.recipe, ratings, fit_rng, part(progress, 0.6, 1.0, "learning"))
+        resolved = resolve(recipe, ratings, self.scale, resolve_rng, part(progress, 0.0, 0.6, "settling"))
+        learned = fit(resolved.recipe, ratings, fit_rng, part(progress, 0.6, 1.0, "learning"))
         progress(1.0, "learned")
-        return Blend(learned.rating, join(learned, settled.weights), settled)
+        return Blend(learned.rating, join(learned, resolved.weights), resolved)

@@ -41,7 +41,7 @@ def _item_counts(segment: LearnedSegment, ratings: RatingMatrix) -> NDArray[np.i
     """(n_items,) what the segment learned each item from."""
     if segment.recipe.name == RATING:
         return ratings.item_counts
-    return ratings.item_met_counts if segment.recipe.name == ENGAGEMENT else ratings.item_choice_counts
+    return ratings.item_observed_counts if segment.recipe.name == ENGAGEMENT else ratings.item_choice_counts
 
 
 def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int64]) -> LearnedSegment:
@@ -81,4 +81,4 @@ def _user_counts(segment: LearnedSegment, ratings: RatingMatrix) -> NDArray[np.i
     """(n_users,) what the segment learned each user from."""
     if segment.recipe.name == RATING:
         return ratings.user_counts
-    return ratings.user_met_counts if segment.recipe.name == ENGAGEMENT else ratings.user_choice_counts
+    return ratings.user_observed_counts if segment.recipe.name == ENGAGEMENT else ratings.user_choice_counts

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.algorithms.labels import ENGAGED, UNKNOWN, Labels, TypeWeights, label_pairs
+from app.algorithms.labels import POSITIVE, UNKNOWN, EventLabels, TypeWeights, label_pairs
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
-from app.snapshots.describe import Encodings, describe
+from app.snapshots.features import Encodings, describe
 from app.snapshots.groups import Memberships
 from app.store.store import Store
 from app.store.training_reads import TrainingData
@@ -31,7 +31,7 @@ def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -
     return train if train.labels is None else train.with_labels(_before(holdout, train.labels)), holdout
 
 
-def _before(holdout: RatingMatrix, labels: Labels) -> Labels:
+def _before(holdout: RatingMatrix, labels: EventLabels) -> EventLabels:
     """The labels whose newest event is older than anything held out of their user; all where no time of that is known.
 
     What a pair's older events said by themselves is not kept, so a pair with a newer one says nothing at all.
@@ -54,7 +54,7 @@ def to_rows(data: TrainingData) -> RatingMatrix:
     )
 
 
-def to_labels(data: TrainingData, counts_as: float) -> Labels:
+def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     """What the events in `data` say of pairs that nobody rated: not even in what will be held out."""
     found, n_items = data.interactions, len(data.item_keys)
     is_there = np.isin(found.item_key, data.item_keys) & np.isin(found.user_key, data.user_keys)
@@ -70,7 +70,7 @@ def to_labels(data: TrainingData, counts_as: float) -> Labels:
     rated += np.searchsorted(data.item_keys, data.ratings.item_key)
     kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
     user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
-    return Labels(user_rows, item_rows, labels[kept] == ENGAGED, last_at[kept], counts_as)
+    return EventLabels(user_rows, item_rows, labels[kept] == POSITIVE, last_at[kept], counts_as)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Dataset:
     ratings: RatingMatrix
     scale: RatingScale
     encodings: Encodings
-    labels: Labels
+    labels: EventLabels
     memberships: Memberships = field(default_factory=Memberships)
 
     @property
@@ -96,8 +96,8 @@ class Dataset:
     @property
     def of_events(self) -> tuple[str, ...]:
         """A sentence on the labels and how they were used, where there are any."""
-        n_engaged = int(np.count_nonzero(self.labels.are_engaged))
-        counted = f"events: {n_engaged:,} pairs of user and item engaged, {len(self.labels) - n_engaged:,} declined"
+        n_positive = int(np.count_nonzero(self.labels.are_positive))
+        counted = f"events: {n_positive:,} pairs of user and item engaged, {len(self.labels) - n_positive:,} declined"
         if not len(self.labels):
             return ()
         if self.is_led_by_events:
@@ -108,7 +108,7 @@ class Dataset:
         return (f"{counted}, none of them rated; engaged counts as a rating of {self.labels.counts_as:g} to the taste",)
 
 
-def learnable(rated: RatingMatrix, labels: Labels, scale: RatingScale) -> RatingMatrix:
+def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
     """The ratings beside the labels; where there are hardly any ratings, both as ratings.
 
     A first rating among a thousand labels must not take the place of all of them: too little could be learned from it,
@@ -123,7 +123,7 @@ def learnable(rated: RatingMatrix, labels: Labels, scale: RatingScale) -> Rating
         *shape,
         np.append(rated.user_rows, labels.user_rows),
         np.append(rated.item_rows, labels.item_rows),
-        np.append(rated.values, np.where(labels.are_engaged, scale.maximum, scale.minimum)),
+        np.append(rated.values, np.where(labels.are_positive, scale.maximum, scale.minimum)),
         np.append(times, labels.last_at),
         chosen_from=scale.liked_from,
     )
@@ -134,7 +134,7 @@ def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
 
     Raises `SnapshotRejectedError` where nobody has rated anything and no event says anything.
     """
-    scale = store.installation.scale()
+    scale = store.instance.scale()
     data = store.training_reads.load()
     labels = to_labels(data, scale.liked_from)
     ratings = learnable(to_rows(data), labels, scale)

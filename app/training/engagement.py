@@ -21,13 +21,13 @@ ENOUGH_LABELS = 100
 def count_labels(ratings: RatingMatrix) -> tuple[int, int]:
     """Pairs that engaged and that were declined, by events; where events lead, with the few ratings among them."""
     if ratings.labels is not None:
-        are_engaged = ratings.labels.are_engaged
+        are_positive = ratings.labels.are_positive
     elif ratings.chosen_from is not None:
-        are_engaged = ratings.values >= ratings.chosen_from
+        are_positive = ratings.values >= ratings.chosen_from
     else:
         return 0, 0
-    n_engaged = int(np.count_nonzero(are_engaged))
-    return n_engaged, len(are_engaged) - n_engaged
+    n_positive = int(np.count_nonzero(are_positive))
+    return n_positive, len(are_positive) - n_positive
 
 
 def labelled_from(ratings: RatingMatrix) -> float | None:
@@ -35,7 +35,7 @@ def labelled_from(ratings: RatingMatrix) -> float | None:
     return ratings.chosen_from if ratings.labels is None else ratings.labels.counts_as
 
 
-def settle_engagement(recipe: Recipe, ratings: RatingMatrix) -> tuple[Recipe, tuple[str, ...]]:
+def resolve_engagement(recipe: Recipe, ratings: RatingMatrix) -> tuple[Recipe, tuple[str, ...]]:
     """`recipe` with the algorithm that learns the segment from `ratings`, or without it, and why, if there are events.
 
     Where it is `auto`, there must be enough labels of each kind; where it was asked for, any.
@@ -44,8 +44,8 @@ def settle_engagement(recipe: Recipe, ratings: RatingMatrix) -> tuple[Recipe, tu
     if asked is None:
         return recipe, ()
     is_auto = asked.algorithm == AUTO
-    n_engaged, n_declined = counts = count_labels(ratings)
-    if any(counts) and (not is_auto or min(n_engaged, n_declined) >= ENOUGH_LABELS):
+    n_positive, n_negative = counts = count_labels(ratings)
+    if any(counts) and (not is_auto or min(n_positive, n_negative) >= ENOUGH_LABELS):
         settled = complete(ENGAGEMENT, ALGORITHM, asked.hyperparameters)
         segments = (settled if segment is asked else segment for segment in recipe.segments)
         return replace(recipe, segments=tuple(segments)), ()

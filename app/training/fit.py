@@ -14,7 +14,7 @@ from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
 from app.algorithms.logistic import Logistic
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.rating_spread import RatingSpread
+from app.algorithms.rating_uncertainty import RatingUncertainty
 from app.algorithms.rating_vectors import RatingVectors
 from app.algorithms.two_tower import TwoTower
 from app.snapshots.segments import RatingFold, prior_parts
@@ -23,11 +23,13 @@ from app.training.cold_start import extend_to_unrated
 from app.training.engagement import labelled_from
 from app.training.errors import TrainingFailedError
 from app.training.learned import Learned, LearnedSegment
-from app.training.progress import Tell, ignore, part
+from app.training.progress import ProgressCallback, ignore, part
 from app.training.recipe import ENGAGEMENT, PRIOR, RATING, TASTE, TOWERS, Recipe, SegmentRecipe
 
 
-def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell = ignore) -> Learned:
+def fit(
+    recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+) -> Learned:
     """Learn every segment of `recipe`, none of them `auto`, from `ratings`.
 
     Items nobody rated get zero learned columns and the prior of no ratings. Raises `TrainingFailedError` where an
@@ -35,7 +37,7 @@ def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: T
     """
     n = len(recipe.segments)
     segments = tuple(
-        fit_segment(segment, ratings, segment_rng, part(tell, done / n, (done + 1) / n, segment.name))
+        fit_segment(segment, ratings, segment_rng, part(progress, done / n, (done + 1) / n, segment.name))
         for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True))
     )
     learned = Learned.of(segments, ratings)
@@ -43,19 +45,21 @@ def fit(recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: T
 
 
 def fit_segment(
-    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell = ignore
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
 ) -> LearnedSegment:
     """One segment learned. Raises `TrainingFailedError`."""
     try:
-        return FITS[segment.name](segment, ratings, rng, tell)
+        return FITS[segment.name](segment, ratings, rng, progress)
     except AlgorithmError as error:
         raise TrainingFailedError(f"{segment.algorithm}: {error}") from error
 
 
-def fit_rating(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
+def fit_rating(
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+) -> LearnedSegment:
     """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
-    vectors = make_rating_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, tell)
-    spread = vectors.spread or RatingSpread.even(_error(vectors, ratings), ratings.n_users, ratings.n_items)
+    vectors = make_rating_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, progress)
+    spread = vectors.spread or RatingUncertainty.even(_error(vectors, ratings), ratings.n_users, ratings.n_items)
     fold = RatingFold.of(vectors, spread)
     item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
     return LearnedSegment(
@@ -75,9 +79,11 @@ def _error(vectors: RatingVectors, ratings: RatingMatrix) -> float:
     return float(np.sqrt(np.mean(left**2, dtype=np.float64))) if len(left) else 0.0
 
 
-def fit_taste(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
+def fit_taste(
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+) -> LearnedSegment:
     """y_i and x_u, every user folded in against the final item side."""
-    vectors = make_taste_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, tell)
+    vectors = make_taste_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, progress)
     return LearnedSegment(
         recipe=segment,
         item_part=vectors.item_factors,
@@ -88,9 +94,11 @@ def fit_taste(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Gene
     )
 
 
-def fit_towers(segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> LearnedSegment:
+def fit_towers(
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+) -> LearnedSegment:
     """v_i and v_u, those without ratings by their features; the mean of the rated ones where nothing is known."""
-    vectors = build(TwoTower, segment.hyperparameters).fit(ratings, rng, tell)
+    vectors = build(TwoTower, segment.hyperparameters).fit(ratings, rng, progress)
     features: Any = ratings.features  # there are some, or the fit would have raised
     item_part, unknown_item = _known(vectors.item_vectors, features.items, ratings.item_counts)
     user_part, unknown_user = _known(vectors.user_vectors, features.users, ratings.user_counts)
@@ -115,14 +123,14 @@ def _known(
 
 
 def fit_engagement(
-    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell
+    segment: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
 ) -> LearnedSegment:
     """[x_i | b_i] and [p_u | 1], every user folded in against the final item side."""
     learner, liked_from = build(Logistic, segment.hyperparameters), labelled_from(ratings)
     if liked_from is None:
         raise TrainingFailedError(f"{segment.algorithm}: no event says what anybody met")
     liked_from = liked_from if learner.threshold is None else learner.threshold
-    odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, tell).log_odds
+    odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, progress).log_odds
     item_part = np.hstack([odds.item_factors, odds.item_biases[:, None]])
     return LearnedSegment(
         recipe=segment,
@@ -133,7 +141,9 @@ def fit_engagement(
     )
 
 
-def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Generator, _tell: Tell) -> LearnedSegment:
+def fit_prior(
+    segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Generator, _tell: ProgressCallback
+) -> LearnedSegment:
     """prior_i = log(1 + n_i), standardised over the items anybody chose, so that a long tail changes no list.
 
     n_i: the users who rated the item or were engaged by it.
@@ -151,7 +161,7 @@ def fit_prior(segment: SegmentRecipe, ratings: RatingMatrix, _rng: np.random.Gen
     )
 
 
-FITS: dict[str, Callable[[SegmentRecipe, RatingMatrix, np.random.Generator, Tell], LearnedSegment]] = {
+FITS: dict[str, Callable[[SegmentRecipe, RatingMatrix, np.random.Generator, ProgressCallback], LearnedSegment]] = {
     RATING: fit_rating,
     TASTE: fit_taste,
     TOWERS: fit_towers,

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.training.errors import SnapshotRejectedError
-from app.training.exam import RMSE
-from app.training.measure import NDCG, Report
+from app.training.measure import NDCG, RecipeReport
+from app.training.validation_split import RMSE
 
 MARGIN = 0.10
 """The share of the live snapshot's nDCG that a candidate may fall behind."""
@@ -39,7 +39,7 @@ class PairedReport:
 LiveReport = RecordedReport | PairedReport
 
 
-def check_alone(report: Report) -> None:
+def check_alone(report: RecipeReport) -> None:
     """Raises `SnapshotRejectedError`, with the figures, unless the candidate is finite and stands both yardsticks."""
     if not report.is_finite:
         raise SnapshotRejectedError("what was learned is not finite")
@@ -53,7 +53,7 @@ def check_alone(report: Report) -> None:
         raise SnapshotRejectedError(f"{NDCG} {ndcg:.4f} is not above that of bestsellers, {bestsellers_ndcg:.4f}")
 
 
-def check_against_live(report: Report, live: LiveReport) -> None:
+def check_against_live(report: RecipeReport, live: LiveReport) -> None:
     """Raises `SnapshotRejectedError`, with the figures, if the candidate ranks worse than what is live."""
     if isinstance(live, PairedReport):
         _check_pairs(report.ndcg_of_users, live.ndcg_of_users)
@@ -71,7 +71,7 @@ def _check_pairs(ours: NDArray[np.float64], live: NDArray[np.float64]) -> None:
         )
 
 
-def _check_recorded(report: Report, live: RecordedReport) -> None:
+def _check_recorded(report: RecipeReport, live: RecordedReport) -> None:
     ndcg, bestsellers_ndcg = report.snapshot.values[NDCG], report.bestsellers.values[NDCG]
     # A fall that bestsellers share comes from the newer ratings, not from what was learned.
     fall = min(1.0, bestsellers_ndcg / live.bestsellers_ndcg) if live.bestsellers_ndcg > 0 else 1.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.rating_spread import RatingSpread
+from app.algorithms.rating_uncertainty import RatingUncertainty
 from app.algorithms.rating_vectors import RatingVectors
 from app.snapshots.segments import RatingFold
 from app.training.recipe import SegmentRecipe
@@ -60,14 +60,14 @@ class Learned:
         return vectors
 
     @property
-    def spread(self) -> RatingSpread:
+    def spread(self) -> RatingUncertainty:
         """How far off predicted ratings may be."""
         spread = self.rating.spread
         if spread is None:
             raise ValueError("a rating segment has a spread")
         return spread
 
-    def off_by(self, spread: RatingSpread) -> "Learned":
+    def off_by(self, spread: RatingUncertainty) -> "Learned":
         """The same, its learner having told no spread: `spread` was learned on a hold-out."""
         numbers = RatingFold.of(self.rating, spread).numbers
         segments = tuple(

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from app.algorithms.rating_vectors import RatingVectors
 from app.evaluation.intervals import Interval, resampled_means
-from app.evaluation.ranking import Ranking, Score
-from app.training.exam import MAE, RMSE, Exam, K
+from app.evaluation.ranking import RankingMetrics, Score
 from app.training.fit import fit
 from app.training.learned import Learned
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
-from app.training.spread import SpreadOfErrors
+from app.training.uncertainty import HoldoutUncertainty
+from app.training.validation_split import MAE, RMSE, K, ValidationSplit
 
 NDCG, RECALL, COVERAGE = f"ndcg@{K}", f"recall@{K}", f"coverage@{K}"
 
@@ -34,7 +34,7 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Report:
+class RecipeReport:
     """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the exam's users.
 
     `spread`: how far off predictions are, where the learner does not say so itself.
@@ -45,30 +45,30 @@ class Report:
     biases: Figures = field(default_factory=Figures)
     ndcg_of_users: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     is_finite: bool = True
-    spread: SpreadOfErrors | None = None
+    spread: HoldoutUncertainty | None = None
 
     @property
     def by_name(self) -> Mapping[str, Figures]:
         return {"snapshot": self.snapshot, "bestsellers": self.bestsellers, "biases": self.biases}
 
 
-def measure(learned: Learned, sides: Sides, exam: Exam) -> Report:
-    """What was learned from `exam.train`, on the hold-out; the yardsticks are fitted on the same training part."""
-    ranking = exam.rank(sides.score)
-    biases = fit(fallback_recipe(), exam.train, np.random.default_rng(0)).rating
-    bestsellers = exam.train.item_choice_counts.astype(np.float32)
-    return Report(
-        snapshot=_errors(exam, learned.rating) | _lists(ranking),
-        bestsellers=_lists(exam.rank(_same_for_all(bestsellers))),
-        biases=_errors(exam, biases) | _lists(exam.rank(_same_for_all(biases.item_biases))),
+def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeReport:
+    """What was learned from `split.train`, on the hold-out; the yardsticks are fitted on the same training part."""
+    ranking = split.rank(sides.score)
+    biases = fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
+    bestsellers = split.train.item_choice_counts.astype(np.float32)
+    return RecipeReport(
+        snapshot=_errors(split, learned.rating) | _lists(ranking),
+        bestsellers=_lists(split.rank(_same_for_all(bestsellers))),
+        biases=_errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases))),
         ndcg_of_users=ranking.ndcg,
         is_finite=learned.is_finite,
-        spread=SpreadOfErrors.learn(learned.rating, exam) if learned.spread.is_even else None,
+        spread=HoldoutUncertainty.learn(learned.rating, split) if learned.spread.is_even else None,
     )
 
 
-def _errors(exam: Exam, vectors: RatingVectors) -> Figures:
-    errors = exam.errors(vectors)
+def _errors(split: ValidationSplit, vectors: RatingVectors) -> Figures:
+    errors = split.errors(vectors)
     return _roots(_means({RMSE: errors**2})) | _means({MAE: np.abs(errors)})
 
 
@@ -79,7 +79,7 @@ def _roots(squares: Figures) -> Figures:
     )
 
 
-def _lists(ranking: Ranking) -> Figures:
+def _lists(ranking: RankingMetrics) -> Figures:
     return _means({NDCG: ranking.ndcg, RECALL: ranking.recall}) | Figures({COVERAGE: float(ranking.coverage)})
 
 

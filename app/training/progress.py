@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-Tell = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 """Called often, from the run's own thread; an exception that it raises ends the run."""
 
 
@@ -10,6 +10,6 @@ def ignore(_share: float, _stage: str) -> None:
     pass
 
 
-def part(tell: Tell, start: float, stop: float, stage: str) -> Tell:
-    """A `Tell` for one stage, whose own 0 to 1 is `start` to `stop` of the whole run."""
-    return lambda share, _: tell(start + share * (stop - start), stage)
+def part(progress: ProgressCallback, start: float, stop: float, stage: str) -> ProgressCallback:
+    """A `ProgressCallback` for one stage, whose own 0 to 1 is `start` to `stop` of the whole run."""
+    return lambda share, _: progress(start + share * (stop - start), stage)

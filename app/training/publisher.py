@@ -9,18 +9,18 @@ from app.algorithms.neighbour_table import NeighbourTable
 from app.entities import UNKNOWN_TIME
 from app.snapshots.errors import SnapshotError
 from app.snapshots.groups import PopularInGroups
-from app.snapshots.janitor import remove_orphans, remove_snapshot
 from app.snapshots.manifest import Manifest, Watermark, card
 from app.snapshots.read import open_snapshot
+from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import write_snapshot
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.assemble import assemble
 from app.training.dataset import Dataset
+from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.learned import Learned
-from app.training.progress import Tell, ignore
+from app.training.progress import ProgressCallback, ignore
 from app.training.sides import Sides, join
-from app.training.trial import Trial
 
 SNAPSHOTS_FOLDER = "snapshots"
 """Below the data folder; the register holds paths relative to the data folder."""
@@ -42,27 +42,27 @@ class Publisher:
         self,
         learned: Learned,
         tables: Mapping[str, NeighbourTable],
-        trial: Trial,
+        evaluated: EvaluatedRecipe,
         dataset: Dataset,
         claim: Claim,
         seed: int,
-        tell: Tell = ignore,
+        progress: ProgressCallback = ignore,
     ) -> int:
         """The version now registered, and live unless another is pinned; `claim`'s job has succeeded.
 
         Raises `LeaseLostError`, and leaves no trace, when another worker has taken the job over.
         """
-        spread = trial.report.spread
+        spread = evaluated.report.spread
         learned = learned if spread is None else learned.off_by(spread.around(learned.rating, dataset.ratings))
-        sides = join(learned, trial.weights)
+        sides = join(learned, evaluated.weights)
         popular = PopularInGroups.count(dataset.memberships, dataset.ratings.chosen)
         arrays = assemble(learned, sides, dataset, popular, tables)
         version = self.store.snapshots.next_version()
-        manifest = self._manifest(version, sides, trial, dataset, seed)
-        tell(0.3, "publishing")
+        manifest = self._manifest(version, sides, evaluated, dataset, seed)
+        progress(0.3, "publishing")
         folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups)
         try:
-            tell(0.7, "publishing")
+            progress(0.7, "publishing")
             opened = open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
             path = str(folder.relative_to(self.data_dir))
             self.store.snapshots.register(
@@ -83,15 +83,17 @@ class Publisher:
                 remove_snapshot(self.root, entry.version)
         remove_orphans(self.root, {entry.version for entry in entries})
 
-    def _manifest(self, version: int, sides: Sides, trial: Trial, dataset: Dataset, seed: int) -> Manifest:
+    def _manifest(
+        self, version: int, sides: Sides, evaluated: EvaluatedRecipe, dataset: Dataset, seed: int
+    ) -> Manifest:
         data = dataset.data
         return Manifest(
             version=version,
-            database_id=self.store.installation.database_id,
+            database_id=self.store.instance.database_id,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             rating_scale=str(dataset.scale),
-            requested_recipe=trial.requested.document,
-            recipe=trial.recipe.document,
+            requested_recipe=evaluated.requested.document,
+            recipe=evaluated.recipe.document,
             seed=seed,
             segments=sides.segments,
             counts={
@@ -100,8 +102,8 @@ class Publisher:
                 "ratings": len(data.ratings),
                 "labels": len(dataset.labels),
             },
-            metrics={name: dict(figures.values) for name, figures in trial.report.by_name.items()},
-            intervals={name: dict(figures.intervals) for name, figures in trial.report.by_name.items()},
+            metrics={name: dict(figures.values) for name, figures in evaluated.report.by_name.items()},
+            intervals={name: dict(figures.intervals) for name, figures in evaluated.report.by_name.items()},
             watermark=Watermark(
                 n_ratings=len(data.ratings),
                 change_count=data.change_count,
@@ -110,7 +112,7 @@ class Publisher:
                 n_events=int(data.interactions.count.sum()),
                 profile_change_count=int(data.user_profile_versions.sum()),
             ),
-            choices=(*dataset.of_events, *trial.settled.choices),
-            reason=trial.reason,
+            choices=(*dataset.of_events, *evaluated.resolved.choices),
+            reason=evaluated.reason,
             is_led_by_events=dataset.is_led_by_events,
         )

@@ -15,7 +15,7 @@ RATING, TASTE, TOWERS, ENGAGEMENT, PRIOR = "rating", "taste", "towers", "engagem
 POPULARITY = "popularity"
 
 AUTO = "auto"
-"""The algorithm and its settings are chosen by the data, see `settle.py`."""
+"""The algorithm and its settings are chosen by the data, see `resolve.py`."""
 
 PUBLISHABLE = {
     RATING: (*sorted(RATING_LEARNERS), AUTO),

@@ -13,15 +13,15 @@ from app.store.store import Store
 from app.training import gate
 from app.training.dataset import hold_out, load_dataset
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
-from app.training.exam import Exam
+from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport, RecordedReport
 from app.training.measure import NDCG
-from app.training.progress import Tell, ignore, part
+from app.training.progress import ProgressCallback, ignore, part
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe
 from app.training.tables import check_tables, fit_tables
-from app.training.trial import Trial, fall_back, try_out
+from app.training.validation_split import ValidationSplit
 
 DEFAULT_SEED = 0
 
@@ -33,44 +33,48 @@ class Trainer:
     store: Store
     publisher: Publisher
 
-    def run(self, claim: Claim, tell: Tell = ignore) -> int:
+    def run(self, claim: Claim, progress: ProgressCallback = ignore) -> int:
         """Work the claimed job; the version it published, which is live unless another is pinned.
 
         Raises `SnapshotRejectedError` (the job is rejected) and `TrainingFailedError` or `InvalidInputError` (it failed
         and would again) with the reason, and leaves the live snapshot alone; `LeaseLostError` once taken over. What
-        `tell` raises passes through.
+        `progress` raises passes through.
         """
         with threadpool_limits(1, "blas"):  # many small matrices: its threads would only wait for one another
-            return self._run(claim, tell)
+            return self._run(claim, progress)
 
-    def _run(self, claim: Claim, tell: Tell) -> int:
-        recipe = parse_recipe(claim.job.recipe or self.store.installation.recipe())
+    def _run(self, claim: Claim, progress: ProgressCallback) -> int:
+        recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         split_rng, trial_rng, final_rng, tables_rng = np.random.default_rng(seed).spawn(4)
-        tell(0.0, "loading")
+        progress(0.0, "loading")
         dataset = load_dataset(self.store, recipe.user_groups)
         check_tables(recipe, dataset.ratings)
         train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
-        exam = Exam.draw(train, holdout, dataset.scale, split_rng)
-        trial = self.choose(recipe, exam, trial_rng, part(tell, 0.1, 0.5, "trying out"))
+        split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng)
+        evaluated = self.choose(recipe, split, trial_rng, part(progress, 0.1, 0.5, "trying out"))
         # What is served saw everything, the hold-out too.
-        learned = fit(trial.recipe, dataset.ratings, final_rng, part(tell, 0.5, 0.7, "learning"))
-        tables = fit_tables(trial.recipe, dataset.ratings, tables_rng, part(tell, 0.7, 0.8, "learning"))
-        return self.publisher.publish(learned, tables, trial, dataset, claim, seed, part(tell, 0.8, 1.0, "publishing"))
+        learned = fit(evaluated.recipe, dataset.ratings, final_rng, part(progress, 0.5, 0.7, "learning"))
+        tables = fit_tables(evaluated.recipe, dataset.ratings, tables_rng, part(progress, 0.7, 0.8, "learning"))
+        return self.publisher.publish(
+            learned, tables, evaluated, dataset, claim, seed, part(progress, 0.8, 1.0, "publishing")
+        )
 
-    def choose(self, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> Trial:
+    def choose(
+        self, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
+    ) -> EvaluatedRecipe:
         """`recipe`, if it passes the gate; else, unless something better is live, bestsellers."""
-        live, later = self.live(), part(tell, 0.6, 1.0, "trying out")
+        live, later = self.live(), part(progress, 0.6, 1.0, "trying out")
         try:
-            trial = try_out(recipe, exam, rng, part(tell, 0.0, 0.6, "trying out"))
-            gate.check_alone(trial.report)
+            evaluated = evaluate_recipe(recipe, split, rng, part(progress, 0.0, 0.6, "trying out"))
+            gate.check_alone(evaluated.report)
             if live is not None:
-                gate.check_against_live(trial.report, live_report(live, recipe, exam, rng, later))
+                gate.check_against_live(evaluated.report, live_report(live, recipe, split, rng, later))
         except (SnapshotRejectedError, TrainingFailedError) as error:
             if live is not None:
                 raise
-            return fall_back(error.detail, exam, rng, later)
-        return trial
+            return fall_back(error.detail, split, rng, later)
+        return evaluated
 
     def live(self) -> SnapshotEntry | None:
         """What a candidate must not fall behind: nothing, while only a fallback or an older format is live."""
@@ -79,14 +83,16 @@ class Trainer:
         return live if is_comparable else None
 
 
-def live_report(live: SnapshotEntry, recipe: Recipe, exam: Exam, rng: np.random.Generator, tell: Tell) -> LiveReport:
+def live_report(
+    live: SnapshotEntry, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
+) -> LiveReport:
     """The live snapshot's figures: as recorded if it was made as the candidate was, else of its recipe fitted anew."""
     metrics = live.card["metrics"]
     recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
-    if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(exam.scale)):
+    if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(split.scale)):
         return recorded
     try:
         live_recipe = parse_recipe(live.card["requested_recipe"])
     except InvalidInputError:  # of a release that knew other algorithms
         return recorded
-    return PairedReport(try_out(live_recipe, exam, rng, tell).report.ndcg_of_users)
+    return PairedReport(evaluate_recipe(live_recipe, split, rng, progress).report.ndcg_of_users)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.training.exam import Exam, K
 from app.training.sides import Sides
+from app.training.validation_split import K, ValidationSplit
 
 PER_SEGMENT = 200
 """Best items of each segment that are kept: a list of ten by any weighted sum comes from them, but for rare items that
@@ -26,18 +26,18 @@ class Shortlist:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def draw(cls, sides: Sides, exam: Exam) -> "Shortlist":
-        """From `sides`, whose weights are all 1, for the users of `exam`."""
-        n_items = exam.train.n_items
+    def draw(cls, sides: Sides, split: ValidationSplit) -> "Shortlist":
+        """From `sides`, whose weights are all 1, for the users of `split`."""
+        n_items = split.train.n_items
         n_batch = max(1, _SCORES_PER_BATCH // max(1, n_items * len(sides.segments)))
         batches = [
-            _candidates(sides, exam, exam.user_rows[start : start + n_batch])
-            for start in range(0, len(exam.user_rows), n_batch)
+            _candidates(sides, split, split.user_rows[start : start + n_batch])
+            for start in range(0, len(split.user_rows), n_batch)
         ]
         width = max(scores.shape[1] for scores, _ in batches)
         scores = np.concatenate([_padded(scores, width, -np.inf) for scores, _ in batches])
         is_relevant = np.concatenate([_padded(relevant, width, 0) for _, relevant in batches])
-        n_relevant = exam.n_relevant
+        n_relevant = split.n_relevant
         discounts = np.cumsum(1 / np.log2(np.arange(2, K + 2)))
         return cls(scores, is_relevant, discounts[np.minimum(n_relevant, K) - 1])
 
@@ -53,16 +53,16 @@ class Shortlist:
 
 
 def _candidates(
-    sides: Sides, exam: Exam, user_rows: NDArray[np.int64]
+    sides: Sides, split: ValidationSplit, user_rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    is_candidate = exam.may_be_shown(user_rows)
+    is_candidate = split.may_be_shown(user_rows)
     by_segment = [
         np.where(
             is_candidate, sides.user_vectors[user_rows][:, part.slice] @ sides.item_vectors[:, part.slice].T, -np.inf
         )
         for part in sides.segments
     ]
-    is_relevant = exam.is_relevant(user_rows)
+    is_relevant = split.is_relevant(user_rows)
     is_kept = is_relevant & is_candidate
     n_kept = min(PER_SEGMENT, is_candidate.shape[1])
     for scores in by_segment:

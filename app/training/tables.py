@@ -11,23 +11,25 @@ from app.algorithms.knn import KNN
 from app.algorithms.neighbour_table import NeighbourTable
 from app.algorithms.rating_matrix import RatingMatrix
 from app.training.errors import TrainingFailedError
-from app.training.progress import Tell, ignore, part
+from app.training.progress import ProgressCallback, ignore, part
 from app.training.recipe import EASE_TABLE, N_NEIGHBOURS, Recipe, TableRecipe
 
 
 def fit_tables(
-    recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell = ignore
+    recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
 ) -> Mapping[str, NeighbourTable]:
     """Algorithm -> its table, (n_items, n) with n <= `N_NEIGHBOURS`, from ratings and engagements alike.
 
     Raises `TrainingFailedError` where an algorithm gives up.
     """
     n = len(recipe.tables)
-    met = ratings if ratings.labels is None else ratings.with_engaged(ratings.labels.counts_as)
+    observed = ratings if ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
     tables = {}
     for done, (table, table_rng) in enumerate(zip(recipe.tables, rng.spawn(n), strict=True)):
         try:
-            tables[table.algorithm] = _fit(table, met, table_rng, part(tell, done / n, (done + 1) / n, table.algorithm))
+            tables[table.algorithm] = _fit(
+                table, observed, table_rng, part(progress, done / n, (done + 1) / n, table.algorithm)
+            )
         except AlgorithmError as error:
             raise TrainingFailedError(f"the table {table.algorithm}: {error}") from error
     return tables
@@ -42,8 +44,10 @@ def check_tables(recipe: Recipe, ratings: RatingMatrix) -> None:
         raise TrainingFailedError(f"the table {EASE_TABLE}: {error}") from error
 
 
-def _fit(table: TableRecipe, ratings: RatingMatrix, rng: np.random.Generator, tell: Tell) -> NeighbourTable:
+def _fit(
+    table: TableRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+) -> NeighbourTable:
     if table.algorithm == EASE_TABLE:
-        return build(EASE, table.hyperparameters).fit(ratings, rng, tell).reach(min(N_NEIGHBOURS, ratings.n_items))
+        return build(EASE, table.hyperparameters).fit(ratings, rng, progress).reach(min(N_NEIGHBOURS, ratings.n_items))
     # Its weights are the same in both directions.
-    return build(KNN, table.hyperparameters).fit(ratings, rng, tell).table
+    return build(KNN, table.hyperparameters).fit(ratings, rng, progress).table

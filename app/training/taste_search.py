@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from app.training.exam import Exam
 from app.training.fit import fit_segment
 from app.training.learned import LearnedSegment
-from app.training.progress import Tell
+from app.training.progress import ProgressCallback
 from app.training.recipe import TASTE, complete
+from app.training.validation_split import ValidationSplit
 
 ALGORITHM = "als_implicit"
 UNOBSERVED_WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
@@ -25,10 +25,10 @@ PRESSURES = tuple(0.003 * 2.0**step for step in range(-5, 6))
 class TasteSearch:
     """Fits, each tried once, by their places on the two grids."""
 
-    def __init__(self, inner: Exam, rng: np.random.Generator, tell: Tell) -> None:
+    def __init__(self, inner: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback) -> None:
         self._inner = inner
         self._seed = int(rng.integers(2**63))  # the same start for all, so that only the settings differ
-        self._tell = tell
+        self._tell = progress
         self.tried: dict[tuple[int, int], tuple[float, LearnedSegment]] = {}
 
     def run(self) -> tuple[float, LearnedSegment]:
@@ -65,9 +65,11 @@ def _climb(height: Callable[[int], float], start: int) -> int:
     return best
 
 
-def search_taste(inner: Exam, _n_ratings: int, rng: np.random.Generator, tell: Tell) -> tuple[LearnedSegment, str]:
+def search_taste(
+    inner: ValidationSplit, _n_ratings: int, rng: np.random.Generator, progress: ProgressCallback
+) -> tuple[LearnedSegment, str]:
     """The segment learned from `inner.train`, and how it was found."""
-    search = TasteSearch(inner, rng, tell)
+    search = TasteSearch(inner, rng, progress)
     ndcg, learned = search.run()
     settings = learned.recipe.hyperparameters
     shown = ", ".join(f"{name} {settings[name]:.3g}" for name in ("unobserved_weight", "regularization"))

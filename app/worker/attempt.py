@@ -9,7 +9,7 @@ import structlog
 from app.errors import ReckonError, UnavailableError
 from app.store.jobs import MAX_ATTEMPTS, Claim, Jobs, LeaseLostError
 from app.training.errors import SnapshotRejectedError
-from app.training.progress import Tell, ignore
+from app.training.progress import ProgressCallback, ignore
 from app.training.run import Trainer
 from app.worker.heartbeat import Heartbeat
 
@@ -26,7 +26,7 @@ def attempt(
     jobs: Jobs,
     *,
     stopping: threading.Event,
-    tell: Tell = ignore,
+    progress: ProgressCallback = ignore,
     n_allowed: int = MAX_ATTEMPTS,
 ) -> int | None:
     """Work the claimed job; the version published, or None where the run ended otherwise (the job says how).
@@ -39,7 +39,7 @@ def attempt(
     version = None
     try:
         with Heartbeat(jobs, claim) as heartbeat:
-            version = trainer.run(claim, _stoppable(stopping, heartbeat.tell, tell))
+            version = trainer.run(claim, _stoppable(stopping, heartbeat.progress, progress))
         log_job.info("snapshot published", version=version)
     except ReckonError as error:
         log_job.warning("run ended without a snapshot", problem=error.type, reason=error.detail)
@@ -65,14 +65,14 @@ def attempt(
     return version
 
 
-def _stoppable(stopping: threading.Event, *listeners: Tell) -> Tell:
-    def tell(share: float, stage: str) -> None:
+def _stoppable(stopping: threading.Event, *listeners: ProgressCallback) -> ProgressCallback:
+    def progress(share: float, stage: str) -> None:
         if stopping.is_set():
             raise StoppedError
         for listener in listeners:
             listener(share, stage)
 
-    return tell
+    return progress
 
 
 @contextmanager

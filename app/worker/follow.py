@@ -4,7 +4,7 @@ import threading
 import time
 
 from app.store.jobs import Job
-from app.training.progress import Tell, ignore
+from app.training.progress import ProgressCallback, ignore
 from app.training.run import Trainer
 from app.worker.attempt import attempt
 from app.worker.loop import new_worker_id
@@ -12,7 +12,7 @@ from app.worker.loop import new_worker_id
 POLL_SECONDS = 0.5
 
 
-def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, tell: Tell = ignore) -> Job:
+def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, progress: ProgressCallback = ignore) -> Job:
     """The job as it ended. Works whatever stands before it in the queue, unless a living worker does.
 
     Somebody is waiting, so an error that no one foresaw fails the job at once.
@@ -21,9 +21,9 @@ def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, tell: Tell 
     while job.finished_at is None:
         claim = jobs.claim(worker_id, lease_seconds=lease_seconds)
         if claim is None:
-            tell(job.progress, job.stage or job.state)
+            progress(job.progress, job.stage or job.state)
             time.sleep(POLL_SECONDS)
-        elif attempt(claim, trainer, jobs, stopping=threading.Event(), tell=tell, n_allowed=1) is not None:
+        elif attempt(claim, trainer, jobs, stopping=threading.Event(), progress=progress, n_allowed=1) is not None:
             trainer.publisher.tidy()
         job = jobs.get(job.job_id)
     return job

@@ -26,7 +26,7 @@ class Heartbeat:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def tell(self, share: float, stage: str) -> None:
+    def progress(self, share: float, stage: str) -> None:
         """Report how far the run is. Raises `LeaseLostError` once another worker has the job: stop working."""
         self._progress = (share, stage)
         if self._lost is not None:

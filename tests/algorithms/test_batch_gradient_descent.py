@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.batch_gradient_descent import BatchGradientDescent, Factors, batch_step
-from app.algorithms.block_sgd import BlockRatings, Grid, draw_weights
+from app.algorithms.block_sgd import BlockGrid, BlockRatings, draw_weights
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.funk_svd import FunkSVD
@@ -22,7 +22,7 @@ def test_kernel_follows_the_gradient() -> None:
     # So short are the steps that within an epoch nothing moves: their sum is one batch step of the same length.
     ratings = ratings_of_rank(n_users=30, n_items=25).train
     rng = np.random.default_rng(0)
-    grid = Grid.draw(ratings, rng, biased=True)
+    grid = BlockGrid.draw(ratings, rng, biased=True)
     weights = draw_weights(30, 25, 16, rng)
     for array in weights:
         array[:] = rng.normal(0, 0.3, array.shape)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.algorithms.block_sgd import N_BLOCKS, BlockRatings, Grid, HeldOut, draw_weights, share_out
+from app.algorithms.block_sgd import N_BLOCKS, BlockGrid, BlockRatings, HeldOut, draw_weights, share_out
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.sgd_kernel import Steps, Weights
 
@@ -14,7 +14,7 @@ def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 4, 8, 100])
 def test_tasks_share_no_row(n_threads: int) -> None:
-    grid = Grid.draw(random_ratings(), np.random.default_rng(0), biased=True)
+    grid = BlockGrid.draw(random_ratings(), np.random.default_rng(0), biased=True)
     blocks = grid.draw_blocks(np.random.default_rng(1))
     seen: list[tuple[int, ...]] = []
     for tasks in share_out(blocks, n_threads):
@@ -32,7 +32,7 @@ def test_tasks_share_no_row(n_threads: int) -> None:
 
 @pytest.mark.parametrize("n_users", [0, 1, 31, 32, 33, 100])
 def test_user_order_holds_everybody(n_users: int) -> None:
-    grid = Grid(n_users, np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    grid = BlockGrid(n_users, np.zeros(1, np.int32), centre=0.0, scale=1.0)
     first, second = (grid.draw_user_order(np.random.default_rng(seed)) for seed in (0, 1))
     assert sorted(first) == sorted(second) == list(range(n_users))
 
@@ -41,7 +41,7 @@ def test_user_order_holds_everybody(n_users: int) -> None:
 def test_every_rating_once(n_users: int, n_items: int) -> None:
     ratings = random_ratings(n_users, n_items)
     is_kept = np.random.default_rng(1).random(len(ratings)) < 0.7
-    grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
+    grid = BlockGrid.draw(ratings, np.random.default_rng(0), biased=True)
     layout, found = BlockRatings(ratings, is_kept, grid).layout, []
     order = grid.draw_user_order(np.random.default_rng(2))
     for first, past, item_block in grid.draw_blocks(np.random.default_rng(3)).reshape(-1, 3):
@@ -58,7 +58,7 @@ def test_every_rating_once(n_users: int, n_items: int) -> None:
 def test_one_step_by_hand() -> None:
     # The update of the documents, U - eta 2 V (U.V - M), with g = 2 eta = 0.1; and the penalty's share, 0.1 (1 + 60).
     ratings = RatingMatrix(1, 1, [0], [0], [2.0])
-    grid = Grid(1, np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    grid = BlockGrid(1, np.zeros(1, np.int32), centre=0.0, scale=1.0)
     weights = Weights(*(np.full(shape, 0.5, np.float32) for shape in ((1, 2), (1, 2), 1, 1)))
     steps = Steps(np.float32(0.1), np.float32(0.1), np.float32(0.01))
     loss = BlockRatings(ratings, np.ones(1, np.bool_), grid).epoch(weights, steps, np.random.default_rng(0))
@@ -74,7 +74,7 @@ def test_padding_stays_zero() -> None:
     ratings = random_ratings()
     rng = np.random.default_rng(0)
     weights = draw_weights(50, 30, 40, rng)
-    blocks = BlockRatings(ratings, np.ones(len(ratings), np.bool_), Grid.draw(ratings, rng, biased=True))
+    blocks = BlockRatings(ratings, np.ones(len(ratings), np.bool_), BlockGrid.draw(ratings, rng, biased=True))
     blocks.epoch(weights, Steps(np.float32(0.05), np.float32(0.05), np.float32(0.01)), rng)
     assert weights.user_factors.shape == (50, 64)
     assert weights.user_factors[:, :40].all()
@@ -84,7 +84,7 @@ def test_padding_stays_zero() -> None:
 
 def test_held_out_error() -> None:
     ratings = random_ratings()
-    grid = Grid.draw(ratings, np.random.default_rng(0), biased=True)
+    grid = BlockGrid.draw(ratings, np.random.default_rng(0), biased=True)
     weights = draw_weights(50, 30, 4, np.random.default_rng(1))
     for array in weights:
         array[:] = 0

@@ -31,15 +31,15 @@ def fit(ratings: RatingMatrix, **hyperparameters: Any) -> ItemWeights:
     return EASE(**hyperparameters).fit(ratings, np.random.default_rng(0))
 
 
-def column_by_column(met: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def column_by_column(observed: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
     """The definition: a ridge regression of every item on all the others."""
-    n_items = met.shape[1]
+    n_items = observed.shape[1]
     weights = np.zeros((n_items, n_items))
     for item in range(n_items):
         others = np.arange(n_items) != item
-        features = met[:, others]
+        features = observed[:, others]
         gram = features.T @ features + penalty * np.eye(n_items - 1)
-        weights[others, item] = np.linalg.solve(gram, features.T @ met[:, item])
+        weights[others, item] = np.linalg.solve(gram, features.T @ observed[:, item])
     return weights
 
 
@@ -47,9 +47,9 @@ def column_by_column(met: NDArray[np.float64], penalty: float) -> NDArray[np.flo
 def test_column_wise_ridge(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)  # several blocks
     learned = fit(random_ratings(n_users, n_items))
-    met = learned.met.toarray()
-    weights = column_by_column(met, learned.penalty)
-    np.testing.assert_allclose(learned.scores(np.arange(n_users)), met @ weights, atol=1e-6)
+    observed = learned.observed.toarray()
+    weights = column_by_column(observed, learned.penalty)
+    np.testing.assert_allclose(learned.scores(np.arange(n_users)), observed @ weights, atol=1e-6)
     table = learned.table(n_items)
     dense = np.zeros((n_items, n_items))
     for item, (rows, values) in enumerate(zip(table.rows, table.weights, strict=True)):
@@ -61,7 +61,7 @@ def test_column_wise_ridge(n_users: int, n_items: int, monkeypatch: pytest.Monke
 def test_reach_is_rows(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)
     learned = fit(random_ratings(n_users, n_items))
-    weights = column_by_column(learned.met.toarray(), learned.penalty)
+    weights = column_by_column(learned.observed.toarray(), learned.penalty)
     reach = learned.reach(4)
     for item in range(n_items):
         best = np.argsort(-weights[item], kind="stable")[:4]
@@ -82,7 +82,7 @@ def test_either_side_same_table() -> None:
 def test_whole_table_is_exact() -> None:
     ratings = random_ratings(30, 20)
     learned = fit(ratings)
-    scores = learned.table(20).scores(learned.met.astype(np.float32))
+    scores = learned.table(20).scores(learned.observed.astype(np.float32))
     np.testing.assert_allclose(scores, all_scores(learned, ratings), atol=1e-5)
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.algorithms.encoding import LARGEST, MAX_COLUMNS, MAX_VALUES, Encoding, Scale, Table, Vocabulary
+from app.algorithms.encoding import LARGEST, MAX_COLUMNS, MAX_VALUES, Encoding, FeatureTable, FeatureVocabulary, Scale
 
 NAN = float("nan")
-FILMS = Table(
+FILMS = FeatureTable(
     n_rows=6,
     sets={"categories": [["Drama"], ["Drama", "Comedy, dark"], ["Comedy, dark", "🎬"], ["🎬"], [], ["only here"]]},
     numbers={"year": np.array([1950, 1960, 1970, NAN, 2000, 2000.0])},
@@ -44,7 +44,7 @@ def test_soft_bins() -> None:
     column = np.arange(1000.0)
     scale = Scale.learn("n", column)
     assert scale is not None
-    bins = scale.encode(Table(1000, numbers={"n": column})).toarray()[:, 1:]
+    bins = scale.encode(FeatureTable(1000, numbers={"n": column})).toarray()[:, 1:]
     np.testing.assert_allclose(bins.sum(axis=1), 1, atol=1e-5)
     assert (np.count_nonzero(bins, axis=1) <= 2).all()
     assert [float(name.removeprefix("n~")) for name in scale.names[1:]] == pytest.approx(np.linspace(0, 999, 8), abs=1)
@@ -57,25 +57,25 @@ def test_missing_number_has_no_entries() -> None:
 
 
 def test_flags_have_no_bins() -> None:
-    encoding = Encoding.learn(Table(4, numbers={"dubbed": np.array([0, 1, 1, 0.0])}))
+    encoding = Encoding.learn(FeatureTable(4, numbers={"dubbed": np.array([0, 1, 1, 0.0])}))
     assert encoding.names == ["dubbed"]
-    np.testing.assert_allclose(encoding.encode(Table(1, numbers={"dubbed": np.array([1.0])})).toarray(), [[1]])
+    np.testing.assert_allclose(encoding.encode(FeatureTable(1, numbers={"dubbed": np.array([1.0])})).toarray(), [[1]])
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        Table(0),
-        Table(3),
-        Table(3, numbers={"n": np.array([7, 7, NAN])}),
-        Table(3, numbers={"n": np.array([np.inf, -np.inf, NAN])}),
-        Table(3, sets={"s": [["a"], ["a"], ["a"]]}),
-        Table(3, sets={"s": [[], [], []]}),
-        Table(3, texts={"t": ["a", "b", "c"]}),
-        Table(3, texts={"t": [None, "", None]}),
+        FeatureTable(0),
+        FeatureTable(3),
+        FeatureTable(3, numbers={"n": np.array([7, 7, NAN])}),
+        FeatureTable(3, numbers={"n": np.array([np.inf, -np.inf, NAN])}),
+        FeatureTable(3, sets={"s": [["a"], ["a"], ["a"]]}),
+        FeatureTable(3, sets={"s": [[], [], []]}),
+        FeatureTable(3, texts={"t": ["a", "b", "c"]}),
+        FeatureTable(3, texts={"t": [None, "", None]}),
     ],
 )
-def test_nothing_to_tell(table: Table) -> None:
+def test_nothing_to_tell(table: FeatureTable) -> None:
     encoding = Encoding.learn(table)
     assert encoding.names == []
     assert encoding.encode(table).shape == (table.n_rows, 0)
@@ -83,8 +83,8 @@ def test_nothing_to_tell(table: Table) -> None:
 
 def test_huge_numbers() -> None:
     column = np.array([1.0, 2, 3, 4, 1e300, -1.7e308, np.inf, NAN])
-    encoding = Encoding.learn(Table(8, numbers={"n": column}))
-    ranks = encoding.encode(Table(8, numbers={"n": column})).toarray()[:, 0]
+    encoding = Encoding.learn(FeatureTable(8, numbers={"n": column}))
+    ranks = encoding.encode(FeatureTable(8, numbers={"n": column})).toarray()[:, 0]
     assert np.isfinite(ranks).all()
     assert ranks[5] < ranks[0] < ranks[1] < ranks[2] < ranks[3] < ranks[4]
     assert ranks[3] - ranks[2] > 0.3  # one outlier does not squeeze the others together
@@ -93,21 +93,21 @@ def test_huge_numbers() -> None:
 
 def test_beyond_the_ends() -> None:
     encoding = Encoding.learn(FILMS)
-    later = encoding.encode(Table(3, numbers={"year": np.array([2000, 2030, LARGEST])})).toarray()
+    later = encoding.encode(FeatureTable(3, numbers={"year": np.array([2000, 2030, LARGEST])})).toarray()
     np.testing.assert_array_equal(later[1:], later[[0, 0]])
 
 
 def test_rare_flag_is_bounded() -> None:
     flags = np.zeros(100_000)
     flags[7] = 1
-    assert Encoding.learn(Table(len(flags), numbers={"n": flags})).encode(
-        Table(1, numbers={"n": np.ones(1)})
+    assert Encoding.learn(FeatureTable(len(flags), numbers={"n": flags})).encode(
+        FeatureTable(1, numbers={"n": np.ones(1)})
     ).toarray().max() == pytest.approx(3)
 
 
 def test_unknown_is_passed_over() -> None:
     encoding = Encoding.learn(FILMS)
-    other = Table(
+    other = FeatureTable(
         2, {"categories": [["Western"], ["Drama", "Western"]]}, {"price": np.ones(2)}, {"language": ["xx", "en"]}
     )
     dense = encoding.encode(other).toarray()
@@ -118,30 +118,30 @@ def test_unknown_is_passed_over() -> None:
 
 def test_hashed_above() -> None:
     values = [[f"tag {n % 1500}"] for n in range(3000)] + [["frequent"]] * 5
-    encoding = Encoding.learn(Table(len(values), sets={"tags": values}))
+    encoding = Encoding.learn(FeatureTable(len(values), sets={"tags": values}))
     (block,) = encoding.blocks
-    assert isinstance(block, Vocabulary)
+    assert isinstance(block, FeatureVocabulary)
     assert len(block.values) + block.n_shared == MAX_VALUES == len(encoding.names)
     assert block.values[0] == "frequent"
-    matrix = encoding.encode(Table(len(values), sets={"tags": values}))
+    matrix = encoding.encode(FeatureTable(len(values), sets={"tags": values}))
     assert (np.diff(matrix.indptr) == 1).all()
     assert np.count_nonzero(matrix.sum(axis=0)) == MAX_VALUES
 
 
 def test_hash_is_stable() -> None:
-    block = Vocabulary("tags", "text", ("a",), n_shared=100)
-    assert block.encode(Table(3, texts={"tags": ["a", "b", "ä\ud800"]})).indices.tolist() == [0, 82, 7]
+    block = FeatureVocabulary("tags", "text", ("a",), n_shared=100)
+    assert block.encode(FeatureTable(3, texts={"tags": ["a", "b", "ä\ud800"]})).indices.tolist() == [0, 82, 7]
 
 
 def test_width_is_bounded() -> None:
     values = [[str(n % 400)] for n in range(800)]
-    encoding = Encoding.learn(Table(800, sets={f"set {n}": values for n in range(20)}))
+    encoding = Encoding.learn(FeatureTable(800, sets={f"set {n}": values for n in range(20)}))
     assert len(encoding.names) <= MAX_COLUMNS
 
 
 def test_order_of_rows_changes_nothing() -> None:
     order = [3, 1, 5, 0, 4, 2]
-    shuffled = Table(
+    shuffled = FeatureTable(
         6,
         {"categories": [FILMS.sets["categories"][row] for row in order]},
         {"year": FILMS.numbers["year"][order]},
@@ -152,7 +152,7 @@ def test_order_of_rows_changes_nothing() -> None:
 
 def test_unequal_lengths() -> None:
     with pytest.raises(ValueError, match="'year' has 2 entries, the table 3 rows"):
-        Table(3, numbers={"year": np.ones(2)})
+        FeatureTable(3, numbers={"year": np.ones(2)})
 
 
 texts = st.text("a,\u00e9\U0001f3ac\ud800", max_size=3)
@@ -160,16 +160,16 @@ numbers = st.floats() | st.sampled_from([0.0, 1.0, 1e300])
 
 
 @st.composite
-def tables(draw: st.DrawFn) -> Table:
+def tables(draw: st.DrawFn) -> FeatureTable:
     n_rows = draw(st.integers(0, 8))
     of_each_row = partial(st.lists, min_size=n_rows, max_size=n_rows)
     columns = {name: np.array(draw(of_each_row(numbers)), np.float64) for name in ("n", "m")}
     sets = draw(of_each_row(st.lists(texts, max_size=3)))
-    return Table(n_rows, {"s": sets}, columns, {"t": draw(of_each_row(st.none() | texts))})
+    return FeatureTable(n_rows, {"s": sets}, columns, {"t": draw(of_each_row(st.none() | texts))})
 
 
 @given(tables(), tables())
-def test_round_trip(table: Table, later: Table) -> None:
+def test_round_trip(table: FeatureTable, later: FeatureTable) -> None:
     encoding = Encoding.learn(table)
     again = Encoding.of(json.loads(json.dumps(encoding.document, allow_nan=False)))
     assert again == encoding

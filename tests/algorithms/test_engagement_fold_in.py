@@ -11,10 +11,9 @@ from scipy.optimize import check_grad, minimize
 from scipy.special import expit
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn, fold_in
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.logistic import Engagement, Logistic
-from app.algorithms.logistic_kernel import Labels as LabelsByRow
-from app.algorithms.logistic_kernel import fold_in_rows
+from app.algorithms.logistic_kernel import LabelRows, fold_in_rows
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.support.known_ratings import ratings_of_rank
 
@@ -114,7 +113,7 @@ def compiled(case: Case) -> NDArray[np.float64]:
     features, offsets, are_one, penalties = case
     items = features.copy()
     items[:, -1] = offsets - 0.3
-    labels = LabelsByRow(np.array([0, len(items)]), np.arange(len(items), dtype=np.int32), are_one, 0.3)
+    labels = LabelRows(np.array([0, len(items)]), np.arange(len(items), dtype=np.int32), are_one, 0.3)
     rows = np.zeros((1, len(penalties)))
     fold_in_rows(0, 1, labels, items, np.zeros_like(rows), penalties[None], rows)
     return rows.ravel()
@@ -178,7 +177,7 @@ def labelled() -> RatingMatrix:
     is_free = np.pad(is_free, ((0, 2), (0, 2)))
     is_free[50, 40] = True
     users, items = np.nonzero(is_free)
-    labels = Labels(users, items, rng.random(len(users)) < 0.3, np.zeros(len(users)), LIKED_FROM)
+    labels = EventLabels(users, items, rng.random(len(users)) < 0.3, np.zeros(len(users)), LIKED_FROM)
     return RatingMatrix(52, 42, train.user_rows, train.item_rows, train.values, labels=labels)
 
 
@@ -195,7 +194,7 @@ def test_user_side_is_fold_in() -> None:
     for user in range(52):
         own, of_events = ratings.user_rows == user, labels.user_rows == user
         rows = np.append(ratings.item_rows[own], labels.item_rows[of_events])
-        values = np.append(ratings.values[own], np.where(labels.are_engaged[of_events], np.inf, -np.inf))
+        values = np.append(ratings.values[own], np.where(labels.are_positive[of_events], np.inf, -np.inf))
         np.testing.assert_allclose(fold.part(columns[rows], values)[:-1], odds.user_factors[user], atol=1e-4)
     assert odds.user_factors[50].any()
     assert not odds.user_factors[51].any()

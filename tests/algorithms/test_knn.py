@@ -6,7 +6,7 @@ import pytest
 from app.algorithms import knn
 from app.algorithms.biases import Biases
 from app.algorithms.errors import FitDivergedError
-from app.algorithms.knn import KNN, Neighbourhood
+from app.algorithms.knn import KNN, NeighbourPredictor
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import rmse
 from tests.algorithms.ranker_contract import PredictorContract, RankerContract
@@ -29,7 +29,7 @@ class TestCosine(RankerContract):
         return KNN(**hyperparameters, centred=False)
 
 
-def fit(ratings: RatingMatrix, **hyperparameters: Any) -> Neighbourhood:
+def fit(ratings: RatingMatrix, **hyperparameters: Any) -> NeighbourPredictor:
     return KNN(**hyperparameters).fit(ratings, np.random.default_rng(0))
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.algorithms.labels import DECLINED, ENGAGED, UNKNOWN, TypeWeights, label_items, label_pairs
+from app.algorithms.labels import NEGATIVE, POSITIVE, UNKNOWN, TypeWeights, label_items, label_pairs
 
 SHOWN, CLICKED, DISLIKED, WATCHED = 1, 2, 4, 5
 TYPES = TypeWeights([1, 2, 4, 5], [0.0, 1.0, -2.0, 2.0], [True, False, False, False])
@@ -37,16 +37,16 @@ def label_of(*given_rows: Row) -> int:
 @pytest.mark.parametrize(
     ("interactions", "label"),
     [
-        ([(0, SHOWN, 3, None)], DECLINED),
-        ([(0, CLICKED, 1, None)], ENGAGED),
-        ([(0, SHOWN, 9, None), (0, CLICKED, 1, None)], ENGAGED),
-        ([(0, DISLIKED, 1, None)], DECLINED),
-        ([(0, CLICKED, 1, None), (0, DISLIKED, 1, None)], DECLINED),
-        ([(0, CLICKED, 4, None), (0, DISLIKED, 1, None)], ENGAGED),
+        ([(0, SHOWN, 3, None)], NEGATIVE),
+        ([(0, CLICKED, 1, None)], POSITIVE),
+        ([(0, SHOWN, 9, None), (0, CLICKED, 1, None)], POSITIVE),
+        ([(0, DISLIKED, 1, None)], NEGATIVE),
+        ([(0, CLICKED, 1, None), (0, DISLIKED, 1, None)], NEGATIVE),
+        ([(0, CLICKED, 4, None), (0, DISLIKED, 1, None)], POSITIVE),
         ([(0, WATCHED, 1, 0.0)], UNKNOWN),
-        ([(0, WATCHED, 1, 0.0), (0, SHOWN, 1, None)], DECLINED),
-        ([(0, WATCHED, 1, 0.01)], ENGAGED),
-        ([(0, WATCHED, 1, None)], ENGAGED),
+        ([(0, WATCHED, 1, 0.0), (0, SHOWN, 1, None)], NEGATIVE),
+        ([(0, WATCHED, 1, 0.01)], POSITIVE),
+        ([(0, WATCHED, 1, None)], POSITIVE),
         ([(0, 3, 1, None)], UNKNOWN),
         ([], UNKNOWN),
     ],
@@ -70,10 +70,10 @@ def test_as_written(interactions: list[Row]) -> None:
             return
         is_shown = any(kind == SHOWN for _, kind, *_ in own)
         disliked += [item] if strength < 0 else []
-        expected[item] = ENGAGED if strength > 0 else DECLINED if is_shown or strength < 0 else UNKNOWN
+        expected[item] = POSITIVE if strength > 0 else NEGATIVE if is_shown or strength < 0 else UNKNOWN
     found = label_items(TYPES, *columns(interactions))
-    assert found.engaged.tolist() == sorted(item for item, label in expected.items() if label == ENGAGED)
-    assert found.declined.tolist() == sorted(item for item, label in expected.items() if label == DECLINED)
+    assert found.positive.tolist() == sorted(item for item, label in expected.items() if label == POSITIVE)
+    assert found.negative.tolist() == sorted(item for item, label in expected.items() if label == NEGATIVE)
     assert found.disliked.tolist() == sorted(disliked)
 
 
@@ -89,8 +89,8 @@ def test_order_does_not_matter(interactions: list[Row], random: Any) -> None:
 def test_showing_never_engages(interactions: list[Row]) -> None:
     shown = [row for row in interactions if row[1] != SHOWN] + [(item, SHOWN, 1, None) for item in range(5)]
     found = label_items(TYPES, *columns(shown))
-    assert len(found.engaged) + len(found.declined) == 5  # what was shown is never unknown
-    np.testing.assert_array_equal(found.engaged, label_items(TYPES, *columns(interactions)).engaged)
+    assert len(found.positive) + len(found.negative) == 5  # what was shown is never unknown
+    np.testing.assert_array_equal(found.positive, label_items(TYPES, *columns(interactions)).positive)
 
 
 def test_types_in_any_order() -> None:
@@ -101,7 +101,7 @@ def test_types_in_any_order() -> None:
 
 def test_no_types() -> None:
     found = label_items(TypeWeights([], [], []), *columns([(1, CLICKED, 1, None)]))
-    assert len(found.engaged) == len(found.declined) == 0
+    assert len(found.positive) == len(found.negative) == 0
 
 
 def test_needs_no_numba() -> None:

@@ -11,7 +11,7 @@ from app.algorithms.features import Features
 from app.algorithms.hyperparameters import build
 from app.algorithms.learner import Predictor
 from app.algorithms.logistic import Engagement, LabelOdds, Logistic
-from app.algorithms.logistic_kernel import Labels, regress_rows
+from app.algorithms.logistic_kernel import LabelRows, regress_rows
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.algorithms.contract import DEGENERATE
 from tests.algorithms.ranker_contract import RankerContract, all_scores
@@ -54,7 +54,7 @@ def log_loss(probabilities: NDArray[np.float32], labels: NDArray[Any]) -> float:
 def test_regression_against_scipy() -> None:
     rng = np.random.default_rng(0)
     given, expected, penalties = rng.normal(size=(30, 4)), rng.normal(size=(1, 4)), rng.uniform(0.1, 1, (1, 4))
-    labels = Labels(np.array([0, 30]), np.arange(30, dtype=np.int32), rng.random(30) < 0.6, 0.3)
+    labels = LabelRows(np.array([0, 30]), np.arange(30, dtype=np.int32), rng.random(30) < 0.6, 0.3)
 
     def minimised(x: NDArray[np.float64]) -> float:
         log_odds = 0.3 + given[:, 3] + given[:, :3] @ x[:3] + x[3]
@@ -72,7 +72,7 @@ def test_regression_against_scipy() -> None:
 
 def test_no_labels_is_expectation() -> None:
     rows, expected = np.ones((1, 3)), np.array([[0.5, -1.0, 2.0]])
-    labels = Labels(np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0, np.bool_), 0.0)
+    labels = LabelRows(np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0, np.bool_), 0.0)
     regress_rows(0, 1, labels, np.ones((2, 3)), expected, np.full((1, 3), 2.0), rows)
     np.testing.assert_allclose(rows, expected)
 
@@ -173,8 +173,8 @@ def described(n_users: int = 200, n_items: int = 120) -> tuple[RatingMatrix, NDA
     """Two genres; a user is engaged by one of them. The last 40 items have no labels. Also P, (n_users, n_items)."""
     rng = np.random.default_rng(0)
     genres = rng.integers(2, size=n_items)
-    tastes = rng.integers(2, size=n_users)
-    truth = np.where(tastes[:, None] == genres, 0.9, 0.1)
+    user_states = rng.integers(2, size=n_users)
+    truth = np.where(user_states[:, None] == genres, 0.9, 0.1)
     users, items = np.nonzero(rng.random((n_users, n_items - 40)) < 0.3)
     one_hot = as_csr(np.eye(2)[genres])
     features = Features(one_hot, as_csr(np.zeros((n_users, 0))))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.algorithms.errors import InvalidRatingsError
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 
 
@@ -57,7 +57,7 @@ def test_nonsense_is_refused(columns: Any) -> None:
 
 
 def labelled() -> RatingMatrix:
-    labels = Labels([1, 1, 2], [0, 1, 0], [1, 0, 1], [7, 8, 9], counts_as=4.0)
+    labels = EventLabels([1, 1, 2], [0, 1, 0], [1, 0, 1], [7, 8, 9], counts_as=4.0)
     return RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 2, 3], labels=labels)
 
 
@@ -79,10 +79,10 @@ def test_ratings_that_are_labels() -> None:
 
 
 def test_engaged_pairs_as_ratings() -> None:
-    both = labelled().with_engaged(4.0)
+    both = labelled().with_positive(4.0)
     assert both.by_user.toarray().tolist() == [[1, 2], [4, 0], [4, 3]]
     plain = RatingMatrix(3, 2, [0, 0, 2], [0, 1, 1], [1, 2, 3])
-    assert plain.with_engaged(4.0) is plain
+    assert plain.with_positive(4.0) is plain
 
 
 def test_labels_are_carried() -> None:
@@ -96,11 +96,11 @@ def test_labels_are_carried() -> None:
 
 
 def test_met_are_rated_or_labelled() -> None:
-    assert labelled().met.toarray().tolist() == [[1, 1], [1, 1], [1, 1]]
+    assert labelled().observed.toarray().tolist() == [[1, 1], [1, 1], [1, 1]]
     one_rated = labelled().subset(np.array([0]))
-    assert one_rated.met.toarray().tolist() == [[1, 0], [1, 1], [1, 0]]
-    assert one_rated.user_met_counts.tolist() == [1, 2, 1]
-    assert one_rated.item_met_counts.tolist() == [3, 1]
+    assert one_rated.observed.toarray().tolist() == [[1, 0], [1, 1], [1, 0]]
+    assert one_rated.user_observed_counts.tolist() == [1, 2, 1]
+    assert one_rated.item_observed_counts.tolist() == [3, 1]
 
 
 def test_all_that_is_known_as_labels() -> None:
@@ -122,4 +122,4 @@ def test_other_labels() -> None:
 
 def test_labels_stay_inside() -> None:
     with pytest.raises(InvalidRatingsError, match="labels"):
-        RatingMatrix(3, 2, [0], [0], [1], labels=Labels([3], [0], [1], [0], 4.0))
+        RatingMatrix(3, 2, [0], [0], [1], labels=EventLabels([3], [0], [1], [0], 4.0))

@@ -7,7 +7,7 @@ import pytest
 
 from app.algorithms.als_implicit import ImplicitALS
 from app.algorithms.errors import FitDivergedError
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
 
@@ -38,7 +38,7 @@ def with_labels(ratings: RatingMatrix, counts_as: float = 4.0, seed: int = 1) ->
     rng = np.random.default_rng(seed)
     free = ratings.by_user.toarray() == 0
     users, items = np.nonzero(free & (rng.random(free.shape) < 0.5))
-    labels = Labels(users, items, rng.random(len(users)) < 0.3, np.zeros(len(users)), counts_as)
+    labels = EventLabels(users, items, rng.random(len(users)) < 0.3, np.zeros(len(users)), counts_as)
     columns = ratings.user_rows, ratings.item_rows, ratings.values
     return RatingMatrix(ratings.n_users, ratings.n_items, *columns, labels=labels)
 
@@ -53,11 +53,11 @@ def test_fold_in_with_engagements(values: tuple[float, ...]) -> None:
     taste = ImplicitALS(n_factors=8, n_epochs=4).fit(ratings, rng)
     labels = ratings.labels
     assert labels is not None
-    engaged = taste.weighting.engaged(labels.counts_as)
+    positive = taste.weighting.positive(labels.counts_as)
     for user_row in range(ratings.n_users):
-        own, liked = ratings.user_rows == user_row, labels.are_engaged & (labels.user_rows == user_row)
+        own, liked = ratings.user_rows == user_row, labels.are_positive & (labels.user_rows == user_row)
         rows = np.append(ratings.item_rows[own], labels.item_rows[liked])
-        given = np.append(ratings.values[own], np.full(liked.sum(), engaged))
+        given = np.append(ratings.values[own], np.full(liked.sum(), positive))
         assert (taste.weighting.of_user(given)[own.sum() :] > 0).all()
         folded = fold_in_of(taste).taste(taste.item_factors[rows], given)
         np.testing.assert_allclose(folded, taste.user_factors[user_row], atol=1e-4)
@@ -67,9 +67,9 @@ def test_fold_in_with_engagements(values: tuple[float, ...]) -> None:
 
 def test_declined_says_nothing() -> None:
     ratings, taste = learned_from()
-    declined = Labels([60, 0], [51, 51], [0, 0], [0, 0], 4.0)
+    negative = EventLabels([60, 0], [51, 51], [0, 0], [0, 0], 4.0)
     columns = ratings.user_rows, ratings.item_rows, ratings.values
-    labelled = RatingMatrix(61, 52, *columns, labels=declined)
+    labelled = RatingMatrix(61, 52, *columns, labels=negative)
     again = ImplicitALS(n_factors=8, n_epochs=4).fit(labelled, np.random.default_rng(0))
     plain = ImplicitALS(n_factors=8, n_epochs=4).fit(ratings, np.random.default_rng(0))
     np.testing.assert_array_equal(again.user_factors, plain.user_factors)
@@ -78,7 +78,7 @@ def test_declined_says_nothing() -> None:
 
 def test_engagements_move_no_threshold() -> None:
     """Of ratings 1 and 5 the lower one is no choice, and stays none where engagements count as 4."""
-    ratings = RatingMatrix(3, 3, [0, 0, 1], [0, 1, 1], [1, 5, 5], labels=Labels([2], [2], [1], [0], 4.0))
+    ratings = RatingMatrix(3, 3, [0, 0, 1], [0, 1, 1], [1, 5, 5], labels=EventLabels([2], [2], [1], [0], 4.0))
     taste = ImplicitALS(n_factors=2).fit(ratings, np.random.default_rng(0))
     assert taste.weighting.positive_from == 5
     np.testing.assert_array_equal(taste.item_factors[0], 0)
@@ -86,7 +86,7 @@ def test_engagements_move_no_threshold() -> None:
 
 
 def test_engagements_without_ratings() -> None:
-    ratings = RatingMatrix(3, 3, [], [], [], labels=Labels([2, 0], [2, 1], [1, 1], [0, 0], 4.0))
+    ratings = RatingMatrix(3, 3, [], [], [], labels=EventLabels([2, 0], [2, 1], [1, 1], [0, 0], 4.0))
     taste = ImplicitALS(n_factors=2).fit(ratings, np.random.default_rng(0))
     assert np.isfinite(taste.user_factors).all()
     assert taste.user_factors[2].any()
@@ -132,7 +132,7 @@ def test_chosen_from_a_rating_on() -> None:
     values = np.array([1, 5, 3, 4, 1], np.float32)
     weighting, weights = Weighting.learn(np.array([0, 0, 1, 1, 1]), values, 2, 1.0, chosen_from=4.0)
     np.testing.assert_array_equal(weights, [0, 1, 0, 1, 0])
-    assert weighting.engaged(3.0) == 4.0
+    assert weighting.positive(3.0) == 4.0
     _, weights = Weighting.learn(np.array([0]), values[:1], 1, 1.0, chosen_from=4.0)
     np.testing.assert_array_equal(weights, [0])
 

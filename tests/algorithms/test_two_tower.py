@@ -10,7 +10,7 @@ from scipy import sparse
 
 from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.features import Features
-from app.algorithms.history_features import History
+from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower import INSTALL, TwoTower
 from app.algorithms.two_tower_vectors import Tower, TowerVectors
@@ -114,7 +114,7 @@ def test_tower_by_hand() -> None:
 
 
 def test_not_finite_is_refused() -> None:
-    history = History.learn(RatingMatrix(1, 1, [], [], []), sparse.csr_array(np.zeros((1, 0), np.float32)))
+    history = HistoryFeatures.learn(RatingMatrix(1, 1, [], [], []), sparse.csr_array(np.zeros((1, 0), np.float32)))
     tower = Tower((), ())
     bad = np.full((1, 2), np.nan, np.float32)
     with pytest.raises(FitDivergedError, match="smaller learning_rate"):

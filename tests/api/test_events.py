@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.serving.tokens import RecommendationToken, Tokens
+from app.serving.tokens import RecommendationToken, TokenSigner
 from app.store import Store
 
 GOOD: dict[str, Any] = {"event_id": "e1", "type": "watched", "user_id": "ann", "item_id": "x", "portion": 0.5}
@@ -29,10 +29,10 @@ def listed(client: TestClient, user_id: str = "ann") -> list[str]:
 
 
 @pytest.fixture
-def tokens(client: TestClient, database_url: str, tmp_path: Path) -> Tokens:  # noqa: ARG001  the client's database
+def tokens(client: TestClient, database_url: str, tmp_path: Path) -> TokenSigner:  # noqa: ARG001  the client's database
     store = Store.open(database_url, tmp_path)
     try:
-        return Tokens(store.installation.token_key)
+        return TokenSigner(store.instance.token_key)
     finally:
         store.close()
 
@@ -140,7 +140,7 @@ def test_own_time_or_the_clock(client: TestClient) -> None:
     assert abs(datetime.fromisoformat(events[0]["at"]) - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_what_led_to_it(client: TestClient, tokens: Tokens) -> None:
+def test_what_led_to_it(client: TestClient, tokens: TokenSigner) -> None:
     send(client, GOOD)
     own = client.get("/users/ann/recommendations").json()["recommendation_id"]
     assert send(client, GOOD | {"event_id": "e2", "recommendation_id": own})["stored"] == 1
@@ -170,7 +170,7 @@ def test_forged_recommendation(client: TestClient) -> None:
     send(client, GOOD)
     token = client.get("/users/ann/recommendations").json()["recommendation_id"]
     forged = token[:10] + ("A" if token[10] != "A" else "B") + token[11:]
-    foreign = Tokens(b"another database's key").recommendation_id(RecommendationToken(None, None, 1, "home"))
+    foreign = TokenSigner(b"another database's key").recommendation_id(RecommendationToken(None, None, 1, "home"))
     answer = send(client, *({**GOOD, "event_id": each, "recommendation_id": each} for each in (forged, foreign)))
     assert answer["rejected"] == 2
 

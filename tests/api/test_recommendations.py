@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.serving.proposers import PROPOSERS
+from app.serving.provenance import PROPOSERS
 from tests.support.service import wait_until
 
 PATH = "/users/user-0/recommendations"

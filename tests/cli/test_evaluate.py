@@ -14,7 +14,7 @@ from app.cli.rated_file import load_rated_file
 from app.entities import RatingScale
 from tests.support.commands import reckon
 from tests.support.real_data import MOVIELENS, needs_movielens
-from tests.support.service import Installation, write_ratings
+from tests.support.service import Instance, write_ratings
 
 DIVERGES = ("--param", "funk_svd.learning_rate=1e6", "--param", "funk_svd.regularization=0")
 TWO = ("--algorithm", "funk_svd", "--algorithm", "popular")
@@ -250,7 +250,7 @@ def test_items_that_are_none(ratings: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    done = Installation(tmp_path).run("evaluate", str(tmp_path / "none.csv"), check=False)
+    done = Instance(tmp_path).run("evaluate", str(tmp_path / "none.csv"), check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
 
 

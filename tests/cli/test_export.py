@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.describe import Encodings
+from app.snapshots.features import Encodings
 from app.store import Store
 from tests.support.commands import reckon
 from tests.support.events import happened
@@ -60,7 +60,7 @@ def test_vectors_need_a_snapshot(rated: Store, tmp_path: Path) -> None:
 
 def publish(store: Store, data_dir: Path) -> Snapshot:
     """A live snapshot of what is stored, learned by nobody."""
-    data, database_id = store.training_reads.load(), store.installation.database_id
+    data, database_id = store.training_reads.load(), store.instance.database_id
     arrays = snapshot_arrays(n_items=len(data.item_keys), n_users=len(data.user_keys), n_factors=3)
     arrays = replace(arrays, item_keys=data.item_keys, user_keys=data.user_keys)
     store.jobs.enqueue("request")

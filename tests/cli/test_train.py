@@ -4,38 +4,38 @@ from pathlib import Path
 import pytest
 
 from app.store import Store, migrate
-from tests.support.service import Installation
-from tests.support.tastes import tasteful_ratings
+from tests.support.service import Instance
+from tests.support.user_states import tasteful_ratings
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Installation:
+def instance(tmp_path: Path) -> Instance:
     migrate("", tmp_path)
     store = Store.open("", tmp_path)
     store.ratings.record(tasteful_ratings(n_users=200))
     store.close()
-    return Installation(tmp_path)
+    return Instance(tmp_path)
 
 
-def test_trains_and_says_so(installation: Installation) -> None:
-    done = installation.run("train")
+def test_trains_and_says_so(instance: Instance) -> None:
+    done = instance.run("train")
     assert "is live" in done.stdout
     assert "ndcg@10" in done.stdout
     assert "bestsellers" in done.stdout
 
 
-def test_json_alone_on_output(installation: Installation) -> None:
-    done = installation.run("train", "--json", "--seed", "3", "--algorithm", "funk_svd", "--param", "n_factors=8")
+def test_json_alone_on_output(instance: Instance) -> None:
+    done = instance.run("train", "--json", "--seed", "3", "--algorithm", "funk_svd", "--param", "n_factors=8")
     outcome = json.loads(done.stdout)
     assert outcome["state"] == "succeeded"
     assert outcome["is_live"] is True
     assert outcome["metrics"]["snapshot"]["ndcg@10"] > 0
 
 
-def test_rejection_is_exit_code(installation: Installation) -> None:
-    installation.run("train")
+def test_rejection_is_exit_code(instance: Instance) -> None:
+    instance.run("train")
     unlearned = ("--algorithm", "funk_svd", "--param", "learning_rate=0")
-    done = installation.run("train", *unlearned, "--json", check=False)
+    done = instance.run("train", *unlearned, "--json", check=False)
     assert done.returncode == 1
     assert json.loads(done.stdout)["state"] == "rejected"
 
@@ -50,8 +50,8 @@ def test_rejection_is_exit_code(installation: Installation) -> None:
         (("--recipe", "missing.json"), "missing.json"),
     ],
 )
-def test_unknown_settings_name_right_ones(installation: Installation, options: tuple[str, ...], named: str) -> None:
-    done = installation.run("train", *options, check=False)
+def test_unknown_settings_name_right_ones(instance: Instance, options: tuple[str, ...], named: str) -> None:
+    done = instance.run("train", *options, check=False)
     assert done.returncode == 1
     assert named in done.stderr
     assert "Traceback" not in done.stderr
@@ -59,16 +59,16 @@ def test_unknown_settings_name_right_ones(installation: Installation, options: t
 
 def test_no_ratings(tmp_path: Path) -> None:
     migrate("", tmp_path)
-    done = Installation(tmp_path).run("train", check=False)
+    done = Instance(tmp_path).run("train", check=False)
     assert done.returncode == 1
     assert "no ratings" in done.stdout
 
 
-def test_recipe_from_file(installation: Installation, tmp_path: Path) -> None:
+def test_recipe_from_file(instance: Instance, tmp_path: Path) -> None:
     segments = [{"name": "rating", "algorithm": "biases"}, {"name": "taste", "algorithm": "als_implicit"}]
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps({"segments": [*segments, {"name": "prior", "algorithm": "popularity"}]}))
-    done = installation.run("train", "--recipe", str(recipe), "--json")
+    done = instance.run("train", "--recipe", str(recipe), "--json")
     version = json.loads(done.stdout)["snapshot_version"]
-    shown = installation.run("snapshots", "list", "--json", check=False)
+    shown = instance.run("snapshots", "list", "--json", check=False)
     assert str(version) in shown.stdout

@@ -126,11 +126,11 @@ def test_saved_recipe(ratings: Path, results: Path, tmp_path: Path) -> None:
 
 
 def test_applied_to_the_service(ratings: Path, results: Path, store: Store, database_url: str, tmp_path: Path) -> None:
-    store.installation.set_recipe(rating_recipe("biases").document)
+    store.instance.set_recipe(rating_recipe("biases").document)
     service = {"RECKON_DATABASE_URL": database_url, "RECKON_DATA_DIR": str(tmp_path)}
     with patch.dict(os.environ, service):
         best = tuned(ratings, results, *GRID, "--apply")["best"]["hyperparameters"]
-    recipe = parse_recipe(store.installation.recipe())
+    recipe = parse_recipe(store.instance.recipe())
     assert [segment.name for segment in recipe.segments] == ["rating", "prior"]  # no taste before, none now
     assert recipe.segments[0].hyperparameters == best
 

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 import app.client
-from app.api.asked import GuestRating
+from app.api.list_parameters import GuestRating
 from app.api.schemas.events import EventIn
 from app.api.schemas.lists import PairIn
 from app.api.schemas.ratings import RatingIn

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from app.store import migrate
-from tests.support.service import Installation, write_ratings
+from tests.support.service import Instance, write_ratings
 
 CHECKS = (
     "not_a_server_error",
@@ -20,12 +20,12 @@ CHECKS = (
 
 def test_generated_requests(tmp_path: Path) -> None:
     migrate("", tmp_path)
-    installation = Installation(tmp_path)
-    installation.run("import", str(write_ratings(tmp_path / "ratings.csv")))
-    installation.run("train")
+    instance = Instance(tmp_path)
+    instance.run("import", str(write_ratings(tmp_path / "ratings.csv")))
+    instance.run("train")
     command = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert command
-    with installation.serving("--no-worker") as service:
+    with instance.serving("--no-worker") as service:
         options = ("--max-examples", "15", "--phases", "fuzzing", "--seed", "1", "--checks", ",".join(CHECKS))
         fuzzed = subprocess.run(
             [command, "run", f"{service.address}/openapi.json", *options],

@@ -14,17 +14,15 @@ import pytest
 
 from tests.support.camps import N_USERS, camp_events, suits
 from tests.support.databases import MigratedDatabases
-from tests.support.service import Installation, RunningService, wait_until, write_ratings
+from tests.support.service import Instance, RunningService, wait_until, write_ratings
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def installation(
-    request: pytest.FixtureRequest, databases: MigratedDatabases, tmp_path: Path
-) -> Iterator[Installation]:
+def instance(request: pytest.FixtureRequest, databases: MigratedDatabases, tmp_path: Path) -> Iterator[Instance]:
     with databases.fresh(request.param, tmp_path) as url:
-        yield Installation(tmp_path, url)
+        yield Instance(tmp_path, url)
 
 
 on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
@@ -34,26 +32,26 @@ on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
 @pytest.fixture(scope="module")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of an installation on SQLite that has imported and trained, to copy: that takes it ten seconds."""
-    return _filled(Installation(tmp_path_factory.mktemp("trained"))).data_dir
+    return _filled(Instance(tmp_path_factory.mktemp("trained"))).data_dir
 
 
 @pytest.fixture
-def trained(request: pytest.FixtureRequest, installation: Installation) -> Installation:
-    if installation.database_url.startswith("postgresql"):
-        return _filled(installation)
-    shutil.copytree(request.getfixturevalue("trained_folder"), installation.data_dir, dirs_exist_ok=True)
-    return installation
+def trained(request: pytest.FixtureRequest, instance: Instance) -> Instance:
+    if instance.database_url.startswith("postgresql"):
+        return _filled(instance)
+    shutil.copytree(request.getfixturevalue("trained_folder"), instance.data_dir, dirs_exist_ok=True)
+    return instance
 
 
-def _filled(installation: Installation) -> Installation:
-    installation.run("migrate")
-    installation.run("import", str(write_ratings(installation.data_dir / "ratings.csv")))
-    installation.run("train")
-    return installation
+def _filled(instance: Instance) -> Instance:
+    instance.run("migrate")
+    instance.run("import", str(write_ratings(instance.data_dir / "ratings.csv")))
+    instance.run("train")
+    return instance
 
 
 @pytest.fixture
-def service(trained: Installation) -> Iterator[RunningService]:
+def service(trained: Instance) -> Iterator[RunningService]:
     with trained.serving("--processes", "2") as running:
         yield running
 
@@ -87,9 +85,9 @@ def test_catalogue_change_is_known_everywhere(service: RunningService) -> None:
     assert all(service.items("u0", 5)[0] == first for _ in range(8))
 
 
-def test_events_alone_teach(installation: Installation) -> None:
+def test_events_alone_teach(instance: Instance) -> None:
     """A service that nobody rated on learns from what is sent; the next event changes the next answer, everywhere."""
-    with installation.serving("--processes", "2") as service:
+    with instance.serving("--processes", "2") as service:
         happened = _sent_events()
         for start in range(0, len(happened), 1_000):
             _send(service, happened[start : start + 1_000])
@@ -199,7 +197,7 @@ def _answers(service: RunningService) -> bool:
 
 
 @on_sqlite
-def test_stop_is_clean(trained: Installation) -> None:
+def test_stop_is_clean(trained: Instance) -> None:
     with trained.serving() as running:
         service = running
     assert service.process.returncode == 0
@@ -216,7 +214,7 @@ def test_metrics_of_all_processes(service: RunningService) -> None:
 
 
 @on_sqlite
-def test_damaged_snapshot_is_not_served(trained: Installation) -> None:
+def test_damaged_snapshot_is_not_served(trained: Instance) -> None:
     """Damage to the live folder: the service starts all the same, and answers popular items."""
     (folder,) = [path for path in (trained.data_dir / "snapshots").iterdir() if path.is_dir()]
     largest = max(folder.glob("*.npy"), key=lambda path: path.stat().st_size)
@@ -231,7 +229,7 @@ def test_damaged_snapshot_is_not_served(trained: Installation) -> None:
 
 
 @on_sqlite
-def test_address_of_others_needs_leave(installation: Installation) -> None:
-    refused = installation.run("serve", "--host", "0.0.0.0", check=False)  # noqa: S104  that it is refused is the point
+def test_address_of_others_needs_leave(instance: Instance) -> None:
+    refused = instance.run("serve", "--host", "0.0.0.0", check=False)  # noqa: S104  that it is refused is the point
     assert refused.returncode == 1
     assert "--insecure" in refused.stderr

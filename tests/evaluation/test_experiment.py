@@ -13,7 +13,7 @@ from app.algorithms.features import Features
 from app.algorithms.learner import Progress, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
-from app.evaluation.experiment import Experiment, Popular
+from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
 from app.evaluation.splits import held_out_by
@@ -99,7 +99,7 @@ def test_compared_in_pairs() -> None:
 
 
 def test_bestsellers_predict_nothing() -> None:
-    outcome = experiment(ratings_of_rank().train).run(Popular())
+    outcome = experiment(ratings_of_rank().train).run(BestsellerLearner())
     assert [outcome.metrics[name] for name in ("rmse", "mse", "mae")] == [None] * 3
     assert outcome.intervals["rmse"] is None
     assert outcome.metrics["ndcg@5"] is not None

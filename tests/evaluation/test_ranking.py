@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.evaluation.metrics import mae, mse, rmse
-from app.evaluation.ranking import Ranking, best_items, evaluate_ranking, users_with_relevant
+from app.evaluation.ranking import RankingMetrics, best_items, evaluate_ranking, users_with_relevant
 
 
-def by_hand() -> Ranking:
+def by_hand() -> RankingMetrics:
     """One user: items 0..5, item 0 known, 1 and 4 liked, 3 disliked; scores fall with the item number."""
     train, test = (
         replace(RatingMatrix.of(*ratings), n_users=1, n_items=6)
@@ -45,10 +45,10 @@ def test_worked_by_hand() -> None:
     assert ranking.coverage == pytest.approx(3 / 4)
 
 
-def lists(shown: list[list[int]], n_candidates: int, n_raters: list[int], n_users: int) -> Ranking:
+def lists(shown: list[list[int]], n_candidates: int, n_raters: list[int], n_users: int) -> RankingMetrics:
     rows = np.array(shown)
     nothing = np.zeros(rows.shape, np.bool_)
-    return Ranking(rows, nothing, np.ones(len(rows), np.int64), n_candidates, np.array(n_raters), n_users)
+    return RankingMetrics(rows, nothing, np.ones(len(rows), np.int64), n_candidates, np.array(n_raters), n_users)
 
 
 def test_novelty_by_hand() -> None:
@@ -198,7 +198,7 @@ def test_perfect_lists() -> None:
 
 def test_labelled_items_are_no_candidates() -> None:
     """A pair with a label is never held out: to list it could only be a miss."""
-    labels = Labels([0], [1], [1], [0], 4.0)
+    labels = EventLabels([0], [1], [1], [0], 4.0)
     train = RatingMatrix(2, 4, [0, 1], [0, 1], [5.0, 5.0], labels=labels)
     holdout = RatingMatrix(2, 4, [0, 0], [2, 3], [5.0, 1.0])
     scores = np.array([[9.0, 8.0, 7.0, 6.0]])

@@ -12,16 +12,20 @@ from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.learner import Learner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
-from app.evaluation.drawn import errors_by_rating, item_map, learning_curve, recall_against_coverage
-from app.evaluation.experiment import Experiment, Popular
+from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.plots import line_plot, map_plot
-from app.evaluation.report import Report
+from app.evaluation.report import EvaluationReport
+from app.evaluation.report_data import errors_by_rating, item_map, learning_curve, recall_against_coverage
 from app.evaluation.splits import held_out_by
 from tests.support.known_ratings import ratings_of_rank
 
 EVIL = '<script>alert("&amp;")</script>'
-THREE: dict[str, Learner] = {"funk_svd": FunkSVD(n_factors=4, n_epochs=8), "popular": Popular(), EVIL: Biases()}
+THREE: dict[str, Learner] = {
+    "funk_svd": FunkSVD(n_factors=4, n_epochs=8),
+    "popular": BestsellerLearner(),
+    EVIL: Biases(),
+}
 
 
 def experiment(ratings: RatingMatrix, split: str = "folds:2") -> Experiment:
@@ -36,16 +40,16 @@ def in_steps() -> RatingMatrix:
     )
 
 
-def page(asked: Experiment, contestants: Mapping[str, Learner], title: str = EVIL) -> str:
-    outcomes = {name: asked.run(learner) for name, learner in contestants.items()}
+def page(asked: Experiment, algorithms: Mapping[str, Learner], title: str = EVIL) -> str:
+    outcomes = {name: asked.run(learner) for name, learner in algorithms.items()}
     first, *others = outcomes
     differences = {name: outcomes[name].minus(outcomes[first]) for name in others}
-    curve = learning_curve(asked, contestants[first], outcomes[first].folds[0], (0.5,))
+    curve = learning_curve(asked, algorithms[first], outcomes[first].folds[0], (0.5,))
     names = [title] * asked.ratings.n_items
-    values: dict[str, dict[str, object]] = {name: {} for name in contestants}
+    values: dict[str, dict[str, object]] = {name: {} for name in algorithms}
     if "funk_svd" in values:
         values["funk_svd"]["n_factors"] = 4
-    return Report(title, "folds:2", asked, values, outcomes, differences, names, names, curve).render()
+    return EvaluationReport(title, "folds:2", asked, values, outcomes, differences, names, names, curve).render()
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def test_plots_are_well_formed(full_page: str) -> None:
 
 def test_one_colour_in_all_plots() -> None:
     asked = experiment(in_steps(), "random:0.2")
-    shown = page(asked, {"popular": Popular(), "biases": Biases()}, "items")
+    shown = page(asked, {"popular": BestsellerLearner(), "biases": Biases()}, "items")
     errors, recall = re.findall("<svg.*?</svg>(?=<ul|</section>)", shown)[:2]
     assert re.findall(r'<g class="(\w+)"', errors) == ["s1"]
     assert re.findall(r'<g class="(\w+)"', recall) == ["s0", "s1"]
@@ -97,13 +101,13 @@ def test_one_colour_in_all_plots() -> None:
 
 def test_little_to_draw() -> None:
     users, items = np.divmod(np.arange(12), 4)
-    shown = page(experiment(RatingMatrix.of(users, items, np.full(12, 3.0))), {"popular": Popular()})
+    shown = page(experiment(RatingMatrix.of(users, items, np.full(12, 3.0))), {"popular": BestsellerLearner()})
     assert re.findall("<h2>(.*?)</h2>", shown) == ["Figures", "Hyperparameters"]
 
 
 def test_errors_of_each_rating() -> None:
     asked = experiment(in_steps())
-    series = errors_by_rating({"popular": asked.run(Popular()), "biases": asked.run(Biases())})
+    series = errors_by_rating({"popular": asked.run(BestsellerLearner()), "biases": asked.run(Biases())})
     assert list(series) == ["biases"]
     assert [point.x for point in series["biases"]] == [1, 2, 3, 4, 5]
     assert series["biases"][0].y > series["biases"][2].y  # extremes are predicted towards the mean
@@ -132,7 +136,7 @@ def test_more_ratings_teach_more() -> None:
     assert [point.x for point in curve["rmse"]] == [0.1, 0.25, 0.5, 1.0]
     assert rmse == sorted(rmse, reverse=True)
     assert (rmse[-1], curve["ndcg@10"][-1].y) == (outcome.metrics["rmse"], outcome.metrics["ndcg@10"])
-    assert list(learning_curve(asked, Popular(), asked.run(Popular()).folds[0], ())) == ["ndcg@10"]
+    assert list(learning_curve(asked, BestsellerLearner(), asked.run(BestsellerLearner()).folds[0], ())) == ["ndcg@10"]
 
 
 def test_map_shows_what_is_alike() -> None:
@@ -160,6 +164,6 @@ def test_map_of_one_factor() -> None:
 
 
 def test_flat_line() -> None:
-    series = recall_against_coverage({"a": experiment(in_steps()).run(Popular())})
+    series = recall_against_coverage({"a": experiment(in_steps()).run(BestsellerLearner())})
     point = series["a"][0]
     assert "nan" not in line_plot({"a": [point, point]}, ["a"], "x", "y")

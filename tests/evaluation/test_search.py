@@ -15,9 +15,9 @@ from app.algorithms.learner import Progress, Ranker, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.errors import InvalidInputError
-from app.evaluation.experiment import Experiment, Popular
+from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
-from app.evaluation.search import Grid, Proposals, Range, Search, Tpe, Trial, measure, ranges_around_defaults
+from app.evaluation.search import GridSearch, Proposals, Range, Search, Tpe, Trial, measure, ranges_around_defaults
 from app.evaluation.splits import held_out_by
 from tests.support.known_ratings import ratings_of_rank
 
@@ -47,7 +47,7 @@ def tpe(n: int, earlier: Sequence[Trial] = (), seed: int = 0) -> Tpe:
 
 def test_every_combination() -> None:
     search, recorded = a_search()
-    search.run(Grid({"n": [4, 8], "x": [0.1, 0.2], "is_on": [True]}))
+    search.run(GridSearch({"n": [4, 8], "x": [0.1, 0.2], "is_on": [True]}))
     tried = [(trial.hyperparameters["n"], trial.hyperparameters["x"]) for trial in recorded]
     assert tried == [(4, 0.1), (4, 0.2), (8, 0.1), (8, 0.2)]
     assert search.best_first(is_lower_better=True)[0].hyperparameters == {"x": 0.1, "n": 8, "is_on": True}
@@ -56,9 +56,9 @@ def test_every_combination() -> None:
 
 def test_nothing_is_tried_twice() -> None:
     first, recorded = a_search()
-    first.run(Grid({"n": [4, 8]}))
+    first.run(GridSearch({"n": [4, 8]}))
     second, anew = a_search(recorded)
-    second.run(Grid({"n": [8, 4, 16, 16]}))
+    second.run(GridSearch({"n": [8, 4, 16, 16]}))
     assert [trial.hyperparameters["n"] for trial in anew] == [16]
     assert len(second.trials) == 3
 
@@ -103,13 +103,13 @@ def test_earlier_outside_the_ranges() -> None:
 
 def test_time_is_up() -> None:
     search, recorded = a_search()
-    search.run(Grid({"n": [1, 2, 3]}), budget_seconds=0)
+    search.run(GridSearch({"n": [1, 2, 3]}), budget_seconds=0)
     assert recorded == []
 
 
 def test_progress_of_trials() -> None:
     told: list[tuple[float, str]] = []
-    a_search()[0].run(Grid({"n": [1, 2, 3, 4]}), tell=lambda share, stage: told.append((share, stage)))
+    a_search()[0].run(GridSearch({"n": [1, 2, 3, 4]}), progress=lambda share, stage: told.append((share, stage)))
     assert [share for share, _ in told] == [0, 0.25, 0.5, 0.75]
     assert told[-1][1] == "trial 4 of 4"
 
@@ -117,8 +117,8 @@ def test_progress_of_trials() -> None:
 def test_failures_are_kept() -> None:
     search, _ = a_search()
     run = search.measure
-    search.measure = lambda values, tell: (
-        run(values, tell) if values["is_on"] else Trial(dict(values), None, None, 0.0, "off")
+    search.measure = lambda values, progress: (
+        run(values, progress) if values["is_on"] else Trial(dict(values), None, None, 0.0, "off")
     )
     proposals: Proposals = tpe(20)
     search.run(proposals)
@@ -161,4 +161,4 @@ def test_a_trial_that_fails() -> None:
             raise FitDivergedError("too fast")
 
     assert measure(experiment(), RMSE, Diverges(), {}).problem == "too fast"
-    assert measure(experiment(), RMSE, Popular(), {}).problem == "rmse could not be measured"
+    assert measure(experiment(), RMSE, BestsellerLearner(), {}).problem == "rmse could not be measured"

@@ -5,18 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidInputError
-from app.intake import delimited, stretches
+from app.intake import chunks, delimited
 from app.intake.blocks import Block
-from app.intake.delimited import Dialect, read_delimited
+from app.intake.delimited import DelimitedDialect, read_delimited
 from app.intake.files import input_files
 
 NAMES = ["a", "b"]
 
 
-def read(path: Path, content: bytes, dialect: Dialect | None = None, *, has_header: bool = False) -> list[Block]:
+def read(
+    path: Path, content: bytes, dialect: DelimitedDialect | None = None, *, has_header: bool = False
+) -> list[Block]:
     path.write_bytes(content)
     (file,) = input_files(path)
-    return list(read_delimited(file, NAMES, dialect or Dialect(), has_header=has_header))
+    return list(read_delimited(file, NAMES, dialect or DelimitedDialect(), has_header=has_header))
 
 
 def rows(blocks: list[Block]) -> list[tuple[int, str, str]]:
@@ -50,18 +52,18 @@ def test_quoted_fields(path: Path) -> None:
 
 
 def test_quotes_kept_unquoted(path: Path) -> None:
-    blocks = read(path, b'"x|2\n3|4\n', Dialect("|", is_quoted=False))
+    blocks = read(path, b'"x|2\n3|4\n', DelimitedDialect("|", is_quoted=False))
     assert rows(blocks) == [(1, '"x', "2"), (2, "3", "4")]
 
 
 def test_double_colons(path: Path) -> None:
-    blocks = read(path, "1::Caf\u00e9\n2::x:y\n".encode(), Dialect("::", is_quoted=False))
+    blocks = read(path, "1::Caf\u00e9\n2::x:y\n".encode(), DelimitedDialect("::", is_quoted=False))
     assert rows(blocks) == [(1, "1", "Caf\u00e9"), (2, "2", "x:y")]
 
 
 def test_latin1_lines(path: Path) -> None:
     content = "1|Caf\u00e9\n".encode("latin-1") + "2|Caf\u00e9\n".encode()
-    blocks = read(path, content, Dialect("|", is_quoted=False, is_latin1=True))
+    blocks = read(path, content, DelimitedDialect("|", is_quoted=False, is_latin1=True))
     assert rows(blocks) == [(1, "1", "Caf\u00e9"), (2, "2", "Caf\u00e9")]
 
 
@@ -93,7 +95,7 @@ def test_utf16_named(path: Path) -> None:
 
 
 def test_small_stretches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 7)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 7)
     monkeypatch.setattr(delimited, "ROWS_PER_BLOCK", 2)
     content = b"".join(b"%d,%d\n" % (n, n) for n in range(50)) + b'"5\n1",x\n' + b"7\n8,9\n"
     expected = [(n + 1, str(n), str(n)) for n in range(50)]

@@ -18,7 +18,7 @@ from app.intake.exporting import export_to
 from app.intake.importing import import_path
 from app.intake.report import Counts, ImportReport
 from app.intake.table_writers import Format
-from app.serving.declared import settings_to_store
+from app.serving.placement_config import settings_to_store
 from app.store import UNCHANGED, Store
 from tests.store.test_events import amounts
 from tests.support.databases import MigratedDatabases
@@ -105,7 +105,7 @@ def fill(store: Store) -> None:
         ]
     )
     store.users.record([User("u1", "NO", {"age": "42", "n": 1}), User("caf\u00e9")])
-    store.installation.set_scale(RatingScale(-9.906542056, 10))
+    store.instance.set_scale(RatingScale(-9.906542056, 10))
     store.ratings.record(incoming(("u1", "a,b", 3.25, 1_582_938_123_000_004), ("u2", "=1+1", -9.906542056, None)))
     store.events.put_type(EventType("re\u00e9d, again", -0.1, is_consumption=True))
     store.events.put_type(EventType("bought", 4.5, is_consumption=True))
@@ -131,7 +131,7 @@ def derived(store: Store) -> tuple[Any, Any]:
     """What events and ratings amount to: interactions by user, heat by country."""
     heat = {}
     for country in ("", "NO"):
-        keys, heats = store.trends.hottest(country)
+        keys, heats = store.trends.top_trending(country)
         names = store.items.ids_of(keys.tolist())
         heat[country] = {names[key]: round(each, 9) for key, each in zip(keys.tolist(), heats.tolist(), strict=True)}
     return {user_id: amounts(store, user_id) for user_id in ("u1", "u2")}, heat
@@ -152,7 +152,7 @@ def test_import_gives_the_same(
         assert (report.events.stored, report.placements.stored) == (5, 2)
         assert list(other.items.stream()) == list(store.items.stream())
         assert list(other.users.stream()) == list(store.users.stream())
-        assert other.installation.scale() == store.installation.scale()
+        assert other.instance.scale() == store.instance.scale()
         (found,) = other.ratings.stream()
         assert found.rated_at.tolist() == [1_582_938_123_000_004, UNKNOWN_TIME]
         assert other.events.types() == store.events.types()
@@ -205,7 +205,7 @@ def test_round_trip(
     with empty_store(databases, folder / "a") as store:
         store.items.record(some_items)
         store.users.record(some_users)
-        store.installation.set_scale(RatingScale(-10, 10))
+        store.instance.set_scale(RatingScale(-10, 10))
         store.ratings.record(incoming(*some_ratings))
         for declared in some_types:
             store.events.put_type(declared)

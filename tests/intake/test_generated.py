@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 
 from app.entities import to_microseconds
-from app.intake.generated import FIRST_DAY, LAST_DAY, SCALE, Catalogue, generate_catalogue, write_catalogue
+from app.intake.generated import FIRST_DAY, LAST_DAY, SCALE, GeneratedCatalogue, generate_catalogue, write_catalogue
 from app.intake.importing import import_path
 from app.intake.report import Counts
-from app.serving.declared import settings_to_store
+from app.serving.placement_config import settings_to_store
 from app.store import Store
 
 
 @pytest.fixture(scope="module")
-def catalogue() -> Catalogue:
+def catalogue() -> GeneratedCatalogue:
     return generate_catalogue()
 
 
-def test_sizes(catalogue: Catalogue) -> None:
+def test_sizes(catalogue: GeneratedCatalogue) -> None:
     assert (len(catalogue.items), len(catalogue.users), len(catalogue.ratings)) == (1_000, 2_000, 150_000)
     assert len({item.title for item in catalogue.items}) == 1_000
     assert len({user.country for user in catalogue.users}) == 8
@@ -27,7 +27,7 @@ def test_sizes(catalogue: Catalogue) -> None:
     assert min(Counter(catalogue.ratings.user_id).values()) >= 15
 
 
-def test_same_seed_same_catalogue(catalogue: Catalogue) -> None:
+def test_same_seed_same_catalogue(catalogue: GeneratedCatalogue) -> None:
     again = generate_catalogue()
     assert (again.items, again.users) == (catalogue.items, catalogue.users)
     np.testing.assert_array_equal(again.ratings.value, catalogue.ratings.value)
@@ -35,7 +35,7 @@ def test_same_seed_same_catalogue(catalogue: Catalogue) -> None:
     assert generate_catalogue(seed=1).ratings.item_id != catalogue.ratings.item_id
 
 
-def test_times(catalogue: Catalogue) -> None:
+def test_times(catalogue: GeneratedCatalogue) -> None:
     added_at = {item.item_id: item.added_at for item in catalogue.items}
     times = catalogue.ratings.rated_at
     assert times.min() >= to_microseconds(FIRST_DAY)
@@ -44,7 +44,7 @@ def test_times(catalogue: Catalogue) -> None:
     assert (times >= earliest - 1_000_000).all()
 
 
-def test_structure_to_find(catalogue: Catalogue) -> None:
+def test_structure_to_find(catalogue: GeneratedCatalogue) -> None:
     assert SCALE.contains(catalogue.ratings.value).all()
     user_rows = np.unique(catalogue.ratings.user_id, return_inverse=True)[1]
     item_rows = np.unique(catalogue.ratings.item_id, return_inverse=True)[1]

@@ -13,7 +13,7 @@ from app.intake import blocks, delimited
 from app.intake.columns import Kind
 from app.intake.importing import import_path
 from app.intake.report import Counts, ImportReport
-from app.serving.declared import settings_to_store
+from app.serving.placement_config import settings_to_store
 from app.store import Store
 from app.store.events import MAX_TYPES
 from tests.store.test_events import amounts
@@ -47,7 +47,7 @@ def test_generic_file(store: Store, table: Path) -> None:
     report = run(table, store)
     assert report.ratings == Counts(readable=3, stored=3)
     assert (report.scale, report.is_scale_detected) == (RatingScale(1, 5, 1), True)
-    assert store.installation.scale() == RatingScale(1, 5, 1)
+    assert store.instance.scale() == RatingScale(1, 5, 1)
     assert stored(store) == [
         ("u1", "i1", 4.0, 100_000_000),
         ("u1", "i2", 2.0, UNKNOWN_TIME),
@@ -138,13 +138,13 @@ def test_off_scale_rejected(store: Store, table: Path) -> None:
 def test_scale_given(store: Store, table: Path) -> None:
     report = run(table, store, scale=RatingScale(1, 4, 1))
     assert report.ratings == Counts(readable=2, stored=2, rejected=1)
-    assert (report.is_scale_detected, store.installation.scale()) == (False, RatingScale(1, 4, 1))
+    assert (report.is_scale_detected, store.instance.scale()) == (False, RatingScale(1, 4, 1))
     with pytest.raises(ConflictError, match="stored ratings lie outside"):
         run(table, store, scale=RatingScale(0, 1))
 
 
 def test_declared_scale_holds(store: Store, table: Path) -> None:
-    store.installation.set_scale(RatingScale(1, 10, 1))
+    store.instance.set_scale(RatingScale(1, 10, 1))
     assert run(table, store).scale == RatingScale(1, 10, 1)
 
 
@@ -155,12 +155,12 @@ def test_first_pass_ignores_bad_rows(store: Store, table: Path) -> None:
 
 def test_dry_run_changes_nothing(store: Store, table: Path) -> None:
     table.write_text("user,item,rating\nu,i,9\nu,j,x\n")
-    before = store.installation.scale()
+    before = store.instance.scale()
     report = run(table, store, is_dry_run=True)
     assert report.ratings == Counts(readable=1, rejected=1)
     assert (report.scale, report.rejected_path) == (RatingScale(1, 10, 1), None)
     assert report.first_rejected[0].line == 3
-    assert (store.installation.scale(), store.ratings.count(), store.users.count()) == (before, 0, 0)
+    assert (store.instance.scale(), store.ratings.count(), store.users.count()) == (before, 0, 0)
     assert not (table.parent / "rejected").exists()
 
 
@@ -213,7 +213,7 @@ def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
     assert [report.of(kind).stored for kind in Kind] == [1, 1, 0, 1, 0, 1]
     assert EventType("hummed", 2.5, is_consumption=True) in store.events.types().values()
     assert list(store.events.stream()) == [Event("e1", "hummed", "u", "i", from_microseconds(100_000_000))]
-    assert len(store.trends.hottest("NO")[0]) == 1
+    assert len(store.trends.top_trending("NO")[0]) == 1
     assert store.placements.all()["e-mail"]["own_items"] is True
     assert store.users.get("u") == User("u", "NO")
 
@@ -223,10 +223,10 @@ def test_same_event_twice(store: Store, tmp_path: Path) -> None:
     events = EVENTS + "e1,clicked,u,i,100\ne2,clicked,u,i,100\ne1,liked,v,j,200\n"
     folder = write(tmp_path / "shop", events=events)
     assert run(folder, store).events == Counts(readable=3, stored=2, unchanged=1)
-    before = list(store.events.stream()), amounts(store, "u"), store.trends.hottest()[1].tolist()
+    before = list(store.events.stream()), amounts(store, "u"), store.trends.top_trending()[1].tolist()
     write(folder, events=EVENTS + "e1,bought,v,j,300\ne2,liked,u,i,100\n")
     assert run(folder, store).events == Counts(readable=2, unchanged=2)
-    assert (list(store.events.stream()), amounts(store, "u"), store.trends.hottest()[1].tolist()) == before
+    assert (list(store.events.stream()), amounts(store, "u"), store.trends.top_trending()[1].tolist()) == before
     assert store.users.get("v") is None
 
 

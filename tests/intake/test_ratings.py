@@ -5,8 +5,8 @@ import pytest
 
 from app.entities import UNKNOWN_TIME, RatingScale
 from app.intake.blocks import Block
-from app.intake.memo import Memo
 from app.intake.ratings import RatingReader, ReadRatings
+from app.intake.value_cache import ValueCache
 
 NOW = 1_700_000_000_000_000
 
@@ -81,7 +81,7 @@ def test_values_alone() -> None:
 
 
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Memo, "capacity", 3)
-    memo = Memo(int, frozenset({str}))
-    assert list(memo.of([str(n) for n in range(100)])) == list(range(100))
-    assert len(memo) <= 3
+    monkeypatch.setattr(ValueCache, "capacity", 3)
+    value_cache = ValueCache(int, frozenset({str}))
+    assert list(value_cache.of([str(n) for n in range(100)])) == list(range(100))
+    assert len(value_cache) <= 3

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.entities import EPOCH, Item
-from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, columns, memo
+from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, array_cache, columns
 from app.serving.rows import Rows
 from app.store import Store
 from tests.support.databases import MigratedDatabases
@@ -177,7 +177,7 @@ def test_more_attributes_than_columns(catalogue: Catalogue, store: Store) -> Non
 
 def test_names_count_as_remembered(catalogue: Catalogue, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalogue is small, the filters are not: what is remembered of them has its bound all the same."""
-    monkeypatch.setattr(memo, "MAX_BYTES", 1_000_000)
+    monkeypatch.setattr(array_cache, "MAX_BYTES", 1_000_000)
     store.items.record(START)
     catalogue.refresh()
     tracemalloc.start()

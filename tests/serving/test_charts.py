@@ -13,11 +13,11 @@ from app.serving.charts import Chart, UnknownChartError
 from app.settings import Settings
 from app.store import Store
 from app.wiring import Service
-from tests.support.asking import happen, ids
 from tests.support.exploring import chart
 from tests.support.ratings import incoming
-from tests.support.tastes import DAY, tasteful_ratings
+from tests.support.requests import happen, ids
 from tests.support.trained import fill, train
+from tests.support.user_states import DAY, tasteful_ratings
 
 NOW = time.time_ns() // 1_000
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -46,7 +46,7 @@ def test_popular_counts_ratings(service: Service) -> None:
 @pytest.mark.parametrize("name", ["popular", "newest", "trending"])
 def test_pages_neither_repeat_nor_skip(service: Service, name: str) -> None:
     service.store.ratings.record(incoming(*(("u", f"item-{n}", 3, NOW - n * DAY // 9) for n in range(60))))
-    service.live.poll()
+    service.serving.poll()
     shown = [item for page in pages(service, name, 7) for item in page.items]
     whole = ids(chart(service, name, limit=100))
     assert [item.item_id for item in shown] == whole

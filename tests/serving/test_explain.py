@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.wiring import Service
-from tests.support.asking import ask, happen, ids, place, query_of, recommended
+from tests.support.requests import ask, happen, ids, place, query_of, recommended
 
 Reasons = dict[str, dict[str, float]]
 

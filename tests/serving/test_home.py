@@ -6,13 +6,13 @@ import pytest
 
 from app.entities import Item, User
 from app.serving.home import Home
-from app.serving.shelves import FEWEST
+from app.serving.home_rows import FEWEST
 from app.settings import Settings
 from app.store import Store
 from app.wiring import Service
-from tests.support.asking import happen, ids, place, recommended
 from tests.support.exploring import home
 from tests.support.ratings import incoming
+from tests.support.requests import happen, ids, place, recommended
 from tests.support.trained import fill, train
 
 NOW = 2_000_000_000_000_000
@@ -50,11 +50,11 @@ def test_first_row_is_the_recommendations(service: Service) -> None:
 
 def test_kinds_of_rows(service: Service) -> None:
     page = home(service, limit=4, n_rows=20)
-    kinds = [row_id.split(":")[0] for row_id in row_ids(page)]
-    assert kinds[0] == "picked"
-    assert {"liked", "category", "popular", "different"} <= set(kinds)
-    assert kinds.count("liked") <= 2
-    assert kinds.count("category") <= 3
+    event_types = [row_id.split(":")[0] for row_id in row_ids(page)]
+    assert event_types[0] == "picked"
+    assert {"liked", "category", "popular", "different"} <= set(event_types)
+    assert event_types.count("liked") <= 2
+    assert event_types.count("category") <= 3
     assert len(home(service, n_rows=3).rows) == 3
     assert row_ids(home(service, n_rows=3, limit=4)) == row_ids(page)[:3]
 
@@ -75,7 +75,7 @@ def test_country_trending_and_new(store: Store, settings: Settings, tmp_path: Pa
     service = Service.build(settings)
     service.store.items.record([Item(f"new-{n}") for n in range(5)])
     happen(service, "user-90", "bought", [f"unrated-{n}" for n in range(5)])
-    service.live.poll()
+    service.serving.poll()
     page = home(service, limit=4, n_rows=20)
     titles = {row.row_id: row.title for row in page.rows}
     assert titles["country:FI"] == "Popular in FI"

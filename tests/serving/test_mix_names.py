@@ -18,7 +18,7 @@ def names(store: Store, settings: Settings) -> MixNames:
         [Item(f"i{n:02}", title=f"Film {n}" if n < 39 else None, categories=categories[n // 10]) for n in range(40)]
     )
     service = Service.build(settings)
-    made = MixNames(service.live.current)
+    made = MixNames(service.serving.current)
     service.store.close()
     return made
 

@@ -9,9 +9,9 @@ from app.serving.mixes import LEAST_LIKED, Mixes
 from app.settings import Settings
 from app.store import Store
 from app.wiring import Service
-from tests.support.asking import ids, place, recommended
 from tests.support.exploring import mixes
 from tests.support.ratings import incoming
+from tests.support.requests import ids, place, recommended
 
 NOW = 2_000_000_000_000_000
 

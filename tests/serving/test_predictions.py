@@ -2,9 +2,9 @@
 
 from app.entities import Item
 from app.wiring import Service
-from tests.support.asking import recommended
 from tests.support.exploring import predictions
 from tests.support.ratings import incoming
+from tests.support.requests import recommended
 
 NOW = 2_000_000_000_000_000
 

@@ -4,8 +4,8 @@ import pytest
 
 from app.entities import Item, Rating
 from app.wiring import Service
-from tests.support.asking import happen, ids, place, recommended
 from tests.support.exploring import ranking
+from tests.support.requests import happen, ids, place, recommended
 
 
 def test_same_order_as_the_list(service: Service) -> None:

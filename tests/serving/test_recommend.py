@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from app.entities import Item
-from app.serving.proposers import PROPOSERS
+from app.serving.provenance import PROPOSERS
 from app.wiring import Service
-from tests.support.asking import ids, recommended
 from tests.support.ratings import incoming
+from tests.support.requests import ids, recommended
 from tests.support.trained import N_RATED, N_UNRATED, train
 
 NOW = 2_000_000_000_000_000
@@ -31,14 +31,14 @@ def test_everything_unrated_once(service: Service) -> None:
 
 def test_score_is_one_dot_product(service: Service) -> None:
     answer = recommended(service, limit=10)
-    live = service.live.current
-    assert live.snapshot is not None
+    serving = service.serving.current
+    assert serving.snapshot is not None
     user = service.store.users.freshness("user-0")
     assert user.user_key is not None
-    row = live.snapshot.user_row(user.user_key)
+    row = serving.snapshot.user_row(user.user_key)
     assert row is not None
-    scores = live.snapshot.item_vectors @ live.snapshot.user_vectors[row]
-    rows = [live.catalogue.row_of_id(item_id) for item_id in ids(answer)]
+    scores = serving.snapshot.item_vectors @ serving.snapshot.user_vectors[row]
+    rows = [serving.catalogue.row_of_id(item_id) for item_id in ids(answer)]
     np.testing.assert_allclose([item.score for item in answer.items], scores[rows], atol=1e-4)
     assert [item.score for item in answer.items] == sorted((item.score for item in answer.items), reverse=True)
 
@@ -132,7 +132,7 @@ def test_deleted_item(service: Service) -> None:
     service.store.items.record([Item(first, title="Another of that name")])
     again = recommended(service)
     assert [item.title for item in again.items if item.item_id == first] == ["Another of that name"]
-    service.live.poll()
+    service.serving.poll()
 
 
 def test_deleted_user_is_unknown(service: Service) -> None:
@@ -163,7 +163,7 @@ def test_user_who_rated_everything(service: Service) -> None:
 def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None:
     """While ratings arrive and a snapshot is swapped in, a sequence of pages shows everything once."""
     train(service.store, tmp_path, seed=1)
-    service.live.poll()
+    service.serving.poll()
     shown: list[str] = []
     rated: set[str] = set()
     returned, page = None, 0
@@ -177,7 +177,7 @@ def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None
         service.store.ratings.record(incoming(("user-0", shown[-1], 4, NOW + page)))
         if page == 1:
             service.store.snapshots.activate(1)
-            service.live.poll()
+            service.serving.poll()
         page += 1
     assert len(shown) == len(set(shown))
     everything = {f"item-{n}" for n in range(N_RATED)} | {f"unrated-{n}" for n in range(N_UNRATED)}
@@ -187,10 +187,10 @@ def test_pages_neither_repeat_nor_skip(service: Service, tmp_path: Path) -> None
 def test_swap_is_followed(service: Service, tmp_path: Path) -> None:
     train(service.store, tmp_path, seed=1)
     assert recommended(service).snapshot_version == 1
-    service.live.poll()
+    service.serving.poll()
     assert recommended(service).snapshot_version == 2
     service.store.snapshots.activate(1)
-    service.live.poll()
+    service.serving.poll()
     assert recommended(service).snapshot_version == 1
 
 
@@ -199,7 +199,7 @@ def test_damaged_live_snapshot(service: Service, tmp_path: Path) -> None:
     version = train(service.store, tmp_path, seed=1)
     folder = tmp_path / service.store.snapshots.get(version).path
     (folder / "user_vectors.npy").unlink()
-    service.live.poll()
+    service.serving.poll()
     assert recommended(service).snapshot_version == 1
 
 

@@ -9,13 +9,13 @@ from app.errors import NotFoundError
 from app.serving.query import SimilarItems
 from app.serving.similar import similar_items
 from app.wiring import Service
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 
 def similar(service: Service, item_id: str, limit: int) -> SimilarItems:
     async def asked() -> SimilarItems:
-        situation = await service.situations.of("")
-        return await similar_items(item_id, limit, situation.live)
+        request_state = await service.request_states.read("")
+        return await similar_items(item_id, limit, request_state.serving)
 
     return asyncio.run(asked())
 

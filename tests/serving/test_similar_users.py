@@ -7,7 +7,7 @@ from app.errors import NotFoundError
 from app.wiring import Service
 from tests.support.exploring import neighbours
 from tests.support.ratings import incoming
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 NOW = 2_000_000_000_000_000
 

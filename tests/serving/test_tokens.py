@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.tokens import ForgedTokenError, RecommendationToken, Tokens
+from app.serving.tokens import ForgedTokenError, RecommendationToken, TokenSigner
 
-tokens = Tokens(b"k" * 32)
+tokens = TokenSigner(b"k" * 32)
 keys = st.lists(st.integers(1, 2**62), unique=True, max_size=50)
 
 
@@ -43,7 +43,7 @@ def test_foreign_tokens() -> None:
     cursor = tokens.cursor("ann", np.arange(1, 20))
     for read in (
         lambda: tokens.read_cursor("bob", cursor),
-        lambda: Tokens(b"x" * 32).read_cursor("ann", cursor),
+        lambda: TokenSigner(b"x" * 32).read_cursor("ann", cursor),
         lambda: tokens.read_position("ann", cursor),
         lambda: tokens.read_recommendation_id(cursor),
     ):

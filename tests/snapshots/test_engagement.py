@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.features import Encodings
 from app.snapshots.manifest import Segment
 from app.snapshots.sides import item_moments, join_item_parts
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
@@ -20,7 +20,7 @@ from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segmen
 N_ITEMS = 60
 FOLD = EngagementFoldIn(0.3, 0.05, 4.0)
 RATED, VALUES = np.array([3, 8, 20, 41]), np.array([5.0, 2.0, 4.0, 1.0])
-ENGAGED, DECLINED = np.array([7, 30]), np.array([1, 2, 50])
+POSITIVE, NEGATIVE = np.array([7, 30]), np.array([1, 2, 50])
 NONE = np.empty(0, np.int64)
 
 
@@ -60,8 +60,8 @@ def led(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 
 def engagement_of(snapshot: Snapshot, *known: NDArray[Any]) -> NDArray[np.float32]:
     """The segment's share of the score of all items."""
-    rated, values, engaged, declined = known
-    side = snapshot.fold_in(rated, values, None, engaged, declined)
+    rated, values, positive, negative = known
+    side = snapshot.fold_in(rated, values, None, positive, negative)
     return snapshot.shares(side, snapshot.item_vectors)["engagement"]
 
 
@@ -69,15 +69,15 @@ def engagement_of(snapshot: Snapshot, *known: NDArray[Any]) -> NDArray[np.float3
 def test_folded_in_from_all_that_was_met(name: str, request: pytest.FixtureRequest) -> None:
     snapshot = request.getfixturevalue(name)
     columns = parts_of(snapshot_arrays(N_ITEMS))["engagement"]
-    rows, labels = np.concatenate([RATED, ENGAGED, DECLINED]), np.array([1, 0, 1, 0, 1, 1, 0, 0, 0])
+    rows, labels = np.concatenate([RATED, POSITIVE, NEGATIVE]), np.array([1, 0, 1, 0, 1, 1, 0, 0, 0])
     part = FOLD.part(columns[rows], np.where(labels, np.inf, -np.inf))
     share = columns @ part
     expected = 0.7 * share / share[snapshot.item_counts > 0].std()
-    np.testing.assert_allclose(engagement_of(snapshot, RATED, VALUES, ENGAGED, DECLINED), expected, atol=1e-4)
+    np.testing.assert_allclose(engagement_of(snapshot, RATED, VALUES, POSITIVE, NEGATIVE), expected, atol=1e-4)
 
 
 def test_declined_changes_this_segment_alone(snapshot: Snapshot) -> None:
-    with_it, without = (snapshot.fold_in(RATED, VALUES, None, ENGAGED, declined) for declined in (DECLINED, NONE))
+    with_it, without = (snapshot.fold_in(RATED, VALUES, None, POSITIVE, negative) for negative in (NEGATIVE, NONE))
     engagement = snapshot.manifest.segment("engagement")
     assert engagement is not None
     changed = np.flatnonzero(with_it.vector != without.vector)
@@ -87,7 +87,7 @@ def test_declined_changes_this_segment_alone(snapshot: Snapshot) -> None:
 
 
 def test_shares_are_the_score(snapshot: Snapshot) -> None:
-    side = snapshot.fold_in(RATED, VALUES, None, ENGAGED, DECLINED)
+    side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
     shares = snapshot.shares(side, snapshot.item_vectors)
     assert list(shares) == ["rating", "taste", "engagement", "prior"]
     np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
@@ -97,9 +97,9 @@ def test_shares_are_the_score(snapshot: Snapshot) -> None:
 def test_what_was_met_carries_score(name: str, request: pytest.FixtureRequest) -> None:
     """All but b_i and the prior; without anything declined nothing of it is missing."""
     snapshot = request.getfixturevalue(name)
-    vectors, side = snapshot.item_vectors, snapshot.fold_in(RATED, VALUES, None, ENGAGED)
-    carried = snapshot.influences(RATED, VALUES, vectors, ENGAGED)
-    assert carried.shape == (N_ITEMS, len(RATED) + len(ENGAGED))
+    vectors, side = snapshot.item_vectors, snapshot.fold_in(RATED, VALUES, None, POSITIVE)
+    carried = snapshot.influences(RATED, VALUES, vectors, POSITIVE)
+    assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
     by_none = snapshot.shares(side, vectors)["prior"].copy()
     for segment in (snapshot.rating, snapshot.manifest.segment("engagement")):
         by_none += vectors[:, segment.columns[1] - 1] * side.vector[segment.columns[1] - 1]
@@ -107,13 +107,13 @@ def test_what_was_met_carries_score(name: str, request: pytest.FixtureRequest) -
 
 
 def test_declined_is_not_named(snapshot: Snapshot) -> None:
-    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, ENGAGED, DECLINED)
-    assert carried.shape == (N_ITEMS, len(RATED) + len(ENGAGED))
-    assert snapshot.influences(RATED, VALUES, snapshot.item_vectors[:0], ENGAGED, DECLINED).shape == (0, 6)
+    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
+    assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
+    assert snapshot.influences(RATED, VALUES, snapshot.item_vectors[:0], POSITIVE, NEGATIVE).shape == (0, 6)
 
 
 def test_engaged_speaks_for_itself(snapshot: Snapshot) -> None:
-    carried = snapshot.influences(NONE, np.empty(0), snapshot.item_vectors[ENGAGED], ENGAGED)
+    carried = snapshot.influences(NONE, np.empty(0), snapshot.item_vectors[POSITIVE], POSITIVE)
     assert (np.diag(carried) > 0).all()
 
 
@@ -121,9 +121,9 @@ def test_engaged_speaks_for_itself(snapshot: Snapshot) -> None:
 def test_engagements_without_a_segment(tmp_path: Path, left_out: str) -> None:
     """One that was left out asks for nothing."""
     snapshot = published(tmp_path, FOLD.numbers, left_out)
-    side = snapshot.fold_in(RATED, VALUES, None, ENGAGED, DECLINED)
+    side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
     assert left_out not in snapshot.shares(side, snapshot.item_vectors)
-    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, ENGAGED, DECLINED)
+    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
     assert np.isfinite(carried).all()
 
 

@@ -7,19 +7,19 @@ import pytest
 
 from app.snapshots import index_build
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex, map_index
+from app.snapshots.index import EXACT, FP16, INT8, ItemIndex, map_index
 from app.snapshots.index_build import build_index, index_bytes
 from app.snapshots.manifest import IndexKind
 from tests.support.snapshot_data import best_rows
 
-KINDS = (EXACT, HALVES, BYTES)
-IN_LISTS = (f"lists of {HALVES}", f"lists of {BYTES}")
+KINDS = (EXACT, FP16, INT8)
+IN_LISTS = (f"lists of {FP16}", f"lists of {INT8}")
 
 
 def of_kind(kind: str, vectors: Any, queries: Any, folder: Path, patch: pytest.MonkeyPatch) -> ItemIndex:
     """Written and mapped; `lists of` a kind, in lists of which a few are searched, whatever they hold."""
     name, is_in_lists = kind.removeprefix("lists of "), kind.startswith("lists of ")
-    patch.setattr(index_build, "BYTES_FROM", 0 if name == BYTES else 1_000_000)
+    patch.setattr(index_build, "BYTES_FROM", 0 if name == INT8 else 1_000_000)
     patch.setattr(index_build, "LISTS_FROM", 0 if is_in_lists else 1_000_000)
     patch.setattr(index_build, "LEAST_RECALL", 2.0 if name == EXACT else 0.0)
     built, chosen = build_index(vectors, queries)
@@ -62,8 +62,8 @@ def test_numbers_make_size(vectors: Any, queries: Any, tmp_path: Path, monkeypat
     for kind in KINDS:
         of_kind(kind, vectors, queries, tmp_path, monkeypatch)
         sizes[kind] = (tmp_path / "items.faiss").stat().st_size
-    assert sizes[HALVES] < 0.6 * sizes[EXACT]
-    assert sizes[BYTES] < 0.35 * sizes[EXACT]
+    assert sizes[FP16] < 0.6 * sizes[EXACT]
+    assert sizes[INT8] < 0.35 * sizes[EXACT]
 
 
 @pytest.mark.parametrize("kind", IN_LISTS)
@@ -90,14 +90,14 @@ def test_lists_leave_enough(
 
 
 def test_more_than_there_are(vectors: Any, queries: Any) -> None:
-    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(HALVES, 1.0))
+    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(FP16, 1.0))
     assert len(index.nearest(queries[0], 1000)[0]) == 500
     assert len(index.nearest(queries[0], 0)[0]) == len(index.nearest(queries[0], -1)[0]) == 0
 
 
 def test_misfits_are_refused(vectors: Any, queries: Any) -> None:
     """FAISS would read whatever lies behind."""
-    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(HALVES, 1.0))
+    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(FP16, 1.0))
     with pytest.raises(ValueError, match="does not fit"):
         index.nearest(queries[0, :16], 10)
     with pytest.raises(ValueError, match="does not fit"):
@@ -108,10 +108,10 @@ def test_misfits_are_refused(vectors: Any, queries: Any) -> None:
     "kind",
     [
         IndexKind(EXACT, 1.0),
-        IndexKind(BYTES, 1.0, (1.0,) * 32),
+        IndexKind(INT8, 1.0, (1.0,) * 32),
         IndexKind("other", 1.0),
-        IndexKind(HALVES, 1.0, (1.0,) * 32),
-        IndexKind(HALVES, 1.0, (), 11),
+        IndexKind(FP16, 1.0, (1.0,) * 32),
+        IndexKind(FP16, 1.0, (), 11),
     ],
 )
 def test_another_kind(kind: IndexKind, vectors: Any, queries: Any, tmp_path: Path) -> None:
@@ -124,9 +124,9 @@ def test_another_kind(kind: IndexKind, vectors: Any, queries: Any, tmp_path: Pat
 def test_odd_scales(
     scales: tuple[float, ...], vectors: Any, queries: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of_kind(BYTES, vectors, queries, tmp_path, monkeypatch)
+    of_kind(INT8, vectors, queries, tmp_path, monkeypatch)
     with pytest.raises(SnapshotDamagedError, match="another kind"):
-        map_index(tmp_path / "items.faiss", vectors, IndexKind(BYTES, 1.0, scales))
+        map_index(tmp_path / "items.faiss", vectors, IndexKind(INT8, 1.0, scales))
 
 
 @pytest.mark.parametrize(
@@ -142,11 +142,11 @@ def test_odd_lists(
 ) -> None:
     assert of_kind(IN_LISTS[0], vectors, queries, tmp_path, monkeypatch).kind.n_lists == 11
     with pytest.raises(SnapshotDamagedError, match="another kind"):
-        map_index(tmp_path / "items.faiss", vectors, IndexKind(HALVES, 1.0, (), n_lists, probes))
+        map_index(tmp_path / "items.faiss", vectors, IndexKind(FP16, 1.0, (), n_lists, probes))
 
 
 def test_threads_keep_their_filters(vectors: Any, queries: Any) -> None:
-    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(HALVES, 1.0))
+    index = ItemIndex(build_index(vectors, queries)[0], vectors, IndexKind(FP16, 1.0))
 
     def asked(seed: int) -> bool:
         allowed = np.random.default_rng(seed).random(500) < 0.3

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.snapshots import index_build
-from app.snapshots.index import BYTES, EXACT, HALVES, ItemIndex
+from app.snapshots.index import EXACT, FP16, INT8, ItemIndex
 from app.snapshots.index_build import LEAST_IN_LISTS, Known, build_index, index_bytes
 from tests.support.snapshot_data import best_rows
 
@@ -28,12 +28,12 @@ def users() -> NDArray[np.float32]:
 
 def test_recall_decides(vectors: Any, queries: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index_build, "BYTES_FROM", 0)
-    assert build_index(vectors, queries)[1].name == BYTES
+    assert build_index(vectors, queries)[1].name == INT8
     # Items that differ by less than a byte tells, then by less than a half does.
     close = np.ones((1501, 16), np.float32)
     close[0] = -1
     close[1:, 0] += np.linspace(0, 0.1, 1500, dtype=np.float32)
-    assert build_index(close, np.ones((3, 16), np.float32))[1].name == HALVES
+    assert build_index(close, np.ones((3, 16), np.float32))[1].name == FP16
     close[1:, 0] = 1 + np.linspace(0, 1e-4, 1500, dtype=np.float32)
     _, kind = build_index(close, np.ones((3, 16), np.float32))
     assert (kind.name, kind.recall) == (EXACT, 1.0)
@@ -41,7 +41,7 @@ def test_recall_decides(vectors: Any, queries: Any, monkeypatch: pytest.MonkeyPa
 
 def test_nobody_asks(vectors: Any) -> None:
     index, kind = build_index(vectors, vectors[:0])
-    assert (index.ntotal, kind.name) == (500, HALVES)
+    assert (index.ntotal, kind.name) == (500, FP16)
     empty, kind = build_index(vectors[:0], vectors[:0])
     assert ItemIndex(empty, vectors[:0], kind).nearest(vectors[0], 10)[0].tolist() == []
 
@@ -49,7 +49,7 @@ def test_nobody_asks(vectors: Any) -> None:
 def test_lists_hold_what_users_do_not_tell_apart(catalogue: Any, users: Any) -> None:
     """Few of them are searched, and the columns that nobody weighs spread nothing over the others."""
     index, kind = build_index(catalogue, users)
-    assert (kind.name, kind.n_lists) == (HALVES, 39)
+    assert (kind.name, kind.n_lists) == (FP16, 39)
     assert kind.recall >= LEAST_IN_LISTS
     assert kind.probed(20, 0) <= kind.n_lists // 4
     assert kind.probed(101, 0) == kind.n_lists
@@ -93,7 +93,7 @@ def test_no_lists_where_all_would_be_searched() -> None:
 def test_users_who_consumed_everything(catalogue: Any, users: Any) -> None:
     everything = Known(np.arange(len(catalogue)), len(catalogue))
     _, kind = build_index(catalogue, users, lambda _: everything)
-    assert (kind.name, kind.n_lists) == (HALVES, 0)
+    assert (kind.name, kind.n_lists) == (FP16, 0)
 
 
 def test_same_bits(catalogue: Any, users: Any) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.describe import Encodings
+from app.snapshots.features import Encodings
 from app.snapshots.segments import RatingFold
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, segments, snapshot_arrays
 

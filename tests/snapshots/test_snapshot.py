@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from app.entities import User
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.describe import Encodings
+from app.snapshots.features import Encodings
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
 
 
@@ -65,10 +65,10 @@ def test_engagements_without_a_taste(tmp_path: Path) -> None:
     arrays = replace(arrays, of_segments=others)
     manifest = manifest_of(arrays, segments=(rating, prior))
     plain = open_snapshot(write_snapshot(tmp_path, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
-    rows, values, engaged = np.array([3, 5]), np.array([4.0, 2.0]), np.array([7])
-    side = plain.fold_in(rows, values, None, engaged)
+    rows, values, positive = np.array([3, 5]), np.array([4.0, 2.0]), np.array([7])
+    side = plain.fold_in(rows, values, None, positive)
     np.testing.assert_array_equal(side.vector, plain.fold_in(rows, values).vector)
-    carried = plain.influences(rows, values, plain.item_vectors, engaged)
+    carried = plain.influences(rows, values, plain.item_vectors, positive)
     np.testing.assert_array_equal(carried[:, 2], 0)
 
 

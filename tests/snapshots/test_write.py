@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from app.errors import StorageFullError
-from app.snapshots.describe import Encodings
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.janitor import remove_orphans
+from app.snapshots.features import Encodings
 from app.snapshots.read import open_snapshot
+from app.snapshots.retention import remove_orphans
 from app.snapshots.write import folder_name, write_snapshot
 from tests.support.snapshot_data import (
     DATABASE_ID,

@@ -53,11 +53,11 @@ def test_counts_add_up(store: Store) -> None:
 def test_replay_changes_nothing(store: Store) -> None:
     rows = happened(("e1", "bought", "ann", "x", 1), ("e2", "shown", "ann", "y", 2), ("e1", "bought", "ann", "x", 1))
     assert store.events.record(rows).tolist() == [STORED, STORED, UNCHANGED]
-    before, heat = amounts(store, "ann"), store.trends.hottest()[1].tolist()
+    before, heat = amounts(store, "ann"), store.trends.top_trending()[1].tolist()
     assert store.events.record(rows).tolist() == [UNCHANGED] * 3
     assert amounts(store, "ann") == before
     assert store.users.freshness("ann").profile_version == 2
-    assert store.trends.hottest()[1].tolist() == heat
+    assert store.trends.top_trending()[1].tolist() == heat
     assert store.events.count() == 2
 
 
@@ -153,7 +153,7 @@ def test_deletions_take_events(store: Store) -> None:
     assert amounts(store, "ann") == {("y", "liked"): (1, 1, 1, None)}
     assert amounts(store, "bob") == {}
     assert [store.users.freshness(user).profile_version for user in ("ann", "bob", "cy")] == [3, 2, 1]
-    assert len(store.trends.hottest()[0]) == 1
+    assert len(store.trends.top_trending()[0]) == 1
     key = store.users.freshness("ann").user_key
     assert key is not None
     assert store.users.delete("ann")

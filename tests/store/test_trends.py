@@ -15,7 +15,7 @@ NOW = LANDMARK + 1_000 * HALF_LIFE
 
 
 def heats(store: Store, country: str = "", n: int | None = None) -> dict[str, float]:
-    keys, heat = store.trends.hottest(country, n)
+    keys, heat = store.trends.top_trending(country, n)
     names = store.items.ids_of(keys.tolist())
     return {names[key]: each for key, each in zip(keys.tolist(), heat.tolist(), strict=True)}
 

@@ -1,39 +1,41 @@
-"""Questions for lists beside the recommendations, answered at once: as `asking.py`."""
+"""Questions for lists beside the recommendations, answered at once: as `requests.py`."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from app.serving.charts import Chart, ChartQuery, Charts
+from app.serving.charts import Chart, ChartQuery, ChartReader
 from app.serving.expressions import parse_filter
 from app.serving.home import Home, HomePage
 from app.serving.mixes import Mixer, Mixes
-from app.serving.predictions import Pair, Prediction, Predictor
-from app.serving.rankings import Rankings
+from app.serving.predictions import Pair, Prediction, RatingPredictor
+from app.serving.rankings import CandidateRanker
 from app.serving.rows import NO_ROWS
-from app.serving.similar_users import Neighbourhood, SimilarUsers
+from app.serving.similar_users import SimilarUserFinder, SimilarUsers
 from app.wiring import Service
-from tests.support.asking import query_of
+from tests.support.requests import query_of
 
 
-def ranking(service: Service, item_ids: Sequence[str], user_id: str | None = "user-0", **wishes: Any) -> Any:
+def ranking(service: Service, item_ids: Sequence[str], user_id: str | None = "user-0", **options: Any) -> Any:
     async def answer() -> Any:
-        situation = await service.situations.of(user_id or "")
-        return await Rankings(service.recommender).rank(item_ids, query_of(user_id, **wishes), situation)
+        request_state = await service.request_states.read(user_id or "")
+        return await CandidateRanker(service.recommender).rank(item_ids, query_of(user_id, **options), request_state)
 
     return asyncio.run(answer())
 
 
 def predictions(service: Service, *pairs: tuple[str, str]) -> list[Prediction]:
     asked = [Pair(index, user_id, item_id) for index, (user_id, item_id) in enumerate(pairs)]
-    _, made = asyncio.run(Predictor(service.tastes, service.situations).predict(asked))
+    _, made = asyncio.run(RatingPredictor(service.user_states, service.request_states).predict(asked))
     return made
 
 
 def neighbours(service: Service, user_id: str = "user-0", limit: int = 10) -> SimilarUsers:
     async def answer() -> SimilarUsers:
-        situation = await service.situations.of(user_id)
-        return await Neighbourhood(service.tastes, service.store.users).similar_users(user_id, limit, situation)
+        request_state = await service.request_states.read(user_id)
+        return await SimilarUserFinder(service.user_states, service.store.users).similar_users(
+            user_id, limit, request_state
+        )
 
     return asyncio.run(answer())
 
@@ -47,23 +49,23 @@ def chart(
     query = ChartQuery(sequence=sequence, filter=parsed, returned_keys=returned, **asked)
 
     async def answer() -> Chart:
-        situation = await service.situations.of("")
-        return await Charts(service.store.trends, service.tokens).chart(name, query, situation.live)
+        request_state = await service.request_states.read("")
+        return await ChartReader(service.store.trends, service.tokens).chart(name, query, request_state.serving)
 
     return asyncio.run(answer())
 
 
-def home(service: Service, user_id: str = "user-0", n_rows: int = 8, **wishes: Any) -> Home:
+def home(service: Service, user_id: str = "user-0", n_rows: int = 8, **options: Any) -> Home:
     async def answer() -> Home:
-        query = query_of(user_id, **{"limit": 6} | wishes)
-        return await HomePage(service.recommender).home(n_rows, query, await service.situations.of(user_id))
+        query = query_of(user_id, **{"limit": 6} | options)
+        return await HomePage(service.recommender).home(n_rows, query, await service.request_states.read(user_id))
 
     return asyncio.run(answer())
 
 
-def mixes(service: Service, user_id: str = "user-0", n_mixes: int = 6, **wishes: Any) -> Mixes:
+def mixes(service: Service, user_id: str = "user-0", n_mixes: int = 6, **options: Any) -> Mixes:
     async def answer() -> Mixes:
-        query = query_of(user_id, **{"limit": 5} | wishes)
-        return await Mixer(service.recommender).mixes(n_mixes, query, await service.situations.of(user_id))
+        query = query_of(user_id, **{"limit": 5} | options)
+        return await Mixer(service.recommender).mixes(n_mixes, query, await service.request_states.read(user_id))
 
     return asyncio.run(answer())

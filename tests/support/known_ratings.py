@@ -37,14 +37,14 @@ def ratings_of_rank(
 ) -> Known:
     """3.5 + b_u + b_i + p_u . q_i + noise; the biases have variances 0.16 and 0.25, the taste 0.36."""
     rng = np.random.default_rng(seed)
-    tastes = rng.normal(0, np.sqrt(0.6), (n_users, rank)) / np.sqrt(rank)
+    user_states = rng.normal(0, np.sqrt(0.6), (n_users, rank)) / np.sqrt(rank)
     items_of_rank = rng.normal(0, np.sqrt(0.6), (n_items, rank))
     users, items = _all_cells(n_users, n_items)
     values = (
         3.5
         + rng.normal(0, 0.4, n_users)[users]
         + rng.normal(0, 0.5, n_items)[items]
-        + np.sum(tastes[users] * items_of_rank[items], axis=1)
+        + np.sum(user_states[users] * items_of_rank[items], axis=1)
         + rng.normal(0, noise, len(users))
     )
     known = rng.random(len(users)) < density
@@ -60,9 +60,9 @@ def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed
     """Ratings by what users think of six flags of the items, 15 a user, and of a flag nobody cares for."""
     rng = np.random.default_rng(seed)
     flags = (rng.random((n_items, 7)) < 0.4).astype(np.float64)
-    tastes = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))
+    user_states = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))
     users, items = np.divmod(np.arange(n_users * n_items), n_items)
-    values = 3 + rng.normal(0, 0.5, n_users)[users] + np.sum(tastes[users] * flags[items], axis=1)
+    values = 3 + rng.normal(0, 0.5, n_users)[users] + np.sum(user_states[users] * flags[items], axis=1)
     values += rng.normal(0, noise, len(values))
     is_train = rng.random(len(values)) < 15 / n_items
     ratings = RatingMatrix(n_users, n_items, users, items, values).described_by(only_items(flags, n_users))

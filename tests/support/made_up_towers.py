@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.algorithms.history_features import History
+from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower_vectors import Tower, TowerVectors, beside
 from app.entities import Item, RatingScale, User
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.describe import describe
+from app.snapshots.features import describe
 from app.snapshots.groups import Group, Memberships, PopularInGroups
 from app.training.assemble import assemble
 from app.training.dataset import Dataset, to_labels, to_rows
@@ -23,8 +23,8 @@ from app.training.learned import Learned
 from app.training.recipe import Recipe, SegmentRecipe, complete
 from app.training.sides import Sides, join
 from tests.support.snapshot_data import DATABASE_ID, manifest_of
-from tests.support.tastes import tasteful_ratings
 from tests.support.training_data import training_data
+from tests.support.user_states import tasteful_ratings
 
 RECIPE = Recipe(
     (complete("rating", "biases", {}), complete("towers", "two_tower", {}), SegmentRecipe("prior", "popularity"))
@@ -42,7 +42,7 @@ USERS = [*(User(f"user-{n}", country=("FI", "SE", None)[n % 3]) for n in range(1
 def drawn(_learner: Any, ratings: RatingMatrix, rng: np.random.Generator, _tell: Any) -> TowerVectors:
     """In place of `TwoTower.fit`: vectors of length 4."""
     features: Any = ratings.features
-    history = History.learn(ratings, features.items)
+    history = HistoryFeatures.learn(ratings, features.items)
     users, items = beside(features.users, history.users(ratings)), beside(features.items, history.items(ratings))
     of_users, of_items = (_draw((each.shape[1], 6, 3, 4), rng) for each in (users, items))
     return TowerVectors(of_users, of_items, of_users.embed(users), of_items.embed(items), history, 3.0, 2.0)

@@ -35,7 +35,7 @@ class Shop:
             self.store.jobs.finish(claim, state="failed", reason=error.detail)
             raise
         folder = self.trainer.publisher.data_dir / entry.path
-        return open_snapshot(folder, self.store.installation.database_id, entry.version)
+        return open_snapshot(folder, self.store.instance.database_id, entry.version)
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def opened_shop(
 ) -> Iterator[Shop]:
     migrate("", folder)
     with closing(Store.open("", folder)) as store:
-        store.installation.set_scale(scale or RatingScale())
+        store.instance.set_scale(scale or RatingScale())
         store.items.record(items)
         store.users.record(users)
         store.ratings.record(ratings)

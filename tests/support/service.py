@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class Instance:
     """A data folder, and Postgres where a URL is given."""
 
     data_dir: Path

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.rating_spread import UserSpread
+from app.algorithms.rating_uncertainty import UserUncertainty
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.describe import Encodings
+from app.snapshots.features import Encodings
 from app.snapshots.manifest import Manifest, Segment, Watermark
 from app.snapshots.read import FILES
 from app.snapshots.segments import RatingFold, prior_parts
@@ -23,7 +23,7 @@ SMALL_FILES = sorted(name for name in FILES if not name.startswith(("towers.", "
 
 GROUPS = (("country", "FI"), ("country", "SE"))
 N_TASTE = 3
-SPREAD = UserSpread(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
+SPREAD = UserUncertainty(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
 RATING_FOLD = RatingFold(3.5, 0.1, biased=True, spread=SPREAD, new_item=0.7)
 TASTE_NUMBERS = {
     "mean": 3.0,
@@ -84,7 +84,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         history_values=rng.uniform(1, 5, len(rows)).astype(np.float32),
         label_starts=np.zeros(n_users + 1, np.int64),
         label_rows=np.empty(0, np.int32),
-        are_engaged=np.empty(0, np.bool_),
+        are_positive=np.empty(0, np.bool_),
         similar_rows=similar_rows,
         similar_scores=similar_scores,
         group_starts=np.array([0, 2, 3]),

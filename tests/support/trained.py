@@ -6,7 +6,7 @@ from app.entities import Item
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 N_RATED, N_UNRATED = 60, 5
 

@@ -20,8 +20,8 @@ from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.recipe import default_recipe, rating_recipe
 from tests.support.commands import Finished, reckon
 from tests.support.published import Shop, opened_shop
-from tests.support.tastes import tasteful_ratings
 from tests.support.training_data import training_data
+from tests.support.user_states import tasteful_ratings
 
 STRANGE: list[Any] = [1, "x", True, ["a", "2"], 1.5]
 FEATURES = {

@@ -8,27 +8,27 @@ from app.entities import IncomingRatings, RatingScale
 from app.snapshots.sides import LEAST_WEIGHT
 from app.training.blend import learn_weights
 from app.training.dataset import hold_out, to_rows
-from app.training.exam import Exam
 from app.training.fit import fit
 from app.training.learned import Learned
 from app.training.recipe import Recipe, SegmentRecipe, complete, rating_recipe
 from app.training.shortlist import Shortlist
 from app.training.sides import join
-from tests.support.tastes import tasteful_ratings
+from app.training.validation_split import ValidationSplit
 from tests.support.training_data import training_data
+from tests.support.user_states import tasteful_ratings
 
 ALL = Recipe(
     (complete("rating", "funk_svd", {}), complete("taste", "als_implicit", {}), SegmentRecipe("prior", "popularity"))
 )
 
 
-def exam_of(ratings: RatingMatrix) -> Exam:
+def exam_of(ratings: RatingMatrix) -> ValidationSplit:
     rng = np.random.default_rng(0)
-    return Exam.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
+    return ValidationSplit.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
 
 
-def learned_from(exam: Exam, recipe: Recipe = ALL) -> Learned:
-    return fit(recipe, exam.train, np.random.default_rng(0))
+def learned_from(split: ValidationSplit, recipe: Recipe = ALL) -> Learned:
+    return fit(recipe, split.train, np.random.default_rng(0))
 
 
 def shuffled(incoming: IncomingRatings) -> IncomingRatings:
@@ -38,42 +38,42 @@ def shuffled(incoming: IncomingRatings) -> IncomingRatings:
 
 
 @pytest.fixture(scope="module")
-def exam() -> Exam:
+def split() -> ValidationSplit:
     return exam_of(to_rows(training_data(tasteful_ratings())))
 
 
-def test_taste_gets_weight(exam: Exam) -> None:
-    weights = learn_weights(learned_from(exam), exam)
+def test_taste_gets_weight(split: ValidationSplit) -> None:
+    weights = learn_weights(learned_from(split), split)
     assert weights["taste"] == 1.0
 
 
-def test_rating_gets_weight(exam: Exam) -> None:
-    weights = learn_weights(learned_from(exam, rating_recipe("funk_svd")), exam)
+def test_rating_gets_weight(split: ValidationSplit) -> None:
+    weights = learn_weights(learned_from(split, rating_recipe("funk_svd")), split)
     assert weights["prior"] == 1.0
     assert weights["rating"] > LEAST_WEIGHT
 
 
 def test_noise_gets_none() -> None:
-    exam = exam_of(to_rows(training_data(shuffled(tasteful_ratings()))))
-    weights = learn_weights(learned_from(exam), exam)
-    ndcg = exam.rank(join(learned_from(exam), weights).score).ndcg.mean()
-    popular = exam.rank(lambda users: np.tile(exam.train.item_counts, (len(users), 1))).ndcg.mean()
+    split = exam_of(to_rows(training_data(shuffled(tasteful_ratings()))))
+    weights = learn_weights(learned_from(split), split)
+    ndcg = split.rank(join(learned_from(split), weights).score).ndcg.mean()
+    popular = split.rank(lambda users: np.tile(split.train.item_counts, (len(users), 1))).ndcg.mean()
     assert ndcg > 0.9 * popular
 
 
-def test_weights_beat_parts(exam: Exam) -> None:
-    learned = learned_from(exam)
-    weights = learn_weights(learned, exam)
-    ndcg = exam.rank(join(learned, weights).score).ndcg.mean()
+def test_weights_beat_parts(split: ValidationSplit) -> None:
+    learned = learned_from(split)
+    weights = learn_weights(learned, split)
+    ndcg = split.rank(join(learned, weights).score).ndcg.mean()
     for name in weights:
         alone = dict.fromkeys(weights, 0.0) | {"rating": LEAST_WEIGHT} | {name: 1.0}
-        assert ndcg >= exam.rank(join(learned, alone).score).ndcg.mean() - 0.01
+        assert ndcg >= split.rank(join(learned, alone).score).ndcg.mean() - 0.01
 
 
-def test_shortlist_ranks_alike(exam: Exam) -> None:
-    learned = learned_from(exam)
+def test_shortlist_ranks_alike(split: ValidationSplit) -> None:
+    learned = learned_from(split)
     for weights in ([0.3, 1.0, 0.2], [1.0, 0.0, 0.5], [0.0, 1.0, 0.0]):
         named = dict(zip(("rating", "taste", "prior"), weights, strict=True))
-        shortlist = Shortlist.draw(join(learned, dict.fromkeys(named, 1.0)), exam)
-        exact = exam.rank(join(learned, {**named, "rating": max(named["rating"], 1e-9)}).score).ndcg.mean()
+        shortlist = Shortlist.draw(join(learned, dict.fromkeys(named, 1.0)), split)
+        exact = split.rank(join(learned, {**named, "rating": max(named["rating"], 1e-9)}).score).ndcg.mean()
         assert shortlist.ndcg(np.array(weights)) == pytest.approx(exact, abs=1e-3)

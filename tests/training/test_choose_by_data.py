@@ -11,7 +11,7 @@ from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale
 from app.snapshots import Snapshot
 from tests.support.published import opened_shop
 from tests.support.ratings import incoming
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 LABELS = RatingScale(0, 1, 1)
 TASTEFUL = tasteful_ratings()

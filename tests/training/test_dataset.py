@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME, RatingScale
 from app.store import Store
@@ -26,8 +26,8 @@ def by_id(store: Store, dataset: Dataset) -> dict[tuple[str, str], bool]:
     )
     pairs = zip(data.user_keys[labels.user_rows].tolist(), data.item_keys[labels.item_rows].tolist(), strict=True)
     return {
-        (users[user], items[item]): engaged
-        for (user, item), engaged in zip(pairs, labels.are_engaged.tolist(), strict=True)
+        (users[user], items[item]): positive
+        for (user, item), positive in zip(pairs, labels.are_positive.tolist(), strict=True)
     }
 
 
@@ -62,7 +62,7 @@ def test_interactions_of_a_pair_are_one_label(store: Store) -> None:
 
 
 def test_events_alone_are_the_ratings(store: Store) -> None:
-    store.installation.set_scale(RatingScale(0, 10, 1))
+    store.instance.set_scale(RatingScale(0, 10, 1))
     record_interactions(store, [("ann", "x", "shown"), ("ann", "y", "clicked"), ("bob", "x", "liked")])
     dataset = load_dataset(store)
     ratings = dataset.ratings
@@ -109,7 +109,7 @@ def held_out(
 ) -> tuple[RatingMatrix, RatingMatrix]:
     """Five ratings of user 0, the last of which is held out, and labels of user 1 or of theirs; of one item each."""
     n_labels = len(labelled_at)
-    labels = Labels(np.full(n_labels, users[1]), np.arange(5, 5 + n_labels), np.ones(n_labels), labelled_at, 4.0)
+    labels = EventLabels(np.full(n_labels, users[1]), np.arange(5, 5 + n_labels), np.ones(n_labels), labelled_at, 4.0)
     ratings = RatingMatrix(2, 9, np.full(5, users[0]), np.arange(5), np.full(5, 4.0), rated_at, labels=labels)
     return hold_out(ratings, 0.2, np.random.default_rng(0))
 
@@ -145,7 +145,7 @@ def test_no_held_out_pair_is_a_label(store: Store) -> None:
     assert (len(train), len(holdout)) == (12, 3)
     assert train.labels is not None
     assert len(train.labels) == 9
-    assert not (train.met.toarray() * holdout.by_user.toarray()).any()
+    assert not (train.observed.toarray() * holdout.by_user.toarray()).any()
 
 
 def test_gone_users_and_items(store: Store) -> None:

@@ -9,20 +9,20 @@ from scipy import sparse
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.features import Features
-from app.algorithms.labels import Labels
+from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import Item, RatingScale, User
 from app.snapshots import Snapshot
-from app.training.engagement import ENOUGH_LABELS, settle_engagement
+from app.training.engagement import ENOUGH_LABELS, resolve_engagement
 from app.training.errors import TrainingFailedError
 from app.training.fit import fit
 from app.training.recipe import Recipe, SegmentRecipe, complete, default_recipe
-from app.training.settle import settle
+from app.training.resolve import resolve
 from tests.support.interactions import record_interactions
 from tests.support.published import Shop, opened_shop
 from tests.support.pushed import N_ITEMS, N_USERS, pushed_events, suitable_ratings, suits
 from tests.support.ratings import incoming
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 ASKED = Recipe(
     (
@@ -34,14 +34,16 @@ ASKED = Recipe(
 WITHOUT = Recipe(tuple(segment for segment in default_recipe().segments if segment.name != "engagement"))
 
 
-def labelled(n_engaged: int, n_declined: int, *, are_ratings: bool = False) -> RatingMatrix:
+def labelled(n_positive: int, n_negative: int, *, are_ratings: bool = False) -> RatingMatrix:
     """40 x 40, with 300 ratings of 1 to 5 beside the labels, or the labels as ratings at the ends."""
     cells = np.random.default_rng(0).permutation(1600)
-    rated, met = cells[:300], cells[300 : 300 + n_engaged + n_declined]
-    engaged = np.arange(len(met)) < n_engaged
+    rated, observed = cells[:300], cells[300 : 300 + n_positive + n_negative]
+    positive = np.arange(len(observed)) < n_positive
     if are_ratings:
-        return RatingMatrix(40, 40, met // 40, met % 40, np.where(engaged, 5, 1), chosen_from=4.0)
-    labels = Labels(met // 40, met % 40, engaged, np.zeros(len(met)), 4.0) if len(met) else None
+        return RatingMatrix(40, 40, observed // 40, observed % 40, np.where(positive, 5, 1), chosen_from=4.0)
+    labels = (
+        EventLabels(observed // 40, observed % 40, positive, np.zeros(len(observed)), 4.0) if len(observed) else None
+    )
     return RatingMatrix(40, 40, rated // 40, rated % 40, 1 + np.arange(300) % 5, labels=labels)
 
 
@@ -50,16 +52,16 @@ def names(recipe: Recipe) -> list[str]:
 
 
 def test_ratings_alone_say_nothing_of_it() -> None:
-    assert settle_engagement(default_recipe(), labelled(0, 0)) == (WITHOUT, ())
+    assert resolve_engagement(default_recipe(), labelled(0, 0)) == (WITHOUT, ())
 
 
 @pytest.mark.parametrize("counts", [(ENOUGH_LABELS - 1, 400), (400, ENOUGH_LABELS - 1), (0, 1)])
 @pytest.mark.parametrize("are_ratings", [False, True], ids=["beside", "leading"])
 def test_too_few_labels_for_auto(counts: tuple[int, int], *, are_ratings: bool) -> None:
-    recipe, (choice,) = settle_engagement(default_recipe(), labelled(*counts, are_ratings=are_ratings))
+    recipe, (choice,) = resolve_engagement(default_recipe(), labelled(*counts, are_ratings=are_ratings))
     assert recipe == WITHOUT
-    engaged, declined = counts
-    assert choice.startswith(f"engagement left out: too few labels, {engaged} pairs engaged and {declined} declined")
+    positive, negative = counts
+    assert choice.startswith(f"engagement left out: too few labels, {positive} pairs engaged and {negative} declined")
 
 
 def test_events_newer_than_the_hold_out() -> None:
@@ -67,7 +69,7 @@ def test_events_newer_than_the_hold_out() -> None:
     ratings = labelled(300, 300)
     assert ratings.labels is not None
     cut = ratings.with_labels(ratings.labels.where(np.zeros(600, np.bool_)))
-    recipe, (choice,) = settle_engagement(default_recipe(), cut)
+    recipe, (choice,) = resolve_engagement(default_recipe(), cut)
     assert recipe == WITHOUT
     assert "0 pairs engaged and 0 declined before anything held out" in choice
 
@@ -75,22 +77,22 @@ def test_events_newer_than_the_hold_out() -> None:
 @pytest.mark.parametrize("are_ratings", [False, True], ids=["beside", "leading"])
 def test_enough_labels_for_auto(*, are_ratings: bool) -> None:
     ratings = labelled(ENOUGH_LABELS, ENOUGH_LABELS, are_ratings=are_ratings)
-    recipe, choices = settle_engagement(default_recipe(), ratings)
+    recipe, choices = resolve_engagement(default_recipe(), ratings)
     assert names(recipe) == ["rating", "taste", "engagement", "prior"]
     assert recipe.segments[2] == complete("engagement", "logistic", {})
     assert choices == ()
 
 
 def test_asked_for() -> None:
-    assert settle_engagement(ASKED, labelled(1, 0)) == (ASKED, ())
-    recipe, (choice,) = settle_engagement(ASKED, labelled(0, 0))
+    assert resolve_engagement(ASKED, labelled(1, 0)) == (ASKED, ())
+    recipe, (choice,) = resolve_engagement(ASKED, labelled(0, 0))
     assert names(recipe) == ["rating", "prior"]
     assert "0 pairs engaged" in choice
 
 
 @pytest.mark.parametrize("recipe", [ASKED, default_recipe()], ids=["asked", "auto"])
 def test_left_out_where_nothing_is_measured(recipe: Recipe) -> None:
-    settled = settle(recipe, RatingMatrix(2, 2, [0, 1], [0, 1], [5, 4]), RatingScale(), np.random.default_rng(0))
+    settled = resolve(recipe, RatingMatrix(2, 2, [0, 1], [0, 1], [5, 4]), RatingScale(), np.random.default_rng(0))
     assert "engagement" not in names(settled.recipe)
     assert "too few ratings to compare anything" in settled.choices
 
@@ -130,8 +132,8 @@ def test_features_place_what_nobody_met() -> None:
     is_met = rng.random(suited.shape) < 0.5
     is_met[-4:] = is_met[:, -4:] = False
     users, items = np.nonzero(is_met)
-    engaged = suited[users, items] & ~np.isin(items, range(30, 36))
-    labels = Labels(users, items, engaged, np.zeros(len(users)), 4.0)
+    positive = suited[users, items] & ~np.isin(items, range(30, 36))
+    labels = EventLabels(users, items, positive, np.zeros(len(users)), 4.0)
     parity = (sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(n) % 2]) for n in (40, 60))
     ratings = RatingMatrix(60, 40, [0, 1], [36, 37], [5, 5], labels=labels).described_by(Features(*parity))
     _, engagement, _ = fit(ASKED, ratings, np.random.default_rng(0)).segments
@@ -192,8 +194,8 @@ def share_suiting(snapshot: Snapshot) -> float:
     is_suitable, hits = suits(), []
     for user in range(N_USERS):
         scores = snapshot.item_vectors @ snapshot.user_vectors[user]
-        for met in (snapshot.history(user)[0], *snapshot.labels(user)):
-            scores[met] = -np.inf
+        for observed in (snapshot.history(user)[0], *snapshot.labels(user)):
+            scores[observed] = -np.inf
         hits.append(is_suitable[user, np.argsort(-scores)[:10]].mean())
     return float(np.mean(hits))
 
@@ -208,13 +210,13 @@ def test_published_user_side_is_fold_in(pushed: dict[str, Snapshot]) -> None:
 def test_next_event_is_folded_in(pushed: dict[str, Snapshot]) -> None:
     """A declined item pulls down its like, an engaged one pulls them up."""
     snapshot, user = pushed["with"], 0
-    history, (engaged, declined) = snapshot.history(user), snapshot.labels(user)
-    new = np.setdiff1d(np.flatnonzero(suits()[user]), np.concatenate([history[0], engaged, declined]))[:1]
+    history, (positive, negative) = snapshot.history(user), snapshot.labels(user)
+    new = np.setdiff1d(np.flatnonzero(suits()[user]), np.concatenate([history[0], positive, negative]))[:1]
 
     def score(*labels: Any) -> float:
         side = snapshot.fold_in(*history, None, *(np.asarray(rows, np.int64) for rows in labels))
         vectors = snapshot.item_vectors[new]
         return float(snapshot.shares(side, vectors)["engagement"][0])
 
-    before = score(engaged, declined)
-    assert score([*engaged, *new], declined) > before > score(engaged, [*declined, *new])
+    before = score(positive, negative)
+    assert score([*positive, *new], negative) > before > score(positive, [*negative, *new])

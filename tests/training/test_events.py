@@ -30,18 +30,18 @@ def share_suiting(snapshot: Snapshot, n: int = 10) -> float:
     for user in range(N_USERS):
         scores = snapshot.item_vectors @ snapshot.user_vectors[user]
         scores[snapshot.history(user)[0]] = -np.inf
-        for met in snapshot.labels(user):
-            scores[met] = -np.inf
+        for observed in snapshot.labels(user):
+            scores[observed] = -np.inf
         hits += [suits(user, item) for item in np.argsort(-scores)[:n].tolist() if np.isfinite(scores[item])]
     return float(np.mean(hits))
 
 
 def assert_folds_in_alike(snapshot: Snapshot) -> None:
     for user in range(len(snapshot.user_keys)):
-        engaged, declined = snapshot.labels(user)
+        positive, negative = snapshot.labels(user)
         rows, values = snapshot.history(user)
-        stored, folded = snapshot.user_side(user), snapshot.fold_in(rows, values, None, engaged, declined)
-        if len(rows) or len(engaged):
+        stored, folded = snapshot.user_side(user), snapshot.fold_in(rows, values, None, positive, negative)
+        if len(rows) or len(positive):
             np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
             assert folded.bias == pytest.approx(stored.bias, abs=1e-4)
             assert folded.deviation == pytest.approx(stored.deviation, abs=1e-4)

@@ -4,17 +4,17 @@ import pytest
 from app.training import gate
 from app.training.errors import SnapshotRejectedError
 from app.training.gate import PairedReport, RecordedReport
-from app.training.measure import Figures, Report
+from app.training.measure import Figures, RecipeReport
 
 
-def report(ndcg: float = 0.10, rmse: float = 0.85, **changes: object) -> Report:
+def report(ndcg: float = 0.10, rmse: float = 0.85, **changes: object) -> RecipeReport:
     parts = {
         "snapshot": Figures({"rmse": rmse, "ndcg@10": ndcg}),
         "bestsellers": Figures({"ndcg@10": 0.08}),
         "biases": Figures({"rmse": 0.90, "ndcg@10": 0.05}),
         "ndcg_of_users": np.full(10, ndcg),
     }
-    return Report(**(parts | changes))  # type: ignore[arg-type]  # a builder: the parts are as above
+    return RecipeReport(**(parts | changes))  # type: ignore[arg-type]  # a builder: the parts are as above
 
 
 def test_good_candidate_passes() -> None:
@@ -33,10 +33,10 @@ def test_biases_may_be_what_is_best() -> None:
         (report(rmse=float("nan")), "biases"),
         (report(ndcg=0.08), "bestsellers"),
         (report(ndcg=float("nan")), "bestsellers"),
-        (Report(), "too few ratings"),
+        (RecipeReport(), "too few ratings"),
     ],
 )
-def test_bad_candidate_is_rejected(candidate: Report, problem: str) -> None:
+def test_bad_candidate_is_rejected(candidate: RecipeReport, problem: str) -> None:
     with pytest.raises(SnapshotRejectedError, match=problem):
         gate.check_alone(candidate)
 

@@ -3,31 +3,31 @@ import pytest
 
 from app.entities import RatingScale
 from app.training.dataset import hold_out, to_rows
-from app.training.exam import Exam
 from app.training.fit import fit
 from app.training.measure import measure
 from app.training.recipe import rating_recipe
 from app.training.sides import join
-from tests.support.tastes import tasteful_ratings
+from app.training.validation_split import ValidationSplit
 from tests.support.training_data import training_data
+from tests.support.user_states import tasteful_ratings
 
 
 @pytest.fixture(scope="module")
-def exam() -> Exam:
+def split() -> ValidationSplit:
     rng = np.random.default_rng(0)
     ratings = to_rows(training_data(tasteful_ratings(), n_unrated=5))
-    return Exam.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
+    return ValidationSplit.draw(*hold_out(ratings, 0.2, rng), RatingScale(), rng)
 
 
-def test_report_has_all_figures(exam: Exam) -> None:
-    learned = fit(rating_recipe("funk_svd"), exam.train, np.random.default_rng(0))
-    report = measure(learned, join(learned, {"rating": 0.5, "prior": 1.0}), exam)
+def test_report_has_all_figures(split: ValidationSplit) -> None:
+    learned = fit(rating_recipe("funk_svd"), split.train, np.random.default_rng(0))
+    report = measure(learned, join(learned, {"rating": 0.5, "prior": 1.0}), split)
     everything = {"rmse", "mae", "ndcg@10", "recall@10", "coverage@10"}
     assert report.by_name.keys() == {"snapshot", "bestsellers", "biases"}
     assert report.snapshot.values.keys() == report.biases.values.keys() == everything
     assert report.bestsellers.values.keys() == everything - {"rmse", "mae"}
     assert report.ndcg_of_users.mean() == pytest.approx(report.snapshot.values["ndcg@10"])
-    assert len(report.ndcg_of_users) == len(exam.user_rows)
+    assert len(report.ndcg_of_users) == len(split.user_rows)
     low, high = report.snapshot.intervals["ndcg@10"]
     assert low < report.snapshot.values["ndcg@10"] < high
     low, high = report.snapshot.intervals["rmse"]
@@ -35,22 +35,22 @@ def test_report_has_all_figures(exam: Exam) -> None:
     assert report.is_finite
 
 
-def test_prior_alone_is_bestsellers(exam: Exam) -> None:
-    learned = fit(rating_recipe("biases"), exam.train, np.random.default_rng(0))
-    report = measure(learned, join(learned, {"rating": 1e-7, "prior": 1.0}), exam)
+def test_prior_alone_is_bestsellers(split: ValidationSplit) -> None:
+    learned = fit(rating_recipe("biases"), split.train, np.random.default_rng(0))
+    report = measure(learned, join(learned, {"rating": 1e-7, "prior": 1.0}), split)
     assert report.snapshot.values["ndcg@10"] == pytest.approx(report.bestsellers.values["ndcg@10"], abs=0.01)
     assert report.snapshot.values["rmse"] == pytest.approx(report.biases.values["rmse"], abs=1e-4)
 
 
-def test_users_by_lot(exam: Exam) -> None:
-    drawn = Exam.draw(exam.train, exam.holdout, exam.scale, np.random.default_rng(0), max_users=10)
+def test_users_by_lot(split: ValidationSplit) -> None:
+    drawn = ValidationSplit.draw(split.train, split.holdout, split.scale, np.random.default_rng(0), max_users=10)
     assert len(drawn.user_rows) == 10
-    assert set(drawn.user_rows) <= set(exam.user_rows)
+    assert set(drawn.user_rows) <= set(split.user_rows)
 
 
 def test_nobody_likes_anything() -> None:
     incoming = tasteful_ratings(n_users=5)
     incoming.value[:] = 1.0
     rng = np.random.default_rng(0)
-    dull = Exam.draw(*hold_out(to_rows(training_data(incoming)), 0.2, rng), RatingScale(), rng)
+    dull = ValidationSplit.draw(*hold_out(to_rows(training_data(incoming)), 0.2, rng), RatingScale(), rng)
     assert not dull.is_measurable

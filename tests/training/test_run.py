@@ -15,7 +15,7 @@ from app.training.publisher import Publisher
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from tests.support.ratings import incoming
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 Train = Callable[..., int]
 
@@ -36,7 +36,7 @@ def live_snapshot(trainer: Trainer) -> Snapshot:
     entry = trainer.store.snapshots.live()
     assert entry is not None
     folder = trainer.publisher.data_dir / entry.path
-    return open_snapshot(folder, trainer.store.installation.database_id, entry.version)
+    return open_snapshot(folder, trainer.store.instance.database_id, entry.version)
 
 
 def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
@@ -248,6 +248,6 @@ def test_scale_change_is_no_fall(trainer: Trainer) -> None:
     """What counts as liked has changed, so recorded figures say nothing: the live recipe is fitted anew."""
     trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
     first = trainer.run(claimed(trainer.store))
-    trainer.store.installation.set_scale(RatingScale(1, 6))
+    trainer.store.instance.set_scale(RatingScale(1, 6))
     assert trainer.run(claimed(trainer.store)) > first
     assert live_snapshot(trainer).manifest.rating_scale == "1:6"

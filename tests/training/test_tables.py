@@ -11,7 +11,7 @@ from app.snapshots import Snapshot
 from app.training.errors import TrainingFailedError
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 TABLES: list[dict[str, Any]] = [{"algorithm": "knn", "hyperparameters": {"n_neighbours": 10}}, {"algorithm": "ease"}]
 
@@ -51,7 +51,7 @@ def test_history_finds_held_back(snapshot: Snapshot, table: str) -> None:
 def test_too_large_for_ease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything else is learned."""
     monkeypatch.setattr(ease, "MAX_SIDE", 50)
-    monkeypatch.setattr("app.training.run.try_out", lambda *_: pytest.fail("it was tried"))
+    monkeypatch.setattr("app.training.run.evaluate_recipe", lambda *_: pytest.fail("it was tried"))
     with (
         opened_shop(tmp_path, tasteful_ratings()) as shop,
         pytest.raises(TrainingFailedError, match=r"table ease: .*takes 50 of them.*60 items and 120 users"),

@@ -18,7 +18,7 @@ from app.training.errors import TrainingFailedError
 from app.training.fit import fit
 from app.training.learned import Learned
 from app.training.recipe import PUBLISHABLE, Recipe, SegmentRecipe, complete, default_recipe, parse_recipe
-from app.training.settle import settle
+from app.training.resolve import resolve
 from app.training.sides import join
 from tests.support.made_up_towers import Published
 
@@ -75,7 +75,7 @@ def test_new_users_and_items(learned: Learned) -> None:
 
 @needs_torch
 def test_learns_a_weight() -> None:
-    settled = settle(RECIPE, divided(), RatingScale(), np.random.default_rng(0))
+    settled = resolve(RECIPE, divided(), RatingScale(), np.random.default_rng(0))
     assert settled.weights["towers"] > 0
     assert [segment.name for segment in settled.recipe.segments] == ["rating", "towers", "prior"]
 

@@ -7,10 +7,10 @@ from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import Claim, LeaseLostError, Store
 from app.store.jobs import MAX_ATTEMPTS
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
-from app.training.progress import Tell
+from app.training.progress import ProgressCallback
 from app.training.run import Trainer
 from app.worker.attempt import attempt
-from tests.support.tastes import tasteful_ratings
+from tests.support.user_states import tasteful_ratings
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Scripted(Trainer):
 
     error: BaseException = field(kw_only=True)
 
-    def run(self, claim: Claim, tell: Tell) -> int:  # type: ignore[override]  # it is never called without `tell`
+    def run(self, claim: Claim, progress: ProgressCallback) -> int:  # type: ignore[override]  # it is never called without `progress`
         assert claim.job.state == "running"
-        tell(0.5, "halfway")
+        progress(0.5, "halfway")
         raise self.error
 
 
@@ -109,7 +109,7 @@ def test_published(trainer: Trainer) -> None:
         trainer,
         trainer.store.jobs,
         stopping=threading.Event(),
-        tell=lambda share, _: told.append(share),
+        progress=lambda share, _: told.append(share),
     )
     assert version == trainer.store.snapshots.live_version() is not None
     assert trainer.store.jobs.get(job.job_id).state == "succeeded"

@@ -17,7 +17,7 @@ def claimed(store: Store, lease_seconds: float) -> Claim:
 def test_lease_is_renewed(store: Store) -> None:
     claim = claimed(store, lease_seconds=1.0)
     with Heartbeat(store.jobs, claim) as heartbeat:
-        heartbeat.tell(0.25, "learning")
+        heartbeat.progress(0.25, "learning")
         wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning")
         time.sleep(1.0)  # longer than the lease that was given at first
         assert store.jobs.claim("another", lease_seconds=60) is None
@@ -31,7 +31,7 @@ def test_lost_lease_stops_the_run(store: Store) -> None:
 
     def is_lost() -> bool:
         try:
-            heartbeat.tell(0.5, "learning")
+            heartbeat.progress(0.5, "learning")
         except LeaseLostError:
             return True
         return False
@@ -39,4 +39,4 @@ def test_lost_lease_stops_the_run(store: Store) -> None:
     with heartbeat:
         wait_until(is_lost)
     with pytest.raises(LeaseLostError):
-        heartbeat.tell(0.6, "learning")
+        heartbeat.progress(0.6, "learning")

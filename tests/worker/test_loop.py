@@ -12,8 +12,8 @@ from app.store.jobs import LeaseLostError
 from app.training.run import Trainer
 from app.worker.follow import see_through
 from app.worker.loop import Worker
-from tests.support.service import Installation, wait_until
-from tests.support.tastes import tasteful_ratings
+from tests.support.service import Instance, wait_until
+from tests.support.user_states import tasteful_ratings
 
 
 @pytest.fixture
@@ -119,17 +119,17 @@ def test_see_through_follows_living_worker(worker: Worker) -> None:
     finish = threading.Timer(0.3, lambda: store.jobs.finish(claim, state="failed", reason="by the other one"))
     finish.start()
     told: list[str] = []
-    ended = see_through(job, worker.trainer, lease_seconds=15, tell=lambda _, stage: told.append(stage))
+    ended = see_through(job, worker.trainer, lease_seconds=15, progress=lambda _, stage: told.append(stage))
     finish.join()
     assert (ended.state, ended.reason) == ("failed", "by the other one")
     assert told
 
 
 def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Path) -> None:
-    installation = Installation(tmp_path, database_url)
+    instance = Instance(tmp_path, database_url)
     store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     job = store.jobs.enqueue("request")
-    killed = installation.start("worker")
+    killed = instance.start("worker")
     try:
         wait_until(lambda: store.jobs.get(job.job_id).state == "running", 60)
         killed.kill()
@@ -148,7 +148,7 @@ def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Pa
 def test_terminated_worker_gives_back(store: Store, database_url: str, tmp_path: Path) -> None:
     store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     job = store.jobs.enqueue("request")
-    worker = Installation(tmp_path, database_url).start("worker")
+    worker = Instance(tmp_path, database_url).start("worker")
     try:
         wait_until(lambda: store.jobs.get(job.job_id).state == "running", 60)
         worker.send_signal(signal.SIGTERM)

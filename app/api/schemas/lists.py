@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.asked import ListWishes
+from app.api.list_parameters import ListFields
 from app.api.schemas.body import Body
 from app.api.types import Id
 from app.serving.predictions import Prediction
 from app.serving.query import ExplainedRecommendations, Recommendations
 
 
-class BatchIn(ListWishes):
+class BatchIn(ListFields):
     model_config = ConfigDict(strict=True)
 
     user_ids: list[Id] = Field(min_length=1, max_length=100)

@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from app.api.asked import ListBody
+from app.api.list_parameters import ListBody
 from app.api.types import Id
 from app.serving.placement import Placement
 

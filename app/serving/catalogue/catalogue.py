@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.entities import Item
+from app.serving.catalogue.array_cache import ArrayCache, Name
 from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Mask, Scalar
 from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
 from app.serving.catalogue.item_columns import ItemColumns
-from app.serving.catalogue.memo import Memo, Name
-from app.serving.catalogue.newest import Newest
+from app.serving.catalogue.newest import NewestOrder
 from app.serving.catalogue.row_numbers import RowNumbers
 from app.serving.rows import Rows
 from app.store.items import NEVER, CatalogueColumns, Items
@@ -69,7 +69,7 @@ class Catalogue:
         self._items = items
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)
-        self._memo = Memo()
+        self._memo = ArrayCache()
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
         if inherited is None:
@@ -81,7 +81,7 @@ class Catalogue:
         self._describe(np.arange(len(snapshot_keys), len(self)))
         self._columns.compact()
         self._note_expiry()
-        self._newest = Newest.of(self.added_at, self.keys)
+        self._newest = NewestOrder.of(self.added_at, self.keys)
         with _no_collection():
             self.refresh()
 

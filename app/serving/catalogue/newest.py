@@ -13,7 +13,7 @@ SORTED_APART = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Newest:
+class NewestOrder:
     """Rows by `added_at`, latest first, those of unknown time last; equal ones by key, greatest first.
 
     `order`: (n,) int32. `apart`: rows in the same order that came or changed their time since, marked in `is_apart`
@@ -25,18 +25,18 @@ class Newest:
     is_apart: Mask
 
     @classmethod
-    def of(cls, added_at: NDArray[np.int64], keys: Rows) -> "Newest":
+    def of(cls, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
         """Of all rows; both (n,)."""
         return cls(_latest_first(added_at, keys).astype(np.int32), np.empty(0, np.int64), np.zeros(len(keys), np.bool_))
 
-    def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "Newest":
+    def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
         """After some rows came or changed their time."""
         if len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
-            return Newest.of(added_at, keys)
+            return NewestOrder.of(added_at, keys)
         is_apart = np.zeros(len(keys), np.bool_)
         is_apart[self.apart] = is_apart[changed] = True
         apart = np.flatnonzero(is_apart)
-        return Newest(self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
+        return NewestOrder(self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
 
     def first(self, n: int, allowed: Mask, added_at: NDArray[np.int64], keys: Rows) -> Rows:
         """The first `n` of the rows that are allowed; rows beyond the mask are not."""

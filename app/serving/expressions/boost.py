@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from app.entities import User
 from app.serving.catalogue import Catalogue
-from app.serving.expressions.evaluation import Evaluation
+from app.serving.expressions.evaluation import ExpressionEvaluator
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_boost
 from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
@@ -30,7 +30,7 @@ class Boost:
 
         def evaluated() -> NDArray[np.float64]:
             table = ItemTable(catalogue)
-            evaluation = Evaluation(table, self.text, user, self.field, is_strict=is_strict)
+            evaluation = ExpressionEvaluator(table, self.text, user, self.field, is_strict=is_strict)
             factors = np.ones(table.n_rows)
             for term, factor in self.parts:
                 factors *= np.where(evaluation.mask(term), factor, 1.0)

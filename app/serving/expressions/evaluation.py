@@ -16,10 +16,10 @@ from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.syntax import (
     And,
     Between,
-    Column,
     Compare,
     Constant,
     Contains,
+    FieldReference,
     FromNow,
     Has,
     IsTrue,
@@ -57,7 +57,7 @@ class Moment(NamedTuple):
 Plain = str | float | bool | Moment
 
 
-class Evaluation:
+class ExpressionEvaluator:
     """Of one expression, for one user and moment.
 
     What does not suit the catalogue is an error, or, unless `is_strict`, false of all items; and so it is in any case
@@ -105,7 +105,7 @@ class Evaluation:
                 mask = self._true(column)
         return mask
 
-    def _exists(self, column: Column) -> bool:
+    def _exists(self, column: FieldReference) -> bool:
         if self._table.kinds(column):
             return True
         if self._is_strict:
@@ -115,7 +115,7 @@ class Evaluation:
             raise self._error(f"no item has an attribute {column.name!r}; {known}", column.position)
         return False
 
-    def _misfit(self, column: Column, reason: str, at: Column | Value) -> Mask:
+    def _misfit(self, column: FieldReference, reason: str, at: FieldReference | Value) -> Mask:
         """Nothing, or an error."""
         if self._is_strict and not isinstance(at, OfUser):
             kinds = " or ".join(KIND_NAMES[kind] for kind in sorted(self._table.kinds(column)))
@@ -125,13 +125,13 @@ class Evaluation:
     def _error(self, reason: str, position: int) -> ExpressionError:
         return ExpressionError(reason, self._text, position, field=self._field)
 
-    def _compared(self, column: Column, sign: Operator, value: Value) -> Mask:
+    def _compared(self, column: FieldReference, sign: Operator, value: Value) -> Mask:
         plain = self._plain(value)
         if len(plain) != 1:  # nothing is known of the user, or too much
             return self._table.none()
         return self._compared_with(column, sign, plain[0], value)
 
-    def _compared_with(self, column: Column, sign: Operator, plain: Plain, value: Value) -> Mask:
+    def _compared_with(self, column: FieldReference, sign: Operator, plain: Plain, value: Value) -> Mask:
         compare, kinds = _OPERATORS[sign], self._table.kinds(column)
         if isinstance(plain, bool):
             if "flag" not in kinds or sign not in {"=", "!="}:
@@ -145,7 +145,7 @@ class Evaluation:
             return self._misfit(column, "it is not compared with a number", value)
         return self._table.numbers(column, lambda numbers: compare(numbers, plain))
 
-    def _compared_with_text(self, column: Column, sign: Operator, plain: str, value: Value) -> Mask:
+    def _compared_with_text(self, column: FieldReference, sign: Operator, plain: str, value: Value) -> Mask:
         if "text" not in self._table.kinds(column):
             return self._misfit(column, "it is not compared with a text", value)
         if sign == "=":
@@ -153,7 +153,7 @@ class Evaluation:
         compare = _OPERATORS[sign]
         return self._table.texts(column, lambda text: compare(text, plain))
 
-    def _compared_with_time(self, column: Column, sign: Operator, plain: str | Moment, value: Value) -> Mask:
+    def _compared_with_time(self, column: FieldReference, sign: Operator, plain: str | Moment, value: Value) -> Mask:
         if self._table.kinds(column) != {"time"}:
             return self._misfit(column, "it is not compared with a time", value)
         moment = plain if isinstance(plain, Moment) else _moment(plain)
@@ -162,7 +162,7 @@ class Evaluation:
         compare = _OPERATORS[sign]
         return self._table.times(column, lambda times: compare(times, moment.microseconds))
 
-    def _among(self, column: Column, values: Sequence[Value]) -> Mask:
+    def _among(self, column: FieldReference, values: Sequence[Value]) -> Mask:
         mask, texts = self._table.none(), set()
         of_texts = "text" in self._table.kinds(column)
         for value in values:
@@ -175,12 +175,12 @@ class Evaluation:
             mask |= self._table.texts_among(column, texts)
         return mask
 
-    def _having(self, column: Column, value: Value) -> Mask:
+    def _having(self, column: FieldReference, value: Value) -> Mask:
         if "set" not in self._table.kinds(column):
             return self._misfit(column, "'in' asks for a set here; use = or contains", value)
         return self._table.sets_with(column, self._texts(value))
 
-    def _containing(self, column: Column, value: Value) -> Mask:
+    def _containing(self, column: FieldReference, value: Value) -> Mask:
         kinds = self._table.kinds(column)
         if not kinds & {"text", "set"}:
             return self._misfit(column, "'contains' asks for a text or a set of texts", column)
@@ -199,7 +199,7 @@ class Evaluation:
             raise self._error("a text is expected here", value.position)
         return texts
 
-    def _true(self, column: Column) -> Mask:
+    def _true(self, column: FieldReference) -> Mask:
         if "flag" not in self._table.kinds(column):
             return self._misfit(column, "an operator is missing behind it", column)
         return self._table.flags(column, value=True)

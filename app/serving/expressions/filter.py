@@ -5,7 +5,7 @@ from functools import cached_property
 
 from app.entities import User
 from app.serving.catalogue import Catalogue, Mask
-from app.serving.expressions.evaluation import Evaluation
+from app.serving.expressions.evaluation import ExpressionEvaluator
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_filter
 from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
@@ -30,7 +30,7 @@ class Filter:
 
         def evaluated() -> Mask:
             table = ItemTable(catalogue)
-            return Evaluation(table, self.text, user, self.field, is_strict=is_strict).mask(self.term)
+            return ExpressionEvaluator(table, self.text, user, self.field, is_strict=is_strict).mask(self.term)
 
         if is_lasting(self.term):
             return catalogue.remembered(("filter", self.text, is_strict), evaluated)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from app.entities import UNKNOWN_TIME
 from app.serving.catalogue import Catalogue, FlagColumn, Mask, NumberColumn, SetColumn, TextColumn
 from app.serving.expressions.fields import FIELDS, Kind
-from app.serving.expressions.syntax import Column
+from app.serving.expressions.syntax import FieldReference
 from app.store.items import NEVER
 
 _KINDS: dict[type, Kind] = {NumberColumn: "number", FlagColumn: "flag", TextColumn: "text", SetColumn: "set"}
@@ -31,13 +31,13 @@ class ItemTable:
     def attribute_names(self) -> list[str]:
         return sorted(self._catalogue.attributes)
 
-    def kinds(self, column: Column) -> set[Kind]:
+    def kinds(self, column: FieldReference) -> set[Kind]:
         """Of the column's values; none for an unknown attribute."""
         if column.is_attribute:
             return {_KINDS[type(kept)] for kept in self._kept(column)}
         return {FIELDS[column.name]}
 
-    def _kept(self, column: Column) -> tuple[NumberColumn | FlagColumn | TextColumn | SetColumn, ...]:
+    def _kept(self, column: FieldReference) -> tuple[NumberColumn | FlagColumn | TextColumn | SetColumn, ...]:
         if column.is_attribute:
             return self._catalogue.attributes.of(column.name)
         match column.name:
@@ -52,7 +52,7 @@ class ItemTable:
     def none(self) -> Mask:
         return np.zeros(self.n_rows, np.bool_)
 
-    def numbers(self, column: Column, test: Callable[[Numbers], Mask]) -> Mask:
+    def numbers(self, column: FieldReference, test: Callable[[Numbers], Mask]) -> Mask:
         """Rows whose number passes."""
         mask = self.none()
         for kept in self._kept(column):
@@ -62,24 +62,24 @@ class ItemTable:
                 mask |= kept.by_text(lambda texts: _passing(_as_numbers(texts), test))[: self.n_rows]
         return mask
 
-    def has_numbers(self, column: Column) -> bool:
+    def has_numbers(self, column: FieldReference) -> bool:
         """Whether there are numbers, or texts that are written as such."""
         texts = [kept.vocabulary.texts for kept in self._kept(column) if isinstance(kept, TextColumn)]
         return "number" in self.kinds(column) or any(_NUMBER.fullmatch(text) for some in texts for text in some)
 
-    def times(self, column: Column, test: Callable[[Times], Mask]) -> Mask:
+    def times(self, column: FieldReference, test: Callable[[Times], Mask]) -> Mask:
         """Rows whose time, in microseconds UTC, is known and passes."""
         times, unknown = self._times(column)
         is_known: Mask = times != unknown
         return is_known & test(times)
 
-    def _times(self, column: Column) -> tuple[Times, int]:
+    def _times(self, column: FieldReference) -> tuple[Times, int]:
         if column.name == "added_at":
             return self._catalogue.added_at[: self.n_rows], int(UNKNOWN_TIME)
         return self._catalogue.available_until[: self.n_rows], NEVER
 
-    def flags(self, column: Column, *, value: bool) -> Mask:
-        if column == Column("is_available", is_attribute=False):
+    def flags(self, column: FieldReference, *, value: bool) -> Mask:
+        if column == FieldReference("is_available", is_attribute=False):
             available = self._catalogue.available()[: self.n_rows]
             return available.copy() if value else ~available
         mask = self.none()
@@ -88,25 +88,25 @@ class ItemTable:
                 mask |= kept.cells.buffer[: self.n_rows] == value
         return mask
 
-    def texts_among(self, column: Column, texts: Collection[str]) -> Mask:
+    def texts_among(self, column: FieldReference, texts: Collection[str]) -> Mask:
         """Rows whose text is one of these."""
         mask = self.none()
-        if column == Column("item_id", is_attribute=False):
+        if column == FieldReference("item_id", is_attribute=False):
             rows = self._catalogue.rows_of_ids([*texts])
             mask[rows[rows < self.n_rows]] = True
-        elif column == Column("title", is_attribute=False):
+        elif column == FieldReference("title", is_attribute=False):
             mask |= self._of_each(self._catalogue.titles, lambda title: title in texts)
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
                 mask |= kept.among(texts)[: self.n_rows]
         return mask
 
-    def texts(self, column: Column, test: Callable[[str], bool]) -> Mask:
+    def texts(self, column: FieldReference, test: Callable[[str], bool]) -> Mask:
         """Rows whose text passes, each text tested once."""
         mask = self.none()
-        if column == Column("item_id", is_attribute=False):
+        if column == FieldReference("item_id", is_attribute=False):
             mask |= self._of_each(self._catalogue.item_ids, test)
-        elif column == Column("title", is_attribute=False):
+        elif column == FieldReference("title", is_attribute=False):
             mask |= self._of_each(self._catalogue.titles, test)
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
@@ -117,7 +117,7 @@ class ItemTable:
         passing = (text is not None and test(text) for text in islice(texts, self.n_rows))
         return np.fromiter(passing, np.bool_, self.n_rows)
 
-    def sets_with(self, column: Column, texts: Iterable[str]) -> Mask:
+    def sets_with(self, column: FieldReference, texts: Iterable[str]) -> Mask:
         """Rows whose set holds any of the texts."""
         mask = self.none()
         for kept in self._kept(column):
@@ -125,14 +125,14 @@ class ItemTable:
                 mask |= kept.having(*texts)[: self.n_rows]
         return mask
 
-    def known(self, column: Column) -> Mask:
+    def known(self, column: FieldReference) -> Mask:
         mask = self.none()
         match column:
-            case Column("item_id" | "is_available", is_attribute=False):
+            case FieldReference("item_id" | "is_available", is_attribute=False):
                 mask[:] = True
-            case Column("title", is_attribute=False):
+            case FieldReference("title", is_attribute=False):
                 mask |= self._of_each(self._catalogue.titles, lambda _: True)
-            case Column("added_at" | "available_until", is_attribute=False):
+            case FieldReference("added_at" | "available_until", is_attribute=False):
                 times, unknown = self._times(column)
                 mask |= times != unknown
         for kept in self._kept(column):

@@ -22,10 +22,10 @@ from app.serving.expressions.fields import FIELDS
 from app.serving.expressions.syntax import (
     And,
     Between,
-    Column,
     Compare,
     Constant,
     Contains,
+    FieldReference,
     FromNow,
     Has,
     IsTrue,
@@ -179,7 +179,7 @@ class Parser:
             raise self._error("an operator or 'in' is expected here, behind a value")
         return _negated(Has(value, self._column()), is_negated)
 
-    def _of_column(self, column: Column) -> Term:
+    def _of_column(self, column: FieldReference) -> Term:
         operator = self._operator()
         if operator is not None:
             return Compare(column, operator, self._value("a value is expected here"))
@@ -209,15 +209,15 @@ class Parser:
             return word.text == ATTRIBUTE
         return word.kind == "name" and word.text.lower() not in KEYWORDS and not word.text.startswith(OF_USER)
 
-    def _column(self) -> Column:
+    def _column(self) -> FieldReference:
         if not self._is_column():
             raise self._error("the name of a column is expected here")
         word = self._take()
         if word.kind == "prefix":
-            return Column(self._take().text, is_attribute=True, position=word.position)
+            return FieldReference(self._take().text, is_attribute=True, position=word.position)
         if word.text.startswith(ATTRIBUTE):
-            return Column(word.text.removeprefix(ATTRIBUTE), is_attribute=True, position=word.position)
-        return Column(word.text, is_attribute=word.text not in FIELDS, position=word.position)
+            return FieldReference(word.text.removeprefix(ATTRIBUTE), is_attribute=True, position=word.position)
+        return FieldReference(word.text, is_attribute=word.text not in FIELDS, position=word.position)
 
     def _values(self) -> tuple[Value, ...]:
         opened = self._takes("[", "(")

@@ -8,7 +8,7 @@ Operator = Literal["=", "!=", "<", "<=", ">", ">="]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class FieldReference:
     """A field of the items, or an attribute."""
 
     name: str
@@ -43,7 +43,7 @@ Value = Constant | FromNow | OfUser
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    column: Column
+    column: FieldReference
     operator: Operator
     value: Value
 
@@ -52,7 +52,7 @@ class Compare:
 class Between:
     """Both ends are within."""
 
-    column: Column
+    column: FieldReference
     low: Value
     high: Value
 
@@ -61,7 +61,7 @@ class Between:
 class OneOf:
     """The column's value is one of these."""
 
-    column: Column
+    column: FieldReference
     values: tuple[Value, ...]
 
 
@@ -70,25 +70,25 @@ class Has:
     """The column's set holds the text."""
 
     text: Value
-    column: Column
+    column: FieldReference
 
 
 @dataclass(frozen=True, slots=True)
 class Contains:
     """The column's text has the other as a part, in any case; of a set as `Has`."""
 
-    column: Column
+    column: FieldReference
     text: Value
 
 
 @dataclass(frozen=True, slots=True)
 class IsUnknown:
-    column: Column
+    column: FieldReference
 
 
 @dataclass(frozen=True, slots=True)
 class IsTrue:
-    column: Column
+    column: FieldReference
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ class AlreadyConsumed:
     name: ClassVar[str] = "already_consumed"
 
     def restrict(self, context: Context) -> None:
-        placement, taste = context.rulebook.placement, context.taste
+        placement, user = context.placement.settings, context.user
         if placement.recurring:
             context.due_rows = context.eligible.among(due_rows(context))
         if placement.consume_again:
             return
-        context.eligible.drop(taste.rated_rows)
-        if taste.behaviour is not None:
-            context.eligible.drop(taste.behaviour.consumed.rows)
+        context.eligible.drop(user.rated_rows)
+        if user.interactions is not None:
+            context.eligible.drop(user.interactions.consumed.rows)

@@ -9,4 +9,4 @@ class Available:
     name: ClassVar[str] = "available"
 
     def restrict(self, context: Context) -> None:
-        context.eligible.keep(context.live.catalogue.available())
+        context.eligible.keep(context.serving.catalogue.available())

@@ -12,7 +12,7 @@ class Boosting:
     name: ClassVar[str] = "boost"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.boost is not None or context.wishes.boost is not None
+        return context.placement.boost is not None or context.options.boost is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         for factors in boosts(context):

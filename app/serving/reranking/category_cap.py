@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from app.serving.context import Context
-from app.serving.proposers import BIT
+from app.serving.provenance import BIT
 from app.serving.query import Ranked
 from app.serving.ranking import unranked
 
@@ -15,29 +15,29 @@ class CategoryCap:
     name: ClassVar[str] = "category_cap"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.placement.category_cap is not None
+        return context.placement.settings.category_cap is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """From the top down; where the candidates run out, the index is asked for more of the other categories.
 
         Where nothing else is eligible, the best of those left out fill the list.
         """
-        cap, catalogue = context.rulebook.placement.category_cap, context.live.catalogue
+        cap, catalogue = context.placement.settings.category_cap, context.serving.catalogue
         if cap is None:
             return ranked
         counts: Counter[int] = Counter()
         taken: list[int] = []
         pool, start = ranked, 0
-        while len(taken) < context.wishes.limit:
+        while len(taken) < context.options.limit:
             for place in range(start, len(pool.rows)):
                 codes = catalogue.categories_of(int(pool.rows[place]))
                 if all(counts[code] < cap for code in codes):
                     counts.update(codes)
                     taken.append(place)
-                    if len(taken) == context.wishes.limit:
+                    if len(taken) == context.options.limit:
                         break
             full = [code for code, count in counts.items() if count >= cap]
-            more = _others(pool, full, context.wishes.limit - len(taken), context)
+            more = _others(pool, full, context.options.limit - len(taken), context)
             if not len(more.rows):
                 break
             start = len(pool.rows)
@@ -50,7 +50,7 @@ def _others(pool: Ranked, full: list[int], n: int, context: Context) -> Ranked:
     """The best `n` eligible items outside `pool` and the categories `full`."""
     mask = context.eligible.mask.copy()
     mask[pool.rows] = False
-    catalogue = context.live.catalogue
+    catalogue = context.serving.catalogue
     for code in full:
         mask &= ~catalogue.in_category(catalogue.category_names[code])[: len(mask)]
     rows = context.best(n, mask) if n > 0 else pool.rows[:0]

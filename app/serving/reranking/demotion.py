@@ -13,12 +13,12 @@ class Demotion:
     name: ClassVar[str] = "demote"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.demote is not None
+        return context.placement.demote is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        if context.rulebook.demote is None:
+        if context.placement.demote is None:
             return ranked
-        is_demoted = context.rulebook.demote.mask(context.live.catalogue, context.taste.user, is_strict=False)[
+        is_demoted = context.placement.demote.mask(context.serving.catalogue, context.user.profile, is_strict=False)[
             ranked.rows
         ]
-        return weigh(ranked, np.where(is_demoted, 1 - context.rulebook.placement.demotion, 1.0))
+        return weigh(ranked, np.where(is_demoted, 1 - context.placement.settings.demotion, 1.0))

@@ -11,5 +11,5 @@ class Disliked:
     name: ClassVar[str] = "disliked"
 
     def restrict(self, context: Context) -> None:
-        if context.taste.behaviour is not None:
-            context.eligible.drop(context.taste.behaviour.disliked_rows)
+        if context.user.interactions is not None:
+            context.eligible.drop(context.user.interactions.disliked_rows)

@@ -12,8 +12,8 @@ class Dissimilar:
     name: ClassVar[str] = "dissimilar"
 
     def restrict(self, context: Context) -> None:
-        snapshot = context.live.snapshot
-        if snapshot is None or context.side is None or not context.rulebook.placement.dissimilar:
+        snapshot = context.serving.snapshot
+        if snapshot is None or context.side is None or not context.placement.settings.dissimilar:
             return
         context.side = turned(context.side, snapshot)
 

@@ -18,7 +18,7 @@ class Diversity:
     name: ClassVar[str] = "diversity"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.placement.diversity > 0 and context.live.snapshot is not None
+        return context.placement.settings.diversity > 0 and context.serving.snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """The first `limit` places go, one after the other, to
@@ -27,13 +27,13 @@ class Diversity:
 
         relevance from 0 to 1 over the candidates, likeness the cosine of what they are chosen by.
         """
-        snapshot, n = context.live.snapshot, min(context.wishes.limit, len(ranked.rows))
+        snapshot, n = context.serving.snapshot, min(context.options.limit, len(ranked.rows))
         if snapshot is None or not n:
             return ranked
-        likeness = snapshot.directions(vectors_of(ranked.rows, context.live))
+        likeness = snapshot.directions(vectors_of(ranked.rows, context.serving))
         relevance = ranked.standings - ranked.standings.min()
         relevance /= relevance.max() or 1.0
-        placed = chosen_places(relevance, likeness, context.rulebook.placement.diversity, n)
+        placed = chosen_places(relevance, likeness, context.placement.settings.diversity, n)
         rest = np.setdiff1d(np.arange(len(ranked.rows)), placed)
         return ranked.take(np.append(placed, rest))
 

@@ -22,14 +22,14 @@ class Exploration:
     name: ClassVar[str] = "exploration"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.placement.exploration > 0 and context.live.snapshot is not None
+        return context.placement.settings.exploration > 0 and context.serving.snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Drawn by a lot that is the same for a user during an hour: a page looked at twice is the same."""
-        snapshot = context.live.snapshot
+        snapshot = context.serving.snapshot
         if snapshot is None:
             return ranked
-        n = n_slots(context.rulebook.placement.exploration, context.wishes.limit)
+        n = n_slots(context.placement.settings.exploration, context.options.limit)
         is_little_known = np.ones(len(context.eligible.mask), np.bool_)
         is_little_known[: snapshot.n_items] = snapshot.item_counts < FEW_RATINGS
         promising = context.best(N_TIMES * n, is_little_known)

@@ -9,8 +9,8 @@ class Filtered:
     name: ClassVar[str] = "filter"
 
     def restrict(self, context: Context) -> None:
-        catalogue, user = context.live.catalogue, context.taste.user
-        if context.rulebook.filter is not None:
-            context.eligible.keep(context.rulebook.filter.mask(catalogue, user, is_strict=False))
-        if context.wishes.filter is not None:
-            context.eligible.keep(context.wishes.filter.mask(catalogue, user))
+        catalogue, user = context.serving.catalogue, context.user.profile
+        if context.placement.filter is not None:
+            context.eligible.keep(context.placement.filter.mask(catalogue, user, is_strict=False))
+        if context.options.filter is not None:
+            context.eligible.keep(context.options.filter.mask(catalogue, user))

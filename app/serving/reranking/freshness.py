@@ -15,12 +15,12 @@ class Freshness:
     name: ClassVar[str] = "freshness"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.placement.freshness > 0
+        return context.placement.settings.freshness > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Factor = 1 + freshness 2^(-age / half life); 1 where it is not known when an item was added."""
-        placement = context.rulebook.placement
-        added_at = context.live.catalogue.added_at[ranked.rows]
+        placement = context.placement.settings
+        added_at = context.serving.catalogue.added_at[ranked.rows]
         is_known = added_at > np.iinfo(np.int64).min
         age_days = np.maximum(context.now - np.where(is_known, added_at, 0), 0) / MICROSECONDS_A_DAY
         lift = placement.freshness * 0.5 ** (age_days / placement.freshness_half_life_days)

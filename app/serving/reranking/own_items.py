@@ -10,5 +10,5 @@ class OwnItems:
 
     def restrict(self, context: Context) -> None:
         user_id = context.query.user_id
-        if user_id is not None and not context.rulebook.placement.own_items:
-            context.eligible.drop(context.live.catalogue.rows_created_by(user_id))
+        if user_id is not None and not context.placement.settings.own_items:
+            context.eligible.drop(context.serving.catalogue.rows_created_by(user_id))

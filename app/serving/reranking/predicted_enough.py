@@ -13,7 +13,7 @@ class PredictedEnough:
 
     def restrict(self, context: Context) -> None:
         """Of everything that is eligible so far; nothing is dropped while no ratings can be predicted."""
-        least, snapshot, side = context.wishes.min_predicted_rating, context.live.snapshot, context.taste.side
+        least, snapshot, side = context.options.min_predicted_rating, context.serving.snapshot, context.user.side
         if least is None or snapshot is None or side is None:
             return
         mask = context.eligible.mask
@@ -21,4 +21,4 @@ class PredictedEnough:
         mask[: snapshot.n_items] &= learned[: len(mask)] >= least
         newer = np.flatnonzero(mask[snapshot.n_items :]) + snapshot.n_items
         if len(newer):
-            mask[newer] = snapshot.predict(side, vectors_of(newer, context.live)) >= least
+            mask[newer] = snapshot.predict(side, vectors_of(newer, context.serving)) >= least

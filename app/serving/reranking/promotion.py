@@ -11,13 +11,13 @@ class Promotion:
     name: ClassVar[str] = "promote"
 
     def is_on(self, context: Context) -> bool:
-        return context.rulebook.promote is not None and context.rulebook.placement.promoted_share > 0
+        return context.placement.promote is not None and context.placement.settings.promoted_share > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Those of them that suit the user best; the others of the list keep their order."""
-        if context.rulebook.promote is None:
+        if context.placement.promote is None:
             return ranked
-        n = n_slots(context.rulebook.placement.promoted_share, context.wishes.limit)
-        promoted = context.rulebook.promote.mask(context.live.catalogue, context.taste.user, is_strict=False)
+        n = n_slots(context.placement.settings.promoted_share, context.options.limit)
+        promoted = context.placement.promote.mask(context.serving.catalogue, context.user.profile, is_strict=False)
         rows = context.best(n, promoted)
         return insert(ranked, rows, "promoted", context)

@@ -23,7 +23,7 @@ class Recurring:
         return len(context.due_rows) > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        n = n_slots(context.rulebook.placement.recurring, context.wishes.limit)
+        n = n_slots(context.placement.settings.recurring, context.options.limit)
         return insert(ranked, context.due_rows[:n], "recurring", context)
 
 
@@ -32,9 +32,9 @@ def due_rows(context: Context) -> Rows:
 
     The interval of an item consumed n >= 2 times is (last - first) / (n - 1).
     """
-    if context.taste.behaviour is None:
+    if context.user.interactions is None:
         return NO_ROWS
-    consumed = context.taste.behaviour.consumed
+    consumed = context.user.interactions.consumed
     intervals = (consumed.last_at - consumed.first_at) / np.maximum(consumed.counts - 1, 1)
     is_habit = (consumed.counts > 1) & (intervals > 0)
     elapsed = (context.now - consumed.last_at) / np.where(is_habit, intervals, 1.0)

@@ -9,11 +9,11 @@ class Requested:
     name: ClassVar[str] = "requested"
 
     def restrict(self, context: Context) -> None:
-        catalogue, wishes = context.live.catalogue, context.wishes
+        catalogue, options = context.serving.catalogue, context.options
         if len(context.query.returned_keys):
             returned = catalogue.rows_of_keys(context.query.returned_keys)
             context.eligible.drop(returned[returned >= 0])
-        if wishes.exclude:
-            context.eligible.drop(catalogue.rows_of_ids(wishes.exclude))
-        if wishes.category is not None:
-            context.eligible.keep(catalogue.in_category(wishes.category))
+        if options.exclude:
+            context.eligible.drop(catalogue.rows_of_ids(options.exclude))
+        if options.category is not None:
+            context.eligible.keep(catalogue.in_category(options.category))

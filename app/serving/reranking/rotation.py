@@ -15,15 +15,15 @@ class Rotation:
     name: ClassVar[str] = "rotation"
 
     def is_on(self, context: Context) -> bool:
-        behaviour = context.taste.behaviour
-        return context.rulebook.placement.rotation > 0 and behaviour is not None and len(behaviour.shown.rows) > 0
+        interactions = context.user.interactions
+        return context.placement.settings.rotation > 0 and interactions is not None and len(interactions.shown.rows) > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Factor = 1 - rotation (1 - 2^-times shown) 2^(-time since / half life)."""
-        placement, behaviour = context.rulebook.placement, context.taste.behaviour
-        if behaviour is None:
+        placement, interactions = context.placement.settings, context.user.interactions
+        if interactions is None:
             return ranked
-        shown = behaviour.shown
+        shown = interactions.shown
         places = np.searchsorted(shown.rows, ranked.rows).clip(max=len(shown.rows) - 1)
         was_shown = shown.rows[places] == ranked.rows
         hours = np.maximum(context.now - shown.last_at[places], 0) / MICROSECONDS_AN_HOUR

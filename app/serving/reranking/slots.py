@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.serving.context import Context
-from app.serving.proposers import BIT
+from app.serving.provenance import BIT
 from app.serving.query import Ranked
 from app.serving.ranking import unranked
 from app.serving.rows import Rows
@@ -30,7 +30,7 @@ def insert(ranked: Ranked, rows: Rows, proposer: str, context: Context) -> Ranke
     missing = np.array([row for row in rows.tolist() if row not in natural], dtype=np.int64)
     pool = ranked.followed_by(unranked(missing, np.zeros_like(missing), context))
     place_of = {row: place for place, row in enumerate(pool.rows.tolist())}
-    limit = context.wishes.limit
+    limit = context.options.limit
     wanted = sorted(
         (min(natural.get(row, limit), slot(n, len(rows), limit)), n, place_of[row])
         for n, row in enumerate(rows.tolist())

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from app.serving.context import Context
-from app.serving.proposers import PROPOSERS
+from app.serving.provenance import PROPOSERS
 from app.serving.query import Candidates
 from app.serving.rows import Rows
 
@@ -19,7 +19,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """As in `app.serving.proposers`."""
+        """As in `app.serving.provenance`."""
 
     def candidates(self, context: Context) -> Rows: ...
 

@@ -10,7 +10,7 @@ from app.serving.context import Context
 from app.serving.rows import NO_ROWS, Rows
 
 
-class Boosted:
+class BoostedSource:
     name: ClassVar[str] = "boosted"
 
     def candidates(self, context: Context) -> Rows:
@@ -21,8 +21,8 @@ class Boosted:
 
 def boosts(context: Context) -> Iterator[NDArray[np.float64]]:
     """The factors, by row, of the placement and of the request; what a stored one names may be gone."""
-    catalogue, user = context.live.catalogue, context.taste.user
-    if context.rulebook.boost is not None:
-        yield context.rulebook.boost.factors(catalogue, user, is_strict=False)
-    if context.wishes.boost is not None:
-        yield context.wishes.boost.factors(catalogue, user)
+    catalogue, user = context.serving.catalogue, context.user.profile
+    if context.placement.boost is not None:
+        yield context.placement.boost.factors(catalogue, user, is_strict=False)
+    if context.options.boost is not None:
+        yield context.options.boost.factors(catalogue, user)

@@ -6,35 +6,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.context import Context
-from app.serving.live import N_TOP, Live
 from app.serving.rows import NO_ROWS, Rows
-from app.serving.tastes import Taste
+from app.serving.serving_state import N_TOP, ServingState
+from app.serving.user_state import UserState
 
 N_CATEGORIES, N_EACH = 3, 10
 
 
-class Category:
+class CategorySource:
     name: ClassVar[str] = "category"
 
     def candidates(self, context: Context) -> Rows:
-        favourites = favourite_categories(context.taste, context.live)[:N_CATEGORIES]
+        favourites = favourite_categories(context.user, context.serving)[:N_CATEGORIES]
         if not favourites:
             return NO_ROWS
         return np.concatenate(
-            [context.eligible.first(N_EACH, context.live.top_of_category(code)) for code in favourites]
+            [context.eligible.first(N_EACH, context.serving.top_of_category(code)) for code in favourites]
         )
 
 
-def favourite_categories(taste: Taste, live: Live) -> list[int]:
+def favourite_categories(user: UserState, serving: ServingState) -> list[int]:
     """Codes of the categories of what was liked, the most frequent first; ties by code."""
-    if live.snapshot is None:
+    if serving.snapshot is None:
         return []
-    return _most_frequent(live.catalogue.category_counts(taste.liked_rows(live.snapshot.liked_from)))
+    return _most_frequent(serving.catalogue.category_counts(user.liked_rows(serving.snapshot.liked_from)))
 
 
-def popular_categories(live: Live) -> list[int]:
+def popular_categories(serving: ServingState) -> list[int]:
     """Codes of the categories of what is most popular, the most frequent first; ties by code."""
-    return _most_frequent(live.catalogue.category_counts(live.popular_rows[:N_TOP]))
+    return _most_frequent(serving.catalogue.category_counts(serving.popular_rows[:N_TOP]))
 
 
 def _most_frequent(counts: NDArray[np.int64]) -> list[int]:

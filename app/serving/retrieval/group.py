@@ -10,12 +10,12 @@ from app.serving.rows import NO_ROWS, Rows
 N_SHOWN = 20
 
 
-class Group:
+class GroupSource:
     name: ClassVar[str] = "group"
 
     def candidates(self, context: Context) -> Rows:
         """The top 20 for each attribute that the snapshot counts by and the user has."""
-        snapshot, user = context.live.snapshot, context.taste.user
+        snapshot, user = context.serving.snapshot, context.user.profile
         if snapshot is None or user is None:
             return NO_ROWS
         tops = [snapshot.popular_in(number) for number in snapshot.groups_of(user)]

@@ -6,15 +6,15 @@ from app.serving.rows import NO_ROWS, Rows
 N_SHOWN = 50
 
 
-class Neighbours:
+class NeighboursSource:
     def __init__(self, table: str) -> None:
         self.name = table
 
     def candidates(self, context: Context) -> Rows:
-        snapshot = context.live.snapshot
+        snapshot = context.serving.snapshot
         if snapshot is None or self.name not in snapshot.tables:
             return NO_ROWS
-        rows, values = context.taste.rated_rows, context.taste.values
+        rows, values = context.user.rated_rows, context.user.values
         is_learned = rows < snapshot.n_items
         if not is_learned.any():
             return NO_ROWS

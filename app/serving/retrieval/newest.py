@@ -8,8 +8,8 @@ from app.serving.rows import Rows
 N_SHOWN = 20
 
 
-class Newest:
+class NewestSource:
     name: ClassVar[str] = "newest"
 
     def candidates(self, context: Context) -> Rows:
-        return context.live.catalogue.newest(N_SHOWN, context.eligible.mask)
+        return context.serving.catalogue.newest(N_SHOWN, context.eligible.mask)

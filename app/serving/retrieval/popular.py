@@ -8,11 +8,11 @@ from app.serving.context import Context
 from app.serving.rows import Rows
 
 
-class Popular:
+class PopularSource:
     name: ClassVar[str] = "popular"
 
     def candidates(self, context: Context) -> Rows:
-        rows, n = context.live.popular_rows, context.n_pooled
+        rows, n = context.serving.popular_rows, context.n_pooled
         found = context.eligible.first(n, rows)
         if len(found) < n:
             newer = context.eligible.among(np.arange(len(rows), len(context.eligible.mask)))

@@ -10,15 +10,15 @@ from app.serving.rows import NO_ROWS, Rows
 N_LIKED, N_EACH = 10, 10
 
 
-class Similar:
+class SimilarSource:
     name: ClassVar[str] = "similar"
 
     def candidates(self, context: Context) -> Rows:
         """None in a catalogue whose neighbours are not stored: ten scans would cost more than all else together."""
-        snapshot = context.live.snapshot
+        snapshot = context.serving.snapshot
         if snapshot is None or not len(snapshot.similar_rows):
             return NO_ROWS
-        liked = context.taste.liked_rows(snapshot.liked_from)
+        liked = context.user.liked_rows(snapshot.liked_from)
         liked = liked[liked < snapshot.n_items][:N_LIKED]
         if not len(liked):
             return NO_ROWS

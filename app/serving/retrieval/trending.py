@@ -8,8 +8,8 @@ from app.serving.rows import Rows
 N_SHOWN = 20
 
 
-class Trending:
+class TrendingSource:
     name: ClassVar[str] = "trending"
 
     def candidates(self, context: Context) -> Rows:
-        return context.eligible.first(N_SHOWN, context.live.trending_rows)
+        return context.eligible.first(N_SHOWN, context.serving.trending_rows)

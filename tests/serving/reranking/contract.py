@@ -11,7 +11,7 @@ from app.serving.context import Context
 from app.serving.query import ANYTHING, Ranked
 from app.serving.reranking import OrderRule
 from app.wiring import Service
-from tests.support.asking import context_of, ids, place, recommended
+from tests.support.requests import context_of, ids, place, recommended
 
 NOW = 2_000_000_000_000_000
 USERS = ("user-0", "user-1", "newcomer", "user-5")
@@ -66,9 +66,9 @@ class OrderRuleContract:
         place(service, **self.settings)
         for user_id in USERS:
             if self.rule.is_on(context_of(service, user_id)):
-                situation = asyncio.run(service.situations.of(user_id))
-                other = replace(situation, live=replace(situation.live, trends_digest=b"other"))
-                assert situation.entity_tag(b"", ANYTHING, NOW) != other.entity_tag(b"", ANYTHING, NOW)
+                request_state = asyncio.run(service.request_states.read(user_id))
+                other = replace(request_state, serving=replace(request_state.serving, trends_digest=b"other"))
+                assert request_state.entity_tag(b"", ANYTHING, NOW) != other.entity_tag(b"", ANYTHING, NOW)
 
     def test_off_by_default(self, service: Service) -> None:
         place(service)

@@ -3,7 +3,7 @@
 from app.serving.reranking.boost import Boosting
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
-from tests.support.asking import ids, place, recommended
+from tests.support.requests import ids, place, recommended
 
 
 class TestBoosting(OrderRuleContract):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.serving.reranking.diversity import Diversity, chosen_places
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
-from tests.support.asking import context_of, ids, place, recommended
+from tests.support.requests import context_of, ids, place, recommended
 
 
 class TestDiversity(OrderRuleContract):
@@ -16,9 +16,9 @@ class TestDiversity(OrderRuleContract):
 
 
 def mean_likeness(service: Service) -> float:
-    snapshot = service.live.current.snapshot
+    snapshot = service.serving.current.snapshot
     assert snapshot is not None
-    rows = service.live.current.catalogue.rows_of_ids(ids(recommended(service, limit=10)))
+    rows = service.serving.current.catalogue.rows_of_ids(ids(recommended(service, limit=10)))
     directions = snapshot.directions(snapshot.item_vectors[rows])
     return float((directions @ directions.T)[np.triu_indices(len(rows), 1)].mean())
 

@@ -3,7 +3,7 @@
 from app.serving.reranking.exploration import Exploration
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
-from tests.support.asking import ids, place, recommended
+from tests.support.requests import ids, place, recommended
 
 
 class TestExploration(OrderRuleContract):
@@ -16,7 +16,7 @@ def test_little_known_items_get_slots(service: Service) -> None:
     answer = recommended(service, limit=10)
     explored = [item.item_id for item in answer.items if "exploration" in item.sources]
     assert len(explored) == 2
-    snapshot, catalogue = service.live.current.snapshot, service.live.current.catalogue
+    snapshot, catalogue = service.serving.current.snapshot, service.serving.current.catalogue
     assert snapshot is not None
     assert (snapshot.item_counts[catalogue.rows_of_ids(explored)] < 10).all()
 

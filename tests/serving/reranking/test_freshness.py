@@ -6,7 +6,7 @@ from app.entities import Item
 from app.serving.reranking.freshness import Freshness
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
-from tests.support.asking import ids, place, recommended
+from tests.support.requests import ids, place, recommended
 
 
 class TestFreshness(OrderRuleContract):

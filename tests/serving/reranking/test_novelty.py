@@ -5,7 +5,7 @@ import numpy as np
 from app.serving.reranking.novelty import Novelty
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
-from tests.support.asking import ids, place, recommended
+from tests.support.requests import ids, place, recommended
 
 
 class TestNovelty(OrderRuleContract):
@@ -14,7 +14,7 @@ class TestNovelty(OrderRuleContract):
 
 
 def mean_count(service: Service) -> float:
-    snapshot, catalogue = service.live.current.snapshot, service.live.current.catalogue
+    snapshot, catalogue = service.serving.current.snapshot, service.serving.current.catalogue
     assert snapshot is not None
     rows = catalogue.rows_of_ids(ids(recommended(service, limit=10)))
     return float(np.mean(snapshot.item_counts[rows]))

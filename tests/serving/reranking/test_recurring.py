@@ -5,7 +5,7 @@ import time
 from app.serving.reranking.recurring import Recurring
 from app.wiring import Service
 from tests.serving.reranking.contract import USERS, OrderRuleContract
-from tests.support.asking import happen, ids, place, recommended
+from tests.support.requests import happen, ids, place, recommended
 
 DAY = 86_400_000_000
 NOW = time.time_ns() // 1_000

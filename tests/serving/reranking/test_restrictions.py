@@ -2,7 +2,7 @@
 
 from app.entities import Item
 from app.wiring import Service
-from tests.support.asking import happen, ids, place, recommended, why_not
+from tests.support.requests import happen, ids, place, recommended, why_not
 
 
 def test_consumed_is_dropped(service: Service) -> None:

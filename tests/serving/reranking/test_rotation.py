@@ -5,7 +5,7 @@ import time
 from app.serving.reranking.rotation import Rotation
 from app.wiring import Service
 from tests.serving.reranking.contract import USERS, OrderRuleContract
-from tests.support.asking import context_of, happen, ids, place, recommended
+from tests.support.requests import context_of, happen, ids, place, recommended
 
 HOUR = 3_600_000_000
 

@@ -1,0 +1,139 @@
+"""What a request may ask of a list: as parameters of a GET and as the body of a POST."""
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
+from app.entities import Rating, RatingScale
+from app.serving.expressions import parse_boost, parse_filter
+from app.serving.placement import Expression
+from app.serving.query import DEFAULT_PLACEMENT, ListOptions, Query
+from app.serving.rows import NO_ROWS
+from app.serving.tokens import TokenSigner
+
+MAX_RATINGS = 1_000
+MAX_CANDIDATES = 1_000
+
+ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
+
+
+class ConditionFields(BaseModel):
+    """Parameters and body fields alike; bodies are read strictly."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    category: Annotated[Category | None, Field(description="Only items of this category")] = None
+    filter: Annotated[
+        Expression | None,
+        Field(description="Only items for which this holds", examples=['year >= 1990 and "Drama" in categories']),
+    ] = None
+    boost: Annotated[
+        Expression | None,
+        Field(
+            description="What stands higher or lower: `condition -> factor; ...`",
+            examples=['"Drama" in categories -> 1.5'],
+        ),
+    ] = None
+    min_predicted_rating: Annotated[Finite | None, Field(description="On the rating scale")] = None
+    placement: Annotated[Name, Field(max_length=100, description="Whose rules hold")] = DEFAULT_PLACEMENT
+    explain: Annotated[bool, Field(description="Say of every item why it stands where it does")] = False
+
+    def options(self) -> ListOptions:
+        """Raises `InvalidInputError` for an expression that does not parse."""
+        return ListOptions(
+            category=self.category,
+            filter=None if self.filter is None else parse_filter(self.filter),
+            boost=None if self.boost is None else parse_boost(self.boost),
+            min_predicted_rating=self.min_predicted_rating,
+            placement=self.placement,
+            explain=self.explain,
+        )
+
+
+class ListFields(ConditionFields):
+    limit: Annotated[int, Field(ge=1, le=100, description="How many items")] = 20
+    exclude: Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")] = []
+    fields: Annotated[
+        list[ItemField], Field(description="Of the items only these, beside `item_id`; may be repeated")
+    ] = []
+
+    def options(self) -> ListOptions:
+        return self._options
+
+    @cached_property
+    def _options(self) -> ListOptions:
+        """Once, since the same parameters are kept for the next who asks alike."""
+        explain = self.explain or "reasons" in self.fields
+        return replace(super().options(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
+
+
+class PageFields(ListFields):
+    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
+
+    def query(self, user_id: str | None, tokens: TokenSigner) -> Query:
+        """Raises `ForgedTokenError` for a cursor that was not issued to this user."""
+        returned = NO_ROWS if self.cursor is None else tokens.read_cursor(user_id or "", self.cursor)
+        return Query(user_id, self.options(), returned_keys=returned)
+
+
+class ListParameters(PageFields):
+    min_predicted_rating: Annotated[
+        float | None,  # of an address, where all numbers are text
+        Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
+    ] = None
+
+
+class ListBody(PageFields):
+    """As `ListParameters`, with room for more."""
+
+    model_config = ConfigDict(strict=True)
+
+    exclude: Annotated[list[str], Field(max_length=10_000, description="Item ids to leave out")] = []
+
+
+class GuestRating(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    item_id: Id
+    value: Annotated[Finite, Field(description="On the service's rating scale", examples=[4.5])]
+
+
+class Recipient(BaseModel):
+    """Whom it is for: a stored user, or a guest, who has these ratings."""
+
+    user_id: Id | None = None
+    ratings: Annotated[
+        list[GuestRating],
+        Field(max_length=MAX_RATINGS, description="Newest first; unknown items are ignored. Nothing is stored"),
+    ] = []
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if self.user_id is not None and self.ratings:
+            raise ValueError("give either a user_id or ratings")
+        return self
+
+    def rated(self, scale: RatingScale) -> tuple[Rating, ...]:
+        """The guest's ratings; of an item that comes twice, the first. Raises `InvalidInputError` off the scale."""
+        newest: dict[str, Rating] = {}
+        for place, rating in enumerate(self.ratings):
+            value = scale.check(float(rating.value), f"body.ratings.{place}.value")
+            newest.setdefault(rating.item_id, Rating("", rating.item_id, value))
+        return tuple(newest.values())
+
+
+class GuestBody(ListBody, Recipient):
+    """A guest, or a stored user whose request does not fit into an address."""
+
+
+class RankingBody(ConditionFields, Recipient):
+    """As of a list; the candidates are the caller's."""
+
+    model_config = ConfigDict(strict=True)
+
+    item_ids: Annotated[
+        list[Id], Field(min_length=1, max_length=MAX_CANDIDATES, description="What to rank; one that comes twice, once")
+    ]

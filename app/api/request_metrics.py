@@ -1,0 +1,46 @@
+"""Around every request: its id, its metrics, a log line for what failed."""
+
+import secrets
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.observability.metrics import Metrics
+
+log = structlog.get_logger()
+
+SERVER_ERROR = 500
+
+
+class RequestMetrics:
+    """ASGI middleware: plain, because the framework's base class costs a task and a queue a request."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = SERVER_ERROR
+        since = time.perf_counter()
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"].append((b"x-request-id", request_id.encode()))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            # The template, not the path: one label value an operation, whatever ids are asked for.
+            path = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
+            if status >= SERVER_ERROR:
+                log.warning("request failed", request_id=request_id, method=scope["method"], path=path, status=status)

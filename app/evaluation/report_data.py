@@ -1,0 +1,138 @@
+"""What a report draws, as plain series of points: errors by rating, recall against coverage, learning curves, maps."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.errors import AlgorithmError
+from app.algorithms.learner import Learner, Progress, ignore
+from app.evaluation.experiment import LONGEST_DRAWN, Experiment
+from app.evaluation.metrics import Metric
+from app.evaluation.outcome import FoldResult, Outcome
+
+CURVE_SHARES = (0.1, 0.25, 0.5)
+CURVE_METRICS = (Metric("rmse", None), Metric("ndcg", 10))
+LIST_LENGTHS = range(5, LONGEST_DRAWN + 1, 5)
+MAX_MAPPED = 2000
+_MAX_VALUES = 21
+_BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """`note`: what a reader is told who points at it."""
+
+    x: float
+    y: float
+    note: str
+
+
+Series = Mapping[str, Sequence[Point]]
+"""What is drawn as one line each, by name."""
+
+
+def errors_by_rating(outcomes: Mapping[str, Outcome]) -> Series:
+    """RMSE of the test ratings of each value, by algorithm; many values are put into bins. None who predict none."""
+    return {name: points for name, outcome in outcomes.items() if (points := _errors_of(outcome))}
+
+
+def _errors_of(outcome: Outcome) -> list[Point]:
+    parts = [(f.details.actual, f.errors) for f in outcome.folds if f.details is not None and f.errors is not None]
+    if not parts:
+        return []
+    actual, errors = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
+    values, group = np.unique(actual, return_inverse=True)
+    if len(values) > _MAX_VALUES:
+        edges = np.linspace(values[0], values[-1], _BINS + 1)
+        values, group = (edges[1:] + edges[:-1]) / 2, np.searchsorted(edges[1:-1], actual, side="right")
+    counts = np.bincount(group, minlength=len(values))
+    mean, rmse = (np.bincount(group, weights, len(values)) / np.maximum(counts, 1) for weights in (errors, errors**2))
+    return [
+        Point(value, np.sqrt(square), f"{value:g}: RMSE {np.sqrt(square):.3f}, mean error {error:+.3f}, {n:,} ratings")
+        for value, square, error, n in zip(values, rmse, mean, counts, strict=True)
+        if n
+    ]
+
+
+def recall_against_coverage(outcomes: Mapping[str, Outcome]) -> Series:
+    """(coverage@k, recall@k), means over the folds, for lists of 5 to 50."""
+    series = {}
+    for name, outcome in outcomes.items():
+        points = []
+        for k in LIST_LENGTHS:
+            rankings = [f.details.ranking.at(k) for f in outcome.folds if f.details is not None and f.details.ranking]
+            if rankings:
+                coverage = float(np.mean([ranking.coverage for ranking in rankings]))
+                recall = float(np.mean([ranking.recall.mean() for ranking in rankings]))
+                points.append(Point(coverage, recall, f"{name}, k {k}: recall {recall:.4f}, coverage {coverage:.2%}"))
+        if points:
+            series[name] = points
+    return series
+
+
+def learning_curve(
+    experiment: Experiment,
+    learner: Learner,
+    whole: FoldResult,
+    shares: Sequence[float] = CURVE_SHARES,
+    progress: Progress = ignore,
+) -> Mapping[str, Sequence[Point]]:
+    """RMSE and nDCG@10 on the first fold's test part, learned from shares of its training part, drawn by lot.
+
+    `whole`: what the learner reached with all of it, in detail. A larger share holds the smaller ones; one too small to
+    learn from is left out.
+    """
+    train, test = experiment.parts(0)
+    order = np.random.default_rng(experiment.seed).permutation(len(train))
+    asked = replace(experiment, metrics=CURVE_METRICS, is_detailed=False)
+    reached = {}
+    for place, share in enumerate(shares):
+        progress(place / len(shares), f"learning from {share:.0%}")
+        part = train.subset(np.sort(order[: round(share * len(train))]))
+        try:
+            reached[share] = asked.run_fold(learner, part, test).metrics
+        except AlgorithmError:
+            continue
+    ranking = None if whole.details is None else whole.details.ranking
+    seconds = (whole.fit_seconds, whole.predict_seconds)
+    reached[1.0] = FoldResult.of(CURVE_METRICS, whole.errors, whole.user_rows, ranking, seconds=seconds).metrics
+    curve = {
+        name: [
+            Point(share, value, f"{share:.0%}, {round(share * len(train)):,} ratings: {name} {value:.4f}")
+            for share, metrics in reached.items()
+            if (value := metrics[name]) is not None
+        ]
+        for name in map(str, CURVE_METRICS)
+    }
+    return {name: points for name, points in curve.items() if points}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemMap:
+    """`places`: (m, 2) of `rows` (m,), the most rated first. `explained`: share of the variance that is seen."""
+
+    rows: NDArray[np.int64]
+    places: NDArray[np.float64]
+    n_ratings: NDArray[np.int64]
+    explained: float
+
+
+def item_map(item_factors: NDArray[np.floating], item_counts: NDArray[np.int64]) -> ItemMap | None:
+    """The most rated items on the two main axes (PCA) of their directions in item space; None for fewer than three.
+
+    `item_factors`: (n_items, k); items without a vector are left out.
+    """
+    lengths = np.linalg.norm(item_factors, axis=1)
+    most_rated = np.argsort(-item_counts, kind="stable")
+    rows = most_rated[(lengths[most_rated] > 0) & (item_counts[most_rated] > 0)][:MAX_MAPPED]
+    if len(rows) < 3:  # noqa: PLR2004  two points have no second axis
+        return None
+    directions = item_factors[rows].astype(np.float64) / lengths[rows, None]
+    left, spread, _ = np.linalg.svd(directions - directions.mean(axis=0), full_matrices=False)
+    places = np.zeros((len(rows), 2))
+    places[:, : len(spread)] = (left * spread)[:, :2]
+    places *= np.where(places[np.abs(places).argmax(axis=0), [0, 1]] < 0, -1, 1)  # an axis has no sign of its own
+    explained = float((spread[:2] ** 2).sum() / max((spread**2).sum(), 1e-300))
+    return ItemMap(rows, places, item_counts[rows], explained)

@@ -1,0 +1,115 @@
+"""What a user did, from the events stored: which items were engaged with, disliked, consumed, shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.labels import TypeWeights, label_items
+from app.entities import EventType
+from app.serving.rows import NO_ROWS, Rows, within
+from app.store.events import Interactions
+
+
+class EventTypeIndex:
+    """The declared types of events, by what is asked of an interaction."""
+
+    def __init__(self, types: Mapping[int, EventType]) -> None:
+        """`types`: by `type_key`."""
+        event_types = types.values()
+        self.weights = TypeWeights(
+            [*types], [kind.weight for kind in event_types], [kind.is_exposure for kind in event_types]
+        )
+        self.exposures = np.array([key for key, kind in types.items() if kind.is_exposure], np.int64)
+        self.consumptions = np.array([key for key, kind in types.items() if kind.is_consumption], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrences:
+    """Something that happened to items, equal lengths n, rows ascending: how often, when first and when last.
+
+    `first_at`, `last_at`: (n,) int64 microseconds UTC.
+    """
+
+    rows: Rows
+    counts: NDArray[np.int64]
+    first_at: NDArray[np.int64]
+    last_at: NDArray[np.int64]
+
+
+NO_OCCURRENCES = Occurrences(NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS)
+
+
+class _Labelled(NamedTuple):
+    """Catalogue rows by what is known of them, as `Sorted`, what happened last first."""
+
+    positive: Rows
+    negative: Rows
+    disliked: Rows
+
+
+@dataclass(frozen=True)
+class UserInteractions:
+    """One user's interactions by item and type; `rows`: (n,) the catalogue rows of their items, -1 where gone."""
+
+    interactions: Interactions
+    rows: Rows
+    event_types: EventTypeIndex
+
+    @property
+    def positive_rows(self) -> Rows:
+        """The items whose label is 1, the newest engagement first."""
+        return self._labelled.positive
+
+    @property
+    def negative_rows(self) -> Rows:
+        """The items whose label is 0, what happened last first."""
+        return self._labelled.negative
+
+    @property
+    def disliked_rows(self) -> Rows:
+        """The items that the events speak against, what happened last first."""
+        return self._labelled.disliked
+
+    @cached_property
+    def _labelled(self) -> _Labelled:
+        found = self.interactions
+        labels = label_items(self.event_types.weights, found.item_key, found.type_key, found.count, found.portion)
+        newest_first = (-found.last_at).argsort(kind="stable")
+        keys, rows = found.item_key[newest_first], self.rows[newest_first]
+        return _Labelled(*(_each_once(rows[(rows >= 0) & within(keys, each)]) for each in labels))
+
+    @cached_property
+    def consumed(self) -> Occurrences:
+        return self._occasions(self.event_types.consumptions)
+
+    @cached_property
+    def shown(self) -> Occurrences:
+        return self._occasions(self.event_types.exposures)
+
+    def _occasions(self, type_keys: NDArray[np.int64]) -> Occurrences:
+        found = self.interactions
+        chosen = ((self.rows >= 0) & within(found.type_key, type_keys)).nonzero()[0]
+        if not len(chosen):
+            return NO_OCCURRENCES
+        chosen = chosen[self.rows[chosen].argsort(kind="stable")]
+        rows = self.rows[chosen]
+        starts = np.concatenate(([0], (rows[1:] != rows[:-1]).nonzero()[0] + 1))
+        return Occurrences(
+            rows[starts],
+            np.add.reduceat(found.count[chosen], starts),
+            np.minimum.reduceat(found.first_at[chosen], starts),
+            np.maximum.reduceat(found.last_at[chosen], starts),
+        )
+
+
+def _each_once(rows: Rows) -> Rows:
+    """Without repetitions, in the order in which each came first."""
+    by_row = rows.argsort(kind="stable")
+    ascending = rows[by_row]
+    is_first = np.ones(len(rows), np.bool_)
+    is_first[by_row[1:]] = ascending[1:] != ascending[:-1]
+    return rows[is_first]

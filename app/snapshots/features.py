@@ -1,0 +1,125 @@
+"""Items and users become tables of plain columns, and these the features that learners know."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.encoding import Encoding, FeatureTable, Kind
+from app.algorithms.features import Features
+from app.entities import AttributeValue, Item, User
+
+MAX_ATTRIBUTES = 256
+"""Names of attributes that become features: those most rows have."""
+
+ATTRIBUTE = "attributes."
+"""In front of an attribute that is named like a field."""
+
+_FIELDS = frozenset({"categories", "year", "country"})
+
+Attributes = Sequence[Mapping[str, AttributeValue]]
+
+
+@dataclass(frozen=True)
+class Encodings:
+    """How items and users become features; a snapshot keeps them, so that later ones are read alike."""
+
+    items: Encoding = field(default_factory=Encoding)
+    users: Encoding = field(default_factory=Encoding)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Encodings":
+        """The encodings that `document` was made of."""
+        return cls(Encoding.of(document["items"]), Encoding.of(document["users"]))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {"items": self.items.document, "users": self.users.document}
+
+
+def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:
+    """The features of all items and users, a row each in their order, and how later ones get theirs."""
+    of_items, of_users = item_table(items), user_table(users)
+    encodings = Encodings(Encoding.learn(of_items), Encoding.learn(of_users))
+    return Features(encodings.items.encode(of_items), encodings.users.encode(of_users)), encodings
+
+
+def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
+    """Categories, year and attributes. `kinds`: those of an encoding that is to read this table (`Encoding.kinds`)."""
+    sets, numbers, texts = _attribute_columns([item.attributes for item in items], kinds)
+    years = [np.nan if item.year is None else float(item.year) for item in items]
+    return FeatureTable(
+        n_rows=len(items),
+        sets=sets | {"categories": [item.categories for item in items]},
+        numbers=numbers | {"year": np.array(years, np.float64)},
+        texts=texts,
+    )
+
+
+def user_table(users: Sequence[User], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
+    """Country and attributes (age, gender and whatever else was sent). `kinds`: as of `item_table`."""
+    sets, numbers, texts = _attribute_columns([user.attributes for user in users], kinds)
+    return FeatureTable(len(users), sets, numbers, texts | {"country": [user.country for user in users]})
+
+
+def _attribute_columns(
+    rows: Attributes, kinds: Mapping[str, Kind] | None
+) -> tuple[dict[str, list[list[str]]], dict[str, NDArray[np.float64]], dict[str, list[str | None]]]:
+    """Sets, numbers and texts by name. Where rows disagree on the kind of an attribute, it is read as text."""
+    sets: dict[str, list[list[str]]] = {}
+    numbers: dict[str, NDArray[np.float64]] = {}
+    texts: dict[str, list[str | None]] = {}
+    for attribute in _names(rows):
+        name = ATTRIBUTE + attribute if attribute in _FIELDS else attribute
+        values = [row.get(attribute) for row in rows]
+        kind = _common_kind(values) if kinds is None else kinds.get(name)
+        if kind == "set":
+            sets[name] = [as_texts(value) for value in values]
+        elif kind == "number":
+            numbers[name] = np.array([_as_number(value) for value in values], np.float64)
+        elif kind == "text":
+            texts[name] = [_as_text(value) for value in values]
+    return sets, numbers, texts
+
+
+def _names(rows: Attributes) -> Iterator[str]:
+    counts = Counter(name for row in rows for name in row)
+    return iter(sorted(counts, key=lambda name: (-counts[name], name))[:MAX_ATTRIBUTES])
+
+
+def _common_kind(values: Sequence[AttributeValue | None]) -> Kind:
+    kinds = {_kind(value) for value in values if value is not None}
+    return kinds.pop() if len(kinds) == 1 else "text"
+
+
+def _kind(value: AttributeValue) -> Kind:
+    if isinstance(value, list):
+        return "set"
+    return "text" if isinstance(value, str) else "number"
+
+
+def as_texts(value: AttributeValue | None) -> list[str]:
+    """The members of a list; of anything else its text alone, and nothing of None."""
+    if isinstance(value, list):
+        return value
+    text = _as_text(value)
+    return [] if text is None else [text]
+
+
+def _as_number(value: AttributeValue | None) -> float:
+    return float(value) if isinstance(value, (bool, int, float)) else np.nan
+
+
+def _as_text(value: AttributeValue | None) -> str | None:
+    """Numbers as they are written shortest, whole ones alike as 3 and 3.0; flags as true and false; lists joined."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "|".join(value)
+    return repr(float(value)).removesuffix(".0")

@@ -1,0 +1,126 @@
+"""The scale, the schema's version, and errors of a database that does not work."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from app.entities import RatingScale
+from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
+from app.store import Store, migrate
+from app.store.migration import MIGRATIONS, SchemaError
+from app.store.schema import metadata
+from app.store.write_lock import WriteLock
+from tests.support.ratings import incoming
+
+
+def test_scale_defaults_open(store: Store) -> None:
+    assert store.instance.scale() == RatingScale(1, 5)
+    assert store.instance.is_scale_open()
+
+
+def test_scale_is_declared_once(store: Store) -> None:
+    store.instance.set_scale(RatingScale(0.5, 5, 0.5))
+    assert store.instance.scale() == RatingScale(0.5, 5, 0.5)
+    assert not store.instance.is_scale_open()
+    assert store.jobs.latest() == []
+
+
+def test_scale_never_loses_ratings(store: Store) -> None:
+    store.instance.set_scale(RatingScale(1, 10))
+    store.ratings.record(incoming(("ann", "x", 7.5, 1)))
+    with pytest.raises(ConflictError):
+        store.instance.set_scale(RatingScale(1, 5))
+    with pytest.raises(ConflictError):
+        store.instance.set_scale(RatingScale(1, 10, 1))
+    assert store.instance.scale() == RatingScale(1, 10)
+    store.instance.set_scale(RatingScale(0, 10))
+    assert [job.trigger for job in store.jobs.latest()] == ["scale"]
+
+
+def test_identity_is_kept(store: Store, database_url: str, tmp_path: Path) -> None:
+    again = Store.open(database_url, tmp_path)
+    assert again.instance.database_id == store.instance.database_id
+    assert len(again.instance.token_key) == 32
+    again.close()
+
+
+def test_migration_matches_schema(store: Store) -> None:
+    with store.database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_migrate_twice(database_url: str, tmp_path: Path) -> None:
+    migrate(database_url, tmp_path)
+    Store.open(database_url, tmp_path).close()
+
+
+def test_newer_database(store: Store, database_url: str, tmp_path: Path) -> None:
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaError, match="newer"):
+        Store.open(database_url, tmp_path)
+    with pytest.raises(SchemaError, match="newer"):
+        migrate(database_url, tmp_path)
+
+
+def test_empty_database(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="reckon migrate"):
+        Store.open("", tmp_path)
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "no url", "oracle://x/y"])
+def test_foreign_database(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError):
+        Store.open(url, tmp_path)
+
+
+def test_corrupt_file(tmp_path: Path) -> None:
+    (tmp_path / "reckon.db").write_bytes(b"no database at all, but long enough to be looked at " * 9)
+    with pytest.raises(UnavailableError):
+        Store.open("", tmp_path)
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """A write that finds no room answers so, stores nothing, and reading goes on."""
+    migrate("", tmp_path)
+    store = Store.open("", tmp_path)
+    store.ratings.record(incoming(("ann", "x", 3, 1)))
+
+    @sa.event.listens_for(store.database.dialect.engine, "begin")
+    def limit(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+
+    with pytest.raises(StorageFullError):
+        store.ratings.record(incoming(*[(f"u{n}", f"i{n}", 3, 1) for n in range(5_000)]))
+    assert store.ratings.count() == 1
+    store.close()
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[WriteLock]:
+    lock = WriteLock(tmp_path / "lock")
+    yield lock
+    lock.close()
+
+
+def test_write_lock_excludes(lock: WriteLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.write_lock.WAIT_SECONDS", 0.05)
+    other = WriteLock(tmp_path / "lock")  # as another process would open it
+    with lock.held(), pytest.raises(UnavailableError), other.held():
+        pass
+    with other.held():
+        pass
+    other.close()
+
+
+def test_revisions_sort_by_name() -> None:
+    """What tells an older from a newer database without Alembic agrees with Alembic."""
+    scripts = ScriptDirectory(MIGRATIONS)
+    in_order = [script.revision for script in reversed(list(scripts.walk_revisions()))]
+    names = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+    assert names == in_order == sorted(in_order)
