@@ -78,13 +78,14 @@ class RunningService:
     process: subprocess.Popen[str]
 
     def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Status and JSON, over a connection of its own: any of the API processes may answer."""
+        """Status and body (JSON, or text of another type), over a connection of its own: any API process may answer."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.address + path, data, {"content-type": "application/json"}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
                 content = answer.read()
-                return answer.status, json.loads(content) if content else None
+                is_json = answer.headers.get_content_subtype().endswith("json")
+                return answer.status, json.loads(content) if is_json and content else content.decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.loads(error.read())
