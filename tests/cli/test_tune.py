@@ -147,7 +147,7 @@ def test_taste_is_another_segment() -> None:
 
 
 def test_interrupted(ratings: Path, results: Path) -> None:
-    with patch("app.evaluation.search.Grid.tell", side_effect=KeyboardInterrupt):
+    with patch("app.evaluation.search.GridSearch.record", side_effect=KeyboardInterrupt):
         done = reckon("tune", ratings, "--results", results, *GRID)
     assert (done.exit_code, "goes on" in done.errors) == (130, True)
     assert len(results.read_text().splitlines()) == 2
