@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Response
 from app.api.problems import responses
 from app.api.schemas.items import ItemIn, ItemOut, ItemsPage
 from app.api.strict_route import StrictRoute
-from app.api.types import Cursor, Id
+from app.api.types import Cursor, Id, Text
 from app.errors import NotFoundError
 from app.serving.tokens import TokenSigner
 from app.store import STORED
@@ -19,7 +19,7 @@ def items_router(items: Items, tokens: TokenSigner) -> APIRouter:
 
     @router.get("", summary="The catalogue, page by page", responses=responses(422, 503))
     def get_items(
-        q: Annotated[str | None, Query(max_length=200, description="Part of a title, in any case")] = None,
+        q: Annotated[Text | None, Query(max_length=200, description="Part of a title, in any case")] = None,
         limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
         cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
     ) -> ItemsPage:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import StatementError
 
 from app.errors import InvalidInputError, ReckonError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
@@ -71,9 +71,28 @@ class Dialect(Protocol):
         """All rows of a big read as a structured array."""
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
-        """The driver's error in our words, where it is about the database and not a defect of ours."""
+        """The `ReckonError` for a driver's error that operation causes; None for one that only a defect causes."""
 
     def close(self) -> None: ...
+
+
+class UnexpectedDatabaseError(Exception):
+    """A database error that only a defect of this program causes.
+
+    Names the driver's error class and its code alone. The statement, its parameters and the driver's message, which may
+    quote stored values, are left out: this error is logged with its traceback.
+    """
+
+    def __init__(self, original: BaseException | None) -> None:
+        code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
+        super().__init__(f"{type(original).__name__} ({code or 'no code'})")
+
+
+def translated(error: Exception, dialect: Dialect) -> Exception:
+    """The error to raise, `from None`, in place of one of SQLAlchemy or the driver; it keeps the traceback."""
+    original = error.orig if isinstance(error, StatementError) else error
+    raised = dialect.expected(original) or UnexpectedDatabaseError(original)
+    return raised.with_traceback(error.__traceback__)
 
 
 class Database:
@@ -98,12 +117,9 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, self.dialect.driver_error) as error:
-            original = error.orig if isinstance(error, DBAPIError) else error
-            expected = self.dialect.expected(original)
-            if expected is None:
-                raise
-            raise expected from error
+        except (StatementError, self.dialect.driver_error) as error:
+            # A chained error would put the statement into the log after all.
+            raise translated(error, self.dialect) from None
 
     def close(self) -> None:
         self.dialect.close()

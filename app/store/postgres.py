@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
-from app.store.database import Version
+from app.store.database import Version, translated
 from app.store.lookup import Lookup, Row
 from app.store.shared_reader import SharedReader
 from app.store.upsert import Upsert
@@ -35,6 +35,7 @@ class PostgresDialect:
             pool_size=10,
             max_overflow=40,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"connect_timeout": 5, "application_name": "reckon"},
             isolation_level="REPEATABLE READ",  # a reader sees one state; writers lower it to what locks need
         )
@@ -60,7 +61,7 @@ class PostgresDialect:
                 cursor = connection.exec_driver_sql(statement.replace("?", "%s"), (parameter,))
                 return [tuple(row) for row in cursor]
         except DBAPIError as error:
-            raise self.expected(error.orig) or error from error
+            raise translated(error, self) from None
 
     async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
         return await self._look_up(_rows_of_many(lookup), parameter)
@@ -73,7 +74,7 @@ class PostgresDialect:
         try:
             return await self._shared_reader.row(statement, parameter)
         except psycopg.Error as error:
-            raise self.expected(error) or error from error
+            raise translated(error, self) from None
 
     def now(self, connection: sa.Connection) -> int:
         statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
-from app.store.database import Version
+from app.store.database import Version, translated
 from app.store.lookup import Lookup, Row
 from app.store.upsert import Upsert
 from app.store.write_lock import WriteLock
@@ -44,7 +44,7 @@ class SqliteDialect:
             self._write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"))
         except OSError as error:
             raise UnavailableError(f"cannot open the database at {self.path}: {error.strerror}") from error
-        self.engine = sa.create_engine(url, pool_size=10, max_overflow=40)
+        self.engine = sa.create_engine(url, pool_size=10, max_overflow=40, hide_parameters=True)
         sa.event.listen(self.engine, "connect", self._configure)
         sa.event.listen(self.engine, "begin", self._begin)
         self._local = threading.local()
@@ -107,7 +107,7 @@ class SqliteDialect:
         try:
             return self._hot_connection().execute(statement, (parameter,))
         except sqlite3.Error as error:
-            raise self.expected(error) or error from error
+            raise translated(error, self) from None
 
     def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is the database's
         return time.time_ns() // 1_000

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from reprlib import repr as shortened
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
 from app.algorithms.errors import InvalidHyperparameterError
@@ -38,6 +38,9 @@ MAX_USER_GROUPS = 16
 """Fields and attributes of users that make groups."""
 
 REQUIRED = (RATING, PRIOR)
+
+# A constraint makes Pydantic refuse lone surrogates too; neither they nor control characters are in stored names.
+GroupName = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Recipe:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     segments: tuple[SegmentRecipe, ...]
     holdout_fraction: float = 0.2
-    user_groups: tuple[str, ...] = ("country",)
+    user_groups: tuple[GroupName, ...] = ("country",)
     tables: tuple[TableRecipe, ...] = ()
 
     @property

@@ -1,12 +1,15 @@
 """What holds for every path: problems, unknown parameters, documentation, probes, metrics."""
 
 import hashlib
+import traceback
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import app.api.docs
+from app.store.database import UnexpectedDatabaseError
 from tests.support.service import wait_until
 
 PROBLEM = "application/problem+json"
@@ -121,6 +124,26 @@ def test_metrics_have_templates(client: TestClient) -> None:
     assert 'reckon_requests_total{method="GET",path="/users/{user_id}/recommendations",status="200"} 1.0' in text
     assert 'reckon_recommendations_total{strategy="popular"} 1.0' in text
     assert "secret-name" not in text
+
+
+def test_database_defect_tells_nothing(client: TestClient, database_url: str) -> None:
+    """Neither the answer nor the exception, which the server logs with its traceback, holds statement or values."""
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:  # a rule of the database that no operation expects
+        if database_url.startswith("sqlite"):
+            statement = "CREATE TRIGGER no_user BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        else:
+            statement = "ALTER TABLE users ADD CONSTRAINT no_user CHECK (user_id = '')"
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+    answer = client.put("/users/ann", json={"country": "secret-country"})
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:reckon:problem:internal-error")
+    path, body = "/users/secret-name", {"country": "secret-country"}  # not on a line that the traceback quotes
+    with pytest.raises(UnexpectedDatabaseError) as caught:
+        TestClient(client.app).put(path, json=body)
+    for text in (answer.text, "".join(traceback.format_exception(caught.value))):
+        assert "secret" not in text
+        assert "INSERT INTO" not in text
 
 
 def test_docs_work_offline(client: TestClient) -> None:

@@ -79,7 +79,7 @@ def test_clock_of_each(store: Store) -> None:
 def test_one_bad_caller(store: Store) -> None:
     """What the checks before should have refused fails alone."""
     outcomes = all_at_once(store, [("ann", "x", 1)], [("bob", "x", 2), ("bob", "y", 1e300)], [("cem", "x", 3)])
-    assert type(outcomes[1]).__name__ == "IntegrityError"
+    assert type(outcomes[1]).__name__ == "UnexpectedDatabaseError"
     assert statuses([outcomes[0], outcomes[2]]) == [[STORED], [STORED]]
     assert store.users.freshness("bob").user_key is None
 
