@@ -107,6 +107,7 @@ class Service:
             trends=store.trends,
             jobs=store.jobs,
             lag=lag,
+            count_failure=metrics.count_poll_failure,
         )
         tokens = TokenSigner(store.instance.token_key)
         config = PlacementConfigHolder(store.placements, store.events)

@@ -54,6 +54,11 @@ class Metrics:
             ["type", "status"],
             registry=self._registry,
         )
+        self._poll_failures = Counter(
+            "reckon_snapshot_poll_failures",
+            "Looks for another live snapshot that failed: those that the log explains",
+            registry=self._registry,
+        )
         self._snapshot = _SnapshotCollector(snapshot_state)
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
@@ -84,6 +89,9 @@ class Metrics:
         """`type_`: a declared one, of which there are few; empty for events that were rejected."""
         if number:
             self._events.labels(type_, status).inc(number)
+
+    def count_poll_failure(self) -> None:
+        self._poll_failures.inc()
 
     def render(self) -> bytes:
         """Everything, of all processes, as text."""

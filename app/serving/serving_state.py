@@ -98,6 +98,7 @@ class ServingStateHolder:
         trends: Trends,
         jobs: Jobs,
         lag: Lag,
+        count_failure: Callable[[], None],
     ) -> None:
         self._active = active
         self._data_dir = data_dir
@@ -107,11 +108,13 @@ class ServingStateHolder:
         self._trends = trends
         self._jobs = jobs
         self._lag = lag
+        self._count_failure = count_failure
         self._since = datetime.now(UTC)
         self._counted_changes = -1
         self._stopped = threading.Event()
         self.current = self._unlearned(Catalogue(items, NO_KEYS))
-        self.poll()
+        # A process that starts beside a snapshot it cannot load answers popular items until it can load one.
+        self._poll_and_report()
 
     async def at(self, catalogue_version: int) -> ServingState:
         """The current state, whose catalogue is at least at this version."""
@@ -164,16 +167,25 @@ class ServingStateHolder:
         digest = _digest(catalogue.keys[: len(popularity)], popularity)  # by row, as equals are ordered
         return ServingState(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, digest)
 
-    def follow(self, poll_seconds: float, on_poll: Callable[[], None] = lambda: None) -> threading.Thread:
-        """Poll in a thread until `stop`."""
+    def _poll_and_report(self) -> None:
+        """As `poll`; logs and counts a failure, after which the snapshot served before stays."""
+        try:
+            self.poll()
+        except ReckonError as error:  # the database may be away for a while
+            self._count_failure()
+            log.warning("snapshot poll failed", why=error.detail)
+        except Exception:
+            # FAISS and numpy raise errors of many classes for a forged file. None of them may end the polling: the
+            # process would never load another snapshot.
+            self._count_failure()
+            log.exception("snapshot poll failed")
+
+    def follow(self, poll_seconds: float) -> threading.Thread:
+        """Poll in a thread until `stop`, whatever a poll raises."""
 
         def run() -> None:
             while not self._stopped.wait(poll_seconds):
-                try:
-                    self.poll()
-                    on_poll()
-                except ReckonError as error:  # the database may be away for a while: what is served stays
-                    log.warning("snapshot poll failed", why=error.detail)
+                self._poll_and_report()
 
         thread = threading.Thread(target=run, name="snapshot-poll", daemon=True)
         thread.start()

@@ -55,7 +55,8 @@ class ActiveSnapshot:
         """Serve `live_version`, which stands in `folder`; None for both where nothing is published.
 
         A folder that cannot be served keeps what is served now, and is not read again for `RETRY_SECONDS`. Only the
-        caller that loads waits; a second caller meanwhile gets `UNCHANGED`.
+        caller that loads waits; a second caller meanwhile gets `UNCHANGED`. Raises what loading raises other than
+        `SnapshotError`; the folder counts as refused then too.
         """
         if not self._refreshing.acquire(blocking=False):
             return Refresh.UNCHANGED
@@ -79,10 +80,17 @@ class ActiveSnapshot:
         try:
             self.current = open_snapshot(folder, self._database_id, version)
         except SnapshotError as error:
-            self._refused, self.problem = (version, self._clock() + RETRY_SECONDS), error.detail
+            self._refuse(version, error.detail)
             return REFUSALS[type(error)]
+        except Exception as error:
+            # Reading a large folder again at every poll would load the disk for nothing.
+            self._refuse(version, f"{type(error).__name__} while loading")
+            raise
         self._refused, self.problem = None, ""
         return Refresh.SWAPPED
+
+    def _refuse(self, version: int, problem: str) -> None:
+        self._refused, self.problem = (version, self._clock() + RETRY_SECONDS), problem
 
     def _is_refused(self, version: int) -> bool:
         return self._refused is not None and self._refused[0] == version and self._clock() < self._refused[1]

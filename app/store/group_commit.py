@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import numpy as np
+import structlog
 
 from app.entities import IncomingRatings
 from app.errors import ReckonError, UnavailableError
 from app.store.ratings import Ratings, Recorded
+
+log = structlog.get_logger()
 
 ROWS_TOGETHER = 2_000  # a transaction of so many holds the lock for some 20 ms
 
@@ -27,6 +30,7 @@ class Write:
 
     incoming: IncomingRatings
     untimed_at: int
+    n_rows: int
     recorded: asyncio.Future[Recorded]
 
 
@@ -40,13 +44,14 @@ class GroupCommit:
 
     async def record(self, incoming: IncomingRatings, *, untimed_at: int) -> Recorded:
         """As `Ratings.record`. A caller who leaves has its rows stored all the same."""
+        n_rows = len(incoming)  # here, since an error of it in the thread would leave every caller waiting
         with self._starting:
             if self._is_closed:
                 raise UnavailableError("the service is stopping")
             if self._writer is None:
                 self._writer = threading.Thread(target=self._write, name="group-commit", daemon=True)
                 self._writer.start()
-            write = Write(incoming, untimed_at, asyncio.get_running_loop().create_future())
+            write = Write(incoming, untimed_at, n_rows, asyncio.get_running_loop().create_future())
             self._queue.put(write)
         return await write.recorded
 
@@ -60,7 +65,11 @@ class GroupCommit:
 
     def _write(self) -> None:
         while group := self._next_group():
-            _tell(group, self._outcomes(group))
+            try:
+                _tell(group, self._outcomes(group))
+            except Exception:
+                # The thread lives as long as the process: were it to end, all later callers would wait for ever.
+                log.exception("ratings were not acknowledged", n_callers=len(group))
 
     def _next_group(self) -> list[Write]:
         """All that wait, as far as they are small; of none where the queue is closed."""
@@ -73,7 +82,7 @@ class GroupCommit:
                     self._queue.put(None)  # for the next look
                     break
                 group.append(write)
-                n_rows += len(write.incoming)
+                n_rows += write.n_rows
         return group
 
     def _outcomes(self, group: Sequence[Write]) -> list[Recorded | Exception]:
@@ -87,7 +96,7 @@ class GroupCommit:
             return [outcome for write in group for outcome in self._outcomes([write])]
 
     def _record(self, group: Sequence[Write]) -> list[Recorded]:
-        lengths = [len(write.incoming) for write in group]
+        lengths = [write.n_rows for write in group]
         recorded = self._ratings.record(
             IncomingRatings(
                 [user_id for write in group for user_id in write.incoming.user_id],

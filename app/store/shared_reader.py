@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+import structlog
 
 from app.errors import UnavailableError
 from app.store.lookup import Row
+
+log = structlog.get_logger()
 
 STATEMENT_SECONDS = 5
 ANSWER_SECONDS = STATEMENT_SECONDS + 1.0  # of a server that does not even say that it timed out
@@ -106,6 +109,9 @@ class Session:
                     await connection.close()
         except psycopg.Error as error:
             self._reject(error, batch)
+        except Exception as error:
+            log.exception("shared reader failed")  # the next caller begins another session
+            self._reject(error, batch)
         finally:
             self._reject(UnavailableError("the database does not answer"), batch)
 
@@ -124,6 +130,9 @@ class Session:
                 if connection.broken and has_worked:
                     return batch  # the server was restarted since
                 batch.reject(error)
+            except Exception as error:  # noqa: BLE001  a defect that one batch met is not that of those who wait
+                batch.reject(error)
+                return None  # it may have broken off between a question and its answer
             finally:
                 deadline.cancel()
             batch, has_worked = None, True

@@ -52,3 +52,6 @@ class Heartbeat:
                 return
             except ReckonError as error:  # the database is away: publication is fenced, so go on and try again
                 log.warning("heartbeat missed", job_id=self._claim.job.job_id, reason=error.detail)
+            except Exception:
+                # Without further beats the lease would run out, and another worker would repeat a run that is alive.
+                log.exception("heartbeat missed", job_id=self._claim.job.job_id)

@@ -68,6 +68,10 @@ class Worker:
             except (ReckonError, OSError) as error:  # the database or the disk may be away for a while
                 log.warning("worker waits", reason=str(error))
                 has_worked = False
+            except Exception:
+                # A defect that one job or one snapshot meets must not stop the training of all that follow.
+                log.exception("worker waits")
+                has_worked = False
             if not has_worked:
                 stopping.wait(self.poll_seconds)
         log.info("worker stopped", worker_id=self.worker_id)

@@ -9,6 +9,7 @@ import pytest
 from app.snapshots import ActiveSnapshot, Refresh
 from app.snapshots.active import RETRY_SECONDS
 from app.snapshots.manifest import FORMAT
+from tests.support.forged import forge_index
 from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
 
 
@@ -141,3 +142,20 @@ def test_requests_during_swaps(active: ActiveSnapshot, tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_unforeseen_error_refuses(active: ActiveSnapshot, tmp_path: Path, clock: Clock) -> None:
+    """What the checks of a forged folder do not foresee is raised, once in a while: the old one stays."""
+    active.refresh(1, write_small_snapshot(tmp_path, 1))
+    folder = write_small_snapshot(tmp_path, 2)
+    forge_index(folder)
+    with pytest.raises(IndexError):
+        active.refresh(2, folder)
+    assert active.problem == "IndexError while loading"
+    assert active.refresh(2, folder) is Refresh.UNCHANGED
+    assert active.current is not None
+    assert active.current.version == 1
+    clock.now += RETRY_SECONDS
+    with pytest.raises(IndexError):
+        active.refresh(2, folder)
+    assert active.refresh(3, write_small_snapshot(tmp_path, 3)) is Refresh.SWAPPED

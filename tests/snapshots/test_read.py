@@ -1,4 +1,3 @@
-import hashlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from app.snapshots.arrays import named_arrays
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 from app.snapshots.manifest import FORMAT
 from app.snapshots.read import open_snapshot
+from tests.support.forged import forge_manifest
 from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, snapshot_arrays, write_small_snapshot
 
 ALL_FILES = [*SMALL_FILES, "manifest.json"]
@@ -35,22 +35,6 @@ def folder(tmp_path: Path, sound_folder: Path) -> Path:
 def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another version, with other contents."""
     return write_small_snapshot(tmp_path_factory.mktemp("other"), version=2, seed=1)
-
-
-def checksum(document: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def forge_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the manifest as somebody would who knows its format: the digests fit the files on the disk again."""
-    path = folder / "manifest.json"
-    document = json.loads(path.read_text())
-    del document["sha256"]
-    for name in SMALL_FILES:
-        content = (folder / name).read_bytes()
-        document["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-    change(document)
-    path.write_text(json.dumps({**document, "sha256": checksum(document)}))
 
 
 def test_round_trip(folder: Path) -> None:
@@ -226,7 +210,7 @@ def test_forged_manifest(folder: Path, change: Callable[[dict[str, Any]], None])
 )
 def test_forged_array(folder: Path, name: str, forged: np.ndarray[Any, Any]) -> None:
     np.save(folder / f"{name}.npy", forged, allow_pickle=True)
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match=name):
         open_snapshot(folder, DATABASE_ID, 1)
 
@@ -237,7 +221,7 @@ def test_forged_array(folder: Path, name: str, forged: np.ndarray[Any, Any]) -> 
 )
 def test_forged_groups(folder: Path, document: str) -> None:
     (folder / "groups.json").write_text(document)
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match="groups"):
         open_snapshot(folder, DATABASE_ID, 1)
 
@@ -250,7 +234,7 @@ def test_pickle_is_not_run(folder: Path) -> None:
             return (os.mkdir, (str(marker),))
 
     np.save(folder / "item_keys.npy", np.array([Exploit()]), allow_pickle=True)
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError):
         open_snapshot(folder, DATABASE_ID, 1)
     assert not marker.exists()
@@ -262,7 +246,7 @@ def test_huge_array_header(folder: Path, shape: str) -> None:
     content = path.read_bytes()
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
     path.write_bytes(content[:10] + header + content[128:])
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match="item_vectors"):
         open_snapshot(folder, DATABASE_ID, 1)
 
@@ -277,7 +261,7 @@ def test_huge_index_header(folder: Path, place: int, count: int) -> None:
     if bytes(content[place : place + 8]) == was:
         return
     path.write_bytes(content)
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError):
         open_snapshot(folder, DATABASE_ID, 1)
 
@@ -285,6 +269,6 @@ def test_huge_index_header(folder: Path, place: int, count: int) -> None:
 def test_index_of_other_vectors(folder: Path, other_folder: Path) -> None:
     """Sizes fit and checksums are forged: only the trial search notices."""
     shutil.copy(other_folder / "items.faiss", folder / "items.faiss")
-    forge_manifest(folder, lambda _: None)
+    forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match="trial search"):
         open_snapshot(folder, DATABASE_ID, 1)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -82,6 +83,23 @@ def test_one_bad_caller(store: Store) -> None:
     assert type(outcomes[1]).__name__ == "UnexpectedDatabaseError"
     assert statuses([outcomes[0], outcomes[2]]) == [[STORED], [STORED]]
     assert store.users.freshness("bob").user_key is None
+
+
+def test_thread_outlives_defects(store: Store) -> None:
+    """What is no ratings at all fails its own caller; the next one is written."""
+
+    async def one_after_the_other() -> Recorded:
+        for defect in (None, Sized()):
+            with pytest.raises((TypeError, AttributeError)):
+                await asyncio.wait_for(store.group_commit.record(cast("Any", defect), untimed_at=1), 5)
+        return await asyncio.wait_for(rate(store, ("ann", "x", 3)), 5)
+
+    assert asyncio.run(one_after_the_other()).status.tolist() == [STORED]
+
+
+class Sized:
+    def __len__(self) -> int:
+        return 1
 
 
 def test_caller_who_left(store: Store) -> None:

@@ -135,6 +135,23 @@ def test_server_comes_back(store: Store, database_url: str) -> None:
 
 
 @on_postgres
+def test_reader_outlives_defects(store: Store) -> None:
+    """A lone surrogate has no bytes: its caller alone gets the driver's error, those who wait for others an answer."""
+    store.ratings.record(incoming(("ann", "x", 3)))
+    key = store.users.freshness("ann").user_key or 0
+
+    async def live_through_it() -> None:
+        asked = (store.reads.freshness("a\ud800"), store.reads.history(key), store.reads.scale())
+        bad, history, _scale = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(bad, UnicodeEncodeError)
+        assert not isinstance(history, BaseException)
+        assert history.value.tolist() == [3]
+        assert (await store.reads.freshness("ann")).user_key == key
+
+    asyncio.run(live_through_it())
+
+
+@on_postgres
 def test_silent_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shared_reader, "ANSWER_SECONDS", 0.3)
 

@@ -1,4 +1,5 @@
 import time
+from typing import cast
 
 import pytest
 
@@ -22,6 +23,16 @@ def test_lease_is_renewed(store: Store) -> None:
         time.sleep(1.0)  # longer than the lease that was given at first
         assert store.jobs.claim("another", lease_seconds=60) is None
     assert store.jobs.get(claim.job.job_id).progress == 0.25
+
+
+def test_unforeseen_error_is_survived(store: Store) -> None:
+    """A stage that the driver cannot send raises no error of ours; the beats after it renew the lease."""
+    claim = claimed(store, lease_seconds=0.4)
+    with Heartbeat(store.jobs, claim) as heartbeat:
+        heartbeat.tell(0.25, cast("str", object()))
+        time.sleep(0.2)  # a beat or two fail
+        heartbeat.tell(0.5, "learning")
+        wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning")
 
 
 def test_lost_lease_stops_the_run(store: Store) -> None:

@@ -1,7 +1,9 @@
 import os
 import signal
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ import sqlalchemy as sa
 from app.settings import Settings
 from app.store import Store, counters
 from app.store.jobs import LeaseLostError
+from app.store.schema import snapshots
 from app.training.run import Trainer
 from app.worker.follow import see_through
 from app.worker.loop import Worker
@@ -97,6 +100,34 @@ def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     assert not thread.is_alive()
 
 
+def test_run_survives_defects(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A card without a watermark breaks the triggers with a `KeyError`. Once it is mended, training goes on."""
+    monkeypatch.setattr("os.nice", lambda _: None)
+    store = worker.store
+    store.ratings.record(tasteful_ratings(n_users=60))
+    store.jobs.enqueue("request")
+    worker.step(threading.Event())
+    card = store.snapshots.entries()[0].card
+    set_card(store, {})
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE training_jobs SET finished_at = 0"))  # or the worker rests after the run
+    with pytest.raises(KeyError):
+        worker.step(threading.Event())
+    worker.poll_seconds = 0.01
+    stopping = threading.Event()
+    thread = threading.Thread(target=worker.run, args=(stopping,))
+    thread.start()
+    time.sleep(0.1)  # several steps fail
+    set_card(store, card)
+    store.jobs.enqueue("request")
+    try:
+        wait_until(lambda: len(store.snapshots.entries()) == 2)
+    finally:
+        stopping.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_tidies_after_a_run(worker: Worker) -> None:
     orphan = worker.trainer.publisher.root / ".staging-000009-ab"
     orphan.mkdir(parents=True)
@@ -156,6 +187,11 @@ def test_terminated_worker_gives_back(store: Store, database_url: str, tmp_path:
     finally:
         worker.communicate()
     assert store.jobs.get(job.job_id).state in {"queued", "succeeded"}
+
+
+def set_card(store: Store, card: dict[str, Any]) -> None:
+    with store.database.writing() as connection:
+        connection.execute(sa.update(snapshots).values(card=card))
 
 
 def expire_lease(store: Store) -> None:
