@@ -12,6 +12,7 @@ from app.api.charts import charts_router
 from app.api.discovery import discovery_router
 from app.api.event_types import event_types_router
 from app.api.events import events_router
+from app.api.head import HeadAsGet
 from app.api.health import health_router
 from app.api.items import items_router
 from app.api.placements import placements_router
@@ -91,5 +92,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(training_router(store.jobs, store.snapshots))
     app.include_router(health_router(service.serving, store.users, service.metrics))
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestMetrics, metrics=service.metrics)  # outermost
     return app

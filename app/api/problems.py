@@ -124,13 +124,14 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed_methods(request: Request) -> str:
-    """All methods of the path; the framework names those of the first route that has it."""
-    operations = next(
-        operations
+    """All methods of the path; the framework names those of the first route that has it, and none of a mount."""
+    documented = (
+        {method.upper() for method in operations}
         for template, operations in request.app.openapi()["paths"].items()
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), request.url.path)
     )
-    return ", ".join(sorted(method.upper() for method in operations))
+    methods = next(documented, {"GET"})  # the document itself, its pages and files are only read
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

@@ -4,12 +4,16 @@ import hashlib
 import traceback
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import app.api.docs
+from app.main import create_app
+from app.settings import Settings
 from app.store.database import UnexpectedDatabaseError
+from tests.support.live_app import serving
 from tests.support.service import wait_until
 
 PROBLEM = "application/problem+json"
@@ -29,7 +33,66 @@ def test_unknown_path(client: TestClient, path: str) -> None:
 def test_wrong_method(client: TestClient) -> None:
     answer = client.patch("/items/x")
     assert (answer.status_code, answer.headers["content-type"]) == (405, PROBLEM)
-    assert answer.headers["allow"] == "DELETE, GET, PUT"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PUT"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/docs", "GET, HEAD"),
+        ("DELETE", "/openapi.json", "GET, HEAD"),
+        ("PUT", "/static/swagger/swagger-ui.css", "GET, HEAD"),
+        ("POST", "/static/nothing", "GET, HEAD"),
+        ("OPTIONS", "/livez", "GET, HEAD"),
+        ("BREW", "/users/ann/recommendations", "GET, HEAD"),
+        ("GET", "/predictions", "POST"),
+        ("HEAD", "/predictions", "POST"),
+    ],
+)
+def test_wrong_method_anywhere(client: TestClient, method: str, path: str, allowed: str) -> None:
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (405, PROBLEM)
+    assert answer.headers["allow"] == allowed
+
+
+def test_head_wherever_get(trained: TestClient) -> None:
+    """The status and headers of the GET: of every operation of the OpenAPI document, and of what is not in it."""
+    document = trained.get("/openapi.json").json()
+    assert not any("head" in operations for operations in document["paths"].values())
+    templates = [path for path, operations in document["paths"].items() if "get" in operations]
+    names = {
+        "user_id": "user-0",
+        "item_id": "item-1",
+        "chart": "popular",
+        "name": "home",
+        "version": "1",
+        "job_id": "x",
+    }
+    paths = [template.format(**names) for template in templates]
+    for path in [*paths, "/docs", "/openapi.json", "/static/swagger/swagger-ui.css", "/nope", "/items?limit=0"]:
+        get, head = trained.get(path), trained.head(path)
+        assert (head.status_code, head.content) == (get.status_code, b""), path
+        # Metrics count these requests too.
+        varying = {"x-request-id"} | ({"content-length"} if path == "/metrics" else set())
+        assert {name: value for name, value in head.headers.items() if name not in varying} == {
+            name: value for name, value in get.headers.items() if name not in varying
+        }, path
+    assert 'method="HEAD",path="/livez",status="200"' in trained.get("/metrics").text
+
+
+def test_head_over_a_socket(settings: Settings) -> None:
+    """A server refuses a body that is shorter than declared: it has to know that there is none."""
+    with serving(create_app(settings)) as address, httpx.Client(base_url=address) as connection:
+        for path in (
+            "/livez",
+            "/readyz",
+            "/docs",
+            "/static/swagger/swagger-ui-bundle.js",
+            "/users/ann/recommendations",
+        ):
+            head = connection.head(path)
+            assert (head.status_code, head.content) == (200, b"")
+            assert int(head.headers["content-length"]) == len(connection.get(path).content)
 
 
 @pytest.mark.parametrize(
