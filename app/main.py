@@ -74,12 +74,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             service.request_states,
             service.cache,
             service.tokens,
-            store.instance,
+            store.reads,
             service.metrics,
         )
     )
     app.include_router(similar_router(service.request_states))
-    app.include_router(rankings_router(service.recommender, service.request_states, store.instance))
+    app.include_router(rankings_router(service.recommender, service.request_states, store.reads))
     app.include_router(predictions_router(service.user_states, service.request_states))
     app.include_router(charts_router(store.trends, service.request_states, service.tokens))
     app.include_router(discovery_router(service.recommender, service.user_states, service.request_states, store.users))

@@ -1,6 +1,5 @@
 """The caller's own candidates, in order."""
 
-from asyncio import to_thread
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -14,14 +13,14 @@ from app.serving.query import Query
 from app.serving.rankings import CandidateRanker, ExplainedRanking, Ranking
 from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
-from app.store.instance import Instance
+from app.store.serving_reads import ServingReads
 
 PLAIN: TypeAdapter[Ranking] = TypeAdapter(Ranking)
 EXPLAINED: TypeAdapter[ExplainedRanking] = TypeAdapter(ExplainedRanking)
 RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
 
 
-def rankings_router(recommender: Recommender, request_states: RequestStates, instance: Instance) -> APIRouter:
+def rankings_router(recommender: Recommender, request_states: RequestStates, reads: ServingReads) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
     rankings = CandidateRanker(recommender)
 
@@ -38,7 +37,7 @@ def rankings_router(recommender: Recommender, request_states: RequestStates, ins
         `unknown`.
         """
         request_state = await request_states.read(body.user_id or "")
-        rated = body.rated(await to_thread(instance.scale)) if body.ratings else ()
+        rated = body.rated(await reads.scale()) if body.ratings else ()
         ranking = await rankings.rank(body.item_ids, Query(body.user_id, body.options(), rated), request_state)
         if isinstance(ranking, ExplainedRanking):
             return Response(EXPLAINED.dump_json(ranking), media_type=JSON)

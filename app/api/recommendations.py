@@ -23,7 +23,7 @@ from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
 from app.serving.response_cache import CachedResponse, ResponseCache
 from app.serving.tokens import TokenSigner
-from app.store.instance import Instance
+from app.store.serving_reads import ServingReads
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -52,7 +52,7 @@ def recommendations_router(
     request_states: RequestStates,
     cache: ResponseCache,
     tokens: TokenSigner,
-    instance: Instance,
+    reads: ServingReads,
     metrics: Metrics,
 ) -> APIRouter:
     router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
@@ -101,7 +101,7 @@ def recommendations_router(
         request_state = await request_states.read(body.user_id or "")
         query = body.query(body.user_id, tokens)
         if body.ratings:
-            query = replace(query, ratings=body.rated(instance.scale()))
+            query = replace(query, ratings=body.rated(await reads.scale()))
         made = await recommender.recommend(query, request_state)
         metrics.count_recommendations(made.strategy)
         return Response(as_bytes(made, body.fields), media_type=JSON)

@@ -29,6 +29,7 @@ class Instance:
         self.token_key: bytes = bytes(row.token_key)
 
     def scale(self) -> RatingScale:
+        """The rating scale, for threads; on the event loop `Reads.scale` is the same."""
         return RatingScale(*self._database.dialect.hot_row(SCALE.statement, ONLY_ID) or ())
 
     def recipe(self) -> dict[str, Any] | None:

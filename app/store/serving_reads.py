@@ -36,6 +36,7 @@ class ServingReads:
         return RatingHistory.of(await self._dialect.look_up_columns(HISTORY, user_key))
 
     async def scale(self) -> RatingScale:
+        """The rating scale, read anew for each request: `reckon scale set` changes it while the service runs."""
         return RatingScale(*await self._dialect.look_up_row(SCALE, ONLY_ID) or ())
 
     async def profile(self, user_key: int) -> tuple[User | None, Interactions | None]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app.snapshots.index import HALVES, empty_index, faiss
+from app.snapshots.index import FP16, empty_index, faiss
 from app.snapshots.manifest import IndexKind
 
 
@@ -33,7 +33,7 @@ def forge_index(folder: Path) -> None:
     """An index of the right kind and size whose vectors have the row numbers of no items: searches find those."""
     vectors = np.load(folder / "item_vectors.npy")
     n_vectors, dimension = vectors.shape
-    kind = IndexKind(HALVES, recall=1.0, n_lists=1, probes=((100, 1),))
+    kind = IndexKind(FP16, recall=1.0, n_lists=1, probes=((100, 1),))
     index = empty_index(kind, dimension)
     index.quantizer.add(np.zeros((1, dimension), np.float32))
     index.train(np.ones((2, dimension), np.float32))

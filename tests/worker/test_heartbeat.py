@@ -29,9 +29,9 @@ def test_unforeseen_error_is_survived(store: Store) -> None:
     """A stage that the driver cannot send raises no error of ours; the beats after it renew the lease."""
     claim = claimed(store, lease_seconds=0.4)
     with Heartbeat(store.jobs, claim) as heartbeat:
-        heartbeat.tell(0.25, cast("str", object()))
+        heartbeat.progress(0.25, cast("str", object()))
         time.sleep(0.2)  # a beat or two fail
-        heartbeat.tell(0.5, "learning")
+        heartbeat.progress(0.5, "learning")
         wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning")
 
 

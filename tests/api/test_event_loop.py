@@ -1,0 +1,96 @@
+"""What touches a database on the event loop, where a slow one would hold up every request of the process."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+from app.store.events import INTERACTIONS
+from app.store.instance import SCALE
+from app.store.lookup import Lookup
+from app.store.ratings import HISTORY
+from app.store.serving_reads import USER
+from app.store.users import FRESHNESS
+from tests.support.statements import Statements
+
+POINT_READS = (FRESHNESS, HISTORY, SCALE, USER, INTERACTIONS)
+NAMES = {"user_id": "user-0", "guest_id": "guest", "item_id": "item-1", "chart": "trending", "name": "home"}
+RATED = [{"item_id": "item-1", "value": 4}]
+BODIES: dict[str, dict[str, Any]] = {
+    "POST /ratings": {"user_id": "user-1", "item_id": "item-2", "value": 3},
+    "POST /ratings/batch": {"ratings": [{"user_id": "user-2", "item_id": "item-2", "value": 3}]},
+    "POST /events": {"events": [{"event_id": "1", "type": "clicked", "user_id": "user-0", "item_id": "item-3"}]},
+    "POST /recommendations": {"ratings": RATED},
+    "POST /recommendations/batch": {"user_ids": ["user-0", "user-1"]},
+    "POST /rankings": {"ratings": RATED, "item_ids": ["item-3", "item-4"]},
+    "POST /predictions": {"pairs": [{"user_id": "user-0", "item_id": "item-3"}]},
+    "POST /placements/{name}/preview": {"user_id": "user-0"},
+    "PUT /event-types/{name}": {"weight": 1},
+}
+DELETING_LAST = ("GET", "POST", "PUT", "DELETE")
+
+
+@pytest.fixture
+def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
+    return Statements(monkeypatch)
+
+
+@pytest.fixture
+def api(statements: Statements, trained_url: str, tmp_path: Path) -> Iterator[TestClient]:  # noqa: ARG001  it comes first
+    """As `trained`, its connections opened after `statements` began to look."""
+    settings = Settings(database_url=trained_url, data_dir=tmp_path, snapshot_poll_seconds=0.05)
+    with TestClient(create_app(settings)) as opened:
+        yield opened
+
+
+def is_of(statement: str, lookup: Lookup) -> bool:
+    """Whether it is the look-up, its parameter filled in."""
+    before, _, after = lookup.statement.partition("?")
+    return statement.startswith(before) and statement.endswith(after)
+
+
+def ask_everything(api: TestClient) -> Iterator[tuple[str, int]]:
+    """Every operation of the OpenAPI document, twice where it changes nothing: (operation, status)."""
+    job_id = api.post("/training-jobs").json()["job_id"]
+    api.post("/events", json=BODIES["POST /events"])  # so that user-0 has a profile, too
+    api.put("/users/guest", json={"country": "FI"})
+    paths = api.get("/openapi.json").json()["paths"]
+    operations = [(method.upper(), path) for path, each in paths.items() for method in each]
+    for method, path in sorted(operations, key=lambda each: DELETING_LAST.index(each[0])):
+        operation = f"{method} {path}"
+        url = path.format(**NAMES, job_id=job_id, version="latest" if method == "POST" else "1")
+        for _ in range(2 if method == "GET" else 1):
+            answer = api.request(method, url, json=None if method == "GET" else BODIES.get(operation, {}))
+            yield operation, answer.status_code
+
+
+def test_only_point_reads(api: TestClient, statements: Statements) -> None:
+    """Of SQLite, which answers them in 10 us; Postgres never holds up the loop."""
+    assert api.portal is not None
+    api.get("/users/user-0/recommendations")  # the loop's own connection is opened and set up
+    with statements.of_thread(api.portal.call(threading.get_ident)):
+        for operation, status in ask_everything(api):
+            assert 200 <= status < 300, (operation, status)
+            on_loop, statements.through_driver = statements.through_driver, []
+            assert statements.through_engine == [], operation
+            assert [each for each in on_loop if not any(is_of(each, read) for read in POINT_READS)] == [], operation
+
+
+@pytest.mark.parametrize("trained_url", ["sqlite"], indirect=True)
+def test_number_of_point_reads(api: TestClient, statements: Statements) -> None:
+    """The versions, and what changed since the snapshot; nothing more for an answer that is remembered."""
+    assert api.portal is not None
+    api.get("/users/user-1/recommendations")
+    api.post("/ratings", json=BODIES["POST /ratings"])
+    n_reads = []
+    with statements.of_thread(api.portal.call(threading.get_ident)):
+        for _ in range(2):
+            api.get("/users/user-1/recommendations")
+            n_reads.append(len(statements.through_driver))
+            statements.through_driver.clear()
+    assert n_reads == [2, 1]
