@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.service import free_port
 
 SERVER_CORE, LOAD_CORE = "0", "1"
 CONNECTIONS = 16
@@ -39,9 +40,31 @@ def has_generator() -> bool:
 
 
 @contextmanager
-def server(application: str, data_dir: Path, *, database_url: str = "") -> Iterator[str]:
-    """`application` (`module:name`) under uvicorn on one core, as `reckon serve` starts it; yields its address."""
+def reckon_server(data_dir: Path, *, database_url: str = "") -> Iterator[str]:
+    """`reckon serve` with one API process on one core; yields its address."""
     port = free_port()
+    # The two processes of `reckon serve` share the core. The supervisor polls ten times a second, which costs nothing.
+    with _started(["app.cli", "serve", "--no-worker", "--port", str(port)], port, data_dir, database_url) as address:
+        yield address
+
+
+@contextmanager
+def uvicorn_server(application: str, data_dir: Path) -> Iterator[str]:
+    """`application` (`module:name`) under uvicorn on one core, with the options of `reckon serve`; yields its address.
+
+    For what Reckon is compared with. Reckon is measured as users run it, by `reckon_server`.
+    """
+    port = free_port()
+    command = ["uvicorn", application, "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
+    command += ["--no-access-log", "--log-level", "warning", "--no-server-header"]
+    command += ["--factory"] if application.endswith("create_app") else []
+    with _started(command, port, data_dir) as address:
+        yield address
+
+
+@contextmanager
+def _started(module: list[str], port: int, data_dir: Path, database_url: str = "") -> Iterator[str]:
+    """A Python module with its arguments, on the core of the server, until it answers on `port`."""
     environment = os.environ | {
         "RECKON_DATA_DIR": str(data_dir),
         "RECKON_DATABASE_URL": database_url,
@@ -49,9 +72,7 @@ def server(application: str, data_dir: Path, *, database_url: str = "") -> Itera
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [*("taskset", "-c", SERVER_CORE, sys.executable, "-m", "uvicorn", application, "--port", str(port))]
-    command += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
-    command += ["--no-server-header"] + (["--factory"] if application.endswith("create_app") else [])
+    command = ["taskset", "-c", SERVER_CORE, sys.executable, "-m", *module]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
@@ -60,12 +81,6 @@ def server(application: str, data_dir: Path, *, database_url: str = "") -> Itera
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str, seconds: float = 120) -> None:
@@ -121,6 +136,7 @@ class Beside:
     load: Load
     bare: Load
     ratio: float
+    p50_ratio: float
     p99_ratio: float
 
     @property
@@ -146,5 +162,6 @@ def beside(bare: Callable[[], Load], contestant: Callable[[], Load], rounds: int
         middle(loads),
         middle(bares),
         statistics.median(load.requests_per_second / near.requests_per_second for load, near in pairs),
+        statistics.median(load.p50_milliseconds / near.p50_milliseconds for load, near in pairs),
         statistics.median(load.p99_milliseconds / near.p99_milliseconds for load, near in pairs),
     )

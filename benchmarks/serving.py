@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmarks.load import has_generator
 from benchmarks.serving_memory import memory_rows, start_rows
-from benchmarks.serving_rates import peer_rows, postgres_rows, similar_rows, sqlite_rows
+from benchmarks.serving_rates import latency_rows, peer_rows, postgres_rows, similar_rows, sqlite_rows
 from benchmarks.serving_scale import scale_rows
 from benchmarks.serving_swaps import swap_rows
 from benchmarks.serving_training import training_rows
@@ -14,6 +14,7 @@ from benchmarks.table import Row
 
 PARTS: Final[dict[str, Callable[[], list[Row]]]] = {
     "peers": peer_rows,
+    "latency": latency_rows,
     "sqlite": sqlite_rows,
     "postgres": postgres_rows,
     "scale": scale_rows,

@@ -6,12 +6,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-from benchmarks.load import free_port, measure
+from benchmarks.load import measure
 from benchmarks.made_up import fill, publish
 from benchmarks.serving_data import opened
 from benchmarks.serving_rates import RECOMMENDATIONS
 from benchmarks.table import Row
-from tests.support.service import Instance, RunningService, wait_until
+from tests.support.service import Instance, RunningService, free_port, wait_until
 
 N_ITEMS, N_USERS, N_KNOWN = 20_000, 200_000, 5_000
 N_USERS_OF_100_MB = 56_000

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from benchmarks.load import LOAD_CORE, Beside, Load, beside, measure, server
+from benchmarks.load import CONNECTIONS, LOAD_CORE, Beside, Load, beside, measure, reckon_server, uvicorn_server
 from benchmarks.serving_data import N_ITEMS, N_USERS, fill, rate_once_each, served_data, train
 from benchmarks.table import Row
 
@@ -23,7 +23,7 @@ GET = "GET recommendations, 20 of 10k items"
 
 def peer_rows() -> list[Row]:
     """Bare, and what one would write by hand; no claim of ours among them."""
-    with served_data() as data_dir, server(BARE, data_dir) as bare:
+    with served_data() as data_dir, uvicorn_server(BARE, data_dir) as bare:
         alone = measure(bare, RECOMMENDATIONS, 1, N_USERS)
         note = f"p50 {alone.p50_milliseconds:.1f} ms, p99 {alone.p99_milliseconds:.1f} ms"
         rows = [Row("bare FastAPI endpoint, 20 prebuilt items", "= 1", f"{alone.requests_per_second:,.0f}/s", note)]
@@ -31,7 +31,7 @@ def peer_rows() -> list[Row]:
         if importlib.util.find_spec("implicit"):
             peers["FastAPI + implicit recommend by hand"] = ("0.23 x", "benchmarks.peers:handwritten_implicit")
         for what, (target, application) in peers.items():
-            with server(application, data_dir) as address:
+            with uvicorn_server(application, data_dir) as address:
                 measure(address, RECOMMENDATIONS, 1, N_USERS, seconds=1)
                 rows.append(_row(what, target, _beside(bare, partial(measure, address, RECOMMENDATIONS, 1, N_USERS))))
     return rows
@@ -56,7 +56,7 @@ def recommendation_rows(
     database: str, targets: tuple[str, str, str], data_dir: Path, database_url: str = "", n_users: int = N_USERS
 ) -> list[Row]:
     """Another user each time; the same 1,000 again and again; another one each time, all of whom rated since."""
-    with server(BARE, data_dir) as bare, server(RECKON, data_dir, database_url=database_url) as address:
+    with uvicorn_server(BARE, data_dir) as bare, reckon_server(data_dir, database_url=database_url) as address:
         another = partial(_after_a_change, address, n_users)
         another()
         unchanged = _beside(bare, another)
@@ -72,10 +72,25 @@ def recommendation_rows(
 
 
 def similar_rows() -> list[Row]:
-    with served_data() as data_dir, server(BARE, data_dir) as bare, server(RECKON, data_dir) as address:
+    with served_data() as data_dir, uvicorn_server(BARE, data_dir) as bare, reckon_server(data_dir) as address:
         similar = partial(measure, address, "/items/i%d/similar?limit=20", 1, N_ITEMS, seconds=1)
         similar()
         return [_row("GET similar, another item each time", ">= 0.6 x", _beside(bare, similar))]
+
+
+def latency_rows() -> list[Row]:
+    """`reckon serve` and `uvicorn --port` on the same data, in pairs: what the way of starting costs."""
+    with (
+        served_data() as data_dir,
+        uvicorn_server(RECKON, data_dir) as under_uvicorn,
+        reckon_server(data_dir) as address,
+    ):
+        # Answers from the cache, so that little else than the way through the server is measured.
+        compared = beside(partial(_again, under_uvicorn, 1), partial(_again, address, 1))
+    note = f"p50 {compared.load.p50_milliseconds:.2f} ms, {compared.bare.p50_milliseconds:.2f} ms under uvicorn"
+    return [
+        Row("reckon serve beside uvicorn --port, one connection", "p50 <= 1.1 x", f"{compared.p50_ratio:.2f} x", note)
+    ]
 
 
 def _beside(bare: str, contestant: Callable[[], Load]) -> Beside:
@@ -95,9 +110,9 @@ def _after_a_change(address: str, n_users: int) -> Load:
     return measure(address, RECOMMENDATIONS, 1, n_users)
 
 
-def _again(address: str) -> Load:
-    measure(address, RECOMMENDATIONS, 1, N_ASKED_AGAIN, seconds=1)
-    return measure(address, RECOMMENDATIONS, 1, N_ASKED_AGAIN)
+def _again(address: str, connections: int = CONNECTIONS) -> Load:
+    measure(address, RECOMMENDATIONS, 1, N_ASKED_AGAIN, seconds=1, connections=connections)
+    return measure(address, RECOMMENDATIONS, 1, N_ASKED_AGAIN, connections=connections)
 
 
 @contextmanager

@@ -4,10 +4,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-from benchmarks.load import ROUNDS, measure, middle, server
+from benchmarks.load import ROUNDS, measure, middle, reckon_server
 from benchmarks.made_up import fill, publish
 from benchmarks.serving_data import opened
-from benchmarks.serving_rates import RECKON, RECOMMENDATIONS
+from benchmarks.serving_rates import RECOMMENDATIONS
 from benchmarks.table import Row
 
 N_USERS = 5_000
@@ -24,7 +24,7 @@ def _row(n_items: int, target: str) -> Row:
         fill(store, n_items, N_USERS)
         publish(store, Path(folder))
         store.close()
-        with server(RECKON, Path(folder)) as address:
+        with reckon_server(Path(folder)) as address:
             one_by_one = partial(measure, address, RECOMMENDATIONS, connections=1)
             one_by_one(1, 100, seconds=1)
             each = N_USERS // ROUNDS  # other users in every round: an answer given before proves nothing

@@ -4,9 +4,9 @@ import statistics
 from collections.abc import Callable
 from functools import partial
 
-from benchmarks.load import Load, measure, server
+from benchmarks.load import Load, measure, reckon_server
 from benchmarks.serving_data import N_USERS, served_data
-from benchmarks.serving_rates import RECKON, RECOMMENDATIONS
+from benchmarks.serving_rates import RECOMMENDATIONS
 from benchmarks.table import Row
 from tests.support.service import Instance, RunningService, wait_until
 
@@ -15,7 +15,7 @@ IDLE_ROUNDS = 3
 
 def training_rows() -> list[Row]:
     """One connection, another user each time; before, during and after a run."""
-    with served_data() as data_dir, server(RECKON, data_dir) as address:
+    with served_data() as data_dir, reckon_server(data_dir) as address:
         once = partial(measure, address, RECOMMENDATIONS, 1, N_USERS, connections=1)
         once()
         idle = [once() for _ in range(IDLE_ROUNDS)]

@@ -2,16 +2,15 @@
 
 from functools import partial
 
-from benchmarks.load import RATE_MANY, RATE_ONE, ROUNDS, Load, measure, middle, server
+from benchmarks.load import RATE_MANY, RATE_ONE, ROUNDS, Load, measure, middle, reckon_server
 from benchmarks.serving_data import N_ITEMS, N_USERS, served_data
-from benchmarks.serving_rates import RECKON
 from benchmarks.table import Row
 
 BATCH = 1_000
 
 
 def write_rows() -> list[Row]:
-    with served_data() as data_dir, server(RECKON, data_dir) as address:
+    with served_data() as data_dir, reckon_server(data_dir) as address:
         # The data folder is the same, so the ratings of later rounds are partly replacements: as much work.
         rate = partial(measure, address, "", N_USERS, N_ITEMS)
         one = middle([rate(script=RATE_ONE) for _ in range(ROUNDS)])

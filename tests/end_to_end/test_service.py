@@ -1,12 +1,17 @@
 """A rating's and an event's whole way through real processes: import, train, serve, rate, swap, die, stop."""
 
+import http.client
+import json
 import os
 import shutil
 import signal
+import statistics
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,7 @@ import pytest
 
 from tests.support.camps import N_USERS, camp_events, suits
 from tests.support.databases import MigratedDatabases
-from tests.support.service import Instance, RunningService, wait_until, write_ratings
+from tests.support.service import Instance, RunningService, free_port, wait_until, write_ratings
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
 
@@ -25,13 +30,13 @@ def instance(request: pytest.FixtureRequest, databases: MigratedDatabases, tmp_p
         yield Instance(tmp_path, url)
 
 
-on_sqlite = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+on_sqlite = pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
 """For what does not depend on the database: each of these trains and serves for some seconds."""
 
 
 @pytest.fixture(scope="module")
 def trained_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of an installation on SQLite that has imported and trained, to copy: that takes it ten seconds."""
+    """Of an instance on SQLite that has imported and trained, to copy: that takes it ten seconds."""
     return _filled(Instance(tmp_path_factory.mktemp("trained"))).data_dir
 
 
@@ -194,6 +199,48 @@ def _answers(service: RunningService) -> bool:
         return service.call("GET", "/livez")[0] == 200
     except OSError:
         return False
+
+
+@on_sqlite
+def test_as_fast_as_plain_uvicorn(trained: Instance) -> None:
+    """A response must not wait for the client's delayed ACK, however its server was started."""
+    with trained.serving("--no-worker") as service, _plain_uvicorn(trained) as plain:
+        get, post = _median_seconds(service.address)
+        plain_get, plain_post = _median_seconds(plain)
+    assert get <= 3 * plain_get
+    assert post <= 3 * plain_post
+
+
+@contextmanager
+def _plain_uvicorn(instance: Instance) -> Iterator[str]:
+    """The address of the same app on the same data, behind a socket that uvicorn itself opens."""
+    port = str(free_port())
+    options = ("--factory", "--port", port, "--loop", "uvloop", "--http", "httptools", "--log-level", "warning")
+    process = instance.start("app.main:create_app", *options, module="uvicorn")
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: _answers(RunningService(address, process)))
+        yield address
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def _median_seconds(address: str, n_requests: int = 60) -> tuple[float, float]:
+    """Of a list and of a rating, on one kept-alive connection."""
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=20)
+    seconds: dict[str, list[float]] = {"GET": [], "POST": []}
+    for n in range(n_requests):
+        rating = json.dumps({"user_id": f"u{n}", "item_id": "i0", "value": 1 + n % 5})
+        for method, path, body in (("GET", f"/users/u{n}/recommendations", None), ("POST", "/ratings", rating)):
+            since = time.perf_counter()
+            connection.request(method, path, body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            answer.read()
+            seconds[method].append(time.perf_counter() - since)
+            assert answer.status in {200, 201}
+    connection.close()
+    return statistics.median(seconds["GET"]), statistics.median(seconds["POST"])
 
 
 @on_sqlite

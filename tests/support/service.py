@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -46,9 +47,9 @@ class Instance:
             timeout=120,
         )
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
+    def start(self, *command: str, module: str = "app.cli") -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "app.cli", *command],
+            [sys.executable, "-m", module, *command],
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,
@@ -98,6 +99,12 @@ class RunningService:
     def items(self, user_id: str, limit: int = 20) -> list[str]:
         answer = self.get(f"/users/{user_id}/recommendations?limit={limit}")
         return [item["item_id"] for item in answer["items"]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
