@@ -26,7 +26,7 @@ def memory_rows() -> list[Row]:
         store = opened(data_dir)
         fill(store, N_ITEMS, N_KNOWN)
         with Instance(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
-            processes = children(service.process.pid)
+            processes = service.children()
             ask_all(service)
             without = sum(map(proportional_bytes, processes))
             n_bytes = publish(store, data_dir, N_USERS)
@@ -80,10 +80,6 @@ def _snapshot_version(port: int) -> int | None:
 def ask_all(service: RunningService) -> None:
     """Some requests of every process; the connections of one generator fall to all of them."""
     measure(service.address, RECOMMENDATIONS, 1, N_KNOWN, connections=64, seconds=3)
-
-
-def children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def maps(pid: int, name: str) -> bool:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.serving_data import served_data, train
-from benchmarks.serving_memory import children
 from benchmarks.table import Row
 from tests.support.service import Instance, RunningService
 
@@ -118,7 +117,7 @@ async def _swapped(service: RunningService) -> Watch:
 
 async def _connections(service: RunningService, watch: Watch) -> AsyncIterator[Connection]:
     """Up to `PER_PROCESS` to every process; the surplus of one that takes more is closed again."""
-    n_kept = dict.fromkeys(children(service.process.pid), 0)
+    n_kept = dict.fromkeys(service.children(), 0)
     for n in itertools.count():
         if min(n_kept.values()) == PER_PROCESS or (n > TRIES and all(n_kept.values())):
             return

@@ -26,10 +26,8 @@ def serve(
 ) -> None:
     """Serve the API, with the training worker beside it. Ctrl-C stops all of it."""
     from app.settings import Settings
-    from app.wiring import open_store
 
     settings = Settings()
-    open_store(settings).close()  # what is wrong with the database is said once, here
     listener = bind(settings.host if host is None else host, settings.port if port is None else port, insecure=insecure)
     address = address_of(listener)
     with listener:
@@ -80,7 +78,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 def is_ready(address: str) -> bool:
-    """Some API process answers that it is ready."""
+    """Whether an API process answers that it is ready."""
     try:
         with urllib.request.urlopen(f"{address}/readyz", timeout=1) as answer:  # noqa: S310  our own address
             return bool(answer.status == HTTPStatus.OK)
@@ -89,21 +87,29 @@ def is_ready(address: str) -> bool:
 
 
 def run_service(listener: socket.socket, *, processes: int, worker: bool, announce: Callable[[], None]) -> None:
-    """The API processes on the listener, and the worker, until told to stop; exit code 1 if one keeps dying."""
-    from app.cli.supervisor import Child, run_together
+    """Run the API processes on the listener, and the worker, until a stop signal.
 
+    Raises `ReckonError` when the database of the settings cannot be used.
+    """
+    from app.cli.supervisor import Child, run_together
+    from app.settings import Settings
+    from app.wiring import open_store
+
+    # Children are restarted for ever, so what no restart can mend must be reported before the first one is started.
+    open_store(Settings()).close()
     address = address_of(listener)
     with tempfile.TemporaryDirectory(prefix="reckon-metrics-") as metrics_folder:
         environment = dict(os.environ)
-        # One answer gains nothing from a team of threads, and the processes would fight over the cores.
+        # One answer gains nothing from several threads, and the processes would compete for the cores.
         of_api = environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         if processes > 1:
             of_api["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
-        children = [Child(api_command(listener), of_api, (listener.fileno(),)) for _ in range(processes)]
+        children = [
+            Child(f"api {n}", api_command(listener), of_api, (listener.fileno(),)) for n in range(1, processes + 1)
+        ]
         if worker:
-            children.append(Child([sys.executable, "-m", "app.cli", "worker"], environment))
-        if not run_together(children, is_ready=lambda: is_ready(address), announce=announce):
-            raise typer.Exit(1)
+            children.append(Child("worker", [sys.executable, "-m", "app.cli", "worker"], environment))
+        run_together(children, is_ready=lambda: is_ready(address), announce=announce)
 
 
 def api_command(listener: socket.socket) -> list[str]:

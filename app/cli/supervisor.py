@@ -8,47 +8,81 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+import structlog
+
 POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0
-RESTART_SECONDS = 1.0
-QUICK_DEATH_SECONDS = 5.0
-MAX_QUICK_DEATHS = 3
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+"""The pause before a restart doubles with every death, up to the longest."""
+
+STEADY_SECONDS = 60.0
+"""A child that lived this long starts again after the first pause. Longer than any pause."""
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class Child:
-    """One process of ours; its own session, so that Ctrl-C reaches it through us alone, in order."""
+    """One child process, restarted whenever it ends; `name` is what the log calls it."""
 
+    name: str
     command: list[str]
     environment: dict[str, str]
     passed_descriptors: tuple[int, ...] = ()
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
-    _quick_deaths: int = 0
+    _pause_seconds: float = 0.0
+    _restart_at: float = 0.0
 
     def start(self) -> None:
+        """Raises `OSError` when the system cannot make another process."""
         self._started_at = time.monotonic()
+        # In a session of its own, so that Ctrl-C in the terminal reaches it through the supervisor alone, in order.
         self._process = subprocess.Popen(  # noqa: S603  our own commands
             self.command, env=self.environment, pass_fds=self.passed_descriptors, start_new_session=True
         )
 
-    def watch(self) -> bool:
-        """Start it again if it died; False once it keeps dying right after its start."""
-        if self._process is None or self._process.poll() is None:
-            return True
-        lived = time.monotonic() - self._started_at
-        self._quick_deaths = self._quick_deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
-        if self._quick_deaths >= MAX_QUICK_DEATHS:
-            return False
-        time.sleep(RESTART_SECONDS)
-        self.start()
-        return True
+    def watch(self) -> None:
+        """Start the process again if it ended and its pause is over. Never waits, so that the others are watched."""
+        if self._process is None:
+            if time.monotonic() >= self._restart_at:
+                self._restart()
+            return
+        status = self._process.poll()
+        if status is None:
+            return
+        pid, self._process = self._process.pid, None
+        # A negative status is the number of the signal that ended the process.
+        ending = {"signal": signal.Signals(-status).name} if status < 0 else {"exit_code": status}
+        log.error("process ended", child=self.name, pid=pid, **ending, pause_seconds=self._plan_restart())
+
+    def _plan_restart(self) -> float:
+        """The pause before the next start, in seconds."""
+        now = time.monotonic()
+        if now - self._started_at >= STEADY_SECONDS:
+            self._pause_seconds = 0.0
+        self._pause_seconds = min(max(2 * self._pause_seconds, FIRST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
+        self._restart_at = now + self._pause_seconds
+        return self._pause_seconds
+
+    def _restart(self) -> None:
+        try:
+            self.start()
+        except OSError as error:
+            # The machine is out of processes or memory for now. The other children go on serving.
+            log.error(  # noqa: TRY400  the traceback would only show this function
+                "process not started", child=self.name, reason=str(error), pause_seconds=self._plan_restart()
+            )
+        else:
+            log.info("process started again", child=self.name, pid=self._process.pid if self._process else None)
 
     def terminate(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
 
     def wait(self) -> None:
+        """Wait until the process ended; kill it after `STOP_SECONDS`."""
         if self._process is None:
             return
         try:
@@ -58,16 +92,19 @@ class Child:
             self._process.wait()
 
 
-def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], announce: Callable[[], None]) -> bool:
-    """Run until SIGINT or SIGTERM, then stop all; False if one kept dying. `announce` is called once, when ready."""
+def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], announce: Callable[[], None]) -> None:
+    """Run until SIGINT or SIGTERM, then stop all. `announce` is called once, when `is_ready` is first true.
+
+    A child that ends is started again, however often; the others go on meanwhile.
+    """
     with _stop_signals() as received:
         try:
             for child in children:
                 child.start()
             is_announced = False
             while not received:
-                if not all(child.watch() for child in children):
-                    return False
+                for child in children:
+                    child.watch()
                 if not is_announced and is_ready():
                     is_announced = True
                     announce()
@@ -77,7 +114,6 @@ def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], ann
                 child.terminate()
             for child in children:
                 child.wait()
-    return True
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from app.cli.demo import COMPLETE
 from tests.support.service import ROOT, write_ratings
 
 
@@ -37,3 +38,16 @@ def test_second_start_reuses_all(tmp_path: Path) -> None:
     second = demo(data, tmp_path / "var")
     assert "stored" not in second
     assert "/users/you/recommendations" in second
+
+
+def test_lost_database_is_reported_once(tmp_path: Path) -> None:
+    """A restart would not bring it back, so no process is started."""
+    data_dir = tmp_path / "demo-mine"
+    data_dir.mkdir()
+    (data_dir / COMPLETE).touch()
+    command = [sys.executable, "-m", "app.cli", "demo", str(tmp_path / "mine.csv"), "--var", str(tmp_path)]
+    environment = os.environ | {"RECKON_PORT": "0"}
+    refused = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (refused.returncode, refused.stderr) == (1, "reckon: the database is empty: run `reckon migrate`\n")

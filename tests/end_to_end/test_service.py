@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.support.camps import N_USERS, camp_events, suits
-from tests.support.databases import MigratedDatabases
+from tests.support.databases import MigratedDatabases, refusing_connections
 from tests.support.service import Instance, RunningService, free_port, wait_until, write_ratings
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
@@ -185,14 +185,52 @@ def _wait_for_version(service: RunningService, version: int) -> None:
 
 
 @on_sqlite
-def test_killed_process_comes_back(service: RunningService) -> None:
-    children = [
-        int(pid) for pid in Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    ]
-    for child in children:
+def test_killed_processes_come_back(service: RunningService) -> None:
+    for child in service.children():
         os.kill(child, signal.SIGKILL)
     wait_until(lambda: _answers(service))
     assert len(service.items("u0")) == 20
+
+
+@on_sqlite
+def test_dying_worker_stops_nothing(trained: Instance) -> None:
+    """Its pauses grow, each death and start is logged, and the API process beside it goes on."""
+    with trained.serving() as service:
+        api, worker = service.children()
+        for n in range(1, 4):
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda n=n: len(trained.logged("process ended")) == n)  # type: ignore[misc]  # called at once
+            if n < 3:
+                wait_until(lambda: len(service.children()) == 2)
+                worker = max(service.children())
+        assert service.children() == [api]
+        assert len(service.items("u0")) == 20
+        deaths = [(each["child"], each["signal"], each["pause_seconds"]) for each in trained.logged("process ended")]
+        assert deaths == [("worker", "SIGKILL", 1), ("worker", "SIGKILL", 2), ("worker", "SIGKILL", 4)]
+        assert [each["child"] for each in trained.logged("process started again")] == ["worker", "worker"]
+
+
+@pytest.mark.parametrize("instance", ["postgres"], indirect=True)
+def test_process_dies_while_the_database_is_away(instance: Instance) -> None:
+    """The other process answers meanwhile; the dead one is back once the database is."""
+    with instance.serving("--processes", "2", "--no-worker") as service:
+        killed, kept = service.children()
+        with refusing_connections(instance.database_url):
+            os.kill(killed, signal.SIGKILL)
+            wait_until(lambda: len(instance.logged("process ended")) >= 3, 60)
+            assert service.call("GET", "/livez")[0] == 200
+        os.kill(kept, signal.SIGSTOP)  # only the one that was started again can answer
+        wait_until(lambda: _answers(service), 60)
+        os.kill(kept, signal.SIGCONT)
+        deaths = instance.logged("process ended")
+        assert {each["child"] for each in deaths} == {"api 1"}
+        assert deaths[1]["exit_code"] != 0
+
+
+def test_unusable_database_is_reported_once(tmp_path: Path) -> None:
+    refused = Instance(tmp_path).run("serve", "--port", "0", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr == "reckon: the database is empty: run `reckon migrate`\n"
 
 
 def _answers(service: RunningService) -> bool:

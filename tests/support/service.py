@@ -48,14 +48,25 @@ class Instance:
         )
 
     def start(self, *command: str, module: str = "app.cli") -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *command],
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        """Its standard error is added to `log_path`."""
+        with self.log_path.open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", module, *command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    @property
+    def log_path(self) -> Path:
+        return self.data_dir / "stderr.log"
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """The log lines of that event, in order."""
+        lines = [line for line in self.log_path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
+        return [entry for entry in map(json.loads, lines) if entry["event"] == event]
 
     @contextmanager
     def serving(self, *options: str) -> Iterator["RunningService"]:
@@ -95,6 +106,11 @@ class RunningService:
         status, body = self.call("GET", path)
         assert status == 200, body
         return body
+
+    def children(self) -> list[int]:
+        """The process ids of its children, in the order in which they were started."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def items(self, user_id: str, limit: int = 20) -> list[str]:
         answer = self.get(f"/users/{user_id}/recommendations?limit={limit}")
