@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import tempfile
 import urllib.request
 from collections.abc import Callable
@@ -108,14 +107,13 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
             Child(f"api {n}", api_command(listener), of_api, (listener.fileno(),)) for n in range(1, processes + 1)
         ]
         if worker:
-            children.append(Child("worker", [sys.executable, "-m", "app.cli", "worker"], environment))
+            children.append(Child("worker", ["app.cli", "worker"], environment))
         run_together(children, is_ready=lambda: is_ready(address), announce=announce)
 
 
 def api_command(listener: socket.socket) -> list[str]:
-    uvicorn = [sys.executable, "-m", "uvicorn", "app.main:create_app", "--factory", "--fd", str(listener.fileno())]
     return [
-        *uvicorn,
+        *("uvicorn", "app.main:create_app", "--factory", "--fd", str(listener.fileno())),
         *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
         *("--no-server-header", "--timeout-graceful-shutdown", str(DRAIN_SECONDS)),
     ]

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -291,6 +292,45 @@ def test_stop_is_clean(trained: Instance) -> None:
     with trained.serving() as running:
         service = running
     assert service.process.returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
+@on_sqlite
+def test_stop_signals(installation: Installation, number: signal.Signals) -> None:
+    with installation.serving("--processes", "2") as service:
+        children = service.children()
+        service.process.send_signal(number)
+        assert service.process.wait(30) == 0
+        assert not any(_lives(child) for child in children)
+
+
+@on_sqlite
+def test_children_end_with_a_killed_parent(installation: Installation) -> None:
+    """They finish the requests in flight, and leave the port."""
+    with installation.serving("--processes", "2") as service:
+        children = service.children()
+        host, port = service.address.removeprefix("http://").split(":")
+        body = json.dumps({"user_id": "u", "item_id": "i", "value": 5}).encode()
+        head = f"POST /ratings HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
+        head += f"content-length: {len(body)}\r\nexpect: 100-continue\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head.encode())
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 100 ")  # the request is being worked on
+            service.process.kill()
+            wait_until(lambda: sum(_lives(child) for child in children) == 1)
+            connection.sendall(body)
+            assert connection.recv(1_000).startswith(b"HTTP/1.1 201 ")
+        wait_until(lambda: not any(_lives(child) for child in children))
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), timeout=20)
+
+
+def _lives(pid: int) -> bool:
+    """A zombie does not: it waits for a parent to read its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @on_sqlite
