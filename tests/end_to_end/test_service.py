@@ -296,8 +296,8 @@ def test_stop_is_clean(trained: Instance) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
 @on_sqlite
-def test_stop_signals(installation: Installation, number: signal.Signals) -> None:
-    with installation.serving("--processes", "2") as service:
+def test_stop_signals(instance: Instance, number: signal.Signals) -> None:
+    with instance.serving("--processes", "2") as service:
         children = service.children()
         service.process.send_signal(number)
         assert service.process.wait(30) == 0
@@ -305,9 +305,9 @@ def test_stop_signals(installation: Installation, number: signal.Signals) -> Non
 
 
 @on_sqlite
-def test_children_end_with_a_killed_parent(installation: Installation) -> None:
+def test_children_end_with_a_killed_parent(instance: Instance) -> None:
     """They finish the requests in flight, and leave the port."""
-    with installation.serving("--processes", "2") as service:
+    with instance.serving("--processes", "2") as service:
         children = service.children()
         host, port = service.address.removeprefix("http://").split(":")
         body = json.dumps({"user_id": "u", "item_id": "i", "value": 5}).encode()
