@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.entities import UNKNOWN_TIME, Item
 from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
+from app.store.database import UnexpectedDatabaseError
 from tests.support.ratings import incoming
 
 
@@ -118,7 +119,7 @@ def test_pages_by_key(store: Store) -> None:
 
 def test_failed_batch_stores_nothing(store: Store) -> None:
     rows = incoming(("ann", "x", 3, 10), ("ann", "y", 1e308, 10))
-    with pytest.raises(Exception, match="finite"):
+    with pytest.raises(UnexpectedDatabaseError, match=r"CHECK|23514"):
         store.ratings.record(rows)
     assert store.ratings.count() == 0
     assert store.items.count() == 0
