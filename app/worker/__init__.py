@@ -1,7 +1,9 @@
-"""The training loop: a door like the API, for jobs instead of requests.
+"""The training loop. It is a door like the API, for jobs instead of requests.
 
-Owns who works which job and when one is due: claims, heartbeats, takeover of a silent worker's job, triggers, clearing
-up. May import training and below, and settings. The `training_jobs` table is the queue.
+This package decides which worker runs which job and when a job is due: claims, heartbeats, takeover of jobs whose
+worker is silent, triggers, and removal of old snapshots and tombstones. It may import training and the layers below,
+and settings. The `training_jobs` table is the queue.
 
-Refused: a task library (a broker to run, and its tasks die with their worker, so the table would be needed anyway).
+Rejected alternative: a task library. It needs a broker, and it loses the task of a killed worker, so the table would be
+needed beside it.
 """

@@ -1,4 +1,4 @@
-"""One attempt at one job: run it under heartbeats, and record how it ended."""
+"""One attempt at one job: runs it under heartbeats and records its outcome."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class StoppedError(Exception):
-    """The worker was told to stop: the job goes back to the queue."""
+    """The worker was asked to stop; the job returns to the queue."""
 
 
 def attempt(
@@ -29,10 +29,10 @@ def attempt(
     progress: ProgressCallback = ignore,
     n_allowed: int = MAX_ATTEMPTS,
 ) -> int | None:
-    """Work the claimed job; the version published, or None where the run ended otherwise (the job says how).
+    """Runs the claimed job. Returns the published version, or None if the run ended without one.
 
-    An error that no one foresaw leaves the claim to run out: the next attempt, by whichever worker, begins a lease
-    later. The last attempt of the `n_allowed` fails the job.
+    The job row then holds the state and the reason. An unexpected error leaves the lease to expire, so that any worker
+    starts the next attempt one lease later. The last of `n_allowed` attempts fails the job.
     """
     log_job = log.bind(job_id=claim.job.job_id, attempt=claim.job.attempts)
     log_job.info("run started", trigger=claim.job.trigger)
@@ -43,23 +43,24 @@ def attempt(
         log_job.info("snapshot published", version=version)
     except ReckonError as error:
         log_job.warning("run ended without a snapshot", problem=error.type, reason=error.detail)
-        # A lost lease is another's job now; a database that is away leaves it to the next attempt.
+        # After a lost lease another worker owns the job. While the database is unavailable nothing can be recorded, and
+        # the next attempt starts when the lease expires.
         if not isinstance(error, LeaseLostError | UnavailableError):
             state = "rejected" if isinstance(error, SnapshotRejectedError) else "failed"
-            with _settled_later():
+            with _unrecorded_is_logged():
                 jobs.finish(claim, state=state, reason=error.detail)
     except StoppedError:
-        log_job.info("run stopped, job back in the queue")
-        with _settled_later():
+        log_job.info("run stopped; the job returns to the queue")
+        with _unrecorded_is_logged():
             jobs.release(claim)
     except Exception as error:
-        log_job.exception("run broke off")
+        log_job.exception("run failed with an unexpected error")
         if claim.job.attempts >= n_allowed:
-            reason = f"{type(error).__name__} in attempt {claim.job.attempts}: the log has it all"
-            with _settled_later():
+            reason = f"{type(error).__name__} in attempt {claim.job.attempts}: the log holds the traceback"
+            with _unrecorded_is_logged():
                 jobs.finish(claim, state="failed", reason=reason)
     except BaseException:
-        with _settled_later():
+        with _unrecorded_is_logged():
             jobs.release(claim)
         raise
     return version
@@ -76,9 +77,9 @@ def _stoppable(stopping: threading.Event, *listeners: ProgressCallback) -> Progr
 
 
 @contextmanager
-def _settled_later() -> Iterator[None]:
-    """What cannot be recorded (the job was taken over, the database is away) is settled when the lease runs out."""
+def _unrecorded_is_logged() -> Iterator[None]:
+    """Logs an outcome that cannot be recorded (lost lease, no database); the next attempt follows the expired lease."""
     try:
         yield
     except ReckonError as error:
-        log.warning("end of the run not recorded", reason=error.detail)
+        log.warning("outcome of the run not recorded", reason=error.detail)

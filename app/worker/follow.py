@@ -1,4 +1,4 @@
-"""A job seen through to its end by whoever asked for it."""
+"""Runs a job to its end in the process that requested it (`reckon train`)."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ POLL_SECONDS = 0.5
 
 
 def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, progress: ProgressCallback = ignore) -> Job:
-    """The job as it ended. Works whatever stands before it in the queue, unless a living worker does.
+    """Returns the finished job. Also runs the jobs before it in the queue, unless a live worker runs them.
 
-    Somebody is waiting, so an error that no one foresaw fails the job at once.
+    A user is waiting, so an unexpected error fails the job at once instead of leaving it to a later attempt.
     """
     jobs, worker_id = trainer.store.jobs, new_worker_id()
     while job.finished_at is None:

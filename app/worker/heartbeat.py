@@ -1,4 +1,4 @@
-"""The sign of life of a run, from a thread of its own: the database may wait for it, the learning may not."""
+"""Renews the lease of a run from a thread of its own, so that a slow database never delays training."""
 
 import threading
 from types import TracebackType
@@ -10,13 +10,13 @@ from app.errors import ReckonError
 from app.store.jobs import Claim, Jobs, LeaseLostError
 
 BEATS_PER_LEASE = 4
-"""Three may be lost to a slow database before the lease runs out."""
+"""Three heartbeats may fail before the lease expires."""
 
 log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Renews the lease of `claim` while the context is open, and carries the progress that it is told."""
+    """Renews the lease of `claim` while the context is open, and stores the latest reported progress with it."""
 
     def __init__(self, jobs: Jobs, claim: Claim) -> None:
         self._jobs = jobs
@@ -27,7 +27,7 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def progress(self, share: float, stage: str) -> None:
-        """Report how far the run is. Raises `LeaseLostError` once another worker has the job: stop working."""
+        """Records the progress of the run. Raises `LeaseLostError` once another worker owns the job."""
         self._progress = (share, stage)
         if self._lost is not None:
             raise self._lost
@@ -50,8 +50,8 @@ class Heartbeat:
             except LeaseLostError as error:
                 self._lost = error
                 return
-            except ReckonError as error:  # the database is away: publication is fenced, so go on and try again
+            except ReckonError as error:  # the database may be unavailable; publication is fenced, so the run goes on
                 log.warning("heartbeat missed", job_id=self._claim.job.job_id, reason=error.detail)
             except Exception:
-                # Without further beats the lease would run out, and another worker would repeat a run that is alive.
+                # Without further heartbeats the lease would expire, and another worker would repeat a live run.
                 log.exception("heartbeat missed", job_id=self._claim.job.job_id)

@@ -1,4 +1,4 @@
-"""The worker: looks for a job, works it, and in between looks whether one is due."""
+"""The worker: claims and runs jobs, and checks between them whether training is due."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ from app.worker.attempt import attempt
 from app.worker.triggers import Triggers
 
 NICENESS = 19
-"""Answers come before learning: beside 10, their p99 while it runs is a quarter lower."""
+"""Requests take precedence over training: with 19 instead of 10 their p99 during a run is a quarter lower."""
 
 TIDY_SECONDS = 3600.0
 
@@ -59,13 +59,13 @@ class Worker:
         )
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until `stopping` is set; a run that is under way then goes back to the queue."""
+        """Runs jobs until `stopping` is set; the job of a run in progress then returns to the queue."""
         os.nice(NICENESS)
         log.info("worker started", worker_id=self.worker_id)
         while not stopping.is_set():
             try:
                 has_worked = self.step(stopping)
-            except (ReckonError, OSError) as error:  # the database or the disk may be away for a while
+            except (ReckonError, OSError) as error:  # the database or the disk may be unavailable for a while
                 log.warning("worker waits", reason=str(error))
                 has_worked = False
             except Exception:
@@ -77,8 +77,8 @@ class Worker:
         log.info("worker stopped", worker_id=self.worker_id)
 
     def step(self, stopping: threading.Event) -> bool:
-        """Work one job, if there is one; True if there was."""
-        # A claim writes even where it finds nothing, so an idle worker only reads.
+        """Runs one job if there is one; returns whether there was."""
+        # A claim takes the write lock even if no job is queued, so an idle worker reads first.
         is_idle = all(job.finished_at is not None for job in self.store.jobs.latest())
         claim = None if is_idle else self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
         if claim is None:
@@ -90,7 +90,7 @@ class Worker:
         return True
 
     def tidy_sometimes(self) -> None:
-        """After every run and each hour: old snapshots, what killed runs left behind, old tombstones."""
+        """After every run and every hour: removes old snapshots, remains of killed runs, and old tombstones."""
         if time.monotonic() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = time.monotonic()

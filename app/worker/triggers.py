@@ -1,8 +1,8 @@
-"""When training is due without anybody asking: enough ratings or events came, or the newest snapshot is old.
+"""Decides when training is due: enough ratings or events have changed, or the newest snapshot is old.
 
-Ratings and events are counted apart, since there may be a thousand events to a rating: a share is that of the ratings
-that changed, or that of the events that came, whichever is greater. So events never hide that many ratings changed; and
-a few events beside many ratings, or a first rating beside many events, are the small share that they are.
+Ratings and events are counted separately, because a service may have a thousand events for each rating. The share of
+changes is the larger of two: changed ratings among the ratings, and new events among the events. So many events never
+hide a large share of changed ratings, and a few events beside many ratings stay a small share.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.store.jobs import Job
 from app.store.store import Store
 
 PAUSE = timedelta(seconds=30)
-"""Between the end of a run and the next one that nobody asked for; doubled with every run that published nothing."""
+"""From the end of a run to the next automatic one; doubled after every run that published nothing."""
 
 LONGEST_PAUSE = timedelta(days=1)
 LATEST_JOBS = 20
@@ -20,9 +20,13 @@ LATEST_JOBS = 20
 
 @dataclass(frozen=True)
 class Triggers:
-    """Each is off at 0. `after_changes`: ratings changed since the newest snapshot, edits and deletions included, and
-    events and changed profiles of users; `after_percent`: the ratings as a share of those it was made from, or the
-    others as a share of its events; `interval_seconds`: its age, if anything changed.
+    """The conditions for automatic training; 0 turns a condition off.
+
+    `after_changes`: number of changes since the newest snapshot: ratings (edits and deletions included), events, and
+    changed user profiles.
+    `after_percent`: changed ratings in percent of the ratings of that snapshot, or the other changes in percent of its
+    events.
+    `interval_seconds`: age of the newest snapshot, provided anything has changed.
     """
 
     store: Store
@@ -31,12 +35,12 @@ class Triggers:
     interval_seconds: float
 
     def fire(self) -> Job | None:
-        """Enqueue a job if one is due; the job."""
+        """Enqueues a job if training is due, and returns it."""
         cause = self.cause(datetime.now(UTC))
         return None if cause is None else self.store.jobs.enqueue(cause)
 
     def cause(self, now: datetime) -> str | None:
-        """Why training is due at `now`: `changes` or `interval`; None while it is not, or a job is on its way."""
+        """Why training is due at `now`: `changes` or `interval`; None if not due or a job is unfinished."""
         if _is_busy_or_resting(self.store.jobs.latest(LATEST_JOBS), now):
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
@@ -49,6 +53,7 @@ class Triggers:
             return None
         n_ratings, n_events = watermark.get("n_ratings", 0), watermark.get("n_events", 0)
         is_led_by_events = newest is not None and newest.card.get("is_led_by_events", False)
+        # Where events lead, labels take the place of ratings, so a first rating is compared with the events.
         of_ratings = n_rated / max(n_ratings, n_events if is_led_by_events else 1, 1)
         share = 100 * max(of_ratings, n_profiles / max(n_ratings, n_events, 1))
         if 0 < self.after_changes <= n_changes or 0 < self.after_percent <= share:
@@ -58,11 +63,12 @@ class Triggers:
 
 
 def _is_busy_or_resting(latest: list[Job], now: datetime) -> bool:
-    """`latest`: newest first. A run that published nothing would most likely do so again: each doubles the pause."""
+    """Whether a job is unfinished, or the pause after the last run is not over. `latest`: jobs, newest first."""
     if not latest:
         return False
     ended_at = latest[0].finished_at
     if ended_at is None:
         return True
+    # A run that published nothing would most likely publish nothing again, so each doubles the pause.
     n_fruitless = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
     return now < ended_at + min(PAUSE * (1 << n_fruitless), LONGEST_PAUSE)
