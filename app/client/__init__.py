@@ -1,8 +1,8 @@
-"""Reckon's Python client: `Reckon` blocks, `AsyncReckon` awaits, `FakeReckon` is for the tests of a product.
+"""The Python client of Reckon: `Reckon` blocks, `AsyncReckon` awaits, `FakeReckon` is for the tests of a product.
 
-Owns what a caller needs to speak with the service and imports nothing of it: relative imports and httpx alone. It is
-built as a wheel of its own, `reckon_client`. Every operation is written once, for both clients (`call.py`); answers are
-frozen dataclasses.
+It owns what a caller needs to use the service and imports nothing of it: only itself (by relative imports), httpx and
+msgspec. It is built as its own wheel, `reckon_client`. Each operation is written once for both clients (`call.py`), and
+each option of a list is typed once (`operations/recommendations.py`). Answers are frozen dataclasses.
 """
 
 from .batches import RejectedRow, RowOutcome, Sent
@@ -22,20 +22,46 @@ from .errors import (
     UnavailableError,
     UnreadableAnswerError,
 )
+from .exchange import VERSION
 from .fake import AsyncFakeReckon, FakeReckon
-from .operations.catalogue import Item, ItemsPage
-from .operations.charts import Chart, ChartItem, ChartName
-from .operations.events import Event, EventsOutcome, EventsPage, EventType, EventTypes, StoredEvent
-from .operations.health import Health, Readiness
-from .operations.home import Home, HomeRow, Mix, Mixes
-from .operations.placements import Placement, Placements, PlacementSettings
+from .operations.catalogue import Item, ItemsPage, Merged, User
+from .operations.interactions import (
+    Event,
+    EventsOutcome,
+    EventsPage,
+    EventType,
+    EventTypes,
+    Rating,
+    RatingsOutcome,
+    RatingsPage,
+    StoredEvent,
+    StoredRating,
+)
+from .operations.pages import (
+    Chart,
+    ChartItem,
+    ChartName,
+    ChartOptions,
+    Home,
+    HomeRow,
+    Mix,
+    Mixes,
+    SimilarItem,
+    SimilarItems,
+    SimilarUser,
+    SimilarUsers,
+)
+from .operations.placements import Placement, Placements, PlacementSettings, SourceName
 from .operations.rankings import ExcludedItem, Pair, Prediction, Predictions, Ranking, RejectedPair
-from .operations.ratings import Rating, RatingsOutcome, RatingsPage, StoredRating
 from .operations.recommendations import (
+    BatchOptions,
     Because,
     GuestRating,
     ItemField,
+    IterationOptions,
+    ListOptions,
     Moved,
+    RankingOptions,
     Reasons,
     Recommendations,
     RecommendationsBatch,
@@ -44,11 +70,8 @@ from .operations.recommendations import (
     UserRecommendations,
     WhyNot,
 )
-from .operations.similar import SimilarItem, SimilarItems, SimilarUser, SimilarUsers
-from .operations.training import Snapshot, Snapshots, TrainingJob
-from .operations.users import Merged, User
+from .operations.training import Health, Readiness, Snapshot, Snapshots, TrainingJob
 from .retries import NO_RETRIES, Retries
-from .version import VERSION
 
 __version__ = VERSION
 
@@ -56,10 +79,12 @@ __all__ = [
     "NO_RETRIES",
     "AsyncFakeReckon",
     "AsyncReckon",
+    "BatchOptions",
     "Because",
     "Chart",
     "ChartItem",
     "ChartName",
+    "ChartOptions",
     "ConflictError",
     "ConnectionFailedError",
     "Event",
@@ -78,6 +103,8 @@ __all__ = [
     "Item",
     "ItemField",
     "ItemsPage",
+    "IterationOptions",
+    "ListOptions",
     "Merged",
     "Mix",
     "Mixes",
@@ -92,6 +119,7 @@ __all__ = [
     "Problem",
     "ProblemError",
     "Ranking",
+    "RankingOptions",
     "Rating",
     "RatingsOutcome",
     "RatingsPage",
@@ -114,6 +142,7 @@ __all__ = [
     "SimilarUsers",
     "Snapshot",
     "Snapshots",
+    "SourceName",
     "StorageFullError",
     "StoredEvent",
     "StoredRating",

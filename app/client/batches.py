@@ -1,4 +1,4 @@
-"""Rows of any number, sent as batches; what became of them, by their place in the whole."""
+"""Any number of rows, sent in batches; the outcome refers to their index in the whole input."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,18 +7,23 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from .call import Call, Steps
 from .errors import ReckonError
-from .reading import plain
+from .wire import plain
 
 Row = TypeVar("Row")
 
 MAX_ROWS = 1_000
 MAX_BYTES = 1_000_000
-"""Of the rows of one batch, as JSON; the service takes bodies up to 1 MiB."""
+"""Size of the rows of one batch as JSON. The service takes bodies up to 1 MiB, so the rest is left for the envelope."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowOutcome:
-    """`index`: in the batch. `status`: stored, replaced, unchanged or rejected. `problem`: why, of a rejected one."""
+    """The outcome of one row.
+
+    `index`: in the batch, from 0.
+    `status`: stored, replaced, unchanged or rejected.
+    `problem`: why the row was rejected; None for the others.
+    """
 
     index: int
     status: str
@@ -26,13 +31,15 @@ class RowOutcome:
 
 
 class BatchOutcome(Protocol):
+    """The answer to a batch, of ratings or of events."""
+
     @property
     def results(self) -> tuple[RowOutcome, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow(Generic[Row]):
-    """`index`: in the whole input, from 0."""
+    """A row that was not stored. `index`: in the whole input, from 0."""
 
     index: int
     row: Row
@@ -41,7 +48,7 @@ class RejectedRow(Generic[Row]):
 
 @dataclass(frozen=True, slots=True)
 class Sent(Generic[Row]):
-    """What became of all rows together. `unchanged`: the service had them already."""
+    """The outcome of all rows. `unchanged`: rows that the service had already."""
 
     stored: int
     replaced: int
@@ -50,9 +57,10 @@ class Sent(Generic[Row]):
 
 
 def in_batches(rows: Iterable[Row], call: Callable[[Sequence[Row]], Call[BatchOutcome]]) -> Steps[Sent[Row]]:
-    """Reads `rows` as it goes, and holds one batch of them at a time.
+    """Sends `rows` batch by batch and holds one batch in memory at a time.
 
-    A batch that fails ends it, with a note that says how far it had come; sending all rows once more does no harm.
+    The first batch that fails ends it. The error has a note that says how many rows were sent before; sending all rows
+    again does no harm, since the service leaves known rows unchanged.
     """
     start = 0
     counts = dict.fromkeys(("stored", "replaced", "unchanged", "rejected"), 0)
@@ -64,6 +72,7 @@ def in_batches(rows: Iterable[Row], call: Callable[[Sequence[Row]], Call[BatchOu
             error.add_note(f"the rows before index {start} were sent and answered")
             raise
         for result in outcome.results:
+            # A result has its index in the batch; the caller knows the index in the whole.
             counts[result.status] += 1
             if result.status == "rejected":
                 row = batch[result.index]
@@ -73,7 +82,7 @@ def in_batches(rows: Iterable[Row], call: Callable[[Sequence[Row]], Call[BatchOu
 
 
 def batches(rows: Iterable[Row], max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> Iterator[list[Row]]:
-    """Up to `max_rows` rows and `max_bytes` bytes each; a larger row stands alone, for the service to judge."""
+    """Batches of up to `max_rows` rows and `max_bytes` bytes; a larger row is a batch of its own."""
     batch: list[Row] = []
     n_bytes = 0
     for row in rows:
@@ -88,4 +97,5 @@ def batches(rows: Iterable[Row], max_rows: int = MAX_ROWS, max_bytes: int = MAX_
 
 
 def _size(row: Any) -> int:
+    # As `wire.encode` writes it, or longer by its spaces; 1 for the comma.
     return len(json.dumps(row, default=plain)) + 1

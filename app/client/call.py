@@ -1,9 +1,9 @@
-"""One operation, written once, for both clients.
+"""An operation is written once and serves both clients.
 
-An operation is a function from arguments to a `Request`; decorated, it is an attribute that a blocking client offers
-as a method with an answer, and an asynchronous one as a method with an awaitable. Type checkers and editors see the
-arguments, the text and the right kind of answer of either. Refused: two copies of every method, and one copy with a
-program that writes the other.
+An operation is a function from arguments to a `Request`. Its decorator makes it an attribute that is a method with an
+answer on a blocking client, and a method with an awaitable on an asynchronous one. Type checkers and editors see the
+arguments, the docstring and the right kind of answer for either. Refused: a copy of every method for each client, and
+one copy with a program that writes the other.
 """
 
 import inspect
@@ -12,7 +12,19 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Itera
 from dataclasses import dataclass, field, replace
 from functools import partial, wraps
 from types import MethodType
-from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, get_args, overload
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    get_args,
+    get_type_hints,
+    overload,
+)
 
 from .errors import ReckonError
 
@@ -25,9 +37,11 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path`: a template, as in the OpenAPI document. `changes`: something is written.
+    """Where an operation is found, and what may be done with it.
 
-    `is_repeatable`: sending it twice comes to the same as sending it once.
+    `path`: a template, as in the OpenAPI document.
+    `changes`: the operation writes something.
+    `is_repeatable`: sending it twice has the same effect as sending it once.
     """
 
     method: Method
@@ -38,12 +52,18 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[T_co]):
-    """What an operation makes of its arguments. What is None in `query` and `body` is not sent."""
+    """What an operation makes of its arguments.
+
+    `answer`: the type of the answer.
+    `path`, `query`, `body`: the parameters by place; those that are None are not sent.
+    `read`: makes the answer of its JSON text, where `wire.decode` cannot.
+    """
 
     answer: type[T_co]
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    read: Callable[[bytes], T_co] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +74,15 @@ class Call(Generic[T_co]):
     request: Request[T_co]
 
     def after(self, cursor: str) -> Self:
-        """The same for the page after."""
-        asked = self.request
-        if asked.body is None:
-            return replace(self, request=replace(asked, query={**asked.query, "cursor": cursor}))
-        return replace(self, request=replace(asked, body={**asked.body, "cursor": cursor}))
+        """The same call for the page after `cursor`."""
+        request = self.request
+        if request.body is None:
+            return replace(self, request=replace(request, query={**request.query, "cursor": cursor}))
+        return replace(self, request=replace(request, body={**request.body, "cursor": cursor}))
 
 
 class Page(Protocol[T_co]):
-    """An answer with more after it; iterates over its entries."""
+    """An answer that is one page of many; iterates over its entries."""
 
     @property
     def next_cursor(self) -> str | None: ...
@@ -70,7 +90,7 @@ class Page(Protocol[T_co]):
 
 
 Steps = Generator[Call[Any], Any, T]
-"""Yields calls, is sent their answers, and returns what they come to."""
+"""Yields calls, receives their answers, and returns the result of all of them."""
 
 
 class Blocking(ABC):
@@ -94,7 +114,8 @@ class Blocking(ABC):
             try:
                 call = resume()
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # the exception does not know of what type it is
+                return end.value  # type: ignore[no-any-return]  # StopIteration is not generic in its value
+            # Errors go into the generator, where the operation can add what it knows before it raises them again.
             try:
                 resume = partial(steps.send, self.send(call))
             except ReckonError as error:
@@ -123,7 +144,7 @@ class Awaiting(ABC):
             try:
                 call = resume()
             except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]  # as above
+                return end.value  # type: ignore[no-any-return]  # StopIteration is not generic in its value
             try:
                 resume = partial(steps.send, await self.send(call))
             except ReckonError as error:
@@ -154,7 +175,7 @@ class Operation(Generic[P, T]):
 
 
 class Iteration(Generic[P, T]):
-    """All entries of an operation that answers page by page, fetched as they are asked for."""
+    """All entries of an operation that answers in pages; each page is fetched when its first entry is needed."""
 
     def __init__(self, first: Callable[Concatenate[Any, P], Call[Page[T]]]) -> None:
         self.__doc__ = first.__doc__
@@ -171,7 +192,7 @@ class Iteration(Generic[P, T]):
 
 
 class Procedure(Generic[P, T]):
-    """Several calls, one after the other, and what they come to."""
+    """Several calls in sequence, and the result of all of them."""
 
     def __init__(self, steps: Callable[Concatenate[Any, P], Steps[T]]) -> None:
         self.__doc__ = steps.__doc__
@@ -188,17 +209,36 @@ class Procedure(Generic[P, T]):
 
 
 def _method(described: Callable[..., Any], act: Callable[..., Any]) -> Callable[..., Any]:
-    """`act` with the name, text and parameters of `described`, for `help()`; it answers what that one asks for."""
-    shape = inspect.signature(described)
+    """`act` with the name, docstring and parameters of `described`, for `help()`; returns what the call answers."""
+    signature = signature_of(described)
     method: Any = wraps(described)(act)
-    method.__signature__ = shape.replace(return_annotation=get_args(shape.return_annotation)[-1])
+    method.__signature__ = signature.replace(return_annotation=get_args(signature.return_annotation)[-1])
     return method  # type: ignore[no-any-return]
+
+
+def signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature of an operation; `**options: Unpack[Options]` becomes one keyword argument an option.
+
+    Type checkers read `Unpack` so; `inspect.signature` and `help()` do not. The default is `...`: the service's own.
+    """
+    signature = inspect.signature(function)
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+            parameters.append(parameter)
+            continue
+        (options,) = get_args(parameter.annotation)
+        parameters.extend(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=hint)
+            for name, hint in get_type_hints(options).items()
+        )
+    return signature.replace(parameters=parameters)
 
 
 def operation(
     method: Method, path: str, *, changes: bool | None = None, is_repeatable: bool | None = None
 ) -> Callable[[Callable[Concatenate[Any, P], Request[T]]], Operation[P, T]]:
-    """Unless said otherwise, everything but a GET changes something, and everything but a POST is repeatable."""
+    """Declares an operation. By default, everything but a GET writes, and everything but a POST is repeatable."""
     route = Route(
         method,
         path,

@@ -1,4 +1,4 @@
-"""The two clients: they wait, each in its own way; everything else is elsewhere."""
+"""The blocking and the asyncio client. They differ in how they send and wait; `exchange.py` has what they share."""
 
 import asyncio
 import copy
@@ -20,11 +20,15 @@ DEFAULT_RETRIES = Retries()
 
 
 class Reckon(Operations, Blocking):
-    """A client of the service at `address`. Keeps connections open; may be shared by threads.
+    """A client of the service at `address`. It keeps its connections open and may be shared by threads.
 
-    Timeouts are of a whole call, with what is tried again: `read_timeout_seconds` of what only asks,
-    `write_timeout_seconds` of what changes something. `remembered_answers`: so many answers are kept, and asked for
-    again only whether they still hold. `headers` go with every request. `transport` replaces the network.
+    `read_timeout_seconds`, `write_timeout_seconds`: the time allowed for a whole call with its retries, for operations
+    that only read and for those that write.
+    `retries`: when a failed attempt is repeated.
+    `remembered_answers`: how many answers are kept with their entity tags. The service is asked whether they still
+    hold, and sends a new one only where they do not.
+    `headers`: sent with every request.
+    `transport`: replaces the network, as in tests.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class Reckon(Operations, Blocking):
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._exchange = Exchange.of(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
+        self._exchange = Exchange.from_options(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
         self._http = httpx.Client(
             base_url=checked_address(address),
             headers=HEADERS | dict(headers or {}),
@@ -48,14 +52,15 @@ class Reckon(Operations, Blocking):
         )
 
     def within(self, seconds: float) -> Self:
-        """The same client with other timeouts: `reckon.within(0.2).recommendations("ann")`. Shares the connections."""
+        """The same client with other timeouts, on the same connections: `reckon.within(0.2).recommendations("ann")`."""
         other = copy.copy(self)
-        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  another of this class
+        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  an object of this class
         return other
 
     def send(self, call: Call[T]) -> T:
         attempts = Attempts(call, self._exchange, self._http)
         while True:
+            # A failure is an outcome like a response: `attempts` decides whether either is final.
             outcome: Outcome
             try:
                 outcome = self._http.send(attempts.next_request())
@@ -77,7 +82,7 @@ class Reckon(Operations, Blocking):
 
 
 class AsyncReckon(Operations, Awaiting):
-    """As `Reckon`, for asyncio: the same methods, each to be awaited; what iterates is for `async for`."""
+    """As `Reckon`, for asyncio: the same methods, each awaited; `iter_...` methods are for `async for`."""
 
     def __init__(
         self,
@@ -91,7 +96,7 @@ class AsyncReckon(Operations, Awaiting):
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._exchange = Exchange.of(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
+        self._exchange = Exchange.from_options(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
         self._http = httpx.AsyncClient(
             base_url=checked_address(address),
             headers=HEADERS | dict(headers or {}),
@@ -102,7 +107,7 @@ class AsyncReckon(Operations, Awaiting):
     def within(self, seconds: float) -> Self:
         """As `Reckon.within`."""
         other = copy.copy(self)
-        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  another of this class
+        other._exchange = self._exchange.within(seconds)  # noqa: SLF001  an object of this class
         return other
 
     async def send(self, call: Call[T]) -> T:

@@ -1,4 +1,4 @@
-"""What can go wrong, each in its own class; all are `ReckonError`."""
+"""The errors of the client, one class for each thing a caller may want to handle; all are `ReckonError`."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,20 +16,20 @@ class ReckonError(Exception):
 
 
 class ConnectionFailedError(ReckonError):
-    """The service could not be reached, or broke off before it had answered."""
+    """The service could not be reached, or the connection broke before the whole answer had arrived."""
 
 
 class TimedOutError(ReckonError):
-    """No answer within the time allowed. A write may have been stored all the same."""
+    """No answer came within the time allowed. A write may have been stored nevertheless."""
 
 
 class UnreadableAnswerError(ReckonError):
-    """Something answered, but not as this service does: a wrong address, a proxy's page, a much older version."""
+    """The answer is not one of this service: the address is wrong, a proxy answered, or the versions do not match."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """`field`: where, as `body.value` or `query.limit`."""
+    """One fault of the input. `field`: its place, as `body.value` or `query.limit`."""
 
     field: str
     detail: str
@@ -37,11 +37,14 @@ class FieldError:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What an error says (RFC 9457).
+    """The content of an error (RFC 9457).
 
-    `type` is stable: programs may depend on it. `detail` is for people. `field`: the part of the input at fault.
-    `errors`: all faults found, where there are several. `request_id`: names the request in the service's logs; None
-    where the request never left this client. `retry_after_seconds`: how long the service asks to be left alone.
+    `type`: a stable identifier; programs may depend on it.
+    `detail`: for people; may change.
+    `field`: the part of the input at fault.
+    `errors`: all faults, where there are several.
+    `request_id`: identifies the request in the service's logs; None where the request never left this client.
+    `retry_after_seconds`: how long the service asks to wait.
     """
 
     type: str
@@ -55,10 +58,10 @@ class Problem:
 
 
 class ProblemError(ReckonError):
-    """The service answered, and its answer is an error. Has the parts of the `problem` as attributes."""
+    """The service answered with an error. The fields of `problem` are attributes of the error too."""
 
     def __init__(self, problem: Problem) -> None:
-        super().__init__(problem)  # the one argument: so it survives pickling between processes
+        super().__init__(problem)  # the only argument, so that the error can be pickled
         self.problem = problem
         self.type = problem.type
         self.title = problem.title
@@ -76,7 +79,7 @@ class ProblemError(ReckonError):
 
 
 class InvalidInputError(ProblemError):
-    """400, 422: the request is malformed, and nothing was stored. `field` names the part at fault."""
+    """400, 422: the request is malformed; nothing was stored. `field` names the part at fault."""
 
 
 class NotFoundError(ProblemError):
@@ -92,11 +95,11 @@ class TooLargeError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """429, 502, 503, 504: not now; trying again later may help."""
+    """429, 502, 503, 504: the service cannot answer now; a later attempt may succeed."""
 
 
 class StorageFullError(ProblemError):
-    """507: there is no room left to store anything; reading still works."""
+    """507: the storage is full; reading still works."""
 
 
 BY_STATUS: dict[int, type[ProblemError]] = {
@@ -114,14 +117,15 @@ BY_STATUS: dict[int, type[ProblemError]] = {
 
 
 def invalid(field: str, detail: str) -> InvalidInputError:
-    """As the service would answer, for what cannot even be sent."""
+    """The error that the service would answer, for a request that cannot be sent at all."""
     return InvalidInputError(Problem(PREFIX + "invalid-input", "The request is malformed", 422, detail, field))
 
 
 def problem_of(response: httpx.Response) -> ProblemError:
-    """The error that an answer with an error status is; also of a proxy that knows nothing of problem documents."""
+    """The error of a response with an error status. A proxy's response, which is no problem document, has one too."""
     status = response.status_code
     document = _document(response)
+    # Each part has a fallback: a proxy may answer with a page of its own, or with nothing.
     phrase = response.reason_phrase or "Error"
     problem = Problem(
         type=str(document.get("type", "about:blank")),
@@ -137,10 +141,11 @@ def problem_of(response: httpx.Response) -> ProblemError:
 
 
 def retry_after_seconds(response: httpx.Response) -> float | None:
-    """Of the header `Retry-After`, which holds seconds or a date; None where it is absent or neither."""
+    """The header `Retry-After`, which holds seconds or a date; None where it is absent or neither of them."""
     text = response.headers.get("retry-after", "").strip()
     if text.isdecimal():
         return float(text)
+    # `isdecimal` and not `float`: the header allows whole seconds alone, and a date is tried next.
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
@@ -149,11 +154,11 @@ def retry_after_seconds(response: httpx.Response) -> float | None:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
-def _field_errors(found: Any) -> tuple[FieldError, ...]:
-    if not isinstance(found, list):
+def _field_errors(errors: Any) -> tuple[FieldError, ...]:
+    if not isinstance(errors, list):
         return ()
     return tuple(
-        FieldError(str(each.get("field", "")), str(each.get("detail", ""))) for each in found if isinstance(each, dict)
+        FieldError(str(each.get("field", "")), str(each.get("detail", ""))) for each in errors if isinstance(each, dict)
     )
 
 

@@ -1,11 +1,10 @@
-"""What both clients do alike, without I/O: how a call is written, how often it is tried, what an answer means."""
+"""What both clients share, without I/O: when a request is sent again, how a call ends, which answers are kept."""
 
-import json
+import threading
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 
@@ -14,14 +13,14 @@ from .errors import (
     ConnectionFailedError,
     TimedOutError,
     UnreadableAnswerError,
-    invalid,
     problem_of,
     retry_after_seconds,
 )
-from .reading import plain, read, without_none
-from .remembered import Memory
 from .retries import Retries, RetryBudget
-from .version import VERSION
+from .wire import address_of, decode, encode
+
+VERSION = "0.1.0"
+"""The version of this client; its wheel carries the same."""
 
 T = TypeVar("T")
 
@@ -34,11 +33,9 @@ NOT_MODIFIED = 304
 HEADERS = {"user-agent": f"reckon_client/{VERSION}", "accept": "application/json"}
 
 KEEPALIVE_SECONDS = 4.0
-"""Shorter than the service keeps an idle connection (5 s): else one would be used just as it is being closed."""
-
-
-MAX_ADDRESS = 60_000
-"""Characters; httpx takes 65,536 with the name of the host."""
+"""Shorter than the service keeps an idle connection (5 s). Otherwise the client could use a connection that the
+service is about to close.
+"""
 
 
 def limits(max_connections: int) -> httpx.Limits:
@@ -50,9 +47,48 @@ def limits(max_connections: int) -> httpx.Limits:
 
 
 def checked_address(address: str) -> str:
+    """`address`; raises `ValueError` where it is not an HTTP address with a host."""
     if httpx.URL(address).scheme not in {"http", "https"} or not httpx.URL(address).host:
         raise ValueError(f"{address!r} is not an address of the service: http://HOST[:PORT][/PREFIX]")
     return address
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedAnswer:
+    """An answer with its entity tag."""
+
+    entity_tag: str
+    answer: Any
+
+
+class RememberedAnswers:
+    """The `size` answers used last, by address.
+
+    An answer is never returned without asking: its tag goes with the request, and the service replies 304 where the
+    answer still holds.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._answers: OrderedDict[str, TaggedAnswer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, address: str) -> TaggedAnswer | None:
+        if not self._size:
+            return None
+        with self._lock:
+            if address in self._answers:
+                self._answers.move_to_end(address)
+            return self._answers.get(address)
+
+    def put(self, address: str, entity_tag: str | None, answer: Any) -> None:
+        if not self._size or entity_tag is None:
+            return
+        with self._lock:
+            self._answers[address] = TaggedAnswer(entity_tag, answer)
+            self._answers.move_to_end(address)
+            if len(self._answers) > self._size:
+                self._answers.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +99,23 @@ class Exchange:
     write_timeout_seconds: float
     retries: Retries
     budget: RetryBudget
-    memory: Memory
+    remembered: RememberedAnswers
 
     @classmethod
-    def of(
+    def from_options(
         cls, read_timeout_seconds: float, write_timeout_seconds: float, retries: Retries, remembered_answers: int
     ) -> Self:
-        return cls(
-            read_timeout_seconds, write_timeout_seconds, retries, RetryBudget(retries), Memory(remembered_answers)
-        )
+        budget, remembered = RetryBudget(retries), RememberedAnswers(remembered_answers)
+        return cls(read_timeout_seconds, write_timeout_seconds, retries, budget, remembered)
 
     def within(self, seconds: float) -> Self:
         return replace(self, read_timeout_seconds=seconds, write_timeout_seconds=seconds)
 
 
 class Attempts(Generic[T]):
-    """One call and its tries.
+    """One call and its attempts.
 
-    The timeout is that of the whole call: who allows three seconds is not kept for nine.
+    The timeout covers all of them: a caller who allows three seconds never waits nine.
     """
 
     def __init__(self, call: Call[T], exchange: Exchange, http: httpx.Client | httpx.AsyncClient) -> None:
@@ -90,10 +125,11 @@ class Attempts(Generic[T]):
         self._made = 0
         self._seconds = exchange.write_timeout_seconds if call.route.changes else exchange.read_timeout_seconds
         self._deadline = time.monotonic() + self._seconds
-        self._address = _address(call)
-        self._content = None if call.request.body is None else _content(call.request.body)
-        remembers = call.route.method == "GET"
-        self._remembered = exchange.memory.get(self._address) if remembers else None
+        self._address = address_of(call)
+        self._content = None if call.request.body is None else encode(call.request.body)
+        # The address alone identifies a GET; two POSTs to one address may differ in their bodies.
+        is_kept = call.route.method == "GET"
+        self._remembered = exchange.remembered.get(self._address) if is_kept else None
         exchange.budget.earn()
 
     def next_request(self) -> httpx.Request:
@@ -106,15 +142,17 @@ class Attempts(Generic[T]):
             self._address,
             content=self._content,
             headers=headers,
+            # The deadline may just have passed, and a timeout is positive.
             timeout=max(0.001, self._deadline - time.monotonic()),
         )
 
     def delay_seconds(self, outcome: Outcome) -> float | None:
-        """How long to wait before the next try; None where this one was the last."""
+        """How long to wait before the next attempt; None where this one was the last."""
         if self._made >= self._exchange.retries.attempts or not self._is_worth_repeating(outcome):
             return None
         asked = retry_after_seconds(outcome) if isinstance(outcome, httpx.Response) else None
         delay = self._exchange.retries.delay_seconds(self._made, asked)
+        # The budget is spent last, so that an attempt which would come too late does not use it up.
         if time.monotonic() + delay >= self._deadline or not self._exchange.budget.spend():
             return None
         return delay
@@ -122,11 +160,12 @@ class Attempts(Generic[T]):
     def _is_worth_repeating(self, outcome: Outcome) -> bool:
         if isinstance(outcome, httpx.Response):
             return self._call.route.is_repeatable and outcome.status_code in WORTH_REPEATING
+        # A request that never left this process may be sent again even where two of them would do harm.
         never_sent = isinstance(outcome, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
         return never_sent or (self._call.route.is_repeatable and isinstance(outcome, httpx.TransportError))
 
     def conclude(self, outcome: Outcome) -> T:
-        """The answer, or the error that the last outcome is."""
+        """The answer that the last outcome holds. Raises the `ReckonError` that it stands for."""
         route = self._call.route
         if isinstance(outcome, httpx.TimeoutException):
             text = f"{route.method} {route.path}: no answer within {self._seconds:g} s"
@@ -141,52 +180,18 @@ class Attempts(Generic[T]):
         if not outcome.is_success:
             raise self._unreadable(outcome, "a redirection: is the address right?")
         answer = self._read(outcome)
-        self._exchange.memory.put(self._address, outcome.headers.get("etag"), answer)
+        self._exchange.remembered.put(self._address, outcome.headers.get("etag"), answer)
         return answer
 
     def _read(self, response: httpx.Response) -> T:
+        request = self._call.request
         if response.status_code == NO_CONTENT:
             return None  # type: ignore[return-value]  # T is None where an operation answers 204
         try:
-            return read(self._call.request.answer, response.json())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise self._unreadable(response, f"not the answer expected: {error!r}") from error
+            return decode(request.answer, response.content) if request.read is None else request.read(response.content)
+        except ValueError as error:
+            raise self._unreadable(response, f"not the answer expected: {error}") from error
 
     def _unreadable(self, response: httpx.Response, why: str) -> UnreadableAnswerError:
         route = self._call.route
         return UnreadableAnswerError(f"{route.method} {route.path}: {response.status_code}, {why}")
-
-
-def _address(call: Call[Any]) -> str:
-    path = call.route.path
-    for name, identifier in call.request.path.items():
-        if identifier in {"", ".", ".."} or "/" in identifier:  # in a path these would name something else
-            raise invalid(f"path.{name}", f"{identifier!r} is not an id: those are not empty, '.' or '..', without '/'")
-        path = path.replace(f"{{{name}}}", _quoted(identifier, f"path.{name}"))
-    query = "&".join(
-        f"{name}={_quoted(_text(value), f'query.{name}')}"
-        for name, given in without_none(call.request.query).items()
-        for value in (given if isinstance(given, list | tuple) else (given,))
-    )
-    address = f"{path}?{query}" if query else path
-    if len(address) > MAX_ADDRESS:
-        raise invalid("query", f"{len(address)} characters are more than an address holds: {MAX_ADDRESS}")
-    return address
-
-
-def _quoted(text: str, field: str) -> str:
-    try:
-        return quote(text, safe="")
-    except UnicodeEncodeError:
-        raise invalid(field, "text holds no surrogates") from None
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _content(body: Mapping[str, Any]) -> bytes:
-    """ASCII, so that any text can be written; NaN is left to the service, which says in which field it stands."""
-    return json.dumps(without_none(body), default=plain, separators=(",", ":")).encode()

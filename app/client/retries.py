@@ -1,4 +1,4 @@
-"""When to try again, and when to leave a service in trouble alone."""
+"""When a failed call is sent again, and when not, so that a service in trouble is not overloaded."""
 
 import random
 import threading
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How calls are tried again.
+    """How failed calls are repeated.
 
-    `attempts`: of one call, with the first. Before attempt n + 1 it waits a random time up to
-    `first_delay_seconds` * 2^(n - 1), at most `longest_delay_seconds` (full jitter: clients that failed together do not
-    come back together). `share`: of all calls of a client, how many may be tried again in the long run; `burst`: how
-    many at once beyond that.
+    `attempts`: the largest number for one call, the first included.
+    `first_delay_seconds`, `longest_delay_seconds`: bound the random delay before the next attempt, see `delay_seconds`.
+    `share`: the largest fraction of all calls of a client that is repeated in the long run.
+    `burst`: how many calls may be repeated at once beyond that.
     """
 
     attempts: int = 3
@@ -22,19 +22,20 @@ class Retries:
     burst: int = 10
 
     def delay_seconds(self, attempts_made: int, retry_after_seconds: float | None) -> float:
-        """At least what the service asks for, and jitter on top."""
+        """The delay after `attempts_made` attempts: what the service asks for, if anything, plus a random time."""
+        # Full jitter: clients that failed together do not return together. After attempt n, the delay is
+        # retry_after + U(0, min(longest_delay, first_delay * 2^(n - 1))), U being the uniform distribution.
         longest = min(self.longest_delay_seconds, self.first_delay_seconds * 2 ** (attempts_made - 1))
-        return (retry_after_seconds or 0.0) + random.uniform(0.0, longest)  # noqa: S311  spreads load, hides nothing
+        return (retry_after_seconds or 0.0) + random.uniform(0.0, longest)  # noqa: S311  spreads load, is no secret
 
 
 NO_RETRIES = Retries(attempts=1)
 
 
 class RetryBudget:
-    """What one client may spend on trying again: a token bucket that its calls fill.
+    """How many calls a client may still repeat: a token bucket that its calls fill.
 
-    Without it, a service that answers every call with an error would get `attempts` times its load, just when it can
-    bear the least.
+    Without it, a service that answers every call with an error would get `attempts` times its usual load.
     """
 
     def __init__(self, retries: Retries) -> None:
@@ -44,12 +45,12 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def earn(self) -> None:
-        """A call begins."""
+        """Counts a new call."""
         with self._lock:
             self._tokens = min(self._most, self._tokens + self._share)
 
     def spend(self) -> bool:
-        """Whether a call may be tried once more."""
+        """Takes one repetition from the budget; False where it is used up."""
         with self._lock:
             if self._tokens < 1:
                 return False

@@ -1,4 +1,4 @@
-"""The client on all it may stand on: the fake and the real service, blocking and asynchronous."""
+"""Both kinds of clients, on the real service and on the fake."""
 
 import asyncio
 import copy
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Waiting(Operations, Blocking):
-    """An asynchronous client whose calls are waited for: one text of a test for both kinds."""
+    """Waits for each call of an asynchronous client, so that one test serves both kinds."""
 
     def __init__(self, client: AsyncReckon) -> None:
         self.client = client
@@ -41,7 +41,7 @@ class Waiting(Operations, Blocking):
 
 @pytest.fixture
 def address(databases: MigratedDatabases, tmp_path: Path) -> Iterator[str]:
-    """Of the real service on an empty database."""
+    """The address of the real service, on an empty database."""
     with (
         databases.fresh("sqlite", tmp_path) as url,
         serving(create_app(Settings(database_url=url, data_dir=tmp_path))) as at,
@@ -49,14 +49,24 @@ def address(databases: MigratedDatabases, tmp_path: Path) -> Iterator[str]:
         yield at
 
 
-@pytest.fixture(params=["fake", "fake-async", "service", "service-async"])
-def reckon(request: pytest.FixtureRequest) -> Iterator[Reckon | Waiting]:
-    is_fake = request.param.startswith("fake")
-    at = "" if is_fake else request.getfixturevalue("address")
-    client: Reckon | Waiting
-    if request.param.endswith("async"):
-        client = Waiting(AsyncFakeReckon() if is_fake else AsyncReckon(at))
-    else:
-        client = FakeReckon() if is_fake else Reckon(at)
+@pytest.fixture(params=["blocking", "async"])
+def reckon(request: pytest.FixtureRequest, address: str) -> Iterator[Reckon | Waiting]:
+    """A client of the real service."""
+    client = Reckon(address) if request.param == "blocking" else Waiting(AsyncReckon(address))
     yield client
     client.close()
+
+
+Fake = tuple[Reckon | Waiting, FakeReckon | AsyncFakeReckon]
+"""The client that a test calls, and the fake that it tells what to answer."""
+
+
+@pytest.fixture(params=["blocking", "async"])
+def fake(request: pytest.FixtureRequest) -> Iterator[Fake]:
+    if request.param == "blocking":
+        with FakeReckon() as told:
+            yield told, told
+    else:
+        waiting = Waiting(asynchronous := AsyncFakeReckon())
+        yield waiting, asynchronous
+        waiting.close()

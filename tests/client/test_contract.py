@@ -1,4 +1,4 @@
-"""What holds of the client on the real service holds on the fake."""
+"""Both kinds of clients on the real service: ratings, items, users, errors."""
 
 import math
 import pickle
@@ -133,9 +133,9 @@ def test_search_and_pages(reckon: Reckon) -> None:
     assert len(list(reckon.iter_items(page_size=4))) == 6
 
 
-def test_popular_for_nobody(reckon: Reckon) -> None:
+def test_popular_for_new_user(reckon: Reckon) -> None:
     fill(reckon)
-    answer = reckon.recommendations("nobody", limit=2)
+    answer = reckon.recommendations("new", limit=2)
     assert (answer.strategy, len({item.item_id for item in answer})) == ("popular", 2)
     assert all(item.title == item.item_id.upper() for item in answer)
     assert answer.recommendation_id

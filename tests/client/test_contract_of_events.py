@@ -1,4 +1,4 @@
-"""What holds of events on the real service holds on the fake."""
+"""Both kinds of clients on the real service: events and merges."""
 
 from datetime import UTC, datetime, timedelta
 

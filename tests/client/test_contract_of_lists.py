@@ -1,4 +1,4 @@
-"""What holds of lists on the real service holds on the fake; nothing is learned, so the order is free on either."""
+"""Both kinds of clients on the real service: lists, before anything is learned."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.client import Event, GuestRating, InvalidInputError, NotFoundError, Pair, Rating, Reckon, RecommendedItem
-from app.client.operations.rankings import Prediction
+from app.client.operations.rankings import Prediction, RejectedPair
 
 
 @pytest.fixture
@@ -71,12 +71,13 @@ def test_own_candidates(shop: Reckon) -> None:
 
 
 def test_predictions(shop: Reckon) -> None:
-    answer = shop.predict([Pair("ann", "a"), Pair("u0", "nope")])
-    first, second = answer
+    first, second, third = shop.predict([Pair("ann", "a"), Pair("u0", "nope"), Pair("u0", "a/b")])
     assert isinstance(first, Prediction)
     assert isinstance(second, Prediction)
     assert (first.index, first.user_id, first.item_id) == (0, "ann", "a")
     assert second.item == "unknown"
+    assert isinstance(third, RejectedPair)
+    assert third.problem
 
 
 def test_charts(shop: Reckon) -> None:
@@ -120,6 +121,8 @@ def test_placements(reckon: Reckon) -> None:
         reckon.delete_placement("email")
     with pytest.raises(NotFoundError):
         reckon.placement("email")
+    kept = reckon.put_placement("email", {"sources": ["popular", "newest"]}).settings
+    assert list(kept["sources"] or ()) == ["popular", "newest"]
     with pytest.raises(InvalidInputError):
         reckon.put_placement("email", {"diversty": 1})  # type: ignore[typeddict-unknown-key]
 

@@ -1,7 +1,8 @@
-"""What the client does when the service does not answer as it should: real sockets, scripted answers."""
+"""Retries, timeouts, errors and unreadable answers, on real sockets with scripted answers."""
 
 import asyncio
 import json
+import math
 import socket
 import threading
 import time
@@ -82,7 +83,7 @@ def test_given_up(connect: Connect) -> None:
 
 
 def test_writes_tried_again(connect: Connect) -> None:
-    """Each is the same twice as once; the body goes with every attempt."""
+    """A repeatable write is sent again, each time with the same body."""
     with scripted(DROPPED, STORED) as server:
         assert connect(server.address).rate("u", "i", 4).value == 4
         assert len({asked.body for asked in server.asked}) == 1
@@ -91,7 +92,7 @@ def test_writes_tried_again(connect: Connect) -> None:
 
 @pytest.mark.parametrize("failure", [problem(503), DROPPED])
 def test_training_asked_for_once(connect: Connect, failure: Reply) -> None:
-    """It may have been queued: a second request could queue a second run."""
+    """The job may have been queued: a second request could queue a second run."""
     with scripted(failure) as server:
         with pytest.raises(ReckonError):
             connect(server.address).train()
@@ -99,7 +100,7 @@ def test_training_asked_for_once(connect: Connect, failure: Reply) -> None:
 
 
 def test_not_yet_listening(connect: Connect) -> None:
-    """What was never sent may be sent again, whatever it is."""
+    """A request that was never sent is repeated, even where it is not repeatable."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -123,7 +124,7 @@ def test_not_yet_listening(connect: Connect) -> None:
         late.join()
 
 
-def test_nobody_there(connect: Connect) -> None:
+def test_not_listening(connect: Connect) -> None:
     with socket.socket() as bound:  # bound, but not listening
         bound.bind(("127.0.0.1", 0))
         client = connect(f"http://127.0.0.1:{bound.getsockname()[1]}")
@@ -140,7 +141,7 @@ def test_waits_as_asked(connect: Connect) -> None:
 
 
 def test_waits_in_vain(connect: Connect) -> None:
-    """Asked to wait longer than the caller would: the error comes at once."""
+    """A `Retry-After` beyond the timeout ends the call at once."""
     with scripted(problem(503, retry_after="60")) as server:
         since = time.monotonic()
         with pytest.raises(UnavailableError) as caught:
@@ -150,7 +151,7 @@ def test_waits_in_vain(connect: Connect) -> None:
 
 
 def test_slow_answer(connect: Connect) -> None:
-    """The time allowed is that of the whole call, and also holds for a copy of the client."""
+    """The timeout covers the whole call, also that of a copy of the client."""
     with scripted(Reply(wait_seconds=1)) as server:
         since = time.monotonic()
         with pytest.raises(TimedOutError, match=r"within 0\.2 s"):
@@ -166,7 +167,7 @@ def test_writes_may_take_longer(connect: Connect) -> None:
 
 
 def test_budget_is_kept(connect: Connect) -> None:
-    """A service in trouble gets few calls more than it would without retries."""
+    """A failing service gets few calls more than it would without retries."""
     with scripted(problem(503)) as server:
         client = connect(server.address, retries=Retries(first_delay_seconds=0.001, burst=4, share=0.0))
         for _ in range(10):
@@ -183,6 +184,7 @@ def test_budget_is_kept(connect: Connect) -> None:
         Reply(body='{"status": '),
         Reply(body="[]"),
         Reply(body='{"state": "ok"}'),
+        Reply(body='{"status": 5}'),
         Reply(302, headers={"location": "/elsewhere"}),
     ],
 )
@@ -212,8 +214,24 @@ def test_problem_of_a_proxy(connect: Connect, reply: Reply) -> None:
 
 
 def test_newer_service(connect: Connect) -> None:
-    with scripted(Reply(body='{"status": "ok", "mood": "good"}')) as server:
-        assert connect(server.address).livez().status == "ok"
+    """What this client does not know is skipped, but a setting is kept: putting it back must not reset it."""
+    placement = '{"name": "p", "settings": {"diversity": 0.3, "unheard_of": 0.7}, "extra": 1}'
+    with scripted(Reply(body='{"status": "ok", "mood": "good"}'), Reply(body=placement)) as server:
+        client = connect(server.address)
+        assert client.livez().status == "ok"
+        assert client.placement("p").settings == {"diversity": 0.3, "unheard_of": 0.7}
+
+
+def test_older_service(connect: Connect) -> None:
+    """A field that is not sent has its default, unless it is required."""
+    page = (
+        '{"recommendation_id": "r", "snapshot_version": 1, "strategy": "popular", "items": [%s], "next_cursor": null}'
+    )
+    with scripted(Reply(body=page % '{"item_id": "a"}'), Reply(body=page % '{"title": "A"}')) as server:
+        (item,) = connect(server.address).recommendations("ann")
+        assert (item.title, len(item.sources), math.isnan(item.score)) == (None, 0, True)
+        with pytest.raises(UnreadableAnswerError, match="item_id"):
+            connect(server.address).recommendations("ann")
 
 
 def test_what_is_sent(connect: Connect) -> None:
@@ -230,6 +248,22 @@ def test_what_is_sent(connect: Connect) -> None:
         headers = {name.lower(): text for name, text in asked.headers.items()}
         assert headers["authorization"] == "Bearer x"
         assert headers["user-agent"].startswith("reckon_client/")
+
+
+def test_options_are_written(connect: Connect) -> None:
+    """Each kind of iterable once, and `explain=False` as its absence, so that one list has one address."""
+    answer = (
+        '{"recommendation_id": "r", "snapshot_version": null, "strategy": "popular", "items": [], "next_cursor": null}'
+    )
+    with scripted(problem(503), Reply(body=answer)) as server:
+        client = connect(server.address)
+        client.recommendations("ann", exclude=(each for each in "ab"), fields=["title"], explain=False, filter=None)
+        client.recommendations("ann", explain=True, min_predicted_rating=3.5)
+        client.recommendations_for(exclude={"c"}, explain=False)
+        path = "/users/ann/recommendations"
+        assert [asked.path for asked in server.asked[:2]] == [f"{path}?exclude=a&exclude=b&fields=title"] * 2
+        assert server.asked[2].path == f"{path}?explain=true&min_predicted_rating=3.5"
+        assert json.loads(server.asked[3].body) == {"ratings": [], "exclude": ["c"]}
 
 
 def test_asks_whether_it_holds(connect: Connect) -> None:
@@ -253,7 +287,7 @@ def test_nothing_is_remembered_unasked(connect: Connect) -> None:
 
 
 def test_batches_fit_into_a_body(connect: Connect) -> None:
-    """Also where ids are long: the service refuses bodies of more than 1 MiB."""
+    """The service refuses bodies of more than 1 MiB, which 1,000 rows with long ids exceed."""
     outcome = {"stored": 0, "replaced": 0, "unchanged": 0, "rejected": 0, "results": []}
     with scripted(Reply(body=json.dumps(outcome))) as server:
         connect(server.address).rate_many(Rating(f"{n:0>128}", "ü" * 128, 4) for n in range(2_000))
@@ -264,7 +298,7 @@ def test_batches_fit_into_a_body(connect: Connect) -> None:
 
 
 def test_broken_off(connect: Connect) -> None:
-    """Who sends a hundred batches learns at which of them it ended."""
+    """The error of one batch says how many rows were sent before."""
     outcome = {"stored": 1_000, "replaced": 0, "unchanged": 0, "rejected": 0, "results": []}
     with scripted(Reply(body=json.dumps(outcome)), problem(507)) as server:
         with pytest.raises(StorageFullError) as caught:
@@ -316,9 +350,9 @@ def test_retry_after(text: str, seconds: float | None) -> None:
 
 def test_retry_after_date() -> None:
     moment = datetime.now(UTC) + timedelta(seconds=30)
-    found = retry_after_seconds(httpx.Response(503, headers={"retry-after": format_datetime(moment)}))
-    assert found is not None
-    assert 25 < found <= 30
+    seconds = retry_after_seconds(httpx.Response(503, headers={"retry-after": format_datetime(moment)}))
+    assert seconds is not None
+    assert 25 < seconds <= 30
     past = format_datetime(moment - timedelta(days=1))
     assert retry_after_seconds(httpx.Response(503, headers={"retry-after": past})) == 0
 

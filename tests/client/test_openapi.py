@@ -1,4 +1,8 @@
-"""The client against the OpenAPI document: every operation, parameter and field of an answer, and no other."""
+"""The client against the OpenAPI document: the same operations, parameters, and fields of answers, and no other.
+
+Names that the service declares (sources, item fields, charts, states) are compared too: a source that the client does
+not type fails `test_parameter_types`.
+"""
 
 import inspect
 import types
@@ -17,13 +21,11 @@ from app.api.list_parameters import GuestRating
 from app.api.schemas.events import EventIn
 from app.api.schemas.lists import PairIn
 from app.api.schemas.ratings import RatingIn
-from app.client.call import Operation
+from app.client.call import Operation, signature_of
 from app.client.errors import BY_STATUS
-from app.client.fake.answers import answers_from
-from app.client.fake.memory import DEFAULT_SETTINGS, Memory
+from app.client.fake import Answers, Memory
 from app.client.operations import Operations
 from app.main import create_app
-from app.serving.placement import Placement
 from app.settings import Settings
 from app.store import migrate
 
@@ -37,7 +39,7 @@ Schema = dict[str, Any]
 
 
 class Document:
-    """An OpenAPI document, with its references followed."""
+    """An OpenAPI document whose references are followed."""
 
     def __init__(self, content: Schema) -> None:
         self.content = content
@@ -49,11 +51,11 @@ class Document:
                     yield (method.upper(), path), operation
 
     def operation(self, operation: Operation[..., Any]) -> Schema:
-        found: Schema = self.content["paths"][operation.route.path][operation.route.method.lower()]
-        return found
+        schema: Schema = self.content["paths"][operation.route.path][operation.route.method.lower()]
+        return schema
 
     def alternatives(self, schema: Schema) -> list[Schema]:
-        """The schemas that something may follow, without null."""
+        """The schemas of which a value follows one, without null."""
         if "$ref" in schema:
             return self.alternatives(self.content["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
         if "anyOf" in schema or "oneOf" in schema:
@@ -71,14 +73,22 @@ class Document:
         body: Schema = self.operation(operation).get("requestBody", {})
         return body.get("content", {}).get("application/json", {}).get("schema", {})  # type: ignore[no-any-return]
 
-    def parameters(self, operation: Operation[..., Any]) -> tuple[set[str], set[str]]:
-        """The names of all, and of those that must be given, wherever they stand."""
+    def parameters(self, operation: Operation[..., Any]) -> tuple[Schema, set[str]]:
+        """The schemas of all parameters by name, and the names of the required ones; in path, query or body."""
         parameters = self.operation(operation).get("parameters", [])
         body = self.body(operation)
         bodies = self.alternatives(body) if body else []
-        names = {each["name"] for each in parameters} | set(self.properties(body))
+        schemas = {each["name"]: each["schema"] for each in parameters} | self.properties(body)
         required = {each["name"] for each in parameters if each["required"]}
-        return names, required.union(*(each.get("required", []) for each in bodies))
+        return schemas, required.union(*(each.get("required", []) for each in bodies))
+
+    def names(self, schema: Schema) -> set[str]:
+        """The values of an enumeration, wherever it stands in a schema."""
+        alternatives = self.alternatives(schema)
+        inner = [each["items"] for each in alternatives if "items" in each]
+        inner += [each for one in alternatives for each in one.get("properties", {}).values()]
+        own = {name for each in alternatives for name in each.get("enum", [each["const"]] if "const" in each else [])}
+        return own.union(*(self.names(each) for each in inner))
 
     def answers(self, operation: Operation[..., Any]) -> Iterator[Schema]:
         for status, response in self.operation(operation)["responses"].items():
@@ -105,13 +115,46 @@ def test_one_method_an_operation(document: Document) -> None:
 @each_operation
 def test_parameters(document: Document, name: str) -> None:
     operation = OPERATIONS[name]
-    names, required = document.parameters(operation)
-    given = dict(list(inspect.signature(operation.build).parameters.items())[1:])
-    hints = get_type_hints(operation.build)
-    whole = {name for name in given if is_typeddict(hints[name]) and name not in names}  # a body of its own
-    given_in_body = {key for name in whole for key in get_type_hints(hints[name])}
-    assert given.keys() - whole | given_in_body == names
+    schemas, required = document.parameters(operation)
+    given = parameters_of(operation)
+    whole = {name for name, each in given.items() if is_whole_body(each, schemas)}
+    given_in_body = {key for name in whole for key in get_type_hints(given[name].annotation)}
+    assert given.keys() - whole | given_in_body == schemas.keys()
     assert {name for name, each in given.items() if each.default is each.empty} - whole == required
+
+
+@each_operation
+def test_parameter_types(document: Document, name: str) -> None:
+    """A parameter with named values takes those that the document names."""
+    schemas, _ = document.parameters(OPERATIONS[name])
+    hints: dict[str, Any] = {}
+    for parameter, each in parameters_of(OPERATIONS[name]).items():
+        if is_whole_body(each, schemas):
+            hints |= get_type_hints(each.annotation)
+        else:
+            hints[parameter] = each.annotation
+    for parameter, hint in hints.items():
+        names = document.names(schemas[parameter])
+        # Where the document says "a string", the client may be narrower: chart names, "latest".
+        assert not names or names_of(hint) == names, parameter
+
+
+def parameters_of(operation: Operation[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(list(signature_of(operation.build).parameters.items())[1:])
+
+
+def is_whole_body(parameter: inspect.Parameter, schemas: Schema) -> bool:
+    """The parameter is the body; elsewhere the body is an object of the parameters."""
+    return is_typeddict(parameter.annotation) and parameter.name not in schemas
+
+
+def names_of(hint: Any) -> set[str]:
+    """The values of a `Literal`, wherever it stands in a type."""
+    if get_origin(hint) is Literal:
+        return {each for each in get_args(hint) if isinstance(each, str)}
+    if is_typeddict(hint):
+        return {name for each in get_type_hints(hint).values() for name in names_of(each)}
+    return {name for each in get_args(hint) for name in names_of(each)}
 
 
 @each_operation
@@ -140,29 +183,24 @@ ROWS = {
 
 @pytest.mark.parametrize(("kind", "row"), ROWS.items())
 def test_rows(kind: type, row: type[BaseModel]) -> None:
-    """Of batches, which the document does not describe: each row is judged by itself."""
+    """The document does not describe the rows of batches, since each one is judged by itself."""
     assert {field.name for field in fields(kind)} == set(row.model_fields)
 
 
-@each_operation
-def test_fake_takes_the_same(name: str) -> None:
-    """Every name the client sends, with a place in the fake's method."""
-    operation = OPERATIONS[name]
-    names = dict.fromkeys(list(inspect.signature(operation.build).parameters)[1:])
-    inspect.signature(answers_from(Memory())[name]).bind(**names)
-
-
-def test_fake_has_the_defaults() -> None:
-    assert Placement().document == DEFAULT_SETTINGS
+def test_fake_takes_the_same() -> None:
+    """The fake's methods have names of operations and take whatever the client sends to those."""
+    for name, answer in inspect.getmembers(Answers(Memory()), inspect.ismethod):
+        if not name.startswith("_"):
+            inspect.signature(answer).bind(**dict.fromkeys(parameters_of(OPERATIONS[name])))
 
 
 def differences(document: Document, schema: Schema, kind: Any, where: str) -> Iterator[str]:
-    """Where the type of an answer is not what the document says, down to every field."""
+    """Each place where the type of an answer differs from the document."""
     kinds = get_args(kind) if get_origin(kind) in {types.UnionType, Union} else (kind,)
     if document.may_be_null(schema) and type(None) not in kinds:
         yield f"{where}: may be null"
     kinds = tuple(each for each in kinds if each is not type(None))
-    if len(kinds) > 1:  # as in the document, in the same order
+    if len(kinds) > 1:  # in the order of the document
         for alternative, each in zip(document.alternatives(schema), kinds, strict=True):
             yield from differences_of_one(document, alternative, each, where)
     else:

@@ -1,4 +1,4 @@
-"""The client as its callers have it: a wheel of its own, without the service."""
+"""The client as its callers install it: its own wheel, without the service."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parents[2] / "app" / "client"
 
 PROGRAM = """
 import sys
-sys.modules["app"] = None  # whoever imports it fails
+sys.modules["app"] = None  # importing it fails
 from reckon_client import AsyncReckon, FakeReckon, Rating, Reckon, __version__
 import reckon_client
 with Reckon(sys.argv[1]) as reckon:
@@ -48,5 +48,6 @@ def test_wheel_is_complete(wheel: Path) -> None:
         (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("METADATA"))
     assert packed == {str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.py")} | {"py.typed"}
     assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist")] == [
-        "Requires-Dist: httpx<1,>=0.28"
+        "Requires-Dist: httpx<1,>=0.28",
+        "Requires-Dist: msgspec<1,>=0.20",
     ]

@@ -1,31 +1,21 @@
-"""Everything the service can be asked, one file a topic: what is sent, what is answered, and the operations."""
+"""Every operation of the service, one file a topic: what is sent, what is answered, and the operations themselves."""
 
 from .catalogue import CatalogueOperations
-from .charts import ChartOperations
-from .events import EventOperations
-from .health import HealthOperations
-from .home import HomeOperations
+from .interactions import InteractionOperations
+from .pages import PageOperations
 from .placements import PlacementOperations
 from .rankings import RankingOperations
-from .ratings import RatingOperations
 from .recommendations import RecommendationOperations
-from .similar import SimilarOperations
 from .training import TrainingOperations
-from .users import UserOperations
 
 
 class Operations(
-    RatingOperations,
-    EventOperations,
+    InteractionOperations,
     RecommendationOperations,
-    HomeOperations,
-    ChartOperations,
+    PageOperations,
     RankingOperations,
-    SimilarOperations,
-    UserOperations,
     CatalogueOperations,
     PlacementOperations,
     TrainingOperations,
-    HealthOperations,
 ):
-    """What both clients offer."""
+    """All operations; both clients inherit them."""

@@ -1,4 +1,4 @@
-"""Items, by the caller's ids."""
+"""Items and users, by the caller's ids."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,13 @@ from ..call import Call, Iteration, Request, operation
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`title`: None for an item known only from ratings."""
+    """An item as stored.
+
+    `title`: None for an item that is known only from ratings or events.
+    `available_until`: None where the item has no end.
+    `created_by`: the id of the user who made it.
+    `added_at`: None where it is not known.
+    """
 
     item_id: str
     title: str | None
@@ -25,6 +31,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class ItemsPage:
+    """In the order in which the items became known."""
+
     items: tuple[Item, ...]
     next_cursor: str | None
 
@@ -32,10 +40,32 @@ class ItemsPage:
         return iter(self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class User:
+    """A user as stored. `country` is None where it is not known."""
+
+    user_id: str
+    country: str | None
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The result of a merge.
+
+    `user`: the user afterwards.
+    `ratings`, `events`: how many of the guest's were moved to the user.
+    """
+
+    user: User
+    ratings: int
+    events: int
+
+
 class CatalogueOperations:
     @operation("GET", "/items")
     def items(self, *, q: str | None = None, limit: int | None = None, cursor: str | None = None) -> Request[ItemsPage]:
-        """The catalogue, up to 1,000 a page, in the order in which the items became known. `q`: part of a title."""
+        """The catalogue, up to 1,000 items a page, in the order in which they became known. `q`: part of a title."""
         return Request(ItemsPage, query={"q": q, "limit": limit, "cursor": cursor})
 
     @Iteration
@@ -45,7 +75,7 @@ class CatalogueOperations:
 
     @operation("GET", "/items/{item_id}")
     def item(self, item_id: str) -> Request[Item]:
-        """An item; raises `NotFoundError` where there is none."""
+        """An item. Raises `NotFoundError` where there is none."""
         return Request(Item, path={"item_id": item_id})
 
     @operation("PUT", "/items/{item_id}")
@@ -62,7 +92,7 @@ class CatalogueOperations:
         created_by: str | None = None,
         added_at: datetime | None = None,
     ) -> Request[Item]:
-        """Make or replace an item: what is left out becomes empty. Ratings are not touched."""
+        """Make or replace an item. A field that is left out becomes empty; ratings are not touched."""
         body = {
             "title": title,
             "categories": list(categories),
@@ -77,5 +107,31 @@ class CatalogueOperations:
 
     @operation("DELETE", "/items/{item_id}")
     def delete_item(self, item_id: str) -> Request[None]:
-        """Delete an item with its ratings. To hide it but keep what is learned, put `is_available=False`."""
+        """Delete an item with its ratings. To hide it but keep what was learned, put `is_available=False`."""
         return Request(type(None), path={"item_id": item_id})
+
+    @operation("GET", "/users/{user_id}")
+    def user(self, user_id: str) -> Request[User]:
+        """A user. Raises `NotFoundError` where there is none."""
+        return Request(User, path={"user_id": user_id})
+
+    @operation("PUT", "/users/{user_id}")
+    def put_user(
+        self, user_id: str, *, country: str | None = None, attributes: Mapping[str, Any] | None = None
+    ) -> Request[User]:
+        """Make or replace a user. A field that is left out becomes empty; ratings and events are not touched."""
+        return Request(User, path={"user_id": user_id}, body={"country": country, "attributes": attributes})
+
+    @operation("DELETE", "/users/{user_id}")
+    def delete_user(self, user_id: str) -> Request[None]:
+        """Delete a user with all ratings and events. Succeeds also where there is none."""
+        return Request(type(None), path={"user_id": user_id})
+
+    # Not repeatable: the first merge deletes the guest, so a second one would raise `NotFoundError`.
+    @operation("POST", "/users/{user_id}/merge/{guest_id}")
+    def merge_guest(self, user_id: str, guest_id: str) -> Request[Merged]:
+        """Move all ratings, events and attributes of a guest to a user, and delete the guest.
+
+        The user need not exist. Raises `NotFoundError` where the guest does not.
+        """
+        return Request(Merged, path={"user_id": user_id, "guest_id": guest_id})

@@ -1,17 +1,28 @@
-"""Placements: where lists are shown, and the rules that hold there."""
+"""Placements: named places where lists are shown, each with the rules that apply there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, Literal, TypedDict, Unpack, cast
+
+import msgspec
 
 from ..call import Request, operation
-from .recommendations import ItemField, Recommendations
+from ..wire import decode
+from .recommendations import ListOptions, Recommendations, written
+
+SourceName = Literal[
+    "nearest", "similar", "category", "group", "popular", "trending", "newest", "knn", "ease", "boosted"
+]
 
 
 class PlacementSettings(TypedDict, total=False):
-    """What is left out has its default. Shares are of the slots of a list, or a strength from 0 (off) to 1."""
+    """The rules of a placement. A setting that is left out has its default.
 
-    sources: Sequence[str] | None
+    `sources`: which sources propose candidates; None means all.
+    Shares are of the slots of a list; the other fractions are strengths from 0 (off) to 1.
+    """
+
+    sources: Sequence[SourceName] | None
     filter: str | None
     boost: str | None
     consume_again: bool
@@ -34,7 +45,10 @@ class PlacementSettings(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """To change one setting: `put_placement(name, {**placement.settings, "diversity": 0.3})`."""
+    """A placement as stored.
+
+    To change one setting: `put_placement(name, {**placement.settings, "diversity": 0.3})`.
+    """
 
     name: str
     settings: PlacementSettings
@@ -42,31 +56,55 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Placements:
+    """All placements of the service."""
+
     placements: tuple[Placement, ...]
 
     def __iter__(self) -> Iterator[Placement]:
         return iter(self.placements)
 
 
+class _Placement(msgspec.Struct):
+    name: str
+    settings: dict[str, Any]
+
+    def as_answer(self) -> Placement:
+        return Placement(self.name, cast("PlacementSettings", self.settings))
+
+
+class _Placements(msgspec.Struct):
+    placements: tuple[_Placement, ...]
+
+
+# msgspec would drop the settings that a newer service has and `PlacementSettings` lacks. Putting the placement back
+# with one setting changed would then reset them.
+def _read_placement(content: bytes) -> Placement:
+    return decode(_Placement, content).as_answer()
+
+
+def _read_placements(content: bytes) -> Placements:
+    return Placements(tuple(each.as_answer() for each in decode(_Placements, content).placements))
+
+
 class PlacementOperations:
     @operation("GET", "/placements")
     def placements(self) -> Request[Placements]:
         """All placements; `home` is always among them."""
-        return Request(Placements)
+        return Request(Placements, read=_read_placements)
 
     @operation("GET", "/placements/{name}")
     def placement(self, name: str) -> Request[Placement]:
-        """A placement; raises `NotFoundError` where there is none."""
-        return Request(Placement, path={"name": name})
+        """A placement. Raises `NotFoundError` where there is none."""
+        return Request(Placement, path={"name": name}, read=_read_placement)
 
     @operation("PUT", "/placements/{name}")
     def put_placement(self, name: str, settings: PlacementSettings) -> Request[Placement]:
-        """Make or replace a placement: what is left out gets its default. Holds at once, for every list."""
-        return Request(Placement, path={"name": name}, body=settings)
+        """Make or replace a placement. It applies to every list from the next request on."""
+        return Request(Placement, path={"name": name}, body=settings, read=_read_placement)
 
     @operation("DELETE", "/placements/{name}")
     def delete_placement(self, name: str) -> Request[None]:
-        """Delete a placement; `home` goes back to the default settings."""
+        """Delete a placement; `home` returns to the default settings."""
         return Request(type(None), path={"name": name})
 
     @operation("POST", "/placements/{name}/preview", changes=False, is_repeatable=True)
@@ -75,31 +113,8 @@ class PlacementOperations:
         name: str,
         user_id: str,
         settings: PlacementSettings | None = None,
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002  the service's own name
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
-        fields: Sequence[ItemField] = (),
+        **options: Unpack[ListOptions],
     ) -> Request[Recommendations]:
-        """What a user would be shown under these settings (or, without, those stored); stores nothing."""
-        body = {
-            "user_id": user_id,
-            "settings": settings,
-            "limit": limit,
-            "cursor": cursor,
-            "exclude": list(exclude),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain,
-            "fields": list(fields),
-        }
+        """What a user would be recommended under `settings`, or under the stored ones; stores nothing."""
+        body = {"user_id": user_id, "settings": settings, **written(options)}
         return Request(Recommendations, path={"name": name}, body=body)

@@ -1,16 +1,19 @@
-"""The caller's own candidates, and what users would rate items."""
+"""A ranking of the caller's own candidates, and predicted ratings."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Unpack
+
+import msgspec
 
 from ..call import Request, operation
-from .recommendations import GuestRating, RecommendedItem
+from ..wire import decode
+from .recommendations import GuestRating, RankingOptions, RecommendedItem, written
 
 
 @dataclass(frozen=True, slots=True)
 class ExcludedItem:
-    """`rule`: which ruled it out first."""
+    """A candidate that is not ranked. `rule`: the first rule that excluded it."""
 
     item_id: str
     rule: str
@@ -18,7 +21,12 @@ class ExcludedItem:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Every candidate once: in `items`, best first, in `excluded` or, where there is no such item, in `unknown`."""
+    """Each candidate stands in one place.
+
+    `items`: the ranked ones, best first.
+    `excluded`: those that a rule dropped.
+    `unknown`: ids of which there is no item.
+    """
 
     recommendation_id: str
     snapshot_version: int | None
@@ -33,16 +41,20 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
+    """A user and an item, to predict the rating of one for the other."""
+
     user_id: str
     item_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`predicted_rating`: on the rating scale; None before anything is learned. `uncertainty`: the standard deviation
-    of the rating around it. `strategy`: what the user was known by.
+    """What a user would rate an item.
 
-    `item`: `learned` (from its ratings), `new` (by its features) or `unknown` (no such item).
+    `predicted_rating`: on the rating scale; None before anything is learned.
+    `uncertainty`: the standard deviation of the rating around it, in the same unit.
+    `strategy`: what the user was known by.
+    `item`: `learned` (known from its ratings), `new` (known from its features) or `unknown` (there is no such item).
     """
 
     index: int
@@ -57,6 +69,8 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class RejectedPair:
+    """A pair that is malformed. `problem`: why."""
+
     index: int
     status: Literal["rejected"]
     problem: str
@@ -73,6 +87,25 @@ class Predictions:
         return iter(self.results)
 
 
+class _Row(msgspec.Struct):
+    status: str
+
+
+class _Rows(msgspec.Struct):
+    snapshot_version: int | None
+    results: list[msgspec.Raw]
+
+
+def _read_predictions(content: bytes) -> Predictions:
+    """Msgspec refuses a union of dataclasses, since it cannot tell which one a row is; `status` can."""
+    rows = decode(_Rows, content)
+    return Predictions(rows.snapshot_version, tuple(_read_row(row) for row in rows.results))
+
+
+def _read_row(row: bytes) -> Prediction | RejectedPair:
+    return decode(Prediction, row) if decode(_Row, row).status == "predicted" else decode(RejectedPair, row)
+
+
 class RankingOperations:
     @operation("POST", "/rankings", changes=False, is_repeatable=True)
     def rank(
@@ -81,28 +114,13 @@ class RankingOperations:
         *,
         user_id: str | None = None,
         ratings: Iterable[GuestRating] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002  the service's own name
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
+        **options: Unpack[RankingOptions],
     ) -> Request[Ranking]:
-        """Up to 1,000 items of the caller's, best first for a user, or for a guest with these ratings."""
-        body = {
-            "item_ids": list(item_ids),
-            "user_id": user_id,
-            "ratings": list(ratings),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain,
-        }
+        """Rank up to 1,000 items of the caller's, best first, for a user or for a guest with these ratings."""
+        body = {"item_ids": list(item_ids), "user_id": user_id, "ratings": list(ratings), **written(options)}
         return Request(Ranking, body=body)
 
     @operation("POST", "/predictions", changes=False, is_repeatable=True)
     def predict(self, pairs: Sequence[Pair]) -> Request[Predictions]:
-        """What users would rate items, for up to 1,000 pairs, each judged by itself, with the uncertainty."""
-        return Request(Predictions, body={"pairs": list(pairs)})
+        """What users would rate items, with the uncertainty, for up to 1,000 pairs. Each pair is judged by itself."""
+        return Request(Predictions, body={"pairs": list(pairs)}, read=_read_predictions)

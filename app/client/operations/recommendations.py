@@ -1,18 +1,72 @@
-"""What to show whom, and why."""
+"""What to recommend to a user or a guest, and why."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 from ..call import Call, Iteration, Request, operation
 
 ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
 
 
+class RankingOptions(TypedDict, total=False):
+    """Which items may stand in a list, and what moves them. An option that is left out has the service's default."""
+
+    category: str | None
+    """Only items of this category."""
+    filter: str | None
+    """Only items that fulfil a condition: `year >= 1990 and "Drama" in categories`."""
+    boost: str | None
+    """What stands higher or lower: `"Drama" in categories -> 1.5`."""
+    min_predicted_rating: float | None
+    """Only items that the user would rate at least so, on the rating scale."""
+    placement: str | None
+    """The placement whose rules apply; by default `home`."""
+    explain: bool
+    """Answer the reasons of every item."""
+
+
+class IterationOptions(RankingOptions, total=False):
+    """The options of a list of any length."""
+
+    exclude: Iterable[str]
+    """Ids of items to leave out."""
+    fields: Sequence[ItemField]
+    """Answer only these fields of the items, beside `item_id`; by default all."""
+
+
+class BatchOptions(IterationOptions, total=False):
+    """The options of a list of limited length."""
+
+    limit: int | None
+    """How many items to answer, 1 to 100; by default 20."""
+
+
+class ListOptions(BatchOptions, total=False):
+    """The options of one page of a list."""
+
+    cursor: str | None
+    """`next_cursor` of the page before."""
+
+
+def written(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` as a query or body holds them.
+
+    Iterables become lists, since a request may be written more than once. `explain=False` is the default and left out,
+    so that one list has one address, whether or not the option is given.
+    """
+    sent = {name: list(value) if name in {"exclude", "fields"} else value for name, value in options.items()}
+    return {name: value for name, value in sent.items() if value is not False}
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentShare:
-    """`score`: what the segment adds to the item's score. `share_percent`: of the sizes of all."""
+    """One segment's part of a score.
+
+    `score`: what the segment adds to the item's score.
+    `share_percent`: the size of that part, of the sizes of all parts.
+    """
 
     segment: str
     score: float
@@ -21,7 +75,7 @@ class SegmentShare:
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """A rated item that speaks for this one. `share_percent`: of all that rated items say for it."""
+    """A rated item that speaks for this one. `share_percent`: of the influence of all rated items."""
 
     item_id: str
     title: str | None
@@ -31,7 +85,7 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """`rank_before`: None for an item that the rule brought in. Ranks count from 1."""
+    """A rule that moved an item. Ranks count from 1; `rank_before` is None for an item that the rule brought in."""
 
     rule: str
     rank_before: int | None
@@ -40,7 +94,12 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Reasons:
-    """Why an item stands where it does: what its score is made of, the rated items that carry it, what moved it."""
+    """Why an item has its rank.
+
+    `segments`: the parts of its score.
+    `because`: the rated items with the greatest influence.
+    `rules`: what moved it.
+    """
 
     segments: tuple[SegmentShare, ...]
     because: tuple[Because, ...]
@@ -49,9 +108,11 @@ class Reasons:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """`predicted_rating`: on the rating scale; None before anything is learned. `sources`: who proposed it.
+    """An item of a list. A field that the option `fields` leaves out is None, or empty; the score is NaN then.
 
-    `reasons`: with `explain=True` alone. What `fields` left out is None; the score is NaN then.
+    `predicted_rating`: on the rating scale; None before anything is learned.
+    `sources`: which sources proposed the item.
+    `reasons`: None without `explain=True`.
     """
 
     item_id: str
@@ -64,7 +125,11 @@ class RecommendedItem:
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
-    """`strategy`: personalized, fold_in, profile or popular. `snapshot_version`: None before anything is learned."""
+    """A page of a list, best first.
+
+    `strategy`: what the user was known by: personalized, fold_in, profile or popular.
+    `snapshot_version`: None before anything is learned.
+    """
 
     recommendation_id: str
     snapshot_version: int | None
@@ -78,6 +143,8 @@ class Recommendations:
 
 @dataclass(frozen=True, slots=True)
 class UserRecommendations:
+    """The list of one user of a batch."""
+
     user_id: str
     recommendations: Recommendations
 
@@ -94,15 +161,20 @@ class RecommendationsBatch:
 
 @dataclass(frozen=True, slots=True)
 class GuestRating:
+    """A rating that is used for one request and not stored. `value`: on the rating scale."""
+
     item_id: str
     value: float
 
 
 @dataclass(frozen=True, slots=True)
 class WhyNot:
-    """`stage`: `shown`, `unknown`, `restricted` or `moved_down` (by `rule`), `not_proposed`, `outranked`.
+    """What happened to an item on its way into a list.
 
-    `rank`: in the list as shown; `rank_by_score`: among all eligible items. `score_needed`: the lowest in the list.
+    `stage`: `shown`, `unknown`, `restricted` or `moved_down` (by `rule`), `not_proposed`, `outranked`.
+    `rank`: in the list as shown.
+    `rank_by_score`: among all eligible items.
+    `score_needed`: the lowest score in the list.
     """
 
     item_id: str
@@ -119,163 +191,38 @@ class WhyNot:
 
 class RecommendationOperations:
     @operation("GET", "/users/{user_id}/recommendations")
-    def recommendations(
-        self,
-        user_id: str,
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002  the service's own name, as all of them
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
-        fields: Sequence[ItemField] = (),
-    ) -> Request[Recommendations]:
-        """What to show a user, best first; an unknown one gets what is popular. Knows all that was stored before.
+    def recommendations(self, user_id: str, **options: Unpack[ListOptions]) -> Request[Recommendations]:
+        """What to recommend to a user, best first; an unknown user gets popular items.
 
-        `exclude`: item ids. `filter`: a condition, as `year >= 1990 and "Drama" in categories`. `boost`: what stands
-        higher or lower, as `"Drama" in categories -> 1.5`. `placement`: whose rules hold; `home`, where None.
-        `explain`: with the reasons of every item. `fields`: of the items only these, to save bytes.
+        The answer reflects every rating stored before the request. See `ListOptions`.
         """
-        query = {
-            "limit": limit,
-            "cursor": cursor,
-            "exclude": list(exclude),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain or None,
-            "fields": list(fields),
-        }
-        return Request(Recommendations, path={"user_id": user_id}, query=query)
+        return Request(Recommendations, path={"user_id": user_id}, query=written(options))
 
     @Iteration
     def iter_recommendations(
-        self,
-        user_id: str,
-        *,
-        page_size: int = 100,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
+        self, user_id: str, *, page_size: int = 100, **options: Unpack[IterationOptions]
     ) -> Call[Recommendations]:
         """One item after the other, none twice, also while ratings arrive; as `recommendations`."""
-        return RecommendationOperations.recommendations.call(
-            user_id,
-            limit=page_size,
-            exclude=exclude,
-            category=category,
-            filter=filter,
-            boost=boost,
-            min_predicted_rating=min_predicted_rating,
-            placement=placement,
-            explain=explain,
-        )
+        return RecommendationOperations.recommendations.call(user_id, limit=page_size, **options)
 
     @operation("POST", "/recommendations", changes=False, is_repeatable=True)
     def recommendations_for(
-        self,
-        *,
-        user_id: str | None = None,
-        ratings: Iterable[GuestRating] = (),
-        limit: int | None = None,
-        cursor: str | None = None,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
-        fields: Sequence[ItemField] = (),
+        self, *, user_id: str | None = None, ratings: Iterable[GuestRating] = (), **options: Unpack[ListOptions]
     ) -> Request[Recommendations]:
-        """What to show a guest, known by `ratings` alone (newest first); nothing is stored. See `recommendations`.
+        """What to recommend to a guest, known by `ratings` alone (newest first); nothing is stored.
 
-        With a `user_id` in their place, for a question too long for an address: up to 10,000 excluded items.
+        With `user_id` in their place, for options too long for an address: up to 10,000 excluded items.
         """
-        body = {
-            "user_id": user_id,
-            "ratings": list(ratings),
-            "limit": limit,
-            "cursor": cursor,
-            "exclude": list(exclude),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain,
-            "fields": list(fields),
-        }
-        return Request(Recommendations, body=body)
+        return Request(Recommendations, body={"user_id": user_id, "ratings": list(ratings), **written(options)})
 
     @operation("POST", "/recommendations/batch", changes=False, is_repeatable=True)
     def recommendations_batch(
-        self,
-        user_ids: Iterable[str],
-        *,
-        limit: int | None = None,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
-        fields: Sequence[ItemField] = (),
+        self, user_ids: Iterable[str], **options: Unpack[BatchOptions]
     ) -> Request[RecommendationsBatch]:
-        """What to show up to 100 users, in one request; the same question for each. See `recommendations`."""
-        body = {
-            "user_ids": list(user_ids),
-            "limit": limit,
-            "exclude": list(exclude),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain,
-            "fields": list(fields),
-        }
-        return Request(RecommendationsBatch, body=body)
+        """What to recommend to up to 100 users, in one request, with the same options for each."""
+        return Request(RecommendationsBatch, body={"user_ids": list(user_ids), **written(options)})
 
     @operation("GET", "/users/{user_id}/recommendations/explain/{item_id}")
-    def why_not(
-        self,
-        user_id: str,
-        item_id: str,
-        *,
-        limit: int | None = None,
-        cursor: str | None = None,
-        exclude: Iterable[str] = (),
-        category: str | None = None,
-        filter: str | None = None,  # noqa: A002
-        boost: str | None = None,
-        min_predicted_rating: float | None = None,
-        placement: str | None = None,
-        explain: bool = False,
-        fields: Sequence[ItemField] = (),
-    ) -> Request[WhyNot]:
-        """Why an item is not in the list that `recommendations` answers to the same question."""
-        query = {
-            "limit": limit,
-            "cursor": cursor,
-            "exclude": list(exclude),
-            "category": category,
-            "filter": filter,
-            "boost": boost,
-            "min_predicted_rating": min_predicted_rating,
-            "placement": placement,
-            "explain": explain or None,
-            "fields": list(fields),
-        }
-        return Request(WhyNot, path={"user_id": user_id, "item_id": item_id}, query=query)
+    def why_not(self, user_id: str, item_id: str, **options: Unpack[ListOptions]) -> Request[WhyNot]:
+        """Why an item is not in the list that `recommendations` answers with the same options."""
+        return Request(WhyNot, path={"user_id": user_id, "item_id": item_id}, query=written(options))

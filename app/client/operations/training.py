@@ -1,4 +1,4 @@
-"""Training on request, and what was published."""
+"""Training runs, published snapshots, and the probes of the service."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,12 @@ from ..call import Request, operation
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """`reason`: of a rejection, a failure or a fallback. `progress`: 0 to 1."""
+    """A request to train.
+
+    `reason`: why the job was rejected, failed, or used a fallback.
+    `progress`: from 0 to 1.
+    `snapshot_version`: what the run published; None while it has not.
+    """
 
     job_id: str
     state: Literal["queued", "running", "succeeded", "rejected", "failed"]
@@ -28,9 +33,11 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`is_live`: answers come from it. `is_pinned`: it stays live until `latest` is activated.
+    """What a training run published.
 
-    `card`: what it was made from, how, and how good it is.
+    `is_live`: answers come from it.
+    `is_pinned`: it stays live until `latest` is activated.
+    `card`: what it was made from, how, and its metrics.
     """
 
     version: int
@@ -50,28 +57,53 @@ class Snapshots:
         return iter(self.snapshots)
 
 
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The answer of the liveness probe."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The answer of the readiness probe. `snapshot_version`: None before anything is learned."""
+
+    status: str
+    snapshot_version: int | None
+
+
 class TrainingOperations:
     @operation("POST", "/training-jobs")
     def train(self, *, seed: int | None = None, recipe: Mapping[str, Any] | None = None) -> Request[TrainingJob]:
-        """Queue a training run. While the same request waits in the queue, that job is answered."""
+        """Queue a training run. While the same request waits in the queue, its job is answered."""
         return Request(TrainingJob, body={"seed": seed, "recipe": recipe})
 
     @operation("GET", "/training-jobs/{job_id}")
     def training_job(self, job_id: str) -> Request[TrainingJob]:
-        """How far a run is."""
+        """The state of a job. Raises `NotFoundError` where there is none."""
         return Request(TrainingJob, path={"job_id": job_id})
 
     @operation("GET", "/snapshots")
     def snapshots(self) -> Request[Snapshots]:
-        """What was published."""
+        """All published snapshots, newest first."""
         return Request(Snapshots)
 
     @operation("GET", "/snapshots/{version}")
     def snapshot(self, version: int) -> Request[Snapshot]:
-        """A snapshot's card."""
+        """A snapshot with its card. Raises `NotFoundError` where there is none."""
         return Request(Snapshot, path={"version": str(version)})
 
     @operation("POST", "/snapshots/{version}/activate", is_repeatable=True)
     def activate_snapshot(self, version: int | Literal["latest"]) -> Request[Snapshot]:
-        """Answer from this one and pin it; `latest` ends that."""
+        """Answer from this snapshot and pin it; `latest` unpins and returns to the newest one."""
         return Request(Snapshot, path={"version": str(version)})
+
+    @operation("GET", "/livez")
+    def livez(self) -> Request[Health]:
+        """Answers while the process runs."""
+        return Request(Health)
+
+    @operation("GET", "/readyz")
+    def readyz(self) -> Request[Readiness]:
+        """Answers while requests can be served. Raises `UnavailableError` while the database is away."""
+        return Request(Readiness)
