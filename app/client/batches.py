@@ -66,6 +66,7 @@ def in_batches(rows: Iterable[Row], call: Callable[[Sequence[Row]], Call[BatchOu
     counts = dict.fromkeys(("stored", "replaced", "unchanged", "rejected"), 0)
     rejected: list[RejectedRow[Row]] = []
     for batch in batches(rows):
+        # The client that follows these steps sends the call and returns the answer here.
         try:
             outcome: BatchOutcome = yield call(batch)
         except ReckonError as error:

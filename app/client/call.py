@@ -76,6 +76,7 @@ class Call(Generic[T_co]):
     def after(self, cursor: str) -> Self:
         """The same call for the page after `cursor`."""
         request = self.request
+        # A cursor stands where the other options do: in the body, or in the query where there is no body.
         if request.body is None:
             return replace(self, request=replace(request, query={**request.query, "cursor": cursor}))
         return replace(self, request=replace(request, body={**request.body, "cursor": cursor}))
@@ -93,6 +94,7 @@ Steps = Generator[Call[Any], Any, T]
 """Yields calls, receives their answers, and returns the result of all of them."""
 
 
+# `Blocking` and `Awaiting` differ only in `await`. Python has no function that is either, so both loops stand twice.
 class Blocking(ABC):
     """A client whose calls return answers."""
 
@@ -164,6 +166,7 @@ class Operation(Generic[P, T]):
         """The call, not yet made."""
         return Call(self.route, self.build(None, *args, **kwargs))
 
+    # The overloads are for type checkers: the kind of the client decides the kind of the answer.
     @overload
     def __get__(self, client: None, owner: type) -> Self: ...
     @overload
@@ -211,6 +214,7 @@ class Procedure(Generic[P, T]):
 def _method(described: Callable[..., Any], act: Callable[..., Any]) -> Callable[..., Any]:
     """`act` with the name, docstring and parameters of `described`, for `help()`; returns what the call answers."""
     signature = signature_of(described)
+    # `wraps` copies the name and the docstring; `help()` takes the parameters from `__signature__`.
     method: Any = wraps(described)(act)
     method.__signature__ = signature.replace(return_annotation=get_args(signature.return_annotation)[-1])
     return method  # type: ignore[no-any-return]
@@ -227,6 +231,7 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
             parameters.append(parameter)
             continue
+        # The annotation is `Unpack[Options]`, a generic alias of one argument.
         (options,) = get_args(parameter.annotation)
         parameters.extend(
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=hint)
@@ -239,6 +244,7 @@ def operation(
     method: Method, path: str, *, changes: bool | None = None, is_repeatable: bool | None = None
 ) -> Callable[[Callable[Concatenate[Any, P], Request[T]]], Operation[P, T]]:
     """Declares an operation. By default, everything but a GET writes, and everything but a POST is repeatable."""
+    # HTTP defines GET, PUT and DELETE as idempotent; a POST is repeatable only where the service makes it so.
     route = Route(
         method,
         path,

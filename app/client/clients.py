@@ -53,6 +53,7 @@ class Reckon(Operations, Blocking):
 
     def within(self, seconds: float) -> Self:
         """The same client with other timeouts, on the same connections: `reckon.within(0.2).recommendations("ann")`."""
+        # A shallow copy has the same httpx client, and with it the same pool of connections.
         other = copy.copy(self)
         other._exchange = self._exchange.within(seconds)  # noqa: SLF001  an object of this class
         return other
@@ -69,6 +70,7 @@ class Reckon(Operations, Blocking):
             delay_seconds = attempts.delay_seconds(outcome)
             if delay_seconds is None:
                 return attempts.conclude(outcome)
+            # Attempts that are over hold no connection while they wait: httpx has read the whole response.
             time.sleep(delay_seconds)
 
     def close(self) -> None:

@@ -102,6 +102,7 @@ class StorageFullError(ProblemError):
     """507: the storage is full; reading still works."""
 
 
+# Other statuses are a plain `ProblemError`: a caller has nothing to do about 401 or 500 but to report it.
 BY_STATUS: dict[int, type[ProblemError]] = {
     400: InvalidInputError,
     404: NotFoundError,
@@ -163,6 +164,7 @@ def _field_errors(errors: Any) -> tuple[FieldError, ...]:
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:
+    # A proxy may answer with JSON of its own, so only the media type of a problem document counts.
     if response.headers.get("content-type", "").split(";")[0] != PROBLEM:
         return {}
     try:

@@ -70,6 +70,7 @@ class RememberedAnswers:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        # Ordered by the last use, the oldest first. Threads share a client, so a lock guards the order.
         self._answers: OrderedDict[str, TaggedAnswer] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -167,6 +168,7 @@ class Attempts(Generic[T]):
     def conclude(self, outcome: Outcome) -> T:
         """The answer that the last outcome holds. Raises the `ReckonError` that it stands for."""
         route = self._call.route
+        # A timeout is a `RequestError` too, so it is looked at first.
         if isinstance(outcome, httpx.TimeoutException):
             text = f"{route.method} {route.path}: no answer within {self._seconds:g} s"
             raise TimedOutError(text) from outcome

@@ -44,6 +44,7 @@ from .wire import address_of
 T = TypeVar("T")
 
 ADDRESS = "http://reckon.fake"
+# The declared operations are the routes of the fake, so that its addresses cannot differ from the client's.
 OPERATIONS: dict[str, Operation[..., Any]] = {
     name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
 }
@@ -107,6 +108,7 @@ class _Told:
         self.memory.answers[call.route.method, address_of(call).partition("?")[0]] = answer
 
 
+# No retries by default: a test of a failing service would wait for them.
 class FakeReckon(_Told, Reckon):
     """A `Reckon` without a service. `memory` holds what was stored and decides what is answered."""
 
@@ -153,6 +155,7 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             text = "the fake was told to fail"
             raise ProblemError(Problem(PREFIX + "told-to-fail", text, self._memory.failure, text))
         path, _, query = request.url.raw_path.decode().partition("?")
+        # Answers of the test come first: they may replace what the fake would answer itself.
         if (request.method, path) in self._memory.answers:
             return self._memory.answers[request.method, path]
         for name, operation in OPERATIONS.items():
@@ -202,6 +205,7 @@ class Answers:
         return rating
 
     def rate_batch(self, ratings: list[dict[str, Any]]) -> RatingsOutcome:
+        # Every row counts as stored: whether it replaces another is a question of the service's rules.
         stored = [self.rate(**row) for row in ratings]
         return RatingsOutcome(len(stored), 0, 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(stored))))
 
@@ -219,6 +223,7 @@ class Answers:
 
     def events(self, user_id: str, **page: Any) -> EventsPage:
         own = [each for owner, each in self._memory.events.values() if owner == user_id]
+        # The client promises the newest first; the fake takes the order of arrival for the order of time.
         return EventsPage(*_page(own[::-1], **page))
 
     def event_types(self) -> EventTypes:
@@ -283,6 +288,7 @@ class Answers:
 
 def _stored(kind: type[T], body: Mapping[str, Any], **given: Any) -> T:
     """A `kind` of a request's body; what the body leaves out is None."""
+    # Bodies are sent without the fields that are None, and answers have all fields.
     empty = dict.fromkeys(each.name for each in fields(kind))  # type: ignore[arg-type]  # only for dataclasses
     return msgspec.convert({**empty, **body, **given}, kind)
 

@@ -93,6 +93,7 @@ class CatalogueOperations:
         added_at: datetime | None = None,
     ) -> Request[Item]:
         """Make or replace an item. A field that is left out becomes empty; ratings are not touched."""
+        # A PUT replaces the whole item, so every field has a place here; those that are None are not sent.
         body = {
             "title": title,
             "categories": list(categories),

@@ -59,6 +59,7 @@ class RatingsOutcome:
     results: tuple[RowOutcome, ...]
 
 
+# An event has its id from the moment it is made, so that every attempt to send it sends the same one.
 def _new_event_id() -> str:
     return uuid.uuid4().hex
 
@@ -174,6 +175,7 @@ class InteractionOperations:
         """Delete a rating. Succeeds also where there is none; a replay of the rating does not bring it back."""
         return Request(type(None), path={"user_id": user_id, "item_id": item_id})
 
+    # Repeatable since each event has an id: the service stores it once.
     @operation("POST", "/events", is_repeatable=True)
     def send_event_batch(self, events: Sequence[Event]) -> Request[EventsOutcome]:
         """Send up to 1,000 events in one request. Each row is judged by itself. `send_events` takes any number."""

@@ -81,6 +81,7 @@ class Mixes:
         return iter(self.mixes)
 
 
+# The service answers a class of its own for each chart. One class with three optional fields spares callers a union.
 @dataclass(frozen=True, slots=True)
 class ChartItem:
     """An item of a chart; each chart fills one of the last three fields.

@@ -10,6 +10,7 @@ from ..call import Request, operation
 from ..wire import decode
 from .recommendations import ListOptions, Recommendations, written
 
+# Not the type of `RecommendedItem.sources`: a closed set there would make the sources of a newer service unreadable.
 SourceName = Literal[
     "nearest", "similar", "category", "group", "popular", "trending", "newest", "knn", "ease", "boosted"
 ]

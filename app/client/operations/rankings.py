@@ -87,6 +87,7 @@ class Predictions:
         return iter(self.results)
 
 
+# What `_read_predictions` looks at first: `Raw` leaves each row as text until its kind is known.
 class _Row(msgspec.Struct):
     status: str
 
@@ -107,6 +108,7 @@ def _read_row(row: bytes) -> Prediction | RejectedPair:
 
 
 class RankingOperations:
+    # Both are POSTs for the length of their input alone: they store nothing, so they may be repeated.
     @operation("POST", "/rankings", changes=False, is_repeatable=True)
     def rank(
         self,

@@ -10,6 +10,8 @@ from ..call import Call, Iteration, Request, operation
 ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
 
 
+# Each class of options adds to the one before what fewer operations take: a ranking has its own candidates and needs no
+# exclusions, an iteration has no limit, and a batch has no cursor, which belongs to one user's list.
 class RankingOptions(TypedDict, total=False):
     """Which items may stand in a list, and what moves them. An option that is left out has the service's default."""
 
@@ -190,6 +192,8 @@ class WhyNot:
 
 
 class RecommendationOperations:
+    # The POSTs below store nothing, so they have the timeout of a read and may be repeated.
+
     @operation("GET", "/users/{user_id}/recommendations")
     def recommendations(self, user_id: str, **options: Unpack[ListOptions]) -> Request[Recommendations]:
         """What to recommend to a user, best first; an unknown user gets popular items.

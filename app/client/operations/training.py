@@ -73,6 +73,7 @@ class Readiness:
 
 
 class TrainingOperations:
+    # Not repeatable: the first request may have been queued, and a second one could queue a second run.
     @operation("POST", "/training-jobs")
     def train(self, *, seed: int | None = None, recipe: Mapping[str, Any] | None = None) -> Request[TrainingJob]:
         """Queue a training run. While the same request waits in the queue, its job is answered."""
@@ -93,6 +94,7 @@ class TrainingOperations:
         """A snapshot with its card. Raises `NotFoundError` where there is none."""
         return Request(Snapshot, path={"version": str(version)})
 
+    # Repeatable: a snapshot that is live and pinned stays so.
     @operation("POST", "/snapshots/{version}/activate", is_repeatable=True)
     def activate_snapshot(self, version: int | Literal["latest"]) -> Request[Snapshot]:
         """Answer from this snapshot and pin it; `latest` unpins and returns to the newest one."""
