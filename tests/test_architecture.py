@@ -1,7 +1,9 @@
-"""The import contracts of `pyproject.toml`, and what the API process must not load."""
+"""The import contracts of `pyproject.toml`, what the API process must not load, and that class names are unique."""
 
+import ast
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -23,3 +25,17 @@ def test_help_is_light() -> None:
     heavy = "{'numba', 'faiss', 'fastapi', 'sqlalchemy'}"
     program = f"import sys, app.cli; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
+def test_class_names_are_unique() -> None:
+    """A public class name means one thing in the whole of app; the client is a wheel of its own."""
+    modules_by_name: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "app").rglob("*.py")):
+        module = path.relative_to(ROOT).as_posix()
+        if module.startswith("app/client/"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules_by_name[node.name].append(module)
+    assert len(modules_by_name) > 100  # the walk has seen the code
+    assert {name: modules for name, modules in modules_by_name.items() if len(modules) > 1} == {}
