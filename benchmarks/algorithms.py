@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from app.algorithms.learner import Progress, ignore
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 
 Rows = NDArray[np.integer]
@@ -21,7 +21,9 @@ class Surprise:
 
     make: Callable[[], Any]
 
-    def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> "SurpriseFit":
+    def fit(
+        self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
+    ) -> "SurpriseFit":
         import surprise  # noqa: PLC0415  a peer, installed by `make bench` alone
 
         scale = float(ratings.values.min()), float(ratings.values.max())
@@ -53,7 +55,9 @@ class Implicit:
     alpha: float = 1.0
     n_epochs: int = 15
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, _progress: Progress = ignore) -> "ImplicitFit":
+    def fit(
+        self, ratings: RatingMatrix, rng: np.random.Generator, _progress: ProgressCallback = ignore
+    ) -> "ImplicitFit":
         from implicit.als import AlternatingLeastSquares  # noqa: PLC0415  a peer, installed by `make bench` alone
 
         learner = AlternatingLeastSquares(

@@ -19,7 +19,7 @@ from app.algorithms.cores import thread_pool
 from app.algorithms.fold_in import fold_in
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.sgd_kernel import Steps, Weights
+from app.algorithms.sgd_kernel import StepSizes, Weights
 from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
 from app.evaluation.metrics import rmse
 from app.evaluation.splits import k_folds
@@ -65,7 +65,7 @@ def movielens_rows() -> list[Row]:
 def movielens_folds() -> Iterator[tuple[RatingMatrix, RatingMatrix]]:
     table = np.genfromtxt(MOVIELENS, delimiter=",", skip_header=1, usecols=(0, 1, 2))
     users, items = (np.unique(table[:, column], return_inverse=True)[1] for column in (0, 1))
-    ratings = RatingMatrix.of(users, items, table[:, 2])
+    ratings = RatingMatrix.from_arrays(users, items, table[:, 2])
     fold_of = k_folds(len(ratings), N_FOLDS, seed=0)
     for fold in range(N_FOLDS):
         yield ratings.subset(fold_of != fold), ratings.subset(fold_of == fold)
@@ -112,10 +112,10 @@ def kernel_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: in
     rng = np.random.default_rng(1)
     is_kept = rng.random(n_ratings) < 0.98
     grid = BlockGrid.draw(ratings, rng, biased=True)
-    held_out = HeldOut.pick(ratings, np.flatnonzero(~is_kept), grid)
+    held_out = HeldOut.from_positions(ratings, np.flatnonzero(~is_kept), grid)
     blocks = BlockRatings(ratings, is_kept, grid)
     all_steps = [
-        Steps(np.float32(rate), np.float32(rate), np.float32(0.05)) for rate in np.linspace(0.05, 0.001, n_epochs)
+        StepSizes(np.float32(rate), np.float32(rate), np.float32(0.05)) for rate in np.linspace(0.05, 0.001, n_epochs)
     ]
 
     def descend(n_threads: int) -> tuple[Weights, float]:
@@ -147,7 +147,7 @@ def kernel_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: in
 
 
 def descend_randomly(
-    ratings: RatingMatrix, grid: BlockGrid, all_steps: list[Steps], blocks: BlockRatings, n_factors: int
+    ratings: RatingMatrix, grid: BlockGrid, all_steps: list[StepSizes], blocks: BlockRatings, n_factors: int
 ) -> tuple[Weights, float]:
     weights = draw_weights(ratings.n_users, ratings.n_items, n_factors, np.random.default_rng(2))
     users, items = ratings.user_rows, grid.item_places[ratings.item_rows]

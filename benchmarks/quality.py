@@ -49,7 +49,7 @@ def films() -> RatedFile:
 
 
 def experiment(split: str, metrics: Iterable[str], *, with_features: bool, seed: int = 0) -> Experiment:
-    ratings = films().ratings if with_features else films().ratings.described_by(None)
+    ratings = films().ratings if with_features else films().ratings.with_features(None)
     wanted = [Metric.parse(name) for name in metrics]
     return Experiment(ratings, films().held_out(split, 0), films().scale, wanted, films().scale.liked_from, seed)
 
@@ -190,7 +190,7 @@ def blend_rows(what: str, runs: list[Outcome], ease: Outcome) -> list[Row]:
 
 def fold_in_rows() -> list[Row]:
     """A fifth of the users, whom learning never saw, by their history alone; beside learning from everybody."""
-    ratings = films().ratings.described_by(None)
+    ratings = films().ratings.with_features(None)
     (is_test,) = films().held_out("user-time:0.2", 0)
     train, test = ratings.subset(~is_test), ratings.subset(is_test)
     is_unseen = np.random.default_rng(0).random(ratings.n_users) < 0.2
@@ -233,7 +233,7 @@ class FoldedIn:
         part, bias, _ = RatingFold.read(rating.numbers, sides.of_segments).part(rated[:, rating.slice], values)
         parts = {RATING: part[None], PRIOR: prior_parts(1)}
         if (taste := segments.get(TASTE)) is not None:
-            fold = TasteFoldIn.read(taste.numbers, sides.of_segments["taste.gram"])
+            fold = TasteFoldIn.from_state(taste.numbers, sides.of_segments["taste.gram"])
             parts[TASTE] = fold.taste(rated[:, taste.slice], values)[None]
         return join_user_parts(parts, sides.segments, sides.item_covariance)[0], bias
 
@@ -261,7 +261,7 @@ def cold_item_rows() -> list[Row]:
     baseline, blend = on.run(CategoryPopularity()), on.run(BlendLearner(films().scale))
     ndcg, of_baseline = blend.metrics[NDCG] or 0.0, baseline.metrics[NDCG] or 0.0
     warm_ndcg = warm.run(BlendLearner(films().scale)).metrics[NDCG] or 0.0
-    plain = replace(warm, ratings=warm.ratings.described_by(None)).run(BlendLearner(films().scale)).metrics[NDCG]
+    plain = replace(warm, ratings=warm.ratings.with_features(None)).run(BlendLearner(films().scale)).metrics[NDCG]
     return [
         Row(
             "cold items, nDCG@10 among all items, mean of 3 draws",

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.compiled import compiled
-from app.algorithms.sgd_kernel import Floats, Rows, Steps, Weights
+from app.algorithms.sgd_kernel import Float32Array, Rows, StepSizes, Weights
 
 
 @compiled
@@ -12,11 +12,11 @@ def random_epoch(
     order: NDArray[np.int64],
     user_rows: Rows,
     item_rows: Rows,
-    targets: Floats,
-    user_priors: Floats,
-    item_priors: Floats,
+    targets: Float32Array,
+    user_priors: Float32Array,
+    item_priors: Float32Array,
     weights: Weights,
-    steps: Steps,
+    steps: StepSizes,
 ) -> None:
     """One step for every rating, as `order` has them; the arithmetic of `update_blocks`."""
     user_factors, item_factors, user_biases, item_biases = weights

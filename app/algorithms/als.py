@@ -1,41 +1,42 @@
-"""Explicit ALS: factors and biases of the observed ratings by linear regressions, users given items, items given users.
+"""Explicit ALS: factors and biases of the observed ratings by alternating ridge regressions.
 
-Y. Zhou et al., "Large-Scale Parallel Collaborative Filtering for the Netflix Prize" (2008); the alternation that the
-documents draw. What is minimised is what `funk_svd.py` minimises, penalty and noise included. Here every half-step is
-exact, so there is no learning rate, and neither half-step ever raises the objective.
+Y. Zhou et al., "Large-Scale Parallel Collaborative Filtering for the Netflix Prize" (2008). The objective is that of
+`funk_svd.py`, penalty and noise included:
+
+    sum_ui (r_ui - mu - b_u - b_i - p_u . q_i)^2
+        + noise regularization (sum_u (m_u + 60) |p_u|^2 + 60 b_u^2  +  sum_i (m_i + 60) |q_i|^2 + 60 b_i^2)
+
+Given the items, every user is a ridge regression; given the users, every item is one. Each half-step is solved exactly,
+so there is no learning rate, and no half-step raises the objective.
+
+Complexity: O(n_ratings k^2 + (n_users + n_items) k^3) per epoch, k = n_factors.
 """
 
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.algorithms.early_stopping import RELATIVE_GAIN, EarlyStopping, Schedule, noise_variance
 from app.algorithms.fold_in import fold_in_all
-from app.algorithms.funk_svd import (
-    COOL_DOWN,
-    HELD_OUT_SHARE,
-    LEAST_NOISE,
-    MAX_HELD_OUT,
-    MIN_HELD_OUT,
-    RELATIVE_GAIN,
-)
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import Progress, ignore
+from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
-INITIAL_SPREAD = 0.1
-"""Length of an initial q_i."""
+INITIAL_LENGTH = 0.1
+"""Expected length |q_i| of an initial item vector: small, so that factors grow in order of their strength."""
 
 
 @dataclass(frozen=True)
 class ALS:
-    """Learns mu + b_u + b_i + p_u . q_i. `regularization`: in units of the noise, as `FunkSVD`'s.
+    """Learns mu + b_u + b_i + p_u . q_i.
 
-    `n_factors`: fewer than Funk SVD's, since an exact half-step fits the rare items closer than a few steps of descent
-    do: on four data sets, scales 0.5-5, 1-10 and -10-10, RMSE with 8 was within 1.7 % of the best of a grid on each.
-    `n_epochs`: at most; when the held-out error stops falling, the last third of them follows at once.
+    `n_factors`: length of p_u and q_i. Fewer than Funk SVD's, because an exact half-step fits rare items closer than
+        gradient steps do: on four data sets with scales 0.5-5, 1-10 and -10-10, RMSE with 8 was within 1.7 % of the
+        best of a grid.
+    `n_epochs`: alternations at most. When the validation error stops falling, the last third follows.
+    `regularization`: penalty weight in units of the noise, as in Funk SVD.
     """
 
     n_factors: int = hyperparameter(8, low=1, high=4096)
@@ -49,35 +50,38 @@ class ALS:
         self,
         ratings: RatingMatrix,
         rng: np.random.Generator,
-        progress: Progress = ignore,
+        progress: ProgressCallback = ignore,
         *,
         n_threads: int | None = None,
     ) -> RatingVectors:
-        """The vectors; their user side is the fold-in of every user. Raises `FitDivergedError`.
+        """Rating vectors; the user side is the fold-in of every user.
 
-        `n_threads`: as many as there are cores, unless said; the bits do not depend on it.
+        `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
         """
         standard, centre, scale = _standardised(ratings)
-        vectors = self._start(ratings, rng)
-        n_searched = self.n_epochs - math.ceil(COOL_DOWN * self.n_epochs)
-        is_held_out = _held_out(len(ratings), rng)
-        if is_held_out.any() and n_searched:
-            train, held_out = (standard.subset(mask) for mask in (~is_held_out, is_held_out))
-            vectors = self._search(train, held_out, vectors, n_searched, progress, n_threads)
-        else:
-            n_searched = 0
-        both = Alternation(standard, n_threads)
-        for epoch in range(n_searched, self.n_epochs):
-            vectors = both.step(vectors)
-            progress((epoch + 1) / self.n_epochs, f"epoch {epoch + 1} of {self.n_epochs}")
-        # p_u takes the scale of the ratings and q_i none, so that one penalty suits b_u and p_u in the fold-in.
+        vectors = self._initial(ratings, rng)
+        schedule = Schedule.draw(len(ratings), self.n_epochs, rng)
+        if schedule.n_search_epochs:
+            is_train = schedule.is_train(len(ratings))
+            train, held_out = standard.subset(is_train), standard.subset(~is_train)
+            search = _Search(self, train, held_out, scale, progress, n_threads)
+            vectors = search.run(vectors, schedule.n_search_epochs)
+        # The cool-down starts from the vectors of the search and keeps its estimate of the noise.
+        alternation = Alternation(standard, n_threads)
+        for epoch in range(schedule.n_search_epochs, self.n_epochs):
+            vectors = alternation.step(vectors)
+            report_epoch(progress, "als", epoch, self.n_epochs)
+        # In rating units the factor `scale` goes to p_u alone, q_i keeps its length: then b_u and p_u are on one scale,
+        # and one penalty suits both in the fold-in.
         learned = replace(vectors, mean=centre, item_biases=vectors.item_biases * np.float32(scale)).checked()
         user_factors, user_biases = fold_in_all(ratings, learned, n_threads=n_threads)
         return replace(learned, user_factors=user_factors, user_biases=user_biases).checked()
 
-    def _start(self, ratings: RatingMatrix, rng: np.random.Generator) -> RatingVectors:
+    def _initial(self, ratings: RatingMatrix, rng: np.random.Generator) -> RatingVectors:
+        """Random item vectors; users are 0, because the first half-step replaces them."""
         items = rng.standard_normal((ratings.n_items, self.n_factors), np.float32)
-        items *= np.float32(INITIAL_SPREAD / math.sqrt(self.n_factors)) * (ratings.item_counts > 0)[:, None]
+        # The expected squared length of k standard normals is k; items without ratings start at 0 and stay there.
+        items *= np.float32(INITIAL_LENGTH / math.sqrt(self.n_factors)) * (ratings.item_counts > 0)[:, None]
         return RatingVectors(
             mean=0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
@@ -87,49 +91,62 @@ class ALS:
             regularization=self.regularization,
         )
 
-    def _search(
-        self,
-        train: RatingMatrix,
-        held_out: RatingMatrix,
-        vectors: RatingVectors,
-        n_epochs: int,
-        progress: Progress,
-        n_threads: int | None,
-    ) -> RatingVectors:
-        """Until the held-out error has not fallen for an epoch; that error is the noise, which sets the penalty."""
-        alternation, least = Alternation(train, n_threads), math.inf
-        for epoch in range(n_epochs):
+
+@dataclass(frozen=True)
+class _Search:
+    """The first phase of `Schedule`. `scale`: the standard deviation of the ratings, to report the RMSE in their unit.
+
+    `train`, `held_out`: standardised ratings.
+    """
+
+    settings: ALS
+    train: RatingMatrix
+    held_out: RatingMatrix
+    scale: float
+    progress: ProgressCallback
+    n_threads: int | None
+
+    def run(self, vectors: RatingVectors, n_search_epochs: int) -> RatingVectors:
+        """Alternate until the validation error has not fallen for one epoch."""
+        alternation = Alternation(self.train, self.n_threads)
+        # Exact half-steps converge without noise, so one epoch without improvement is enough.
+        stopping = EarlyStopping(patience=1, relative_gain=RELATIVE_GAIN)
+        for epoch in range(n_search_epochs):
             vectors = alternation.step(vectors)
-            predicted = vectors.predict(held_out.user_rows, held_out.item_rows)
-            error = float(np.mean((held_out.values - predicted) ** 2, dtype=np.float64))
-            noise = min(1.0, max(LEAST_NOISE, error))
-            vectors = replace(vectors, regularization=self.regularization * noise).checked()
-            progress((epoch + 1) / self.n_epochs, f"epoch {epoch + 1} of {self.n_epochs}")
-            if error >= (1 - RELATIVE_GAIN) * least:
+            predicted = vectors.predict(self.held_out.user_rows, self.held_out.item_rows)
+            error = float(np.mean((self.held_out.values - predicted) ** 2, dtype=np.float64))
+            # penalty = noise x regularization, with the noise re-estimated after every epoch
+            noise = noise_variance(error)
+            vectors = replace(vectors, regularization=self.settings.regularization * noise).checked()
+            validation = f"validation RMSE {self.scale * math.sqrt(error):.4f}"
+            report_epoch(self.progress, "als", epoch, self.settings.n_epochs, validation)
+            if not stopping.improves(epoch, error) and stopping.is_over(epoch):
                 break
-            least = error
         return vectors
 
 
 class Alternation:
-    """The two half-steps over some ratings."""
+    """The two half-steps over one set of ratings."""
 
     def __init__(self, ratings: RatingMatrix, n_threads: int | None) -> None:
         self._by_user, self._n_threads = ratings, n_threads
+        # R': with the roles exchanged, the regression of an item on its users is a fold-in too.
         self._by_item = RatingMatrix(
             ratings.n_items, ratings.n_users, ratings.item_rows, ratings.user_rows, ratings.values
         )
 
     def step(self, vectors: RatingVectors) -> RatingVectors:
-        """Users given items, then items given users."""
+        """Solve all users given the items, then all items given the users."""
+        # (p_u, b_u) = argmin sum_i (r_ui - mu - b_i - b_u - p_u . q_i)^2 + penalty
         factors, biases = fold_in_all(self._by_user, vectors, n_threads=self._n_threads)
         vectors = replace(vectors, user_factors=factors, user_biases=biases)
-        factors, biases = fold_in_all(self._by_item, _turned(vectors), n_threads=self._n_threads)
+        # (q_i, b_i) = argmin sum_u (r_ui - mu - b_u - b_i - p_u . q_i)^2 + penalty
+        factors, biases = fold_in_all(self._by_item, _exchanged(vectors), n_threads=self._n_threads)
         return replace(vectors, item_factors=factors, item_biases=biases)
 
 
-def _turned(vectors: RatingVectors) -> RatingVectors:
-    """Users for items and items for users."""
+def _exchanged(vectors: RatingVectors) -> RatingVectors:
+    """The same vectors with the roles of users and items exchanged."""
     return replace(
         vectors,
         user_biases=vectors.item_biases,
@@ -140,7 +157,7 @@ def _turned(vectors: RatingVectors) -> RatingVectors:
 
 
 def _standardised(ratings: RatingMatrix) -> tuple[RatingMatrix, float, float]:
-    """The ratings with mean 0 and variance 1, their mean and their standard deviation (1 where all are equal)."""
+    """The ratings with mean 0 and variance 1, their mean, and their standard deviation (1 where all are equal)."""
     values = ratings.values.astype(np.float64)
     centre = float(values.mean()) if len(values) else 0.0
     scale = float(values.std()) if len(values) else 0.0
@@ -149,12 +166,3 @@ def _standardised(ratings: RatingMatrix) -> tuple[RatingMatrix, float, float]:
         ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, (values - centre) / scale
     )
     return standard, centre, scale
-
-
-def _held_out(n_ratings: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(n,) mask of the slice that tells the noise; none where it would be too small to tell."""
-    is_held_out = np.zeros(n_ratings, np.bool_)
-    n_held_out = min(int(HELD_OUT_SHARE * n_ratings), MAX_HELD_OUT)
-    if n_held_out >= MIN_HELD_OUT:
-        is_held_out[rng.choice(n_ratings, n_held_out, replace=False, shuffle=False)] = True
-    return is_held_out

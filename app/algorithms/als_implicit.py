@@ -1,4 +1,4 @@
-"""Implicit ALS: what users choose, whatever the stars. Every half-step solves one side exactly, given the other.
+"""Implicit ALS: what users choose, by alternating weighted ridge regressions over all pairs of users and items.
 
 Y. Hu, Y. Koren, C. Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), with the penalty of
 S. Rendle, W. Krichene, L. Zhang, Y. Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks"
@@ -7,8 +7,11 @@ S. Rendle, W. Krichene, L. Zhang, Y. Koren, "Revisiting the Performance of iALS 
     sum_observed w_ui (1 - x_u . y_i)^2 + unobserved_weight sum_all (x_u . y_i)^2
         + regularization (sum_u s_u^nu |x_u|^2 + sum_i s_i^nu |y_i|^2)
 
-s_u = sum_i w_ui + unobserved_weight n_items, s_i likewise, nu the `frequency_exponent`; w_ui grows with the rating, see
-`Weighting`.
+with s_u = sum_i w_ui + unobserved_weight n_items, s_i likewise, and nu the `frequency_exponent`. The weight w_ui grows
+with the rating, see `Weighting`.
+
+The sum over all pairs costs nothing: it is x' G x with the Gram matrix G = unobserved_weight sum_i y_i y_i'.
+Complexity: O(n_ratings k + (n_users + n_items) k^2) per epoch, k = n_factors.
 """
 
 import itertools
@@ -22,34 +25,42 @@ from scipy import sparse
 from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import Progress, ignore
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteVectors, Weighting
 
-STEPS, TOLERANCE = 4, 1e-2
-"""Of conjugate gradients in a half-step, which starts where the last one of this side ended: the rest comes later."""
+# A half-step need not be exact, because it starts from the last solution of its side and the next epoch continues it.
+CG_STEPS, CG_TOLERANCE = 4, 1e-2
+"""Conjugate gradient steps per half-step, and the relative residual at which a row stops earlier."""
 
-EXACT_STEPS, EXACT_TOLERANCE = 200, 1e-6
-"""Of the last one, which is what is published: as exact as a fold-in."""
+EXACT_CG_STEPS, EXACT_CG_TOLERANCE = 200, 1e-6
+"""As above for the last half-step, which is published: as exact as a fold-in."""
 
-SETTLED = 1e-4
-"""An epoch that gains less than this share of all gained so far is the last."""
+MIN_RELATIVE_GAIN = 1e-4
+"""The fit ends after an epoch that gains less than this share of the total gain so far."""
 
-INITIAL_SPREAD = 0.1
-"""Length of an initial y_i."""
+INITIAL_LENGTH = 0.1
+"""Expected length |y_i| of an initial item vector."""
 
 SIZE_WORTH_THREADS = 10_000_000
-"""Ratings x factors below which a half-step is over before threads are under way."""
+"""Below this number of ratings times factors, a half-step takes less time than starting threads."""
 
 _ROWS_PER_TASK = 256
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class ImplicitALS:
-    """`unobserved_weight`: of a pair nobody observed, beside 1 on average for one observed. `rating_influence`: 0 takes
-    every rating for the same observation, 1 lets one that is a standard deviation better count e times as much.
+    """Learns x_u . y_i, higher for items that a user is more likely to choose.
+
+    `n_factors`: length of x_u and y_i.
+    `n_epochs`: alternations at most.
+    `regularization`: penalty weight, as in the objective.
+    `unobserved_weight`: weight of an unobserved pair, against 1 on average for an observed one.
+    `frequency_exponent`: nu; 0 penalises all rows alike, 1 in proportion to their total weight.
+    `rating_influence`: 0 gives all ratings the same weight; 1 gives a rating one standard deviation above the user's
+        mean e times the weight of an average one.
     """
 
     n_factors: int = hyperparameter(64, low=1, high=4096)
@@ -66,49 +77,58 @@ class ImplicitALS:
         self,
         ratings: RatingMatrix,
         rng: np.random.Generator,
-        progress: Progress = ignore,
+        progress: ProgressCallback = ignore,
         *,
         n_threads: int | None = None,
     ) -> TasteVectors:
-        """The taste; its user side is the fold-in of every user. Raises `FitDivergedError`.
+        """Taste vectors; the user side is the fold-in of every user.
 
-        `n_threads`: as many as there are cores, unless said; the bits do not depend on it.
+        `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
         """
         ratings, weights, weighting = self._weigh(ratings)
         by_user, by_item = _observations(ratings, weights)
-        of_users, of_items = (
-            Penalty(self.regularization, self.frequency_exponent, self.unobserved_weight * n_others)
-            for n_others in (ratings.n_items, ratings.n_users)
+        # s_u counts all items at unobserved_weight, s_i all users.
+        user_penalty, item_penalty = (
+            Penalty(self.regularization, self.frequency_exponent, self.unobserved_weight * n_other_rows)
+            for n_other_rows in (ratings.n_items, ratings.n_users)
         )
         users = np.zeros((ratings.n_users, self.n_factors), np.float32)
         items = rng.standard_normal((ratings.n_items, self.n_factors), np.float32)
-        items *= np.float32(INITIAL_SPREAD / np.sqrt(self.n_factors))
-        items[np.diff(by_item.indptr) == 0] = 0.0
+        items *= np.float32(INITIAL_LENGTH / np.sqrt(self.n_factors))
+        items[np.diff(by_item.indptr) == 0] = 0.0  # items without observations are 0 in the solution, too
         is_small = len(ratings) * self.n_factors < SIZE_WORTH_THREADS
         with thread_pool(n_threads or (1 if is_small else available_cores())) as pool:
-            gained = 0.0
+            total_gain = 0.0
             for epoch in range(self.n_epochs):
-                users, items, by_users = self._half_step(by_user, users, items, of_users, pool)
-                items, users, by_items = self._half_step(by_item, items, users, of_items, pool)
-                gained += by_users + by_items
-                progress((epoch + 1) / (self.n_epochs + 1), f"epoch {epoch + 1} of {self.n_epochs}")
-                if by_users + by_items <= SETTLED * gained:
+                users, items, user_gain = self._half_step(by_user, users, items, user_penalty, pool)
+                items, users, item_gain = self._half_step(by_item, items, users, item_penalty, pool)
+                gain = user_gain + item_gain
+                total_gain += gain
+                # One share of the progress is left for the exact half-step at the end.
+                share = gain / total_gain if total_gain else 0.0
+                stage = f"als_implicit epoch {epoch + 1} of {self.n_epochs}, objective gain {share:.2%} of total"
+                progress((epoch + 1) / (self.n_epochs + 1), stage)
+                if gain <= MIN_RELATIVE_GAIN * total_gain:
                     break
-            users, items, _ = self._half_step(by_user, users, items, of_users, pool, EXACT_STEPS, EXACT_TOLERANCE)
-        progress(1.0, "folded in")
+            users, items, _ = self._half_step(
+                by_user, users, items, user_penalty, pool, EXACT_CG_STEPS, EXACT_CG_TOLERANCE
+            )
+        progress(1.0, "als_implicit users folded in")
+        # G in float64: a fold-in adds its own sums to it and solves by Cholesky, which amplifies rounding.
         gram = self.unobserved_weight * (items.T.astype(np.float64) @ items)
-        return TasteVectors(users, items, gram, weighting, of_users).checked()
+        return TasteVectors(users, items, gram, weighting, user_penalty).checked()
 
-    def _weigh(self, ratings: RatingMatrix) -> tuple[RatingMatrix, Floats, Weighting]:
-        """All that counts, engaged pairs too, and for how much. The weighting is learned from the ratings alone.
+    def _weigh(self, ratings: RatingMatrix) -> tuple[RatingMatrix, Float32Array, Weighting]:
+        """The observations, positive labels included, their weights, and the weighting, estimated from ratings alone.
 
-        So an engagement weighs as a rating of its size does, and moves no threshold and no spread of real ratings.
+        Labels take no part in the estimate, so they move no threshold and no standard deviation of real ratings, and
+        weigh as a rating of their value does.
         """
-        learned_from = (
-            ratings if len(ratings) or ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
+        basis = ratings if len(ratings) or ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
+        columns = basis.user_rows, basis.values
+        weighting, weights = Weighting.from_ratings(
+            *columns, ratings.n_users, self.rating_influence, ratings.chosen_from
         )
-        columns = learned_from.user_rows, learned_from.values
-        weighting, weights = Weighting.learn(*columns, ratings.n_users, self.rating_influence, ratings.chosen_from)
         if ratings.labels is None:
             return ratings, weights, weighting
         chosen = ratings.with_positive(weighting.positive(ratings.labels.counts_as))
@@ -117,23 +137,25 @@ class ImplicitALS:
     def _half_step(
         self,
         observed: sparse.csr_array,
-        rows: Floats,
-        fixed: Floats,
+        rows: Float32Array,
+        fixed: Float32Array,
         penalty: Penalty,
         pool: ThreadPoolExecutor,
-        max_steps: int = STEPS,
-        tolerance: float = TOLERANCE,
-    ) -> tuple[Floats, Floats, float]:
-        """Improve `rows` given `fixed`; both come back in the axes of the Gram matrix of `fixed`, and what was gained.
+        max_steps: int = CG_STEPS,
+        tolerance: float = CG_TOLERANCE,
+    ) -> tuple[Float32Array, Float32Array, float]:
+        """Improve `rows` given `fixed`; returns both in the eigenbasis of the Gram matrix of `fixed`, and the gain.
 
-        Turning both sides the same way changes no x . y and no length.
+        An orthogonal change of basis on both sides changes no dot product and no length, hence not the objective.
         """
-        # numba takes a second to import: not at the top, where processes that never learn would pay for it.
+        # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
         from app.algorithms.als_kernel import HalfStep, solve_rows  # noqa: PLC0415  see above
 
+        # G = unobserved_weight Y'Y, in float64: the sum runs over all rows of the fixed side.
         gram = self.unobserved_weight * (fixed.T.astype(np.float64) @ fixed)
         if not np.isfinite(gram).all():
-            raise FitDivergedError("the fit left the finite numbers; try a larger regularization")
+            raise FitDivergedError("the fit produced values that are not finite; try a larger regularization")
+        # G = V diag(d) V': in the basis V the product G x costs k instead of k^2 operations.
         diagonal, axes = np.linalg.eigh(gram)
         rows, fixed = (np.ascontiguousarray(side @ axes.astype(np.float32)) for side in (rows, fixed))
         totals = np.asarray(observed.sum(axis=1), np.float64).ravel()
@@ -142,18 +164,21 @@ class ImplicitALS:
             columns=observed.indices.astype(np.int32),
             weights=observed.data,
             fixed=fixed,
-            diagonal=np.maximum(diagonal, 0.0).astype(np.float32),
+            diagonal=np.maximum(diagonal, 0.0).astype(np.float32),  # G is semidefinite; rounding may not say so
             penalties=penalty.of(totals).astype(np.float32),
         )
         bounds = [*range(0, len(rows), _ROWS_PER_TASK), len(rows)]
         tasks = [
             pool.submit(solve_rows, *some, step, max_steps, tolerance, rows) for some in itertools.pairwise(bounds)
         ]
+        # Summed in the order of the tasks, so that the total does not depend on timing.
         return rows, fixed, sum(task.result() for task in tasks)
 
 
-def _observations(ratings: RatingMatrix, weights: Floats) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """The weights as (n_users, n_items) and (n_items, n_users) CSR, without those of 0."""
-    kept = ratings.subset(weights > 0)
-    observed = RatingMatrix(ratings.n_users, ratings.n_items, kept.user_rows, kept.item_rows, weights[weights > 0])
+def _observations(ratings: RatingMatrix, weights: Float32Array) -> tuple[sparse.csr_array, sparse.csr_array]:
+    """The weights as (n_users, n_items) and (n_items, n_users) CSR; ratings of weight 0 are left out."""
+    selected = ratings.subset(weights > 0)
+    observed = RatingMatrix(
+        ratings.n_users, ratings.n_items, selected.user_rows, selected.item_rows, weights[weights > 0]
+    )
     return observed.by_user, observed.by_item

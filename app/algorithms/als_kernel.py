@@ -1,8 +1,12 @@
-"""One half-step of implicit ALS, compiled: every row of one side against the other side, by conjugate gradients.
+"""One half-step of implicit ALS, compiled: every row of one side given the other side, by conjugate gradients.
 
-Takács, Pilászy & Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback Collaborative Filtering"
-(2011). Both sides stand in the axes of the fixed side's Gram matrix, so that it is diagonal: its product costs k, not
-k^2, and the diagonal of a row's matrix is nearly the matrix, which makes it a good preconditioner.
+G. Takács, I. Pilászy, D. Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback Collaborative
+Filtering" (2011). A row x with observations (w, y) solves
+
+    A x = b,    A = G + penalty I + sum w y y',    b = sum w y
+
+Both sides are given in the eigenbasis of the Gram matrix G of the fixed side, where G is diagonal. Its product then
+costs k operations, not k^2, and the diagonal of A is close to A, which makes it a good preconditioner.
 """
 
 from typing import NamedTuple
@@ -12,39 +16,42 @@ from numpy.typing import NDArray
 
 from app.algorithms.compiled import compiled
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 Positions = NDArray[np.integer]
 
 SMALLEST_SCALE = np.float32(1e-30)
-"""Without a penalty, a direction that no observation has is 0 in the matrix and on the right: it stays as it is."""
+"""Least diagonal of A to divide by. Without a penalty a direction without observations has 0 in A and in b; the
+residual there is 0, too, so the direction stays as it is."""
 
 
 class HalfStep(NamedTuple):
-    """n observations by row of the side to solve, against the other side, which is fixed.
+    """n observations by row of the side to solve, and the fixed side.
 
-    `starts`: (n_rows + 1,), where each row's observations begin. `columns`: (n,) rows of `fixed`, (n_fixed, k).
-    `weights`: (n,). `diagonal`: (k,), unobserved_weight sum y y', which has no other entries. `penalties`: (n_rows,).
+    `starts`: (n_rows + 1,), where the observations of each row begin.
+    `columns`: (n,), the row of `fixed` of each observation. `weights`: (n,), w.
+    `fixed`: (n_fixed, k), the y, in the eigenbasis of G.
+    `diagonal`: (k,), the eigenvalues of G = unobserved_weight sum y y'. `penalties`: (n_rows,).
     """
 
     starts: Positions
     columns: Positions
-    weights: Floats
-    fixed: Floats
-    diagonal: Floats
-    penalties: Floats
+    weights: Float32Array
+    fixed: Float32Array
+    diagonal: Float32Array
+    penalties: Float32Array
 
 
 @compiled
 def solve_rows(
-    first_row: int, past_row: int, step: HalfStep, max_steps: int, tolerance: float, factors: Floats
+    first_row: int, past_row: int, step: HalfStep, max_steps: int, tolerance: float, factors: Float32Array
 ) -> float:
-    """Improve some rows of `factors`, (n_rows, k): A x = b with A = diagonal + penalty + sum w y y', b = sum w y.
+    """Improve rows `first_row` to `past_row` - 1 of `factors`, (n_rows, k), in place.
 
-    A row stops after `max_steps`, or when its residual, in the preconditioner's norm, is `tolerance` of what it was.
-    Rows without observations become zeros. Returns by how much the objective fell, exact but for rounding.
+    A row stops after `max_steps`, or when its residual in the norm of the preconditioner is `tolerance` times the
+    initial one. Rows without observations become 0. Returns the decrease of the objective, exact up to rounding.
     """
     k = factors.shape[1]
-    work = np.empty((5, k), np.float32)
+    work = np.empty((5, k), np.float32)  # allocated once per task, not once per row
     gain = 0.0
     for row in range(first_row, past_row):
         if step.starts[row] < step.starts[row + 1]:
@@ -56,15 +63,24 @@ def solve_rows(
 
 
 @compiled
-def improve(row: int, step: HalfStep, max_steps: int, tolerance: float, factors: Floats, work: Floats) -> float:
-    """`solve_rows` for one row with observations; `work`: (5, k) to write to."""
+def improve(
+    row: int, step: HalfStep, max_steps: int, tolerance: float, factors: Float32Array, work: Float32Array
+) -> float:
+    """Preconditioned conjugate gradients for one row with observations; `work`: (5, k) scratch space.
+
+        r = b - A x,    d = M^-1 r,    M = diag(A)
+        a = r'M^-1 r / d'A d;    x += a d;    r -= a A d;    d = M^-1 r + (new r'M^-1 r / old) d
+
+    Every step lowers the objective by a (r'M^-1 r), where the objective is x'A x - 2 b'x + constant.
+    """
     k, first, past = factors.shape[1], step.starts[row], step.starts[row + 1]
     x, residual, direction, product, scales, shifted = factors[row], work[0], work[1], work[2], work[3], work[4]
+    # shifted = diag(G) + penalty; scales = diag(A), the preconditioner; product = A x - b
     for f in range(k):
         shifted[f] = step.diagonal[f] + step.penalties[row]
         scales[f] = shifted[f]
         product[f] = shifted[f] * x[f]
-    add_products(first, past, step, x, np.float32(1.0), product)  # A x - b
+    add_products(first, past, step, x, np.float32(1.0), product)
     add_squares(first, past, step, scales)
     rest = np.float32(0.0)
     for f in range(k):
@@ -72,6 +88,7 @@ def improve(row: int, step: HalfStep, max_steps: int, tolerance: float, factors:
         residual[f] = -product[f]
         direction[f] = residual[f] / scales[f]
         rest += residual[f] * direction[f]
+    # Squared, because `rest` is the squared norm r'M^-1 r of the residual.
     gain, enough = 0.0, np.float32(tolerance * tolerance) * rest
     for _ in range(max_steps):
         if rest <= enough:
@@ -82,6 +99,7 @@ def improve(row: int, step: HalfStep, max_steps: int, tolerance: float, factors:
         curvature = np.float32(0.0)
         for f in range(k):
             curvature += direction[f] * product[f]
+        # 0 along directions without observations and penalty, NaN after an overflow: no step is defined.
         if not curvature > 0.0:
             break
         length = rest / curvature
@@ -98,9 +116,16 @@ def improve(row: int, step: HalfStep, max_steps: int, tolerance: float, factors:
 
 
 @compiled
-def add_products(first: int, past: int, step: HalfStep, vector: Floats, target: np.float32, total: Floats) -> None:
-    """Add sum w (y . vector - target) y over some observations to `total`, (k,)."""
+def add_products(
+    first: int, past: int, step: HalfStep, vector: Float32Array, target: np.float32, total: Float32Array
+) -> None:
+    """Add sum w (y . vector - target) y over observations `first` to `past` - 1 to `total`, (k,).
+
+    With target 1 this is (sum w y y') x - b, with target 0 the product (sum w y y') d.
+    """
     k, last = vector.shape[0], past - 1
+    # Four observations per pass: four independent sums hide the latency of additions, and `total` is read and written
+    # once instead of four times. Beyond the end the last observation is repeated with weight 0.
     for at in range(first, past, 4):
         b, c, d = min(at + 1, last), min(at + 2, last), min(at + 3, last)
         row_a, row_b, row_c, row_d = step.columns[at], step.columns[b], step.columns[c], step.columns[d]
@@ -124,8 +149,8 @@ def add_products(first: int, past: int, step: HalfStep, vector: Floats, target: 
 
 
 @compiled
-def add_squares(first: int, past: int, step: HalfStep, total: Floats) -> None:
-    """Add sum w y^2 over some observations to `total`, (k,)."""
+def add_squares(first: int, past: int, step: HalfStep, total: Float32Array) -> None:
+    """Add sum w y^2, the diagonal of sum w y y', over observations `first` to `past` - 1 to `total`, (k,)."""
     for at in range(first, past):
         for f in range(total.shape[0]):
             value = step.fixed[step.columns[at], f]

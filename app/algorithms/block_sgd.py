@@ -1,10 +1,14 @@
-"""Stochastic gradient descent on a grid of blocks, whose result does not depend on the number of threads.
+"""Parallel stochastic gradient descent on a grid of blocks, with a result that does not depend on the threads.
 
-Items are relabelled by a random permutation, users put in a new random order for every epoch, and both cut into B x B
-blocks (Gemulla et al. 2011, DSGD; Zhuang et al. 2013, FPSG). A step takes B blocks that share neither users nor items,
-so they may be worked off one after the other or all at once, and B steps make an epoch: every number
-comes out the same to the bit. Inside a block each user's ratings stand together, so a user's factors are read once and
-the items of the block stay in the cache: several times as fast as random order, at the same error.
+R. Gemulla et al., "Large-Scale Matrix Factorization with Distributed Stochastic Gradient Descent" (2011); Y. Zhuang et
+al., "A Fast Parallel SGD for Matrix Factorization in Shared Memory Systems" (2013).
+
+Items are relabelled by one random permutation, users get a new random order in every epoch, and both are cut into
+B x B blocks. B blocks that share neither users nor items form a step, and B steps form an epoch. The blocks of a step
+touch disjoint rows, so working them off one after the other or in parallel gives the same bits.
+
+Within a block the ratings of a user are adjacent. A user's factors are read once, and the items of the block stay in
+the cache: several times as fast as random order, at the same error.
 """
 
 import math
@@ -19,10 +23,10 @@ from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.sgd_kernel import (
     BlockAssignment,
-    Floats,
-    Layout,
+    BlockLayout,
+    Float32Array,
     Rows,
-    Steps,
+    StepSizes,
     Weights,
     count_cells,
     mean_squared_error,
@@ -31,47 +35,50 @@ from app.algorithms.sgd_kernel import (
 )
 
 N_BLOCKS = 8
-"""Blocks along each side, as many as threads can work; a power of 2. A constant, because the result depends on it."""
+"""B, the blocks along each side and the most threads that can work. Constant, because the result depends on it."""
 
 USERS_TOGETHER = 32
-"""Users who stay neighbours when the order is drawn: their ratings are, too, and are read in one go."""
+"""Users that stay adjacent in the random order, so that their ratings, adjacent in memory, are read in one go."""
 
 RATINGS_WORTH_THREADS = 50_000
-"""Below this an epoch is over before threads are under way."""
+"""Below this number of ratings, an epoch takes less time than starting threads."""
 
-INITIAL_SPREAD = 0.1
-"""Length of an initial p_u: small, so that factors grow one by one in order of their strength."""
+INITIAL_LENGTH = 0.1
+"""Expected length of an initial p_u or q_i: small, so that factors grow in order of their strength."""
 
 LANES = 64
-"""Above 32, factors are padded with zeros, which stay zeros, to a multiple of what a step of the compiled loops takes:
-the rest of such a loop runs so slowly that 128 factors take less time than 100."""
+"""More than 32 factors are padded with zeros to a multiple of this, the numbers one pass of the unrolled SIMD loop
+takes. The scalar remainder of such a loop is so slow that 128 factors take less time than 100."""
 
 
 def draw_weights(n_users: int, n_items: int, n_factors: int, rng: np.random.Generator) -> Weights:
-    """Small random factors, zero biases."""
+    """Small random factors, uniform around 0, and zero biases. Padding columns are 0, and every step keeps them 0."""
     width = math.ceil(n_factors / LANES) * LANES if n_factors > LANES // 2 else n_factors
-    spread = INITIAL_SPREAD * math.sqrt(12 / n_factors)  # the uniform distribution has a variance of 1/12
+    # The uniform distribution on -1/2..1/2 has variance 1/12, so this factor gives an expected |p|^2 of 0.1^2.
+    factor = INITIAL_LENGTH * math.sqrt(12 / n_factors)
 
-    def factors(n_rows: int) -> Floats:
+    def factors(n_rows: int) -> Float32Array:
         drawn = np.zeros((n_rows, width), np.float32)
         drawn[:, :n_factors] = rng.random((n_rows, n_factors), np.float32)
         drawn[:, :n_factors] -= 0.5
-        drawn *= np.float32(spread)
+        drawn *= np.float32(factor)
         return drawn
 
     return Weights(factors(n_users), factors(n_items), np.zeros(n_users, np.float32), np.zeros(n_items, np.float32))
 
 
 class Pool(NamedTuple):
+    """An executor and the number of its threads, which executors do not tell."""
+
     executor: Executor
     n_threads: int
 
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """The relabelling of items, and what turns ratings into targets: (value - centre) / scale.
+    """The relabelling of items, and the standardisation of ratings: target = (value - centre) / scale.
 
-    `item_places`: (n_items,), where each item went.
+    `item_places`: (n_items,) int32, the new row of each item.
     """
 
     n_users: int
@@ -81,7 +88,8 @@ class BlockGrid:
 
     @classmethod
     def draw(cls, ratings: RatingMatrix, rng: np.random.Generator, *, biased: bool) -> Self:
-        """Random labels; targets of unit variance around 0, or without biases of unit mean square, centre 0."""
+        """Random item places. Targets have mean 0 and variance 1; without biases, centre 0 and mean square 1."""
+        # Random places spread popular items evenly over the blocks, which balances the threads.
         values = ratings.values.astype(np.float64)
         centre = float(values.mean()) if biased and len(values) else 0.0
         scale = float(np.sqrt(np.mean((values - centre) ** 2))) if len(values) else 0.0
@@ -89,29 +97,30 @@ class BlockGrid:
             n_users=ratings.n_users,
             item_places=rng.permutation(ratings.n_items).astype(np.int32),
             centre=centre,
-            scale=scale or 1.0,  # where all ratings are equal there is nothing to scale
+            scale=scale or 1.0,  # where all ratings are equal, there is nothing to scale
         )
 
     @property
     def items_per_block(self) -> int:
         return max(1, math.ceil(len(self.item_places) / N_BLOCKS))
 
-    def targets(self, values: Floats) -> Floats:
-        targets: Floats = (values - np.float32(self.centre)) / np.float32(self.scale)
+    def targets(self, values: Float32Array) -> Float32Array:
+        targets: Float32Array = (values - np.float32(self.centre)) / np.float32(self.scale)
         return targets
 
     def draw_user_order(self, rng: np.random.Generator) -> Rows:
-        """All users, (n_users,), in random order, a few neighbours together."""
+        """(n_users,) int32, all users in random order; runs of `USERS_TOGETHER` stay adjacent."""
         firsts = USERS_TOGETHER * rng.permutation(math.ceil(self.n_users / USERS_TOGETHER))
         order = (firsts[:, None] + np.arange(USERS_TOGETHER)).ravel()
         return order[order < self.n_users].astype(np.int32)
 
     def draw_blocks(self, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Every block once, (step, place, 3), the last as `update_blocks` takes it; blocks of one step share no row.
+        """Every block once, (step, place, 3) with rows as `update_blocks` takes them; blocks of a step share no row.
 
-        Step s has the blocks (users a, items a XOR s), so that larger squares of blocks come one after the other, too:
-        in steps 0 to 3, no block of the first half of the users meets an item that a block of the second half meets.
+        Step s has the blocks (user block a, item block a XOR s).
         """
+        # XOR, unlike the usual (a + s) mod B, keeps larger squares of blocks together: in steps 0 to 3 the first half
+        # of the user blocks shares no item with the second half, so two threads meet twice per epoch (`share_out`).
         bounds = np.linspace(0, self.n_users, N_BLOCKS + 1).astype(np.int64)
         users = np.arange(N_BLOCKS)
         steps = users ^ rng.integers(N_BLOCKS)
@@ -119,10 +128,12 @@ class BlockGrid:
 
 
 def share_out(blocks: NDArray[np.int64], n_threads: int) -> list[list[NDArray[np.int64]]]:
-    """The blocks of an epoch in rounds; tasks of a round share no row, and each row keeps the order of one thread.
+    """The blocks of an epoch as rounds of tasks; the tasks of a round share no row and may run in parallel.
 
-    Two threads meet twice in an epoch, four meet four times: the fewer there are, the less they wait.
+    Every row meets its blocks in the same order as on one thread, so the result has the same bits. Two threads wait for
+    each other twice per epoch, four threads four times.
     """
+    # The largest power of 2 that is not above the number of threads, because N_BLOCKS is divided by it.
     n_tasks = 1 << (min(n_threads, N_BLOCKS).bit_length() - 1)
     size = N_BLOCKS // n_tasks
     return [
@@ -134,16 +145,17 @@ def share_out(blocks: NDArray[np.int64], n_threads: int) -> list[list[NDArray[np
 class BlockRatings:
     """Ratings in block order, ready for epochs."""
 
-    def __init__(self, ratings: RatingMatrix, is_kept: NDArray[np.bool_], grid: BlockGrid) -> None:
-        """Copies the ratings kept, 8 bytes each, and needs 4 more for a moment."""
-        labels = BlockAssignment(ratings.n_users, grid.item_places, grid.items_per_block)
-        columns = ratings.user_rows, ratings.item_rows, is_kept, labels
+    def __init__(self, ratings: RatingMatrix, is_selected: NDArray[np.bool_], grid: BlockGrid) -> None:
+        """Copies the selected ratings: 8 bytes each, and 4 more during the sort."""
+        assignment = BlockAssignment(ratings.n_users, grid.item_places, grid.items_per_block)
+        columns = ratings.user_rows, ratings.item_rows, is_selected, assignment
         starts = count_cells(*columns, N_BLOCKS * ratings.n_users)
+        # Memory follows the order of access: (item block, user), then the input order of a user's ratings.
         order = sort_into_cells(*columns, starts)
         item_rows = grid.item_places[ratings.item_rows[order]]
         user_counts = np.diff(starts).reshape(N_BLOCKS, ratings.n_users).sum(axis=0)
         self.grid = grid
-        self.layout = Layout(
+        self.layout = BlockLayout(
             starts=starts,
             item_rows=item_rows,
             targets=grid.targets(ratings.values[order]),
@@ -151,11 +163,12 @@ class BlockRatings:
             item_priors=_priors(np.bincount(item_rows, minlength=ratings.n_items)),
         )
 
-    def epoch(self, weights: Weights, steps: Steps, rng: np.random.Generator, pool: Pool | None = None) -> float:
-        """One step for every rating; returns the mean squared error met on the way. `pool` changes no weight.
+    def epoch(self, weights: Weights, steps: StepSizes, rng: np.random.Generator, pool: Pool | None = None) -> float:
+        """One step for every rating; returns the mean squared error, each measured before its step.
 
-        Users are put into blocks anew: a fixed order lets items follow their last users, at 0.001 of RMSE.
+        `pool`: runs the blocks of a round in parallel; the weights do not depend on it.
         """
+        # A new order for every epoch: with a fixed one, items follow their last users, which costs 0.001 of RMSE.
         user_order = self.grid.draw_user_order(rng)
         blocks = self.grid.draw_blocks(rng)
 
@@ -170,21 +183,23 @@ class BlockRatings:
         return loss / max(1, len(self.layout.targets))
 
 
-def _priors(counts: NDArray[np.integer]) -> Floats:
-    priors: Floats = (PRIOR_RATINGS / np.maximum(counts, 1)).astype(np.float32)
+def _priors(counts: NDArray[np.integer]) -> Float32Array:
+    """60 / m of every row; rows without ratings get no step, so their value does not matter."""
+    priors: Float32Array = (PRIOR_RATINGS / np.maximum(counts, 1)).astype(np.float32)
     return priors
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A few ratings that no epoch sees: they tell the noise, and when learning has stopped helping."""
+    """The held-out slice, with items relabelled and ratings standardised. All arrays (m,)."""
 
     user_rows: Rows
     item_rows: Rows
-    targets: Floats
+    targets: Float32Array
 
     @classmethod
-    def pick(cls, ratings: RatingMatrix, positions: NDArray[np.int64], grid: BlockGrid) -> Self:
+    def from_positions(cls, ratings: RatingMatrix, positions: NDArray[np.int64], grid: BlockGrid) -> Self:
+        """The ratings at `positions`, (m,)."""
         return cls(
             ratings.user_rows[positions],
             grid.item_places[ratings.item_rows[positions]],
@@ -192,5 +207,5 @@ class HeldOut:
         )
 
     def error(self, weights: Weights) -> float:
-        """Their mean squared error: a share of the variance of the ratings."""
+        """Their mean squared error, as a share of the variance of the ratings."""
         return mean_squared_error(self.user_rows, self.item_rows, self.targets, weights)

@@ -1,4 +1,4 @@
-"""The learners by the name that recipes and the command line use."""
+"""The registry of learners: a name, as recipes and the command line write it, to a learner class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ RATING_LEARNERS: dict[str, type[Any]] = {
     "content_linear": ContentLinear,
     "funk_svd": FunkSVD,
 }
-"""Name -> a frozen dataclass of hyperparameters that is a `RatingLearner`."""
+"""Learners of rating vectors, by name."""
 
 TASTE_LEARNERS: dict[str, type[Any]] = {
     "als_implicit": ImplicitALS,
 }
-"""Name -> a frozen dataclass of hyperparameters that is a `TasteLearner`."""
+"""Learners of taste vectors, by name."""
 
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
@@ -42,27 +42,27 @@ LEARNERS: dict[str, type[Any]] = {
     "svd_plus_plus": SVDPlusPlus,
     "logistic": Logistic,
 }
-"""Name -> a frozen dataclass of hyperparameters that is a `Learner`."""
+"""All learners by name, in the order in which help texts and reports list them."""
 
 
 def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> Learner:
-    """The learner of that name, with `hyperparameters` in place of its defaults.
+    """The learner `name` with `hyperparameters` in place of its defaults.
 
-    Raises `InvalidHyperparameterError`, listing what there is, for a name that does not exist, of an algorithm or of a
-    hyperparameter, and for a value that is none.
+    Raises `InvalidHyperparameterError` for an unknown algorithm or hyperparameter, with the list of known names, and
+    for an invalid value.
     """
     learner: Learner = _make(LEARNERS, name, hyperparameters)
     return learner
 
 
 def make_rating_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> RatingLearner:
-    """As `make_learner`, among those that learn rating vectors."""
+    """As `make_learner`, for the learners of rating vectors."""
     learner: RatingLearner = _make(RATING_LEARNERS, name, hyperparameters)
     return learner
 
 
 def make_taste_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> TasteLearner:
-    """As `make_learner`, among those that learn what users choose."""
+    """As `make_learner`, for the learners of taste vectors."""
     learner: TasteLearner = _make(TASTE_LEARNERS, name, hyperparameters)
     return learner
 
@@ -72,5 +72,6 @@ def _make(learners: Mapping[str, type[Any]], name: str, hyperparameters: Mapping
         raise InvalidHyperparameterError(f"there is no algorithm {name!r}; there are: {', '.join(learners)}")
     try:
         return build(learners[name], hyperparameters or {})
+    # A recipe names several algorithms, so the message has to say which one is wrong.
     except InvalidHyperparameterError as error:
         raise InvalidHyperparameterError(f"{name}: {error}") from None

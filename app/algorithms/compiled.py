@@ -1,4 +1,8 @@
-"""How kernels are compiled. Importing this imports numba: only modules with kernels do, and they are imported late."""
+"""The one decorator that compiles kernels. It imports numba, so only kernels import it, and kernels are imported late.
+
+Importing numba costs a second and 60 MB, which a process that only serves must not pay. Modules that a serving process
+loads therefore import kernels inside the functions that fit.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -7,17 +11,20 @@ import numba
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
+# `reassoc` and `contract` let the compiler reorder sums into SIMD lanes; `arcp` and `nsz` allow cheaper divisions.
+# `nnan` and `ninf` are left out: with them the compiler may delete the tests by which a diverged fit is recognised.
 FASTMATH = {"reassoc", "contract", "arcp", "nsz"}
-"""What lets sums run in SIMD lanes. Not `nnan` and `ninf`: a fit that leaves the finite numbers must be seen."""
 
 
 def compiled(function: Kernel) -> Kernel:
-    """`function` compiled by numba at its first call, without the interpreter lock while it runs, kept on disk.
+    """Compile `function` with numba at its first call; it releases the GIL while it runs.
 
-    Never `parallel=True`: threads come from the caller, who knows which rows are disjoint. Where there is no folder to
-    keep the machine code in (a read-only installation without a home), each process compiles anew.
+    The machine code is cached on disk. Where there is no writable folder for it (a read-only installation without a
+    home directory), each process compiles anew.
     """
+    # Never `parallel=True`: its order of summation depends on timing. Callers own the threads and hand out disjoint
+    # rows, so that the result does not depend on the number of threads.
     try:
         return cast("Kernel", numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function))
-    except RuntimeError:
+    except RuntimeError:  # numba found no folder to cache in
         return cast("Kernel", numba.njit(nogil=True, fastmath=FASTMATH)(function))

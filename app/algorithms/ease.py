@@ -1,13 +1,15 @@
-"""EASE: which items go with which, in closed form. Rankings only; among the best there are from plain interactions.
+"""EASE: an item-item regression of binary interactions in closed form. It ranks; it does not predict ratings.
 
-H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (2019). X is 1 where a user met an item. Every column of
-X is regressed on all the others, an item never on itself:
+H. Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (2019). X is 1 where a user interacted with an item.
+Every column of X is regressed on all other columns, never on itself:
 
     minimise |X - X B|^2 + lambda |B|^2  with  B_ii = 0:      B = I - P diag(1 / diag P),   P = (X'X + lambda I)^-1
 
-Where there are fewer users than items, the same P comes from the smaller matrix of the users:
+With fewer users than items, P follows from the smaller matrix of the users (Woodbury identity):
 
     K = X X' + lambda I:      P = (I - X' K^-1 X) / lambda,      X P = K^-1 X
+
+Complexity: O(m^3) time and 8 m^2 bytes, m the smaller of users and items.
 """
 
 from collections.abc import Iterable
@@ -20,24 +22,26 @@ from scipy.linalg import lapack
 
 from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import Progress, UserRows, ignore
+from app.algorithms.learner import UserRows
 from app.algorithms.neighbour_table import NeighbourTable, strongest
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 
 MAX_SIDE = 20_000
-"""The most items, or users if they are fewer: P or K^-1 then takes 8 x 20 000^2 bytes = 3.2 GB."""
+"""Users or items at most, whichever are fewer: P or K^-1 then takes 8 x 20,000^2 bytes = 3.2 GB."""
 
-_CELLS_PER_BLOCK = 8_000_000  # 64 MB of what is dense only for a moment
+_CELLS_PER_BLOCK = 8_000_000  # dense intermediate blocks of float64 take 64 MB
 
-Wide = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class EASE:
-    """`regularization`: lambda in units of the history that an interaction stands in, sum_u m_u^2 / sum_u m_u items.
+    """Learns B, the weights between items.
 
-    With 1 the nDCG is within 9 % of the best of 0.1 to 10 on MovieLens (latest small) and on five parts of it: half and
-    a quarter of the ratings, a third of the users, popular items, short histories. A search is worth its time.
+    `regularization`: lambda in units of the mean history length per interaction, sum_u m_u^2 / sum_u m_u. With 1 the
+        nDCG is within 9 % of the best of 0.1 to 10 on MovieLens (latest small) and on five parts of it: half and a
+        quarter of the ratings, a third of the users, popular items, short histories. A search is worth its time.
     """
 
     regularization: float = hyperparameter(1.0, low=1e-6, high=1e6)
@@ -45,26 +49,31 @@ class EASE:
     def __post_init__(self) -> None:
         check_hyperparameters(self)
 
-    def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, progress: Progress = ignore) -> "ItemWeights":
+    def fit(
+        self, ratings: RatingMatrix, _rng: np.random.Generator, progress: ProgressCallback = ignore
+    ) -> "ItemWeights":
         """The weights between items; nothing is random.
 
-        Every rating is an interaction; where ratings are labels 0 and 1, the 1s are. Raises `AlgorithmError` when users
-        and items are both more than `MAX_SIDE`, `FitDivergedError` when the regularization is too small for it.
+        Every rating is an interaction; of labels 0 and 1, only the 1s are. Raises `AlgorithmError` where users and
+        items both exceed `MAX_SIDE`, and `FitDivergedError` where the regularization is too small for a Cholesky
+        decomposition.
         """
         self.check_size(ratings)
         observed = interactions(ratings)
+        # lambda = regularization sum_u m_u^2 / sum_u m_u; the unit makes the default independent of the data set.
         histories = np.diff(observed.indptr).astype(np.float64)
         penalty = self.regularization * float(histories @ histories / max(1.0, histories.sum())) or 1.0
+        progress(0.05, "ease inverting the Gram matrix")
         by_side = observed if ratings.n_users < ratings.n_items else observed.T.tocsr()
         inverse = _inverse(_gram(by_side, penalty))
-        progress(0.8, "inverted")
+        progress(0.8, "ease matrix inverted")
         learned = ItemWeights(observed, inverse, penalty, _diagonal(observed, inverse, penalty))
-        progress(1.0, "done")
+        progress(1.0, "ease fitted")
         return learned
 
     @staticmethod
     def check_size(ratings: RatingMatrix) -> None:
-        """Raises `AlgorithmError` when users and items are both more than `MAX_SIDE`."""
+        """Raises `AlgorithmError` where users and items both exceed `MAX_SIDE`."""
         if min(ratings.n_users, ratings.n_items) > MAX_SIDE:
             raise AlgorithmError(
                 f"ease inverts a matrix of all items or of all users, whichever are fewer, and takes {MAX_SIDE} of "
@@ -74,19 +83,19 @@ class EASE:
 
 @dataclass(frozen=True)
 class ItemWeights:
-    """The exact B, without B: for m users or items, whichever are fewer, only an (m, m) matrix is kept.
+    """B in factored form: only an (m, m) matrix is kept, m the smaller of users and items.
 
     `observed`: (n_users, n_items) CSR float64 of ones, X. `inverse`: (m, m) float64, K^-1 if n_users < n_items, else P.
     `penalty`: lambda. `diagonal`: (n_items,) float64, diag P.
     """
 
     observed: sparse.csr_array
-    inverse: Wide
+    inverse: Float64Array
     penalty: float
-    diagonal: Wide
+    diagonal: Float64Array
 
     def scores(self, user_rows: UserRows) -> NDArray[np.float32]:
-        """X_u B: (b,) rows -> (b, n_items), of items met and not met alike."""
+        """X_u B for all items, observed ones included: (b,) user rows -> (b, n_items) float32."""
         observed = self.observed[user_rows]
         # X B = X - X P diag(1 / diag P)
         smoothed = self.inverse[user_rows] @ self.observed if self._is_of_users else observed @ self.inverse
@@ -94,13 +103,13 @@ class ItemWeights:
         scores: NDArray[np.float32] = (observed.toarray() - smoothed).astype(np.float32)
         return scores
 
-    def table(self, n: int) -> NeighbourTable:
-        """The n weights of greatest size towards every item: row i holds the strongest of column i of B."""
+    def incoming_table(self, n: int) -> NeighbourTable:
+        """The n weights of largest size towards every item: row i holds the strongest of column i of B."""
         return _table((strongest(self._columns(items), n) for items in self._blocks), n)
 
-    def reach(self, n: int) -> NeighbourTable:
-        """The n greatest weights above 0 from every item: row j holds the strongest of row j of B."""
-        # B_ji = B_ij P_jj / P_ii
+    def outgoing_table(self, n: int) -> NeighbourTable:
+        """The n largest positive weights from every item: row j holds the strongest of row j of B."""
+        # P is symmetric and B_ij = -P_ij / P_jj, so B_ji = B_ij P_jj / P_ii: rows of B from its columns.
         rows = (self._columns(items) * self.diagonal[items, None] / self.diagonal for items in self._blocks)
         return _table((strongest(weights.clip(min=0), n) for weights in rows), n)
 
@@ -114,11 +123,11 @@ class ItemWeights:
         n_users, n_items = self.observed.shape
         return n_users < n_items
 
-    def _columns(self, items: slice) -> Wide:
+    def _columns(self, items: slice) -> Float64Array:
         """(b, n_items): row i is column i of B, -P_ji / P_ii for j other than i."""
         if self._is_of_users:
             observed = self.observed[:, items].T.tocsr()
-            inverse: Wide = (observed @ self.inverse) @ self.observed
+            inverse: Float64Array = (observed @ self.inverse) @ self.observed
             inverse /= -self.penalty  # I would add to the diagonal alone, which becomes 0 below
         else:
             inverse = self.inverse[items].copy()
@@ -134,14 +143,14 @@ def _table(blocks: Iterable[tuple[NDArray[np.int32], NDArray[np.float32]]], n: i
 
 
 def interactions(ratings: RatingMatrix) -> sparse.csr_array:
-    """(n_users, n_items) CSR float64 of ones: what was rated, or where ratings are labels 0 and 1, what is 1."""
+    """(n_users, n_items) CSR float64 of ones: the rated pairs, or where all ratings are labels 0 and 1, the 1s."""
     is_label = np.isin(ratings.values, (0, 1)).all()
     observed = (ratings.subset(ratings.values == 1) if is_label else ratings).by_user
     return sparse.csr_array((np.ones(observed.nnz), observed.indices, observed.indptr), observed.shape)
 
 
-def _gram(rows: sparse.csr_array, penalty: float) -> Wide:
-    """Of a matrix R: R R' + penalty I, dense."""
+def _gram(rows: sparse.csr_array, penalty: float) -> Float64Array:
+    """R R' + penalty I of the sparse matrix R, dense float64; block by block, to limit temporary memory."""
     n = rows.shape[0]
     gram = np.empty((n, n))
     for block in _blocks(n, n):
@@ -150,24 +159,26 @@ def _gram(rows: sparse.csr_array, penalty: float) -> Wide:
     return gram
 
 
-def _inverse(gram: Wide) -> Wide:
-    """Its inverse, in its own memory: by Cholesky, LAPACK works on one triangle and the other is mirrored."""
+def _inverse(gram: Float64Array) -> Float64Array:
+    """The inverse of a positive definite matrix, which it overwrites: at 3.2 GB a second copy would not fit."""
     if not len(gram):
         return gram
+    # Cholesky inversion works on one triangle; the other is mirrored below. The transpose of a symmetric matrix has
+    # LAPACK's column-major order, so nothing is copied.
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
     if failed:
-        raise FitDivergedError("the items could not be told apart; try a greater regularization")
+        raise FitDivergedError("the Gram matrix is singular; try a larger regularization")
     lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     for block in _blocks(len(gram), len(gram)):
         lower[block, block.stop :] = lower[block.stop :, block].T
         corner = lower[block, block]
         lower[block, block] = np.tril(corner) + np.tril(corner, -1).T
-    inverse: Wide = lower.T
+    inverse: Float64Array = lower.T
     return inverse
 
 
-def _diagonal(observed: sparse.csr_array, inverse: Wide, penalty: float) -> Wide:
-    """The diagonal of P, (n_items,)."""
+def _diagonal(observed: sparse.csr_array, inverse: Float64Array, penalty: float) -> Float64Array:
+    """The diagonal of P, (n_items,) float64."""
     n_users, n_items = observed.shape
     diagonal = np.ones(n_items)
     if n_users < n_items:  # P_ii = (1 - x_i' K^-1 x_i) / lambda
@@ -177,11 +188,12 @@ def _diagonal(observed: sparse.csr_array, inverse: Wide, penalty: float) -> Wide
         diagonal /= penalty
     else:
         diagonal[:] = np.diag(inverse)
-    if not (diagonal > 0).all():  # nan is not either
-        raise FitDivergedError("the items could not be told apart; try a greater regularization")
+    if not (diagonal > 0).all():  # NaN fails this test, too
+        raise FitDivergedError("the Gram matrix is singular; try a larger regularization")
     return diagonal
 
 
 def _blocks(n_rows: int, n_columns: int) -> list[slice]:
+    """Ranges of rows such that a dense block of them has at most `_CELLS_PER_BLOCK` cells."""
     size = max(1, _CELLS_PER_BLOCK // max(1, n_columns))
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]

@@ -1,18 +1,21 @@
-"""Plain columns become a matrix of features, the same way for what was learned from and for what comes later.
+"""Encodes columns of items or users as a feature matrix, in the same way for the fit and for later rows.
 
-What is settled here, and why:
+Decisions, and why:
 
-- **One block of columns for each name**, after which nothing depends on units, ranges or languages. Every block is
-  near unit length: a set of s values has entries of 1/sqrt(s), so that a film of six genres does not weigh more than
-  one of a single genre; a number has standard deviation 1.
-- **A number is its rank** among the learned values (quantiles, interpolated), standardised. Prices, counts and years
-  are skewed, and one 1e300 among them would flatten all others; the rank is safe from both and keeps the order. Three
-  or more different values also get soft bins, so that a linear learner can tell that only films of the fifties please.
-- **A value only one row has** says nothing of any other row and is dropped: so are titles, addresses and free text. So
-  is a value that every row has.
-- **Many values**: the most frequent get a column each, the rest share hashed columns, so that the width stays bounded
-  whatever is sent.
-- **Missing** is a row without entries in the block; so is a value never seen, and one that is not finite.
+- **One block of feature columns per input column**, independent of units, ranges and languages. Every block has about
+  unit length: a set of s values has entries 1/sqrt(s), so that a film of six genres does not weigh more than one of a
+  single genre; a number has standard deviation 1.
+- **A number is encoded by its rank** among the values of the fit (interpolated quantiles), standardised. Prices, counts
+  and years are skewed, and a single 1e300 would flatten all other values; ranks are robust to both and keep the order.
+  With three or more distinct values there are also soft bins (linear B-splines), so that a linear learner can express
+  that only films of the fifties are liked.
+- **A value of a single row** carries no information on other rows and is dropped, which removes titles, addresses and
+  free text. So is a value that all rows have.
+- **Many values**: the most frequent get a column each, the others share hashed columns (K. Weinberger et al., "Feature
+  Hashing for Large Scale Multitask Learning", 2009), so that the width is bounded for any input.
+- **A missing value** is a row without entries in the block; so are unseen values and numbers that are not finite.
+
+Complexity: O(entries) per column, plus a sort of each numeric column in the fit.
 """
 
 import zlib
@@ -29,45 +32,46 @@ from scipy import sparse
 Kind = Literal["set", "number", "text"]
 
 MAX_COLUMNS = 2048
-"""Of all values of sets and texts together, shared evenly between their names: a ridge regression on them takes
+"""Feature columns of all sets and texts together, shared evenly between them. A ridge regression on this many takes
 seconds."""
 
 MAX_VALUES = 1024
-"""A name with more different values is hashed: its most frequent ones get a column each, the others share a few."""
+"""Distinct values above which an input column is hashed: the most frequent keep a column each, the others share."""
 
 HASHED_SHARE = 4
-"""One column in so many of a hashed name is shared by its rarer values."""
+"""One in this many feature columns of a hashed input column is shared by its rarer values."""
 
 MAX_NUMBERS = 256
-"""Names of numbers: those most rows have."""
+"""Numeric columns that are encoded: those with the most known values."""
 
 MIN_ROWS = 2
-"""A value fewer rows have is dropped."""
+"""A value that fewer rows have is dropped."""
 
 N_QUANTILES = 33
 N_BINS = 8
-"""On films' years, held-out items: the bins explain 21 % of an item bias with the genres, the rank alone 16 %."""
-FARTHEST = 3.0
-"""In standard deviations: a flag one row in a million has would else count a thousandfold there."""
+"""Soft bins per number. On film years and held-out items, bins and genres together explain 21 % of the item bias, the
+rank alone and genres 16 %."""
+MAX_LEVEL = 3.0
+"""In standard deviations: a flag that one row in a million has would otherwise be encoded as 1,000 there."""
 LARGEST = 1e300
-"""Numbers are clipped to this, so that differences stay finite."""
+"""Numbers are clipped to this size, so that their differences are finite."""
 SMALLEST = 1e-290
-"""What is nearer to 0 counts as 0, so that the slope between two numbers stays finite."""
+"""Numbers closer to 0 count as 0, so that the slope between two knots is finite."""
 
-Wide = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """What is known of `n_rows` items or users, by name of the column; every column has `n_rows` entries.
+    """Columns of items or users by name, each with `n_rows` entries.
 
-    `sets`: the texts of each row, none where empty. `numbers`: float64, NaN where missing. `texts`: one for each row,
-    None where missing.
+    `sets`: a collection of strings per row, empty where missing. `numbers`: (n_rows,) float64, NaN where missing.
+    `texts`: a string per row, None where missing. Raises `ValueError` for a column of another length.
     """
 
     n_rows: int
     sets: Mapping[str, Sequence[Collection[str]]] = field(default_factory=dict)
-    numbers: Mapping[str, Wide] = field(default_factory=dict)
+    numbers: Mapping[str, Float64Array] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,8 +82,11 @@ class FeatureTable:
 
 
 @dataclass(frozen=True)
-class FeatureVocabulary:
-    """A set or a text: a column for each of `values`, then `n_shared` for all others, told apart by a hash."""
+class CategoricalEncoding:
+    """Encodes a set or a text: a feature column for each of `values`, then `n_shared` hashed columns for all others.
+
+    `name`: of the input column. `kind`: "set" or "text". `values`: most frequent first.
+    """
 
     name: str
     kind: Kind
@@ -88,6 +95,7 @@ class FeatureVocabulary:
 
     @property
     def names(self) -> list[str]:
+        """The names of the feature columns: `name=value`, then `name#1` and so on for hashed ones."""
         shared = [f"{self.name}#{bucket + 1}" for bucket in range(self.n_shared)]
         return [f"{self.name}={value}" for value in self.values] + shared
 
@@ -96,14 +104,15 @@ class FeatureVocabulary:
         return {value: column for column, value in enumerate(self.values)}
 
     def encode(self, table: FeatureTable) -> sparse.csr_array:
-        """(n_rows, columns) float32: 1/sqrt(s) for each of the s values a row has here."""
+        """(n_rows, columns) float32 CSR with 1/sqrt(s) for each of the s columns that a row has."""
+        # A set, because two rare values may share a hashed column; sorted, because CSR wants ascending indices.
         columns = [
             sorted({column for value in row for column in self._column_of(value)})
             for row in _rows(table, self.name, self.kind)
         ]
-        sizes = np.array([len(found) for found in columns], np.int64)
+        sizes = np.array([len(row) for row in columns], np.int64)
         entries = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes).astype(np.float32)
-        indices = np.array([column for found in columns for column in found], np.int32)
+        indices = np.array([column for row in columns for column in row], np.int32)
         shape = (table.n_rows, len(self.values) + self.n_shared)
         return sparse.csr_array((entries, indices, np.append(0, np.cumsum(sizes))), shape=shape)
 
@@ -112,15 +121,16 @@ class FeatureVocabulary:
         if column is not None:
             yield column
         elif self.n_shared:
+            # CRC-32, because Python's `hash` of strings differs between processes.
             yield len(self.values) + zlib.crc32(value.encode(errors="surrogatepass")) % self.n_shared
 
 
 @dataclass(frozen=True)
-class Scale:
-    """A number: its standardised rank among the learned values, and how near it lies to each of some soft bins.
+class NumericEncoding:
+    """Encodes a number by its standardised rank among the values of the fit, and by its membership in soft bins.
 
-    `knots`: ascending values, at least two; `levels`: the standardised rank of each, ascending. Between knots the rank
-    is interpolated, beyond them it is that of the last. `n_bins`: 0 where there are but two values.
+    `knots`: ascending values, at least two. `levels`: their standardised ranks, ascending. Between knots the rank is
+    interpolated; beyond them it is that of the outermost knot. `n_bins`: 0 where there are only two distinct values.
     """
 
     name: str
@@ -129,41 +139,44 @@ class Scale:
     n_bins: int = N_BINS
 
     @classmethod
-    def learn(cls, name: str, column: Wide) -> "Scale | None":
-        """None where there are not two different values."""
+    def fit(cls, name: str, column: Float64Array) -> "NumericEncoding | None":
+        """From (n,) values, NaN where missing; None where there are fewer than two distinct values."""
         known = np.sort(_finite(column))
-        different = np.unique(known)
-        if len(different) < MIN_ROWS:
+        distinct = np.unique(known)
+        if len(distinct) < MIN_ROWS:
             return None
-        if len(different) > N_QUANTILES:
-            different = np.unique(np.quantile(known, np.linspace(0, 1, N_QUANTILES), method="nearest"))
-        # The share of values below, those equal counted half: 0 to 1.
-        ranks = (np.searchsorted(known, different) + np.searchsorted(known, different, side="right")) / (2 * len(known))
-        of_known = np.interp(known, different, ranks)
-        levels = np.clip((ranks - of_known.mean()) / of_known.std(), -FARTHEST, FARTHEST)
-        n_bins = N_BINS if len(different) > MIN_ROWS else 0
-        return cls(name, tuple(different.tolist()), tuple(levels.tolist()), n_bins)
+        if len(distinct) > N_QUANTILES:
+            distinct = np.unique(np.quantile(known, np.linspace(0, 1, N_QUANTILES), method="nearest"))
+        # rank(v) = (values below v + half of the values equal to v) / n, from 0 to 1
+        ranks = (np.searchsorted(known, distinct) + np.searchsorted(known, distinct, side="right")) / (2 * len(known))
+        # Standardised over the values of the fit, not over the knots, so that the column has standard deviation 1.
+        known_ranks = np.interp(known, distinct, ranks)
+        levels = np.clip((ranks - known_ranks.mean()) / known_ranks.std(), -MAX_LEVEL, MAX_LEVEL)
+        n_bins = N_BINS if len(distinct) > MIN_ROWS else 0
+        return cls(name, tuple(distinct.tolist()), tuple(levels.tolist()), n_bins)
 
     @property
     def names(self) -> list[str]:
+        """The names of the feature columns: `name` for the rank, `name~value` for the bin around that value."""
         return [self.name, *(f"{self.name}~{value:g}" for value in np.interp(self._bins, self.levels, self.knots))]
 
     @property
-    def _bins(self) -> Wide:
-        """Where the bins have their middle: evenly over the ranks."""
+    def _bins(self) -> Float64Array:
+        """The centres of the bins, evenly spaced in rank."""
         return np.linspace(self.levels[0], self.levels[-1], self.n_bins)
 
     def encode(self, table: FeatureTable) -> sparse.csr_array:
-        """(n_rows, 1 + bins) float32; the bins of a row add up to 1."""
+        """(n_rows, 1 + n_bins) float32 CSR; the bins of a row add up to 1. Missing values are rows without entries."""
         column = table.numbers.get(self.name, np.full(table.n_rows, np.nan))
         rows = np.flatnonzero(np.isfinite(column))
         levels = np.interp(_finite(column), self.knots, self.levels)
         dense = np.zeros((len(rows), 1 + self.n_bins), np.float32)
         dense[:, 0] = levels
         if self.n_bins:
-            # Hat functions: 1 in the middle of a bin, 0 from the middle of the next.
+            # Hat functions max(0, 1 - |level - centre| / width): 1 at the centre of a bin, 0 at the next centre.
             distances = np.abs(levels[:, None] - self._bins) / (self._bins[1] - self._bins[0])
             dense[:, 1:] = np.maximum(0.0, 1.0 - distances)
+        # The known rows as CSR, spread over all rows by their row pointers.
         scattered = sparse.csr_array(dense)
         starts = np.zeros(table.n_rows + 1, np.int64)
         starts[rows + 1] = np.diff(scattered.indptr)
@@ -173,74 +186,78 @@ class Scale:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How tables become matrices, learned from one of them. Blocks stand side by side in the order of their names."""
+    """The encoding of whole tables, fitted to one of them. Blocks are placed side by side, ordered by name."""
 
-    blocks: tuple[FeatureVocabulary | Scale, ...] = ()
+    blocks: tuple[CategoricalEncoding | NumericEncoding, ...] = ()
 
     @classmethod
-    def learn(cls, table: FeatureTable) -> "Encoding":
-        """What is constant, empty or different in every row gets no columns."""
+    def fit(cls, table: FeatureTable) -> "Encoding":
+        """Choose the blocks from a table; columns that are constant, empty or distinct in every row get none."""
         named: list[tuple[str, Kind]] = [
             *((name, "set") for name in table.sets),
             *((name, "text") for name in table.texts),
         ]
         most = min(MAX_VALUES, MAX_COLUMNS // max(1, len(named)))
         vocabularies = (_learn_vocabulary(table, name, kind, most) for name, kind in named)
+        # Equal counts are ordered by name, so that the choice does not depend on the order of the input.
         known = sorted(table.numbers, key=lambda name: (-np.count_nonzero(np.isfinite(table.numbers[name])), name))
-        scales = (Scale.learn(name, table.numbers[name]) for name in known[:MAX_NUMBERS])
+        scales = (NumericEncoding.fit(name, table.numbers[name]) for name in known[:MAX_NUMBERS])
         blocks = [block for block in (*vocabularies, *scales) if block is not None]
         return cls(tuple(sorted(blocks, key=lambda block: block.name)))
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "Encoding":
-        """The encoding that `document` was made of."""
+    def from_document(cls, document: Mapping[str, Any]) -> "Encoding":
+        """The inverse of `document`."""
         return cls(tuple(_block(dict(each)) for each in document["blocks"]))
 
     @property
     def document(self) -> dict[str, Any]:
-        """All of it, for JSON; `of` reads it."""
+        """The encoding as JSON values, as a snapshot stores it."""
         return {"blocks": [asdict(block) for block in self.blocks]}
 
     @property
     def names(self) -> list[str]:
-        """What each column says: `categories=Drama`, `tags#3` of a hashed name, `year`, `year~1995` of a soft bin."""
+        """The names of all feature columns: `categories=Drama`, `tags#3` (hashed), `year`, `year~1995` (a bin)."""
         return [name for block in self.blocks for name in block.names]
 
     @property
     def kinds(self) -> dict[str, Kind]:
-        """How each name was read, so that later rows are read alike."""
-        return {block.name: block.kind if isinstance(block, FeatureVocabulary) else "number" for block in self.blocks}
+        """The kind of each input column, so that later rows are parsed in the same way."""
+        return {block.name: block.kind if isinstance(block, CategoricalEncoding) else "number" for block in self.blocks}
 
     def encode(self, table: FeatureTable) -> sparse.csr_array:
-        """(n_rows, n_columns) float32. What it does not know is passed over; a column the table has not is missing."""
+        """(n_rows, n_columns) float32 CSR. Unknown input columns are ignored; absent ones count as missing."""
         nothing = sparse.csr_array((table.n_rows, 0), dtype=np.float32)
         return sparse.csr_array(sparse.hstack([nothing, *(block.encode(table) for block in self.blocks)], format="csr"))
 
 
-def _learn_vocabulary(table: FeatureTable, name: str, kind: Kind, most: int) -> FeatureVocabulary | None:
+def _learn_vocabulary(table: FeatureTable, name: str, kind: Kind, most: int) -> CategoricalEncoding | None:
+    """The encoding of one set or text column with at most `most` feature columns; None where no value is usable."""
     counts = Counter(value for row in _rows(table, name, kind) for value in row)
-    # Most frequent first, equal ones by text: the same order whatever the rows' order.
-    telling = (value for value, n_rows in counts.items() if MIN_ROWS <= n_rows < table.n_rows)
-    kept = sorted(telling, key=lambda value: (-counts[value], value))
-    if not kept:
+    # Most frequent first, equal counts by value: the same order for any order of the rows.
+    usable = (value for value, n_rows in counts.items() if MIN_ROWS <= n_rows < table.n_rows)
+    values = sorted(usable, key=lambda value: (-counts[value], value))
+    if not values:
         return None
-    n_shared = most // HASHED_SHARE if len(kept) > most else 0
-    return FeatureVocabulary(name, kind, tuple(kept[: most - n_shared]), n_shared)
+    n_shared = most // HASHED_SHARE if len(values) > most else 0
+    return CategoricalEncoding(name, kind, tuple(values[: most - n_shared]), n_shared)
 
 
 def _rows(table: FeatureTable, name: str, kind: Kind) -> Iterable[Collection[str]]:
-    """The different values of every row, empty texts left out."""
+    """The distinct values of every row, without empty strings."""
     if kind == "set":
         return (set(row) - {""} for row in table.sets.get(name, [()] * table.n_rows))
     return ({value} if value else () for value in table.texts.get(name, [None] * table.n_rows))
 
 
-def _finite(column: Wide) -> Wide:
+def _finite(column: Float64Array) -> Float64Array:
+    """The finite values, clipped to a range in which differences and slopes are finite."""
     known = np.clip(column[np.isfinite(column)], -LARGEST, LARGEST)
     return np.where(np.abs(known) < SMALLEST, 0.0, known)
 
 
-def _block(document: dict[str, Any]) -> FeatureVocabulary | Scale:
+def _block(document: dict[str, Any]) -> CategoricalEncoding | NumericEncoding:
+    # The two kinds of blocks are told apart by their fields; documents of older snapshots name no class.
     if "knots" in document:
-        return Scale(**document | {"knots": tuple(document["knots"]), "levels": tuple(document["levels"])})
-    return FeatureVocabulary(**document | {"values": tuple(document["values"])})
+        return NumericEncoding(**document | {"knots": tuple(document["knots"]), "levels": tuple(document["levels"])})
+    return CategoricalEncoding(**document | {"values": tuple(document["values"])})

@@ -1,7 +1,11 @@
-"""One user's engagement from labels and the items' fixed vectors: a logistic regression. No numba.
+"""The fold-in of the engagement segment: one user's vector from labels and fixed item vectors. No numba.
 
-What `logistic.py` learns of all users, for one of them and to the end: as every published user side is made so, a user
-learned yesterday and a user folded in now are the same arithmetic.
+A ridge-penalised logistic regression, the user half-step of `logistic.py` solved to convergence:
+
+    P(positive) = sigmoid(b + b_u + b_i + p_u . x_i)
+
+Training computes the published user side in the same way, so a published user and the same user folded in later have
+the same vector. Complexity: O(m k^2 + k^3) per Newton step for m labels, four to six steps.
 """
 
 from collections.abc import Mapping
@@ -15,22 +19,25 @@ from scipy.special import expit
 from app.algorithms.fold_in import PRIOR_RATINGS
 
 MAX_STEPS = 100
-"""Newton's method takes four to six; more only where labels can be told apart and hardly any penalty holds them."""
+"""Newton steps at most. Four to six are usual; more are needed where labels are separable and the penalty is tiny."""
 
 TOLERANCE = 1e-6
-"""A step that moves nothing by more is the last."""
+"""The iteration ends after a step that changes no coordinate by more than this."""
 
 ROUNDING = 1e-12
-"""Of what is minimised: as much more is no more, near the minimum a good step gains less than a sum is exact to."""
+"""Relative rise of the objective that still counts as no rise: near the minimum a good step gains less than the
+rounding error of the sum."""
 
-Floats = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class EngagementFoldIn:
-    """[p_u | 1] meets [x_i | b_i]: together the log-odds that u is engaged by i, but for b + b_u, which moves no item.
+    """Computes the user part [p_u | 1]; its product with the item part [x_i | b_i] orders items by log-odds.
 
-    `intercept`: b. `regularization`: that of `Logistic`. `liked_from`: a rating is the label 1 from here on, else 0.
+    b + b_u is left out: it is the same for all items of a user.
+
+    `intercept`: b. `regularization`: of `Logistic`. `liked_from`: ratings from this value on are positive labels.
     """
 
     intercept: float
@@ -39,94 +46,103 @@ class EngagementFoldIn:
 
     @property
     def numbers(self) -> dict[str, float]:
-        """All of it, by name."""
+        """The fields by name, as a snapshot stores them."""
         return asdict(self)
 
     @classmethod
-    def read(cls, numbers: Mapping[str, float]) -> "EngagementFoldIn":
-        """From `numbers`. Raises `KeyError` where one is missing."""
+    def from_state(cls, numbers: Mapping[str, float]) -> "EngagementFoldIn":
+        """The inverse of `numbers`. Raises `KeyError` where one is missing."""
         return cls(**{each.name: numbers[each.name] for each in fields(cls)})
 
     def part(self, columns: NDArray[np.floating], values: NDArray[np.floating]) -> NDArray[np.float32]:
-        """The user part (k + 1,) float32, from the item part (m, k + 1) of what was met, and what it was rated.
+        """The user part (k + 1,) float32 from m observed items, m >= 0.
 
-        `values`: (m,), m >= 0; of what was not rated, inf where it engaged and -inf where it was declined.
+        `columns`: (m, k + 1), their item parts. `values`: (m,), their ratings; for items without a rating, inf stands
+        for a positive label and -inf for a negative one.
         """
         part = self._row(columns, self._labels(values)).astype(np.float32)
-        part[-1] = 1.0
+        part[-1] = 1.0  # multiplies b_i
         return part
 
     def influences(
         self, columns: NDArray[np.floating], values: NDArray[np.floating], shown: NDArray[np.floating]
-    ) -> Floats:
-        """How much of p_u . x_i every label carries, for n items of parts `shown` (n, k + 1): (n, m) float64.
+    ) -> Float64Array:
+        """The contribution of every label to p_u . x_i, for n items with parts `shown` (n, k + 1): (n, m) float64.
 
-        At the minimum the penalty balances what the labels pull, regularization (m + 60) p_u = sum_j (y_j - s_j) x_j
-        with s_j the probability of label j. So each carries (y_j - s_j) x_j . x_i / (regularization (m + 60)), and over
-        j that adds up to p_u . x_i (C.-K. Yeh et al., "Representer Point Selection for Explaining Deep Neural
-        Networks", 2018). What was to be expected carries little.
+        At the minimum the gradient is 0: regularization (m + 60) p_u = sum_j (y_j - s_j) x_j, with s_j the predicted
+        probability of label j. Label j thus contributes (y_j - s_j) x_j . x_i / (regularization (m + 60)), and the sum
+        over j is p_u . x_i (C.-K. Yeh et al., "Representer Point Selection for Explaining Deep Neural Networks", 2018).
+        Labels that were predicted well contribute little.
         """
         are_positive = self._labels(values)
         row = self._row(columns, are_positive)
         factors = columns[:, :-1].astype(np.float64)
         log_odds = self.intercept + columns[:, -1] + factors @ row[:-1] + row[-1]
-        left = are_positive - expit(log_odds)
-        carried: Floats = (shown[:, :-1] @ factors.T) * left / (self.regularization * (len(left) + PRIOR_RATINGS))
-        return carried
+        # y_j - s_j
+        residuals = are_positive - expit(log_odds)
+        penalty = self.regularization * (len(residuals) + PRIOR_RATINGS)
+        contributions: Float64Array = (shown[:, :-1] @ factors.T) * residuals / penalty
+        return contributions
 
     def _labels(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
-        labels: NDArray[np.bool_] = values.astype(np.float32) >= np.float32(self.liked_from)  # as exact as in training
+        # float32 on both sides, as in training: a rating of 0.7 is not below a threshold of 0.7.
+        labels: NDArray[np.bool_] = values.astype(np.float32) >= np.float32(self.liked_from)
         return labels
 
-    def _row(self, columns: NDArray[np.floating], are_positive: NDArray[np.bool_]) -> Floats:
-        """(p_u, b_u), (k + 1,)."""
+    def _row(self, columns: NDArray[np.floating], are_positive: NDArray[np.bool_]) -> Float64Array:
+        """(p_u, b_u), (k + 1,) float64."""
         features = columns.astype(np.float64)
+        # The known part of the log-odds is b + b_i; the column of b_i becomes the constant feature of b_u.
         offsets = self.intercept + features[:, -1]
         features[:, -1] = 1.0
         penalties = np.full(features.shape[1], self.regularization * (len(features) + PRIOR_RATINGS))
         penalties[-1] = self.regularization * PRIOR_RATINGS
-        return fold_in(features, offsets, are_positive, penalties)
+        return logistic_regression(features, offsets, are_positive, penalties)
 
 
-def fold_in(features: Floats, offsets: Floats, are_one: NDArray[np.bool_], penalties: Floats) -> Floats:
+def logistic_regression(
+    features: Float64Array, offsets: Float64Array, are_positive: NDArray[np.bool_], penalties: Float64Array
+) -> Float64Array:
     """The x (c,) that minimises, with l = offset + f . x the log-odds of each label y,
 
         sum log(1 + exp(l)) - y l  +  1/2 sum_c penalty_c x_c^2
 
-    `features`: (m, c) rows f. `offsets`, `are_one`: (m,). `penalties`: (c,), all above 0.
+    `features`: (m, c) rows f. `offsets`, `are_positive`: (m,). `penalties`: (c,), all above 0.
 
-    Newton's method, x - H^-1 gradient with the curvature w = s (1 - s) of each label, s = sigmoid(l), in
-    H = sum w f f' + penalties. A step that goes too far, so that nothing is gained, is halved until something is: what
-    is minimised is convex, so every step begins downhill.
+    Newton's method with step halving. The objective is convex, so the Newton direction always descends and a short
+    enough step lowers the objective.
     """
-    signs = np.where(are_one, -1.0, 1.0)
+    signs = np.where(are_positive, -1.0, 1.0)
 
-    def at(x: Floats) -> tuple[Floats, float]:
-        """The log-odds, and what is minimised."""
+    def objective(x: Float64Array) -> tuple[Float64Array, float]:
+        """The log-odds, and the value of the objective."""
         log_odds = offsets + features @ x
+        # log(1 + exp(l)) - y l = log(1 + exp(-l)) for y = 1 and log(1 + exp(l)) for y = 0; `logaddexp` cannot overflow.
         losses = np.logaddexp(0, signs * log_odds)
         return log_odds, float(losses.sum() + 0.5 * penalties @ x**2)
 
-    x: Floats = np.zeros(features.shape[1])
-    log_odds, least = at(x)
+    x: Float64Array = np.zeros(features.shape[1])
+    log_odds, least = objective(x)
     for _ in range(MAX_STEPS):
-        half = np.tanh(0.5 * log_odds)  # 2 s - 1
-        gradient = (0.5 + 0.5 * half - are_one) @ features + penalties * x
+        # s = sigmoid(l) = (1 + tanh(l / 2)) / 2, which cannot overflow;  s (1 - s) = (1 - tanh^2(l / 2)) / 4
+        half = np.tanh(0.5 * log_odds)
+        # gradient = sum (s - y) f + penalties x;    H = sum s (1 - s) f f' + diag(penalties)
+        gradient = (0.5 + 0.5 * half - are_positive) @ features + penalties * x
         curvature = (features * (0.25 * (1 - half**2))[:, None]).T @ features
         curvature.ravel()[:: len(x) + 1] += penalties
-        # The transpose of what is symmetric is the same, and lies in memory as LAPACK wants it: no copy.
+        # H step = gradient, by Cholesky; the transpose of a symmetric matrix has LAPACK's order without a copy.
         _, step, info = lapack.dposv(curvature.T, gradient, lower=1, overwrite_a=1)
-        if info:  # beside this curvature the penalties are lost in rounding
+        if info:  # not positive definite: the penalties are lost in the rounding of the curvature
             break
-        reached = x - step
+        candidate = x - step
         while np.abs(step).max() >= TOLERANCE:
-            log_odds, minimised = at(reached)
-            if minimised <= least * (1 + ROUNDING):
+            log_odds, value = objective(candidate)
+            if value <= least * (1 + ROUNDING):
                 break
             step *= 0.5
-            reached = x - step
-        else:
-            x = reached
+            candidate = x - step
+        else:  # the step is below the tolerance: converged
+            x = candidate
             break
-        x, least = reached, minimised
+        x, least = candidate, value
     return x

@@ -1,21 +1,21 @@
-"""What can go wrong while learning. Not `ReckonError`s: algorithms import nothing of app, training translates these."""
+"""The errors of this package; no `ReckonError`s, because algorithms import nothing of app. Training maps them."""
 
 
 class AlgorithmError(Exception):
-    """Base of the errors of this package; its text is safe to show."""
+    """Base class of the errors of this package; its text is safe to show to a caller."""
 
 
 class InvalidHyperparameterError(AlgorithmError):
-    """A hyperparameter that the algorithm does not have, or a value it cannot take."""
+    """A hyperparameter that the algorithm does not have, or a value outside its range."""
 
 
 class InvalidRatingsError(AlgorithmError):
-    """Arrays that are not ratings: unequal lengths, rows out of range, values that are not finite."""
+    """Arrays that are not ratings: unequal lengths, rows out of range, or values that are not finite."""
 
 
 class FitDivergedError(AlgorithmError):
-    """The fit left the finite numbers; nothing of it may be published. A smaller learning rate helps."""
+    """A fit produced values that are not finite and must not be published. A smaller learning rate often helps."""
 
 
 class FeaturesNeededError(AlgorithmError):
-    """An algorithm that learns from features, and nothing is known of the items or users it asks about."""
+    """The algorithm learns from features, and the items or users that it needs have none."""

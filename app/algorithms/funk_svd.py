@@ -6,8 +6,10 @@ Factorization Techniques for Recommender Systems" (2009). Minimised, over observ
     sum_ui (r_ui - mu - b_u - b_i - p_u . q_i)^2
         + noise regularization (sum_u (m_u + 60) |p_u|^2 + 60 b_u^2  +  sum_i (m_i + 60) |q_i|^2 + 60 b_i^2)
 
-with ratings in units of their standard deviation, m the ratings of a row, and noise the error variance on a held-out
-slice. The defaults therefore know nothing of a data set: its scale, its noise and its counts set everything.
+with ratings in units of their standard deviation, m the number of ratings of a row, and noise the error variance on a
+held-out slice. In these units the defaults do not depend on the scale, the noise or the size of the data.
+
+Complexity: O(n_ratings n_factors) per epoch; the number of threads changes no bit of the result.
 """
 
 import math
@@ -17,10 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.algorithms.cores import available_cores, thread_pool
+from app.algorithms.early_stopping import RELATIVE_GAIN, EarlyStopping, Schedule, noise_variance
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import fold_in_all
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import Progress, ignore
+from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
@@ -28,31 +31,19 @@ if TYPE_CHECKING:
     from app.algorithms.block_sgd import BlockGrid, BlockRatings, HeldOut, Pool
     from app.algorithms.sgd_kernel import Weights
 
-HELD_OUT_SHARE = 0.05
-MAX_HELD_OUT = 20_000
-"""Enough to know the noise to 1 %."""
-MIN_HELD_OUT = 10
-"""Fewer say nothing: all variance is then taken for noise, and nothing stops early."""
-
-COOL_DOWN = 1 / 3
-"""The share of epochs, the last, that also learn from the held-out slice; before them it tells when to stop."""
-
 FINAL_RATE = 0.02
-"""The learning rate falls in a straight line to this share of itself."""
-
-RELATIVE_GAIN = 1e-4
-"""A held-out error that falls by less has stopped falling."""
-
-LEAST_NOISE = 1e-4
-"""Ratings are rounded: no fit is trusted to explain more than all but this share of their variance."""
+"""The learning rate falls linearly to this share of its initial value."""
 
 
 @dataclass(frozen=True)
 class FunkSVD:
-    """Learns mu + b_u + b_i + p_u . q_i, or with `biased=False` plain p_u . q_i.
+    """Learns mu + b_u + b_i + p_u . q_i, or plain p_u . q_i with `biased=False`.
 
-    `learning_rate`: of the first epoch, for ratings of unit variance. `regularization`: as above; 0 is plain least
-    squares. `n_epochs`: at most; when the held-out error stops falling, the last third of them follows at once.
+    `n_factors`: length of p_u and q_i.
+    `n_epochs`: passes over the ratings, at most. When the validation error stops falling, the last third follows.
+    `learning_rate`: step size of the first epoch, for ratings of unit variance.
+    `regularization`: penalty weight in units of the noise, as in the objective; 0 is plain least squares.
+    `biased`: whether mu, b_u and b_i are learned.
     """
 
     n_factors: int = hyperparameter(64, low=1, high=4096)
@@ -68,15 +59,15 @@ class FunkSVD:
         self,
         ratings: RatingMatrix,
         rng: np.random.Generator,
-        progress: Progress = ignore,
+        progress: ProgressCallback = ignore,
         *,
         n_threads: int | None = None,
     ) -> RatingVectors:
-        """The vectors. Their user side is the fold-in of every user: what is served, and no worse than SGD's own.
+        """Rating vectors; the user side is the fold-in of every user, which predicts no worse than SGD's own p_u.
 
-        `n_threads`: as many as there are cores, unless said; the bits do not depend on it. Raises `FitDivergedError`.
+        `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
         """
-        # numba takes a second to import: not at the top, where processes that never learn would pay for it.
+        # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
         from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, BlockGrid, Pool, draw_weights  # noqa: PLC0415  see above
 
         grid = BlockGrid.draw(ratings, rng, biased=self.biased)
@@ -86,8 +77,10 @@ class FunkSVD:
         with thread_pool(n_threads) as executor:
             pool = Pool(executor, n_threads) if is_threaded else None
             noise = _Descent(self, ratings, grid, weights, rng, progress, pool).run()
+        # An item without ratings keeps its random initial q_i through all epochs; it is published as 0.
         is_rated = (ratings.item_counts > 0)[:, None]
-        # p_u takes the scale of the ratings and q_i none, so that one penalty suits b_u and p_u in the fold-in.
+        # SGD saw (r - centre) / scale. In rating units the factor `scale` goes to p_u alone, q_i keeps its length: then
+        # b_u and p_u are on one scale, and one penalty suits both in the fold-in. `item_places` undoes the relabelling.
         learned = RatingVectors(
             mean=grid.centre,
             fallback=float(ratings.values.mean(dtype=np.float64)) if len(ratings) else 0.0,
@@ -104,61 +97,60 @@ class FunkSVD:
 
 @dataclass
 class _Descent:
-    """One fit under way: first without the held-out slice, which tells noise and progress, then with all ratings."""
+    """The state of one fit. Both phases of `Schedule` change `weights` in place."""
 
     settings: FunkSVD
     ratings: RatingMatrix
     grid: "BlockGrid"
     weights: "Weights"
     rng: np.random.Generator
-    progress: Progress
+    progress: ProgressCallback
     pool: "Pool | None"
     noise: float = 1.0
 
     def run(self) -> float:
-        """Changes the weights; returns the noise."""
+        """Run all epochs; returns the noise variance, as a share of the variance of the ratings."""
         from app.algorithms.block_sgd import BlockRatings, HeldOut  # noqa: PLC0415  see `FunkSVD.fit`
 
         n_ratings, n_epochs = len(self.ratings), self.settings.n_epochs
-        n_held_out = min(int(HELD_OUT_SHARE * n_ratings), MAX_HELD_OUT)
-        first_cool = n_epochs - math.ceil(COOL_DOWN * n_epochs)
-        if n_held_out >= MIN_HELD_OUT and first_cool:
-            positions = self.rng.choice(n_ratings, n_held_out, replace=False, shuffle=False)
-            is_kept = np.ones(n_ratings, np.bool_)
-            is_kept[positions] = False
-            held_out = HeldOut.pick(self.ratings, positions, self.grid)
-            self._search(BlockRatings(self.ratings, is_kept, self.grid), held_out, first_cool)
+        schedule = Schedule.draw(n_ratings, n_epochs, self.rng)
+        if schedule.n_search_epochs:
+            held_out = HeldOut.from_positions(self.ratings, schedule.held_out, self.grid)
+            train = BlockRatings(self.ratings, schedule.is_train(n_ratings), self.grid)
+            self._search(train, held_out, schedule.n_search_epochs)
         everything = BlockRatings(self.ratings, np.ones(n_ratings, np.bool_), self.grid)
-        for epoch in range(first_cool if n_held_out >= MIN_HELD_OUT else 0, n_epochs):
+        # A search that stopped early skips epochs, so that the rate still falls to its final value.
+        for epoch in range(schedule.n_search_epochs, n_epochs):
             self._epoch(everything, epoch)
+            report_epoch(self.progress, "funk_svd", epoch, n_epochs)
         return self.noise
 
-    def _search(self, blocks: "BlockRatings", held_out: "HeldOut", n_epochs: int) -> None:
-        """Until the held-out error has not fallen for a third of the epochs."""
-        least, least_at = math.inf, 0
-        for epoch in range(n_epochs):
-            self._epoch(blocks, epoch)
+    def _search(self, train: "BlockRatings", held_out: "HeldOut", n_search_epochs: int) -> None:
+        """The first phase; stops when the validation error has not fallen for a third of its epochs."""
+        stopping = EarlyStopping(patience=n_search_epochs / 3, relative_gain=RELATIVE_GAIN)
+        for epoch in range(n_search_epochs):
+            self._epoch(train, epoch)
+            # In units of the variance of the ratings: the share of it that the fit does not explain.
             error = held_out.error(self.weights)
-            self.noise = min(1.0, max(LEAST_NOISE, error))
-            if error < (1 - RELATIVE_GAIN) * least:
-                least, least_at = error, epoch
-            elif epoch - least_at >= n_epochs / 3:
+            self.noise = noise_variance(error)
+            validation = f"validation RMSE {self.grid.scale * math.sqrt(error):.4f}"
+            report_epoch(self.progress, "funk_svd", epoch, self.settings.n_epochs, validation)
+            if not stopping.improves(epoch, error) and stopping.is_over(epoch):
                 return
 
     def _epoch(self, blocks: "BlockRatings", epoch: int) -> None:
-        from app.algorithms.sgd_kernel import Steps  # noqa: PLC0415  see `FunkSVD.fit`
+        from app.algorithms.sgd_kernel import StepSizes  # noqa: PLC0415  see `FunkSVD.fit`
 
         settings = self.settings
+        # rate(epoch) = rate (1 - (1 - FINAL_RATE) epoch / (n_epochs - 1))
         done = epoch / max(1, settings.n_epochs - 1)
         learning_rate = settings.learning_rate * (1 - (1 - FINAL_RATE) * done)
-        steps = Steps(
+        # float32, like the factors: a float64 scalar would promote the whole inner loop of the kernel to float64.
+        steps = StepSizes(
             learning_rate=np.float32(learning_rate),
             bias_rate=np.float32(learning_rate if settings.biased else 0.0),
             regularization=np.float32(settings.regularization * self.noise),
         )
         loss = blocks.epoch(self.weights, steps, self.rng, self.pool)
         if not math.isfinite(loss):
-            raise FitDivergedError(
-                f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate"
-            )
-        self.progress((epoch + 1) / settings.n_epochs, f"epoch {epoch + 1} of {settings.n_epochs}")
+            raise FitDivergedError(f"the error is not finite in epoch {epoch + 1}; try a smaller learning_rate")

@@ -1,4 +1,9 @@
-"""Hyperparameters as dataclass fields with a range: declared once, checked wherever a learner is made."""
+"""Hyperparameters as dataclass fields with a type, a range and a default.
+
+Each is declared once, in its learner. The same declaration checks values from Python, recipes and the command line, and
+produces the texts that list what a learner accepts. A hyperparameter has the same name in every learner: `n_factors`,
+`n_epochs`, `learning_rate`, `regularization`.
+"""
 
 import math
 from collections.abc import Mapping
@@ -15,15 +20,18 @@ _KINDS = {bool: "true or false", int: "a whole number", float: "a number"}
 
 
 def hyperparameter(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
-    """A dataclass field that takes `low` to `high`, both included; its type is the field's annotation.
+    """A dataclass field with values from `low` to `high`, both included; its type is the field's annotation.
 
-    One of type `float | None` also takes None, on a command line `none`: the data decide.
+    A field of type `float | None` also takes None, written `none` on a command line: the value is chosen from the data.
     """
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def check_hyperparameters(learner: Any) -> None:
-    """For `__post_init__`: raises `InvalidHyperparameterError` unless each field has its type and is in its range."""
+    """Check every field of a learner, for use in `__post_init__`.
+
+    Raises `InvalidHyperparameterError` where a value has the wrong type or lies outside its range.
+    """
     for declared in fields(learner):
         _check(declared, getattr(learner, declared.name))
 
@@ -31,8 +39,8 @@ def check_hyperparameters(learner: Any) -> None:
 def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> LearnerT:
     """A learner with `values` in place of its defaults.
 
-    Texts are read as the field's type, so that `n_factors=64` of a command line is welcome. Raises
-    `InvalidHyperparameterError` for a name it does not have, listing those it has, and for a value it cannot take.
+    Strings are parsed as the type of the field, so `n_factors=64` from a command line is accepted. Raises
+    `InvalidHyperparameterError` for an unknown name, with the list of known ones, and for an invalid value.
     """
     declared = {each.name: each for each in fields(cast("Any", learner_class))}
     for name in values:
@@ -48,6 +56,7 @@ def _read(declared: "Field[Any]", value: object) -> object:
             return _parse(declared, value)
         except (KeyError, ValueError) as error:
             raise _refusal(declared, value) from error
+    # JSON does not tell 1 from 1.0, so an integer is a valid float. Python integers have no bound and may overflow.
     if _kind(declared) is float and type(value) is int:
         try:
             return float(value)
@@ -78,8 +87,9 @@ def _check(declared: "Field[Any]", value: object) -> None:
         return
     low, high = declared.metadata["low"], declared.metadata["high"]
     kind = _kind(declared)
+    # `type(...) is`, not isinstance: True is an instance of int, but not a number of factors.
     is_of_kind = type(value) is kind or (kind is float and type(value) is int)
-    if not is_of_kind or not low <= cast("float", value) <= high:  # nan is in no range
+    if not is_of_kind or not low <= cast("float", value) <= high:  # NaN fails every comparison
         raise _refusal(declared, value)
 
 
@@ -90,6 +100,7 @@ def _refusal(declared: "Field[Any]", value: object) -> InvalidHyperparameterErro
 def _describe(declared: "Field[Any]") -> str:
     kind = _kind(declared)
     low, high = declared.metadata["low"], declared.metadata["high"]
+    # Half-open ranges are not mentioned: "up to 1e6" would read as a recommendation.
     range_text = "" if kind is bool or math.isinf(high - low) else f" from {low:g} to {high:g}"
     none_text = " or none" if _may_be_none(declared) else ""
     return f"{_KINDS[kind]}{range_text}{none_text}, default {declared.default!r}"

@@ -1,13 +1,16 @@
-"""Item-item neighbours: you will rate this as you rated what was rated like it.
+"""Item-item k nearest neighbours: a user's rating of an item is predicted from its ratings of similar items.
 
 Y. Koren, "Factorization Meets the Neighborhood" (2008), section 2.2, and "Factor in the Neighbors" (2010). With b_ui
-what the biases predict and e_ui = r_ui - b_ui:
+the prediction of the biases and e_ui = r_ui - b_ui:
 
-    s_ij = sum_u e_ui e_uj / (|e_i| |e_j|)  n_ij / (n_ij + shrinkage)      n_ij users rated both items
-    r^_ui = b_ui + sum_j s_ij^2 e_uj / (regularization + sum_j s_ij^2)     over those of i's neighbours that u rated
+    s_ij = sum_u e_ui e_uj / (|e_i| |e_j|)  n_ij / (n_ij + shrinkage)      n_ij: number of users who rated both
+    r^_ui = b_ui + sum_j s_ij^2 e_uj / (regularization + sum_j s_ij^2)     over the neighbours j of i that u rated
 
-Three things differ from the paper, for less error on MovieLens (latest small): |e_i| is over all who rated i, not only
-those who rated j too; similarities are squared; and little evidence keeps to the baseline.
+Three things differ from the paper, for less error on MovieLens (latest small): |e_i| is taken over all users who rated
+i, not only those who also rated j; similarities are squared; and the prediction is shrunk to the baseline where
+there is little evidence.
+
+Complexity: O(sum_u m_u^2) products for users of m_u ratings, and n_items^2 numbers held in blocks.
 """
 
 from dataclasses import dataclass
@@ -19,22 +22,27 @@ from scipy import sparse
 from app.algorithms.biases import Biases
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import ItemRows, Progress, UserRows, ignore
+from app.algorithms.learner import ItemRows, UserRows
 from app.algorithms.neighbour_table import NeighbourTable, strongest
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
+# Similarities are computed densely for a block of items at a time: 4 million float32 are 16 MB.
 _CELLS_PER_BLOCK = 4_000_000
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class KNN:
-    """`n_neighbours`: kept for each item. `shrinkage`: how many common users a similarity must have to count half.
+    """Learns a table of neighbours; the baseline is `Biases`.
 
-    `centred` True: Pearson's correlation, of deviations from the baseline, as above; False: the cosine of the ratings
-    themselves, which predicts them worse and, of ratings from 0 up, ranks better. `regularization`: in units of s^2.
+    `n_neighbours`: neighbours per item, at most.
+    `shrinkage`: number of common users at which a similarity is halved.
+    `regularization`: evidence, in units of s^2, at which the deviation from the baseline is halved.
+    `centred`: True compares deviations from the baseline (Pearson correlation), as in the equations; False compares the
+        ratings themselves (cosine), which predicts ratings worse, but ranks better where ratings start at 0.
     """
 
     n_neighbours: int = hyperparameter(200, low=1, high=100_000)
@@ -45,61 +53,72 @@ class KNN:
     def __post_init__(self) -> None:
         check_hyperparameters(self)
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "NeighbourPredictor":
-        """The neighbour table; nothing is random. Memory: 8 bytes x items x neighbours, and 100 MB for a while."""
+    def fit(
+        self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+    ) -> "NeighbourPredictor":
+        """The neighbour table; nothing is random. Raises `FitDivergedError` where products of ratings overflow.
+
+        Memory: 8 bytes per item and neighbour, and 100 MB during the fit.
+        """
         baseline = Biases().fit(ratings, rng)
         expected = baseline.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
-        deviations, spread = _in_units_of_spread(ratings.values - expected)
+        deviations, scale = _unit_mean_square(ratings.values - expected)
         if self.centred and np.any(ratings.values != ratings.values[:1]):
             compared = deviations
-        else:  # equal ratings have no deviations, but they do say what is met together
-            compared, _ = _in_units_of_spread(ratings.values.astype(np.float64))
+        else:  # with equal ratings all deviations are 0, but co-occurrence still makes items similar
+            compared, _ = _unit_mean_square(ratings.values.astype(np.float64))
         if not np.isfinite(compared).all():
-            raise FitDivergedError("the ratings are too large to be multiplied")
+            raise FitDivergedError("the ratings are too large: their products are not finite")
         n_neighbours = min(self.n_neighbours, max(1, ratings.n_items - 1))
         table = _neighbours(_with_values(ratings, compared), n_neighbours, self.shrinkage, progress)
-        progress(1.0, "done")
+        progress(1.0, "knn neighbours found")
         return NeighbourPredictor(
-            baseline, spread, _with_values(ratings, deviations).by_user, table, regularization=self.regularization
+            baseline, scale, _with_values(ratings, deviations).by_user, table, regularization=self.regularization
         )
 
 
 @dataclass(frozen=True)
 class NeighbourPredictor:
-    """`table`: the weights s_ij^2. `deviations`: (n_users, n_items) CSR float32, e_ui / `spread`, zeros stored."""
+    """Predicts from neighbours.
+
+    `baseline`: b_ui. `scale`: the root mean square of the e_ui. `deviations`: (n_users, n_items) CSR float32,
+    e_ui / scale, with zeros stored explicitly. `table`: the weights s_ij^2. `regularization`: of `KNN`.
+    """
 
     baseline: RatingVectors
-    spread: float
+    scale: float
     deviations: sparse.csr_array
     table: NeighbourTable
     regularization: float
 
-    def predict(self, user_rows: UserRows, item_rows: ItemRows) -> Floats:
-        """The predicted rating of each pair: (n,) rows -> (n,) float32, not clipped to the scale."""
+    def predict(self, user_rows: UserRows, item_rows: ItemRows) -> Float32Array:
+        """The predicted rating of each pair: (n,) rows each -> (n,) float32, not clipped to the scale."""
         predicted = self.baseline.predict(user_rows, item_rows)
+        # All items are predicted for a block of distinct users at a time; pairs are then picked from the block. `order`
+        # sorts the pairs by user, so that the pairs of a block are a range.
         users, places = np.unique(user_rows, return_inverse=True)
         order = np.argsort(places, kind="stable")
         n_block = max(1, _CELLS_PER_BLOCK // max(1, self.deviations.shape[1]))
         for start in range(0, len(users), n_block):
             of_users = self.table.predict(self.deviations[users[start : start + n_block]], self.regularization)
             pairs = order[slice(*np.searchsorted(places[order], (start, start + n_block)))]
-            predicted[pairs] += np.float32(self.spread) * of_users[places[pairs] - start, item_rows[pairs]]
+            predicted[pairs] += np.float32(self.scale) * of_users[places[pairs] - start, item_rows[pairs]]
         return predicted
 
-    def scores(self, user_rows: UserRows) -> Floats:
-        """What ranks all items for some users, sum_j s_ij^2 (1 + e_uj / spread): (b,) rows -> (b, n_items).
+    def scores(self, user_rows: UserRows) -> Float32Array:
+        """Ranking scores of all items, sum_j s_ij^2 (1 + e_uj / scale): (b,) user rows -> (b, n_items).
 
-        Not the predicted rating, which says how good, not how likely: a rating counts, more if better than expected.
-        (P. Cremonesi et al., "Performance of Recommender Algorithms on Top-N Recommendation Tasks", 2010, leave out the
-        denominator for the same reason.)
+        Not the predicted rating, which estimates how much an item is liked if it is rated, not how likely it is chosen.
+        Every rated neighbour counts, more if it was rated above the baseline. P. Cremonesi et al., "Performance of
+        Recommender Algorithms on Top-N Recommendation Tasks" (2010), leave out the denominator for the same reason.
         """
         histories = self.deviations[user_rows]
         histories.data += 1
         return self.table.scores(histories)
 
 
-def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: Progress) -> NeighbourTable:
-    """The n items of greatest s_ij > 0 for every item."""
+def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: ProgressCallback) -> NeighbourTable:
+    """The n items with the largest s_ij > 0 for every item; `compared`: the e_ui, or the ratings themselves."""
     n_items = compared.n_items
     columns, by_item = compared.by_user, compared.by_item
     was_rated = _with_values(compared, np.ones(len(compared), np.float32))
@@ -108,6 +127,7 @@ def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: Prog
     rows, weights = np.full((n_items, n), -1, np.int32), np.zeros((n_items, n), np.float32)
     n_block = max(1, _CELLS_PER_BLOCK // max(1, n_items))
     for start in range(0, n_items, n_block):
+        # s_ij = e_i . e_j / (|e_i| |e_j|)  n_ij / (n_ij + shrinkage), and s_ii = 0
         items = slice(start, min(start + n_block, n_items))
         similarities = (by_item[items] @ columns).toarray()
         similarities *= inverse_lengths[items, None]
@@ -116,15 +136,15 @@ def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: Prog
         similarities *= np.divide(n_common, n_common + np.float32(shrinkage), out=n_common, where=n_common > 0)
         similarities[np.arange(items.stop - start), np.arange(start, items.stop)] = 0.0
         rows[items], weights[items] = strongest(similarities.clip(min=0) ** 2, n)
-        progress(0.95 * items.stop / n_items, "finding neighbours")
+        progress(0.95 * items.stop / n_items, f"knn neighbours of item {items.stop} of {n_items}")
     return NeighbourTable(rows, weights)
 
 
-def _in_units_of_spread(values: NDArray[np.float64]) -> tuple[Floats, float]:
-    """Values of mean square 1, float32, and what they were divided by: 1 where all are 0."""
-    spread = float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
-    return (values / (spread or 1.0)).astype(np.float32), spread or 1.0
+def _unit_mean_square(values: NDArray[np.float64]) -> tuple[Float32Array, float]:
+    """Values divided by their root mean square, float32, and that divisor; 1 where all values are 0."""
+    scale = float(np.sqrt(np.mean(values**2))) if len(values) else 0.0
+    return (values / (scale or 1.0)).astype(np.float32), scale or 1.0
 
 
-def _with_values(ratings: RatingMatrix, values: Floats) -> RatingMatrix:
+def _with_values(ratings: RatingMatrix, values: Float32Array) -> RatingMatrix:
     return RatingMatrix(ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, values)

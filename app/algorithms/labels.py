@@ -1,12 +1,15 @@
-"""What events say of a user and an item: engaged, declined, or nothing known. The same before and after publication.
+"""Labels from events: positive, negative or unknown for a pair of user and item, the same in training and serving.
 
-    strength = sum over types of weight log2(1 + count) portion
+    strength = sum over event types of weight log2(1 + count) portion
 
-with the count of events of each type, and the largest portion that they told (1 where one told none). The label is 1
-where the strength is above 0, since nobody is engaged by what they have not met; 0 where it is not, if the item was
-shown, or if the strength is below 0 (a dislike needs no proof that the item was seen); of all others nothing is known.
+with the count of events of each type on the pair, and the largest portion they reported (1 where none was reported).
+The label is
 
-Weights are applied here, not where events are counted, so a type that weighs otherwise changes all labels at once.
+    positive  if strength > 0: a user engages only with items they have observed
+    negative  if strength < 0 (a dislike needs no proof of exposure), or if strength = 0 and the item was shown
+    unknown   otherwise
+
+Counts are stored without weights. Weights are applied here, so that a changed weight changes all labels at once.
 """
 
 from dataclasses import dataclass
@@ -23,14 +26,20 @@ Keys = NDArray[np.int64]
 
 @dataclass(frozen=True, init=False)
 class TypeWeights:
-    """What one event of each of t types says. `keys`: (t,) int64 ascending; `weights`: (t,); `are_exposures`: (t,)."""
+    """The weights of t event types.
+
+    `keys`: (t,) int64 surrogate keys of the types, ascending.
+    `weights`: (t,) float64, negative for dislikes, 0 for types that say nothing.
+    `are_exposures`: (t,) bool, the types that show an item to a user.
+    """
 
     keys: Keys
     weights: NDArray[np.float64]
     are_exposures: NDArray[np.bool_]
 
     def __init__(self, keys: ArrayLike, weights: ArrayLike, are_exposures: ArrayLike) -> None:
-        """The types in any order."""
+        """Accepts the types in any order."""
+        # Sorted by key, so that a lookup is a binary search over whole columns of events.
         order = np.argsort(keys)
         object.__setattr__(self, "keys", np.asarray(keys, np.int64)[order])
         object.__setattr__(self, "weights", np.asarray(weights, np.float64)[order])
@@ -38,15 +47,15 @@ class TypeWeights:
 
     @cached_property
     def _padded(self) -> tuple[Keys, NDArray[np.float64], NDArray[np.float64]]:
-        """Keys, weights and exposures, with a last one that is like no type and says nothing."""
+        """Keys, weights and exposures with a sentinel row at the end, which `searchsorted` returns for larger keys."""
         return np.append(self.keys, -1), np.append(self.weights, 0.0), np.append(self.are_exposures, 0.0)
 
-    def of(self, type_key: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The weight of each of (n,) types, and 1 where it is an exposure; zeros of one that is not there."""
+    def weights_of(self, type_key: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The weight of each of (n,) types, and 1.0 where it is an exposure; both 0 for unknown types."""
         keys, weights, are_exposures = self._padded
         rows = self.keys.searchsorted(type_key)
-        is_there = keys[rows] == type_key
-        return weights[rows] * is_there, are_exposures[rows] * is_there
+        is_known = keys[rows] == type_key
+        return weights[rows] * is_known, are_exposures[rows] * is_known
 
 
 class PairLabels(NamedTuple):
@@ -64,22 +73,27 @@ def label_pairs(
     count: NDArray[np.integer],
     portion: NDArray[np.float64],
 ) -> PairLabels:
-    """`pair`: (n,) from 0 to n_pairs - 1, which pair each row is of; `count`: (n,) events of `type_key`, (n,);
-    `portion`: (n,), NaN where it is the whole. Types that are not among `types` say nothing.
+    """Label pairs from n rows, each the events of one type on one pair.
+
+    `pair`: (n,) the pair of each row, from 0 to n_pairs - 1. `type_key`: (n,). `count`: (n,) number of events.
+    `portion`: (n,) the largest reported portion, from 0 to 1; NaN where none was reported. Unknown types count 0.
     """
-    weights, are_exposures = types.of(type_key)
+    weights, are_exposures = types.weights_of(type_key)
+    # strength = sum weight log2(1 + count) portion: the logarithm lets the tenth view say less than the first.
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)
     labels = np.full(n_pairs, UNKNOWN, np.int8)
+    # In this order: a later line overrides an earlier one, so that a click outweighs the exposure that led to it.
     labels[np.bincount(pair, are_exposures, n_pairs) > 0] = NEGATIVE
     labels[strength < 0] = NEGATIVE
     labels[strength > 0] = POSITIVE
     return PairLabels(labels, strength < 0)
 
 
-class Sorted(NamedTuple):
-    """The items of one user by what is known of them: keys, ascending.
+class LabelledItems(NamedTuple):
+    """The items of one user by label, as ascending surrogate keys.
 
-    `disliked`: those of `negative` that something speaks against (strength < 0), not only that nothing came of showing.
+    `positive`, `negative`: by label.
+    `disliked`: the part of `negative` with strength < 0, as opposed to items that were shown without effect.
     """
 
     positive: Keys
@@ -89,19 +103,22 @@ class Sorted(NamedTuple):
 
 def label_items(
     types: TypeWeights, item_key: Keys, type_key: Keys, count: NDArray[np.integer], portion: NDArray[np.float64]
-) -> Sorted:
-    """What one user's interactions, (n,) each in any order, say; rated items among them, if there are any."""
+) -> LabelledItems:
+    """Label the items of one user from its interactions, (n,) each in any order; rated items may be among them."""
+    # `np.unique` sorts, which gives the ascending keys that `LabelledItems` promises.
     keys, pair = np.unique(item_key, return_inverse=True)
     labels, are_disliked = label_pairs(types, pair, len(keys), type_key, count, portion)
-    return Sorted(keys[labels == POSITIVE], keys[labels == NEGATIVE], keys[are_disliked])
+    return LabelledItems(keys[labels == POSITIVE], keys[labels == NEGATIVE], keys[are_disliked])
 
 
 @dataclass(frozen=True, init=False)
 class EventLabels:
-    """n pairs of a matrix that nobody rated, of which events tell something; each pair at most once.
+    """Labels of n pairs without a rating, each pair at most once.
 
-    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32, 1 engaged, 0 declined. `last_at`: (n,) int64, of the
-    newest event, microseconds UTC. `counts_as`: the rating that an engagement counts as among ratings.
+    `user_rows`, `item_rows`: (n,) int32.
+    `values`: (n,) float32, 1 for positive, 0 for negative; unknown pairs are left out.
+    `last_at`: (n,) int64, time of the pair's newest event in microseconds UTC.
+    `counts_as`: the rating that a positive label counts as among ratings.
     """
 
     user_rows: NDArray[np.int32]
@@ -113,6 +130,7 @@ class EventLabels:
     def __init__(
         self, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike, last_at: ArrayLike, counts_as: float
     ) -> None:
+        # A frozen dataclass refuses plain assignment; the arrays are converted to the types that kernels expect.
         object.__setattr__(self, "user_rows", np.ascontiguousarray(user_rows, np.int32))
         object.__setattr__(self, "item_rows", np.ascontiguousarray(item_rows, np.int32))
         object.__setattr__(self, "values", np.ascontiguousarray(values, np.float32))
@@ -124,9 +142,10 @@ class EventLabels:
 
     @property
     def are_positive(self) -> NDArray[np.bool_]:
-        """(n,)"""
+        """(n,) bool mask of the positive labels."""
         return self.values > 0
 
-    def where(self, kept: NDArray[np.bool_]) -> "EventLabels":
-        columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept], self.last_at[kept])
+    def subset(self, selected: NDArray[np.bool_]) -> "EventLabels":
+        """The labels selected by a mask (n,)."""
+        columns = (self.user_rows[selected], self.item_rows[selected], self.values[selected], self.last_at[selected])
         return EventLabels(*columns, self.counts_as)

@@ -1,65 +1,65 @@
-"""What every learner offers, and what everything learned offers."""
+"""The interfaces of learners and of what they return."""
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.algorithms.taste_vectors import TasteVectors
 
-Progress = Callable[[float, str], None]
-"""Takes the fraction done, 0 to 1, and what is being done."""
-
+# Integer matrix rows, never public ids or surrogate keys.
 UserRows = NDArray[np.integer]
 ItemRows = NDArray[np.integer]
 
 
-def ignore(_fraction: float, _stage: str) -> None:
-    """The progress callback of those who do not look."""
-
-
 class Ranker(Protocol):
-    """Something learned that can order all items for a user."""
+    """The result of a fit that orders all items for a user."""
 
     def scores(self, user_rows: UserRows) -> NDArray[np.float32]:
-        """What ranks all items for some users: (b,) rows -> (b, n_items), higher first."""
+        """Ranking scores of all items, higher first: (b,) user rows -> (b, n_items) float32.
+
+        Scores of one user are comparable with each other; those of different users need not be.
+        """
         ...
 
 
 @runtime_checkable
 class Predictor(Ranker, Protocol):
-    """Something learned that also predicts ratings."""
+    """The result of a fit that also predicts ratings."""
 
     def predict(self, user_rows: UserRows, item_rows: ItemRows) -> NDArray[np.float32]:
-        """The predicted rating of each pair: (n,) rows -> (n,) in the caller's scale, not clipped."""
+        """The predicted rating of each pair: (n,) rows each -> (n,) float32 in the caller's scale, not clipped."""
         ...
 
 
 class Learner(Protocol):
-    """A frozen dataclass of hyperparameters that learns from ratings."""
+    """A frozen dataclass whose fields are hyperparameters and whose `fit` learns from ratings."""
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> Ranker:
-        """Learns from `ratings`; all randomness comes from `rng`: equal seeds, equal bits.
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> Ranker:
+        """Learn from `ratings`. `rng` is the only source of randomness: equal seeds give equal bits.
 
-        Raises `FitDivergedError` rather than return anything that is not finite.
+        `progress` is called after each epoch. Raises `FitDivergedError` instead of returning values that are not
+        finite.
         """
         ...
 
 
 class RatingLearner(Learner, Protocol):
-    """A learner of rating vectors: what a rating segment is made from."""
+    """A learner of rating vectors, for the rating segment."""
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> RatingVectors:
-        """As `Learner.fit`; the user side is the fold-in of every user (`fold_in_all`), unrated rows are zeros."""
+    def fit(
+        self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+    ) -> RatingVectors:
+        """As `Learner.fit`. The user side is the fold-in of every user (`fold_in_all`); rows without ratings are 0."""
         ...
 
 
 class TasteLearner(Learner, Protocol):
-    """A learner of taste vectors: what a taste segment is made from."""
+    """A learner of taste vectors, for the taste segment."""
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> TasteVectors:
-        """As `Learner.fit`; the user side is the fold-in of every user, rows without observations are zeros."""
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> TasteVectors:
+        """As `Learner.fit`. The user side is the fold-in of every user; rows without observations are 0."""
         ...

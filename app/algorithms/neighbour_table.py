@@ -1,4 +1,7 @@
-"""Item-item neighbours as a table: for every item, the few others whose ratings say most about it."""
+"""A sparse item-item matrix W as a table: for every item, its few strongest neighbours and their weights.
+
+The table is the item side of a sparse segment; `scores` and `predict` are its products with user histories.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +13,9 @@ from scipy import sparse
 
 @dataclass(frozen=True)
 class NeighbourTable:
-    """`rows`: (n_items, n) int32, the neighbours of each item, -1 where there are no more. `weights`: (n_items, n)
-    float32, the strongest first, 0 where there is no neighbour. Neighbourhood need not be mutual.
+    """`rows`: (n_items, n) int32, the neighbours of each item, -1 where there are fewer.
+
+    `weights`: (n_items, n) float32, strongest first, 0 where there is no neighbour. The relation is not symmetric.
     """
 
     rows: NDArray[np.int32]
@@ -19,25 +23,27 @@ class NeighbourTable:
 
     @cached_property
     def matrix(self) -> sparse.csr_array:
-        """(n_items, n_items) CSR float32: row i holds the weights of the neighbours of i."""
+        """(n_items, n_items) CSR float32, W: row i holds the weights w_ij of the neighbours j of i."""
         is_there = self.rows >= 0
         starts = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
         return sparse.csr_array((self.weights[is_there], self.rows[is_there], starts), shape=(len(self.rows),) * 2)
 
     def scores(self, histories: sparse.csr_array) -> NDArray[np.float32]:
-        """score_ui = sum of w_ij x_uj over the neighbours j of i.
+        """score_ui = sum_j w_ij x_uj over the neighbours j of i, that is X W'.
 
-        `histories`: (b, n_items) CSR float32, what x_uj each of b users had of each item. Returns (b, n_items) float32.
+        `histories`: (b, n_items) CSR float32, x_uj, the interactions of b users. Returns (b, n_items) float32.
         """
         return _dense(histories @ self._by_neighbour)
 
     def predict(self, deviations: sparse.csr_array, prior: float = 0.0) -> NDArray[np.float32]:
-        """e^_ui = sum_j w_ij e_uj / (prior + sum_j |w_ij|), over the neighbours j of i that u rated.
+        """e^_ui = sum_j w_ij e_uj / (prior + sum_j |w_ij|) over the neighbours j of i that u rated.
 
-        `deviations`: (b, n_items) CSR float32, e_uj, how far the ratings of b users lie from what was expected, zeros
-        stored. Returns (b, n_items) float32, the same of all items; 0 where no neighbour was rated.
+        `deviations`: (b, n_items) CSR float32, e_uj, the ratings of b users minus a baseline, with zeros stored
+        explicitly. `prior`: shrinks e^ to 0 where little evidence is. Returns (b, n_items) float32; 0 where u rated no
+        neighbour.
         """
         predicted = _dense(deviations @ self._by_neighbour)
+        # The denominator is the same product with 1 in place of every e_uj; a stored 0 counts as rated.
         was_rated = deviations.copy()
         was_rated.data = np.ones_like(deviations.data)
         evidence = _dense(was_rated @ abs(self._by_neighbour))
@@ -46,26 +52,28 @@ class NeighbourTable:
 
     @cached_property
     def _by_neighbour(self) -> sparse.csr_array:
-        """The transpose of `matrix`."""
+        """W' as CSR, so that products with histories read only the rows of the history's items."""
         return self.matrix.T.tocsr()
 
 
 def strongest(weights: NDArray[np.floating], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The n columns of greatest |weight| in every row: ((b, n) int32, (b, n) float32), as in `NeighbourTable`.
+    """The n columns of largest |weight| in every row: ((b, n) int32, (b, n) float32), as in `NeighbourTable`.
 
-    `weights`: (b, n_columns); 0 is no neighbour. Equal weights stand in the order of their columns.
+    `weights`: (b, n_columns); 0 is no neighbour. Equal weights are ordered by column.
     """
-    weights = weights.astype(np.float32)  # before they are compared: beyond that, differences are rounding
+    # Rounded to float32 before they are compared: finer differences are rounding errors, whose order would depend on
+    # the machine.
+    weights = weights.astype(np.float32)
     n_rows, n_columns = weights.shape
-    rows, kept = np.full((n_rows, n), -1, np.int32), np.zeros((n_rows, n), np.float32)
+    rows, strongest_weights = np.full((n_rows, n), -1, np.int32), np.zeros((n_rows, n), np.float32)
     for row, strength in enumerate(np.abs(weights)):
-        # The n-th strongest is the threshold; sorting the few above it is all the sorting there is.
+        # A linear-time selection of the n-th strongest as a threshold; only the few above it are sorted.
         threshold = np.partition(strength, -n)[-n] if n < n_columns else 0.0
         columns = np.flatnonzero((strength >= threshold) & (strength > 0))
         columns = columns[np.argsort(-strength[columns], kind="stable")][:n]
         rows[row, : len(columns)] = columns
-        kept[row, : len(columns)] = weights[row, columns]
-    return rows, kept
+        strongest_weights[row, : len(columns)] = weights[row, columns]
+    return rows, strongest_weights
 
 
 def _dense(matrix: sparse.csr_array) -> NDArray[np.float32]:

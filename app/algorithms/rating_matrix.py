@@ -1,8 +1,11 @@
-"""The ratings as a learner sees them: rows, columns, values. A missing cell is unknown, never 0."""
+"""The input of every learner: a sparse matrix of ratings, and what else is known of its pairs, users and items.
+
+A missing cell is unknown, never 0: no learner may read a value for a pair that was not observed.
+"""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,22 +14,34 @@ from scipy import sparse
 from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.labels import EventLabels
 
-if TYPE_CHECKING:
-    from app.algorithms.features import Features
-
 UNKNOWN_TIME = np.iinfo(np.int64).min
-"""The time of a rating whose time is not known: older than any known one."""
+"""Stands for an unknown time; it sorts before every known time."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Side information on items and users, encoded as numbers.
+
+    `items`: (n_items, f) float32 CSR. `users`: (n_users, g) float32 CSR. No columns where nothing is known.
+    A missing value is a row without entries in the columns of that value.
+    """
+
+    items: sparse.csr_array
+    users: sparse.csr_array
 
 
 @dataclass(frozen=True, init=False)
 class RatingMatrix:
-    """n observed ratings of `n_users` x `n_items`, in any order, at most one for each pair.
+    """n observed ratings of `n_users` x `n_items`, in any order, at most one per pair.
 
-    `user_rows`, `item_rows`: (n,) int32. `values`: (n,) float32 in the caller's own scale, finite. Users and items
-    without a rating are allowed: they are rows of the matrix like any other. `rated_at`: (n,) int64 microseconds UTC,
-    `UNKNOWN_TIME` where not known; None where no time is. `features`: what is known of users and items beside ratings.
-    `labels`: what events say of pairs that nobody rated, here or in what is held out. `chosen_from`: ratings below it
-    are no choices, since they are labels themselves; None where to rate an item is to have chosen it.
+    `n_users`, `n_items`: size of the matrix; users and items without ratings are rows like any other.
+    `user_rows`, `item_rows`: (n,) int32.
+    `values`: (n,) float32 in the caller's own scale, finite.
+    `rated_at`: (n,) int64 microseconds UTC, `UNKNOWN_TIME` where unknown; None where all times are.
+    `features`: side information on users and items; None where there is none.
+    `labels`: labels from events, for pairs without a rating here or in a held-out part; None where there are none.
+    `chosen_from`: where events were turned into ratings, ratings below this value are negatives, not choices. None
+        where every rating counts as a choice, whatever its value.
     """
 
     n_users: int
@@ -35,7 +50,7 @@ class RatingMatrix:
     item_rows: NDArray[np.int32]
     values: NDArray[np.float32]
     rated_at: NDArray[np.int64] | None
-    features: "Features | None"
+    features: Features | None
     labels: EventLabels | None
     chosen_from: float | None
 
@@ -47,11 +62,11 @@ class RatingMatrix:
         item_rows: ArrayLike,
         values: ArrayLike,
         rated_at: ArrayLike | None = None,
-        features: "Features | None" = None,
+        features: Features | None = None,
         labels: EventLabels | None = None,
         chosen_from: float | None = None,
     ) -> None:
-        """Converts what is not of the types above; else keeps the arrays themselves, which nobody may change any more.
+        """Arrays of the right type are kept, not copied, and must not be changed afterwards; others are converted.
 
         Raises `InvalidRatingsError` for unequal lengths, rows out of range and values that are not finite.
         """
@@ -69,15 +84,17 @@ class RatingMatrix:
         if not np.isfinite(columns["values"]).all():
             raise InvalidRatingsError("every rating must be a finite number")
         if labels is not None:
+            # Labels index the same matrix; a wrong row would otherwise surface as a wrong label much later.
             _check_rows("labels.user_rows", labels.user_rows, n_users)
             _check_rows("labels.item_rows", labels.item_rows, n_items)
+        # A frozen dataclass refuses plain assignment; `init=False` because the arrays are converted first.
         others = {"n_users": n_users, "n_items": n_items, "rated_at": times, "features": features}
         for name, value in (others | columns | {"labels": labels, "chosen_from": chosen_from}).items():
             object.__setattr__(self, name, value)
 
     @classmethod
-    def of(cls, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike) -> "RatingMatrix":
-        """The matrix just large enough for these ratings."""
+    def from_arrays(cls, user_rows: ArrayLike, item_rows: ArrayLike, values: ArrayLike) -> "RatingMatrix":
+        """The smallest matrix that holds these ratings."""
         n_users, n_items = (int(np.max(rows, initial=-1)) + 1 for rows in (user_rows, item_rows))
         return cls(n_users, n_items, user_rows, item_rows, values)
 
@@ -86,34 +103,34 @@ class RatingMatrix:
 
     @cached_property
     def by_user(self) -> sparse.csr_array:
-        """(n_users, n_items) CSR; inside a row the ratings keep their order."""
+        """(n_users, n_items) CSR float32; within a row the ratings keep their order."""
         return _compressed(self.user_rows, self.item_rows, self.values, (self.n_users, self.n_items))
 
     @cached_property
     def by_item(self) -> sparse.csr_array:
-        """(n_items, n_users) CSR: the transpose of `by_user`."""
+        """(n_items, n_users) CSR float32, the transpose of `by_user`."""
         return _compressed(self.item_rows, self.user_rows, self.values, (self.n_items, self.n_users))
 
     @cached_property
     def times(self) -> NDArray[np.int64]:
-        """(n,) int64 microseconds UTC, `UNKNOWN_TIME` where not known."""
+        """(n,) int64 microseconds UTC, `UNKNOWN_TIME` where unknown."""
         return np.full(len(self), UNKNOWN_TIME) if self.rated_at is None else self.rated_at
 
     @cached_property
     def user_counts(self) -> NDArray[np.int64]:
-        """(n_users,) how many items each user rated."""
+        """(n_users,) int64, the number of ratings of each user."""
         return np.bincount(self.user_rows, minlength=self.n_users)
 
     @cached_property
     def item_counts(self) -> NDArray[np.int64]:
-        """(n_items,) how many users rated each item."""
+        """(n_items,) int64, the number of ratings of each item."""
         return np.bincount(self.item_rows, minlength=self.n_items)
 
     @cached_property
     def observed(self) -> sparse.csr_array:
-        """(n_users, n_items) CSR with an entry for each item that a user rated or that has a label, whatever its value.
+        """(n_users, n_items) CSR with an entry for each pair that has a rating or a label, whatever its value.
 
-        No such pair is ever held out from these ratings.
+        No such pair is ever held out from these ratings. The values of the entries mean nothing.
         """
         if self.labels is None:
             return self.by_user
@@ -125,34 +142,35 @@ class RatingMatrix:
 
     @cached_property
     def user_observed_counts(self) -> NDArray[np.int64]:
-        """(n_users,) of how many items something is known: a rating, or a label of either kind."""
+        """(n_users,) int64, the number of items with a rating or a label, for each user."""
         return np.diff(self.observed.indptr).astype(np.int64)
 
     @cached_property
     def item_observed_counts(self) -> NDArray[np.int64]:
-        """(n_items,) of how many users something is known."""
+        """(n_items,) int64, the number of users with a rating or a label, for each item."""
         return np.bincount(self.observed.indices, minlength=self.n_items)
 
     @cached_property
     def chosen(self) -> sparse.csr_array:
-        """(n_users, n_items) CSR with an entry for each item that a user chose, whatever its value."""
+        """(n_users, n_items) CSR with an entry for each item that a user chose: a rating or a positive label."""
         if self.chosen_from is not None:
             return self.subset(self.values >= self.chosen_from).by_user
         return self.with_positive(0.0).by_user
 
     @cached_property
     def user_choice_counts(self) -> NDArray[np.int64]:
-        """(n_users,) how many items each user chose: rated, or was engaged by."""
+        """(n_users,) int64, the number of items that each user chose: rated, or positive by its events."""
         return self._choice_counts(self.user_rows, self.n_users, None if self.labels is None else self.labels.user_rows)
 
     @cached_property
     def item_choice_counts(self) -> NDArray[np.int64]:
-        """(n_items,) how many users chose each item."""
+        """(n_items,) int64, the number of users who chose each item."""
         return self._choice_counts(self.item_rows, self.n_items, None if self.labels is None else self.labels.item_rows)
 
     def _choice_counts(
         self, rows: NDArray[np.int32], n_rows: int, labelled: NDArray[np.int32] | None
     ) -> NDArray[np.int64]:
+        # Ratings at or above the threshold, plus positive labels; a pair never has both.
         chosen = rows if self.chosen_from is None else rows[self.values >= self.chosen_from]
         counts = np.bincount(chosen, minlength=n_rows)
         if self.labels is not None and labelled is not None:
@@ -160,10 +178,10 @@ class RatingMatrix:
         return counts
 
     def with_positive(self, value: float) -> "RatingMatrix":
-        """The ratings, and after them the engaged pairs as ratings of `value`; without times, features and labels."""
+        """The ratings, followed by the positive labels as ratings of `value`; without times, features and labels."""
         if self.labels is None:
             return self
-        positive = self.labels.where(self.labels.are_positive)
+        positive = self.labels.subset(self.labels.are_positive)
         return RatingMatrix(
             self.n_users,
             self.n_items,
@@ -173,7 +191,8 @@ class RatingMatrix:
         )
 
     def as_labels(self, liked_from: float) -> "RatingMatrix":
-        """All that is known, as labels: 1 where engaged, or rated `liked_from` or better, else 0; nothing beside."""
+        """All observed pairs as labels: 1 where positive or rated at least `liked_from`, else 0; nothing else."""
+        # The threshold is rounded to float32 like the ratings: a rating of 0.7 is not below a threshold of 0.7.
         shape, are_liked = (self.n_users, self.n_items), self.values >= np.float32(liked_from)
         if self.labels is None:
             return RatingMatrix(*shape, self.user_rows, self.item_rows, are_liked)
@@ -184,36 +203,37 @@ class RatingMatrix:
             np.append(are_liked, self.labels.are_positive),
         )
 
-    def subset(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
-        """The ratings picked by a mask or by positions; the same users, items and labels."""
-        rated_at = None if self.rated_at is None else self.rated_at[kept]
-        columns = (self.user_rows[kept], self.item_rows[kept], self.values[kept])
-        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, *self._known)
+    def subset(self, selected: NDArray[np.bool_] | NDArray[np.int64]) -> "RatingMatrix":
+        """The ratings selected by a mask or by positions; users, items, features and labels stay."""
+        rated_at = None if self.rated_at is None else self.rated_at[selected]
+        columns = (self.user_rows[selected], self.item_rows[selected], self.values[selected])
+        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, *self._context)
 
-    def of_users(self, chosen: NDArray[np.int64]) -> "RatingMatrix":
-        """The ratings of some users, (n,) rows ascending, who become the rows 0 to n - 1; all items stay."""
+    def select_users(self, chosen: NDArray[np.int64]) -> "RatingMatrix":
+        """The ratings of some users, (n,) ascending rows, renumbered 0 to n - 1; all items stay."""
+        # row_of[old row] = new row, or -1 for users that are left out.
         row_of = np.full(self.n_users, -1, np.int32)
         row_of[chosen] = np.arange(len(chosen), dtype=np.int32)
-        kept = row_of[self.user_rows] >= 0
-        rated_at = None if self.rated_at is None else self.rated_at[kept]
-        columns = (row_of[self.user_rows[kept]], self.item_rows[kept], self.values[kept])
-        features, labels, chosen_from = self._known
+        selected = row_of[self.user_rows] >= 0
+        rated_at = None if self.rated_at is None else self.rated_at[selected]
+        columns = (row_of[self.user_rows[selected]], self.item_rows[selected], self.values[selected])
+        features, labels, chosen_from = self._context
         if features is not None:
             features = replace(features, users=features.users[chosen])
         if labels is not None:
-            labels = labels.where(row_of[labels.user_rows] >= 0)
+            labels = labels.subset(row_of[labels.user_rows] >= 0)
             labels = replace(labels, user_rows=row_of[labels.user_rows])
         return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features, labels, chosen_from)
 
-    def described_by(self, features: "Features | None") -> "RatingMatrix":
-        """The same ratings, of users and items that are described by `features`."""
+    def with_features(self, features: Features | None) -> "RatingMatrix":
+        """The same ratings with other features."""
         columns = (self.user_rows, self.item_rows, self.values)
         return RatingMatrix(
             self.n_users, self.n_items, *columns, self.rated_at, features, self.labels, self.chosen_from
         )
 
     def with_labels(self, labels: EventLabels) -> "RatingMatrix":
-        """The same ratings beside other labels."""
+        """The same ratings with other labels."""
         columns = (self.user_rows, self.item_rows, self.values)
         return RatingMatrix(
             self.n_users,
@@ -226,20 +246,22 @@ class RatingMatrix:
         )
 
     @property
-    def _known(self) -> tuple["Features | None", EventLabels | None, float | None]:
-        """What is not of a single rating."""
+    def _context(self) -> tuple[Features | None, EventLabels | None, float | None]:
+        """The fields that belong to the matrix, not to a single rating."""
         return self.features, self.labels, self.chosen_from
 
 
 def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:
     if len(rows) and not (rows.min() >= 0 and rows.max() < n_rows):
-        raise InvalidRatingsError(f"{name} must lie in 0..{n_rows - 1}, found {rows.min()}..{rows.max()}")
+        raise InvalidRatingsError(f"{name} must lie in 0..{n_rows - 1}, not {rows.min()}..{rows.max()}")
 
 
 def _compressed(
     rows: NDArray[np.int32], columns: NDArray[np.int32], values: NDArray[np.float32], shape: tuple[int, int]
 ) -> sparse.csr_array:
-    # With its own position as the column every entry is distinct, so scipy's linear counting sort adds nothing up.
+    """CSR with stable order within a row, in linear time."""
+    # scipy adds up duplicates when it converts. With its own position as the column every entry is distinct and already
+    # in order, so the conversion is a stable counting sort by row; the true columns are put in afterwards.
     positions = np.arange(len(rows), dtype=np.int32)
     order = sparse.csr_array((values, (rows, positions)), shape=(shape[0], len(rows)))
     return sparse.csr_array((order.data, columns[order.indices], order.indptr), shape=shape)

@@ -1,4 +1,10 @@
-"""How far off a predicted rating may be: its standard deviation, from what the user and the item each leave open."""
+"""The uncertainty of a predicted rating: its predictive standard deviation, from the user's and the item's shares.
+
+    std(u, i)^2 = user_std[u]^2 + item_std[i]^2
+
+The user's share holds the noise of the user's ratings and what is unknown of the user's vector; the item's share holds
+what is unknown of the item's vector. Both are in units of the rating scale.
+"""
 
 import math
 from dataclasses import dataclass
@@ -6,17 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-FOREVER = 1e15
-"""Of ratings: more than anybody gives."""
+UNLIMITED_RATINGS = 1e15
+"""More ratings than any user has: a prior with this weight is never overridden by a user's own ratings."""
 
 
 @dataclass(frozen=True)
 class UserUncertainty:
-    """What a user's ratings leave open, for users known and folded in alike. Deviations are in the rating scale.
+    """The user's share of the uncertainty, for users of the fit and folded-in users alike.
 
-    `noise`: how far users are off their own taste; a user's own noise is told as by `noise_ratings` ratings before the
-    first. `optimism`: by how much the error that a fold-in leaves on its own ratings is too small. `new_user`: what is
-    not known of a user without ratings, `half_known`: the number of ratings after which half of that variance is.
+    `noise`: standard deviation of a rating around the user's true preference, in the rating scale, over all users.
+    `noise_ratings`: weight, in ratings, of `noise` against a user's own residuals.
+    `optimism`: factor >= 1 by which the residuals of a fold-in on its own ratings understate the noise.
+    `new_user`: standard deviation, in the rating scale, due to the unknown vector of a user without ratings.
+    `half_known`: number of ratings after which half of `new_user`^2 remains.
     """
 
     noise: float
@@ -25,51 +33,57 @@ class UserUncertainty:
     new_user: float
     half_known: float
 
-    def deviations(self, errors: NDArray[np.floating], counts: NDArray[np.integer]) -> NDArray[np.float32]:
-        """(b,) float32, for users of m ratings, `counts`, folded in with the root mean squared error `errors`, (b,).
+    def standard_deviations(self, errors: NDArray[np.floating], counts: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(b,) float32, the share of b users in the rating scale.
 
-            (a noise^2 + m (optimism error)^2) / (a + m)  +  new_user^2 / (1 + m / half_known),    squared,
+        `errors`: (b,) root mean squared residual of the fold-in on the user's own ratings, ignored where the count is
+        0. `counts`: (b,) numbers of ratings, m. With a = noise_ratings:
 
-        a = noise_ratings. Without ratings the error does not matter.
+            std^2 = (a noise^2 + m (optimism error)^2) / (a + m)  +  new_user^2 / (1 + m / half_known)
         """
+        # own = m / (a + m), the weight of the user's own residuals.
         own = counts / (self.noise_ratings + counts)
         noise = np.hypot(self.noise * np.sqrt(1 - own), self.optimism * errors * np.sqrt(own))
-        both: NDArray[np.float64] = np.hypot(noise, self.new_user / np.sqrt(1 + counts / self.half_known))
-        return both.astype(np.float32)
+        total: NDArray[np.float64] = np.hypot(noise, self.new_user / np.sqrt(1 + counts / self.half_known))
+        return total.astype(np.float32)
 
-    def deviation(self, error: float, count: int) -> float:
-        """As `deviations`, of one user, without an array."""
+    def standard_deviation(self, error: float, count: int) -> float:
+        """As `standard_deviations`, for one user."""
+        # Plain floats: on the request path numpy's overhead for arrays of one element costs more than the formula.
         own = count / (self.noise_ratings + count)
         noise = self.noise**2 * (1 - own) + (self.optimism * error) ** 2 * own
         return math.sqrt(noise + self.new_user**2 / (1 + count / self.half_known))
 
     @classmethod
-    def even(cls, error: float) -> "UserUncertainty":
-        """The same for every user: own errors count for nothing."""
-        return cls(noise=error, noise_ratings=FOREVER, optimism=1.0, new_user=0.0, half_known=1.0)
+    def constant(cls, error: float) -> "UserUncertainty":
+        """The standard deviation `error` for every user, whatever their ratings."""
+        return cls(noise=error, noise_ratings=UNLIMITED_RATINGS, optimism=1.0, new_user=0.0, half_known=1.0)
 
 
 @dataclass(frozen=True)
 class RatingUncertainty:
-    """deviation(u, i)^2 = user_deviations[u]^2 + item_deviations[i]^2, all in the rating scale.
+    """std(u, i)^2 = user_std[u]^2 + item_std[i]^2, in units of the rating scale.
 
-    `user_deviations`: (n_users,) float32, by `of_users`. `item_deviations`: (n_items,) float32, what is not known of an
-    item's vector; `new_item` where nothing is. `is_even`: one deviation for all, since nothing tells them apart.
+    `of_users`: computes the user's share; for users of the fit the result is `user_std`.
+    `user_std`: (n_users,) float32. `item_std`: (n_items,) float32.
+    `new_item`: the item's share for an item without ratings.
+    `is_constant`: the same value for all pairs, because the learner does not estimate uncertainty.
     """
 
     of_users: UserUncertainty
-    user_deviations: NDArray[np.float32]
-    item_deviations: NDArray[np.float32]
+    user_std: NDArray[np.float32]
+    item_std: NDArray[np.float32]
     new_item: float
-    is_even: bool = False
+    is_constant: bool = False
 
     @classmethod
-    def even(cls, error: float, n_users: int, n_items: int) -> "RatingUncertainty":
-        """Of a learner that tells no spread: `error` for every pair, the root mean squared error of its predictions."""
-        deviations = np.full(n_users, error, np.float32), np.zeros(n_items, np.float32)
-        return cls(UserUncertainty.even(error), *deviations, new_item=0.0, is_even=True)
+    def constant(cls, error: float, n_users: int, n_items: int) -> "RatingUncertainty":
+        """`error`, the root mean squared error of the predictions, for every pair."""
+        shares = np.full(n_users, error, np.float32), np.zeros(n_items, np.float32)
+        return cls(UserUncertainty.constant(error), *shares, new_item=0.0, is_constant=True)
 
-    def deviation(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """(n,) rows -> (n,) the standard deviation of each rating around its prediction."""
-        both: NDArray[np.float32] = np.hypot(self.user_deviations[user_rows], self.item_deviations[item_rows])
-        return both
+    def standard_deviation(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """The predictive standard deviation of each pair: (n,) rows each -> (n,) float32."""
+        # hypot(a, b) = sqrt(a^2 + b^2), without overflow of the squares.
+        total: NDArray[np.float32] = np.hypot(self.user_std[user_rows], self.item_std[item_rows])
+        return total

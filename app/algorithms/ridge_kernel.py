@@ -1,6 +1,12 @@
-"""The fold-in of many users, compiled: what `fold_in` computes with LAPACK for one, without a call for each.
+"""The fold-in of many users, compiled: the ridge regression that `fold_in` solves with LAPACK for one user.
 
-Plain loops throughout: expressions on slices of arrays would take numba seconds more to compile.
+    x = argmin sum (t - x . f)^2 + sum_c penalty_c x_c^2  =  (F'F + D)^-1 F't,    D = diag(penalties)
+
+with the rows of F the features f of the items that the user rated. All sums are float64: F'F has condition numbers at
+which float32 Cholesky would fail for users with many similar items. The code is plain loops, because expressions on
+array slices take numba seconds longer to compile.
+
+Complexity: O(m k min(m, k)) to set up and O(min(m, k)^3) to solve, for a user of m ratings.
 """
 
 from typing import NamedTuple
@@ -10,32 +16,33 @@ from numpy.typing import NDArray
 
 from app.algorithms.compiled import compiled
 
-Floats = NDArray[np.float32]
-Wide = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
 Positions = NDArray[np.integer]
 
 
 class Regressions(NamedTuple):
-    """n ratings by user, against items with known features.
+    """n ratings by user, and the fixed features of the items.
 
-    `starts`: (n_users + 1,), where each user's ratings begin. `item_rows`, `targets`: (n,). `features`: (n_items, k),
-    or (n_items, k - 1) where the last is 1 for all. `prior`, `each_rating`: (k,); a user of m ratings has the penalties
-    prior + m each_rating.
+    `starts`: (n_users + 1,), where the ratings of each user begin. `item_rows`, `targets`: (n,).
+    `features`: (n_items, k), or (n_items, k - 1) where the last feature, the bias, is 1 for all items.
+    `prior`, `each_rating`: (k,); a user of m ratings has the penalties prior + m each_rating.
     """
 
     starts: Positions
     item_rows: Positions
-    targets: Floats
-    features: Floats
-    prior: Wide
-    each_rating: Wide
+    targets: Float32Array
+    features: Float32Array
+    prior: Float64Array
+    each_rating: Float64Array
 
 
 @compiled
-def solve_users(first_user: int, past_user: int, regressions: Regressions, solutions: Floats) -> bool:
-    """Write the vectors of some users into their rows of `solutions`, (n_users, k).
+def solve_users(first_user: int, past_user: int, regressions: Regressions, solutions: Float32Array) -> bool:
+    """Write the vectors of users `first_user` to `past_user` - 1 into their rows of `solutions`, (n_users, k).
 
-    Rows of users without ratings are left alone. False where a user has no unique solution, which a penalty rules out.
+    Rows of users without ratings stay unchanged. Returns False where a user has no unique solution, which can happen
+    only without a penalty.
     """
     width = solutions.shape[1]
     gram, right, penalties = np.empty((width, width)), np.empty(width), np.empty(width)
@@ -48,7 +55,8 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
         for f in range(width):
             penalties[f] = regressions.prior[f] + regressions.each_rating[f] * (past - first)
             least = min(least, penalties[f])
-        # With few ratings it is less work to solve for the ratings than for the factors; either gives the same.
+        # The dual has m equations, the primal k; both have the same solution, and with few ratings the dual is less
+        # work. It divides by the penalties, so all of them must be positive.
         if 4 * (past - first) <= 3 * width and least > 0.0:
             is_solved = solve_dual(first, past, regressions, penalties, features, gram, right)
         else:
@@ -62,11 +70,18 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
 
 @compiled
 def solve_primal(
-    first: int, past: int, regressions: Regressions, penalties: Wide, features: Wide, gram: Wide, right: Wide
+    first: int,
+    past: int,
+    regressions: Regressions,
+    penalties: Float64Array,
+    features: Float64Array,
+    gram: Float64Array,
+    right: Float64Array,
 ) -> bool:
-    """Solve (F'F + penalties) x = F't, x into `right`."""
+    """Solve (F'F + D) x = F't for a user of ratings `first` to `past` - 1; x is written into `right`."""
     gram.fill(0.0)
     right.fill(0.0)
+    # Ratings are added four at a time (see `add_four`); the last group is filled up with rows of 0.
     for start in range(first, past, 4):
         n_gathered = min(4, past - start)
         gather(start, n_gathered, regressions, features)
@@ -84,9 +99,18 @@ def solve_primal(
 
 @compiled
 def solve_dual(
-    first: int, past: int, regressions: Regressions, penalties: Wide, features: Wide, kernel: Wide, right: Wide
+    first: int,
+    past: int,
+    regressions: Regressions,
+    penalties: Float64Array,
+    features: Float64Array,
+    kernel: Float64Array,
+    right: Float64Array,
 ) -> bool:
-    """Solve (G G' + I) a = t with G = F penalties^-1/2; then x = penalties^-1/2 G'a, into `right`."""
+    """Solve (G G' + I) a = t with G = F D^-1/2; then x = D^-1/2 G'a is written into `right`.
+
+    By the identity (F'F + D)^-1 F' = D^-1 F' (F D^-1 F' + I)^-1.
+    """
     n_rated, width = past - first, right.shape[0]
     gather(first, n_rated, regressions, features)
     dual, scales = np.empty(n_rated), np.empty(width)
@@ -96,6 +120,7 @@ def solve_dual(
         dual[row] = regressions.targets[first + row]
         for f in range(width):
             features[row, f] *= scales[f]
+        # Only the lower triangle of G G': the matrix is symmetric, and Cholesky reads one triangle.
         for column in range(row + 1):
             total = 0.0
             for f in range(width):
@@ -113,8 +138,8 @@ def solve_dual(
 
 
 @compiled
-def gather(start: int, n_rows: int, regressions: Regressions, features: Wide) -> None:
-    """The features of some ratings, one a row."""
+def gather(start: int, n_rows: int, regressions: Regressions, features: Float64Array) -> None:
+    """Copy the features of `n_rows` ratings into the rows of `features`, in float64; the bias column is 1."""
     n_known = regressions.features.shape[1]
     for row in range(n_rows):
         item = regressions.item_rows[start + row]
@@ -125,9 +150,11 @@ def gather(start: int, n_rows: int, regressions: Regressions, features: Wide) ->
 
 
 @compiled
-def add_four(features: Wide, gram: Wide) -> None:
-    """Add F'F of the first four rows to gram, two of its rows at a time; what is above its diagonal is not used."""
+def add_four(features: Float64Array, gram: Float64Array) -> None:
+    """Add F'F of the first four rows of `features` to the lower triangle of `gram`; above the diagonal is undefined."""
     n = gram.shape[0]
+    # A block of 2 x 4 products per inner step: every loaded number is used several times, and gram is written once per
+    # four ratings. This loop takes most of the time of a fold-in of all users.
     for a in range(0, n, 2):
         b = min(a + 1, n - 1)
         w_a, x_a, y_a, z_a = features[0, a], features[1, a], features[2, a], features[3, a]
@@ -140,8 +167,12 @@ def add_four(features: Wide, gram: Wide) -> None:
 
 
 @compiled
-def solve_in_place(gram: Wide, right: Wide, n: int) -> bool:
-    """Solve gram x = right, cut to n, by Cholesky, gram = L L'. x goes to `right`, L to gram's lower triangle."""
+def solve_in_place(gram: Float64Array, right: Float64Array, n: int) -> bool:
+    """Solve gram x = right for the leading n rows by Cholesky, gram = L L'; x overwrites `right`, L the lower triangle.
+
+    Returns False where gram is not positive definite.
+    """
+    # L_ac = (gram_ac - sum_f L_af L_cf) / L_cc,    L_aa = sqrt(gram_aa - sum_f L_af^2)
     for a in range(n):
         for c in range(a + 1):
             total = gram[a, c]

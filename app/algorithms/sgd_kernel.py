@@ -1,4 +1,13 @@
-"""The inner loop of Funk SVD, compiled: one stochastic gradient step per rating, block by block."""
+"""The inner loop of Funk SVD, compiled: one stochastic gradient step per rating, block by block.
+
+The objective is that of `funk_svd.py`. Its penalty of a row is shared out over the row's m ratings, so that each step
+descends along the gradient of its own term:
+
+    (t_ui - b_u - b_i - p_u . q_i)^2 + regularization ((1 + 60/m_u) |p_u|^2 + 60/m_u b_u^2 + the same of the item)
+
+with targets t of mean 0 and variance 1; the factor 2 of the gradient is part of the learning rate. All arithmetic is
+float32: twice as many SIMD lanes as float64, and rounding is far below the noise of a stochastic gradient.
+"""
 
 from typing import NamedTuple
 
@@ -7,39 +16,39 @@ from numpy.typing import NDArray
 
 from app.algorithms.compiled import compiled
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 
 class Weights(NamedTuple):
-    """What is being learned, in units of the ratings' spread. Every step changes it in place.
+    """The parameters, in units of the standard deviation of the ratings; every step changes them in place.
 
     `user_factors`: (n_users, k), `item_factors`: (n_items, k), `user_biases`: (n_users,), `item_biases`: (n_items,).
     """
 
-    user_factors: Floats
-    item_factors: Floats
-    user_biases: Floats
-    item_biases: Floats
+    user_factors: Float32Array
+    item_factors: Float32Array
+    user_biases: Float32Array
+    item_biases: Float32Array
 
 
-class Layout(NamedTuple):
-    """n ratings in order of (block of items, user), items relabelled so that a block of them is a range.
+class BlockLayout(NamedTuple):
+    """n ratings in the order of (item block, user); items are relabelled so that a block is a range of rows.
 
-    `starts`: (n_item_blocks * n_users + 1,), where the ratings of each user in each block of items begin.
-    `item_rows`, `targets`: (n,). `user_priors`: (n_users,), `item_priors`: (n_items,): the weight of the prior per
-    rating of the row, 60 / m, so that every step takes its share of the row's whole penalty.
+    `starts`: (n_item_blocks * n_users + 1,), where the ratings of each user in each item block begin.
+    `item_rows`, `targets`: (n,).
+    `user_priors`, `item_priors`: (n_users,), (n_items,), 60 / m, the share of the row's prior that one rating carries.
     """
 
     starts: NDArray[np.int64]
     item_rows: Rows
-    targets: Floats
-    user_priors: Floats
-    item_priors: Floats
+    targets: Float32Array
+    user_priors: Float32Array
+    item_priors: Float32Array
 
 
-class Steps(NamedTuple):
-    """How far one step goes: `bias_rate` 0 leaves the biases alone."""
+class StepSizes(NamedTuple):
+    """The step sizes g of factors and biases, and the penalty weight. `bias_rate` 0 leaves the biases unchanged."""
 
     learning_rate: np.float32
     bias_rate: np.float32
@@ -47,21 +56,25 @@ class Steps(NamedTuple):
 
 
 @compiled
-def update_blocks(blocks: NDArray[np.int64], user_order: Rows, layout: Layout, weights: Weights, steps: Steps) -> float:
+def update_blocks(
+    blocks: NDArray[np.int64], user_order: Rows, layout: BlockLayout, weights: Weights, steps: StepSizes
+) -> float:
     """One step for every rating of some blocks, in order.
 
-    `blocks`: (n, 3): a block's users are `user_order[first]` to `user_order[past - 1]`; and its block of items. Returns
-    the sum of the squared errors, each before its step. The step, with learning rate g:
+    `blocks`: (n, 3) rows (first, past, item block); the users of a block are `user_order[first:past]`. Returns the sum
+    of squared errors, each measured before its step. The step, with learning rate g:
 
-        e   = r_ui - b_u - b_i - p_u . q_i
+        e   = t_ui - b_u - b_i - p_u . q_i
         b_u = b_u + g (e - regularization 60/m_u b_u)             b_i likewise
-        p_u = p_u + g (e q_i - regularization (1 + 60/m_u) p_u)   q_i likewise, with the p_u of before
+        p_u = p_u + g (e q_i - regularization (1 + 60/m_u) p_u)   q_i likewise, with the old p_u
     """
     user_factors, item_factors, user_biases, item_biases = weights
     learning_rate, bias_rate, regularization = steps
     n_users, n_factors = user_factors.shape
+    # float32 constants: numba would promote float32 arithmetic with a Python float to float64.
     one, zero = np.float32(1.0), np.float32(0.0)
-    p = np.empty(n_factors, np.float32)  # stays in the first-level cache while a user's ratings pass
+    # A local copy of p_u stays in the first-level cache while the user's ratings pass; q_i is updated in place.
+    p = np.empty(n_factors, np.float32)
     loss = 0.0
     for block in range(blocks.shape[0]):
         first_user, past_user, item_block = blocks[block]
@@ -74,12 +87,14 @@ def update_blocks(blocks: NDArray[np.int64], user_order: Rows, layout: Layout, w
             for f in range(n_factors):
                 p[f] = user_factors[user, f]
             b_u = user_biases[user]
-            # Never below 0: a huge penalty empties a row, it does not flip its sign.
+            # keep = 1 - g penalty, the factor of weight decay. Clipped at 0: a huge penalty shrinks a row to 0 but must
+            # not flip its sign, which would oscillate and diverge.
             keep_p = max(zero, one - learning_rate * regularization * (one + layout.user_priors[user]))
             keep_b_u = max(zero, one - bias_rate * regularization * layout.user_priors[user])
             for rating in range(first, past):
                 item = layout.item_rows[rating]
                 q = item_factors[item]
+                # The error before the step, e = t_ui - b_u - b_i - p_u . q_i
                 dot = zero
                 for f in range(n_factors):
                     dot += p[f] * q[f]
@@ -89,6 +104,7 @@ def update_blocks(blocks: NDArray[np.int64], user_order: Rows, layout: Layout, w
                 keep_b_i = max(zero, one - bias_rate * regularization * layout.item_priors[item])
                 b_u = keep_b_u * b_u + bias_rate * error
                 item_biases[item] = keep_b_i * item_biases[item] + bias_rate * error
+                # p += g e q and q += g e p together, each with the old value of the other.
                 step = learning_rate * error
                 for f in range(n_factors):
                     p_f, q_f = p[f], q[f]
@@ -101,10 +117,10 @@ def update_blocks(blocks: NDArray[np.int64], user_order: Rows, layout: Layout, w
 
 
 @compiled
-def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Floats, weights: Weights) -> float:
-    """The mean of (r_ui - b_u - b_i - p_u . q_i)^2 over at least one rating, items relabelled."""
+def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Float32Array, weights: Weights) -> float:
+    """The mean of (t_ui - b_u - b_i - p_u . q_i)^2 over at least one rating; items are relabelled rows."""
     user_factors, item_factors, user_biases, item_biases = weights
-    total = 0.0
+    total = 0.0  # float64: a sum over 20,000 float32 terms would lose digits
     for rating in range(user_rows.shape[0]):
         user, item = user_rows[rating], item_rows[rating]
         error = targets[rating] - user_biases[user] - item_biases[item]
@@ -115,7 +131,7 @@ def mean_squared_error(user_rows: Rows, item_rows: Rows, targets: Floats, weight
 
 
 class BlockAssignment(NamedTuple):
-    """Where every item goes, and how many make a block."""
+    """The block grid as kernels take it: `item_places` (n_items,), the new row of every item, and the block size."""
 
     n_users: int
     item_places: Rows
@@ -124,15 +140,16 @@ class BlockAssignment(NamedTuple):
 
 @compiled
 def count_cells(
-    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: BlockAssignment, n_cells: int
+    user_rows: Rows, item_rows: Rows, is_selected: NDArray[np.bool_], assignment: BlockAssignment, n_cells: int
 ) -> NDArray[np.int64]:
-    """`Layout.starts` of the ratings kept."""
-    n_users, item_places, items_per_block = labels
+    """`BlockLayout.starts` for the selected ratings: cumulative counts of the cells (item block, user)."""
+    n_users, item_places, items_per_block = assignment
     starts = np.zeros(n_cells + 1, np.int64)
     for rating in range(user_rows.shape[0]):
-        if is_kept[rating]:
+        if is_selected[rating]:
             block = item_places[item_rows[rating]] // items_per_block
             starts[block * n_users + user_rows[rating] + 1] += 1
+    # Counts were stored one place to the right, so the running sum turns them into starts in place.
     for cell in range(n_cells):
         starts[cell + 1] += starts[cell]
     return starts
@@ -140,14 +157,18 @@ def count_cells(
 
 @compiled
 def sort_into_cells(
-    user_rows: Rows, item_rows: Rows, is_kept: NDArray[np.bool_], labels: BlockAssignment, starts: NDArray[np.int64]
+    user_rows: Rows,
+    item_rows: Rows,
+    is_selected: NDArray[np.bool_],
+    assignment: BlockAssignment,
+    starts: NDArray[np.int64],
 ) -> NDArray[np.int32]:
-    """The positions of the ratings kept, in the order of `Layout`; a counting sort, so linear and stable."""
-    n_users, item_places, items_per_block = labels
+    """The positions of the selected ratings in the order of `BlockLayout`, by a counting sort: linear and stable."""
+    n_users, item_places, items_per_block = assignment
     order = np.empty(starts[-1], np.int32)
-    free = starts[:-1].copy()
+    free = starts[:-1].copy()  # the next free place of each cell
     for rating in range(user_rows.shape[0]):
-        if is_kept[rating]:
+        if is_selected[rating]:
             block = item_places[item_rows[rating]] // items_per_block
             cell = block * n_users + user_rows[rating]
             order[free[cell]] = rating

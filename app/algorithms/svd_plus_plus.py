@@ -1,11 +1,13 @@
-"""SVD++: Funk SVD that also learns from which items a user rated, whatever the ratings.
+"""SVD++: Funk SVD that also learns from the set of items that a user rated, whatever the values.
 
 Y. Koren, "Factorization Meets the Neighborhood: a Multifaceted Collaborative Filtering Model" (2008), section 4:
 
     r^_ui = mu + b_u + b_i + q_i . (p_u + z_u),      z_u = |N(u)|^-1/2 sum_{j in N(u)} y_j
 
-with N(u) the items u rated. Units, penalties (y_j: see the kernel), held-out slice and its part in the penalty and in
-stopping early are those of `funk_svd.py`, so that here, too, the defaults know nothing of a data set.
+with N(u) the items that u rated. Units, penalties (for y_j see the kernel) and the schedule with its held-out slice are
+those of `funk_svd.py`, so the defaults do not depend on the data set here either.
+
+Complexity: O(n_ratings n_factors) per epoch, on one thread, because all users share the y_j.
 """
 
 import math
@@ -16,19 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from app.algorithms.early_stopping import RELATIVE_GAIN, EarlyStopping, Schedule, noise_variance
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS, fold_in_all
-from app.algorithms.funk_svd import (
-    COOL_DOWN,
-    FINAL_RATE,
-    HELD_OUT_SHARE,
-    LEAST_NOISE,
-    MAX_HELD_OUT,
-    MIN_HELD_OUT,
-    RELATIVE_GAIN,
-)
+from app.algorithms.funk_svd import FINAL_RATE
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import ItemRows, Progress, UserRows, ignore
+from app.algorithms.learner import ItemRows, UserRows
+from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
@@ -36,14 +32,17 @@ if TYPE_CHECKING:
     from app.algorithms.sgd_kernel import Weights
     from app.algorithms.svd_plus_plus_kernel import UserRatings
 
-Floats = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SVDPlusPlus:
-    """`learning_rate`: of the first epoch, for ratings of unit variance. `regularization`: as in Funk SVD.
+    """Learns mu + b_u + b_i + q_i . (p_u + z_u).
 
-    `n_epochs`: at most; when the held-out error stops falling, the last third of them follows at once.
+    `n_factors`: length of p_u, q_i and y_j.
+    `n_epochs`: passes over the ratings, at most. When the validation error stops falling, the last third follows.
+    `learning_rate`: step size of the first epoch, for ratings of unit variance.
+    `regularization`: penalty weight in units of the noise, as in Funk SVD.
     """
 
     n_factors: int = hyperparameter(64, low=1, high=4096)
@@ -54,126 +53,139 @@ class SVDPlusPlus:
     def __post_init__(self) -> None:
         check_hyperparameters(self)
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "SetVectors":
-        """The vectors, learned on one thread: the y_j of different users are the same. Raises `FitDivergedError`."""
-        descent = _Descent.start(self, ratings, rng, progress)
+    def fit(
+        self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+    ) -> "SVDPlusPlusVectors":
+        """Vectors for all users and items; rows without ratings are 0. Raises `FitDivergedError`."""
+        descent = _Descent.initial(self, ratings, rng, progress)
         descent.run()
-        return descent.learned()
+        return descent.vectors()
 
 
 @dataclass(frozen=True)
-class SetVectors:
-    """`effective`: user factors are p_u + z_u. `set_factors`: (n_items, k) float32, the y_j, 0 for unrated items.
+class SVDPlusPlusVectors:
+    """`effective`: rating vectors whose user factors are p_u + z_u.
 
-    Never published: `fold_in` of these user factors would need z_u too, and a snapshot has no place for the y_j.
+    `set_factors`: (n_items, k) float32, the y_j in the rating scale, 0 for items without ratings.
+
+    Used for evaluation only, never published: folding in a user needs z_u, and a snapshot has no place for the y_j.
     """
 
     effective: RatingVectors
-    set_factors: Floats
+    set_factors: Float32Array
 
-    def predict(self, user_rows: UserRows, item_rows: ItemRows) -> Floats:
-        """The predicted rating of each pair: (n,) rows -> (n,) float32, not clipped to the scale."""
+    def predict(self, user_rows: UserRows, item_rows: ItemRows) -> Float32Array:
+        """The predicted rating of each pair: (n,) rows each -> (n,) float32, not clipped to the scale."""
         return self.effective.predict(user_rows, item_rows)
 
-    def scores(self, user_rows: UserRows) -> Floats:
-        """What ranks all items for some users: (b,) rows -> (b, n_items), higher first."""
+    def scores(self, user_rows: UserRows) -> Float32Array:
+        """Ranking scores of all items: (b,) user rows -> (b, n_items), higher first."""
         return self.effective.scores(user_rows)
 
 
 @dataclass
 class _Descent:
-    """One fit under way: first without the held-out slice, which tells noise and progress, then with all ratings."""
+    """The state of one fit. Both phases of `Schedule` change `weights` and `set_factors` in place."""
 
     settings: SVDPlusPlus
     ratings: RatingMatrix
     rng: np.random.Generator
-    progress: Progress
+    progress: ProgressCallback
     mean: float
     scale: float
     weights: "Weights"
-    set_factors: Floats
+    set_factors: Float32Array
     noise: float = 1.0
 
     @classmethod
-    def start(cls, settings: SVDPlusPlus, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress) -> Self:
-        # numba takes a second to import: not at the top, where processes that never learn would pay for it.
+    def initial(
+        cls, settings: SVDPlusPlus, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+    ) -> Self:
+        # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
         from app.algorithms.block_sgd import draw_weights  # noqa: PLC0415  see above
 
+        # float64: float32 sums over millions of ratings would lose the last digits.
         values = ratings.values.astype(np.float64)
         mean = float(values.mean()) if len(values) else 0.0
         scale = float(np.sqrt(np.mean((values - mean) ** 2))) if len(values) else 0.0
         weights = draw_weights(ratings.n_users, ratings.n_items, settings.n_factors, rng)
+        # y_j = 0 at first: the fit then starts as Funk SVD, and the sets explain what it leaves.
         set_factors = np.zeros_like(weights.item_factors)
+        # Where all ratings are equal the standard deviation is 0, and there is nothing to scale.
         return cls(settings, ratings, rng, progress, mean, scale or 1.0, weights, set_factors)
 
     def run(self) -> None:
+        """Run all epochs: the search without the held-out slice, then the cool-down with all ratings."""
         n_ratings, n_epochs = len(self.ratings), self.settings.n_epochs
-        n_held_out = min(int(HELD_OUT_SHARE * n_ratings), MAX_HELD_OUT)
-        first_cool = n_epochs - math.ceil(COOL_DOWN * n_epochs) if n_held_out >= MIN_HELD_OUT else 0
-        if first_cool:
-            is_kept = np.ones(n_ratings, np.bool_)
-            is_kept[self.rng.choice(n_ratings, n_held_out, replace=False, shuffle=False)] = False
-            self._search(self.ratings.subset(is_kept), self.ratings.subset(~is_kept), first_cool)
+        schedule = Schedule.draw(n_ratings, n_epochs, self.rng)
+        if schedule.n_search_epochs:
+            is_train = schedule.is_train(n_ratings)
+            self._search(self.ratings.subset(is_train), self.ratings.subset(~is_train), schedule.n_search_epochs)
         everything = self._by_user(self.ratings)
-        for epoch in range(first_cool, n_epochs):
+        for epoch in range(schedule.n_search_epochs, n_epochs):
             self._epoch(everything, epoch)
+            report_epoch(self.progress, "svd_plus_plus", epoch, n_epochs)
 
-    def learned(self) -> SetVectors:
-        """In the scale of the ratings. p_u is solved for exactly, by `fold_in` to what z_u leaves to explain."""
+    def vectors(self) -> SVDPlusPlusVectors:
+        """The result in the scale of the ratings; p_u is solved exactly from the residuals that z_u leaves."""
         ratings, n_factors = self.ratings, self.settings.n_factors
+        # Items without ratings keep random initial factors through all epochs; they are set to 0.
         is_rated = (ratings.item_counts > 0)[:, None]
+        # As in Funk SVD the factor `scale` goes to the user side, here p_u and z_u, and q_i keeps its length.
         set_factors = np.float32(self.scale) * self.set_factors[:, :n_factors] * is_rated
         of_sets = RatingVectors(
             mean=0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
             item_biases=np.zeros(ratings.n_items, np.float32),
-            user_factors=_set_means(ratings) @ set_factors,
+            user_factors=_set_weights(ratings) @ set_factors,  # z_u
             item_factors=self.weights.item_factors[:, :n_factors] * is_rated,
             regularization=self.settings.regularization * self.noise,
         )
         item_biases = self.weights.item_biases * np.float32(self.scale)
         own = replace(of_sets, mean=self.mean, item_biases=item_biases).checked()
-        left = ratings.values - of_sets.predict(ratings.user_rows, ratings.item_rows)
+        # p_u and b_u: the fold-in of every user to the residuals r_ui - q_i . z_u
+        residuals = ratings.values - of_sets.predict(ratings.user_rows, ratings.item_rows)
         columns = ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows
-        user_factors, user_biases = fold_in_all(RatingMatrix(*columns, left), own)
+        user_factors, user_biases = fold_in_all(RatingMatrix(*columns, residuals), own)
         effective = replace(own, user_factors=user_factors + of_sets.user_factors, user_biases=user_biases)
-        return SetVectors(effective.checked(), set_factors)
+        return SVDPlusPlusVectors(effective.checked(), set_factors)
 
-    def _search(self, kept: RatingMatrix, held_out: RatingMatrix, n_epochs: int) -> None:
-        """Until the held-out error has not fallen for a third of the epochs."""
-        from app.algorithms.sgd_kernel import mean_squared_error  # noqa: PLC0415  see `start`
+    def _search(self, train: RatingMatrix, held_out: RatingMatrix, n_search_epochs: int) -> None:
+        """The first phase; stops when the validation error has not fallen for a third of its epochs."""
+        from app.algorithms.sgd_kernel import mean_squared_error  # noqa: PLC0415  see `initial`
 
-        by_user, sets, targets = self._by_user(kept), _set_means(kept), self._targets(held_out.values)
-        least, least_at = math.inf, 0
-        for epoch in range(n_epochs):
+        by_user, sets, targets = self._by_user(train), _set_weights(train), self._targets(held_out.values)
+        stopping = EarlyStopping(patience=n_search_epochs / 3, relative_gain=RELATIVE_GAIN)
+        for epoch in range(n_search_epochs):
             self._epoch(by_user, epoch)
+            # p_u + z_u, with N(u) the training items alone: the held-out slice must not shape its own prediction.
             effective = self.weights._replace(user_factors=self.weights.user_factors + sets @ self.set_factors)
             error = mean_squared_error(held_out.user_rows, held_out.item_rows, targets, effective)
-            self.noise = min(1.0, max(LEAST_NOISE, error))
-            if error < (1 - RELATIVE_GAIN) * least:
-                least, least_at = error, epoch
-            elif epoch - least_at >= n_epochs / 3:
+            self.noise = noise_variance(error)
+            validation = f"validation RMSE {self.scale * math.sqrt(error):.4f}"
+            report_epoch(self.progress, "svd_plus_plus", epoch, self.settings.n_epochs, validation)
+            if not stopping.improves(epoch, error) and stopping.is_over(epoch):
                 return
 
     def _epoch(self, by_user: "UserRatings", epoch: int) -> None:
-        from app.algorithms.sgd_kernel import Steps  # noqa: PLC0415  see `start`
-        from app.algorithms.svd_plus_plus_kernel import update_users  # noqa: PLC0415  see `start`
+        from app.algorithms.sgd_kernel import StepSizes  # noqa: PLC0415  see `initial`
+        from app.algorithms.svd_plus_plus_kernel import update_users  # noqa: PLC0415  see `initial`
 
         settings = self.settings
+        # The learning rate falls linearly, as in Funk SVD.
         done = epoch / max(1, settings.n_epochs - 1)
         learning_rate = np.float32(settings.learning_rate * (1 - (1 - FINAL_RATE) * done))
-        steps = Steps(learning_rate, learning_rate, np.float32(settings.regularization * self.noise))
+        steps = StepSizes(learning_rate, learning_rate, np.float32(settings.regularization * self.noise))
+        # A new order for every epoch: with a fixed one the y_j would follow the last users.
         user_order = self.rng.permutation(self.ratings.n_users).astype(np.int32)
         if not math.isfinite(update_users(user_order, by_user, self.weights, self.set_factors, steps)):
-            raise FitDivergedError(
-                f"the error left the finite numbers in epoch {epoch + 1}; try a smaller learning_rate"
-            )
-        self.progress((epoch + 1) / settings.n_epochs, f"epoch {epoch + 1} of {settings.n_epochs}")
+            raise FitDivergedError(f"the error is not finite in epoch {epoch + 1}; try a smaller learning_rate")
 
     def _by_user(self, ratings: RatingMatrix) -> "UserRatings":
-        from app.algorithms.svd_plus_plus_kernel import UserRatings  # noqa: PLC0415  see `start`
+        from app.algorithms.svd_plus_plus_kernel import UserRatings  # noqa: PLC0415  see `initial`
 
         matrix = ratings.by_user
+        # Fixed index types, whatever scipy chose: otherwise numba compiles the kernel once per combination.
         return UserRatings(
             starts=matrix.indptr.astype(np.int64),
             item_rows=matrix.indices.astype(np.int32),
@@ -182,13 +194,14 @@ class _Descent:
             item_priors=(PRIOR_RATINGS / np.maximum(ratings.item_counts, 1)).astype(np.float32),
         )
 
-    def _targets(self, values: Floats) -> Floats:
-        targets: Floats = (values - np.float32(self.mean)) / np.float32(self.scale)
+    def _targets(self, values: Float32Array) -> Float32Array:
+        """Ratings standardised to mean 0 and variance 1, the units of the objective."""
+        targets: Float32Array = (values - np.float32(self.mean)) / np.float32(self.scale)
         return targets
 
 
-def _set_means(ratings: RatingMatrix) -> sparse.csr_array:
-    """(n_users, n_items) CSR float32: |N(u)|^-1/2 where u rated i, so that its product with the y_j is z."""
+def _set_weights(ratings: RatingMatrix) -> sparse.csr_array:
+    """(n_users, n_items) CSR float32 with |N(u)|^-1/2 where u rated i: its product with the y_j is z."""
     by_user, counts = ratings.by_user, ratings.user_counts
     weights = np.repeat(1 / np.sqrt(np.maximum(counts, 1)), counts).astype(np.float32)
     return sparse.csr_array((weights, by_user.indices, by_user.indptr), by_user.shape)

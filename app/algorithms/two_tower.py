@@ -1,8 +1,13 @@
-"""Two towers: a network for the users' features and one for the items', whose outputs' dot product is the rating.
+"""Two towers: one network embeds user features, one item features; the dot product of the embeddings is the rating.
 
-The deep content-based filtering of the documents: two small networks, vectors of length 1, mean squared error on
-ratings mapped to -1..1, with weight decay. Users and items without ratings are embedded by their features. The only
-module that uses torch, an extra; what it learns needs numpy alone (`two_tower_vectors.py`).
+    v_u = tower_U(features of u),    v_i = tower_V(features of i),    both normalised to length 1
+    minimise  mean over ratings of (v_u . v_i - (r_ui - centre) / half_range)^2,    with weight decay
+
+P.-S. Huang et al., "Learning Deep Structured Semantic Models for Web Search using Clickthrough Data" (2013), for the
+architecture; AdamW (I. Loshchilov, F. Hutter, 2019) minimises. Users and items without ratings are embedded by their
+features. The only module that uses torch, an extra; its result needs numpy alone (`two_tower_vectors.py`).
+
+Complexity: O(n_ratings (entries + n_hidden^2)) per epoch, entries the non-zero features of a row; one thread.
 """
 
 import itertools
@@ -15,46 +20,45 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from app.algorithms.early_stopping import HELD_OUT_SHARE, MAX_HELD_OUT, MIN_HELD_OUT, EarlyStopping
 from app.algorithms.errors import AlgorithmError, FeaturesNeededError
-from app.algorithms.features import Features
 from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
-from app.algorithms.learner import Progress, ignore
-from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.two_tower_vectors import Tower, TowerVectors, beside
+from app.algorithms.progress import ProgressCallback, ignore, report_epoch
+from app.algorithms.rating_matrix import Features, RatingMatrix
+from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
 
 if TYPE_CHECKING:
     import torch
 
 INSTALL = "two_tower needs torch: pip install 'reckon[two-tower]'"
 
-HELD_OUT_SHARE = 0.05
-MAX_HELD_OUT = 20_000
-MIN_HELD_OUT = 10
-"""Of the ratings, to tell when to stop; with fewer, all epochs are run."""
-
 PATIENCE = 3
-"""Epochs without a lower held-out error before the best is taken."""
+"""Epochs without a lower validation error after which the weights of the best epoch are taken."""
 
 N_PARTS = 5
-"""A rating is learned from histories that lack a fifth of all ratings, its own among them."""
+"""History features for a rating are computed without a random fifth of all ratings that contains it, so that the
+target does not leak into them."""
 
-FORGOTTEN = 0.1
-"""The share of batches whose items are learned from as if nobody had rated them, and of those whose users had rated
-nothing: what a tower never met it would not embed well (M. Volkovs et al., "DropoutNet", 2017)."""
+DROPOUT_SHARE = 0.1
+"""The share of batches whose items are presented without history features, and likewise for users. Otherwise the towers
+would never see rows without ratings and would embed them badly (M. Volkovs et al., "DropoutNet", 2017)."""
 
 MIN_BATCH = 256
 MAX_BATCH = 8192
 MIN_STEPS = 200
-"""An epoch has so many steps, unless that takes batches below the smallest or above the largest."""
+"""Steps of an epoch, as long as the batches stay within MIN_BATCH..MAX_BATCH ratings."""
 
 
 @dataclass(frozen=True)
 class TwoTower:
-    """Learns two networks of three layers; `n_hidden`: the width of the first, the second has half of it.
+    """Learns two networks of three layers each.
 
-    `n_factors`: the length of the vectors. `learning_rate`: of Adam's first step, falling in a cosine to 0.
-    `regularization`: the weight decay. `n_epochs`: at most; the weights of the best epoch on a held-out slice are kept.
+    `n_factors`: length of the embeddings.
+    `n_hidden`: width of the first hidden layer; the second has half of it.
+    `n_epochs`: passes over the ratings, at most; the weights of the epoch with the least validation error are kept.
+    `learning_rate`: initial step size of AdamW, falling to 0 along a cosine.
+    `regularization`: weight decay of AdamW.
     """
 
     n_factors: int = hyperparameter(32, low=1, high=1024)
@@ -66,10 +70,11 @@ class TwoTower:
     def __post_init__(self) -> None:
         check_hyperparameters(self)
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> TowerVectors:
-        """The towers, and the vectors of all users and items. One thread, so equal seeds give equal bits.
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> TowerVectors:
+        """The towers and the vectors of all users and items.
 
-        Raises `FeaturesNeededError` where nothing is known of users and items, and `AlgorithmError` without torch.
+        Raises `FeaturesNeededError` where neither users nor items have features, `AlgorithmError` without torch, and
+        `FitDivergedError`.
         """
         features = ratings.features
         if features is None or not features.items.nnz + features.users.nnz:
@@ -78,6 +83,7 @@ class TwoTower:
             import torch  # noqa: PLC0415  an extra, and slow to import
         except ImportError as error:
             raise AlgorithmError(INSTALL) from error
+        # One thread: the order of summation, and with it the bits of the result, then do not depend on the machine.
         n_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
@@ -87,7 +93,7 @@ class TwoTower:
 
 
 class _Part(NamedTuple):
-    """Some ratings, and the features of all users and items whose histories leave them out."""
+    """`positions`: (m,) of some ratings. `users`, `items`: features of all rows, computed without these ratings."""
 
     positions: NDArray[np.int64]
     users: sparse.csr_array
@@ -95,49 +101,56 @@ class _Part(NamedTuple):
 
 
 class _Training:
-    """One fit under way: the towers as tensors [weights, biases, weights, biases, ...]."""
+    """The state of one fit; a tower is a list of tensors [weights, biases, weights, biases, ...]."""
 
     def __init__(self, settings: TwoTower, ratings: RatingMatrix, features: Features, rng: np.random.Generator) -> None:
+        # Ratings are mapped to -1..1, the range of a dot product of unit vectors.
         low, high = (float(ratings.values.min()), float(ratings.values.max())) if len(ratings) else (0.0, 0.0)
         self.settings, self.ratings, self.features, self.rng = settings, ratings, features, rng
         self.centre, self.half_range = (low + high) / 2, (high - low) / 2
-        self.history = HistoryFeatures.learn(ratings, features.items)
+        self.history = HistoryFeatures.from_ratings(ratings, features.items)
         users, items = self._all_features(ratings)
+        # The features of rows without ratings, for dropout: history columns are empty.
         self.without_history = (
-            beside(features.users, None, users.shape[1]),
-            beside(features.items, None, items.shape[1]),
+            join_features(features.users, None, users.shape[1]),
+            join_features(features.items, None, items.shape[1]),
         )
         self.user_tower, self.item_tower = (_draw(each, settings, rng) for each in (users, items))
 
-    def run(self, progress: Progress) -> TowerVectors:
+    def run(self, progress: ProgressCallback) -> TowerVectors:
+        """Run the epochs; returns the vectors of the best one, computed from all ratings."""
         import torch  # noqa: PLC0415  see `TwoTower.fit`
 
         settings, tensors = self.settings, [*self.user_tower, *self.item_tower]
         train, held_out = self._split()
         parts = [
-            _Part(positions, beside(self.features.users, users), beside(self.features.items, items))
+            _Part(positions, join_features(self.features.users, users), join_features(self.features.items, items))
             for positions, users, items in self.history.leaving_out(train, N_PARTS, self.rng)
         ]
         optimizer = torch.optim.AdamW(tensors, weight_decay=settings.regularization)
-        best, least, least_at = _copies(tensors), math.inf, 0
-        for epoch in range(settings.n_epochs if self.half_range else 0):  # nothing to learn of equal ratings
+        best, stopping = _copies(tensors), EarlyStopping(PATIENCE)
+        for epoch in range(settings.n_epochs if self.half_range else 0):  # equal ratings teach nothing
+            # rate(epoch) = rate (1 + cos(pi epoch / n_epochs)) / 2
             (group,) = optimizer.param_groups
             group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.n_epochs)) / 2
             for predicted, targets in self._batches(train, parts):
                 optimizer.zero_grad()
                 (predicted - targets).square().mean().backward()
                 optimizer.step()
-            progress((epoch + 1) / settings.n_epochs, f"epoch {epoch + 1} of {settings.n_epochs}")
-            error = self._error(train, held_out, epoch)
-            if error < least:
-                best, least, least_at = _copies(tensors), error, epoch
-            elif epoch - least_at >= PATIENCE:
+            # Without a held-out slice every epoch counts as better than the last one, so all epochs are run.
+            error = self._validation_error(train, held_out) if len(held_out) else -float(epoch)
+            measure = f"validation RMSE {math.sqrt(error):.4f}" if len(held_out) else ""
+            report_epoch(progress, "two_tower", epoch, settings.n_epochs, measure)
+            if stopping.improves(epoch, error):
+                best = _copies(tensors)
+            elif stopping.is_over(epoch):
                 break
-        progress(1.0, "learned")
+        progress(1.0, "two_tower fitted")
         n_user = len(self.user_tower)
         return self._learned(best[:n_user], best[n_user:], self.ratings)
 
     def _split(self) -> tuple[RatingMatrix, RatingMatrix]:
+        """The training ratings and the held-out slice; the latter is empty where it would be too small to measure."""
         n_held_out = min(int(HELD_OUT_SHARE * len(self.ratings)), MAX_HELD_OUT)
         is_held_out = np.zeros(len(self.ratings), np.bool_)
         if n_held_out >= MIN_HELD_OUT:
@@ -145,9 +158,10 @@ class _Training:
         return self.ratings.subset(~is_held_out), self.ratings.subset(is_held_out)
 
     def _batches(self, train: RatingMatrix, parts: Sequence[_Part]) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
-        """Predictions and targets, both (b,) in -1..1, in random order."""
+        """Predictions and targets of one epoch, (b,) each in -1..1, in random order."""
         import torch  # noqa: PLC0415  see `TwoTower.fit`
 
+        # A batch stays within one part, because all its history features leave out the same ratings.
         n_batch = min(MAX_BATCH, max(MIN_BATCH, len(train) // MIN_STEPS))
         batches = [
             (part, positions)
@@ -158,8 +172,9 @@ class _Training:
         ]
         for place in self.rng.permutation(len(batches)):
             part, positions = batches[place]
+            # Dropout of the history, independently for users and items.
             users, items = (
-                new if self.rng.random() < FORGOTTEN else known
+                new if self.rng.random() < DROPOUT_SHARE else known
                 for new, known in zip(self.without_history, (part.users, part.items), strict=True)
             )
             user_vectors = _forward(self.user_tower, users, train.user_rows[positions])
@@ -168,23 +183,22 @@ class _Training:
             if len(positions):
                 yield (user_vectors * item_vectors).sum(dim=1), torch.from_numpy(targets.astype(np.float32))
 
-    def _error(self, train: RatingMatrix, held_out: RatingMatrix, epoch: int) -> float:
-        """Mean squared error on what was held out; without any, lower in every epoch."""
-        if not len(held_out):
-            return -float(epoch)
+    def _validation_error(self, train: RatingMatrix, held_out: RatingMatrix) -> float:
+        """Mean squared error on the held-out slice, in the rating scale; history features come from `train` alone."""
         learned = self._learned(self.user_tower, self.item_tower, train)
         return float(np.mean((learned.predict(held_out.user_rows, held_out.item_rows) - held_out.values) ** 2))
 
     def _learned(
         self, user_tower: Sequence["torch.Tensor"], item_tower: Sequence["torch.Tensor"], ratings: RatingMatrix
     ) -> TowerVectors:
+        """The towers as arrays, and the embeddings of all rows with history features from `ratings`."""
         users, items = self._all_features(ratings)
-        of_users, of_items = _tower(user_tower), _tower(item_tower)
+        user_network, item_network = _tower(user_tower), _tower(item_tower)
         return TowerVectors(
-            user_tower=of_users,
-            item_tower=of_items,
-            user_vectors=of_users.embed(users),
-            item_vectors=of_items.embed(items),
+            user_tower=user_network,
+            item_tower=item_network,
+            user_vectors=user_network.embed(users),
+            item_vectors=item_network.embed(items),
             history=self.history,
             centre=self.centre,
             half_range=self.half_range,
@@ -192,11 +206,15 @@ class _Training:
 
     def _all_features(self, ratings: RatingMatrix) -> tuple[sparse.csr_array, sparse.csr_array]:
         users, items = self.features.users, self.features.items
-        return beside(users, self.history.users(ratings)), beside(items, self.history.items(ratings))
+        return join_features(users, self.history.users(ratings)), join_features(items, self.history.items(ratings))
 
 
 def _draw(features: sparse.csr_array, settings: TwoTower, rng: np.random.Generator) -> list["torch.Tensor"]:
-    """Random weights through which inputs keep their size (K. He et al. 2015), whatever the length of the features."""
+    """Random weights and biases of one tower, which keep the size of activations through the layers.
+
+    W ~ N(0, 2 / size) with size the fan-in (K. He et al., "Delving Deep into Rectifiers", 2015); for the sparse input
+    layer the mean squared length of the features takes the place of the fan-in.
+    """
     import torch  # noqa: PLC0415  see `TwoTower.fit`
 
     square_length = float(features.power(2).sum()) / max(1, features.shape[0])
@@ -211,13 +229,16 @@ def _draw(features: sparse.csr_array, settings: TwoTower, rng: np.random.Generat
 
 
 def _forward(tower: Sequence["torch.Tensor"], features: sparse.csr_array, rows: NDArray[np.int32]) -> "torch.Tensor":
-    """(b,) rows -> (b, d), of length 1: as `Tower.embed`, with gradients; every row goes through once."""
+    """(b,) rows -> (b, d) of length 1, as `Tower.embed`, with gradients.
+
+    Distinct rows are embedded once, since a batch contains popular items many times.
+    """
     import torch  # noqa: PLC0415  see `TwoTower.fit`
 
-    different, places = np.unique(rows, return_inverse=True)
-    entries = features[different].tocoo()
+    distinct, places = np.unique(rows, return_inverse=True)
+    entries = features[distinct].tocoo()
     indices = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
-    # Their invariants hold: scipy made them.
+    # scipy guarantees the invariants of the indices; checking them again costs time in every step.
     inputs = torch.sparse_coo_tensor(indices, torch.from_numpy(entries.data), entries.shape, check_invariants=False)
     hidden = torch.sparse.mm(inputs, tower[0]) + tower[1]
     for weights, biases in zip(tower[2::2], tower[3::2], strict=True):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.progress import ProgressCallback, shown_progress
+from app.algorithms.progress import ProgressCallback
+from app.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -2,11 +2,10 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-ProgressCallback = Callable[[float, str], None]
-"""Takes the fraction done, 0 to 1, and the stage."""
+from app.algorithms.progress import ProgressCallback
 
 SECONDS_BETWEEN_LINES = 2.0
 

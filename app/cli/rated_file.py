@@ -137,7 +137,7 @@ def _joined(parts: list[RatingMatrix]) -> RatingMatrix:
 
 def _described(ratings: RatingMatrix, items: list[Item], user_ids: list[str], user_of: dict[str, User]) -> RatingMatrix:
     features, _ = describe(items, [user_of.get(user_id) or User(user_id) for user_id in user_ids])
-    return ratings.described_by(features)
+    return ratings.with_features(features)
 
 
 def _tell_rejected(rejected: list[RejectedRow]) -> None:

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from app.algorithms.learner import Progress
+from app.algorithms.progress import ProgressCallback
 from app.cli.algorithms_by_option import hyperparameters_of, make_contestants
 from app.cli.evaluate import warm_up
-from app.cli.progress import ProgressCallback
 from app.cli.rated_file import RatedFile
 from app.cli.trial_log import Task, TrialLog
 from app.entities import RatingScale
@@ -206,7 +205,7 @@ class Tuning:
         texts = [f"{name}={value}" for name, value in self.choices.values(proposed).items()]
         return make_contestants([self.choices.algorithm], texts, self.experiment.scale)[self.choices.algorithm]
 
-    def _measure(self, values: Values, progress: Progress) -> Trial:
+    def _measure(self, values: Values, progress: ProgressCallback) -> Trial:
         return measure(self.experiment, self.metric, self._learner(values), values, progress)
 
     def _record(self, trial: Trial) -> None:

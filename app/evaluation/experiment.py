@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.errors import FeaturesNeededError, FitDivergedError
-from app.algorithms.learner import Learner, Predictor, Progress, Ranker, ignore
+from app.algorithms.learner import Learner, Predictor, Ranker
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.evaluation.metrics import Metric
@@ -54,7 +55,7 @@ class Experiment:
         if isinstance(learned, Predictor):
             learned.predict(few.user_rows[:1], few.item_rows[:1])
 
-    def run(self, learner: Learner, progress: Progress = ignore) -> Outcome:
+    def run(self, learner: Learner, progress: ProgressCallback = ignore) -> Outcome:
         """All folds, one after the other. Times exclude compilation where the learner was warmed up.
 
         Raises `AlgorithmError` where the learner gives up.
@@ -63,7 +64,8 @@ class Experiment:
         folds = []
         for fold in range(n_folds):
             train, test = self.parts(fold)
-            folds.append(self.run_fold(learner, train, test, _part(progress, fold, n_folds)))
+            of_fold = part(progress, fold / n_folds, (fold + 1) / n_folds, f"fold {fold + 1} of {n_folds}")
+            folds.append(self.run_fold(learner, train, test, of_fold))
         progress(1.0, "done")
         return Outcome(tuple(self.metrics), tuple(folds), self.ratings.n_users, self.seed)
 
@@ -73,7 +75,7 @@ class Experiment:
         return self.ratings.subset(~held_out), self.ratings.subset(held_out)
 
     def run_fold(
-        self, learner: Learner, train: RatingMatrix, test: RatingMatrix, progress: Progress = ignore
+        self, learner: Learner, train: RatingMatrix, test: RatingMatrix, progress: ProgressCallback = ignore
     ) -> FoldResult:
         """Learn from `train`, be measured on `test`."""
         started = time.perf_counter()
@@ -119,7 +121,9 @@ class Experiment:
 class BestsellerLearner:
     """The learner of bestsellers: the same list for everybody, the items rated most. It predicts no ratings."""
 
-    def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> "Bestsellers":
+    def fit(
+        self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
+    ) -> "Bestsellers":
         return Bestsellers(ratings.item_counts.astype(np.float32))
 
 
@@ -151,10 +155,6 @@ def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
         return False
     sides = ((ratings.features.items, few.features.items), (ratings.features.users, few.features.users))
     return any(bool(of_all.nnz) and not of_few.nnz for of_all, of_few in sides)
-
-
-def _part(progress: Progress, fold: int, n_folds: int) -> Progress:
-    return lambda share, _: progress((fold + share) / n_folds, f"fold {fold + 1} of {n_folds}")
 
 
 def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.errors import AlgorithmError
-from app.algorithms.learner import Learner, Progress, ignore
+from app.algorithms.learner import Learner
+from app.algorithms.progress import ProgressCallback, ignore
 from app.evaluation.experiment import LONGEST_DRAWN, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import FoldResult, Outcome
@@ -77,7 +78,7 @@ def learning_curve(
     learner: Learner,
     whole: FoldResult,
     shares: Sequence[float] = CURVE_SHARES,
-    progress: Progress = ignore,
+    progress: ProgressCallback = ignore,
 ) -> Mapping[str, Sequence[Point]]:
     """RMSE and nDCG@10 on the first fold's test part, learned from shares of its training part, drawn by lot.
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from app.algorithms.errors import AlgorithmError
-from app.algorithms.learner import Learner, Progress, ignore
+from app.algorithms.learner import Learner
+from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import InvalidInputError
 from app.evaluation.experiment import Experiment
 from app.evaluation.metrics import Metric
@@ -48,7 +49,7 @@ def key_of(hyperparameters: Values) -> str:
 
 
 def measure(
-    experiment: Experiment, metric: Metric, learner: Learner, values: Values, progress: Progress = ignore
+    experiment: Experiment, metric: Metric, learner: Learner, values: Values, progress: ProgressCallback = ignore
 ) -> Trial:
     """`experiment` measures `metric`, among others; a learner that gives up is a trial with a problem."""
     started = time.perf_counter()
@@ -191,11 +192,13 @@ class Search:
     """`measure`: runs one proposal. `record`: is told every new trial at once. `trials`: all so far, by their key."""
 
     complete: Callable[[Values], Values]
-    measure: Callable[[Values, Progress], Trial]
+    measure: Callable[[Values, ProgressCallback], Trial]
     record: Callable[[Trial], None]
     trials: dict[str, Trial]
 
-    def run(self, proposals: Proposals, budget_seconds: float | None = None, progress: Progress = ignore) -> None:
+    def run(
+        self, proposals: Proposals, budget_seconds: float | None = None, progress: ProgressCallback = ignore
+    ) -> None:
         """Until the proposals end or the time is up; a trial under way is finished."""
         started = time.monotonic()
         n_done = 0

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.spherical_k_means import centres_of, grouped
+from app.algorithms.spherical_k_means import cluster_centres, cluster_directions
 from app.serving.context import Context
 from app.serving.mix_names import MixNames
 from app.serving.provenance import BIT
@@ -93,9 +93,9 @@ def parts_of(n_parts: int, context: Context) -> list[Part]:
     directions = snapshot.directions(snapshot.item_vectors[liked])
     points_somewhere = np.any(directions != 0, axis=1)
     liked, directions = liked[points_somewhere], directions[points_somewhere]
-    labels = grouped(directions, n_parts, LEAST_LIKED)
+    labels = cluster_directions(directions, n_parts, LEAST_LIKED)
     found = []
-    for label, centre in enumerate(centres_of(directions, labels)):
+    for label, centre in enumerate(cluster_centres(directions, labels)):
         members = np.flatnonzero(labels == label)
         typical_first = np.argsort(-(directions[members] @ centre), kind="stable")
         found.append((-len(members), members[0], Part(liked[members][typical_first], centre)))

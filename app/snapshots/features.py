@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.encoding import Encoding, FeatureTable, Kind
-from app.algorithms.features import Features
+from app.algorithms.rating_matrix import Features
 from app.entities import AttributeValue, Item, User
 
 MAX_ATTRIBUTES = 256
@@ -33,7 +33,7 @@ class Encodings:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Encodings":
         """The encodings that `document` was made of."""
-        return cls(Encoding.of(document["items"]), Encoding.of(document["users"]))
+        return cls(Encoding.from_document(document["items"]), Encoding.from_document(document["users"]))
 
     @property
     def document(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class Encodings:
 def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:
     """The features of all items and users, a row each in their order, and how later ones get theirs."""
     of_items, of_users = item_table(items), user_table(users)
-    encodings = Encodings(Encoding.learn(of_items), Encoding.learn(of_users))
+    encodings = Encodings(Encoding.fit(of_items), Encoding.fit(of_users))
     return Features(encodings.items.encode(of_items), encodings.users.encode(of_users)), encodings
 
 

@@ -255,7 +255,7 @@ class Scorer(SnapshotArrays):
 
     @cached_property
     def _taste_fold(self) -> TasteFoldIn:
-        return TasteFoldIn.read(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
+        return TasteFoldIn.from_state(self._taste.numbers if self._taste else {}, self.of_segments["taste.gram"])
 
     @cached_property
     def _positive(self) -> float:
@@ -268,7 +268,7 @@ class Scorer(SnapshotArrays):
 
     @cached_property
     def _engagement_fold(self) -> EngagementFoldIn:
-        return EngagementFoldIn.read(self._engagement.numbers if self._engagement else {})
+        return EngagementFoldIn.from_state(self._engagement.numbers if self._engagement else {})
 
     @cached_property
     def _towers(self) -> Segment | None:
@@ -284,7 +284,7 @@ class Scorer(SnapshotArrays):
 
     @property
     def _new_user_deviation(self) -> float:
-        return self.rating_fold.spread.deviation(0.0, 0)
+        return self.rating_fold.spread.standard_deviation(0.0, 0)
 
     def _features_of(self, user: User | None) -> sparse.csr_array:
         encoding = self.encodings.users

@@ -82,7 +82,7 @@ class RatingFold:
         part[:-1] = p_u
         left = targets - factors @ p_u - bias
         error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
-        return part, float(bias), self.spread.deviation(error, len(left))
+        return part, float(bias), self.spread.standard_deviation(error, len(left))
 
     def influences(
         self, columns: NDArray[np.float32], values: NDArray[np.floating], shown: NDArray[np.float32]

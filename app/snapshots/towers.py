@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.history_features import N_ITEM_COLUMNS, UserHistory
-from app.algorithms.two_tower_vectors import Floats, Tower, TowerVectors, beside
+from app.algorithms.two_tower_vectors import Float32Array, Tower, TowerVectors, join_features
 from app.snapshots.arrays import N_TOWER_LAYERS
 from app.snapshots.errors import SnapshotDamagedError
 
@@ -33,11 +33,13 @@ class TowersFold:
     user_tower: Tower
     item_tower: Tower
     history: UserHistory
-    unknown_user: Floats
+    unknown_user: Float32Array
 
     @classmethod
-    def of(cls, vectors: TowerVectors, unknown_user: Floats) -> "TowersFold":
-        return cls(vectors.user_tower, vectors.item_tower, UserHistory.of(vectors.history), unknown_user)
+    def of(cls, vectors: TowerVectors, unknown_user: Float32Array) -> "TowersFold":
+        return cls(
+            vectors.user_tower, vectors.item_tower, UserHistory.from_history_features(vectors.history), unknown_user
+        )
 
     @classmethod
     def read(cls, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> "TowersFold":
@@ -64,17 +66,17 @@ class TowersFold:
         features: sparse.csr_array,
         item_rows: NDArray[np.integer] = NO_ROWS,
         values: NDArray[np.floating] = NO_VALUES,
-    ) -> Floats:
+    ) -> Float32Array:
         """(d,) of somebody with these (1, g) features who gave these ratings, (m,) each; as in training, to 1e-4."""
         if not features.nnz and not len(item_rows):
             return self.unknown_user
         known = np.concatenate([features.toarray()[0], self.history.features(item_rows, values)])
-        part: Floats = self.user_tower.embed(known[None])[0]
+        part: Float32Array = self.user_tower.embed(known[None])[0]
         return part
 
-    def item_parts(self, features: sparse.csr_array) -> Floats:
+    def item_parts(self, features: sparse.csr_array) -> Float32Array:
         """(n, d) of items without ratings, by (n, f) features."""
-        return self.item_tower.embed(beside(features, None, self.item_tower.n_features))
+        return self.item_tower.embed(join_features(features, None, self.item_tower.n_features))
 
     def check(self, n_user_features: int, n_item_features: int) -> None:
         """Raises `SnapshotDamagedError` where the towers read other features than the snapshot has."""

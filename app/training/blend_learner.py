@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.learner import Progress, ignore
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.entities import RatingScale
 from app.training.fit import fit
-from app.training.progress import part
 from app.training.recipe import Recipe, default_recipe
 from app.training.resolve import ResolvedRecipe, resolve
 from app.training.sides import Sides, join
@@ -44,7 +43,7 @@ class BlendLearner:
     scale: RatingScale
     recipe: Recipe | None = None
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> Blend:
+    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> Blend:
         resolve_rng, fit_rng = rng.spawn(2)
         recipe = self.recipe or default_recipe()
         resolved = resolve(recipe, ratings, self.scale, resolve_rng, part(progress, 0.0, 0.6, "settling"))

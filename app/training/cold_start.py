@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap, crossed
-from app.algorithms.features import Features
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.training.learned import Learned, LearnedSegment
 from app.training.recipe import ENGAGEMENT, RATING, TASTE, TOWERS
 
@@ -48,7 +47,7 @@ def _items(segment: LearnedSegment, features: Features, counts: NDArray[np.int64
     if not features.items.shape[1]:
         return segment
     described = crossed(features.items)
-    learned = FeatureMap.learn(described, segment.item_part, _trust(segment.recipe.name, counts))
+    learned = FeatureMap.fit(described, segment.item_part, _trust(segment.recipe.name, counts))
     is_cold = (counts == 0) & (np.diff(features.items.indptr) > 0)
     item_part = segment.item_part.copy()
     item_part[is_cold] = learned.predict(described[is_cold])
@@ -70,7 +69,7 @@ def _users(segment: LearnedSegment, features: Features, ratings: RatingMatrix) -
         return segment
     described = crossed(features.users)
     counts = _user_counts(segment, ratings)
-    learned = FeatureMap.learn(described, segment.user_part, counts / (counts + TRUST))
+    learned = FeatureMap.fit(described, segment.user_part, counts / (counts + TRUST))
     is_cold = (ratings.user_choice_counts == 0) & (np.diff(features.users.indptr) > 0)
     user_part = segment.user_part.copy()
     user_part[is_cold] = learned.predict(described[is_cold])

@@ -39,7 +39,7 @@ def _before(holdout: RatingMatrix, labels: EventLabels) -> EventLabels:
     is_timed = holdout.times != UNKNOWN_TIME
     first_at = np.full(holdout.n_users, np.iinfo(np.int64).max)
     np.minimum.at(first_at, holdout.user_rows[is_timed], holdout.times[is_timed])
-    return labels.where(labels.last_at < first_at[labels.user_rows])
+    return labels.subset(labels.last_at < first_at[labels.user_rows])
 
 
 def to_rows(data: TrainingData) -> RatingMatrix:
@@ -143,7 +143,7 @@ def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
     users = _users(store, data)
     features, encodings = describe(_items(store, data), users)
     memberships = Memberships.of(users, user_groups)
-    return Dataset(data, ratings.described_by(features), scale, encodings, labels, memberships)
+    return Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships)
 
 
 def _items(store: Store, data: TrainingData) -> list[Item]:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.training.fit import fit
 from app.training.measure import RecipeReport, measure
-from app.training.progress import ProgressCallback, ignore, part
 from app.training.recipe import PRIOR, RATING, Recipe, fallback_recipe
 from app.training.resolve import ResolvedRecipe, resolve
 from app.training.sides import Weights, join

@@ -13,6 +13,7 @@ from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
 from app.algorithms.logistic import Logistic
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty
 from app.algorithms.rating_vectors import RatingVectors
@@ -23,7 +24,6 @@ from app.training.cold_start import extend_to_unrated
 from app.training.engagement import labelled_from
 from app.training.errors import TrainingFailedError
 from app.training.learned import Learned, LearnedSegment
-from app.training.progress import ProgressCallback, ignore, part
 from app.training.recipe import ENGAGEMENT, PRIOR, RATING, TASTE, TOWERS, Recipe, SegmentRecipe
 
 
@@ -59,7 +59,9 @@ def fit_rating(
 ) -> LearnedSegment:
     """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
     vectors = make_rating_learner(segment.algorithm, segment.hyperparameters).fit(ratings, rng, progress)
-    spread = vectors.spread or RatingUncertainty.even(_error(vectors, ratings), ratings.n_users, ratings.n_items)
+    spread = vectors.uncertainty or RatingUncertainty.constant(
+        _error(vectors, ratings), ratings.n_users, ratings.n_items
+    )
     fold = RatingFold.of(vectors, spread)
     item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
     return LearnedSegment(
@@ -69,7 +71,7 @@ def fit_rating(
         unrated_item=np.zeros(item_part.shape[1], np.float32),
         numbers=fold.numbers,
         arrays=fold.arrays,
-        vectors=replace(vectors, spread=spread),
+        vectors=replace(vectors, uncertainty=spread),
     )
 
 

@@ -62,7 +62,7 @@ class Learned:
     @property
     def spread(self) -> RatingUncertainty:
         """How far off predicted ratings may be."""
-        spread = self.rating.spread
+        spread = self.rating.uncertainty
         if spread is None:
             raise ValueError("a rating segment has a spread")
         return spread
@@ -73,7 +73,7 @@ class Learned:
         segments = tuple(
             segment
             if segment.vectors is None
-            else replace(segment, numbers=numbers, vectors=replace(segment.vectors, spread=spread))
+            else replace(segment, numbers=numbers, vectors=replace(segment.vectors, uncertainty=spread))
             for segment in self.segments
         )
         return replace(self, segments=segments)

@@ -63,7 +63,7 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeRep
         biases=_errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases))),
         ndcg_of_users=ranking.ndcg,
         is_finite=learned.is_finite,
-        spread=HoldoutUncertainty.learn(learned.rating, split) if learned.spread.is_even else None,
+        spread=HoldoutUncertainty.learn(learned.rating, split) if learned.spread.is_constant else None,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.algorithms.neighbour_table import NeighbourTable
+from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import UNKNOWN_TIME
 from app.snapshots.errors import SnapshotError
 from app.snapshots.groups import PopularInGroups
@@ -19,7 +20,6 @@ from app.training.assemble import assemble
 from app.training.dataset import Dataset
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.learned import Learned
-from app.training.progress import ProgressCallback, ignore
 from app.training.sides import Sides, join
 
 SNAPSHOTS_FOLDER = "snapshots"

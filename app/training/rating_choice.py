@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from app.algorithms.progress import ProgressCallback, part
 from app.training.fit import fit_segment
 from app.training.learned import LearnedSegment
-from app.training.progress import ProgressCallback, part
 from app.training.recipe import RATING, SegmentRecipe, complete
 from app.training.validation_split import ValidationSplit
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.training.blend import learn_weights, unlearned_weights
 from app.training.engagement import resolve_engagement, told_of_engagement
 from app.training.fit import fit_segment
 from app.training.learned import Learned, LearnedSegment
-from app.training.progress import ProgressCallback, ignore, part
 from app.training.rating_choice import choose_rating
 from app.training.recipe import AUTO, RATING, TASTE, Recipe, complete
 from app.training.sides import Weights

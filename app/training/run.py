@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.errors import InvalidInputError
 from app.snapshots.manifest import FORMAT
 from app.store.jobs import Claim
@@ -17,7 +18,6 @@ from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport, RecordedReport
 from app.training.measure import NDCG
-from app.training.progress import ProgressCallback, ignore, part
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe
 from app.training.tables import check_tables, fit_tables

@@ -9,9 +9,9 @@ from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
 from app.algorithms.neighbour_table import NeighbourTable
+from app.algorithms.progress import ProgressCallback, ignore, part
 from app.algorithms.rating_matrix import RatingMatrix
 from app.training.errors import TrainingFailedError
-from app.training.progress import ProgressCallback, ignore, part
 from app.training.recipe import EASE_TABLE, N_NEIGHBOURS, Recipe, TableRecipe
 
 
@@ -48,6 +48,10 @@ def _fit(
     table: TableRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
 ) -> NeighbourTable:
     if table.algorithm == EASE_TABLE:
-        return build(EASE, table.hyperparameters).fit(ratings, rng, progress).reach(min(N_NEIGHBOURS, ratings.n_items))
+        return (
+            build(EASE, table.hyperparameters)
+            .fit(ratings, rng, progress)
+            .outgoing_table(min(N_NEIGHBOURS, ratings.n_items))
+        )
     # Its weights are the same in both directions.
     return build(KNN, table.hyperparameters).fit(ratings, rng, progress).table

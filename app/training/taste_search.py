@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from app.algorithms.progress import ProgressCallback
 from app.training.fit import fit_segment
 from app.training.learned import LearnedSegment
-from app.training.progress import ProgressCallback
 from app.training.recipe import TASTE, complete
 from app.training.validation_split import ValidationSplit
 

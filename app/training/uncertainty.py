@@ -56,7 +56,7 @@ class HoldoutUncertainty:
         split = _thinned(split)
         mean = float(np.mean(split.errors(vectors) ** 2))
         if len(split.holdout) < ENOUGH_PAIRS or not mean:
-            return cls(UserUncertainty.even(math.sqrt(mean)))
+            return cls(UserUncertainty.constant(math.sqrt(mean)))
         pairs = _Pairs.asked(vectors, split, mean)
         settings, shares = pairs.regress(np.ones(len(pairs.squares)))
         settings, shares = pairs.regress(np.maximum(pairs.columns(settings) @ shares, LEAST))
@@ -79,7 +79,7 @@ class HoldoutUncertainty:
         item_deviations = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
         return RatingUncertainty(
             self.of_users,
-            self.of_users.deviations(errors, counts),
+            self.of_users.standard_deviations(errors, counts),
             item_deviations.astype(np.float32),
             self.new_item,
         )

@@ -103,4 +103,4 @@ def _some_users(ratings: RatingMatrix, max_ratings: int, rng: np.random.Generato
         return ratings
     order = rng.permutation(ratings.n_users)
     chosen = np.sort(order[np.cumsum(ratings.user_counts[order]) <= max_ratings])
-    return ratings.of_users(chosen)
+    return ratings.select_users(chosen)

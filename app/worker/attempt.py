@@ -6,10 +6,10 @@ from contextlib import contextmanager
 
 import structlog
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import ReckonError, UnavailableError
 from app.store.jobs import MAX_ATTEMPTS, Claim, Jobs, LeaseLostError
 from app.training.errors import SnapshotRejectedError
-from app.training.progress import ProgressCallback, ignore
 from app.training.run import Trainer
 from app.worker.heartbeat import Heartbeat
 

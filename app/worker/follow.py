@@ -3,8 +3,8 @@
 import threading
 import time
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.store.jobs import Job
-from app.training.progress import ProgressCallback, ignore
 from app.training.run import Trainer
 from app.worker.attempt import attempt
 from app.worker.loop import new_worker_id

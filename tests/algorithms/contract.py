@@ -64,7 +64,7 @@ class LearnerContract(ABC):
         predicted = learned.predict(users, items)
         assert np.isfinite(predicted).all()
         assert learned.scores(np.arange(ratings.n_users)).shape == (ratings.n_users, ratings.n_items)
-        deviation = learned.deviation(users, items)
+        deviation = learned.standard_deviation(users, items)
         assert deviation is None or (np.isfinite(deviation) & (deviation > 0)).all()
 
     def test_constant_is_predicted(self) -> None:

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.errors import FeaturesNeededError
-from app.algorithms.features import Features
 from app.algorithms.learner import Learner, Predictor
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.evaluation.metrics import rmse
 from tests.algorithms.contract import DEGENERATE
 from tests.support.known_ratings import Known, checkerboard, ratings_of_rank
@@ -24,7 +23,7 @@ def parities(n_rows: int) -> sparse.csr_array:
 
 def described(ratings: RatingMatrix) -> RatingMatrix:
     """`ratings` whose users and items are known to be even or odd."""
-    return ratings.described_by(Features(items=parities(ratings.n_items), users=parities(ratings.n_users)))
+    return ratings.with_features(Features(items=parities(ratings.n_items), users=parities(ratings.n_users)))
 
 
 class FeatureLearnerContract(ABC):
@@ -98,7 +97,7 @@ class FeatureLearnerContract(ABC):
         ratings = checkerboard().train
         for features in (None, Features(items=sparse.csr_array((40, 0)), users=sparse.csr_array((60, 0)))):
             with pytest.raises(FeaturesNeededError, match="features"):
-                self.learner().fit(ratings.described_by(features), np.random.default_rng(0))
+                self.learner().fit(ratings.with_features(features), np.random.default_rng(0))
 
     def test_features_of_half(self) -> None:
         ratings = checkerboard().train
@@ -107,7 +106,7 @@ class FeatureLearnerContract(ABC):
         items, users = features.items.toarray(), features.users.toarray()
         items[:20], users[:30] = 0, 0
         partly = Features(items=sparse.csr_array(items), users=sparse.csr_array(users))
-        learned = self.learner().fit(ratings.described_by(partly), np.random.default_rng(0))
+        learned = self.learner().fit(ratings.with_features(partly), np.random.default_rng(0))
         assert isinstance(learned, Predictor)
         assert np.isfinite(predictions(learned, ratings)).all()
 

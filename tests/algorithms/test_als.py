@@ -38,7 +38,7 @@ def objective(ratings: RatingMatrix, vectors: RatingVectors) -> float:
 def test_objective_falls() -> None:
     known = ratings_of_rank().train
     ratings = RatingMatrix(300, 200, known.user_rows, known.item_rows, known.values - known.values.mean())
-    vectors = ALS(n_factors=4)._start(ratings, np.random.default_rng(0))
+    vectors = ALS(n_factors=4)._initial(ratings, np.random.default_rng(0))
     alternation, losses = Alternation(ratings, None), []
     for _ in range(8):
         vectors = alternation.step(vectors)
@@ -50,7 +50,7 @@ def test_objective_falls() -> None:
 def test_items_are_regressions() -> None:
     known = ratings_of_rank(n_users=50, n_items=30).train
     ratings = RatingMatrix(50, 30, known.user_rows, known.item_rows, known.values - known.values.mean())
-    vectors = Alternation(ratings, None).step(ALS(n_factors=3)._start(ratings, np.random.default_rng(0)))
+    vectors = Alternation(ratings, None).step(ALS(n_factors=3)._initial(ratings, np.random.default_rng(0)))
     for item_row in range(30):
         own = ratings.item_rows == item_row
         users = ratings.user_rows[own]
@@ -79,11 +79,11 @@ def test_held_out_error_stops_it() -> None:
     stages: list[str] = []
     ALS(n_epochs=60).fit(ratings_of_rank().train, np.random.default_rng(0), lambda _done, stage: stages.append(stage))
     assert len(stages) < 60
-    assert stages[-20:] == [f"epoch {epoch} of 60" for epoch in range(41, 61)]
+    assert stages[-20:] == [f"als epoch {epoch} of 60" for epoch in range(41, 61)]
 
 
 def test_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(als, "INITIAL_SPREAD", np.nan)
+    monkeypatch.setattr(als, "INITIAL_LENGTH", np.nan)
     with pytest.raises(FitDivergedError):
         ALS().fit(ratings_of_rank().train, np.random.default_rng(0))
 

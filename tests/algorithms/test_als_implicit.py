@@ -33,7 +33,7 @@ def bits(taste: TasteVectors) -> list[bytes]:
 def objective(ratings: RatingMatrix, taste: TasteVectors, learner: ImplicitALS) -> float:
     """As the head of `als_implicit.py` has it, over dense matrices."""
     weights = np.zeros((ratings.n_users, ratings.n_items))
-    weights[ratings.user_rows, ratings.item_rows] = Weighting.learn(
+    weights[ratings.user_rows, ratings.item_rows] = Weighting.from_ratings(
         ratings.user_rows, ratings.values, ratings.n_users, learner.rating_influence
     )[1]
     users, items = taste.user_factors.astype(np.float64), taste.item_factors.astype(np.float64)
@@ -156,7 +156,7 @@ def test_no_penalty_is_finite() -> None:
 
 
 def test_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(als_implicit, "INITIAL_SPREAD", np.nan)
+    monkeypatch.setattr(als_implicit, "INITIAL_LENGTH", np.nan)
     with pytest.raises(FitDivergedError, match="regularization"):
         ImplicitALS().fit(choices(30, 20), np.random.default_rng(0))
 

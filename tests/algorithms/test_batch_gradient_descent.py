@@ -9,7 +9,7 @@ from app.algorithms.errors import FitDivergedError
 from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.sgd_kernel import Steps
+from app.algorithms.sgd_kernel import StepSizes
 from tests.support.known_ratings import ratings_of_rank
 
 
@@ -29,7 +29,7 @@ def test_kernel_follows_the_gradient() -> None:
     places: Any = [np.arange(30), grid.item_places] * 2
     before = Factors(*(array[place].astype(np.float64) for array, place in zip(weights, places, strict=True)))
     rate, regularization = 1e-4, 0.05
-    steps = Steps(np.float32(rate), np.float32(rate), np.float32(regularization))
+    steps = StepSizes(np.float32(rate), np.float32(rate), np.float32(regularization))
     BlockRatings(ratings, np.ones(len(ratings), np.bool_), grid).epoch(weights, steps, rng)
     expected = batch_step(
         before,

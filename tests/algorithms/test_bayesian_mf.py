@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.algorithms.bayesian_mf import BayesianMF
+from app.algorithms.bayesian_mf import BayesianMF, PosteriorMean, _centred
 from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import RatingMatrix
@@ -93,7 +93,7 @@ def test_deviation_is_calibrated(noise: float, density: float, rescale: float) -
     train = RatingMatrix(200, 200, train.user_rows, train.item_rows, train.values * rescale)
     learned = BayesianMF(n_epochs=60).fit(train, np.random.default_rng(0))
     users, items = known.test.user_rows, known.test.item_rows
-    deviation = learned.deviation(users, items)
+    deviation = learned.standard_deviation(users, items)
     assert deviation is not None
     errors = np.abs(known.test.values * rescale - learned.predict(users, items)) / deviation
     assert 0.72 < np.mean(errors < 1.2816) < 0.88  # of normal errors, 80 %
@@ -104,11 +104,11 @@ def test_few_ratings_deviate_more() -> None:
     is_kept = (known.train.user_rows >= 2) & (known.train.item_rows >= 1)
     is_kept |= (known.train.user_rows == 1) & (known.train.item_rows < 20) & (known.train.item_rows >= 1)
     learned = BayesianMF(n_epochs=40).fit(known.train.subset(is_kept), np.random.default_rng(0))
-    spread = learned.spread
-    assert spread is not None
-    assert spread.user_deviations[0] > spread.user_deviations[1] > np.median(spread.user_deviations)
-    assert spread.item_deviations[0] == pytest.approx(spread.new_item, rel=0.3)
-    assert spread.item_deviations[0] > 2 * np.median(spread.item_deviations)
+    uncertainty = learned.uncertainty
+    assert uncertainty is not None
+    assert uncertainty.user_std[0] > uncertainty.user_std[1] > np.median(uncertainty.user_std)
+    assert uncertainty.item_std[0] == pytest.approx(uncertainty.new_item, rel=0.3)
+    assert uncertainty.item_std[0] > 2 * np.median(uncertainty.item_std)
 
 
 def test_unsteady_user_deviates_more() -> None:
@@ -116,22 +116,22 @@ def test_unsteady_user_deviates_more() -> None:
     rng = np.random.default_rng(0)
     values = known.train.values + (known.train.user_rows < 10) * rng.normal(0, 1.5, len(known.train))
     train = RatingMatrix(100, 100, known.train.user_rows, known.train.item_rows, values)
-    spread = BayesianMF(n_epochs=40).fit(train, np.random.default_rng(0)).spread
-    assert spread is not None
-    assert spread.user_deviations[:10].min() > spread.user_deviations[10:].max()
+    uncertainty = BayesianMF(n_epochs=40).fit(train, np.random.default_rng(0)).uncertainty
+    assert uncertainty is not None
+    assert uncertainty.user_std[:10].min() > uncertainty.user_std[10:].max()
 
 
 def test_folded_in_deviates_alike() -> None:
     known = ratings_of_rank(n_users=50)
     learned = BayesianMF(n_epochs=20).fit(known.train, np.random.default_rng(0))
-    assert learned.spread is not None
+    assert learned.uncertainty is not None
     own = known.train.user_rows == 7
     items, values = known.train.item_rows[own], known.train.values[own]
     targets = values - learned.mean - learned.item_biases[items]
     factors, bias = fold_in(learned.item_factors[items], targets, 0.0, precision=learned.precision)
     error = rmse(learned.item_factors[items] @ factors + bias, targets)
-    (deviation,) = learned.spread.of_users.deviations(np.array([error]), np.array([len(items)]))
-    assert deviation == pytest.approx(learned.spread.user_deviations[7], rel=1e-4)
+    (deviation,) = learned.uncertainty.of_users.standard_deviations(np.array([error]), np.array([len(items)]))
+    assert deviation == pytest.approx(learned.uncertainty.user_std[7], rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +146,33 @@ def test_impossible_hyperparameters(hyperparameters: dict[str, Any]) -> None:
 def test_movielens_quality() -> None:
     columns = np.genfromtxt(MOVIELENS / "ratings.csv", delimiter=",", skip_header=1, usecols=(0, 1, 2))
     users, items = (np.unique(columns[:, each], return_inverse=True)[1] for each in (0, 1))
-    ratings = RatingMatrix.of(users, items, columns[:, 2])
+    ratings = RatingMatrix.from_arrays(users, items, columns[:, 2])
     errors = []
     for held_out in (k_folds(len(ratings), 5, 0) == fold for fold in range(2)):
         learned = BayesianMF(n_epochs=100).fit(ratings.subset(~held_out), np.random.default_rng(0))
         test = ratings.subset(held_out)
         errors.append(rmse(learned.predict(test.user_rows, test.item_rows).clip(0.5, 5), test.values))
     assert 0.83 < np.mean(errors) < 0.839
+
+
+def test_centring_changes_no_prediction() -> None:
+    rng = np.random.default_rng(0)
+    x, item_biases, q = rng.normal(1, 1, (9, 4)), rng.normal(1, 1, 6), rng.normal(1, 1, (6, 3))
+    is_rated = np.arange(9) < 7
+    mean, centred, biases, factors = _centred(x, item_biases, q, is_rated)
+    predicted = mean + centred[:, -1:] + biases + centred[:, :-1] @ factors.T
+    np.testing.assert_allclose(predicted, (x[:, -1:] + item_biases + x[:, :-1] @ q.T)[:, :-1])
+    np.testing.assert_allclose(centred[is_rated].mean(axis=0), 0, atol=1e-12)
+    # Neither the mean user nor an item yet to come: mean alone.
+    user = x[is_rated].mean(axis=0)
+    np.testing.assert_allclose(mean, user[-1] + item_biases[-1] + user[:-1] @ q[-1])
+
+
+def test_targets_are_standardised() -> None:
+    mean = PosteriorMean(ratings_of_rank().train, 4)
+    np.testing.assert_allclose([mean.targets.mean(), mean.targets.std()], [0, 1], atol=1e-5)
+
+
+def test_without_draws_the_mean() -> None:
+    learned = PosteriorMean(RatingMatrix(3, 2, [0, 1], [0, 0], [2.0, 4.0]), 4).vectors()
+    np.testing.assert_allclose(learned.predict(np.arange(3), np.array([0, 1, 1])), 3.0)

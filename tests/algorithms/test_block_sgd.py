@@ -3,7 +3,7 @@ import pytest
 
 from app.algorithms.block_sgd import N_BLOCKS, BlockGrid, BlockRatings, HeldOut, draw_weights, share_out
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.sgd_kernel import Steps, Weights
+from app.algorithms.sgd_kernel import StepSizes, Weights
 
 
 def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -> RatingMatrix:
@@ -60,7 +60,7 @@ def test_one_step_by_hand() -> None:
     ratings = RatingMatrix(1, 1, [0], [0], [2.0])
     grid = BlockGrid(1, np.zeros(1, np.int32), centre=0.0, scale=1.0)
     weights = Weights(*(np.full(shape, 0.5, np.float32) for shape in ((1, 2), (1, 2), 1, 1)))
-    steps = Steps(np.float32(0.1), np.float32(0.1), np.float32(0.01))
+    steps = StepSizes(np.float32(0.1), np.float32(0.1), np.float32(0.01))
     loss = BlockRatings(ratings, np.ones(1, np.bool_), grid).epoch(weights, steps, np.random.default_rng(0))
     error = 2.0 - 0.5 - 0.5 - 2 * 0.25
     assert loss == pytest.approx(error**2)
@@ -75,7 +75,7 @@ def test_padding_stays_zero() -> None:
     rng = np.random.default_rng(0)
     weights = draw_weights(50, 30, 40, rng)
     blocks = BlockRatings(ratings, np.ones(len(ratings), np.bool_), BlockGrid.draw(ratings, rng, biased=True))
-    blocks.epoch(weights, Steps(np.float32(0.05), np.float32(0.05), np.float32(0.01)), rng)
+    blocks.epoch(weights, StepSizes(np.float32(0.05), np.float32(0.05), np.float32(0.01)), rng)
     assert weights.user_factors.shape == (50, 64)
     assert weights.user_factors[:, :40].all()
     assert not weights.user_factors[:, 40:].any()
@@ -88,5 +88,5 @@ def test_held_out_error() -> None:
     weights = draw_weights(50, 30, 4, np.random.default_rng(1))
     for array in weights:
         array[:] = 0
-    everything = HeldOut.pick(ratings, np.arange(len(ratings)), grid)
+    everything = HeldOut.from_positions(ratings, np.arange(len(ratings)), grid)
     assert everything.error(weights) == pytest.approx(1.0, rel=1e-5)  # all variance, in units of itself

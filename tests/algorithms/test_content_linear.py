@@ -40,7 +40,7 @@ def test_tastes_are_found() -> None:
 def test_useless_features_cost_little(n_users: int, n_items: int, density: float, most: float) -> None:
     known = ratings_of_rank(n_users=n_users, n_items=n_items, density=density)
     noise = only_items(np.random.default_rng(1).normal(size=(n_items, 30)), n_users)
-    learned = ContentLinear().fit(known.train.described_by(noise), np.random.default_rng(0))
+    learned = ContentLinear().fit(known.train.with_features(noise), np.random.default_rng(0))
     predicted = learned.predict(known.test.user_rows, known.test.item_rows)
     assert rmse(predicted, known.test.values) < most * known.rmse_of(Biases())
 
@@ -83,7 +83,9 @@ def test_more_features_than_factors() -> None:
     learned = ContentLinear(n_factors=4).fit(known.train, np.random.default_rng(0))
     assert learned.item_factors.shape == (120, 4)
     assert known.rmse_of(ContentLinear(n_factors=4)) < 1.05
-    rotated = known.train.described_by(only_items(np.pad(known.train.features.items.toarray(), ((0, 0), (0, 60))), 300))  # type: ignore[union-attr]  # described above
+    assert known.train.features is not None
+    padded = np.pad(known.train.features.items.toarray(), ((0, 0), (0, 60)))
+    rotated = known.train.with_features(only_items(padded, 300))
     np.testing.assert_allclose(
         ContentLinear(n_factors=20).fit(rotated, np.random.default_rng(0)).predict(np.arange(100), np.arange(100)),
         ContentLinear().fit(known.train, np.random.default_rng(0)).predict(np.arange(100), np.arange(100)),
@@ -106,7 +108,7 @@ def test_user_side_is_fold_in() -> None:
 
 def test_many_users_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     known = of_known_features(noise=0.5)
-    monkeypatch.setattr("app.algorithms.user_covariance.MAX_USERS", 100)
+    monkeypatch.setattr("app.algorithms.content_linear.MAX_USERS", 100)
     assert known.rmse_of(ContentLinear()) < 0.75
 
 

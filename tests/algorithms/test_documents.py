@@ -8,9 +8,8 @@ from scipy import sparse
 from app.algorithms.batch_gradient_descent import Factors, batch_step
 from app.algorithms.biases import Biases
 from app.algorithms.content_linear import ContentLinear, ContentLinearDual
-from app.algorithms.features import Features
 from app.algorithms.fold_in import fold_in
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.evaluation.metrics import mse
 
@@ -112,7 +111,7 @@ def test_regression_of_ommazh() -> None:
 
 def test_dual_of_ommazh() -> None:
     preferences = np.array([[5.0, 1], [4, 0], [2, 5], [2, 4]])  # An, Bhavana, Cordelia, Diego
-    ratings = RatingMatrix(4, 1, [0, 1, 3], [0, 0, 0], [5, 4, 2]).described_by(
+    ratings = RatingMatrix(4, 1, [0, 1, 3], [0, 0, 0], [5, 4, 2]).with_features(
         features_of(np.zeros((1, 0)), preferences)
     )
     learned = ContentLinearDual(regularization=0.0, biased=False).fit(ratings, np.random.default_rng(0))
@@ -161,7 +160,7 @@ def test_film_table() -> None:
 
 def test_film_regressions() -> None:
     # w . x + b for each user: Alice would give the puppies a 5, Bob romance for ever too, Dave the puppies nothing.
-    ratings = observed(FILMS).described_by(features_of(FILM_FEATURES, np.zeros((4, 0))))
+    ratings = observed(FILMS).with_features(features_of(FILM_FEATURES, np.zeros((4, 0))))
     learned = ContentLinear(regularization=0.0, biased=False).fit(ratings, np.random.default_rng(0))
     predicted = learned.predict(np.array([0, 1, 2, 3, 3]), np.array([2, 1, 1, 2, 4]))
     np.testing.assert_allclose(predicted, [5, 4.5, 0, 0, 4], atol=0.6)

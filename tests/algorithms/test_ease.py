@@ -50,7 +50,7 @@ def test_column_wise_ridge(n_users: int, n_items: int, monkeypatch: pytest.Monke
     observed = learned.observed.toarray()
     weights = column_by_column(observed, learned.penalty)
     np.testing.assert_allclose(learned.scores(np.arange(n_users)), observed @ weights, atol=1e-6)
-    table = learned.table(n_items)
+    table = learned.incoming_table(n_items)
     dense = np.zeros((n_items, n_items))
     for item, (rows, values) in enumerate(zip(table.rows, table.weights, strict=True)):
         dense[rows[rows >= 0], item] = values[rows >= 0]
@@ -62,7 +62,7 @@ def test_reach_is_rows(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)
     learned = fit(random_ratings(n_users, n_items))
     weights = column_by_column(learned.observed.toarray(), learned.penalty)
-    reach = learned.reach(4)
+    reach = learned.outgoing_table(4)
     for item in range(n_items):
         best = np.argsort(-weights[item], kind="stable")[:4]
         best = best[weights[item, best] > 0]
@@ -74,7 +74,7 @@ def test_reach_is_rows(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPat
 def test_either_side_same_table() -> None:
     narrow = random_ratings(30, 60)
     tall = RatingMatrix(100, 60, narrow.user_rows, narrow.item_rows, narrow.values)
-    first, second = fit(narrow).table(5), fit(tall).table(5)
+    first, second = fit(narrow).incoming_table(5), fit(tall).incoming_table(5)
     np.testing.assert_array_equal(first.rows, second.rows)
     np.testing.assert_allclose(first.weights, second.weights, rtol=1e-5)
 
@@ -82,7 +82,7 @@ def test_either_side_same_table() -> None:
 def test_whole_table_is_exact() -> None:
     ratings = random_ratings(30, 20)
     learned = fit(ratings)
-    scores = learned.table(20).scores(learned.observed.astype(np.float32))
+    scores = learned.incoming_table(20).scores(learned.observed.astype(np.float32))
     np.testing.assert_allclose(scores, all_scores(learned, ratings), atol=1e-5)
 
 

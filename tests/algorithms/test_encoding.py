@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.algorithms.encoding import LARGEST, MAX_COLUMNS, MAX_VALUES, Encoding, FeatureTable, FeatureVocabulary, Scale
+from app.algorithms.encoding import (
+    LARGEST,
+    MAX_COLUMNS,
+    MAX_VALUES,
+    CategoricalEncoding,
+    Encoding,
+    FeatureTable,
+    NumericEncoding,
+)
 
 NAN = float("nan")
 FILMS = FeatureTable(
@@ -18,7 +26,7 @@ FILMS = FeatureTable(
 
 
 def test_films() -> None:
-    encoding = Encoding.learn(FILMS)
+    encoding = Encoding.fit(FILMS)
     assert encoding.names[:5] == [
         "categories=Comedy, dark", "categories=Drama", "categories=🎬", "language=en", "language=fr",
     ]  # fmt: skip
@@ -33,7 +41,7 @@ def test_films() -> None:
 
 
 def test_numbers_are_standardised() -> None:
-    years = Encoding.learn(FILMS).encode(FILMS).toarray()[:, 5]
+    years = Encoding.fit(FILMS).encode(FILMS).toarray()[:, 5]
     known = years[[0, 1, 2, 4, 5]]
     assert known.mean() == pytest.approx(0, abs=1e-6)
     assert known.std() == pytest.approx(1)
@@ -42,7 +50,7 @@ def test_numbers_are_standardised() -> None:
 
 def test_soft_bins() -> None:
     column = np.arange(1000.0)
-    scale = Scale.learn("n", column)
+    scale = NumericEncoding.fit("n", column)
     assert scale is not None
     bins = scale.encode(FeatureTable(1000, numbers={"n": column})).toarray()[:, 1:]
     np.testing.assert_allclose(bins.sum(axis=1), 1, atol=1e-5)
@@ -52,12 +60,12 @@ def test_soft_bins() -> None:
 
 
 def test_missing_number_has_no_entries() -> None:
-    encoding = Encoding.learn(FILMS)
+    encoding = Encoding.fit(FILMS)
     assert np.diff(encoding.encode(FILMS).indptr)[3] == 2  # a category and a language, nothing of the year
 
 
 def test_flags_have_no_bins() -> None:
-    encoding = Encoding.learn(FeatureTable(4, numbers={"dubbed": np.array([0, 1, 1, 0.0])}))
+    encoding = Encoding.fit(FeatureTable(4, numbers={"dubbed": np.array([0, 1, 1, 0.0])}))
     assert encoding.names == ["dubbed"]
     np.testing.assert_allclose(encoding.encode(FeatureTable(1, numbers={"dubbed": np.array([1.0])})).toarray(), [[1]])
 
@@ -76,14 +84,14 @@ def test_flags_have_no_bins() -> None:
     ],
 )
 def test_nothing_to_tell(table: FeatureTable) -> None:
-    encoding = Encoding.learn(table)
+    encoding = Encoding.fit(table)
     assert encoding.names == []
     assert encoding.encode(table).shape == (table.n_rows, 0)
 
 
 def test_huge_numbers() -> None:
     column = np.array([1.0, 2, 3, 4, 1e300, -1.7e308, np.inf, NAN])
-    encoding = Encoding.learn(FeatureTable(8, numbers={"n": column}))
+    encoding = Encoding.fit(FeatureTable(8, numbers={"n": column}))
     ranks = encoding.encode(FeatureTable(8, numbers={"n": column})).toarray()[:, 0]
     assert np.isfinite(ranks).all()
     assert ranks[5] < ranks[0] < ranks[1] < ranks[2] < ranks[3] < ranks[4]
@@ -92,7 +100,7 @@ def test_huge_numbers() -> None:
 
 
 def test_beyond_the_ends() -> None:
-    encoding = Encoding.learn(FILMS)
+    encoding = Encoding.fit(FILMS)
     later = encoding.encode(FeatureTable(3, numbers={"year": np.array([2000, 2030, LARGEST])})).toarray()
     np.testing.assert_array_equal(later[1:], later[[0, 0]])
 
@@ -100,13 +108,13 @@ def test_beyond_the_ends() -> None:
 def test_rare_flag_is_bounded() -> None:
     flags = np.zeros(100_000)
     flags[7] = 1
-    assert Encoding.learn(FeatureTable(len(flags), numbers={"n": flags})).encode(
+    assert Encoding.fit(FeatureTable(len(flags), numbers={"n": flags})).encode(
         FeatureTable(1, numbers={"n": np.ones(1)})
     ).toarray().max() == pytest.approx(3)
 
 
 def test_unknown_is_passed_over() -> None:
-    encoding = Encoding.learn(FILMS)
+    encoding = Encoding.fit(FILMS)
     other = FeatureTable(
         2, {"categories": [["Western"], ["Drama", "Western"]]}, {"price": np.ones(2)}, {"language": ["xx", "en"]}
     )
@@ -118,9 +126,9 @@ def test_unknown_is_passed_over() -> None:
 
 def test_hashed_above() -> None:
     values = [[f"tag {n % 1500}"] for n in range(3000)] + [["frequent"]] * 5
-    encoding = Encoding.learn(FeatureTable(len(values), sets={"tags": values}))
+    encoding = Encoding.fit(FeatureTable(len(values), sets={"tags": values}))
     (block,) = encoding.blocks
-    assert isinstance(block, FeatureVocabulary)
+    assert isinstance(block, CategoricalEncoding)
     assert len(block.values) + block.n_shared == MAX_VALUES == len(encoding.names)
     assert block.values[0] == "frequent"
     matrix = encoding.encode(FeatureTable(len(values), sets={"tags": values}))
@@ -129,13 +137,13 @@ def test_hashed_above() -> None:
 
 
 def test_hash_is_stable() -> None:
-    block = FeatureVocabulary("tags", "text", ("a",), n_shared=100)
+    block = CategoricalEncoding("tags", "text", ("a",), n_shared=100)
     assert block.encode(FeatureTable(3, texts={"tags": ["a", "b", "ä\ud800"]})).indices.tolist() == [0, 82, 7]
 
 
 def test_width_is_bounded() -> None:
     values = [[str(n % 400)] for n in range(800)]
-    encoding = Encoding.learn(FeatureTable(800, sets={f"set {n}": values for n in range(20)}))
+    encoding = Encoding.fit(FeatureTable(800, sets={f"set {n}": values for n in range(20)}))
     assert len(encoding.names) <= MAX_COLUMNS
 
 
@@ -147,7 +155,7 @@ def test_order_of_rows_changes_nothing() -> None:
         {"year": FILMS.numbers["year"][order]},
         {"language": [FILMS.texts["language"][row] for row in order]},
     )
-    assert Encoding.learn(shuffled) == Encoding.learn(FILMS)
+    assert Encoding.fit(shuffled) == Encoding.fit(FILMS)
 
 
 def test_unequal_lengths() -> None:
@@ -170,8 +178,8 @@ def tables(draw: st.DrawFn) -> FeatureTable:
 
 @given(tables(), tables())
 def test_round_trip(table: FeatureTable, later: FeatureTable) -> None:
-    encoding = Encoding.learn(table)
-    again = Encoding.of(json.loads(json.dumps(encoding.document, allow_nan=False)))
+    encoding = Encoding.fit(table)
+    again = Encoding.from_document(json.loads(json.dumps(encoding.document, allow_nan=False)))
     assert again == encoding
     for each in (table, later):
         matrix = encoding.encode(each)

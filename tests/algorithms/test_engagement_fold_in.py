@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.optimize import check_grad, minimize
 from scipy.special import expit
 
-from app.algorithms.engagement_fold_in import EngagementFoldIn, fold_in
+from app.algorithms.engagement_fold_in import EngagementFoldIn, logistic_regression
 from app.algorithms.labels import EventLabels
-from app.algorithms.logistic import Engagement, Logistic
+from app.algorithms.logistic import EngagementVectors, Logistic
 from app.algorithms.logistic_kernel import LabelRows, fold_in_rows
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.support.known_ratings import ratings_of_rank
@@ -47,14 +47,14 @@ def spread(seed: int, regularization: float) -> Case:
     return features, rng.normal(0, rng.choice([1, 5, 20]), m), rng.random(m) < rng.random(), penalties
 
 
-def minimised(x: NDArray[np.float64], features: Any, offsets: Any, are_one: Any, penalties: Any) -> float:
+def minimised(x: NDArray[np.float64], features: Any, offsets: Any, are_positive: Any, penalties: Any) -> float:
     log_odds = offsets + features @ x
-    return float(np.sum(np.logaddexp(0, log_odds) - are_one * log_odds) + 0.5 * np.sum(penalties * x**2))
+    return float(np.sum(np.logaddexp(0, log_odds) - are_positive * log_odds) + 0.5 * np.sum(penalties * x**2))
 
 
-def gradient(x: NDArray[np.float64], features: Any, offsets: Any, are_one: Any, penalties: Any) -> Any:
+def gradient(x: NDArray[np.float64], features: Any, offsets: Any, are_positive: Any, penalties: Any) -> Any:
     probabilities = expit(offsets + features @ x)
-    return features.T @ (probabilities - are_one) + penalties * x
+    return features.T @ (probabilities - are_positive) + penalties * x
 
 
 def curvature(x: NDArray[np.float64], features: Any, offsets: Any, _: Any, penalties: Any) -> Any:
@@ -67,12 +67,14 @@ def curvature(x: NDArray[np.float64], features: Any, offsets: Any, _: Any, penal
 )
 def test_gradient_vanishes(case: Case) -> None:
     assert check_grad(minimised, gradient, np.linspace(-1, 1, len(case[3])) / 8, *case) < 1e-4
-    np.testing.assert_allclose(gradient(fold_in(*case), *case), 0, atol=1e-5)
+    np.testing.assert_allclose(gradient(logistic_regression(*case), *case), 0, atol=1e-5)
 
 
 def test_minimum_against_scipy() -> None:
     case = drawn()
-    np.testing.assert_allclose(fold_in(*case), minimize(minimised, np.zeros(4), case, tol=1e-10).x, atol=1e-4)
+    np.testing.assert_allclose(
+        logistic_regression(*case), minimize(minimised, np.zeros(4), case, tol=1e-10).x, atol=1e-4
+    )
 
 
 def test_long_step_is_shortened() -> None:
@@ -81,7 +83,7 @@ def test_long_step_is_shortened() -> None:
     assert minimised(-np.linalg.solve(curvature(start, *case), gradient(start, *case)), *case) > 2 * minimised(
         start, *case
     )
-    assert minimised(fold_in(*case), *case) < 0.6 * minimised(start, *case)
+    assert minimised(logistic_regression(*case), *case) < 0.6 * minimised(start, *case)
 
 
 @given(seed=st.integers(0, 10_000), regularization=st.sampled_from([0.04, 1e-3, 1e-4, 1e-6]))
@@ -89,7 +91,7 @@ def test_long_step_is_shortened() -> None:
 def test_minimum_wherever_it_lies(seed: int, regularization: float) -> None:
     """No lower than scipy finds, and Newton's next step leads nowhere; compiled, the same."""
     case = spread(seed, regularization)
-    x = fold_in(*case)
+    x = logistic_regression(*case)
     found = minimize(minimised, np.zeros(len(x)), case, "trust-exact", gradient, curvature)
     assert minimised(x, *case) <= found.fun * (1 + 1e-9) + 1e-9
     np.testing.assert_allclose(np.linalg.solve(curvature(x, *case), gradient(x, *case)), 0, atol=1e-5)
@@ -99,21 +101,21 @@ def test_minimum_wherever_it_lies(seed: int, regularization: float) -> None:
 def test_lost_in_rounding() -> None:
     """Where no step can be computed, the best so far is the answer: here, where it began."""
     case = np.full((3, 2), 1e9), np.zeros(3), np.array([True, True, False]), np.full(2, 1e-9)
-    np.testing.assert_array_equal(fold_in(*case), 0)
+    np.testing.assert_array_equal(logistic_regression(*case), 0)
 
 
 @pytest.mark.parametrize("case", [drawn(), drawn(200, 17), surprising()], ids=["few", "many", "far"])
 def test_compiled_alike(case: Case) -> None:
     case[0][:, -1] = 1.0
-    np.testing.assert_allclose(compiled(case), fold_in(*case), atol=1e-5)
+    np.testing.assert_allclose(compiled(case), logistic_regression(*case), atol=1e-5)
 
 
 def compiled(case: Case) -> NDArray[np.float64]:
     """What `fold_in_rows` makes of it; the last feature is 1."""
-    features, offsets, are_one, penalties = case
+    features, offsets, are_positive, penalties = case
     items = features.copy()
     items[:, -1] = offsets - 0.3
-    labels = LabelRows(np.array([0, len(items)]), np.arange(len(items), dtype=np.int32), are_one, 0.3)
+    labels = LabelRows(np.array([0, len(items)]), np.arange(len(items), dtype=np.int32), are_positive, 0.3)
     rows = np.zeros((1, len(penalties)))
     fold_in_rows(0, 1, labels, items, np.zeros_like(rows), penalties[None], rows)
     return rows.ravel()
@@ -164,9 +166,9 @@ def test_liked_speaks_for_its_like() -> None:
 
 def test_read_what_was_written() -> None:
     fold = EngagementFoldIn(0.3, 0.04, 4.0)
-    assert EngagementFoldIn.read(fold.numbers) == fold
+    assert EngagementFoldIn.from_state(fold.numbers) == fold
     with pytest.raises(KeyError, match="liked_from"):
-        EngagementFoldIn.read({"intercept": 0.3, "regularization": 0.04})
+        EngagementFoldIn.from_state({"intercept": 0.3, "regularization": 0.04})
 
 
 def labelled() -> RatingMatrix:
@@ -181,7 +183,7 @@ def labelled() -> RatingMatrix:
     return RatingMatrix(52, 42, train.user_rows, train.item_rows, train.values, labels=labels)
 
 
-def learned_from(ratings: RatingMatrix) -> Engagement:
+def learned_from(ratings: RatingMatrix) -> EngagementVectors:
     return Logistic(n_factors=6).fit(ratings.as_labels(LIKED_FROM), np.random.default_rng(0))
 
 

@@ -18,7 +18,7 @@ def normal(*shape: int, seed: int = 1) -> NDArray[np.float64]:
 
 def test_finds_what_is_there() -> None:
     features, weights = flags(400, 10), normal(10, 3)
-    learned = FeatureMap.learn(features, features @ weights + 5, np.ones(400))
+    learned = FeatureMap.fit(features, features @ weights + 5, np.ones(400))
     np.testing.assert_allclose(learned.predict(features), features @ weights + 5, atol=0.05)
     assert (learned.r2 > 0.99).all()
 
@@ -26,7 +26,7 @@ def test_finds_what_is_there() -> None:
 def test_is_the_ridge_regression() -> None:
     features, row_weights = flags(60, 4), np.linspace(0.1, 2, 60)
     targets = features @ normal(4, 1) + normal(60, 1, seed=2)
-    learned = FeatureMap.learn(features, targets, row_weights)
+    learned = FeatureMap.fit(features, targets, row_weights)
     pulls = row_weights[:, None] * (targets - learned.predict(features))
     assert pulls.sum() == pytest.approx(0, abs=1e-4)  # the offset has no penalty
     penalties = (features.T @ pulls / learned.weights)[:, 0]
@@ -36,7 +36,7 @@ def test_is_the_ridge_regression() -> None:
 
 def test_noise_stays_at_the_mean() -> None:
     features, targets = flags(200, 150), normal(200, 20) + 3
-    learned = FeatureMap.learn(features, targets, np.ones(200))
+    learned = FeatureMap.fit(features, targets, np.ones(200))
     others = flags(200, 150, seed=5)
     assert learned.r2.max() < 0.1
     assert np.abs(learned.predict(others) - learned.offset).mean() < 0.1
@@ -46,7 +46,7 @@ def test_says_how_much_features_tell() -> None:
     features, weights = flags(2000, 30), normal(30, 2)
     told = features @ weights
     targets = told + normal(2000, 2, seed=3) * told.std(axis=0) * [1, 3]  # half of the variance, a tenth
-    learned = FeatureMap.learn(features[:500], targets[:500], np.ones(500))
+    learned = FeatureMap.fit(features[:500], targets[:500], np.ones(500))
     errors = targets[500:] - learned.predict(features[500:])
     real = 1 - (errors**2).sum(axis=0) / ((targets[500:] - targets[:500].mean(axis=0)) ** 2).sum(axis=0)
     np.testing.assert_allclose(learned.r2, real, atol=0.06)
@@ -55,7 +55,7 @@ def test_says_how_much_features_tell() -> None:
 
 def test_row_without_features() -> None:
     features = sparse.csr_array(np.array([[1, 0], [0, 1], [0, 0], [1, 1]], np.float32))
-    learned = FeatureMap.learn(features, np.array([[1.0], [2], [6], [4]]), np.array([1.0, 1, 0, 2]))
+    learned = FeatureMap.fit(features, np.array([[1.0], [2], [6], [4]]), np.array([1.0, 1, 0, 2]))
     assert learned.predict(flags(1, 2, share=0)).item() == (1 + 2 + 2 * 4) / 4
 
 
@@ -63,7 +63,7 @@ def test_rows_of_no_weight() -> None:
     features, targets = flags(50, 5), normal(50, 2)
     row_weights = np.repeat([1.0, 0.0], 25)
     spoilt = np.where(row_weights[:, None] > 0, targets, np.nan)
-    plain, other = (FeatureMap.learn(features, each, row_weights) for each in (targets, spoilt))
+    plain, other = (FeatureMap.fit(features, each, row_weights) for each in (targets, spoilt))
     np.testing.assert_array_equal(plain.weights, other.weights)
 
 
@@ -71,7 +71,7 @@ def test_features_missing_for_half() -> None:
     features, weights = flags(600, 8).toarray(), normal(8, 1)
     targets = features @ weights
     features[::2] = 0
-    learned = FeatureMap.learn(sparse.csr_array(features), targets, np.ones(600))
+    learned = FeatureMap.fit(sparse.csr_array(features), targets, np.ones(600))
     predicted = learned.predict(sparse.csr_array(features))
     assert ((predicted[1::2] - targets[1::2]) ** 2).mean() < 0.3 * targets.var()
     np.testing.assert_allclose(predicted[::2], targets.mean(), atol=0.1)
@@ -92,7 +92,7 @@ def test_features_missing_for_half() -> None:
 )
 def test_degenerate(features: sparse.csr_array, row_weights: NDArray[np.float64]) -> None:
     targets = np.arange(features.shape[0] * 2.0).reshape(-1, 2)
-    learned = FeatureMap.learn(features, targets, row_weights)
+    learned = FeatureMap.fit(features, targets, row_weights)
     assert learned.weights.shape == (features.shape[1], 2)
     predicted = learned.predict(features)
     assert predicted.dtype == learned.offset.dtype == learned.r2.dtype == np.float32
@@ -101,14 +101,14 @@ def test_degenerate(features: sparse.csr_array, row_weights: NDArray[np.float64]
 
 
 def test_constant_vectors() -> None:
-    learned = FeatureMap.learn(flags(20, 3), np.full((20, 2), 7.0), np.ones(20))
+    learned = FeatureMap.fit(flags(20, 3), np.full((20, 2), 7.0), np.ones(20))
     np.testing.assert_array_equal(learned.predict(flags(20, 3)), 7)
     np.testing.assert_array_equal(learned.r2, 0)
 
 
 def test_not_finite() -> None:
     with pytest.raises(InvalidRatingsError, match="finite"):
-        FeatureMap.learn(flags(2, 2), np.array([[1.0], [np.inf]]), np.ones(2))
+        FeatureMap.fit(flags(2, 2), np.array([[1.0], [np.inf]]), np.ones(2))
 
 
 def test_pairs_of_columns() -> None:
@@ -130,5 +130,5 @@ def test_pairs_tell_more() -> None:
     rows = np.random.default_rng(0).integers(0, 2, (200, 2)).astype(np.float32)
     target = ((rows[:, 0] == 1) & (rows[:, 1] == 1)).astype(np.float64)[:, None]
     features = sparse.csr_array(rows)
-    plain, paired = (FeatureMap.learn(each, target, np.ones(200)) for each in (features, crossed(features)))
+    plain, paired = (FeatureMap.fit(each, target, np.ones(200)) for each in (features, crossed(features)))
     assert paired.r2[0] > 0.95 > plain.r2[0]

@@ -103,7 +103,7 @@ def test_impossible_hyperparameters(hyperparameters: dict[str, Any]) -> None:
 def test_movielens_quality() -> None:
     columns = np.genfromtxt(MOVIELENS / "ratings.csv", delimiter=",", skip_header=1, usecols=(0, 1, 2))
     users, items = (np.unique(columns[:, each], return_inverse=True)[1] for each in (0, 1))
-    ratings = RatingMatrix.of(users, items, columns[:, 2])
+    ratings = RatingMatrix.from_arrays(users, items, columns[:, 2])
     errors = []
     for held_out in (k_folds(len(ratings), 5, 0) == fold for fold in range(5)):
         learned = FunkSVD().fit(ratings.subset(~held_out), np.random.default_rng(0))

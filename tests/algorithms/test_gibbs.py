@@ -3,8 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from app.algorithms.gibbs import Chain, draw_hyperparameters, draw_noise_prior
-from app.algorithms.gibbs_kernel import Side, draw_rows
+from app.algorithms.gibbs import GibbsChain, draw_hyperparameters, draw_noise_prior
+from app.algorithms.gibbs_kernel import RowConditionals, draw_rows
 from tests.support.known_ratings import ratings_of_rank
 
 
@@ -20,7 +20,7 @@ def test_row_draws_by_hand() -> None:
     starts = np.arange(n_draws + 1) * n_rated
     roots = np.full(n_draws, row_root)
     rated, given = np.tile(columns, n_draws).astype(np.int32), np.tile(targets, n_draws)
-    side = Side(starts, rated, given, fixed, roots, column_roots, precision, precision @ mean)
+    side = RowConditionals(starts, rated, given, fixed, roots, column_roots, precision, precision @ mean)
     rows, means = rng.standard_normal((n_draws, width), np.float32), np.empty((n_draws, width), np.float32)
     draw_rows(0, n_draws, side, rows, means)
 
@@ -62,7 +62,7 @@ def test_chain_finds_the_noise() -> None:
     ratings = ratings_of_rank(noise=0.5).train
     targets = (ratings.values - ratings.values.mean()) / ratings.values.std()
     rng = np.random.default_rng(0)
-    chain = Chain(ratings, targets, 6, rng)
+    chain = GibbsChain(ratings, targets, 6, rng)
     with ThreadPoolExecutor(1) as pool:
         for _ in range(60):
             chain.sweep(rng, pool, 1)
@@ -73,7 +73,7 @@ def test_chain_finds_the_noise() -> None:
 def test_item_yet_to_come_is_prior() -> None:
     ratings = ratings_of_rank(n_users=30, n_items=20).train
     rng = np.random.default_rng(0)
-    chain = Chain(ratings, ratings.values - ratings.values.mean(), 3, rng)
+    chain = GibbsChain(ratings, ratings.values - ratings.values.mean(), 3, rng)
     with ThreadPoolExecutor(1) as pool:
         chain.sweep(rng, pool, 1)
     assert chain.items.shape == (21, 4)

@@ -51,7 +51,7 @@ def test_pearson_by_hand() -> None:
     np.testing.assert_allclose(learned.table.weights[:2, 0], (2 / np.sqrt(8) / 2) ** 2, rtol=1e-5)
     # user 0 rated the only neighbour of item 0 with 4, so 1 above expectation
     np.testing.assert_allclose(learned.predict(np.array([0, 0]), np.array([0, 2])), [4.0, 3.0], rtol=1e-5)
-    np.testing.assert_allclose(learned.scores(np.array([0]))[0, 0], 0.125 * (1 + 1 / learned.spread), rtol=1e-5)
+    np.testing.assert_allclose(learned.scores(np.array([0]))[0, 0], 0.125 * (1 + 1 / learned.scale), rtol=1e-5)
 
 
 @pytest.mark.parametrize("centred", [True, False])

@@ -7,12 +7,11 @@ from scipy import sparse
 from scipy.optimize import minimize
 
 from app.algorithms.errors import InvalidHyperparameterError
-from app.algorithms.features import Features
 from app.algorithms.hyperparameters import build
 from app.algorithms.learner import Predictor
-from app.algorithms.logistic import Engagement, LabelOdds, Logistic
+from app.algorithms.logistic import BinaryRatingVectors, EngagementVectors, Logistic
 from app.algorithms.logistic_kernel import LabelRows, regress_rows
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from tests.algorithms.contract import DEGENERATE
 from tests.algorithms.ranker_contract import RankerContract, all_scores
 from tests.support.known_ratings import Known, checkerboard, ratings_of_rank
@@ -43,7 +42,7 @@ def as_labels(known: Known) -> Known:
     return Known(train, test, least_rmse=0.0)
 
 
-def fit(ratings: RatingMatrix, **hyperparameters: Any) -> Engagement:
+def fit(ratings: RatingMatrix, **hyperparameters: Any) -> EngagementVectors:
     return Logistic(**hyperparameters).fit(ratings, np.random.default_rng(0))
 
 
@@ -58,7 +57,7 @@ def test_regression_against_scipy() -> None:
 
     def minimised(x: NDArray[np.float64]) -> float:
         log_odds = 0.3 + given[:, 3] + given[:, :3] @ x[:3] + x[3]
-        loss = np.sum(np.logaddexp(0, log_odds) - labels.are_one * log_odds)
+        loss = np.sum(np.logaddexp(0, log_odds) - labels.are_positive * log_odds)
         return float(loss + 0.5 * np.sum(penalties[0] * (x - expected[0]) ** 2))
 
     rows = np.zeros((1, 4))
@@ -117,14 +116,14 @@ def test_separable_stays_finite() -> None:
 def test_labels_predict_probability() -> None:
     learned = fit(as_labels(ratings_of_rank(n_users=50)).train)
     pairs = np.arange(50), np.arange(50)
-    assert isinstance(learned, LabelOdds)
+    assert isinstance(learned, BinaryRatingVectors)
     np.testing.assert_array_equal(learned.predict(*pairs), learned.probabilities(*pairs))
 
 
 def test_two_values_are_labels() -> None:
     known = checkerboard(low=-3.0, high=2.0)
     learned = fit(known.train)
-    assert isinstance(learned, LabelOdds)
+    assert isinstance(learned, BinaryRatingVectors)
     predicted = learned.predict(known.test.user_rows, known.test.item_rows)
     assert np.abs(predicted - known.test.values).max() < 1.5
     assert predicted.min() > -3
@@ -186,7 +185,7 @@ def test_features_know_new_items() -> None:
     ratings, truth = described()
     scores = all_scores(fit(ratings), ratings)[:, -40:]
     assert np.mean((scores > 0) == (truth[:, -40:] > 0.5)) > 0.95
-    without = all_scores(fit(ratings.described_by(None)), ratings)[:, -40:]
+    without = all_scores(fit(ratings.with_features(None)), ratings)[:, -40:]
     assert np.ptp(without, axis=1).max() == 0
 
 
@@ -211,7 +210,7 @@ def test_useless_features_do_no_harm() -> None:
     features = Features(noise, as_csr(np.zeros((300, 0))))
     pairs, is_one = (known.test.user_rows, known.test.item_rows), known.test.values == 1
     plain = log_loss(fit(known.train).probabilities(*pairs), is_one)
-    assert log_loss(fit(known.train.described_by(features)).probabilities(*pairs), is_one) < 1.03 * plain
+    assert log_loss(fit(known.train.with_features(features)).probabilities(*pairs), is_one) < 1.03 * plain
 
 
 def test_unlabelled_rows_are_zero() -> None:

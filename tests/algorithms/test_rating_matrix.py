@@ -36,7 +36,7 @@ def test_subset_keeps_shape() -> None:
 
 
 def test_of_takes_what_is_needed() -> None:
-    ratings = RatingMatrix.of([4, 0], [1, 2], [3.5, 2])
+    ratings = RatingMatrix.from_arrays([4, 0], [1, 2], [3.5, 2])
     assert (ratings.n_users, ratings.n_items) == (5, 3)
 
 
@@ -75,7 +75,7 @@ def test_ratings_that_are_labels() -> None:
     assert ratings.user_choice_counts.tolist() == [1, 0, 1]
     assert ratings.chosen.indices.tolist() == [1, 1]
     assert ratings.subset(np.array([True, False, True])).item_choice_counts.tolist() == [0, 1]
-    assert ratings.of_users(np.array([1, 2])).item_choice_counts.tolist() == [0, 1]
+    assert ratings.select_users(np.array([1, 2])).item_choice_counts.tolist() == [0, 1]
 
 
 def test_engaged_pairs_as_ratings() -> None:
@@ -87,9 +87,9 @@ def test_engaged_pairs_as_ratings() -> None:
 
 def test_labels_are_carried() -> None:
     ratings = labelled()
-    for same in (ratings.subset(np.array([False, False, True])), ratings.described_by(None)):
+    for same in (ratings.subset(np.array([False, False, True])), ratings.with_features(None)):
         assert same.labels is ratings.labels
-    labels = ratings.of_users(np.array([0, 2])).labels
+    labels = ratings.select_users(np.array([0, 2])).labels
     assert labels is not None
     assert (labels.user_rows.tolist(), labels.item_rows.tolist(), labels.values.tolist()) == ([1], [0], [1])
     assert (labels.last_at.tolist(), labels.counts_as) == ([9], 4.0)
@@ -109,13 +109,13 @@ def test_all_that_is_known_as_labels() -> None:
     assert labels.item_rows.tolist() == [0, 1, 1, 0, 1, 0]
     assert labels.values.tolist() == [0, 1, 1, 1, 0, 1]
     assert labels.labels is None
-    assert RatingMatrix.of([0, 1], [0, 0], [0.8, 0.7]).as_labels(0.8).values.tolist() == [1, 0]
+    assert RatingMatrix.from_arrays([0, 1], [0, 0], [0.8, 0.7]).as_labels(0.8).values.tolist() == [1, 0]
 
 
 def test_other_labels() -> None:
     ratings = labelled()
     assert ratings.labels is not None
-    first = ratings.labels.where(np.array([True, False, False]))
+    first = ratings.labels.subset(np.array([True, False, False]))
     assert ratings.with_labels(first).labels is first
     np.testing.assert_array_equal(ratings.with_labels(first).values, ratings.values)
 

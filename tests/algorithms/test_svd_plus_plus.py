@@ -7,8 +7,8 @@ from app.algorithms.errors import FitDivergedError, InvalidHyperparameterError
 from app.algorithms.funk_svd import FunkSVD
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
-from app.algorithms.sgd_kernel import Steps, Weights
-from app.algorithms.svd_plus_plus import SetVectors, SVDPlusPlus
+from app.algorithms.sgd_kernel import StepSizes, Weights
+from app.algorithms.svd_plus_plus import SVDPlusPlus, SVDPlusPlusVectors
 from app.algorithms.svd_plus_plus_kernel import UserRatings, update_users
 from app.evaluation.metrics import rmse
 from tests.algorithms.contract import DEGENERATE
@@ -25,11 +25,11 @@ class TestSVDPlusPlus(PredictorContract):
         return SVDPlusPlus(**hyperparameters)
 
 
-def fit(ratings: RatingMatrix, **hyperparameters: Any) -> SetVectors:
+def fit(ratings: RatingMatrix, **hyperparameters: Any) -> SVDPlusPlusVectors:
     return SVDPlusPlus(**hyperparameters).fit(ratings, np.random.default_rng(0))
 
 
-def one_by_one(order: list[int], ratings: UserRatings, weights: Weights, y: Any, steps: Steps) -> float:
+def one_by_one(order: list[int], ratings: UserRatings, weights: Weights, y: Any, steps: StepSizes) -> float:
     """The definition: after every rating all y_j of the user move, and z is summed anew."""
     p, q, b_u, b_i = weights
     rate, _, penalty = (float(each) for each in steps)
@@ -66,7 +66,7 @@ def test_slow_reference() -> None:
     drawn = [rng.normal(0, 0.3, shape).astype(np.float32) for shape in ((12, 5), (9, 5), 12, 9, (9, 5))]
     fast: list[Any] = [each.copy() for each in drawn]
     slow: list[Any] = [each.astype(np.float64) for each in drawn]
-    steps = Steps(np.float32(0.05), np.float32(0.05), np.float32(0.2))
+    steps = StepSizes(np.float32(0.05), np.float32(0.05), np.float32(0.2))
     order = rng.permutation(12).astype(np.int32)
     loss = update_users(order, ratings, Weights(*fast[:4]), fast[4], steps)
     assert loss == pytest.approx(one_by_one(order.tolist(), ratings, Weights(*slow[:4]), slow[4], steps), rel=1e-4)

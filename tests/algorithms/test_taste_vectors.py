@@ -22,7 +22,7 @@ def learned_from(seed: int = 0) -> tuple[RatingMatrix, TasteVectors]:
 
 
 def fold_in_of(taste: TasteVectors) -> TasteFoldIn:
-    return TasteFoldIn.read(taste.numbers, taste.gram)
+    return TasteFoldIn.from_state(taste.numbers, taste.gram)
 
 
 def test_fold_in_is_user_side() -> None:
@@ -115,7 +115,7 @@ def test_better_ratings_weigh_more() -> None:
 
 def test_mean_weight_is_one() -> None:
     ratings, taste = learned_from()
-    _, weights = Weighting.learn(ratings.user_rows, ratings.values, ratings.n_users, 1.0)
+    _, weights = Weighting.from_ratings(ratings.user_rows, ratings.values, ratings.n_users, 1.0)
     assert weights.mean() == pytest.approx(1.0)
     own = ratings.user_rows == 3
     np.testing.assert_allclose(taste.weighting.of_user(ratings.values[own]), weights[own], rtol=1e-6)
@@ -124,23 +124,23 @@ def test_mean_weight_is_one() -> None:
 @pytest.mark.parametrize("pair", [(0.0, 1.0), (-1.0, 1.0), (1.0, 5.0)])
 def test_lower_of_two_is_no_choice(pair: tuple[float, float]) -> None:
     values = np.array([pair[0], pair[1], pair[1], pair[0]], np.float32)
-    _, weights = Weighting.learn(np.array([0, 0, 1, 1]), values, 2, 1.0)
+    _, weights = Weighting.from_ratings(np.array([0, 0, 1, 1]), values, 2, 1.0)
     np.testing.assert_array_equal(weights, [0, 1, 1, 0])
 
 
 def test_chosen_from_a_rating_on() -> None:
     values = np.array([1, 5, 3, 4, 1], np.float32)
-    weighting, weights = Weighting.learn(np.array([0, 0, 1, 1, 1]), values, 2, 1.0, chosen_from=4.0)
+    weighting, weights = Weighting.from_ratings(np.array([0, 0, 1, 1, 1]), values, 2, 1.0, chosen_from=4.0)
     np.testing.assert_array_equal(weights, [0, 1, 0, 1, 0])
     assert weighting.positive(3.0) == 4.0
-    _, weights = Weighting.learn(np.array([0]), values[:1], 1, 1.0, chosen_from=4.0)
+    _, weights = Weighting.from_ratings(np.array([0]), values[:1], 1, 1.0, chosen_from=4.0)
     np.testing.assert_array_equal(weights, [0])
 
 
 def test_scale_changes_no_weight() -> None:
     ratings, _ = learned_from()
     plain, other = (
-        Weighting.learn(ratings.user_rows, values, ratings.n_users, 1.0)[1]
+        Weighting.from_ratings(ratings.user_rows, values, ratings.n_users, 1.0)[1]
         for values in (ratings.values, ratings.values * 4 - 7)
     )
     np.testing.assert_allclose(other, plain, rtol=1e-4)
@@ -149,7 +149,7 @@ def test_scale_changes_no_weight() -> None:
 def test_outlier_weighs_finitely() -> None:
     values = np.ones(100_000, np.float32)
     values[:3] = 2.0, 3.0, 1e30
-    _, weights = Weighting.learn(np.zeros(len(values), np.int64), values, 1, 10.0)
+    _, weights = Weighting.from_ratings(np.zeros(len(values), np.int64), values, 1, 10.0)
     assert np.isfinite(weights).all()
 
 

@@ -9,11 +9,10 @@ import pytest
 from scipy import sparse
 
 from app.algorithms.errors import AlgorithmError, FitDivergedError
-from app.algorithms.features import Features
 from app.algorithms.history_features import HistoryFeatures
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.algorithms.two_tower import INSTALL, TwoTower
-from app.algorithms.two_tower_vectors import Tower, TowerVectors
+from app.algorithms.two_tower_vectors import Float32Array, Tower, TowerVectors, join_features
 from app.evaluation.metrics import rmse
 from tests.algorithms.feature_contract import FeatureLearnerContract, described, parities
 from tests.support.known_ratings import checkerboard, of_known_features, ratings_of_rank
@@ -55,8 +54,13 @@ def test_predictions_stay_on_the_scale(board: TowerVectors) -> None:
     assert predicted.max() < 5 + 1e-4
 
 
+def embedded(tower: Tower, features: sparse.csr_array, history: sparse.csr_array | None) -> Float32Array:
+    return tower.embed(join_features(features, history, tower.n_features))
+
+
 def test_new_users_and_items(board: TowerVectors) -> None:
-    users, items = board.embed_users(parities(10)), board.embed_items(parities(10))
+    users = embedded(board.user_tower, parities(10), None)
+    items = embedded(board.item_tower, parities(10), None)
     wanted = np.where((np.arange(10)[:, None] + np.arange(10)) % 2 == 0, 5.0, 1.0)
     assert rmse((board.centre + board.half_range * users @ items.T).ravel(), wanted.ravel()) < 1.0
 
@@ -77,15 +81,15 @@ def test_forgetting_prepares_for_new_items(monkeypatch: pytest.MonkeyPatch) -> N
         return rmse(learned.predict(new.user_rows, new.item_rows), new.values)
 
     prepared = error()
-    monkeypatch.setattr("app.algorithms.two_tower.FORGOTTEN", 0.0)
+    monkeypatch.setattr("app.algorithms.two_tower.DROPOUT_SHARE", 0.0)
     assert prepared < 0.98 * error()
 
 
 def test_embeds_as_learned(board: TowerVectors) -> None:
     ratings = described(checkerboard().train)
     ratings = ratings.subset((ratings.user_rows < 50) & (ratings.item_rows < 30))
-    users = board.embed_users(parities(60), board.history.users(ratings))
-    items = board.embed_items(parities(40), board.history.items(ratings))
+    users = embedded(board.user_tower, parities(60), board.history.users(ratings))
+    items = embedded(board.item_tower, parities(40), board.history.items(ratings))
     np.testing.assert_allclose(users, board.user_vectors, atol=1e-6)
     np.testing.assert_allclose(items, board.item_vectors, atol=1e-6)
 
@@ -114,7 +118,9 @@ def test_tower_by_hand() -> None:
 
 
 def test_not_finite_is_refused() -> None:
-    history = HistoryFeatures.learn(RatingMatrix(1, 1, [], [], []), sparse.csr_array(np.zeros((1, 0), np.float32)))
+    history = HistoryFeatures.from_ratings(
+        RatingMatrix(1, 1, [], [], []), sparse.csr_array(np.zeros((1, 0), np.float32))
+    )
     tower = Tower((), ())
     bad = np.full((1, 2), np.nan, np.float32)
     with pytest.raises(FitDivergedError, match="smaller learning_rate"):
@@ -125,7 +131,7 @@ def test_not_finite_is_refused() -> None:
 def test_items_alone_described() -> None:
     known = ratings_of_rank(n_users=60, n_items=40)
     nobody = sparse.csr_array(np.zeros((60, 0), np.float32))
-    ratings = known.train.described_by(Features(items=parities(40), users=nobody))
+    ratings = known.train.with_features(Features(items=parities(40), users=nobody))
     learned = TwoTower(n_epochs=2).fit(ratings, np.random.default_rng(0))
     assert np.isfinite(learned.predict(np.arange(40), np.arange(40))).all()
 

@@ -9,9 +9,8 @@ from scipy import sparse
 
 from app.algorithms.biases import Biases
 from app.algorithms.errors import FeaturesNeededError, FitDivergedError, InvalidRatingsError
-from app.algorithms.features import Features
-from app.algorithms.learner import Progress, ignore
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.progress import ProgressCallback, ignore
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.entities import RatingScale
 from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
@@ -34,7 +33,9 @@ class Oracle:
     noise: float = 0.0
     too_high: float = 0.0
 
-    def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: Progress = ignore) -> "Oracle.Learned":
+    def fit(
+        self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+    ) -> "Oracle.Learned":
         progress(1.0, "known")
         users, items = np.indices((ratings.n_users, ratings.n_items))
         values = np.where((users + items) % 2 == 0, 5.0, 1.0) + rng.normal(0, self.noise, users.shape) + self.too_high
@@ -55,7 +56,7 @@ class Oracle:
 
 def test_perfect_on_checkerboard() -> None:
     users, items = np.divmod(np.arange(20 * 30), 30)
-    board = experiment(RatingMatrix.of(users, items, np.where((users + items) % 2 == 0, 5.0, 1.0)))
+    board = experiment(RatingMatrix.from_arrays(users, items, np.where((users + items) % 2 == 0, 5.0, 1.0)))
     assert board.run(Oracle()).metrics["rmse"] == 0
     outcome = board.run(Oracle(too_high=1e4))  # clipped to 5; the order stays
     assert outcome.metrics["ndcg@5"] == 1
@@ -135,7 +136,9 @@ class Refuses:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def fit(self, _ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> Oracle.Learned:
+    def fit(
+        self, _ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
+    ) -> Oracle.Learned:
         raise self.error
 
 
@@ -150,12 +153,14 @@ def test_warm_up_keeps_features() -> None:
     seen: list[RatingMatrix] = []
 
     class Looks:
-        def fit(self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> Oracle.Learned:
+        def fit(
+            self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
+        ) -> Oracle.Learned:
             seen.append(ratings)
             return Oracle().fit(ratings, np.random.default_rng(0))
 
     items = sparse.csr_array(np.arange(9, dtype=np.float32)[:, None])
-    ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3]).described_by(Features(items, sparse.csr_array((3, 0))))
+    ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3]).with_features(Features(items, sparse.csr_array((3, 0))))
     Experiment(ratings, [], RatingScale(1, 5), [], 4.0).warm_up(Looks())
     assert (seen[0].n_users, seen[0].n_items) == (2, 2)
     assert seen[0].features is not None
@@ -169,8 +174,8 @@ def test_features_of_others() -> None:
     ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3])
     for features in (None, Features(nothing, sparse.csr_array((3, 0)))):
         with pytest.raises(FeaturesNeededError):
-            Experiment(ratings.described_by(features), [], RatingScale(1, 5), [], 4.0).warm_up(needs)
-    described = ratings.described_by(Features(known, sparse.csr_array((3, 0))))
+            Experiment(ratings.with_features(features), [], RatingScale(1, 5), [], 4.0).warm_up(needs)
+    described = ratings.with_features(Features(known, sparse.csr_array((3, 0))))
     Experiment(described, [], RatingScale(1, 5), [], 4.0).warm_up(needs)
 
 
@@ -180,7 +185,7 @@ def test_item_space_by_either_name() -> None:
         item_vectors: NDArray[np.float32]
 
     class Learns:
-        def fit(self, ratings: RatingMatrix, rng: np.random.Generator, _progress: Progress = ignore) -> Towers:
+        def fit(self, ratings: RatingMatrix, rng: np.random.Generator, _progress: ProgressCallback = ignore) -> Towers:
             vectors = np.ones((ratings.n_items, 3), np.float32)
             return Towers(Oracle().fit(ratings, rng).values, item_vectors=vectors)
 

@@ -19,7 +19,7 @@ from app.evaluation.ranking import RankingMetrics, best_items, evaluate_ranking,
 def by_hand() -> RankingMetrics:
     """One user: items 0..5, item 0 known, 1 and 4 liked, 3 disliked; scores fall with the item number."""
     train, test = (
-        replace(RatingMatrix.of(*ratings), n_users=1, n_items=6)
+        replace(RatingMatrix.from_arrays(*ratings), n_users=1, n_items=6)
         for ratings in (([0], [0], [5.0]), ([0, 0, 0], [1, 4, 3], [4.0, 5.0, 2.0]))
     )
 

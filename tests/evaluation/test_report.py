@@ -101,7 +101,7 @@ def test_one_colour_in_all_plots() -> None:
 
 def test_little_to_draw() -> None:
     users, items = np.divmod(np.arange(12), 4)
-    shown = page(experiment(RatingMatrix.of(users, items, np.full(12, 3.0))), {"popular": BestsellerLearner()})
+    shown = page(experiment(RatingMatrix.from_arrays(users, items, np.full(12, 3.0))), {"popular": BestsellerLearner()})
     assert re.findall("<h2>(.*?)</h2>", shown) == ["Figures", "Hyperparameters"]
 
 

@@ -11,7 +11,8 @@ import pytest
 from app.algorithms.biases import Biases
 from app.algorithms.errors import FitDivergedError
 from app.algorithms.funk_svd import FunkSVD
-from app.algorithms.learner import Progress, Ranker, ignore
+from app.algorithms.learner import Ranker
+from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.errors import InvalidInputError
@@ -33,7 +34,7 @@ def bowl(values: Mapping[str, Any]) -> float:
 def a_search(known: Sequence[Trial] = ()) -> tuple[Search, list[Trial]]:
     recorded: list[Trial] = []
 
-    def run(values: Mapping[str, Any], _tell: Progress) -> Trial:
+    def run(values: Mapping[str, Any], _tell: ProgressCallback) -> Trial:
         return Trial(dict(values), bowl(values), None, 0.0)
 
     defaults = {"x": 0.9, "n": 1, "is_on": False}
@@ -157,7 +158,9 @@ def test_a_trial_measured() -> None:
 
 def test_a_trial_that_fails() -> None:
     class Diverges:
-        def fit(self, _ratings: RatingMatrix, _rng: np.random.Generator, _progress: Progress = ignore) -> Ranker:
+        def fit(
+            self, _ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
+        ) -> Ranker:
             raise FitDivergedError("too fast")
 
     assert measure(experiment(), RMSE, Diverges(), {}).problem == "too fast"

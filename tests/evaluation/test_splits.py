@@ -161,4 +161,4 @@ def test_too_few_ratings(name: str, missing: str) -> None:
 @pytest.mark.parametrize("name", ["user-time:0.2", "leave-one-out", "cold-users:0.1", "cold-items:0.1"])
 def test_one_rating(name: str) -> None:
     with pytest.raises(InvalidInputError, match="of 1 ratings"):
-        held_out_by(name, RatingMatrix.of([0], [0], [3.0]), 0)
+        held_out_by(name, RatingMatrix.from_arrays([0], [0], [3.0]), 0)

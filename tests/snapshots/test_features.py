@@ -51,7 +51,7 @@ def test_users() -> None:
 
 def test_later_items_are_read_alike() -> None:
     known = described({"size": 3, "cast": ["A"]}, {"size": "large", "cast": ["A", "B"]}, {"size": 3, "cast": ["B"]})
-    encoding = Encoding.learn(item_table(known))
+    encoding = Encoding.fit(item_table(known))
     later = described({"size": 3, "cast": "A"})  # alone, its size is a number and its cast a text
     dense = encoding.encode(item_table(later, encoding.kinds)).toarray()[0]
     assert [name for name, value in zip(encoding.names, dense, strict=True) if value] == ["cast=A", "size=3"]

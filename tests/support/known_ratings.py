@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.features import Features
 from app.algorithms.learner import RatingLearner
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.evaluation.metrics import rmse
 
 
@@ -65,7 +64,7 @@ def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed
     values = 3 + rng.normal(0, 0.5, n_users)[users] + np.sum(user_states[users] * flags[items], axis=1)
     values += rng.normal(0, noise, len(values))
     is_train = rng.random(len(values)) < 15 / n_items
-    ratings = RatingMatrix(n_users, n_items, users, items, values).described_by(only_items(flags, n_users))
+    ratings = RatingMatrix(n_users, n_items, users, items, values).with_features(only_items(flags, n_users))
     return Known(ratings.subset(is_train), ratings.subset(~is_train), noise)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.two_tower_vectors import Tower, TowerVectors, beside
+from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
 from app.entities import Item, RatingScale, User
 from app.snapshots import Snapshot, open_snapshot, write_snapshot
 from app.snapshots.arrays import SnapshotArrays
@@ -42,8 +42,11 @@ USERS = [*(User(f"user-{n}", country=("FI", "SE", None)[n % 3]) for n in range(1
 def drawn(_learner: Any, ratings: RatingMatrix, rng: np.random.Generator, _tell: Any) -> TowerVectors:
     """In place of `TwoTower.fit`: vectors of length 4."""
     features: Any = ratings.features
-    history = HistoryFeatures.learn(ratings, features.items)
-    users, items = beside(features.users, history.users(ratings)), beside(features.items, history.items(ratings))
+    history = HistoryFeatures.from_ratings(ratings, features.items)
+    users, items = (
+        join_features(features.users, history.users(ratings)),
+        join_features(features.items, history.items(ratings)),
+    )
     of_users, of_items = (_draw((each.shape[1], 6, 3, 4), rng) for each in (users, items))
     return TowerVectors(of_users, of_items, of_users.embed(users), of_items.embed(items), history, 3.0, 2.0)
 
@@ -71,7 +74,7 @@ class Published:
             data, user_keys=np.arange(1, 18), user_versions=versions, user_profile_versions=np.zeros_like(versions)
         )
         features, encodings = describe(ITEMS, USERS)
-        dataset = Dataset(data, to_rows(data).described_by(features), RatingScale(), encodings, to_labels(data, 4.0))
+        dataset = Dataset(data, to_rows(data).with_features(features), RatingScale(), encodings, to_labels(data, 4.0))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("app.training.fit.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))

@@ -8,9 +8,8 @@ import pytest
 from scipy import sparse
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn
-from app.algorithms.features import Features
 from app.algorithms.labels import EventLabels
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.entities import Item, RatingScale, User
 from app.snapshots import Snapshot
 from app.training.engagement import ENOUGH_LABELS, resolve_engagement
@@ -68,7 +67,7 @@ def test_events_newer_than_the_hold_out() -> None:
     """There are some, and none that could prove themselves: that is told."""
     ratings = labelled(300, 300)
     assert ratings.labels is not None
-    cut = ratings.with_labels(ratings.labels.where(np.zeros(600, np.bool_)))
+    cut = ratings.with_labels(ratings.labels.subset(np.zeros(600, np.bool_)))
     recipe, (choice,) = resolve_engagement(default_recipe(), cut)
     assert recipe == WITHOUT
     assert "0 pairs engaged and 0 declined before anything held out" in choice
@@ -110,7 +109,7 @@ def test_parts_are_log_odds(*, are_ratings: bool) -> None:
     assert (engagement.item_part.shape, engagement.user_part.shape) == ((40, 5), (40, 5))
     assert engagement.item_part.dtype == engagement.user_part.dtype == np.float32
     np.testing.assert_array_equal(engagement.unrated_item, 0)
-    fold, labels = EngagementFoldIn.read(engagement.numbers), ratings.as_labels(4.0)
+    fold, labels = EngagementFoldIn.from_state(engagement.numbers), ratings.as_labels(4.0)
     assert fold.liked_from == 4.0
     for user in range(40):
         own = labels.user_rows == user
@@ -135,7 +134,7 @@ def test_features_place_what_nobody_met() -> None:
     positive = suited[users, items] & ~np.isin(items, range(30, 36))
     labels = EventLabels(users, items, positive, np.zeros(len(users)), 4.0)
     parity = (sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(n) % 2]) for n in (40, 60))
-    ratings = RatingMatrix(60, 40, [0, 1], [36, 37], [5, 5], labels=labels).described_by(Features(*parity))
+    ratings = RatingMatrix(60, 40, [0, 1], [36, 37], [5, 5], labels=labels).with_features(Features(*parity))
     _, engagement, _ = fit(ASKED, ratings, np.random.default_rng(0)).segments
     scores = engagement.user_part @ engagement.item_part.T
     for user in (0, 1, 56, 57):

@@ -3,9 +3,8 @@ import pytest
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from app.algorithms.features import Features
 from app.algorithms.fold_in import fold_in
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.training.errors import TrainingFailedError
 from app.training.fit import fit
 from app.training.learned import Learned
@@ -132,7 +131,7 @@ def described(ratings: RatingMatrix) -> RatingMatrix:
     """Items in two kinds that are liked by half of the users each; the last three items have no ratings."""
     kinds = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(ratings.n_items) % 2])
     groups = sparse.csr_array(np.eye(2, dtype=np.float32)[np.arange(ratings.n_users) % 2])
-    return ratings.described_by(Features(kinds, groups))
+    return ratings.with_features(Features(kinds, groups))
 
 
 def divided_ratings() -> RatingMatrix:
@@ -156,7 +155,7 @@ def test_undescribed_stay_unrated() -> None:
     nothing = Features(*(sparse.csr_array(np.zeros((n_rows, 0), np.float32)) for n_rows in (23, 32)))
     plain, undescribed = (
         fit(rating_recipe("biases"), each, np.random.default_rng(0))
-        for each in (ratings, ratings.described_by(nothing))
+        for each in (ratings, ratings.with_features(nothing))
     )
     for one, other in zip(plain.segments, undescribed.segments, strict=True):
         np.testing.assert_array_equal(one.item_part, other.item_part)

@@ -72,7 +72,7 @@ def test_folded_in_as_stored(known: Known) -> None:
 def test_ratings_make_surer(known: Known) -> None:
     """Of two who are equally true to their taste, the one of whom more is known is no less sure; so with items."""
     snapshot = known.snapshot
-    deviations = [snapshot.rating_fold.spread.deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
+    deviations = [snapshot.rating_fold.spread.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
     assert deviations == sorted(deviations, reverse=True)
     few, many = np.array_split(np.argsort(snapshot.item_counts), 2)
     assert snapshot.item_deviations[few].mean() > snapshot.item_deviations[many].mean()

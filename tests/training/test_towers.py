@@ -8,8 +8,7 @@ import pytest
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from app.algorithms.features import Features
-from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.algorithms.two_tower import INSTALL
 from app.entities import RatingScale
 from app.errors import InvalidInputError
@@ -51,7 +50,7 @@ def divided() -> RatingMatrix:
 def of_rows(users: ArrayLike, items: ArrayLike, values: ArrayLike) -> RatingMatrix:
     rows = np.asarray(users, np.int32), np.asarray(items, np.int32)
     ratings = RatingMatrix(N_USERS, N_ITEMS, *rows, np.asarray(values, np.float32))
-    return ratings.described_by(Features(items=parity(N_ITEMS), users=parity(N_USERS)))
+    return ratings.with_features(Features(items=parity(N_ITEMS), users=parity(N_USERS)))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +94,7 @@ def test_extra_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_features_missing() -> None:
     with pytest.raises(TrainingFailedError, match=r"two_tower: .*features"):
-        fit(RECIPE, divided().described_by(None), np.random.default_rng(0))
+        fit(RECIPE, divided().with_features(None), np.random.default_rng(0))
 
 
 def test_recipe_with_towers() -> None:

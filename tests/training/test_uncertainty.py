@@ -41,13 +41,13 @@ def test_met_where_counts_decide() -> None:
     split, others = drawn(np.full(N_USERS, 0.7))
     vectors = learned_from(split)
     spread = HoldoutUncertainty.learn(vectors, split).around(vectors, split.train)
-    variances = spread.deviation(others.user_rows, others.item_rows).astype(np.float64) ** 2
+    variances = spread.standard_deviation(others.user_rows, others.item_rows).astype(np.float64) ** 2
     squares = (others.values - vectors.predict(others.user_rows, others.item_rows)) ** 2
     for counts in (split.train.user_counts[others.user_rows], split.train.item_counts[others.item_rows]):
         for is_among in (counts < 2, (counts >= 2) & (counts < 10), (counts >= 10) & (counts < 50), counts >= 50):
             assert variances[is_among].mean() == pytest.approx(squares[is_among].mean(), rel=0.2)
-    assert spread.of_users.deviation(0.0, 0) ** 2 == pytest.approx(1 + 0.7**2, rel=0.25)
-    assert spread.of_users.deviation(0.7, 10_000) == pytest.approx(0.7, rel=0.15)
+    assert spread.of_users.standard_deviation(0.0, 0) ** 2 == pytest.approx(1 + 0.7**2, rel=0.25)
+    assert spread.of_users.standard_deviation(0.7, 10_000) == pytest.approx(0.7, rel=0.15)
     assert spread.new_item == pytest.approx(1.0, rel=0.2)
 
 
@@ -56,15 +56,15 @@ def test_met_where_users_differ() -> None:
     split, _ = drawn(noises)
     vectors = learned_from(split)
     spread = HoldoutUncertainty.learn(vectors, split)
-    assert spread.of_users.deviation(0.3, 1000) == pytest.approx(0.3, rel=0.25)
-    assert spread.of_users.deviation(1.2, 1000) == pytest.approx(1.2, rel=0.25)
+    assert spread.of_users.standard_deviation(0.3, 1000) == pytest.approx(0.3, rel=0.25)
+    assert spread.of_users.standard_deviation(1.2, 1000) == pytest.approx(1.2, rel=0.25)
 
 
 def test_mean_is_that_of_holdout() -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     vectors, held = learned_from(split), split.holdout
     deviations = HoldoutUncertainty.learn(vectors, split).around(vectors, split.train)
-    variances = deviations.deviation(held.user_rows, held.item_rows).astype(np.float64) ** 2
+    variances = deviations.standard_deviation(held.user_rows, held.item_rows).astype(np.float64) ** 2
     assert variances.mean() == pytest.approx(np.mean(split.errors(vectors) ** 2), rel=1e-5)
 
 
@@ -74,7 +74,9 @@ def test_follows_the_scale(unit: float) -> None:
         HoldoutUncertainty.learn(learned_from(split), split)
         for split in (drawn(np.full(N_USERS, 0.7), unit=each)[0] for each in (1.0, unit))
     )
-    assert other.of_users.deviation(0.7 * unit, 5) == pytest.approx(unit * one.of_users.deviation(0.7, 5), rel=0.01)
+    assert other.of_users.standard_deviation(0.7 * unit, 5) == pytest.approx(
+        unit * one.of_users.standard_deviation(0.7, 5), rel=0.01
+    )
     assert other.new_item == pytest.approx(unit * one.new_item, rel=0.01)
 
 
@@ -90,8 +92,8 @@ def test_few_pairs_are_all_alike() -> None:
     vectors = learned_from(few)
     spread = HoldoutUncertainty.learn(vectors, few).around(vectors, few.train)
     error = np.sqrt(np.mean(few.errors(vectors) ** 2))
-    np.testing.assert_allclose(spread.user_deviations, error, rtol=1e-6)
-    assert not spread.item_deviations.any()
+    np.testing.assert_allclose(spread.user_std, error, rtol=1e-6)
+    assert not spread.item_std.any()
 
 
 def test_without_any_error() -> None:
@@ -101,7 +103,7 @@ def test_without_any_error() -> None:
     foretold = vectors.predict(held.user_rows, held.item_rows)
     exact = RatingMatrix(N_USERS, N_ITEMS, held.user_rows, held.item_rows, foretold)
     spread = HoldoutUncertainty.learn(vectors, ValidationSplit(split.train, exact, split.scale, split.user_rows))
-    assert spread.of_users.deviation(0.0, 0) == 0
+    assert spread.of_users.standard_deviation(0.0, 0) == 0
 
 
 def test_large_holdout_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +113,7 @@ def test_large_holdout_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.training.uncertainty.MAX_PAIRS", len(split.holdout) // 2)
     half = HoldoutUncertainty.learn(vectors, split)
     assert half != whole
-    assert half.of_users.deviation(0.7, 5) == pytest.approx(whole.of_users.deviation(0.7, 5), rel=0.1)
+    assert half.of_users.standard_deviation(0.7, 5) == pytest.approx(whole.of_users.standard_deviation(0.7, 5), rel=0.1)
 
 
 @pytest.mark.parametrize(("algorithm", "is_learned"), [("funk_svd", True), ("als", True), ("bayesian_mf", False)])

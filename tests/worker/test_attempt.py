@@ -3,11 +3,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from app.algorithms.progress import ProgressCallback
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import Claim, LeaseLostError, Store
 from app.store.jobs import MAX_ATTEMPTS
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
-from app.training.progress import ProgressCallback
 from app.training.run import Trainer
 from app.worker.attempt import attempt
 from tests.support.user_states import tasteful_ratings
