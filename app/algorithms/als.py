@@ -24,8 +24,8 @@ from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
+# Expected length |q_i| of an initial item vector: small, so that factors grow in order of their strength.
 INITIAL_LENGTH = 0.1
-"""Expected length |q_i| of an initial item vector: small, so that factors grow in order of their strength."""
 
 
 @dataclass(frozen=True)

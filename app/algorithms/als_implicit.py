@@ -30,20 +30,20 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteVectors, Weighting
 
 # A half-step need not be exact, because it starts from the last solution of its side and the next epoch continues it.
+# Conjugate gradient steps per half-step, and the relative residual at which a row stops earlier.
 CG_STEPS, CG_TOLERANCE = 4, 1e-2
-"""Conjugate gradient steps per half-step, and the relative residual at which a row stops earlier."""
 
+# As above for the last half-step, which is published: as exact as a fold-in.
 EXACT_CG_STEPS, EXACT_CG_TOLERANCE = 200, 1e-6
-"""As above for the last half-step, which is published: as exact as a fold-in."""
 
+# The fit ends after an epoch that gains less than this share of the total gain so far.
 MIN_RELATIVE_GAIN = 1e-4
-"""The fit ends after an epoch that gains less than this share of the total gain so far."""
 
+# Expected length |y_i| of an initial item vector.
 INITIAL_LENGTH = 0.1
-"""Expected length |y_i| of an initial item vector."""
 
+# Below this number of ratings times factors, a half-step takes less time than starting threads.
 SIZE_WORTH_THREADS = 10_000_000
-"""Below this number of ratings times factors, a half-step takes less time than starting threads."""
 
 _ROWS_PER_TASK = 256
 

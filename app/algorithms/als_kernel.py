@@ -19,9 +19,9 @@ from app.algorithms.compiled import compiled
 Float32Array = NDArray[np.float32]
 Positions = NDArray[np.integer]
 
+# Least diagonal of A to divide by. Without a penalty a direction without observations has 0 in A and in b; the residual
+# there is 0, too, so the direction stays as it is.
 SMALLEST_SCALE = np.float32(1e-30)
-"""Least diagonal of A to divide by. Without a penalty a direction without observations has 0 in A and in b; the
-residual there is 0, too, so the direction stays as it is."""
 
 
 class HalfStep(NamedTuple):

@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
     from app.algorithms.gibbs import GibbsChain
 
+# The share of sweeps, the first, that are discarded because the chain has not reached the posterior.
 BURN_IN = 0.15
-"""The share of sweeps, the first, that are discarded because the chain has not reached the posterior."""
 
 MANY_RATINGS = 200_000
+# More ratings identify more dimensions. Too many only cost time: their draws average out to nothing.
 FEW_DIMENSIONS, MANY_DIMENSIONS = 8, 16
-"""More ratings identify more dimensions. Too many only cost time: their draws average out to nothing."""
 
+# The mean has settled when the second half of the draws changes it by less than this share of the noise variance.
 SETTLED_SHARE = 0.002
-"""The mean has settled when the second half of the draws changes it by less than this share of the noise variance."""
 
+# Below this number of ratings, a sweep takes less time than starting threads.
 RATINGS_WORTH_THREADS = 10_000
-"""Below this number of ratings, a sweep takes less time than starting threads."""
 
+# Successive draws are correlated: the products of every fourth carry as much information as those of all.
 PRODUCT_EVERY = 4
-"""Successive draws are correlated: the products of every fourth carry as much information as those of all."""
 
 # The test for convergence: how often, and on how many pairs.
 CHECK_EVERY = 10

@@ -34,21 +34,21 @@ from app.algorithms.sgd_kernel import (
     update_blocks,
 )
 
+# B, the blocks along each side and the most threads that can work. Constant, because the result depends on it.
 N_BLOCKS = 8
-"""B, the blocks along each side and the most threads that can work. Constant, because the result depends on it."""
 
+# Users that stay adjacent in the random order, so that their ratings, adjacent in memory, are read in one go.
 USERS_TOGETHER = 32
-"""Users that stay adjacent in the random order, so that their ratings, adjacent in memory, are read in one go."""
 
+# Below this number of ratings, an epoch takes less time than starting threads.
 RATINGS_WORTH_THREADS = 50_000
-"""Below this number of ratings, an epoch takes less time than starting threads."""
 
+# Expected length of an initial p_u or q_i: small, so that factors grow in order of their strength.
 INITIAL_LENGTH = 0.1
-"""Expected length of an initial p_u or q_i: small, so that factors grow in order of their strength."""
 
+# More than 32 factors are padded with zeros to a multiple of this, the numbers one pass of the unrolled SIMD loop
+# takes. The scalar remainder of such a loop is so slow that 128 factors take less time than 100.
 LANES = 64
-"""More than 32 factors are padded with zeros to a multiple of this, the numbers one pass of the unrolled SIMD loop
-takes. The scalar remainder of such a loop is so slow that 128 factors take less time than 100."""
 
 
 def draw_weights(n_users: int, n_items: int, n_factors: int, rng: np.random.Generator) -> Weights:

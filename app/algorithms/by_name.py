@@ -18,6 +18,7 @@ from app.algorithms.logistic import Logistic
 from app.algorithms.svd_plus_plus import SVDPlusPlus
 from app.algorithms.two_tower import TwoTower
 
+# Learners of rating vectors, by name.
 RATING_LEARNERS: dict[str, type[Any]] = {
     "als": ALS,
     "bayesian_mf": BayesianMF,
@@ -25,13 +26,13 @@ RATING_LEARNERS: dict[str, type[Any]] = {
     "content_linear": ContentLinear,
     "funk_svd": FunkSVD,
 }
-"""Learners of rating vectors, by name."""
 
+# Learners of taste vectors, by name.
 TASTE_LEARNERS: dict[str, type[Any]] = {
     "als_implicit": ImplicitALS,
 }
-"""Learners of taste vectors, by name."""
 
+# All learners by name, in the order in which help texts and reports list them.
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
     "ease": EASE,
@@ -42,7 +43,6 @@ LEARNERS: dict[str, type[Any]] = {
     "svd_plus_plus": SVDPlusPlus,
     "logistic": Logistic,
 }
-"""All learners by name, in the order in which help texts and reports list them."""
 
 
 def make_learner(name: str, hyperparameters: Mapping[str, object] | None = None) -> Learner:

@@ -29,20 +29,20 @@ from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
+# Initial variance that features, user biases and item biases each explain, in units of the variance of the ratings.
 INITIAL_VARIANCE = 0.1
-"""Initial variance that features, user biases and item biases each explain, in units of the variance of the ratings."""
 
+# The fit has converged when the noise variance changes by less than this share.
 NOISE_TOLERANCE = 1e-3
-"""The fit has converged when the noise variance changes by less than this share."""
 
+# Users that the covariance is estimated from, drawn at random: enough for some dozen columns.
 MAX_USERS = 2000
-"""Users that the covariance is estimated from, drawn at random: enough for some dozen columns."""
 
+# Rounds of expectation maximisation per epoch; the next epoch continues where the last one ended.
 N_ROUNDS = 10
-"""Rounds of expectation maximisation per epoch; the next epoch continues where the last one ended."""
 
+# Ratings are rounded, so no fit can explain more than all but this share of their variance.
 MIN_NOISE_SHARE = 1e-4
-"""Ratings are rounded, so no fit can explain more than all but this share of their variance."""
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -16,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 HELD_OUT_SHARE = 0.05
+# A variance estimated from n errors has a relative standard error of sqrt(2 / n): 1 % at 20,000.
 MAX_HELD_OUT = 20_000
-"""A variance estimated from n errors has a relative standard error of sqrt(2 / n): 1 % at 20,000."""
+# Fewer ratings estimate nothing: all variance then counts as noise, and all epochs are run.
 MIN_HELD_OUT = 10
-"""Fewer ratings estimate nothing: all variance then counts as noise, and all epochs are run."""
 
+# The share of epochs, the last, that learn from all ratings.
 COOL_DOWN = 1 / 3
-"""The share of epochs, the last, that learn from all ratings."""
 
+# A validation error that falls by a smaller share has stopped falling.
 RELATIVE_GAIN = 1e-4
-"""A validation error that falls by a smaller share has stopped falling."""
 
+# Ratings are rounded, so no fit can explain more than all but this share of their variance.
 MIN_NOISE = 1e-4
-"""Ratings are rounded, so no fit can explain more than all but this share of their variance."""
 
 
 @dataclass

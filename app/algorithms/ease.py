@@ -27,8 +27,8 @@ from app.algorithms.neighbour_table import NeighbourTable, strongest
 from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 
+# Users or items at most, whichever are fewer: P or K^-1 then takes 8 x 20,000^2 bytes = 3.2 GB.
 MAX_SIDE = 20_000
-"""Users or items at most, whichever are fewer: P or K^-1 then takes 8 x 20,000^2 bytes = 3.2 GB."""
 
 _CELLS_PER_BLOCK = 8_000_000  # dense intermediate blocks of float64 take 64 MB
 

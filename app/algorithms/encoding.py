@@ -31,32 +31,32 @@ from scipy import sparse
 
 Kind = Literal["set", "number", "text"]
 
+# Feature columns of all sets and texts together, shared evenly between them. A ridge regression on this many takes
+# seconds.
 MAX_COLUMNS = 2048
-"""Feature columns of all sets and texts together, shared evenly between them. A ridge regression on this many takes
-seconds."""
 
+# Distinct values above which an input column is hashed: the most frequent keep a column each, the others share.
 MAX_VALUES = 1024
-"""Distinct values above which an input column is hashed: the most frequent keep a column each, the others share."""
 
+# One in this many feature columns of a hashed input column is shared by its rarer values.
 HASHED_SHARE = 4
-"""One in this many feature columns of a hashed input column is shared by its rarer values."""
 
+# Numeric columns that are encoded: those with the most known values.
 MAX_NUMBERS = 256
-"""Numeric columns that are encoded: those with the most known values."""
 
+# A value that fewer rows have is dropped.
 MIN_ROWS = 2
-"""A value that fewer rows have is dropped."""
 
 N_QUANTILES = 33
+# Soft bins per number. On film years and held-out items, bins and genres together explain 21 % of the item bias, the
+# rank alone and genres 16 %.
 N_BINS = 8
-"""Soft bins per number. On film years and held-out items, bins and genres together explain 21 % of the item bias, the
-rank alone and genres 16 %."""
+# In standard deviations: a flag that one row in a million has would otherwise be encoded as 1,000 there.
 MAX_LEVEL = 3.0
-"""In standard deviations: a flag that one row in a million has would otherwise be encoded as 1,000 there."""
+# Numbers are clipped to this size, so that their differences are finite.
 LARGEST = 1e300
-"""Numbers are clipped to this size, so that their differences are finite."""
+# Numbers closer to 0 count as 0, so that the slope between two knots is finite.
 SMALLEST = 1e-290
-"""Numbers closer to 0 count as 0, so that the slope between two knots is finite."""
 
 Float64Array = NDArray[np.float64]
 

@@ -18,15 +18,15 @@ from scipy.special import expit
 
 from app.algorithms.fold_in import PRIOR_RATINGS
 
+# Newton steps at most. Four to six are usual; more are needed where labels are separable and the penalty is tiny.
 MAX_STEPS = 100
-"""Newton steps at most. Four to six are usual; more are needed where labels are separable and the penalty is tiny."""
 
+# The iteration ends after a step that changes no coordinate by more than this.
 TOLERANCE = 1e-6
-"""The iteration ends after a step that changes no coordinate by more than this."""
 
+# Relative rise of the objective that still counts as no rise: near the minimum a good step gains less than the rounding
+# error of the sum.
 ROUNDING = 1e-12
-"""Relative rise of the objective that still counts as no rise: near the minimum a good step gains less than the
-rounding error of the sum."""
 
 Float64Array = NDArray[np.float64]
 

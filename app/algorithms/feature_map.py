@@ -20,19 +20,19 @@ from scipy import linalg, sparse
 
 from app.algorithms.errors import InvalidRatingsError
 
+# The factor on the number of parameters in GCV (Kim & Gu 2004): with 1, one fit in a few hundred overfits badly.
 CAUTION = 1.4
-"""The factor on the number of parameters in GCV (Kim & Gu 2004): with 1, one fit in a few hundred overfits badly."""
 
 N_PENALTIES = 41
+# Largest and smallest penalty tried, in units of the largest eigenvalue of the features' covariance.
 PENALTY_RANGE = 1e4, 1e-6
-"""Largest and smallest penalty tried, in units of the largest eigenvalue of the features' covariance."""
 
+# Numbers below this share of their largest peer are rounding errors and count as 0.
 ROUNDING = 1e-10
-"""Numbers below this share of their largest peer are rounding errors and count as 0."""
 
+# Feature columns up to which products of pairs are added: 48 give 1,176 columns, which the closed form solves in a
+# second.
 MAX_CROSSED = 48
-"""Feature columns up to which products of pairs are added: 48 give 1,176 columns, which the closed form solves in a
-second."""
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

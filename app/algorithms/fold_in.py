@@ -20,12 +20,12 @@ from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 
+# The weight of the prior, in ratings: a row of m ratings is penalised by regularization (m + 60).
+#
+# With the default regularization, 0.08, a bias has the penalty 60 x 0.08 = 4.8 in units of the noise variance: the
+# prior variance of a bias is a fifth of it. Values from 30 to 100 differ by less than 0.3 % of RMSE on all data sets
+# tried.
 PRIOR_RATINGS = 60.0
-"""The weight of the prior, in ratings: a row of m ratings is penalised by regularization (m + 60).
-
-With the default regularization, 0.08, a bias has the penalty 60 x 0.08 = 4.8 in units of the noise variance: the prior
-variance of a bias is a fifth of it. Values from 30 to 100 differ by less than 0.3 % of RMSE on all data sets tried.
-"""
 
 _USERS_PER_TASK = 32
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from app.algorithms.block_sgd import BlockGrid, BlockRatings, HeldOut, Pool
     from app.algorithms.sgd_kernel import Weights
 
+# The learning rate falls linearly to this share of its initial value.
 FINAL_RATE = 0.02
-"""The learning rate falls linearly to this share of its initial value."""
 
 
 @dataclass(frozen=True)

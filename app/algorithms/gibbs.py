@@ -22,17 +22,17 @@ from scipy.special import gammaln
 from app.algorithms.gibbs_kernel import RowConditionals, draw_rows, sum_squared_errors
 from app.algorithms.rating_matrix import RatingMatrix
 
+# Standard deviation of the initial p . q, in units of that of the ratings. Much smaller values take long to grow.
 INITIAL_STD = 0.25
-"""Standard deviation of the initial p . q, in units of that of the ratings. Much smaller values take long to grow."""
 
+# beta_0 of the paper: the weight, in rows, of the mean of the Normal-Wishart hyperprior.
 PRIOR_ROWS = 2.0
-"""beta_0 of the paper: the weight, in rows, of the mean of the Normal-Wishart hyperprior."""
 
+# Ratings are rounded, so no user's noise variance is below 1e-4 of the variance of the ratings.
 MAX_NOISE_PRECISION = 1e4
-"""Ratings are rounded, so no user's noise variance is below 1e-4 of the variance of the ratings."""
 
+# The grid for the shape a: the prior of a user's noise weighs 2 a, that is 2 to 2,000, ratings.
 NOISE_SHAPES = 2.0 ** np.arange(0, 10.5, 0.5)
-"""The grid for the shape a: the prior of a user's noise weighs 2 a, that is 2 to 2,000, ratings."""
 
 TASKS_PER_THREAD = 4
 

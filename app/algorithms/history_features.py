@@ -14,17 +14,17 @@ from scipy import sparse
 
 from app.algorithms.rating_matrix import RatingMatrix
 
+# The items with the most ratings; having rated one is a feature of a user.
 MAX_ITEMS = 500
-"""The items with the most ratings; having rated one is a feature of a user."""
 
+# The item feature columns with the most ratings; a user's mean rating and share of ratings in each are features.
 MAX_CATEGORIES = 64
-"""The item feature columns with the most ratings; a user's mean rating and share of ratings in each are features."""
 
+# Means are shrunk towards 0 as if by this many average ratings.
 PRIOR_RATINGS = 5.0
-"""Means are shrunk towards 0 as if by this many average ratings."""
 
+# The number of columns of `HistoryFeatures.items`.
 N_ITEM_COLUMNS = 2
-"""The number of columns of `HistoryFeatures.items`."""
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]

@@ -42,11 +42,11 @@ from app.algorithms.rating_vectors import RatingVectors
 if TYPE_CHECKING:
     from app.algorithms.logistic_kernel import LabelRows
 
+# The fit has converged when an epoch lowers the objective by less than this share.
 RELATIVE_GAIN = 1e-3
-"""The fit has converged when an epoch lowers the objective by less than this share."""
 
+# Standard deviation of the initial item factors: small, so that factors grow in order of their strength.
 INITIAL_STD = 0.1
-"""Standard deviation of the initial item factors: small, so that factors grow in order of their strength."""
 
 _ROWS_PER_TASK = 32
 _CG_STEPS = 10  # few, because each epoch continues from the solution of the last one

@@ -16,8 +16,8 @@ from app.algorithms.compiled import compiled
 from app.algorithms.engagement_fold_in import MAX_STEPS, ROUNDING, TOLERANCE
 from app.algorithms.ridge_kernel import solve_in_place
 
+# Log-odds below this: tanh(l / 2) / (2 l) is then 1/4 up to 1e-9, and the quotient is undefined at l = 0.
 NEAR_ZERO = 1e-4
-"""Log-odds below this: tanh(l / 2) / (2 l) is then 1/4 up to 1e-9, and the quotient is undefined at l = 0."""
 
 Float64Array = NDArray[np.float64]
 

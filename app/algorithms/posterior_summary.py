@@ -18,19 +18,19 @@ from app.algorithms.rating_vectors import RatingVectors
 if TYPE_CHECKING:
     from app.algorithms.gibbs import GibbsChain
 
+# Between additions this multiple of the final number of columns is kept, so that early truncations lose next to
+# nothing.
 SPARE_FACTOR = 2
-"""Between additions this multiple of the final number of columns is kept, so that early truncations lose next to
-nothing."""
 
 # Draws are collected and shrunk together, because one SVD of many columns costs less than many SVDs of few. The second
 # limit bounds the memory for very many users and items: 2^25 float32 are 128 MB.
 MAX_COLUMNS, MAX_NUMBERS = 512, 2**25
 
+# Relative to the largest variance among users: directions with less are treated as having this much.
 MIN_VARIANCE = 1e-6
-"""Relative to the largest variance among users: directions with less are treated as having this much."""
 
+# Stands for a sum of squared residuals of 0.
 TINY = 1e-12
-"""Stands for a sum of squared residuals of 0."""
 
 _ROWS_PER_BLOCK = 65_536
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
+# Takes the share done, from 0 to 1 and never falling, and the stage in plain words.
+#
+# Called often, from the thread that computes. An exception raised by the callback ends the computation.
 ProgressCallback = Callable[[float, str], None]
-"""Takes the share done, from 0 to 1 and never falling, and the stage in plain words.
-
-Called often, from the thread that computes. An exception raised by the callback ends the computation.
-"""
 
 
 def ignore(_share: float, _stage: str) -> None:

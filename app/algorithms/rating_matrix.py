@@ -14,8 +14,8 @@ from scipy import sparse
 from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.labels import EventLabels
 
+# Stands for an unknown time; it sorts before every known time.
 UNKNOWN_TIME = np.iinfo(np.int64).min
-"""Stands for an unknown time; it sorts before every known time."""
 
 
 @dataclass(frozen=True)

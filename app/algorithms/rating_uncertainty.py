@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# More ratings than any user has: a prior with this weight is never overridden by a user's own ratings.
 UNLIMITED_RATINGS = 1e15
-"""More ratings than any user has: a prior with this weight is never overridden by a user's own ratings."""
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_ITERATIONS = 50
+# Below this sum of squared deviations, the members of a cluster differ by rounding errors only.
 MIN_SQUARED_DEVIATION = 1e-6
-"""Below this sum of squared deviations, the members of a cluster differ by rounding errors only."""
 
 Labels = NDArray[np.intp]
 

@@ -16,11 +16,11 @@ from scipy.linalg import lapack
 
 from app.algorithms.errors import FitDivergedError
 
+# A user's mean rating is shrunk towards the overall mean as if by this many ratings of that value.
 SHRINKAGE = 5.0
-"""A user's mean rating is shrunk towards the overall mean as if by this many ratings of that value."""
 
+# z is clipped to this many standard deviations, so that one outlier cannot outweigh all other ratings.
 MAX_DEVIATION = 4.0
-"""z is clipped to this many standard deviations, so that one outlier cannot outweigh all other ratings."""
 
 
 @dataclass(frozen=True)

@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 
 INSTALL = "two_tower needs torch: pip install 'reckon[two-tower]'"
 
+# Epochs without a lower validation error after which the weights of the best epoch are taken.
 PATIENCE = 3
-"""Epochs without a lower validation error after which the weights of the best epoch are taken."""
 
+# History features for a rating are computed without a random fifth of all ratings that contains it, so that the target
+# does not leak into them.
 N_PARTS = 5
-"""History features for a rating are computed without a random fifth of all ratings that contains it, so that the
-target does not leak into them."""
 
+# The share of batches whose items are presented without history features, and likewise for users. Otherwise the towers
+# would never see rows without ratings and would embed them badly (M. Volkovs et al., "DropoutNet", 2017).
 DROPOUT_SHARE = 0.1
-"""The share of batches whose items are presented without history features, and likewise for users. Otherwise the towers
-would never see rows without ratings and would embed them badly (M. Volkovs et al., "DropoutNet", 2017)."""
 
 MIN_BATCH = 256
 MAX_BATCH = 8192
+# Steps of an epoch, as long as the batches stay within MIN_BATCH..MAX_BATCH ratings.
 MIN_STEPS = 200
-"""Steps of an epoch, as long as the batches stay within MIN_BATCH..MAX_BATCH ratings."""
 
 
 @dataclass(frozen=True)
