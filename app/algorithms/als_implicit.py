@@ -88,6 +88,7 @@ class ImplicitALS:
         ratings, weights, weighting = self._weigh(ratings)
         by_user, by_item = _observations(ratings, weights)
         # s_u counts all items at unobserved_weight, s_i all users.
+        # penalty_u = regularization s_u^nu, see `Penalty`
         user_penalty, item_penalty = (
             Penalty(self.regularization, self.frequency_exponent, self.unobserved_weight * n_other_rows)
             for n_other_rows in (ratings.n_items, ratings.n_users)
@@ -96,6 +97,7 @@ class ImplicitALS:
         items = rng.standard_normal((ratings.n_items, self.n_factors), np.float32)
         items *= np.float32(INITIAL_LENGTH / np.sqrt(self.n_factors))
         items[np.diff(by_item.indptr) == 0] = 0.0  # items without observations are 0 in the solution, too
+        # The work of a half-step grows with ratings x factors.
         is_small = len(ratings) * self.n_factors < SIZE_WORTH_THREADS
         with thread_pool(n_threads or (1 if is_small else available_cores())) as pool:
             total_gain = 0.0
@@ -167,6 +169,7 @@ class ImplicitALS:
             diagonal=np.maximum(diagonal, 0.0).astype(np.float32),  # G is semidefinite; rounding may not say so
             penalties=penalty.of(totals).astype(np.float32),
         )
+        # Fixed ranges of rows, whatever the number of threads: the same rows are always solved together.
         bounds = [*range(0, len(rows), _ROWS_PER_TASK), len(rows)]
         tasks = [
             pool.submit(solve_rows, *some, step, max_steps, tolerance, rows) for some in itertools.pairwise(bounds)
@@ -177,6 +180,7 @@ class ImplicitALS:
 
 def _observations(ratings: RatingMatrix, weights: Float32Array) -> tuple[sparse.csr_array, sparse.csr_array]:
     """The weights as (n_users, n_items) and (n_items, n_users) CSR; ratings of weight 0 are left out."""
+    # A rating of weight 0 (below `positive_from`) is an unobserved pair, not an observation of weight 0.
     selected = ratings.subset(weights > 0)
     observed = RatingMatrix(
         ratings.n_users, ratings.n_items, selected.user_rows, selected.item_rows, weights[weights > 0]

@@ -53,6 +53,7 @@ def solve_rows(
     k = factors.shape[1]
     work = np.empty((5, k), np.float32)  # allocated once per task, not once per row
     gain = 0.0
+    # Rows are independent, so tasks may take any ranges of them in parallel.
     for row in range(first_row, past_row):
         if step.starts[row] < step.starts[row + 1]:
             gain += improve(row, step, max_steps, tolerance, factors, work)
@@ -74,6 +75,7 @@ def improve(
     Every step lowers the objective by a (r'M^-1 r), where the objective is x'A x - 2 b'x + constant.
     """
     k, first, past = factors.shape[1], step.starts[row], step.starts[row + 1]
+    # x is a view of the row and updated in place; the others are rows of the scratch space.
     x, residual, direction, product, scales, shifted = factors[row], work[0], work[1], work[2], work[3], work[4]
     # shifted = diag(G) + penalty; scales = diag(A), the preconditioner; product = A x - b
     for f in range(k):
@@ -81,6 +83,7 @@ def improve(
         scales[f] = shifted[f]
         product[f] = shifted[f] * x[f]
     add_products(first, past, step, x, np.float32(1.0), product)
+    # diag(A)_f = d_f + penalty + sum w y_f^2, exact and at the cost of one product
     add_squares(first, past, step, scales)
     rest = np.float32(0.0)
     for f in range(k):
@@ -96,19 +99,23 @@ def improve(
         for f in range(k):
             product[f] = shifted[f] * direction[f]
         add_products(first, past, step, direction, np.float32(0.0), product)  # A d
+        # d'A d, the curvature of the objective along the search direction
         curvature = np.float32(0.0)
         for f in range(k):
             curvature += direction[f] * product[f]
         # 0 along directions without observations and penalty, NaN after an overflow: no step is defined.
         if not curvature > 0.0:
             break
+        # The exact line search: a = r'M^-1 r / d'A d
         length = rest / curvature
         gain += float(length * rest)
+        # x += a d, r -= a A d; the residual is updated, not recomputed, which saves half of the products.
         previous, rest = rest, np.float32(0.0)
         for f in range(k):
             x[f] += length * direction[f]
             residual[f] -= length * product[f]
             rest += residual[f] * residual[f] / scales[f]
+        # The new direction is conjugate to all earlier ones: d'A d_old = 0.
         turn = rest / previous
         for f in range(k):
             direction[f] = residual[f] / scales[f] + turn * direction[f]
@@ -129,12 +136,14 @@ def add_products(
     for at in range(first, past, 4):
         b, c, d = min(at + 1, last), min(at + 2, last), min(at + 3, last)
         row_a, row_b, row_c, row_d = step.columns[at], step.columns[b], step.columns[c], step.columns[d]
+        # y . vector - target of four observations
         dot_a, dot_b, dot_c, dot_d = -target, -target, -target, -target
         for f in range(k):
             dot_a += step.fixed[row_a, f] * vector[f]
             dot_b += step.fixed[row_b, f] * vector[f]
             dot_c += step.fixed[row_c, f] * vector[f]
             dot_d += step.fixed[row_d, f] * vector[f]
+        # times w, or 0 for the repeated last observation
         dot_a *= step.weights[at]
         dot_b *= step.weights[b] if at + 1 <= last else np.float32(0.0)
         dot_c *= step.weights[c] if at + 2 <= last else np.float32(0.0)

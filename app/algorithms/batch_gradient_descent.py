@@ -65,6 +65,7 @@ def batch_step(
     """
     # e_ui = r^_ui - r_ui, for observed cells only: a missing cell is unknown, not 0, and has no error.
     errors = factors.predict(mean, ratings.user_rows, ratings.item_rows) - ratings.values
+    # E, sparse: observed cells alone enter E Q and E'P.
     error_matrix = sparse.csr_array(
         (errors, (ratings.user_rows, ratings.item_rows)), shape=(ratings.n_users, ratings.n_items)
     )

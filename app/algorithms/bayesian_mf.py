@@ -173,6 +173,7 @@ class PosteriorMean:
         # their draws and less variance.
         if self.n_draws % PRODUCT_EVERY == 0:
             self.product.add(chain.users[:, :-1], chain.item_means[:, :-1])
+        # Biases are averaged over all draws: they cost n additions, not a product.
         self.user_biases += chain.users[:, -1]
         self.item_biases += chain.item_means[:, -1]
         self.noise += chain.noise
@@ -192,11 +193,13 @@ class PosteriorMean:
     def _precision(self, mean: float, x: Float64Array, item_biases: Float64Array, q: Float64Array) -> Float64Array:
         """The precision with which a fold-in reproduces x, (n_users, k + 1), approximately."""
         users, items = self.ratings.user_rows, self.ratings.item_rows
+        # f = (q_i, 1), the features of an item in the fold-in
         f = np.hstack([q, np.ones((len(q), 1))])
         # t - x . f for every rating. Column by column: the gathered matrices would take n_ratings (k + 1) numbers each.
         errors = self.targets - mean - item_biases[items] - sum(x[users, k] * f[items, k] for k in range(x.shape[1]))
         # g_u = sum f (t - x . f)
         gradients = sparse.csr_array((errors, (users, items)), shape=(len(x), len(f))) @ f
+        # Users without ratings have g = 0 whatever their precision, so they tell nothing of it.
         rated = np.flatnonzero(self.ratings.user_counts)
         return estimate_precision(
             x[rated], gradients[rated], self.ratings.user_counts[rated], self.noise / self.n_draws

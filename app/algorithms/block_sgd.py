@@ -110,6 +110,7 @@ class BlockGrid:
 
     def draw_user_order(self, rng: np.random.Generator) -> Rows:
         """(n_users,) int32, all users in random order; runs of `USERS_TOGETHER` stay adjacent."""
+        # Runs of users are permuted, not single users.
         firsts = USERS_TOGETHER * rng.permutation(math.ceil(self.n_users / USERS_TOGETHER))
         order = (firsts[:, None] + np.arange(USERS_TOGETHER)).ravel()
         return order[order < self.n_users].astype(np.int32)
@@ -119,10 +120,12 @@ class BlockGrid:
 
         Step s has the blocks (user block a, item block a XOR s).
         """
-        # XOR, unlike the usual (a + s) mod B, keeps larger squares of blocks together: in steps 0 to 3 the first half
-        # of the user blocks shares no item with the second half, so two threads meet twice per epoch (`share_out`).
+        # The first and past position of each user block in the order of users
         bounds = np.linspace(0, self.n_users, N_BLOCKS + 1).astype(np.int64)
         users = np.arange(N_BLOCKS)
+        # XOR, unlike the usual (a + s) mod B, keeps larger squares of blocks together: in steps 0 to 3 the first half
+        # of the user blocks shares no item with the second half, so two threads meet twice per epoch (`share_out`).
+        # The random number gives every epoch another order of steps; squares stay squares under XOR.
         steps = users ^ rng.integers(N_BLOCKS)
         return np.stack([np.stack([bounds[:-1], bounds[1:], users ^ step], axis=1) for step in steps])
 
@@ -135,6 +138,7 @@ def share_out(blocks: NDArray[np.int64], n_threads: int) -> list[list[NDArray[np
     """
     # The largest power of 2 that is not above the number of threads, because N_BLOCKS is divided by it.
     n_tasks = 1 << (min(n_threads, N_BLOCKS).bit_length() - 1)
+    # A task is a size x size square of blocks: `size` steps, and `size` user blocks in each.
     size = N_BLOCKS // n_tasks
     return [
         [blocks[first : first + size, place : place + size].reshape(-1, 3) for place in range(0, N_BLOCKS, size)]
@@ -149,6 +153,7 @@ class BlockRatings:
         """Copies the selected ratings: 8 bytes each, and 4 more during the sort."""
         assignment = BlockAssignment(ratings.n_users, grid.item_places, grid.items_per_block)
         columns = ratings.user_rows, ratings.item_rows, is_selected, assignment
+        # A counting sort in two passes: count the cells, then place every rating.
         starts = count_cells(*columns, N_BLOCKS * ratings.n_users)
         # Memory follows the order of access: (item block, user), then the input order of a user's ratings.
         order = sort_into_cells(*columns, starts)
@@ -176,8 +181,10 @@ class BlockRatings:
             return update_blocks(some, user_order, self.layout, weights, steps)
 
         if pool is None:
+            # On one thread the blocks run in the order of steps.
             loss = update(blocks.reshape(-1, 3))
         else:
+            # All tasks of a round end before the next round starts; losses are summed in task order.
             rounds = share_out(blocks, pool.n_threads)
             loss = sum(sum(pool.executor.map(update, tasks)) for tasks in rounds)
         return loss / max(1, len(self.layout.targets))

@@ -131,6 +131,7 @@ class ContentLinearDual:
         """Rating vectors. Raises `FeaturesNeededError` where no user has features, and `FitDivergedError`."""
         user_features = _required(ratings.features.users if ratings.features else None, "users")
         # Fit the transposed matrix and exchange the sides of the result.
+        # R' with items as users
         columns = (ratings.item_rows, ratings.user_rows, ratings.values)
         exchanged = RatingMatrix(ratings.n_items, ratings.n_users, *columns).with_features(
             Features(items=user_features, users=sparse.csr_array(np.zeros((ratings.n_items, 0), np.float32)))
@@ -244,6 +245,7 @@ def estimate_random_effects(
     `bias_variance`: mean posterior variance of the item biases. Few users cannot determine a whole covariance, so k + 1
     more are assumed to follow an isotropic one, as under an inverse Wishart prior.
     """
+    # Users without ratings have C_u = S, which leaves S as it is.
     users = np.flatnonzero(ratings.user_counts)
     if len(users) > MAX_USERS:
         users = np.sort(rng.choice(users, MAX_USERS, replace=False))

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 def available_cores() -> int:
     """The number of cores this process may use, at least 1; inside a container or under taskset fewer than exist."""
+    # `os.cpu_count` counts the cores of the machine, even inside a container limited to one.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

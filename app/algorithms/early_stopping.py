@@ -71,7 +71,9 @@ class Schedule(NamedTuple):
     @classmethod
     def draw(cls, n_ratings: int, n_epochs: int, rng: np.random.Generator) -> Self:
         """Choose the held-out slice at random; no slice, and no search, where it would be too small to measure."""
+        # 5 % of the ratings, but no more than an accurate estimate needs
         n_held_out = min(int(HELD_OUT_SHARE * n_ratings), MAX_HELD_OUT)
+        # The cool-down is rounded up: a fit of one epoch learns from all ratings.
         n_search_epochs = n_epochs - math.ceil(COOL_DOWN * n_epochs)
         if n_held_out < MIN_HELD_OUT or not n_search_epochs:
             return cls(0, np.empty(0, np.int64))

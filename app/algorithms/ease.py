@@ -96,9 +96,11 @@ class ItemWeights:
 
     def scores(self, user_rows: UserRows) -> NDArray[np.float32]:
         """X_u B for all items, observed ones included: (b,) user rows -> (b, n_items) float32."""
+        # `inverse` is K^-1 for fewer users, else P; both give X P for the given users.
         observed = self.observed[user_rows]
         # X B = X - X P diag(1 / diag P)
         smoothed = self.inverse[user_rows] @ self.observed if self._is_of_users else observed @ self.inverse
+        # divides column i by P_ii
         smoothed /= self.diagonal
         scores: NDArray[np.float32] = (observed.toarray() - smoothed).astype(np.float32)
         return scores
@@ -132,6 +134,7 @@ class ItemWeights:
         else:
             inverse = self.inverse[items].copy()
         inverse /= -self.diagonal[items, None]
+        # B_ii = 0: an item must not predict itself.
         inverse[np.arange(len(inverse)), np.arange(items.start, items.start + len(inverse))] = 0.0
         return inverse
 
@@ -168,6 +171,7 @@ def _inverse(gram: Float64Array) -> Float64Array:
     factor, failed = lapack.dpotrf(gram.T, lower=1, overwrite_a=1)
     if failed:
         raise FitDivergedError("the Gram matrix is singular; try a larger regularization")
+    # dpotrf: A = L L'; dpotri: A^-1 from L; both in place
     lower, _ = lapack.dpotri(factor, lower=1, overwrite_c=1)
     for block in _blocks(len(gram), len(gram)):
         lower[block, block.stop :] = lower[block.stop :, block].T
@@ -182,6 +186,7 @@ def _diagonal(observed: sparse.csr_array, inverse: Float64Array, penalty: float)
     n_users, n_items = observed.shape
     diagonal = np.ones(n_items)
     if n_users < n_items:  # P_ii = (1 - x_i' K^-1 x_i) / lambda
+        # x_i' K^-1 x_i without forming X' K^-1 X, block by block over the items
         by_item = observed.T.tocsr()
         for items in _blocks(n_items, max(1, n_users)):
             diagonal[items] -= by_item[items].multiply(by_item[items] @ inverse).sum(axis=1)

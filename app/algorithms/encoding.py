@@ -110,6 +110,7 @@ class CategoricalEncoding:
             sorted({column for value in row for column in self._column_of(value)})
             for row in _rows(table, self.name, self.kind)
         ]
+        # Assemble the CSR arrays directly: s entries of 1/sqrt(s) per row.
         sizes = np.array([len(row) for row in columns], np.int64)
         entries = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)), sizes).astype(np.float32)
         indices = np.array([column for row in columns for column in row], np.int32)
@@ -141,10 +142,12 @@ class NumericEncoding:
     @classmethod
     def fit(cls, name: str, column: Float64Array) -> "NumericEncoding | None":
         """From (n,) values, NaN where missing; None where there are fewer than two distinct values."""
+        # Sorted once, for quantiles and for ranks by binary search.
         known = np.sort(_finite(column))
         distinct = np.unique(known)
         if len(distinct) < MIN_ROWS:
             return None
+        # Few distinct values are knots themselves; many are thinned to quantiles that occur in the data.
         if len(distinct) > N_QUANTILES:
             distinct = np.unique(np.quantile(known, np.linspace(0, 1, N_QUANTILES), method="nearest"))
         # rank(v) = (values below v + half of the values equal to v) / n, from 0 to 1
@@ -152,6 +155,7 @@ class NumericEncoding:
         # Standardised over the values of the fit, not over the knots, so that the column has standard deviation 1.
         known_ranks = np.interp(known, distinct, ranks)
         levels = np.clip((ranks - known_ranks.mean()) / known_ranks.std(), -MAX_LEVEL, MAX_LEVEL)
+        # With two values the rank says everything already.
         n_bins = N_BINS if len(distinct) > MIN_ROWS else 0
         return cls(name, tuple(distinct.tolist()), tuple(levels.tolist()), n_bins)
 
@@ -168,6 +172,7 @@ class NumericEncoding:
     def encode(self, table: FeatureTable) -> sparse.csr_array:
         """(n_rows, 1 + n_bins) float32 CSR; the bins of a row add up to 1. Missing values are rows without entries."""
         column = table.numbers.get(self.name, np.full(table.n_rows, np.nan))
+        # Missing and non-finite values leave their rows empty.
         rows = np.flatnonzero(np.isfinite(column))
         levels = np.interp(_finite(column), self.knots, self.levels)
         dense = np.zeros((len(rows), 1 + self.n_bins), np.float32)
@@ -197,6 +202,7 @@ class Encoding:
             *((name, "set") for name in table.sets),
             *((name, "text") for name in table.texts),
         ]
+        # The budget of columns is shared evenly, so that no input column can crowd out the others.
         most = min(MAX_VALUES, MAX_COLUMNS // max(1, len(named)))
         vocabularies = (_learn_vocabulary(table, name, kind, most) for name, kind in named)
         # Equal counts are ordered by name, so that the choice does not depend on the order of the input.
@@ -227,6 +233,7 @@ class Encoding:
 
     def encode(self, table: FeatureTable) -> sparse.csr_array:
         """(n_rows, n_columns) float32 CSR. Unknown input columns are ignored; absent ones count as missing."""
+        # `hstack` needs at least one block; this one also fixes the number of rows.
         nothing = sparse.csr_array((table.n_rows, 0), dtype=np.float32)
         return sparse.csr_array(sparse.hstack([nothing, *(block.encode(table) for block in self.blocks)], format="csr"))
 
@@ -239,6 +246,7 @@ def _learn_vocabulary(table: FeatureTable, name: str, kind: Kind, most: int) -> 
     values = sorted(usable, key=lambda value: (-counts[value], value))
     if not values:
         return None
+    # A quarter of the columns is shared by rare values, the rest goes to the most frequent ones.
     n_shared = most // HASHED_SHARE if len(values) > most else 0
     return CategoricalEncoding(name, kind, tuple(values[: most - n_shared]), n_shared)
 

@@ -75,6 +75,7 @@ class EngagementFoldIn:
         Labels that were predicted well contribute little.
         """
         are_positive = self._labels(values)
+        # (p_u, b_u) at the minimum; the identity of the docstring holds only there.
         row = self._row(columns, are_positive)
         factors = columns[:, :-1].astype(np.float64)
         log_odds = self.intercept + columns[:, -1] + factors @ row[:-1] + row[-1]
@@ -95,6 +96,7 @@ class EngagementFoldIn:
         # The known part of the log-odds is b + b_i; the column of b_i becomes the constant feature of b_u.
         offsets = self.intercept + features[:, -1]
         features[:, -1] = 1.0
+        # regularization (m + 60) for p_u and 60 regularization for b_u, as in training
         penalties = np.full(features.shape[1], self.regularization * (len(features) + PRIOR_RATINGS))
         penalties[-1] = self.regularization * PRIOR_RATINGS
         return logistic_regression(features, offsets, are_positive, penalties)

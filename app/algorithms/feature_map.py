@@ -62,9 +62,11 @@ class FeatureMap:
         `row_weights`: (n,), >= 0, the reliability of each vector, for example n_ratings / (n_ratings + 10); rows of
         weight 0 are left out. Raises `InvalidRatingsError` where vectors or weights are not finite.
         """
+        # float64: the normal equations square the condition number of the features.
         known = np.flatnonzero(row_weights > 0)
         wide, weights = np.asarray(targets, np.float64)[known], np.asarray(row_weights, np.float64)[known]
         n_features = features.shape[1]
+        # A NaN would silently turn all coefficients into NaN.
         if not (np.isfinite(wide).all() and np.isfinite(weights).all()):
             raise InvalidRatingsError("vectors and weights to learn a feature map from must be finite")
         if len(known) == 0:
@@ -104,6 +106,7 @@ def _ridge(
     # V'w = moments / (values + penalty), so one eigendecomposition serves all penalties and dimensions.
     gram = (features.T @ weighted).toarray() - np.outer(means, means)
     values, axes = linalg.eigh(gram) if n_features else (np.zeros(0), np.zeros((0, 0)))
+    # Directions that no row of the fit shows have eigenvalue 0 and no coefficient.
     is_seen = values > values.max(initial=0.0) * ROUNDING
     values, axes = values[is_seen], axes[:, is_seen]
     moments = axes.T @ np.asarray(weighted.T @ deviations)  # V' X' W y, (k, d)
@@ -138,6 +141,7 @@ def crossed(features: sparse.csr_array) -> sparse.csr_array:
     if not 1 < n_features <= MAX_CROSSED:
         return features
     by_column = features.tocsc()
+    # Column by column against all later ones, so that every pair appears once and no square appears.
     products = [by_column[:, first + 1 :].multiply(by_column[:, [first]]) for first in range(n_features - 1)]
     # Most products of one-hot columns are 0 everywhere; explicit zeros would cost memory in every later product.
     joined = sparse.hstack([features, *products], format="csr")

@@ -127,6 +127,7 @@ def _fold_in_few(
     (Q Q' / penalty_p + 1 1' / penalty_b + I) a = targets;   p = Q' a / penalty_p;   bias = 1' a / penalty_b
     """
     n_rated = len(targets)
+    # penalty_p = regularization (m + 60), penalty_b = 60 regularization
     on_factors, on_bias = regularization * (n_rated + PRIOR_RATINGS), regularization * PRIOR_RATINGS
     kernel = item_factors @ item_factors.T
     kernel /= on_factors
@@ -138,6 +139,7 @@ def _fold_in_few(
 
 def _penalties(n_factors: int, regularization: float, *, biased: bool) -> tuple[Float64Array, Float64Array]:
     """The penalties of factors and bias, (k + 1,) each: the part that all users have, and the part per rating."""
+    # prior + m each_rating = regularization (60 + m) for factors and 60 regularization for the bias
     each_rating = np.full(n_factors + biased, regularization)
     each_rating[n_factors:] = 0.0
     return np.full(n_factors + biased, regularization * PRIOR_RATINGS), each_rating

@@ -56,6 +56,7 @@ class GibbsChain:
         """`targets`: (n,) float32, the ratings with mean 0 and variance 1. `n_dimensions`: k."""
         standardised = RatingMatrix(ratings.n_users, ratings.n_items + 1, ratings.user_rows, ratings.item_rows, targets)
         self.by_user, self.by_item = standardised.by_user, standardised.by_item
+        # Both sides start at random; the first sweep draws the users given these items.
         self.users, self.items = (_draw_start(n, n_dimensions, rng) for n in self.by_user.shape)
         self.user_means, self.item_means = self.users, self.items
         self.is_user_rated, self.is_item_rated = standardised.user_counts > 0, standardised.item_counts > 0
@@ -146,6 +147,7 @@ def draw_hyperparameters(
     centre = rows.mean(axis=0) if n else np.zeros(width)
     centred = rows - centre
     # W^-1 = W_0^-1 + sum (x - c)(x - c)' + beta_0 n / (beta_0 + n) c c'
+    # W_0^-1 = I is one observation of unit size in every direction: vague beside any real number of rows.
     inverse = np.eye(width) + centred.T @ centred + PRIOR_ROWS * n / (PRIOR_ROWS + n) * np.outer(centre, centre)
     # L ~ Wishart(W, nu_0 + n): L = root root' with root = chol(W^-1)^-T A, and A the Bartlett factor
     root = np.linalg.inv(np.linalg.cholesky(inverse)).T @ _draw_bartlett(n + width, width, rng)

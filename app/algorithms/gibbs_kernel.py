@@ -48,6 +48,7 @@ def draw_rows(first_row: int, past_row: int, side: RowConditionals, rows: Float3
     Rows without ratings are drawn from the prior.
     """
     width = rows.shape[1]
+    # Scratch space of this task; tasks draw disjoint rows.
     features, gram, right = np.empty((4, width)), np.empty((width, width)), np.empty(width)
     for row in range(first_row, past_row):
         # Start from the prior: A = L, c = L m. Only the lower triangle of A is used.
@@ -109,6 +110,7 @@ def draw_row(gram: Float64Array, right: Float64Array, row: Float32Array, mean: F
         right[a] = total / gram[a, a]
     # Backward substitution for the mean and the draw together.
     for a in range(n - 1, -1, -1):
+        # `right` holds y, `row` holds z until x replaces it from the last coordinate on.
         of_mean, of_draw = right[a], right[a] + row[a]
         for f in range(a + 1, n):
             of_mean -= gram[f, a] * mean[f]
@@ -127,6 +129,7 @@ def sum_squared_errors(
         total = 0.0  # float64: long rows add up thousands of terms
         for at in range(side.starts[row], side.starts[row + 1]):
             column = side.columns[at]
+            # t - b_u - b_i - p_u . q_i, with the biases as last coordinates
             error = side.targets[at] - rows[row, last] - side.fixed[column, last]
             for f in range(last):
                 error -= rows[row, f] * side.fixed[column, f]

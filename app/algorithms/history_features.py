@@ -82,6 +82,7 @@ class HistoryFeatures:
         masses = (_matrix(ratings, np.ones(len(ratings))) @ abs(self.categories)).toarray()
         # Entries of `categories` may be negative (standardised numbers), so the mass adds up absolute values.
         of_categories = (_matrix(ratings, relative) @ self.categories).toarray() / (masses + PRIOR_RATINGS)
+        # sum / (m + prior), the shrunk mean, and log(1 + m) in units of its typical value
         own = np.stack([sums / (counts + PRIOR_RATINGS), np.log1p(counts) / self.user_count], axis=1)
         top = _matrix(ratings, np.ones(len(ratings)))[:, self.top_items]
         # 1/sqrt(n) gives the block unit length for every user, as in `encoding.py`.
@@ -101,6 +102,7 @@ class HistoryFeatures:
         self, ratings: RatingMatrix, n_parts: int, rng: np.random.Generator
     ) -> Iterator[tuple[NDArray[np.int64], sparse.csr_array, sparse.csr_array]]:
         """Random parts of the ratings: their positions, and the features of users and items from all other parts."""
+        # A random partition into parts of equal size, up to one rating
         part = rng.permutation(len(ratings)) % n_parts
         for number in range(n_parts):
             remaining = ratings.subset(part != number)
@@ -144,6 +146,7 @@ class UserHistory:
         deviations = (values.astype(np.float64) - self.mean) / self.scale
         relative = deviations - deviations.mean()
         categories = self.categories[item_rows].astype(np.float64)
+        # The mass of a category: how many of the ratings belong to it
         masses = np.abs(categories).sum(axis=0)
         own = (deviations.sum() / (n_ratings + PRIOR_RATINGS), np.log1p(n_ratings) / self.user_count)
         of_categories = relative @ categories / (masses + PRIOR_RATINGS)

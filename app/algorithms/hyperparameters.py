@@ -42,6 +42,7 @@ def build(learner_class: type[LearnerT], values: Mapping[str, object]) -> Learne
     Strings are parsed as the type of the field, so `n_factors=64` from a command line is accepted. Raises
     `InvalidHyperparameterError` for an unknown name, with the list of known ones, and for an invalid value.
     """
+    # Names are checked first, so that a misspelt one is not reported as a bad value.
     declared = {each.name: each for each in fields(cast("Any", learner_class))}
     for name in values:
         if name not in declared:
@@ -69,11 +70,13 @@ def _parse(declared: "Field[Any]", text: str) -> object:
     if _may_be_none(declared) and text.lower() == "none":
         return None
     kind = _kind(declared)
+    # bool("false") is True, so booleans are spelled out.
     return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
 
 
 def _kind(declared: "Field[Any]") -> type[Any]:
     """`float` of both `float` and `float | None`."""
+    # `float | None` has the arguments float and NoneType; plain `float` has none.
     kinds = [each for each in get_args(declared.type) if each is not NoneType]
     return cast("type[Any]", kinds[0] if kinds else declared.type)
 
@@ -85,6 +88,7 @@ def _may_be_none(declared: "Field[Any]") -> bool:
 def _check(declared: "Field[Any]", value: object) -> None:
     if value is None and _may_be_none(declared):
         return
+    # Bounds are inclusive, and infinite by default.
     low, high = declared.metadata["low"], declared.metadata["high"]
     kind = _kind(declared)
     # `type(...) is`, not isinstance: True is an instance of int, but not a number of factors.

@@ -60,6 +60,7 @@ class KNN:
 
         Memory: 8 bytes per item and neighbour, and 100 MB during the fit.
         """
+        # e_ui = r_ui - b_ui, in units of its root mean square, so that `regularization` has no scale.
         baseline = Biases().fit(ratings, rng)
         expected = baseline.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
         deviations, scale = _unit_mean_square(ratings.values - expected)
@@ -69,6 +70,7 @@ class KNN:
             compared, _ = _unit_mean_square(ratings.values.astype(np.float64))
         if not np.isfinite(compared).all():
             raise FitDivergedError("the ratings are too large: their products are not finite")
+        # An item has at most n_items - 1 neighbours; the table keeps at least one column.
         n_neighbours = min(self.n_neighbours, max(1, ratings.n_items - 1))
         table = _neighbours(_with_values(ratings, compared), n_neighbours, self.shrinkage, progress)
         progress(1.0, "knn neighbours found")
@@ -113,6 +115,7 @@ class NeighbourPredictor:
         Recommender Algorithms on Top-N Recommendation Tasks" (2010), leave out the denominator for the same reason.
         """
         histories = self.deviations[user_rows]
+        # x_uj = 1 + e_uj / scale, on the stored entries alone
         histories.data += 1
         return self.table.scores(histories)
 
@@ -132,8 +135,10 @@ def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: Prog
         similarities = (by_item[items] @ columns).toarray()
         similarities *= inverse_lengths[items, None]
         similarities *= inverse_lengths
+        # n_ij: the same product with ones in place of deviations
         n_common = (was_rated.by_item[items] @ was_rated.by_user).toarray()
         similarities *= np.divide(n_common, n_common + np.float32(shrinkage), out=n_common, where=n_common > 0)
+        # An item is no neighbour of itself.
         similarities[np.arange(items.stop - start), np.arange(start, items.stop)] = 0.0
         rows[items], weights[items] = strongest(similarities.clip(min=0) ** 2, n)
         progress(0.95 * items.stop / n_items, f"knn neighbours of item {items.stop} of {n_items}")

@@ -53,6 +53,7 @@ class TypeWeights:
     def weights_of(self, type_key: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The weight of each of (n,) types, and 1.0 where it is an exposure; both 0 for unknown types."""
         keys, weights, are_exposures = self._padded
+        # The position of an unknown key holds another key, or the sentinel; both fail the comparison.
         rows = self.keys.searchsorted(type_key)
         is_known = keys[rows] == type_key
         return weights[rows] * is_known, are_exposures[rows] * is_known
@@ -78,6 +79,7 @@ def label_pairs(
     `pair`: (n,) the pair of each row, from 0 to n_pairs - 1. `type_key`: (n,). `count`: (n,) number of events.
     `portion`: (n,) the largest reported portion, from 0 to 1; NaN where none was reported. Unknown types count 0.
     """
+    # Weights come from the configuration of today, whatever it was when the events were counted.
     weights, are_exposures = types.weights_of(type_key)
     # strength = sum weight log2(1 + count) portion: the logarithm lets the tenth view say less than the first.
     strength = np.bincount(pair, weights * np.log2(1.0 + count) * np.where(np.isnan(portion), 1.0, portion), n_pairs)

@@ -122,6 +122,7 @@ class Logistic:
             item_factors=items.rows[:, :-1].astype(np.float32),
             regularization=self.regularization,
         ).checked()
+        # Only ratings of two values can be predicted from a probability.
         low, high = labels_of(ratings.values)
         is_two_valued = np.isin(ratings.values, (low, high)).all()
         return BinaryRatingVectors(log_odds, low, high) if is_two_valued else EngagementVectors(log_odds)
@@ -195,6 +196,7 @@ class _Side:
 
         starts, other_rows = ratings.indptr.astype(np.int64), ratings.indices.astype(np.int32)
         n_rows, width = ratings.shape[0], settings.n_factors + 1
+        # Without features the matrix has no columns, and every expectation stays 0.
         known = sparse.csr_array((n_rows, 0)) if features is None else features.astype(np.float64)
         n_labels = np.diff(ratings.indptr).astype(np.float64)
 
@@ -232,6 +234,7 @@ class _Side:
 
     def _each_task(self, kernel: Callable[..., Any], given: Float64Array, pool: ThreadPoolExecutor) -> list[Any]:
         """The results of `kernel` on consecutive ranges of rows."""
+        # Small tasks, because rows with many labels take far longer than others.
         bounds = itertools.pairwise([*range(0, len(self.rows), _ROWS_PER_TASK), len(self.rows)])
         tasks = [
             pool.submit(kernel, *each, self.labels, given, self.expected, self.penalties, self.rows) for each in bounds

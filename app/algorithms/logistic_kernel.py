@@ -54,8 +54,10 @@ def regress_rows(
     width = rows.shape[1]
     gram, right, features = np.empty((width, width)), np.empty(width), np.ones(width)
     objective = 0.0
+    # Rows are independent given the other side, so ranges of them may run in parallel.
     for row in range(first_row, past_row):
         objective += equations(row, labels, given, expected, penalties, rows, True, gram, right, features)
+        # A row whose system is not positive definite, after an overflow, stays as it was.
         if solve_in_place(gram, right, width):
             for f in range(width):
                 rows[row, f] = right[f]
@@ -84,6 +86,7 @@ def fold_in_rows(
         for _ in range(MAX_STEPS):
             if not solve_in_place(gram, right, width):
                 break
+            # The length of a step is its largest coordinate, the measure of convergence.
             length = 0.0
             for f in range(width):
                 length = max(length, abs(right[f] - rows[row, f]))
@@ -92,6 +95,7 @@ def fold_in_rows(
             # The step ends at `rows[row]`; halving moves that end towards `before`.
             while length >= TOLERANCE:
                 objective = equations(row, labels, given, expected, penalties, rows, False, gram, right, features)
+                # A rise within rounding counts as no rise: near the minimum, differences are below it.
                 if objective <= least * (1.0 + ROUNDING):
                     least = objective
                     break
@@ -138,10 +142,12 @@ def equations(
         objective += 0.5 * penalties[row, f] * (rows[row, f] - expected[row, f]) ** 2
     for label in range(labels.starts[row], labels.starts[row + 1]):
         other = labels.other_rows[label]
+        # own = f . x_before, the part of the log-odds that this row contributes
         own = rows[row, width - 1]
         for f in range(width - 1):
             features[f] = given[other, f]
             own += features[f] * rows[row, f]
+        # The log-odds l = b + g_k + f . x_before of this label
         log_odds = labels.intercept + given[other, width - 1] + own
         size = abs(log_odds)
         # log(1 + exp(l)) - y l = log(1 + exp(-|l|)) + |l| if the sign of l is wrong; exp cannot overflow
@@ -158,6 +164,7 @@ def equations(
             weight = 0.25
         # y - s + w f . x_before
         pull = (0.5 if labels.are_positive[label] else -0.5) - 0.5 * half + weight * own
+        # right += (y - s + w f . x_before) f and gram += w f f', lower triangle
         for f in range(width):
             right[f] += pull * features[f]
             for c in range(f + 1):

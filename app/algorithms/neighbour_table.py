@@ -24,6 +24,7 @@ class NeighbourTable:
     @cached_property
     def matrix(self) -> sparse.csr_array:
         """(n_items, n_items) CSR float32, W: row i holds the weights w_ij of the neighbours j of i."""
+        # -1 marks free places; the rest, row by row, are the entries of the CSR matrix.
         is_there = self.rows >= 0
         starts = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
         return sparse.csr_array((self.weights[is_there], self.rows[is_there], starts), shape=(len(self.rows),) * 2)
@@ -47,6 +48,7 @@ class NeighbourTable:
         was_rated = deviations.copy()
         was_rated.data = np.ones_like(deviations.data)
         evidence = _dense(was_rated @ abs(self._by_neighbour))
+        # Only where a neighbour was rated: elsewhere 0 / (0 + prior) would be 0 / 0 without a prior.
         np.divide(predicted, evidence + np.float32(prior), out=predicted, where=evidence > 0)
         return predicted
 

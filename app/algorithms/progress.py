@@ -24,5 +24,6 @@ def report_epoch(
 
     `measure`: what the epoch reached, for example "validation RMSE 0.8412"; empty where nothing was measured.
     """
+    # Epochs are counted from 1 in texts and shares, from 0 in code.
     text = f"{name} {unit} {epoch + 1} of {n_epochs}"
     progress((epoch + 1) / n_epochs, f"{text}, {measure}" if measure else text)

@@ -76,6 +76,7 @@ class RatingMatrix:
             "values": np.ascontiguousarray(values, np.float32),
         }
         times = None if rated_at is None else np.ascontiguousarray(rated_at, np.int64)
+        # One set of shapes finds both unequal lengths and arrays that are not one-dimensional.
         shapes = {column.shape for column in (*columns.values(), *(() if times is None else (times,)))}
         if len(shapes) > 1 or columns["values"].ndim != 1:
             raise InvalidRatingsError("user_rows, item_rows, values and times must be of one length")
@@ -132,6 +133,7 @@ class RatingMatrix:
 
         No such pair is ever held out from these ratings. The values of the entries mean nothing.
         """
+        # Without labels the rated pairs are all observed pairs, and their CSR is cached already.
         if self.labels is None:
             return self.by_user
         users, items = (
@@ -181,6 +183,7 @@ class RatingMatrix:
         """The ratings, followed by the positive labels as ratings of `value`; without times, features and labels."""
         if self.labels is None:
             return self
+        # Only positive labels: a negative one is no rating of a low value.
         positive = self.labels.subset(self.labels.are_positive)
         return RatingMatrix(
             self.n_users,
@@ -218,6 +221,7 @@ class RatingMatrix:
         rated_at = None if self.rated_at is None else self.rated_at[selected]
         columns = (row_of[self.user_rows[selected]], self.item_rows[selected], self.values[selected])
         features, labels, chosen_from = self._context
+        # Features and labels are per user, too, and must follow the renumbering.
         if features is not None:
             features = replace(features, users=features.users[chosen])
         if labels is not None:

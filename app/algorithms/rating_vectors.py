@@ -80,6 +80,7 @@ class RatingVectors:
 
     def checked(self) -> "RatingVectors":
         """Return self; raises `FitDivergedError` where any value is not finite."""
+        # A single NaN would spread to every score of its row, and to sorting.
         arrays = (self.user_biases, self.item_biases, self.user_factors, self.item_factors, self.precision)
         if not np.isfinite(self.mean) or not all(np.isfinite(array).all() for array in arrays if array is not None):
             raise FitDivergedError("the fit produced values that are not finite; try a smaller learning_rate")

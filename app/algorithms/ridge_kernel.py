@@ -47,10 +47,12 @@ def solve_users(first_user: int, past_user: int, regressions: Regressions, solut
     width = solutions.shape[1]
     gram, right, penalties = np.empty((width, width)), np.empty(width), np.empty(width)
     features = np.empty((max(width, 4), width))
+    # Users are independent: tasks solve disjoint ranges, and no result depends on how they are cut.
     for user in range(first_user, past_user):
         first, past = regressions.starts[user], regressions.starts[user + 1]
         if first == past:
             continue
+        # D of this user: prior + m each_rating
         least = np.inf
         for f in range(width):
             penalties[f] = regressions.prior[f] + regressions.each_rating[f] * (past - first)
@@ -79,6 +81,7 @@ def solve_primal(
     right: Float64Array,
 ) -> bool:
     """Solve (F'F + D) x = F't for a user of ratings `first` to `past` - 1; x is written into `right`."""
+    # F'F and F't are summed in one pass over the user's ratings.
     gram.fill(0.0)
     right.fill(0.0)
     # Ratings are added four at a time (see `add_four`); the last group is filled up with rows of 0.
@@ -112,8 +115,10 @@ def solve_dual(
     By the identity (F'F + D)^-1 F' = D^-1 F' (F D^-1 F' + I)^-1.
     """
     n_rated, width = past - first, right.shape[0]
+    # All rows of F at once, because every pair of ratings is multiplied.
     gather(first, n_rated, regressions, features)
     dual, scales = np.empty(n_rated), np.empty(width)
+    # The scales are D^-1/2, so that G = F D^-1/2.
     for f in range(width):
         scales[f] = 1.0 / np.sqrt(penalties[f])
     for row in range(n_rated):
@@ -127,7 +132,9 @@ def solve_dual(
                 total += features[row, f] * features[column, f]
             kernel[row, column] = total
         kernel[row, row] += 1.0
+    # (G G' + I) a = t; a overwrites `dual`
     is_solved = solve_in_place(kernel, dual, n_rated)
+    # x = D^-1/2 G'a, with the rows of G still in `features`
     right.fill(0.0)
     for row in range(n_rated):
         for f in range(width):
@@ -157,6 +164,7 @@ def add_four(features: Float64Array, gram: Float64Array) -> None:
     # four ratings. This loop takes most of the time of a fold-in of all users.
     for a in range(0, n, 2):
         b = min(a + 1, n - 1)
+        # w, x, y, z are the four rows; a and b the two columns of F'F that are being filled.
         w_a, x_a, y_a, z_a = features[0, a], features[1, a], features[2, a], features[3, a]
         w_b, x_b, y_b, z_b = features[0, b], features[1, b], features[2, b], features[3, b]
         for c in range(b + 1):

@@ -77,15 +77,18 @@ def update_blocks(
     p = np.empty(n_factors, np.float32)
     loss = 0.0
     for block in range(blocks.shape[0]):
+        # Users of one block row by row, and for each the ratings in one item block.
         first_user, past_user, item_block = blocks[block]
         for place in range(first_user, past_user):
             user = user_order[place]
+            # (item block, user) cells are numbered block by block, as they lie in memory.
             cell = item_block * n_users + user
             first, past = layout.starts[cell], layout.starts[cell + 1]
             if first == past:
                 continue
             for f in range(n_factors):
                 p[f] = user_factors[user, f]
+            # Scalars stay in registers while the user's ratings pass.
             b_u = user_biases[user]
             # keep = 1 - g penalty, the factor of weight decay. Clipped at 0: a huge penalty shrinks a row to 0 but must
             # not flip its sign, which would oscillate and diverge.
@@ -100,8 +103,10 @@ def update_blocks(
                     dot += p[f] * q[f]
                 error = layout.targets[rating] - b_u - item_biases[item] - dot
                 loss += error * error
+                # Weight decay of the item's share: q_i has its own count m_i.
                 keep_q = max(zero, one - learning_rate * regularization * (one + layout.item_priors[item]))
                 keep_b_i = max(zero, one - bias_rate * regularization * layout.item_priors[item])
+                # b = (1 - g penalty) b + g e, for the user and the item alike
                 b_u = keep_b_u * b_u + bias_rate * error
                 item_biases[item] = keep_b_i * item_biases[item] + bias_rate * error
                 # p += g e q and q += g e p together, each with the old value of the other.
@@ -110,6 +115,7 @@ def update_blocks(
                     p_f, q_f = p[f], q[f]
                     p[f] = keep_p * p_f + step * q_f
                     q[f] = keep_q * q_f + step * p_f
+            # Write p_u and b_u back once per user and block.
             for f in range(n_factors):
                 user_factors[user, f] = p[f]
             user_biases[user] = b_u

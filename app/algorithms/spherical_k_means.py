@@ -42,6 +42,7 @@ def cluster_directions(directions: NDArray[np.floating], n_groups: int, least_me
 
 def cluster_centres(directions: NDArray[np.floating], labels: Labels) -> NDArray[np.float64]:
     """(k, d) the centres of the clusters, of length 1; 0 where the members cancel out."""
+    # Sums of members as a product of the membership matrix, (k, n) @ (n, d)
     is_member = labels == np.arange(labels.max(initial=-1) + 1)[:, None]
     sums: NDArray[np.float64] = is_member.astype(np.float64) @ directions
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -53,6 +54,7 @@ def _with_widest_split(x: NDArray[np.float64], labels: Labels) -> Labels:
     squares = [
         float(np.sum((x[labels == group] - x[labels == group].mean(0)) ** 2)) for group in range(labels.max() + 1)
     ]
+    # The members of the widest cluster, by row
     widest = np.flatnonzero(labels == np.argmax(squares))
     if max(squares) < MIN_SQUARED_DEVIATION:
         return labels
@@ -68,6 +70,7 @@ def _refined(x: NDArray[np.float64], labels: Labels) -> Labels:
     """Reassign vectors to the closest centre until nothing changes; clusters that lose all members disappear."""
     for _ in range(N_ITERATIONS):
         closest = np.argmax(x @ cluster_centres(x, labels).T, axis=1)
+        # Renumber, since a cluster may have lost all its members.
         _, closest = np.unique(closest, return_inverse=True)
         if np.array_equal(closest, labels):
             break

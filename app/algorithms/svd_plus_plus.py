@@ -119,6 +119,7 @@ class _Descent:
         n_ratings, n_epochs = len(self.ratings), self.settings.n_epochs
         schedule = Schedule.draw(n_ratings, n_epochs, self.rng)
         if schedule.n_search_epochs:
+            # `subset` keeps the input order, so equal seeds give equal splits.
             is_train = schedule.is_train(n_ratings)
             self._search(self.ratings.subset(is_train), self.ratings.subset(~is_train), schedule.n_search_epochs)
         everything = self._by_user(self.ratings)

@@ -48,6 +48,7 @@ def update_users(
     user_factors, item_factors, user_biases, item_biases = weights
     learning_rate, bias_rate, regularization = steps
     n_factors = user_factors.shape[1]
+    # float32 constants, as in `update_blocks`: Python floats would promote the loop to float64.
     one, zero = np.float32(1.0), np.float32(0.0)
     # z is z_u as it moves; `movement` collects sum_i g e q_i, which the y_j share at the end.
     z, movement = np.empty(n_factors, np.float32), np.empty(n_factors, np.float32)
@@ -57,9 +58,11 @@ def update_users(
         first, past = ratings.starts[user], ratings.starts[user + 1]
         if first == past:
             continue
+        # |N(u)|^-1/2
         norm = one / np.sqrt(np.float32(past - first))
         sum_of_set(first, past, ratings.item_rows, set_factors, z)
         movement.fill(zero)
+        # A view, not a copy: users are visited once per epoch.
         p = user_factors[user]
         # Factors of weight decay, clipped at 0 as in `update_blocks`.
         keep_p = max(zero, one - learning_rate * regularization * (one + ratings.user_priors[user]))
@@ -67,18 +70,22 @@ def update_users(
         for rating in range(first, past):
             item = ratings.item_rows[rating]
             q = item_factors[item]
+            # The product of the user's and the item's vectors, (p_u + z_u) . q_i
             dot = zero
             for f in range(n_factors):
                 dot += (p[f] + z[f]) * q[f]
             error = ratings.targets[rating] - user_biases[user] - item_biases[item] - dot
             loss += error * error
+            # Decay of the item parameters, by the item's own count m_i
             keep_q = max(zero, one - learning_rate * regularization * (one + ratings.item_priors[item]))
             keep_b_i = max(zero, one - bias_rate * regularization * ratings.item_priors[item])
+            # b = (1 - g penalty) b + g e, for both biases
             user_biases[user] = keep_b_u * user_biases[user] + bias_rate * error
             item_biases[item] = keep_b_i * item_biases[item] + bias_rate * error
             # dz_u = |N|^-1/2 sum_j dy_j = |N|^-1/2 |N| |N|^-1/2 g e q_i = g e q_i
             step = learning_rate * error
             for f in range(n_factors):
+                # Old values first: all three updates use the state before the step.
                 p_f, q_f, z_f = p[f], q[f], z[f]
                 p[f] = keep_p * p_f + step * q_f
                 q[f] = keep_q * q_f + step * (p_f + z_f)

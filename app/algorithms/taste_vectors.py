@@ -52,10 +52,13 @@ class Weighting:
         chosen_from: float | None = None,
     ) -> tuple["Weighting", NDArray[np.float32]]:
         """The weighting estimated from n ratings, and their weights (n,) float32."""
+        # Without ratings there is nothing to estimate; every weighting is as good.
         if not len(values):
             return cls(0.0, 1.0, influence, 1.0, 0.0), np.empty(0, np.float32)
         lowest, highest = float(values.min()), float(values.max())
+        # Two values are like and dislike, or shown and chosen: the lower is no observation.
         is_two_valued = lowest < highest and bool(np.isin(values, (lowest, highest)).all())
+        # float64 accumulation; a constant rating has deviation 0, so any divisor will do.
         mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0
         positive_from = highest if is_two_valued else lowest
         if chosen_from is not None:
@@ -85,6 +88,7 @@ class Weighting:
     def _of_users(
         self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
     ) -> NDArray[np.float64]:
+        # Per-user counts and sums by `bincount`, which accumulates in float64.
         counts = np.bincount(user_rows, minlength=n_users)
         sums = np.bincount(user_rows, values, minlength=n_users)
         return self._weigh(values.astype(np.float64), (SHRINKAGE * self.mean + sums)[user_rows], counts[user_rows])
@@ -181,6 +185,7 @@ class TasteFoldIn:
         factors, weights, _ = self._observed(item_factors, values)
         if not factors.size:
             return np.zeros(item_factors.shape[1], np.float32)
+        # b = sum w y, and A x = b by Cholesky
         right = weights @ factors
         _, taste, failed = lapack.dposv(self._system(factors, weights), right, lower=1, overwrite_a=1)
         if failed:  # singular: possible only without a penalty; the solution of least length is taken
@@ -204,6 +209,7 @@ class TasteFoldIn:
         _, solution, failed = lapack.dposv(self._system(factors, weights), shown, lower=1, overwrite_a=1)
         if failed:
             solution = np.linalg.pinv(self._system(factors, weights), hermitian=True) @ shown
+        # (A^-1 y)' y_j w_j for every shown y and observation j
         contributions[:, is_observed] = (solution.T @ factors.T) * weights
         return contributions
 

@@ -108,6 +108,7 @@ class _Training:
         low, high = (float(ratings.values.min()), float(ratings.values.max())) if len(ratings) else (0.0, 0.0)
         self.settings, self.ratings, self.features, self.rng = settings, ratings, features, rng
         self.centre, self.half_range = (low + high) / 2, (high - low) / 2
+        # What history features are is defined by all ratings; their values come from each part's complement.
         self.history = HistoryFeatures.from_ratings(ratings, features.items)
         users, items = self._all_features(ratings)
         # The features of rows without ratings, for dropout: history columns are empty.
@@ -179,6 +180,7 @@ class _Training:
             )
             user_vectors = _forward(self.user_tower, users, train.user_rows[positions])
             item_vectors = _forward(self.item_tower, items, train.item_rows[positions])
+            # Targets in -1..1, the range of the product of two unit vectors
             targets = (train.values[positions] - self.centre) / self.half_range
             if len(positions):
                 yield (user_vectors * item_vectors).sum(dim=1), torch.from_numpy(targets.astype(np.float32))
@@ -217,6 +219,7 @@ def _draw(features: sparse.csr_array, settings: TwoTower, rng: np.random.Generat
     """
     import torch  # noqa: PLC0415  see `TwoTower.fit`
 
+    # E |x|^2 over rows; 0 where no row has features
     square_length = float(features.power(2).sum()) / max(1, features.shape[0])
     sizes = [square_length or 1.0, settings.n_hidden, max(1, settings.n_hidden // 2)]
     widths = [features.shape[1], *sizes[1:], settings.n_factors]
@@ -237,6 +240,7 @@ def _forward(tower: Sequence["torch.Tensor"], features: sparse.csr_array, rows: 
 
     distinct, places = np.unique(rows, return_inverse=True)
     entries = features[distinct].tocoo()
+    # COO: torch multiplies a sparse by a dense matrix with gradients for the dense one.
     indices = torch.from_numpy(np.stack([entries.row, entries.col]).astype(np.int64))
     # scipy guarantees the invariants of the indices; checking them again costs time in every step.
     inputs = torch.sparse_coo_tensor(indices, torch.from_numpy(entries.data), entries.shape, check_invariants=False)

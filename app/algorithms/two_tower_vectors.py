@@ -71,6 +71,7 @@ class TowerVectors:
         predicted = np.empty(len(user_rows), np.float32)
         for start in range(0, len(user_rows), _PAIRS_PER_BLOCK):
             pairs = slice(start, start + _PAIRS_PER_BLOCK)
+            # cosine in -1..1, mapped back to the rating scale
             users, items = self.user_vectors[user_rows[pairs]], self.item_vectors[item_rows[pairs]]
             predicted[pairs] = self.centre + self.half_range * np.einsum("nd,nd->n", users, items)
         return predicted
