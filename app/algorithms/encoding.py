@@ -265,7 +265,7 @@ def _finite(column: Float64Array) -> Float64Array:
 
 
 def _block(document: dict[str, Any]) -> CategoricalEncoding | NumericEncoding:
-    # The two kinds of blocks are told apart by their fields; documents of older snapshots name no class.
+    # The fields identify the kind of a block; the documents of snapshots name no class.
     if "knots" in document:
         return NumericEncoding(**document | {"knots": tuple(document["knots"]), "levels": tuple(document["levels"])})
     return CategoricalEncoding(**document | {"values": tuple(document["values"])})

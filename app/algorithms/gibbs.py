@@ -147,7 +147,7 @@ def draw_hyperparameters(
     centre = rows.mean(axis=0) if n else np.zeros(width)
     centred = rows - centre
     # W^-1 = W_0^-1 + sum (x - c)(x - c)' + beta_0 n / (beta_0 + n) c c'
-    # W_0^-1 = I is one observation of unit size in every direction: vague beside any real number of rows.
+    # W_0^-1 = I is one observation of unit size in every direction: vague against any real number of rows.
     inverse = np.eye(width) + centred.T @ centred + PRIOR_ROWS * n / (PRIOR_ROWS + n) * np.outer(centre, centre)
     # L ~ Wishart(W, nu_0 + n): L = root root' with root = chol(W^-1)^-T A, and A the Bartlett factor
     root = np.linalg.inv(np.linalg.cholesky(inverse)).T @ _draw_bartlett(n + width, width, rng)
