@@ -1,11 +1,18 @@
-"""Builds every object from the settings, once a process. An object receives what it uses, never the container."""
+"""Builds every object from the settings, once for each application. An object receives what it uses, not all."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from app.intake.recording import EventRecorder, RatingRecorder
 from app.observability.lag import Lag
 from app.observability.metrics import Metrics, SnapshotState
+from app.serving.charts import ChartReader
+from app.serving.exclusion import ExclusionExplainer
+from app.serving.home import HomePage
+from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
+from app.serving.predictions import RatingPredictor
+from app.serving.rankings import CandidateRanker
 from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
 from app.serving.reranking import OrderRule, Restriction
@@ -39,6 +46,7 @@ from app.serving.retrieval.popular import PopularSource
 from app.serving.retrieval.similar import SimilarSource
 from app.serving.retrieval.trending import TrendingSource
 from app.serving.serving_state import ServingStateHolder
+from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
 from app.settings import Settings
@@ -51,7 +59,7 @@ def open_store(settings: Settings) -> Store:
 
 
 def sources() -> list[Source]:
-    """Who proposes candidates."""
+    """All sources of candidates."""
     return [
         NearestSource(),
         SimilarSource(),
@@ -67,20 +75,20 @@ def sources() -> list[Source]:
 
 
 def restrictions() -> list[Restriction]:
-    """What rules out, in this order; `AlreadyConsumed` looks at what the others left."""
+    """The restrictions in the order in which they apply; `AlreadyConsumed` needs what the others left."""
     asked: list[Restriction] = [Requested(), Filtered(), PredictedEnough()]
     return [Dissimilar(), Available(), OwnItems(), Disliked(), *asked, AlreadyConsumed()]
 
 
 def order_rules() -> list[OrderRule]:
-    """What reorders, in this order: first by weight, then who stands beside whom, then slots."""
+    """The rules of order in the order in which they apply: weights first, then neighbours in the list, then slots."""
     weighing: list[OrderRule] = [Boosting(), Freshness(), Novelty(), Demotion(), Rotation()]
     return [*weighing, Diversity(), CategoryCap(), Exploration(), Promotion(), Recurring()]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the API's doors open onto."""
+    """What the handlers of the API use. Nothing is global: every application has its own."""
 
     store: Store
     serving: ServingStateHolder
@@ -88,6 +96,15 @@ class Service:
     request_states: RequestStates
     user_states: UserStates
     recommender: Recommender
+    exclusion: ExclusionExplainer
+    rankings: CandidateRanker
+    predictor: RatingPredictor
+    home_page: HomePage
+    mixer: Mixer
+    similar_users: SimilarUserFinder
+    charts: ChartReader
+    rating_recorder: RatingRecorder
+    event_recorder: EventRecorder
     cache: ResponseCache
     tokens: TokenSigner
     metrics: Metrics
@@ -112,19 +129,30 @@ class Service:
         tokens = TokenSigner(store.instance.token_key)
         config = PlacementConfigHolder(store.placements, store.events)
         user_states = UserStates(store.reads, lag)
+        request_states = RequestStates(store.reads, serving, config)
+        recommender = Recommender(
+            user_states=user_states,
+            sources=sources(),
+            restrictions=restrictions(),
+            order_rules=order_rules(),
+            tokens=tokens,
+        )
         return cls(
             store=store,
             serving=serving,
             config=config,
-            request_states=RequestStates(store.reads, serving, config),
+            request_states=request_states,
             user_states=user_states,
-            recommender=Recommender(
-                user_states=user_states,
-                sources=sources(),
-                restrictions=restrictions(),
-                order_rules=order_rules(),
-                tokens=tokens,
-            ),
+            recommender=recommender,
+            exclusion=ExclusionExplainer(recommender),
+            rankings=CandidateRanker(recommender),
+            predictor=RatingPredictor(user_states, request_states),
+            home_page=HomePage(recommender),
+            mixer=Mixer(recommender),
+            similar_users=SimilarUserFinder(user_states, store.users),
+            charts=ChartReader(store.trends, tokens),
+            rating_recorder=RatingRecorder(store),
+            event_recorder=EventRecorder(store, tokens.read_recommendation_id),
             cache=ResponseCache(),
             tokens=tokens,
             metrics=metrics,

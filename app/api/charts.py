@@ -1,62 +1,58 @@
-"""What is popular, trending or new."""
+"""Charts: popular, trending and new items, the same for every user."""
 
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import TypeAdapter
 
 from app.api.problems import responses
 from app.api.responses import JSON
-from app.api.strict_route import StrictRoute
+from app.api.routing import StrictRoute, service_of
 from app.api.types import Category, Cursor, Name
-from app.serving.charts import Chart, ChartQuery, ChartReader
+from app.serving.charts import Chart, ChartQuery
 from app.serving.expressions import parse_filter
 from app.serving.placement import Expression
-from app.serving.request_state import RequestStates
 from app.serving.rows import NO_ROWS
-from app.serving.tokens import TokenSigner
-from app.store.trends import Trends
 
 CHART: TypeAdapter[Chart] = TypeAdapter(Chart)
 
+router = APIRouter(tags=["charts"], route_class=StrictRoute)
 
-def charts_router(trends: Trends, request_states: RequestStates, tokens: TokenSigner) -> APIRouter:
-    router = APIRouter(tags=["charts"], route_class=StrictRoute)
-    charts = ChartReader(trends, tokens)
 
-    @router.get(
-        "/charts/{chart}",
-        summary="What is popular, trending or new",
-        responses=responses(404, 422, 503, also={200: {"model": Chart}}),
+@router.get(
+    "/charts/{chart}",
+    summary="List popular, trending or new items",
+    responses=responses(404, 422, 503, also={200: {"model": Chart}}),
+)
+async def get_chart(
+    request: Request,
+    chart: Annotated[str, Path(max_length=100, description="`popular`, `trending` or `newest`")],
+    limit: Annotated[int, Query(ge=1, le=100, description="Number of items")] = 20,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
+    category: Annotated[Category | None, Query(description="Only items of this category")] = None,
+    country: Annotated[
+        Name | None, Query(description="Counts only users of this country; `newest` is the same in every country")
+    ] = None,
+    filter: Annotated[  # noqa: A002  the parameter's name
+        Expression | None, Query(description="Only items for which this expression is true")
+    ] = None,
+) -> Response:
+    """Lists available items. Pages neither repeat nor skip an item, even if the chart changes in between.
+
+    `popular` counts ratings as of the snapshot. `trending` counts ratings and positive events with a half-life of three
+    days. `newest` sorts by `added_at`. An unknown category or country has no items.
+    """
+    service = service_of(request)
+    sequence = f"/charts/{json.dumps([chart, category, country, filter])}"
+    query = ChartQuery(
+        sequence=sequence,
+        limit=limit,
+        category=category,
+        country=country,
+        filter=None if filter is None else parse_filter(filter),
+        returned_keys=NO_ROWS if cursor is None else service.tokens.read_cursor(sequence, cursor),
     )
-    async def get_chart(
-        chart: Annotated[str, Path(max_length=100, description="`popular`, `trending` or `newest`")],
-        limit: Annotated[int, Query(ge=1, le=100, description="How many items")] = 20,
-        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
-        category: Annotated[Category | None, Query(description="Only items of this category")] = None,
-        country: Annotated[
-            Name | None, Query(description="As its users have it; what is new is new in every country")
-        ] = None,
-        filter: Annotated[  # noqa: A002  the parameter's name
-            Expression | None, Query(description="Only items for which this holds")
-        ] = None,
-    ) -> Response:
-        """Available items, about nobody in particular. Pages neither repeat nor skip an item, whatever happens.
-
-        `popular` counts ratings as of the snapshot; `trending`, ratings and positive events, of which half is forgotten
-        every three days; `newest` goes by `added_at`. A category or country that nobody has heard of has no items.
-        """
-        sequence = f"/charts/{json.dumps([chart, category, country, filter])}"
-        query = ChartQuery(
-            sequence=sequence,
-            limit=limit,
-            category=category,
-            country=country,
-            filter=None if filter is None else parse_filter(filter),
-            returned_keys=NO_ROWS if cursor is None else tokens.read_cursor(sequence, cursor),
-        )
-        request_state = await request_states.read("")
-        return Response(CHART.dump_json(await charts.chart(chart, query, request_state.serving)), media_type=JSON)
-
-    return router
+    request_state = await service.request_states.read("")
+    page = await service.charts.chart(chart, query, request_state.serving)
+    return Response(CHART.dump_json(page), media_type=JSON)

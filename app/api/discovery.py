@@ -1,81 +1,78 @@
-"""A user's home page, mixes and neighbours."""
+"""A user's home page, mixes and similar users."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
 from app.api.problems import responses
 from app.api.responses import JSON
-from app.api.strict_route import StrictRoute
+from app.api.routing import StrictRoute, service_of
 from app.api.types import Id, Name
-from app.serving import query as asked
-from app.serving.home import Home, HomePage
-from app.serving.mixes import Mixer, Mixes
+from app.serving.home import Home
+from app.serving.mixes import Mixes
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions
-from app.serving.recommend import Recommender
-from app.serving.request_state import RequestStates
-from app.serving.similar_users import SimilarUserFinder, SimilarUsers
-from app.serving.user_state import UserStates
-from app.store.users import Users
+from app.serving.query import Query as ListQuery
+from app.serving.similar_users import SimilarUsers
 
 HOME: TypeAdapter[Home] = TypeAdapter(Home)
 MIXES: TypeAdapter[Mixes] = TypeAdapter(Mixes)
 SIMILAR_USERS: TypeAdapter[SimilarUsers] = TypeAdapter(SimilarUsers)
 
-Limit = Annotated[int, Query(ge=1, le=100, description="How many items in each, at most")]
-PlacementName = Annotated[Name, Query(max_length=100, description="Whose rules hold")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items in each")]
+PlacementName = Annotated[Name, Query(max_length=100, description="The placement whose rules apply")]
+
+router = APIRouter(prefix="/users/{user_id}", tags=["recommendations"], route_class=StrictRoute)
 
 
-def discovery_router(
-    recommender: Recommender, user_states: UserStates, request_states: RequestStates, users: Users
-) -> APIRouter:
-    router = APIRouter(prefix="/users/{user_id}", tags=["recommendations"], route_class=StrictRoute)
-    home_page, mixer, neighbourhood = HomePage(recommender), Mixer(recommender), SimilarUserFinder(user_states, users)
+@router.get("/home", summary="Get a user's home page", responses=responses(422, 503, also={200: {"model": Home}}))
+async def get_home(
+    request: Request,
+    user_id: Id,
+    n_rows: Annotated[int, Query(ge=1, le=20, description="Maximum number of rows")] = 8,
+    limit: Limit = 20,
+    placement: PlacementName = DEFAULT_PLACEMENT,
+) -> Response:
+    """Lists rows with titles; an item is in one row only. The rows are: picked for the user, similar to liked items,
+    the best of categories, popular in the country, trending, new, something different. A row with fewer than three
+    items is left out.
+    """
+    service = service_of(request)
+    query = ListQuery(user_id, ListOptions(limit=limit, placement=placement))
+    home = await service.home_page.home(n_rows, query, await service.request_states.read(user_id))
+    return Response(HOME.dump_json(home), media_type=JSON)
 
-    @router.get("/home", summary="A user's home page", responses=responses(422, 503, also={200: {"model": Home}}))
-    async def get_home(
-        user_id: Id,
-        n_rows: Annotated[int, Query(ge=1, le=20, description="How many rows, at most")] = 8,
-        limit: Limit = 20,
-        placement: PlacementName = DEFAULT_PLACEMENT,
-    ) -> Response:
-        """Titled rows, no item in two of them: picked for the user, like what was liked, the best of categories,
-        popular in the country, trending, new, something different. A row with fewer than three items is left out.
-        """
-        query = asked.Query(user_id, ListOptions(limit=limit, placement=placement))
-        home = await home_page.home(n_rows, query, await request_states.read(user_id))
-        return Response(HOME.dump_json(home), media_type=JSON)
 
-    @router.get(
-        "/mixes", summary="A user's taste in parts", responses=responses(422, 503, also={200: {"model": Mixes}})
-    )
-    async def get_mixes(
-        user_id: Id,
-        n_mixes: Annotated[int, Query(ge=1, le=20, description="How many, at most")] = 6,
-        limit: Limit = 20,
-        placement: PlacementName = DEFAULT_PLACEMENT,
-    ) -> Response:
-        """Coherent lists, each of what is near to a part of what the user liked, named after its categories; no item is
-        in two. Fewer where the taste has fewer parts; popular categories for somebody who has liked nothing.
-        """
-        query = asked.Query(user_id, ListOptions(limit=limit, placement=placement))
-        mixes = await mixer.mixes(n_mixes, query, await request_states.read(user_id))
-        return Response(MIXES.dump_json(mixes), media_type=JSON)
+@router.get("/mixes", summary="Get a user's mixes", responses=responses(422, 503, also={200: {"model": Mixes}}))
+async def get_mixes(
+    request: Request,
+    user_id: Id,
+    n_mixes: Annotated[int, Query(ge=1, le=20, description="Maximum number of mixes")] = 6,
+    limit: Limit = 20,
+    placement: PlacementName = DEFAULT_PLACEMENT,
+) -> Response:
+    """Lists mixes: each holds items near to one group of items that the user liked, and is named after its categories.
+    An item is in one mix only. There are fewer mixes if the liked items form fewer groups. A user who has liked nothing
+    gets popular categories.
+    """
+    service = service_of(request)
+    query = ListQuery(user_id, ListOptions(limit=limit, placement=placement))
+    mixes = await service.mixer.mixes(n_mixes, query, await service.request_states.read(user_id))
+    return Response(MIXES.dump_json(mixes), media_type=JSON)
 
-    @router.get(
-        "/similar",
-        summary="Users with a similar taste",
-        responses=responses(404, 422, 503, also={200: {"model": SimilarUsers}}),
-    )
-    async def get_similar_users(
-        user_id: Id, limit: Annotated[int, Query(ge=1, le=100, description="How many users")] = 20
-    ) -> Response:
-        """Those known at the snapshot, the most similar first; knows every rating of this user acknowledged before.
 
-        None for somebody of whom nothing is known that says what they like.
-        """
-        found = await neighbourhood.similar_users(user_id, limit, await request_states.read(user_id))
-        return Response(SIMILAR_USERS.dump_json(found), media_type=JSON)
+@router.get(
+    "/similar",
+    summary="List users with a similar taste",
+    responses=responses(404, 422, 503, also={200: {"model": SimilarUsers}}),
+)
+async def get_similar_users(
+    request: Request, user_id: Id, limit: Annotated[int, Query(ge=1, le=100, description="Number of users")] = 20
+) -> Response:
+    """Lists users of the snapshot, the most similar first. Takes every acknowledged rating of this user into account.
 
-    return router
+    The list is empty for a user whose taste is not known.
+    """
+    service = service_of(request)
+    users = await service.similar_users.similar_users(user_id, limit, await service.request_states.read(user_id))
+    return Response(SIMILAR_USERS.dump_json(users), media_type=JSON)

@@ -1,146 +1,101 @@
-"""Events come in, up to 1,000 at once; a user's are listed."""
+"""Events and event types: what users did, and how much each kind of event counts."""
 
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated
 
-import numpy as np
-from fastapi import APIRouter, Query
-from pydantic import TypeAdapter, ValidationError
+from fastapi import APIRouter, Query, Request, Response
 
-from app.api.problems import fault_of, responses
-from app.api.schemas.body import RowOutcome
-from app.api.schemas.events import EventIn, EventOut, EventsIn, EventsOut, EventsPage
-from app.api.strict_route import StrictRoute
+from app.api.problems import responses
+from app.api.routing import StrictRoute, service_of
+from app.api.schemas.body import read_rows
+from app.api.schemas.events import (
+    EventIn,
+    EventOut,
+    EventsIn,
+    EventsOut,
+    EventsPage,
+    EventTypeIn,
+    EventTypeOut,
+    EventTypesOut,
+)
 from app.api.types import Cursor, Id
-from app.entities import EventType, IncomingEvents, to_microseconds
-from app.errors import InvalidInputError, NotFoundError
+from app.entities import to_microseconds
+from app.errors import NotFoundError
+from app.intake.recording import ReceivedEvent, RowOutcome
 from app.observability.metrics import Metrics
-from app.serving.tokens import RecommendationToken, TokenSigner
-from app.store import STORED, Store
-from app.store.users import Users
+from app.store import STORED
 
-MAX_AHEAD = timedelta(minutes=5) // timedelta(microseconds=1)
-
-event_adapter: TypeAdapter[EventIn] = TypeAdapter(EventIn)
+router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """An event that can be stored; `at` microseconds UTC; `led_by`: the recommendation it names, verified."""
+@router.post("/events", summary="Send up to 1,000 events", responses=responses(400, 413, 422, 503, 507))
+def post_events(request: Request, batch: EventsIn) -> EventsOut:
+    """Checks each event by itself, stores the valid ones once by id in one transaction, and names the others.
 
-    event: EventIn
-    at: int
-    led_by: RecommendationToken | None
-
-
-def events_router(store: Store, tokens: TokenSigner, metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["events"], route_class=StrictRoute)
-
-    @router.post("/events", summary="Say what happened", responses=responses(400, 413, 422, 503, 507))
-    def post_events(batch: EventsIn) -> EventsOut:
-        """Each event is judged by itself: good ones are stored, once each by id, in one transaction; bad are named.
-
-        User and item need not exist. The next answer for the user, of any process, knows them. An event that arrives
-        late counts at its own time.
-        """
-        types = {declared.name: declared for declared in store.events.types().values()}
-        now = time.time_ns() // 1_000
-        judged = [_judge(row, types, tokens, now) for row in batch.events]
-        judged = _only_own(judged, store.users)
-        good = [row for row in judged if isinstance(row, Judged)]
-        is_stored = iter((store.events.record(_incoming(good)) == STORED).tolist() if good else [])
-        results = [
-            RowOutcome(index, "rejected", row)
-            if isinstance(row, str)
-            else RowOutcome(index, "stored" if next(is_stored) else "unchanged")
-            for index, row in enumerate(judged)
-        ]
-        _count(metrics, judged, results)
-        counts = Counter(row.status for row in results)
-        return EventsOut(
-            stored=counts["stored"], unchanged=counts["unchanged"], rejected=counts["rejected"], results=results
-        )
-
-    @router.get("/users/{user_id}/events", summary="A user's events", responses=responses(404, 422, 503))
-    def get_events(
-        user_id: Id,
-        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
-    ) -> EventsPage:
-        """Newest first, by the time at which they happened; pages neither repeat nor skip while others arrive."""
-        listing = f"events of {user_id}"
-        before = None if cursor is None else tokens.read_moment(listing, cursor)
-        page = store.events.page(user_id, before=before, limit=limit + 1)
-        if not page and store.users.get(user_id) is None:
-            raise NotFoundError("user", user_id)
-        last = page[limit - 1] if len(page) > limit else None
-        return EventsPage(
-            events=[EventOut.of(event) for event in page[:limit]],
-            next_cursor=None if last is None else tokens.moment(listing, to_microseconds(last.at), last.event_id),
-        )
-
-    return router
+    User and item need not exist. The next answer for the user, from any process, takes the events into account. A late
+    event counts at its own time.
+    """
+    service = service_of(request)
+    rows = read_rows(batch.events, EventIn, EventIn.to_received)
+    outcomes = service.event_recorder.record_batch(rows)
+    _count(service.metrics, rows, outcomes)
+    return EventsOut.from_outcomes(outcomes)
 
 
-def _judge(row: Any, types: Mapping[str, EventType], tokens: TokenSigner, now: int) -> Judged | str:
-    """The event, or what is wrong with it; whose recommendation it names is still to be judged."""
-    try:
-        event = event_adapter.validate_python(row)
-        at = now if event.at is None else to_microseconds(event.at)
-        _check(event, at, types, now)
-        named = event.recommendation_id
-        return Judged(event, at, None if named is None else tokens.read_recommendation_id(named))
-    except ValidationError as error:
-        return fault_of(error)
-    except InvalidInputError as error:
-        return error.detail
-
-
-def _check(event: EventIn, at: int, types: Mapping[str, EventType], now: int) -> None:
-    declared = types.get(event.type)
-    if declared is None:
-        raise InvalidInputError(f"there is no event type {event.type!r}; declared are: {', '.join(types)}")
-    if event.portion is not None and not declared.is_consumption:
-        raise InvalidInputError(f"a {event.type!r} has no portion: its type is no consumption")
-    if at - now > MAX_AHEAD:
-        raise InvalidInputError("at is more than 5 minutes ahead of the server's clock")
-
-
-def _only_own(judged: Sequence[Judged | str], users: Users) -> list[Judged | str]:
-    """Rejects what names a recommendation of somebody else; of somebody who was unknown then, or is gone, anybody's."""
-    keys = {row.led_by.user_key for row in judged if isinstance(row, Judged) and row.led_by is not None} - {None}
-    owner = users.ids_of(sorted(key for key in keys if key is not None)) if keys else {}
-    foreign = "this recommendation_id was made for another user"
-    return [foreign if isinstance(row, Judged) and _is_foreign(row, owner) else row for row in judged]
-
-
-def _is_foreign(row: Judged, owner: Mapping[int, str]) -> bool:
-    if row.led_by is None or row.led_by.user_key is None:
-        return False
-    return owner.get(row.led_by.user_key, row.event.user_id) != row.event.user_id
-
-
-def _incoming(judged: Sequence[Judged]) -> IncomingEvents:
-    return IncomingEvents(
-        event_id=[row.event.event_id for row in judged],
-        type=[row.event.type for row in judged],
-        user_id=[row.event.user_id for row in judged],
-        item_id=[row.event.item_id for row in judged],
-        at=np.array([row.at for row in judged], dtype=np.int64),
-        portion=np.array([row.event.portion for row in judged], dtype=np.float64),  # None becomes NaN
-        placement=[None if row.led_by is None else row.led_by.placement for row in judged],
-        snapshot_version=[None if row.led_by is None else row.led_by.snapshot_version for row in judged],
+@router.get("/users/{user_id}/events", summary="List a user's events", responses=responses(404, 422, 503))
+def get_events(
+    request: Request,
+    user_id: Id,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
+) -> EventsPage:
+    """Newest first, by the time at which they happened. Pages neither repeat nor skip events while others arrive."""
+    service = service_of(request)
+    listing = f"events of {user_id}"
+    before = None if cursor is None else service.tokens.read_moment(listing, cursor)
+    page = service.store.events.page(user_id, before=before, limit=limit + 1)
+    if not page and service.store.users.get(user_id) is None:
+        raise NotFoundError("user", user_id)
+    last = page[limit - 1] if len(page) > limit else None
+    return EventsPage(
+        events=[EventOut.from_event(event) for event in page[:limit]],
+        next_cursor=None if last is None else service.tokens.moment(listing, to_microseconds(last.at), last.event_id),
     )
 
 
-def _count(metrics: Metrics, judged: Sequence[Judged | str], results: Sequence[RowOutcome]) -> None:
-    outcomes = Counter(
-        ("" if isinstance(row, str) else row.event.type, result.status)
-        for row, result in zip(judged, results, strict=True)
+@router.get("/event-types", summary="List the event types", responses=responses(422, 503))
+def get_event_types(request: Request) -> EventTypesOut:
+    event_types = service_of(request).store.events.types().values()
+    return EventTypesOut(event_types=[EventTypeOut.from_event_type(each) for each in event_types])
+
+
+@router.put(
+    "/event-types/{name}",
+    summary="Declare or change an event type",
+    responses=responses(400, 409, 413, 422, 503, 507, also={201: {"model": EventTypeOut}}),
+)
+def put_event_type(request: Request, name: Id, body: EventTypeIn, response: Response) -> EventTypeOut:
+    """201 if the type is new. A change applies at once, also to events stored before. 409 beyond 100 types."""
+    event_type = body.to_entity(name)
+    status = service_of(request).store.events.put_type(event_type)
+    response.status_code = 201 if status == STORED else 200
+    return EventTypeOut.from_event_type(event_type)
+
+
+@router.delete(
+    "/event-types/{name}", summary="Delete an event type", status_code=204, responses=responses(409, 422, 503)
+)
+def delete_event_type(request: Request, name: Id) -> None:
+    """204 also if there is no such type; 409 while there are events of the type."""
+    service_of(request).store.events.delete_type(name)
+
+
+def _count(metrics: Metrics, rows: Sequence[ReceivedEvent | str], outcomes: Sequence[RowOutcome]) -> None:
+    # The type of a rejected event is any text: as a label it would make a time series each.
+    counts = Counter(
+        ("" if isinstance(row, str) or outcome.status == "rejected" else row.type, outcome.status)
+        for row, outcome in zip(rows, outcomes, strict=True)
     )
-    for (type_, status), number in outcomes.items():
+    for (type_, status), number in counts.items():
         metrics.count_events(type_, status, number)

@@ -1,31 +1,40 @@
-"""For operators and their probes."""
+"""For operators: probes of liveness and readiness, and metrics."""
 
-from fastapi import APIRouter, Response
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
 
 from app.api.problems import responses
-from app.api.schemas.health import Health, Readiness
-from app.api.strict_route import StrictRoute
-from app.observability.metrics import Metrics
-from app.serving.serving_state import ServingStateHolder
-from app.store.users import Users
+from app.api.routing import StrictRoute, service_of
+
+router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
 
-def health_router(serving: ServingStateHolder, users: Users, metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["operation"], route_class=StrictRoute)
+class Health(BaseModel):
+    status: Literal["ok"]
 
-    @router.get("/livez", summary="The process runs", responses=responses(422))
-    async def livez() -> Health:
-        """Touches nothing: a restart would not mend a database."""
-        return Health(status="ok")
 
-    @router.get("/readyz", summary="Requests can be answered", responses=responses(422, 503))
-    def readyz() -> Readiness:
-        """503 while the database does not answer. 200 without a snapshot: popular items are answered then."""
-        users.freshness("")
-        return Readiness(status="ready", snapshot_version=serving.current.version)
+class Readiness(BaseModel):
+    status: Literal["ready"]
+    snapshot_version: int | None = Field(description="Null before the first training: lists hold popular items")
 
-    @router.get("/metrics", summary="Metrics for Prometheus", response_class=Response, responses=responses(422))
-    def get_metrics() -> Response:
-        return Response(metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    return router
+@router.get("/livez", summary="Check that the process runs", responses=responses(422))
+async def livez() -> Health:
+    """Does not touch the database: restarting this process would not repair one."""
+    return Health(status="ok")
+
+
+@router.get("/readyz", summary="Check that requests can be answered", responses=responses(422, 503))
+def readyz(request: Request) -> Readiness:
+    """503 while the database does not answer. 200 without a snapshot, since popular items can be listed."""
+    service = service_of(request)
+    service.store.users.freshness("")
+    return Readiness(status="ready", snapshot_version=service.serving.current.version)
+
+
+@router.get("/metrics", summary="Get metrics for Prometheus", response_class=Response, responses=responses(422))
+def get_metrics(request: Request) -> Response:
+    text = service_of(request).metrics.render()
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

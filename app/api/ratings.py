@@ -1,141 +1,74 @@
-"""Ratings come in, one by one or up to 1,000 at once; a user's are listed and deleted."""
+"""Ratings: stored one by one or up to 1,000 at once, listed and deleted."""
 
-import time
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import Annotated, Any
+from collections import Counter
+from typing import Annotated
 
-import numpy as np
-from fastapi import APIRouter, Query, Response
-from pydantic import TypeAdapter, ValidationError
+from fastapi import APIRouter, Query, Request, Response
 
-from app.api.problems import fault_of, responses
-from app.api.schemas.body import Outcome, RowOutcome
+from app.api.problems import responses
+from app.api.routing import StrictRoute, service_of
+from app.api.schemas.body import read_rows
 from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
-from app.api.strict_route import StrictRoute
 from app.api.types import Cursor, Id
-from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale, from_microseconds, to_microseconds
-from app.errors import InvalidInputError, NotFoundError
-from app.observability.metrics import Metrics
-from app.serving.tokens import TokenSigner
-from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
+from app.errors import NotFoundError
 
-MAX_AHEAD = timedelta(minutes=5)
-STATUS_NAMES: dict[int, Outcome] = {STORED: "stored", REPLACED: "replaced", UNCHANGED: "unchanged"}
-
-rating_adapter: TypeAdapter[RatingIn] = TypeAdapter(RatingIn)
+router = APIRouter(tags=["ratings"], route_class=StrictRoute)
 
 
-def ratings_router(store: Store, tokens: TokenSigner, metrics: Metrics) -> APIRouter:
-    router = APIRouter(tags=["ratings"], route_class=StrictRoute)
+@router.post(
+    "/ratings",
+    summary="Rate an item",
+    status_code=201,
+    responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
+)
+async def post_rating(request: Request, rating: RatingIn, response: Response) -> RatingOut:
+    """Stores or replaces a rating: the newest `rated_at` wins, a repeated request changes nothing. Answers what is
+    stored now.
 
-    @router.post(
-        "/ratings",
-        summary="Rate an item",
-        status_code=201,
-        responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
-    )
-    async def post_rating(rating: RatingIn, response: Response) -> RatingOut:
-        """An upsert: the newest `rated_at` wins, a replay changes nothing. The answer is what is stored.
-
-        201 when the rating is new; 200 when it replaced one, or when something newer is stored. User and item need not
-        exist. The next `GET /users/{user_id}/recommendations`, of any process, knows it.
-        """
-        now = _now()
-        _check(rating, await store.reads.scale(), now)
-        recorded = await store.group_commit.record(_incoming([rating]), untimed_at=now)
-        status = int(recorded.status[0])
-        metrics.count_ratings(STATUS_NAMES[status])
-        response.status_code = 201 if status == STORED else 200
-        return _stored(rating, recorded, 0)
-
-    @router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
-    async def post_ratings(batch: RatingsIn) -> RatingsOut:
-        """Each row is judged by itself: good ones are stored, in order, in one transaction; bad ones are named."""
-        now = _now()
-        scale = await store.reads.scale()
-        judged = [_judge(row, scale, now) for row in batch.ratings]
-        good = [rating for rating in judged if isinstance(rating, RatingIn)]
-        recorded = await store.group_commit.record(_incoming(good), untimed_at=now) if good else None
-        statuses = iter([] if recorded is None else recorded.status.tolist())
-        results = [
-            RowOutcome(index, "rejected", row)
-            if isinstance(row, str)
-            else RowOutcome(index, STATUS_NAMES[next(statuses)])
-            for index, row in enumerate(judged)
-        ]
-        counts = {name: sum(row.status == name for row in results) for name in (*STATUS_NAMES.values(), "rejected")}
-        for name, count in counts.items():
-            metrics.count_ratings(name, count)
-        return RatingsOut(**counts, results=results)
-
-    @router.get("/users/{user_id}/ratings", summary="A user's ratings", responses=responses(404, 422, 503))
-    def get_ratings(
-        user_id: Id,
-        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-        cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the page before")] = None,
-    ) -> RatingsPage:
-        """In the order in which the items became known."""
-        after = 0 if cursor is None else tokens.read_position(f"ratings of {user_id}", cursor)
-        page = store.ratings.page(user_id, after=after, limit=limit + 1)
-        if not page and store.users.get(user_id) is None:
-            raise NotFoundError("user", user_id)
-        more = len(page) > limit
-        return RatingsPage(
-            ratings=[RatingOut.of(rating) for _, rating in page[:limit]],
-            next_cursor=tokens.position(f"ratings of {user_id}", page[limit - 1][0]) if more else None,
-        )
-
-    @router.delete(
-        "/users/{user_id}/ratings/{item_id}",
-        summary="Take a rating back",
-        status_code=204,
-        responses=responses(422, 503),
-    )
-    def delete_rating(user_id: Id, item_id: Id) -> None:
-        """204 also when there is none. A replay of the deleted rating does not bring it back."""
-        store.ratings.remove(user_id, item_id, at=_now())
-
-    return router
+    201 if the rating is new; 200 if it replaced another, or if a newer one is stored. User and item need not exist. The
+    next `GET /users/{user_id}/recommendations`, from any process, takes the rating into account.
+    """
+    service = service_of(request)
+    stored = await service.rating_recorder.record(rating.to_entity(), "body")
+    service.metrics.count_ratings(stored.status)
+    response.status_code = 201 if stored.status == "stored" else 200
+    return RatingOut.from_rating(stored)
 
 
-def _now() -> int:
-    return time.time_ns() // 1_000
+@router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
+async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
+    """Checks each rating by itself, stores the valid ones in order in one transaction, and names the others."""
+    service = service_of(request)
+    outcomes = await service.rating_recorder.record_batch(read_rows(batch.ratings, RatingIn, RatingIn.to_entity))
+    for status, number in Counter(outcome.status for outcome in outcomes).items():
+        service.metrics.count_ratings(status, number)
+    return RatingsOut.from_outcomes(outcomes)
 
 
-def _check(rating: RatingIn, scale: RatingScale, now: int) -> None:
-    scale.check(float(rating.value), "body.value")
-    if rating.rated_at is not None and to_microseconds(rating.rated_at) - now > MAX_AHEAD // timedelta(microseconds=1):
-        raise InvalidInputError("rated_at is more than 5 minutes ahead of the server's clock", field="body.rated_at")
-
-
-def _judge(row: Any, scale: RatingScale, now: int) -> RatingIn | str:
-    """The rating, or what is wrong with it."""
-    try:
-        rating = rating_adapter.validate_python(row)
-        _check(rating, scale, now)
-    except ValidationError as error:
-        return fault_of(error)
-    except InvalidInputError as error:
-        return error.detail
-    return rating
-
-
-def _incoming(ratings: Sequence[RatingIn]) -> IncomingRatings:
-    times = [UNKNOWN_TIME if each.rated_at is None else to_microseconds(each.rated_at) for each in ratings]
-    return IncomingRatings(
-        [rating.user_id for rating in ratings],
-        [rating.item_id for rating in ratings],
-        np.array([rating.value for rating in ratings], dtype=np.float64),
-        np.array(times, dtype=np.int64),
+@router.get("/users/{user_id}/ratings", summary="List a user's ratings", responses=responses(404, 422, 503))
+def get_ratings(
+    request: Request,
+    user_id: Id,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
+) -> RatingsPage:
+    """Sorted by the order in which the items were stored first."""
+    service = service_of(request)
+    listing = f"ratings of {user_id}"
+    after = 0 if cursor is None else service.tokens.read_position(listing, cursor)
+    page = service.store.ratings.page(user_id, after=after, limit=limit + 1)
+    if not page and service.store.users.get(user_id) is None:
+        raise NotFoundError("user", user_id)
+    more = len(page) > limit
+    return RatingsPage(
+        ratings=[RatingOut.from_rating(rating) for _, rating in page[:limit]],
+        next_cursor=service.tokens.position(listing, page[limit - 1][0]) if more else None,
     )
 
 
-def _stored(rating: RatingIn, recorded: Recorded, row: int) -> RatingOut:
-    value, rated_at = float(recorded.value[row]), int(recorded.rated_at[row])
-    return RatingOut(
-        user_id=rating.user_id,
-        item_id=rating.item_id,
-        value=None if np.isnan(value) else value,
-        rated_at=None if rated_at == UNKNOWN_TIME else from_microseconds(rated_at),
-    )
+@router.delete(
+    "/users/{user_id}/ratings/{item_id}", summary="Delete a rating", status_code=204, responses=responses(422, 503)
+)
+def delete_rating(request: Request, user_id: Id, item_id: Id) -> None:
+    """204 also if there is no such rating. Repeating the request that stored the rating does not restore it."""
+    service_of(request).rating_recorder.remove(user_id, item_id)

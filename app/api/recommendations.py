@@ -1,4 +1,4 @@
-"""What to show whom."""
+"""Recommendations: lists of items for users and guests, and why an item is not in a list."""
 
 import time
 from asyncio import sleep
@@ -12,18 +12,12 @@ from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
 from app.api.responses import JSON, answered, as_bytes, held_by, is_among, unchanged
+from app.api.routing import DirectRoute, StrictRoute, service_of
 from app.api.schemas.lists import BatchIn, BatchOut
-from app.api.strict_route import StrictRoute
 from app.api.types import Id
-from app.observability.metrics import Metrics
-from app.serving import query as asked
-from app.serving.exclusion import ExclusionExplainer, WhyNot
-from app.serving.query import ExplainedRecommendations, Recommendations
-from app.serving.recommend import Recommender
-from app.serving.request_state import RequestStates
-from app.serving.response_cache import CachedResponse, ResponseCache
-from app.serving.tokens import TokenSigner
-from app.store.serving_reads import ServingReads
+from app.serving.exclusion import WhyNot
+from app.serving.query import ExplainedRecommendations, Query, Recommendations
+from app.serving.response_cache import CachedResponse
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -44,93 +38,99 @@ LIST: dict[str, Any] = {
     "model": Recommendations | ExplainedRecommendations,
     "content": {"application/json": {"example": EXAMPLE}},
 }
-UNCHANGED = {"description": "Nothing changed since the answer of this entity tag"}
+UNCHANGED = {"description": "The list with this entity tag is still current"}
 
 
-def recommendations_router(
-    recommender: Recommender,
-    request_states: RequestStates,
-    cache: ResponseCache,
-    tokens: TokenSigner,
-    reads: ServingReads,
-    metrics: Metrics,
-) -> APIRouter:
-    router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-    inquiry = ExclusionExplainer(recommender)
+router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+direct_router = APIRouter(route_class=DirectRoute)
 
-    @router.get(
-        "/users/{user_id}/recommendations",
-        summary="What to show a user",
-        responses=responses(422, 503, also={200: LIST, 304: UNCHANGED}),
-        openapi_extra=described(ListParameters),
-    )
-    async def get_recommendations(user_id: Id, request: Request) -> Response:
-        """Items the user has not rated, best first; knows every rating, event and change acknowledged before.
 
-        `strategy` tells how: `personalized` (by the vector in the snapshot), `fold_in` (ratings or events since: the
-        vector was computed anew for this answer), `profile` (neither, but attributes that say something) or `popular`
-        (nothing is known of this user). An unknown user gets popular items. As many items as asked for, while that many
-        are eligible. The `ETag` stays the same until the snapshot, the catalogue, the placement or the user changes.
-        """
-        wanted = parameters(request, ListParameters)
-        query = wanted.query(user_id, tokens)
-        request_state = await request_states.read(user_id)
-        question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-        entity_tag = request_state.entity_tag(question, query.options, time.time_ns() // 1_000)
-        held = held_by(request)
-        if is_among(entity_tag, held):
-            return unchanged(entity_tag)
-        answer = cache.get(question, entity_tag)
-        if answer is None:
-            made = await recommender.recommend(query, request_state)
-            answer = CachedResponse(made.strategy, as_bytes(made, wanted.fields))
-            cache.put(question, entity_tag, answer)
-        metrics.count_recommendations(answer.strategy)
-        return answered(answer.body, entity_tag, held)
+@direct_router.get(
+    "/users/{user_id}/recommendations",
+    summary="Recommend items to a user",
+    responses=responses(422, 503, also={200: LIST, 304: UNCHANGED}),
+    openapi_extra=described(ListParameters),
+)
+async def get_recommendations(user_id: Id, request: Request) -> Response:
+    """Lists items that the user has not rated, best first. Takes every acknowledged rating, event and change into
+    account.
 
-    @router.post(
-        "/recommendations",
-        summary="What to show a guest",
-        responses=responses(400, 413, 422, 503, also={200: LIST}),
-    )
-    async def post_recommendations(body: GuestBody) -> Response:
-        """For somebody known by the ratings in the body alone; nothing is stored. Without any, what is popular.
+    `strategy` says how the list was made: `personalized` (by the user's vector in the snapshot), `fold_in` (there are
+    newer ratings or events: the vector was computed for this list), `profile` (there are none, but the user's
+    attributes tell something) or `popular` (nothing is known of the user, or the user is unknown). The list has as many
+    items as requested, if that many are eligible. The `ETag` stays the same until the snapshot, the catalogue, the
+    placement or the user changes.
+    """
+    service = service_of(request)
+    wanted = parameters(request, ListParameters)
+    query = wanted.query(user_id, service.tokens)
+    request_state = await service.request_states.read(user_id)
+    question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
+    entity_tag = request_state.entity_tag(question, query.options, time.time_ns() // 1_000)
+    held = held_by(request)
+    if is_among(entity_tag, held):
+        return unchanged(entity_tag)
+    cached = service.cache.get(question, entity_tag)
+    if cached is None:
+        recommendations = await service.recommender.recommend(query, request_state)
+        cached = CachedResponse(recommendations.strategy, as_bytes(recommendations, wanted.fields))
+        service.cache.put(question, entity_tag, cached)
+    service.metrics.count_recommendations(cached.strategy)
+    return answered(cached.body, entity_tag, held)
 
-        With `user_id` in their place it is `GET /users/{user_id}/recommendations`, with room for long filters.
-        """
-        request_state = await request_states.read(body.user_id or "")
-        query = body.query(body.user_id, tokens)
-        if body.ratings:
-            query = replace(query, ratings=body.rated(await reads.scale()))
-        made = await recommender.recommend(query, request_state)
-        metrics.count_recommendations(made.strategy)
-        return Response(as_bytes(made, body.fields), media_type=JSON)
 
-    @router.post(
-        "/recommendations/batch",
-        summary="What to show up to 100 users",
-        responses=responses(400, 413, 422, 503, also={200: {"model": BatchOut}}),
-    )
-    async def post_batch(body: BatchIn) -> Response:
-        """The same question for each; the lists come in the order of `user_ids`."""
-        options = body.options()
-        results = []
-        for user_id in body.user_ids:
-            made = await recommender.recommend(asked.Query(user_id, options), await request_states.read(user_id))
-            metrics.count_recommendations(made.strategy)
-            results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), as_bytes(made, body.fields)))
-            await sleep(0)  # others wait for the same loop
-        return Response(b'{"results":[%b]}' % b",".join(results), media_type=JSON)
+router.include_router(direct_router)
 
-    @router.get(
-        "/users/{user_id}/recommendations/explain/{item_id}",
-        summary="Why an item is not shown",
-        responses=responses(422, 503),
-        openapi_extra=described(ListParameters),
-    )
-    async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
-        """Goes through the steps of the same request and tells at which the item dropped out, or where it stands."""
-        wanted = parameters(request, ListParameters)
-        return await inquiry.why_not(item_id, wanted.query(user_id, tokens), await request_states.read(user_id))
 
-    return router
+@router.post(
+    "/recommendations",
+    summary="Recommend items to a guest",
+    responses=responses(400, 413, 422, 503, also={200: LIST}),
+)
+async def post_recommendations(request: Request, body: GuestBody) -> Response:
+    """Lists items for a guest, who is known by the ratings in the body alone; nothing is stored. Without ratings the
+    list holds popular items.
+
+    With `user_id` instead of ratings it answers as `GET /users/{user_id}/recommendations`, with room for long filters.
+    """
+    service = service_of(request)
+    request_state = await service.request_states.read(body.user_id or "")
+    query = body.query(body.user_id, service.tokens)
+    if body.ratings:
+        query = replace(query, ratings=body.rated(await service.store.reads.scale()))
+    recommendations = await service.recommender.recommend(query, request_state)
+    service.metrics.count_recommendations(recommendations.strategy)
+    return Response(as_bytes(recommendations, body.fields), media_type=JSON)
+
+
+@router.post(
+    "/recommendations/batch",
+    summary="Recommend items to up to 100 users",
+    responses=responses(400, 413, 422, 503, also={200: {"model": BatchOut}}),
+)
+async def post_batch(request: Request, body: BatchIn) -> Response:
+    """Makes one list for each user with the same options, in the order of `user_ids`."""
+    service = service_of(request)
+    options = body.options()
+    results = []
+    for user_id in body.user_ids:
+        request_state = await service.request_states.read(user_id)
+        recommendations = await service.recommender.recommend(Query(user_id, options), request_state)
+        service.metrics.count_recommendations(recommendations.strategy)
+        list_ = as_bytes(recommendations, body.fields)
+        results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
+        await sleep(0)  # 100 lists take long: other requests use the event loop in between
+    return Response(b'{"results":[%b]}' % b",".join(results), media_type=JSON)
+
+
+@router.get(
+    "/users/{user_id}/recommendations/explain/{item_id}",
+    summary="Explain why an item is not recommended",
+    responses=responses(422, 503),
+    openapi_extra=described(ListParameters),
+)
+async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
+    """Repeats the steps of the same request for a list, and tells at which step the item dropped out, or its rank."""
+    service = service_of(request)
+    query = parameters(request, ListParameters).query(user_id, service.tokens)
+    return await service.exclusion.why_not(item_id, query, await service.request_states.read(user_id))

@@ -1,47 +1,53 @@
-"""Training on request, and what was published."""
+"""Training jobs and published snapshots."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
 from app.api.problems import responses
+from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
-from app.api.strict_route import StrictRoute
 from app.api.types import Id
-from app.store.jobs import Jobs
-from app.store.snapshots import SnapshotRegister
 from app.training.recipe import parse_recipe
 
 LATEST = "latest"
 Version = Annotated[int, Path(ge=1, lt=2**63)]
 VersionOrLatest = Annotated[str, Path(pattern=rf"^({LATEST}|[1-9][0-9]{{0,17}})$", examples=[LATEST])]
 
+router = APIRouter(tags=["training"], route_class=StrictRoute)
 
-def training_router(jobs: Jobs, snapshots: SnapshotRegister) -> APIRouter:
-    router = APIRouter(tags=["training"], route_class=StrictRoute)
 
-    @router.post("/training-jobs", summary="Train", status_code=202, responses=responses(400, 413, 422, 503, 507))
-    def post_training_job(body: TrainingJobIn | None = None) -> TrainingJobOut:
-        """Queues a run for the worker. While the same request waits in the queue, that job is answered."""
-        asked = body or TrainingJobIn()
-        recipe = None if asked.recipe is None else parse_recipe(asked.recipe).document
-        return TrainingJobOut.of(jobs.enqueue("request", seed=asked.seed, recipe=recipe))
+@router.post(
+    "/training-jobs", summary="Request a training run", status_code=202, responses=responses(400, 413, 422, 503, 507)
+)
+def post_training_job(request: Request, body: TrainingJobIn | None = None) -> TrainingJobOut:
+    """Queues a training run for the worker. While an equal request waits in the queue, its job is the answer."""
+    wanted = body or TrainingJobIn()
+    recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe).document
+    job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe)
+    return TrainingJobOut.from_job(job)
 
-    @router.get("/training-jobs/{job_id}", summary="How far a run is", responses=responses(404, 422, 503))
-    def get_training_job(job_id: Id) -> TrainingJobOut:
-        return TrainingJobOut.of(jobs.get(job_id))
 
-    @router.get("/snapshots", summary="What was published", responses=responses(422, 503))
-    def get_snapshots() -> SnapshotsOut:
-        return SnapshotsOut(snapshots=[SnapshotOut.of(entry) for entry in snapshots.entries()])
+@router.get("/training-jobs/{job_id}", summary="Get a training job", responses=responses(404, 422, 503))
+def get_training_job(request: Request, job_id: Id) -> TrainingJobOut:
+    return TrainingJobOut.from_job(service_of(request).store.jobs.get(job_id))
 
-    @router.get("/snapshots/{version}", summary="A snapshot's card", responses=responses(404, 422, 503))
-    def get_snapshot(version: Version) -> SnapshotOut:
-        return SnapshotOut.of(snapshots.get(version))
 
-    @router.post("/snapshots/{version}/activate", summary="Answer from this one", responses=responses(404, 422, 503))
-    def activate_snapshot(version: VersionOrLatest) -> SnapshotOut:
-        """Pins it: later runs publish without going live, until `latest` is activated. All processes follow at once."""
-        return SnapshotOut.of(snapshots.activate(None if version == LATEST else int(version)))
+@router.get("/snapshots", summary="List the published snapshots", responses=responses(422, 503))
+def get_snapshots(request: Request) -> SnapshotsOut:
+    entries = service_of(request).store.snapshots.entries()
+    return SnapshotsOut(snapshots=[SnapshotOut.from_entry(entry) for entry in entries])
 
-    return router
+
+@router.get("/snapshots/{version}", summary="Get a snapshot's card", responses=responses(404, 422, 503))
+def get_snapshot(request: Request, version: Version) -> SnapshotOut:
+    return SnapshotOut.from_entry(service_of(request).store.snapshots.get(version))
+
+
+@router.post("/snapshots/{version}/activate", summary="Activate a snapshot", responses=responses(404, 422, 503))
+def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
+    """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until
+    `latest` is activated.
+    """
+    entry = service_of(request).store.snapshots.activate(None if version == LATEST else int(version))
+    return SnapshotOut.from_entry(entry)

@@ -1,1 +1,1 @@
-"""Bodies of requests and answers. They never leave `api`: handlers turn them into entities and back."""
+"""Bodies of requests and answers. They never leave `api`: handlers convert them to entities and back."""

@@ -1,21 +1,29 @@
-"""What the bodies of all requests, and the answers to all batches, have in common."""
+"""What request bodies have in common: the base class, and the rows of a batch."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-Outcome = Literal["stored", "replaced", "unchanged", "rejected"]
+from app.api.problems import fault_of
+
+Entity = TypeVar("Entity")
 
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(slots=True)
-class RowOutcome:
-    """A dataclass, not a Pydantic class: a thousand of them are made a request."""
+Row = TypeVar("Row", bound=BaseModel)
 
-    index: int
-    status: Outcome
-    problem: str | None = None
+
+def read_rows(rows: Iterable[Any], kind: type[Row], convert: Callable[[Row], Entity]) -> list[Entity | str]:
+    """Each row of a batch, validated as `kind` and converted, or the first thing that is wrong with it."""
+    return [_read(row, kind, convert) for row in rows]
+
+
+def _read(row: Any, kind: type[Row], convert: Callable[[Row], Entity]) -> Entity | str:
+    try:
+        return convert(kind.model_validate(row))
+    except ValidationError as error:
+        return fault_of(error)

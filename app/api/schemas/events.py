@@ -1,13 +1,16 @@
-"""Events, and the types that are declared."""
+"""Events and event types."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.body import Body, RowOutcome
+from app.api.schemas.body import Body
 from app.api.types import Finite, Id, Moment
 from app.entities import Event, EventType
+from app.intake.recording import ReceivedEvent, RowOutcome
 
 
 class EventIn(Body):
@@ -17,17 +20,22 @@ class EventIn(Body):
         },
     )
 
-    event_id: Id = Field(description="The caller's own: the same id again is the same event, and changes nothing")
-    type: Id = Field(description="The name of a declared type, as of `GET /event-types`")
+    event_id: Id = Field(description="Chosen by the caller; an event whose id is stored already changes nothing")
+    type: Id = Field(description="The name of a declared event type, see `GET /event-types`")
     user_id: Id
     item_id: Id
-    at: Moment | None = Field(None, description="When it happened; now, where absent. At most 5 minutes ahead")
+    at: Moment | None = Field(None, description="When it happened; now if absent. At most 5 minutes ahead")
     portion: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] | None = Field(
-        None, description="How much was consumed, 0 to 1; for types that are a consumption. All of it, where absent"
+        None, description="How much was consumed, 0 to 1, for types that are a consumption; all of it if absent"
     )
     recommendation_id: Annotated[str, Field(strict=True, max_length=1_000)] | None = Field(
-        None, description="Of the answer that led to it"
+        None, description="The `recommendation_id` of the list that led to the event"
     )
+
+    def to_received(self) -> ReceivedEvent:
+        return ReceivedEvent(
+            self.event_id, self.type, self.user_id, self.item_id, self.at, self.portion, self.recommendation_id
+        )
 
 
 class EventsIn(Body):
@@ -41,9 +49,19 @@ class EventsIn(Body):
 
 class EventsOut(BaseModel):
     stored: int
-    unchanged: int = Field(description="Events whose id was known")
+    unchanged: int = Field(description="Events whose id was stored already")
     rejected: int
     results: list[RowOutcome]
+
+    @classmethod
+    def from_outcomes(cls, outcomes: Sequence[RowOutcome]) -> Self:
+        counts = Counter(outcome.status for outcome in outcomes)
+        return cls(
+            stored=counts["stored"],
+            unchanged=counts["unchanged"],
+            rejected=counts["rejected"],
+            results=list(outcomes),
+        )
 
 
 class EventOut(BaseModel):
@@ -52,28 +70,31 @@ class EventOut(BaseModel):
     item_id: str = Field(examples=["260"])
     at: datetime
     portion: float | None
-    placement: str | None = Field(description="This and the next: of the recommendation that led to it")
+    placement: str | None = Field(
+        description="`placement` and `snapshot_version` of the recommendation that led to the event; null if none did"
+    )
     snapshot_version: int | None
 
     @classmethod
-    def of(cls, event: Event) -> Self:
+    def from_event(cls, event: Event) -> Self:
         return cls(**{name: getattr(event, name) for name in cls.model_fields})
 
 
 class EventsPage(BaseModel):
     events: list[EventOut] = Field(description="Newest first")
-    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last page")
 
 
 class EventTypeIn(Body):
     weight: Annotated[
         Finite,
         Field(
-            description="How much one says for the item, as a multiple of a click; negative: against it", examples=[2]
+            description="How much one event counts for the item, as a multiple of a click; negative: against the item",
+            examples=[2],
         ),
     ]
     is_exposure: bool = Field(False, strict=True, description="The user saw the item")
-    is_consumption: bool = Field(False, strict=True, description="The user had the item, wholly or to a `portion`")
+    is_consumption: bool = Field(False, strict=True, description="The user consumed the item, all of it or a `portion`")
 
     def to_entity(self, name: str) -> EventType:
         return EventType(name, float(self.weight), self.is_exposure, self.is_consumption)
@@ -86,8 +107,8 @@ class EventTypeOut(BaseModel):
     is_consumption: bool
 
     @classmethod
-    def of(cls, declared: EventType) -> Self:
-        return cls(**{name: getattr(declared, name) for name in cls.model_fields})
+    def from_event_type(cls, event_type: EventType) -> Self:
+        return cls(**{name: getattr(event_type, name) for name in cls.model_fields})
 
 
 class EventTypesOut(BaseModel):

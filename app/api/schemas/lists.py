@@ -1,4 +1,4 @@
-"""Lists for many, and predictions for pairs."""
+"""Lists for many users, and predictions for pairs."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,7 +26,7 @@ class UserRecommendations:
 
 @dataclass(slots=True)
 class BatchOut:
-    """In the order of `user_ids`."""
+    """One result for each of `user_ids`, in their order."""
 
     results: list[UserRecommendations]
 
@@ -39,7 +39,7 @@ class PairIn(Body):
 class PairsIn(Body):
     pairs: list[Any] = Field(
         max_length=1_000,
-        description="Up to 1,000 pairs of a `user_id` and an `item_id`; each is judged by itself",
+        description="Up to 1,000 pairs of a `user_id` and an `item_id`; each is checked by itself",
         examples=[[{"user_id": "ann", "item_id": "260"}]],
     )
 
@@ -53,7 +53,7 @@ class RejectedPair:
 
 @dataclass(slots=True)
 class Predictions:
-    """`results`: in the order of the pairs."""
+    """`results` are in the order of the pairs."""
 
     snapshot_version: int | None
     results: list[Prediction | RejectedPair]

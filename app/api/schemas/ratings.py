@@ -1,13 +1,16 @@
 """Ratings, one and many."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.body import Body, RowOutcome
+from app.api.schemas.body import Body
 from app.api.types import Finite, Id, Moment
 from app.entities import Rating
+from app.intake.recording import RowOutcome, StoredRating
 
 
 class RatingIn(Body):
@@ -17,8 +20,13 @@ class RatingIn(Body):
 
     user_id: Id
     item_id: Id
-    value: Annotated[Finite, Field(description="On the service's rating scale", examples=[4.5])]
-    rated_at: Moment | None = Field(None, description="When it was said; now, where absent. At most 5 minutes ahead")
+    value: Annotated[Finite, Field(description="On the rating scale of the service", examples=[4.5])]
+    rated_at: Moment | None = Field(
+        None, description="When the user rated the item; now if absent. At most 5 minutes ahead"
+    )
+
+    def to_entity(self) -> Rating:
+        return Rating(self.user_id, self.item_id, float(self.value), self.rated_at)
 
 
 class RatingOut(BaseModel):
@@ -26,20 +34,18 @@ class RatingOut(BaseModel):
 
     user_id: str = Field(examples=["ann"])
     item_id: str = Field(examples=["260"])
-    value: float | None = Field(
-        description="Null: the rating was deleted later than this one was given", examples=[5.0]
-    )
-    rated_at: datetime | None = Field(description="Null where the time is not known")
+    value: float | None = Field(description="Null if the rating was deleted later than `rated_at`", examples=[5.0])
+    rated_at: datetime | None = Field(description="Null if the time is not known")
 
     @classmethod
-    def of(cls, rating: Rating) -> Self:
+    def from_rating(cls, rating: Rating | StoredRating) -> Self:
         return cls(user_id=rating.user_id, item_id=rating.item_id, value=rating.value, rated_at=rating.rated_at)
 
 
 class RatingsIn(Body):
     ratings: list[Any] = Field(
         max_length=1_000,
-        description="Up to 1,000 ratings, each as for `POST /ratings`; each is judged by itself",
+        description="Up to 1,000 ratings, each as for `POST /ratings` and checked by itself",
         examples=[[{"user_id": "ann", "item_id": "260", "value": 5}]],
     )
 
@@ -51,7 +57,18 @@ class RatingsOut(BaseModel):
     rejected: int
     results: list[RowOutcome]
 
+    @classmethod
+    def from_outcomes(cls, outcomes: Sequence[RowOutcome]) -> Self:
+        counts = Counter(outcome.status for outcome in outcomes)
+        return cls(
+            stored=counts["stored"],
+            replaced=counts["replaced"],
+            unchanged=counts["unchanged"],
+            rejected=counts["rejected"],
+            results=list(outcomes),
+        )
+
 
 class RatingsPage(BaseModel):
     ratings: list[RatingOut]
-    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+    next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last page")

@@ -11,11 +11,11 @@ from app.store import Job, SnapshotEntry
 
 class TrainingJobIn(Body):
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = Field(
-        None, description="Of all that is random in the run; the same data and seed give the same snapshot"
+        None, description="Seed of the random generator; the same data and seed give the same snapshot"
     )
     recipe: dict[str, Any] | None = Field(
         None,
-        description="What to learn, as in a snapshot's card; the service's own recipe unless said",
+        description="What to learn, as in a snapshot's card; the recipe of the service if absent",
         examples=[
             {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
         ],
@@ -25,10 +25,10 @@ class TrainingJobIn(Body):
 class TrainingJobOut(BaseModel):
     job_id: str
     state: Literal["queued", "running", "succeeded", "rejected", "failed"]
-    trigger: str = Field(description="Why: `request`, `changes`, `interval`, ...")
-    reason: str | None = Field(description="Of a rejection, a failure or a fallback")
+    trigger: str = Field(description="Why the job was queued: `request`, `changes`, `interval`, ...")
+    reason: str | None = Field(description="Reason for a rejection, a failure or a fallback")
     stage: str | None
-    progress: float = Field(description="0 to 1")
+    progress: float = Field(description="Fraction done, 0 to 1")
     snapshot_version: int | None
     attempts: int
     seed: int | None
@@ -37,19 +37,19 @@ class TrainingJobOut(BaseModel):
     finished_at: datetime | None
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def from_job(cls, job: Job) -> Self:
         return cls(**{name: getattr(job, name) for name in cls.model_fields})
 
 
 class SnapshotOut(BaseModel):
     version: int
     created_at: datetime
-    is_live: bool = Field(description="Answers come from this one")
-    is_pinned: bool = Field(description="Made live by hand: stays live until `latest` is activated")
-    card: dict[str, Any] = Field(description="What it was made from, how, and how good it is")
+    is_live: bool = Field(description="This snapshot answers requests")
+    is_pinned: bool = Field(description="Activated by hand: stays live until `latest` is activated")
+    card: dict[str, Any] = Field(description="Data and recipe that it was made from, and its metrics")
 
     @classmethod
-    def of(cls, entry: SnapshotEntry) -> Self:
+    def from_entry(cls, entry: SnapshotEntry) -> Self:
         return cls(
             version=entry.version,
             created_at=entry.created_at,

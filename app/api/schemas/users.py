@@ -23,11 +23,11 @@ class UserOut(BaseModel):
     attributes: dict[str, Any]
 
     @classmethod
-    def of(cls, user: User) -> Self:
+    def from_user(cls, user: User) -> Self:
         return cls(user_id=user.user_id, country=user.country, attributes=user.attributes)
 
 
 class MergeOut(BaseModel):
     user: UserOut
-    ratings: int = Field(description="Ratings and deletions of the guest that are the user's now, being newer or new")
-    events: int = Field(description="Events of the guest, all of which are the user's now")
+    ratings: int = Field(description="Ratings and deletions of the guest that became the user's, being new or newer")
+    events: int = Field(description="Events of the guest; all of them became the user's")

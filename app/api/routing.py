@@ -1,0 +1,83 @@
+"""How a handler is called: the routes that refuse unknown query parameters, and the objects a handler works with.
+
+Handlers are functions of a module. They reach the objects of the process through `service_of(request)`: the same as a
+FastAPI dependency costs 30 us a request, a tenth of a list.
+
+Both routes override `get_route_handler`, the documented way to extend a route, and read nothing of the framework but
+the signature of the handler.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, get_type_hints
+
+from fastapi import Request, Response, params
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
+
+from app.api.query_string import names, refuse_unknown
+from app.wiring import Service
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def service_of(request: Request) -> Service:
+    """The objects of the application that answers `request`; `create_app` puts them on its state."""
+    service: Service = request.app.state.service
+    return service
+
+
+class StrictRoute(APIRoute):
+    """Answers 422 to a query parameter that the operation does not have, where FastAPI would ignore it.
+
+    A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`.
+    """
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        hints = get_type_hints(self.endpoint, include_extras=True)
+        known = {name for name, hint in hints.items() if any(isinstance(each, params.Query) for each in _marks(hint))}
+        known |= {each["name"] for each in (self.openapi_extra or {}).get("parameters", ())}
+
+        async def handle_known(request: Request) -> Response:
+            query_string = request.scope["query_string"]
+            if query_string:
+                refuse_unknown(names(query_string), known)
+            return await handle(request)
+
+        return handle_known
+
+
+class DirectRoute(APIRoute):
+    """Calls the handler itself, for the two reads that are asked most: FastAPI looks for headers, cookies, bodies and
+    dependencies that they do not have, which takes 45 of the 300 us of a list.
+
+    The handler is `async`, takes `request` and parts of the path, and makes its response. It reads its query string by
+    `query_string.parameters`, which refuses unknown parameters.
+    """
+
+    def get_route_handler(self) -> Handler:
+        handler = self.endpoint
+        hints = get_type_hints(handler, include_extras=True)
+        parts = {name: TypeAdapter(hint) for name, hint in hints.items() if name not in {"request", "return"}}
+
+        async def handle(request: Request) -> Response:
+            values: dict[str, Any] = {}
+            faults: list[Any] = []
+            for name, adapter in parts.items():
+                try:
+                    values[name] = adapter.validate_python(request.path_params[name])
+                except ValidationError as error:
+                    faults += [fault | {"loc": ("path", name)} for fault in error.errors(include_url=False)]
+            if faults:
+                raise RequestValidationError(faults)
+            response: Response = await handler(request=request, **values)
+            return response
+
+        return handle
+
+
+def _marks(hint: Any) -> tuple[Any, ...]:
+    """What stands beside the type in an `Annotated`; nothing for a plain type."""
+    marks: tuple[Any, ...] = getattr(hint, "__metadata__", ())
+    return marks

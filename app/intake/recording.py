@@ -1,0 +1,239 @@
+"""Ratings and events that arrive in requests, one by one or in a batch: checked row by row, then stored together.
+
+A batch is a list of rows, each a value or the reason for which it could not be read. Every row gets an outcome: one bad
+row does not keep the others from being stored.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+import numpy as np
+
+from app.entities import (
+    UNKNOWN_TIME,
+    EventType,
+    IncomingEvents,
+    IncomingRatings,
+    Rating,
+    RatingScale,
+    from_microseconds,
+    to_microseconds,
+)
+from app.errors import InvalidInputError
+from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS
+from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
+from app.store.users import Users
+
+Status = Literal["stored", "replaced", "unchanged", "rejected"]
+STATUS_NAMES: dict[int, Status] = {STORED: "stored", REPLACED: "replaced", UNCHANGED: "unchanged"}
+
+
+@dataclass(slots=True)
+class RowOutcome:
+    """What became of one row of a batch; `problem` says why it was rejected."""
+
+    index: int
+    status: Status
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRating:
+    """What is stored after a write; `value` is None where a deletion is newer than the rating that was written."""
+
+    user_id: str
+    item_id: str
+    value: float | None
+    rated_at: datetime | None
+    status: Status
+
+
+class RatingRecorder:
+    """Stores ratings; the newest `rated_at` of a user for an item wins."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def record(self, rating: Rating, field: str) -> StoredRating:
+        """Stores one rating. `field` names the part of the input that holds it.
+
+        Raises `InvalidInputError` for a value off the scale and for a time more than 5 minutes ahead of the clock.
+        """
+        now = _now()
+        _check_rating(rating, await self._store.reads.scale(), now, field)
+        recorded = await self._store.group_commit.record(_rating_columns([rating]), untimed_at=now)
+        return _stored(rating, recorded)
+
+    async def record_batch(self, rows: Sequence[Rating | str]) -> list[RowOutcome]:
+        """Stores the good rows in order, in one transaction."""
+        now = _now()
+        scale = await self._store.reads.scale()
+        checked = [row if isinstance(row, str) else _rating_or_fault(row, scale, now) for row in rows]
+        good = [row for row in checked if isinstance(row, Rating)]
+        statuses = []
+        if good:
+            recorded = await self._store.group_commit.record(_rating_columns(good), untimed_at=now)
+            statuses = recorded.status.tolist()
+        return _outcomes(checked, iter(statuses))
+
+    def remove(self, user_id: str, item_id: str) -> None:
+        """Deletes the rating as of now, so that a later replay of it changes nothing."""
+        self._store.ratings.remove(user_id, item_id, at=_now())
+
+
+@dataclass(slots=True)
+class ReceivedEvent:
+    """An event as the caller sends it; `at` None: it happened now."""
+
+    event_id: str
+    type: str
+    user_id: str
+    item_id: str
+    at: datetime | None
+    portion: float | None
+    recommendation_id: str | None
+
+
+class Origin(Protocol):
+    """The recommendation that led to an event; `user_key` None: it was made for a user who was not stored then."""
+
+    @property
+    def user_key(self) -> int | None: ...
+    @property
+    def snapshot_version(self) -> int | None: ...
+    @property
+    def placement(self) -> str: ...
+
+
+@dataclass(slots=True)
+class CheckedEvent:
+    """An event that may be stored; `at` in microseconds UTC."""
+
+    event: ReceivedEvent
+    at: int
+    origin: Origin | None
+
+
+class EventRecorder:
+    """Stores events once by id. `read_recommendation_id` raises `InvalidInputError` for an id that is not genuine."""
+
+    def __init__(self, store: Store, read_recommendation_id: Callable[[str], Origin]) -> None:
+        self._store = store
+        self._read_recommendation_id = read_recommendation_id
+
+    def record_batch(self, rows: Sequence[ReceivedEvent | str]) -> list[RowOutcome]:
+        """Stores the good rows in one transaction."""
+        now = _now()
+        types = {each.name: each for each in self._store.events.types().values()}
+        checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
+        checked = _own_recommendations_only(checked, self._store.users)
+        good = [row for row in checked if isinstance(row, CheckedEvent)]
+        statuses = self._store.events.record(_event_columns(good)).tolist() if good else []
+        return _outcomes(checked, iter(statuses))
+
+    def _event_or_fault(self, event: ReceivedEvent, types: Mapping[str, EventType], now: int) -> CheckedEvent | str:
+        at = now if event.at is None else to_microseconds(event.at)
+        try:
+            _check_event(event, at, types, now)
+            named = event.recommendation_id
+            return CheckedEvent(event, at, None if named is None else self._read_recommendation_id(named))
+        except InvalidInputError as error:
+            return error.detail
+
+
+def _now() -> int:
+    """The server's clock, microseconds UTC: read once a request."""
+    return time.time_ns() // 1_000
+
+
+def _is_ahead(at: int, now: int) -> bool:
+    # Clocks of callers differ; a time far ahead would win over every later rating.
+    return at - now > FUTURE_TOLERANCE_MICROSECONDS
+
+
+def _outcomes(rows: Sequence[object], statuses: Iterator[int]) -> list[RowOutcome]:
+    """`statuses`: of the rows that were stored, in their order."""
+    return [
+        RowOutcome(index, "rejected", row) if isinstance(row, str) else RowOutcome(index, STATUS_NAMES[next(statuses)])
+        for index, row in enumerate(rows)
+    ]
+
+
+def _check_rating(rating: Rating, scale: RatingScale, now: int, field: str) -> None:
+    scale.check(rating.value, f"{field}.value")
+    if rating.rated_at is not None and _is_ahead(to_microseconds(rating.rated_at), now):
+        message = "rated_at is more than 5 minutes ahead of the server's clock"
+        raise InvalidInputError(message, field=f"{field}.rated_at")
+
+
+def _rating_or_fault(rating: Rating, scale: RatingScale, now: int) -> Rating | str:
+    try:
+        _check_rating(rating, scale, now, "row")
+    except InvalidInputError as error:
+        return error.detail
+    return rating
+
+
+def _rating_columns(ratings: Sequence[Rating]) -> IncomingRatings:
+    times = [UNKNOWN_TIME if each.rated_at is None else to_microseconds(each.rated_at) for each in ratings]
+    return IncomingRatings(
+        [rating.user_id for rating in ratings],
+        [rating.item_id for rating in ratings],
+        np.array([rating.value for rating in ratings], dtype=np.float64),
+        np.array(times, dtype=np.int64),
+    )
+
+
+def _stored(rating: Rating, recorded: Recorded) -> StoredRating:
+    value, rated_at = float(recorded.value[0]), int(recorded.rated_at[0])
+    return StoredRating(
+        rating.user_id,
+        rating.item_id,
+        None if np.isnan(value) else value,
+        None if rated_at == UNKNOWN_TIME else from_microseconds(rated_at),
+        STATUS_NAMES[int(recorded.status[0])],
+    )
+
+
+def _check_event(event: ReceivedEvent, at: int, types: Mapping[str, EventType], now: int) -> None:
+    declared = types.get(event.type)
+    if declared is None:
+        raise InvalidInputError(f"there is no event type {event.type!r}; declared are: {', '.join(types)}")
+    if event.portion is not None and not declared.is_consumption:
+        raise InvalidInputError(f"a {event.type!r} has no portion: its type is no consumption")
+    if _is_ahead(at, now):
+        raise InvalidInputError("at is more than 5 minutes ahead of the server's clock")
+
+
+def _own_recommendations_only(rows: Sequence[CheckedEvent | str], users: Users) -> list[CheckedEvent | str]:
+    """Rejects events that name a recommendation made for another user.
+
+    A recommendation for a user who was not stored then, or is deleted since, may be named by any user.
+    """
+    origins = [row.origin for row in rows if isinstance(row, CheckedEvent) and row.origin is not None]
+    keys = {origin.user_key for origin in origins if origin.user_key is not None}
+    owners = users.ids_of(sorted(keys)) if keys else {}
+    fault = "this recommendation_id was made for another user"
+    return [fault if isinstance(row, CheckedEvent) and _is_of_another(row, owners) else row for row in rows]
+
+
+def _is_of_another(row: CheckedEvent, owners: Mapping[int, str]) -> bool:
+    if row.origin is None or row.origin.user_key is None:
+        return False
+    return owners.get(row.origin.user_key, row.event.user_id) != row.event.user_id
+
+
+def _event_columns(rows: Sequence[CheckedEvent]) -> IncomingEvents:
+    return IncomingEvents(
+        event_id=[row.event.event_id for row in rows],
+        type=[row.event.type for row in rows],
+        user_id=[row.event.user_id for row in rows],
+        item_id=[row.event.item_id for row in rows],
+        at=np.array([row.at for row in rows], dtype=np.int64),
+        portion=np.array([row.event.portion for row in rows], dtype=np.float64),  # None becomes NaN
+        placement=[None if row.origin is None else row.origin.placement for row in rows],
+        snapshot_version=[None if row.origin is None else row.origin.snapshot_version for row in rows],
+    )
