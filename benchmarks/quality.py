@@ -17,11 +17,12 @@ from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteFoldIn
-from app.cli.rated_file import RatedFile, load_rated_file
+from app.cli.rated_data import load_rated_data
 from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
 from app.evaluation.ranking import evaluate_ranking, users_with_relevant
+from app.evaluation.rated_data import RatedData
 from app.evaluation.splits import held_out_by
 from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
 from app.snapshots.sides import join_user_parts
@@ -43,9 +44,9 @@ def rows() -> list[Row]:
 
 
 @cache
-def films() -> RatedFile:
+def films() -> RatedData:
     """With genres and years as features."""
-    return load_rated_file(FOLDER, items=FOLDER)
+    return load_rated_data(FOLDER, items=FOLDER)
 
 
 def experiment(split: str, metrics: Iterable[str], *, with_features: bool, seed: int = 0) -> Experiment:

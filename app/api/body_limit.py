@@ -1,6 +1,6 @@
-"""Refuses a body that is too large, after reading no more of it than the limit.
+"""Refuses a body that is too large, and reads no more of it than the limit.
 
-Our own because the framework's limit answers in plain text, and replaces a problem document by it.
+The limit of the framework is not used because it answers in plain text instead of a problem document.
 """
 
 from starlette.exceptions import HTTPException
@@ -10,7 +10,7 @@ TOO_LARGE = 413
 
 
 class BodyLimit:
-    """ASGI middleware; counts what arrives, since a declared length may be absent or false."""
+    """ASGI middleware. It counts the bytes that arrive, since a declared length may be absent or wrong."""
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -20,14 +20,14 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        config = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        declared = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
-            message: Message = {} if config > self._max_bytes else await receive()
+            message: Message = {} if declared > self._max_bytes else await receive()
             received += len(message.get("body", b""))
-            if max(received, config) > self._max_bytes:
+            if max(received, declared) > self._max_bytes:
                 raise HTTPException(TOO_LARGE, f"a body has at most {self._max_bytes} bytes")
             return message
 

@@ -1,4 +1,4 @@
-"""The interactive documentation, from files that come along: it works offline."""
+"""The interactive documentation. Its files are part of the package, so that it works offline."""
 
 from pathlib import Path
 

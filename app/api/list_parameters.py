@@ -1,4 +1,4 @@
-"""What a request may ask of a list: as parameters of a GET and as the body of a POST."""
+"""The options of a list: as query parameters of a GET, and as the body of a POST."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -21,25 +21,28 @@ ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", 
 
 
 class ConditionFields(BaseModel):
-    """Parameters and body fields alike; bodies are read strictly."""
+    """Options of lists and rankings. Bodies are validated strictly, query parameters are text."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     category: Annotated[Category | None, Field(description="Only items of this category")] = None
     filter: Annotated[
         Expression | None,
-        Field(description="Only items for which this holds", examples=['year >= 1990 and "Drama" in categories']),
+        Field(
+            description="Only items for which this expression is true",
+            examples=['year >= 1990 and "Drama" in categories'],
+        ),
     ] = None
     boost: Annotated[
         Expression | None,
         Field(
-            description="What stands higher or lower: `condition -> factor; ...`",
+            description="Moves items up or down: `condition -> factor; ...`",
             examples=['"Drama" in categories -> 1.5'],
         ),
     ] = None
     min_predicted_rating: Annotated[Finite | None, Field(description="On the rating scale")] = None
-    placement: Annotated[Name, Field(max_length=100, description="Whose rules hold")] = DEFAULT_PLACEMENT
-    explain: Annotated[bool, Field(description="Say of every item why it stands where it does")] = False
+    placement: Annotated[Name, Field(max_length=100, description="The placement whose rules apply")] = DEFAULT_PLACEMENT
+    explain: Annotated[bool, Field(description="Add to every item the reasons for its rank")] = False
 
     def options(self) -> ListOptions:
         """Raises `InvalidInputError` for an expression that does not parse."""
@@ -54,10 +57,10 @@ class ConditionFields(BaseModel):
 
 
 class ListFields(ConditionFields):
-    limit: Annotated[int, Field(ge=1, le=100, description="How many items")] = 20
+    limit: Annotated[int, Field(ge=1, le=100, description="Number of items")] = 20
     exclude: Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")] = []
     fields: Annotated[
-        list[ItemField], Field(description="Of the items only these, beside `item_id`; may be repeated")
+        list[ItemField], Field(description="Only these fields of the items, and `item_id`; may be repeated")
     ] = []
 
     def options(self) -> ListOptions:
@@ -65,13 +68,13 @@ class ListFields(ConditionFields):
 
     @cached_property
     def _options(self) -> ListOptions:
-        """Once, since the same parameters are kept for the next who asks alike."""
+        """Computed once: `query_string` keeps the parameters for equal requests."""
         explain = self.explain or "reasons" in self.fields
         return replace(super().options(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
 
 
 class PageFields(ListFields):
-    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the page before")] = None
+    cursor: Annotated[Cursor | None, Field(description="`next_cursor` of the previous page")] = None
 
     def query(self, user_id: str | None, tokens: TokenSigner) -> Query:
         """Raises `ForgedTokenError` for a cursor that was not issued to this user."""
@@ -81,13 +84,13 @@ class PageFields(ListFields):
 
 class ListParameters(PageFields):
     min_predicted_rating: Annotated[
-        float | None,  # of an address, where all numbers are text
+        float | None,  # not `Finite`, which is strict: in a query string all numbers are text
         Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
     ] = None
 
 
 class ListBody(PageFields):
-    """As `ListParameters`, with room for more."""
+    """As `ListParameters`, with room for more ids."""
 
     model_config = ConfigDict(strict=True)
 
@@ -98,11 +101,11 @@ class GuestRating(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     item_id: Id
-    value: Annotated[Finite, Field(description="On the service's rating scale", examples=[4.5])]
+    value: Annotated[Finite, Field(description="On the rating scale of the service", examples=[4.5])]
 
 
 class Recipient(BaseModel):
-    """Whom it is for: a stored user, or a guest, who has these ratings."""
+    """The user of a list: a stored user, or a guest with ratings."""
 
     user_id: Id | None = None
     ratings: Annotated[
@@ -117,7 +120,7 @@ class Recipient(BaseModel):
         return self
 
     def rated(self, scale: RatingScale) -> tuple[Rating, ...]:
-        """The guest's ratings; of an item that comes twice, the first. Raises `InvalidInputError` off the scale."""
+        """The guest's ratings, the first of each item. Raises `InvalidInputError` for a value off the scale."""
         newest: dict[str, Rating] = {}
         for place, rating in enumerate(self.ratings):
             value = scale.check(float(rating.value), f"body.ratings.{place}.value")
@@ -126,14 +129,15 @@ class Recipient(BaseModel):
 
 
 class GuestBody(ListBody, Recipient):
-    """A guest, or a stored user whose request does not fit into an address."""
+    """A guest, or a stored user whose options do not fit into a URL."""
 
 
 class RankingBody(ConditionFields, Recipient):
-    """As of a list; the candidates are the caller's."""
+    """The options of a list, and the caller's candidates."""
 
     model_config = ConfigDict(strict=True)
 
     item_ids: Annotated[
-        list[Id], Field(min_length=1, max_length=MAX_CANDIDATES, description="What to rank; one that comes twice, once")
+        list[Id],
+        Field(min_length=1, max_length=MAX_CANDIDATES, description="The items to rank; repeated ids count once"),
     ]

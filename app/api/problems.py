@@ -22,24 +22,26 @@ MAX_ERRORS = 20
 
 
 class FieldError(BaseModel):
-    field: str = Field(description="Where: `body.value`, `query.limit`, `path.user_id`", examples=["body.value"])
+    field: str = Field(
+        description="The part of the input: `body.value`, `query.limit`, `path.user_id`", examples=["body.value"]
+    )
     detail: str = Field(examples=["Input should be a finite number"])
 
 
 class Problem(BaseModel):
-    """What every error answers (RFC 9457)."""
+    """The answer to every request that fails (RFC 9457)."""
 
-    type: str = Field(description="Stable: programs may depend on it", examples=[PREFIX + "invalid-input"])
+    type: str = Field(description="Stable; programs may rely on it", examples=[PREFIX + "invalid-input"])
     title: str = Field(examples=["The request is malformed"])
     status: int = Field(examples=[422])
-    detail: str = Field(description="For people: may change", examples=["7.5 is not on the rating scale 1:5"])
-    field: str | None = Field(None, description="The part of the input at fault", examples=["body.value"])
-    errors: list[FieldError] = Field(default_factory=list, description="All faults found, when there are several")
-    request_id: str = Field(description="Names this request in the logs", examples=["0f6d2c3a9b7e4d51"])
+    detail: str = Field(description="For people; may change", examples=["7.5 is not on the rating scale 1:5"])
+    field: str | None = Field(None, description="The part of the input that is wrong", examples=["body.value"])
+    errors: list[FieldError] = Field(default_factory=list, description="All errors, if the input has several")
+    request_id: str = Field(description="Identifies the request in the logs", examples=["0f6d2c3a9b7e4d51"])
 
 
 def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The error responses of an operation, for OpenAPI; `also`: further answers that are not errors."""
+    """The error responses of an operation, for OpenAPI; `also`: its other responses."""
     return (also or {}) | {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -50,7 +52,7 @@ def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = Non
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error as a problem, and describe it in the OpenAPI document."""
+    """Makes every error a problem document, and describes it in the OpenAPI document."""
     app.add_exception_handler(ReckonError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
@@ -59,7 +61,7 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = describe()
-        # A response's `model` would be described as application/json, which these are not.
+        # The framework would describe the `model` of a response as application/json.
         reference = "#/components/schemas/{model}"
         _, schemas = models_json_schema([(Problem, "serialization")], ref_template=reference)
         document.setdefault("components", {}).setdefault("schemas", {}).update(schemas["$defs"])
@@ -141,23 +143,24 @@ async def _defect(request: Request, error: Exception) -> JSONResponse:
         type=PREFIX + ReckonError.type,
         title=ReckonError.title,
         status=ReckonError.status,
-        detail="the request id finds it in the logs",
+        detail="look for the request id in the logs",
         request_id="",
     )
     return _answer(request, problem)
 
 
 def _field_error(fault: dict[str, Any]) -> FieldError:
-    """Never the input itself: it may not even be text that JSON can carry."""
+    """Leaves out the input itself, which may hold text that JSON cannot encode."""
     if fault.get("type") == "json_invalid":
         return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
     return FieldError(field=_printable(".".join(map(str, fault["loc"]))), detail=_printable(str(fault["msg"])))
 
 
 def fault_of(error: ValidationError) -> str:
-    """The first thing wrong with a row of a batch, in a line."""
+    """The first error of a row of a batch, in one line."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    message = "it is no object" if fault["type"] == "model_type" else fault["msg"]  # which names a class of ours
+    # The message of Pydantic would name our class.
+    message = "it is no object" if fault["type"] == "model_type" else fault["msg"]
     return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {message}")
 
 

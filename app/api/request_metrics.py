@@ -1,4 +1,4 @@
-"""Around every request: its id, its metrics, a log line for what failed."""
+"""Gives every request an id, counts and times it, and logs a failed one."""
 
 import secrets
 import time
@@ -14,7 +14,7 @@ SERVER_ERROR = 500
 
 
 class RequestMetrics:
-    """ASGI middleware: plain, because the framework's base class costs a task and a queue a request."""
+    """Plain ASGI middleware: the base class of the framework would cost a task and a queue for each request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -39,7 +39,7 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            # The template, not the path: one label value an operation, whatever ids are asked for.
+            # The template of the path: a label with ids in it would make a time series for each id.
             path = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
             if status >= SERVER_ERROR:

@@ -1,4 +1,4 @@
-"""How a list becomes an answer: bytes made once, an entity tag, 304 where the caller has it already."""
+"""The HTTP answer of a list: its bytes, its entity tag, and 304 if the caller has it already."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,16 +10,16 @@ from app.serving.query import ExplainedRecommendations, Recommendations
 
 JSON = "application/json"
 PRIVATE = "private, no-cache"
-"""A cache may keep it, for this user alone, and asks every time whether it still holds."""
+"""A cache may keep the answer for this user alone, and validates it before every use."""
 
 PLAIN: TypeAdapter[Recommendations] = TypeAdapter(Recommendations)
 EXPLAINED: TypeAdapter[ExplainedRecommendations] = TypeAdapter(ExplainedRecommendations)
 
 
 def as_bytes(answer: Recommendations | ExplainedRecommendations, fields: Sequence[str] = ()) -> bytes:
-    """The answer as JSON; of its items only `fields`, where any are named, and their ids.
+    """The answer as JSON. If `fields` are named, items have only these and their ids.
 
-    Not by way of the framework, which would check what we have just made, at twice the cost.
+    Serialised here because the framework would validate the answer first, which doubles the cost.
     """
     include: Any = None
     if fields:
@@ -31,7 +31,7 @@ def as_bytes(answer: Recommendations | ExplainedRecommendations, fields: Sequenc
 
 
 def held_by(request: Request) -> str | None:
-    """The entity tags of answers that the caller has already (RFC 9110, `If-None-Match`)."""
+    """The header `If-None-Match` (RFC 9110): entity tags of answers that the caller has, or `*`."""
     return request.headers.get("if-none-match")
 
 
@@ -40,7 +40,7 @@ def is_among(entity_tag: str, held: str | None) -> bool:
 
 
 def answered(body: bytes, entity_tag: str, held: str | None) -> Response:
-    """Nothing to a caller who holds `*`, any answer, now that there is one: a question that has none was refused."""
+    """The answer; 304 for `If-None-Match: *`, which means any answer: a request without one has failed before."""
     if held == "*":
         return unchanged(entity_tag)
     return Response(body, media_type=JSON, headers={"etag": entity_tag, "cache-control": PRIVATE})

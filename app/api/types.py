@@ -1,4 +1,4 @@
-"""Types that schemas and paths share: ids, finite numbers, times."""
+"""Types of schemas and paths: ids, texts, finite numbers, times."""
 
 import re
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ from app.errors import InvalidInputError
 
 MAX_TEXT = 1_000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
-# For the schema alone, which cannot say Unicode categories: what these let through, the validators judge.
+# Only for the schema, which has no Unicode categories; the validators check what these patterns let through.
 TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
 ID_PATTERN = r"^(?!\.{1,2}$)[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*[^\s/\x00-\x1f\x7f-\x9f])?$"
-MAX_WHOLE = 2**53  # what every JSON reader keeps exactly
+MAX_WHOLE = 2**53  # every JSON reader keeps integers up to here exactly
 
 
 def _clean_id(text: str) -> str:
@@ -66,7 +66,7 @@ Text = Annotated[
     StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(_clean_text)
 ]
 Name = Annotated[Text, Field(min_length=1)]
-"""An empty one would be indistinguishable from none in a CSV."""
+"""Not empty: an exported CSV could not tell an empty name from a missing one."""
 Category = Annotated[
     StrictStr,
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
@@ -74,7 +74,7 @@ Category = Annotated[
 ]
 Cursor = Annotated[
     str,
-    # For the schema alone: what is none of our tokens is refused where it is read.
+    # Only for the schema: the reader of tokens refuses every other text.
     Field(max_length=10_000, json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"}),
 ]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]

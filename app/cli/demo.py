@@ -67,7 +67,7 @@ def load(source: Path, data_dir: Path) -> Path:
 
 def fetch(var: Path) -> Path | None:
     """MovieLens from its publisher, kept for next time; None, and said so, where it cannot be had."""
-    from app.cli.progress import shown_progress
+    from app.cli.terminal import shown_progress
     from app.errors import UnavailableError
     from app.intake.movielens_download import download_movielens
 

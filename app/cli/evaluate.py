@@ -7,142 +7,164 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.algorithms.progress import ProgressCallback
-from app.cli.progress import shown_progress
+from app.cli.terminal import shown_progress, table_console
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rich.table import Table
+
     from app.algorithms.learner import Learner
-    from app.cli.evaluation_results import EvaluationRun
-    from app.cli.rated_file import RatedFile
-    from app.evaluation.experiment import Experiment
+    from app.algorithms.progress import ProgressCallback
+    from app.entities import RatingScale
+    from app.evaluation.evaluation_run import EvaluationRun
+    from app.evaluation.intervals import Difference, Interval
+    from app.evaluation.rated_data import RatedData
     from app.evaluation.report_data import Point
 
 SPLITS_HELP = (
     "folds:K, random:F, user-time:F (the newest share of every user), time:F (the newest share of all), leave-one-out"
-    " (the newest of every user), cold-users:F and cold-items:F (nothing of these is learned from)"
+    " (the newest of every user), cold-users:F and cold-items:F (their ratings are not learned from)"
 )
 DEFAULT_METRICS = "rmse,mse,mae,ndcg@10,recall@10,coverage@10"
+BLEND = "blend"
 
 
 def evaluate(
-    path: Path = typer.Argument(help="Ratings in any layout that `reckon import` takes"),
-    test: Path | None = typer.Option(None, help="Measure on this file; PATH is learned from whole"),
+    path: Path = typer.Argument(help="Ratings in any layout that `reckon import` reads"),
+    test: Path | None = typer.Option(None, help="Measure on this file, learn from all of PATH"),
     split: str | None = typer.Option(None, help=SPLITS_HELP),
-    folds: int | None = typer.Option(None, min=2, max=100, help="Short for --split folds:K; 5 unless said otherwise"),
-    seed: int = typer.Option(0, min=0, help="Of the split, of learning and of the intervals"),
+    folds: int | None = typer.Option(None, min=2, max=100, help="Short for --split folds:K; the default is 5"),
+    seed: int = typer.Option(0, min=0, help="Seed of the split, of learning and of the intervals"),
     algorithm: list[str] = typer.Option(
         ["funk_svd"],
-        help="May be repeated, the first is compared against; blend is the service's default, popular the bestsellers",
+        help="May be repeated; the others are compared with the first. blend: what the service learns by default;"
+        " popular: bestsellers",
     ),
     param: list[str] = typer.Option(
-        [], metavar="NAME=VALUE", help="A hyperparameter of all that have it, or ALGORITHM.NAME=VALUE; may be repeated"
+        [],
+        metavar="NAME=VALUE",
+        help="A hyperparameter of all algorithms that have it, or ALGORITHM.NAME=VALUE; may be repeated",
     ),
     metrics: str = typer.Option(
         DEFAULT_METRICS,
         help="rmse, mse, mae; @K: ndcg, ndcg_full, recall, recall_full, precision, hit_rate, map, mrr, novelty,"
         " coverage, gini",
     ),
-    relevant_from: float | None = typer.Option(None, help="Ratings from here on are relevant; as liked, unless said"),
+    relevant_from: float | None = typer.Option(None, help="Lowest rating of a relevant item; default: liked"),
     items: Path | None = typer.Option(None, help="A file of items: features to learn from, titles to show"),
     users: Path | None = typer.Option(None, help="A file of users: features to learn from"),
     columns: str | None = typer.Option(None, help="As for `reckon import`"),
-    report: Path | None = typer.Option(None, help="Write a page with plots here, one file that needs no network"),
+    report: Path | None = typer.Option(None, help="Write a page with plots to this file; it needs no network"),
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON"),
 ) -> None:
     """Measure algorithms on the ratings of a file, side by side, on the same split."""
-    from app.cli.algorithms_by_option import make_contestants
-    from app.cli.evaluation_results import EvaluationRun
-    from app.cli.rated_file import load_rated_file
+    from app.cli.rated_data import load_rated_data
     from app.errors import InvalidInputError
+    from app.evaluation.algorithms_by_option import make_learners
+    from app.evaluation.evaluation_run import EvaluationRun
     from app.evaluation.experiment import Experiment
     from app.evaluation.metrics import Metric
 
     if sum(option is not None for option in (test, split, folds)) > 1:
         raise InvalidInputError("--test, --split and --folds exclude each other", field="split")
     wanted = list(dict.fromkeys(Metric.parse(name) for name in metrics.split(",")))
-    file = load_rated_file(path, test, columns=columns, items=items, users=users)
-    algorithms = make_contestants(algorithm, param, file.scale)
+    data = load_rated_data(path, test, columns=columns, items=items, users=users)
+    algorithms = make_learners(algorithm, param, {BLEND: lambda: _blend(data.scale)})
     split_name = f"test:{test.name}" if test is not None else split or f"folds:{folds or 5}"
-    held_out = file.held_out(split_name, seed)
-    liked_from = file.relevant_from(relevant_from)
+    held_out = data.held_out(split_name, seed)
+    liked_from = data.relevant_from(relevant_from)
     is_detailed = report is not None
-    experiment = Experiment(file.ratings, held_out, file.scale, wanted, liked_from, seed, is_detailed=is_detailed)
-    evaluation = EvaluationRun(path.name, split_name, experiment, algorithms, file.n_rejected)
+    experiment = Experiment(data.ratings, held_out, data.scale, wanted, liked_from, seed, is_detailed=is_detailed)
+    run = EvaluationRun(path.name, split_name, experiment, algorithms, data.n_rejected)
     with shown_progress(is_quiet=as_json) as progress:
-        _run(evaluation, progress)
+        run.run(progress, report_problem)
         if report is not None:
-            _write_report(report, evaluation, file, progress)
-    typer.echo(json.dumps(evaluation.document)) if as_json else evaluation.show()
-    if evaluation.problems:
+            _write_report(report, run, data, progress)
+    if as_json:
+        typer.echo(json.dumps(run.document))
+    else:
+        _show(run)
+    if run.problems:
         raise typer.Exit(1)
 
 
-def _run(evaluation: "EvaluationRun", progress: ProgressCallback) -> None:
-    """All are warmed up before one is measured: who cannot run is found in seconds, not in hours."""
-    from app.algorithms.errors import AlgorithmError
-    from app.evaluation.experiment import peak_rss_bytes
-
-    warm_up(evaluation.experiment, evaluation.algorithms, progress)
-    n = len(evaluation.algorithms)
-    for place, (name, learner) in enumerate(evaluation.algorithms.items()):
-        try:
-            outcome = evaluation.experiment.run(learner, _part(progress, name, place, n))
-        except AlgorithmError as error:
-            evaluation.problems[name] = str(error)
-            sys.stderr.write(f"reckon: {_named(name, error)}\n")
-        else:
-            evaluation.add(name, outcome, peak_rss_bytes())
+def report_problem(message: str) -> None:
+    sys.stderr.write(f"reckon: {message}\n")
 
 
-def _part(progress: ProgressCallback, name: str, place: int, n: int) -> ProgressCallback:
-    return lambda share, stage: progress((place + share) / n, f"{name} {stage}")
+def _blend(scale: "RatingScale") -> "Learner":
+    # Here because evaluation does not know recipes, by which the blend is learned.
+    from app.training.blend_learner import BlendLearner
+
+    return BlendLearner(scale)
 
 
-def warm_up(experiment: "Experiment", algorithms: "Mapping[str, Learner]", progress: ProgressCallback) -> None:
-    """Raises `InvalidInputError` naming the algorithm that cannot run: without features, or without its extra."""
-    from app.algorithms.errors import AlgorithmError, FeaturesNeededError
-    from app.errors import InvalidInputError
-
-    for name, learner in algorithms.items():
-        progress(0.0, f"{name} warming up")
-        try:
-            experiment.warm_up(learner)
-        except FeaturesNeededError as error:
-            message = f"{_named(name, error)}; --items and --users name the files that have them"
-            raise InvalidInputError(message, field="algorithm") from error
-        except AlgorithmError as error:
-            raise InvalidInputError(_named(name, error), field="algorithm") from error
-
-
-def _named(name: str, error: Exception) -> str:
-    return str(error) if str(error).startswith(name) else f"{name}: {error}"
-
-
-def _write_report(path: Path, evaluation: "EvaluationRun", file: "RatedFile", progress: ProgressCallback) -> None:
+def _write_report(path: Path, run: "EvaluationRun", data: "RatedData", progress: "ProgressCallback") -> None:
     from app.errors import InvalidInputError
     from app.evaluation.report import EvaluationReport
     from app.evaluation.report_data import learning_curve
 
-    first = evaluation.first
+    first = run.first
     curve: Mapping[str, Sequence[Point]] = {}
     if first is not None:
-        whole = evaluation.outcomes[first].folds[0]
-        curve = learning_curve(evaluation.experiment, evaluation.algorithms[first], whole, progress=progress)
+        whole = run.outcomes[first].folds[0]
+        curve = learning_curve(run.experiment, run.algorithms[first], whole, progress=progress)
     page = EvaluationReport(
-        evaluation.source,
-        evaluation.split,
-        evaluation.experiment,
-        evaluation.hyperparameters,
-        evaluation.outcomes,
-        evaluation.differences,
-        file.titles,
-        file.groups,
+        run.source,
+        run.split,
+        run.experiment,
+        run.hyperparameters,
+        run.outcomes,
+        run.differences,
+        data.titles,
+        data.groups,
         curve,
-        evaluation.problems,
+        run.problems,
     ).render()
     try:
         path.write_text(page, encoding="utf-8")
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be written: {error.strerror or error}", field="report") from error
+
+
+def _show(run: "EvaluationRun") -> None:
+    """Prints two tables: the figures of each algorithm, and the differences of the others from the first."""
+    console = table_console()
+    n_folds = len(run.experiment.held_out)
+    table = _table(run, f"{run.source}, split {run.split}, means over {n_folds} fold(s), 95 % intervals")
+    for name in ("fit s", "predict s", "peak MB"):
+        table.add_column(name, justify="right")
+    for name, outcome in run.outcomes.items():
+        cells = [_cell(outcome.metrics[key], outcome.intervals[key]) for key in run.metric_names]
+        seconds = [f"{outcome.fit_seconds:.2f}", f"{outcome.predict_seconds:.2f}"]
+        table.add_row(name, *cells, *seconds, f"{run.peak_rss_bytes[name] / 1e6:.0f}")
+    console.print(table)
+    if run.differences:
+        table = _table(run, f"minus {run.first}, paired; p: the chance of such a difference without any")
+        for name, differences in run.differences.items():
+            table.add_row(name, *(_difference_cell(each) for each in differences.values()))
+        console.print(table)
+
+
+def _table(run: "EvaluationRun", title: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_lines=True)
+    table.add_column("algorithm")
+    for name in run.metric_names:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _cell(value: float | None, interval: "Interval | None") -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" + ("" if interval is None else f"\n±{(interval.high - interval.low) / 2:.4f}")
+
+
+def _difference_cell(difference: "Difference | None") -> str:
+    if difference is None:
+        return "-"
+    chance = "" if difference.chance is None else f"\np {difference.chance:.3f}"
+    return f"{difference.value:+.4f}{chance}"

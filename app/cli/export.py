@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.progress import shown_progress
+from app.cli.terminal import shown_progress
 
 # What an option's default is made of must be imported here; both are light.
 from app.intake.table_writers import Format

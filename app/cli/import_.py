@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.progress import shown_progress
+from app.cli.terminal import shown_progress
 
 if TYPE_CHECKING:
     from app.intake.report import Counts, ImportReport

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.progress import shown_progress
+from app.cli.terminal import shown_progress
 
 if TYPE_CHECKING:
     from app.store.jobs import Job

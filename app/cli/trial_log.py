@@ -1,4 +1,4 @@
-"""The trials of searches, one JSON object a line, kept as they end: what was interrupted goes on from there."""
+"""The trials of searches in a file, one JSON object a line: an interrupted search goes on where it ended."""
 
 import json
 import os
@@ -8,19 +8,7 @@ from typing import Any
 
 from app.errors import InvalidInputError
 from app.evaluation.search import Trial
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What a value was measured on: only values of one task can be compared. `data`: the fingerprint of the ratings."""
-
-    algorithm: str
-    metric: str
-    data: str
-    hold_out: str
-    split: str
-    seed: int
-    relevant_from: float
+from app.evaluation.tuning import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +18,10 @@ class TrialLog:
     path: Path
 
     def trials_of(self, task: Task) -> dict[str, Trial]:
-        """What is known of a task, by the key of each trial.
+        """The trials of a task, by the key of each.
 
-        A last line that was not written to its end is taken off. Raises `InvalidInputError` for a file that holds
-        anything but trials.
+        Cuts off a last line that was not written completely. Raises `InvalidInputError` for a file that holds anything
+        but trials.
         """
         wanted = asdict(task)
         trials = {}
@@ -44,7 +32,7 @@ class TrialLog:
         return trials
 
     def append(self, task: Task, trial: Trial) -> None:
-        """One write of a whole line, on the disk when this returns."""
+        """Writes a whole line at once; it is on the disk when this returns."""
         line = (json.dumps(asdict(task) | asdict(trial)) + "\n").encode()
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -73,6 +61,7 @@ class TrialLog:
         ):
             raise self._refusal("holds no trials")
         if torn:
+            # Only the start of a trial is cut off: any other text is a file of the user's.
             if not torn.startswith(b'{"algorithm"'[: len(torn)]):
                 raise self._refusal("holds no trials")
             os.truncate(self.path, len(whole) + len(newline))

@@ -1,4 +1,4 @@
-"""`reckon tune`: which hyperparameters suit a file's ratings."""
+"""`reckon tune`: the best hyperparameters for the ratings of a file."""
 
 import json
 from pathlib import Path
@@ -6,79 +6,87 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.evaluate import SPLITS_HELP
-from app.cli.progress import shown_progress
+from app.cli.evaluate import SPLITS_HELP, report_problem
+from app.cli.terminal import shown_progress, table_console
 
 if TYPE_CHECKING:
-    from app.cli.tuning import Tuning
+    from app.evaluation.tuning import Tuning
 
 SHOWN_TRIALS = 10
 
 
 def tune(
-    path: Path = typer.Argument(help="Ratings in any layout that `reckon import` takes"),
-    algorithm: str = typer.Option("funk_svd", help="What is tuned"),
+    path: Path = typer.Argument(help="Ratings in any layout that `reckon import` reads"),
+    algorithm: str = typer.Option("funk_svd", help="The algorithm to tune"),
     grid: list[str] = typer.Option(
-        [], metavar="NAME=VALUE,...", help="Try these values, in every combination with others; may be repeated"
+        [],
+        metavar="NAME=VALUE,...",
+        help="Try these values, in every combination with others; may be repeated",
     ),
     range_: list[str] = typer.Option(
         [],
         "--range",
         metavar="NAME=LOW:HIGH",
-        help="Search in here by Optuna (extra tune), by ratio where LOW is above 0; may be repeated. Without --grid and"
-        " --range: all hyperparameters, around their defaults",
+        help="Search this range by Optuna (extra tune), on a logarithmic scale if LOW is above 0; may be repeated."
+        " Without --grid and --range: all hyperparameters, around their defaults",
     ),
-    param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter that stays so; may be repeated"),
-    metric: str = typer.Option("rmse", help="What is to become best: rmse, mae, ndcg@10, recall@20, ..."),
-    split: str = typer.Option("user-time:0.2", help=f"Inside the training part: {SPLITS_HELP}"),
+    param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A fixed hyperparameter; may be repeated"),
+    metric: str = typer.Option("rmse", help="The metric to optimise: rmse, mae, ndcg@10, recall@20, ..."),
+    split: str = typer.Option("user-time:0.2", help=f"Split of the training part: {SPLITS_HELP}"),
     hold_out: str = typer.Option(
-        "user-time:0.2", help="What the search never sees: the best is measured on it, at the end; or none"
+        "user-time:0.2",
+        help="Hidden from the search; the best trial is measured on it at the end; or none",
     ),
-    trials: int = typer.Option(30, min=1, max=100_000, help="Of ranges: trials in all, those of earlier runs included"),
-    budget_seconds: float | None = typer.Option(None, min=0, help="Begin no trial after this time"),
-    seed: int = typer.Option(0, min=0, help="Of the splits, of learning and of the proposals"),
-    relevant_from: float | None = typer.Option(None, help="Ratings from here on are relevant; as liked, unless said"),
+    trials: int = typer.Option(30, min=1, max=100_000, help="Trials of a search by ranges, earlier runs included"),
+    budget_seconds: float | None = typer.Option(None, min=0, help="Start no trial after this time"),
+    seed: int = typer.Option(0, min=0, help="Seed of the splits, of learning and of the proposals"),
+    relevant_from: float | None = typer.Option(None, help="Lowest rating of a relevant item; default: liked"),
     items: Path | None = typer.Option(None, help="A file of items: features to learn from"),
     users: Path | None = typer.Option(None, help="A file of users: features to learn from"),
     columns: str | None = typer.Option(None, help="As for `reckon import`"),
     results: Path = typer.Option(
-        Path("tune-results.jsonl"), help="Keeps every trial; what stands here is not tried again"
+        Path("tune-results.jsonl"), help="The file that keeps every trial; a trial in it is not run again"
     ),
-    save: Path | None = typer.Option(None, help="Write the best as a recipe, for `reckon train --recipe`"),
-    apply: bool = typer.Option(False, "--apply", help="The service learns by the best from now on"),
+    save: Path | None = typer.Option(None, help="Write the best trial as a recipe, for `reckon train --recipe`"),
+    apply: bool = typer.Option(False, "--apply", help="Make the best trial part of the recipe of the service"),
     as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
 ) -> None:
-    """Search for better hyperparameters, by grid or by Optuna; what an earlier search tried is not tried again."""
-    from app.cli.rated_file import load_rated_file
+    """Search for better hyperparameters, by grid or by Optuna. Trials of earlier searches are not run again."""
+    from app.cli.rated_data import load_rated_data
     from app.cli.trial_log import TrialLog
-    from app.cli.tuning import Choices, Tuning, segment_of
     from app.evaluation.metrics import Metric
+    from app.evaluation.tuning import Choices, Tuning
+    from app.training.recipe import segment_of
 
     wanted = Metric.parse(metric)
     choices = Choices.parse(algorithm, param, grid, range_)
     if save or apply:
-        segment_of(algorithm)
-    file = load_rated_file(path, columns=columns, items=items, users=users)
+        segment_of(algorithm)  # raises before a search whose result could not be used
+    data = load_rated_data(path, columns=columns, items=items, users=users)
     splits = {"hold_out": hold_out, "split": split}
-    tuning = Tuning.of(file, choices, wanted, TrialLog(results), seed=seed, relevant_from=relevant_from, **splits)
+    log = TrialLog(results)
+    tuning = Tuning.from_ratings(
+        data, choices, wanted, log, report_problem, seed=seed, relevant_from=relevant_from, **splits
+    )
     try:
         with shown_progress(is_quiet=as_json) as progress:
             tuning.run(trials, budget_seconds, progress)
     except KeyboardInterrupt:
-        typer.echo(f"reckon: interrupted; {results} keeps what was tried, the same command goes on", err=True)
+        typer.echo(f"reckon: interrupted; {results} keeps the trials, the same command goes on with them", err=True)
         raise typer.Exit(130) from None
-    typer.echo(json.dumps(tuning.document)) if as_json else _show(tuning)
+    if as_json:
+        typer.echo(json.dumps(tuning.document))
+    else:
+        _show(tuning)
     if save is not None:
         _save(tuning, save)
     if apply:
         _apply(tuning)
-        typer.echo("the service learns by the best from its next training on: reckon train", err=True)
+        typer.echo("the next training uses these hyperparameters: reckon train", err=True)
 
 
 def _show(tuning: "Tuning") -> None:
     from rich.table import Table
-
-    from app.cli.console import table_console
 
     ranked, task = tuning.ranked, tuning.task
     names = [*(tuning.choices.grid or tuning.choices.ranges)]
@@ -107,9 +115,8 @@ def _shown(value: object) -> str:
 
 
 def _save(tuning: "Tuning", path: Path) -> None:
-    from app.cli.tuning import with_tuned
     from app.errors import InvalidInputError
-    from app.training.recipe import default_recipe
+    from app.training.recipe import default_recipe, with_tuned
 
     recipe = with_tuned(default_recipe(), tuning.task.algorithm, tuning.best.hyperparameters)
     try:
@@ -119,10 +126,9 @@ def _save(tuning: "Tuning", path: Path) -> None:
 
 
 def _apply(tuning: "Tuning") -> None:
-    """Other segments of the service's recipe stay as they are."""
-    from app.cli.tuning import with_tuned
+    """Stores the tuned segment in the recipe of the service; its other segments stay."""
     from app.settings import Settings
-    from app.training.recipe import parse_recipe
+    from app.training.recipe import parse_recipe, with_tuned
     from app.wiring import open_store
 
     store = open_store(Settings())

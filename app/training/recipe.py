@@ -41,6 +41,8 @@ REQUIRED = (RATING, PRIOR)
 
 # A constraint makes Pydantic refuse lone surrogates too; neither they nor control characters are in stored names.
 GroupName = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
+TUNABLE = (RATING, TASTE, TOWERS, ENGAGEMENT)
+"""The segments whose learners have hyperparameters to tune."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +174,19 @@ def _settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, A
     if algorithm == KNN_TABLE and settings["n_neighbours"] > N_NEIGHBOURS:
         raise InvalidInputError(f"a table has up to {N_NEIGHBOURS} n_neighbours", field="recipe")
     return settings
+
+
+def segment_of(algorithm: str) -> str:
+    """The segment that an algorithm may be published as. Raises `InvalidInputError` if there is none."""
+    for name in TUNABLE:
+        if algorithm in PUBLISHABLE[name]:
+            return name
+    can_be = ", ".join(algorithm for name in TUNABLE for algorithm in PUBLISHABLE[name])
+    raise InvalidInputError(f"{algorithm} is measured only; the service can learn by: {can_be}", field="algorithm")
+
+
+def with_tuned(recipe: Recipe, algorithm: str, hyperparameters: Mapping[str, Any]) -> Recipe:
+    """`recipe` with the segment of `algorithm` learned by it, with these hyperparameters; other segments stay."""
+    tuned = complete(segment_of(algorithm), algorithm, hyperparameters)
+    segments = {segment.name: segment for segment in recipe.segments} | {tuned.name: tuned}
+    return replace(recipe, segments=tuple(segments[name] for name in PUBLISHABLE if name in segments))

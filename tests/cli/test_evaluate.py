@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.biases import Biases
-from app.cli.rated_file import load_rated_file
+from app.cli.rated_data import load_rated_data
 from app.entities import RatingScale
 from tests.support.commands import reckon
 from tests.support.real_data import MOVIELENS, needs_movielens
@@ -149,7 +149,7 @@ def test_files_of_items_and_users(ratings: Path, tmp_path: Path) -> None:
     items, users = tmp_path / "items.csv", tmp_path / "users.jsonl"
     items.write_text("item_id,title,categories,year\ni1,One,Drama|War,1990\nnever rated,Two,War,\n")
     users.write_text('{"user_id": "u1", "country": "CH", "age": 30}\n{"user_id": "new", "country": "DE"}\n')
-    file = load_rated_file(ratings, items=items, users=users)
+    file = load_rated_data(ratings, items=items, users=users)
     features = file.ratings.features
     assert features is not None
     assert features.items.shape[0] == len(file.item_ids) == file.ratings.n_items == 41
@@ -157,8 +157,8 @@ def test_files_of_items_and_users(ratings: Path, tmp_path: Path) -> None:
     assert (file.user_ids[-1], file.titles[-1]) == ("new", "Two")
     described = np.flatnonzero(np.diff(features.items.indptr))
     assert described.tolist() == [file.item_ids.index("i1"), 40]
-    assert file.fingerprint != load_rated_file(ratings, items=items).fingerprint != load_rated_file(ratings).fingerprint
-    assert file.fingerprint == load_rated_file(ratings, items=items, users=users).fingerprint
+    assert file.fingerprint != load_rated_data(ratings, items=items).fingerprint != load_rated_data(ratings).fingerprint
+    assert file.fingerprint == load_rated_data(ratings, items=items, users=users).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.cli.trial_log import Task, TrialLog
+from app.cli.trial_log import TrialLog
 from app.errors import InvalidInputError
 from app.evaluation.search import Trial
+from app.evaluation.tuning import Task
 
 TASK = Task("funk_svd", "rmse", "f00d", "none", "folds:3", 0, 4.0)
 GOOD = Trial({"n_factors": 4, "biased": True, "regularization": 0.1}, 0.9, (0.8, 1.0), 1.5)

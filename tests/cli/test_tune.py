@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from app.algorithms.funk_svd import FunkSVD
-from app.cli.tuning import with_tuned
 from app.store import Store
-from app.training.recipe import default_recipe, parse_recipe, rating_recipe
+from app.training.recipe import default_recipe, parse_recipe, rating_recipe, with_tuned
 from tests.support.commands import reckon
 from tests.support.service import write_ratings
 

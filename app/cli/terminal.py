@@ -1,20 +1,27 @@
-"""How long work is shown: a bar on a terminal, a line now and then elsewhere, nothing under `--json`."""
+"""What commands show: progress as a bar on a terminal, as lines elsewhere, and not at all under `--json`; tables."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 from app.algorithms.progress import ProgressCallback
 
 SECONDS_BETWEEN_LINES = 2.0
 
+TABLE_COLUMNS = 240
+"""Width of a table that goes into a file or another program, so that no cell is wrapped."""
+
 
 @contextmanager
 def shown_progress(*, is_quiet: bool = False) -> Iterator[ProgressCallback]:
-    """What long work calls; everything goes to standard error, so that standard output holds the result alone."""
+    """A callback for long work. It writes to standard error, so that standard output holds the result alone."""
     if is_quiet:
-        yield lambda fraction, stage: None  # noqa: ARG005  it takes what the others take
+        yield lambda fraction, stage: None  # noqa: ARG005  the signature of a callback
     elif sys.stderr.isatty():
         with _bar() as progress:
             yield progress
@@ -34,13 +41,21 @@ def _bar() -> Iterator[ProgressCallback]:
 
 
 def _lines() -> ProgressCallback:
-    told_at = time.monotonic()
+    written_at = time.monotonic()
 
     def progress(fraction: float, stage: str) -> None:
-        nonlocal told_at
+        nonlocal written_at
         now = time.monotonic()
-        if now - told_at >= SECONDS_BETWEEN_LINES:
-            told_at = now
+        if now - written_at >= SECONDS_BETWEEN_LINES:
+            written_at = now
             sys.stderr.write(f"{fraction:4.0%} {stage}\n")
 
     return progress
+
+
+def table_console() -> "Console":
+    """Where tables are printed."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_COLUMNS)

@@ -1,22 +1,20 @@
 """One search of `reckon tune`: what is tried, on which ratings, and what came of it."""
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
+from app.algorithms.learner import Learner
 from app.algorithms.progress import ProgressCallback
-from app.cli.algorithms_by_option import hyperparameters_of, make_contestants
-from app.cli.evaluate import warm_up
-from app.cli.rated_file import RatedFile
-from app.cli.trial_log import Task, TrialLog
-from app.entities import RatingScale
 from app.errors import InvalidInputError
+from app.evaluation.algorithms_by_option import hyperparameters_of, make_learners
+from app.evaluation.evaluation_run import warm_up
 from app.evaluation.experiment import Experiment
 from app.evaluation.intervals import Difference
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Outcome
+from app.evaluation.rated_data import RatedData
 from app.evaluation.search import (
     GridSearch,
     Proposals,
@@ -30,17 +28,47 @@ from app.evaluation.search import (
     ranges_around_defaults,
 )
 from app.evaluation.splits import held_out_by
-from app.training.recipe import ENGAGEMENT, PUBLISHABLE, RATING, TASTE, TOWERS, Recipe, complete
 
 NO_HOLD_OUT = "none"
 
-TUNABLE = RATING, TASTE, TOWERS, ENGAGEMENT
-"""The segments whose learners have something to tune."""
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the value of a trial depends on: only values of one task can be compared.
+
+    data: the fingerprint of the ratings.
+    hold_out: the split whose held-out part the search never sees; `none` without one.
+    split: the inner split on which trials are measured.
+    """
+
+    algorithm: str
+    metric: str
+    data: str
+    hold_out: str
+    split: str
+    seed: int
+    relevant_from: float
+
+
+class Trials(Protocol):
+    """Keeps the trials of earlier searches."""
+
+    def trials_of(self, task: Task) -> dict[str, Trial]:
+        """The trials of a task, by the key of each."""
+        ...
+
+    def append(self, task: Task, trial: Trial) -> None:
+        """Keeps a new trial."""
+        ...
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What of an algorithm is tried, all of it checked. `fixed`: as given. `grid` or `ranges`: by name, one empty."""
+    """The values of an algorithm's hyperparameters that a search tries, all of them checked.
+
+    fixed: hyperparameters that stay, as `NAME=VALUE`.
+    grid: values by name; ranges: the range by name. One of the two is empty.
+    """
 
     algorithm: str
     fixed: Sequence[str]
@@ -49,9 +77,9 @@ class Choices:
 
     @classmethod
     def parse(cls, algorithm: str, fixed: Sequence[str], grid: Sequence[str], ranges: Sequence[str]) -> "Choices":
-        """From `NAME=VALUE`, `NAME=VALUE,VALUE` and `NAME=LOW:HIGH`; without the last two all are searched by range.
+        """From `NAME=VALUE`, `NAME=VALUE,VALUE` and `NAME=LOW:HIGH`; without the last two, ranges around all defaults.
 
-        Raises `InvalidInputError`, naming what would be right.
+        Raises `InvalidInputError` with the correct form.
         """
         if grid and ranges:
             raise InvalidInputError("--grid and --range exclude each other", field="range")
@@ -70,13 +98,13 @@ class Choices:
         return replace(defaults, grid=tried, ranges=searched)
 
     def values(self, proposed: Values) -> dict[str, Any]:
-        """All hyperparameters: those proposed, the fixed ones, and defaults."""
+        """All hyperparameters: the proposed, the fixed, and for the others the defaults."""
         texts = [*self.fixed, *(f"{name}={value}" for name, value in proposed.items())]
-        learner = make_contestants([self.algorithm], texts, RatingScale())[self.algorithm]
+        learner = make_learners([self.algorithm], texts, {})[self.algorithm]
         return {each.name: getattr(learner, each.name) for each in hyperparameters_of(self.algorithm)}
 
     def read(self, name: str, texts: Sequence[str]) -> list[Any]:
-        """The texts as values of a hyperparameter, as the algorithm reads them."""
+        """The texts as values of the hyperparameter `name`, converted and checked by the algorithm."""
         return [self.values({name: text})[name] for text in texts]
 
 
@@ -103,58 +131,67 @@ def _range(ends: Sequence[Any]) -> Range:
 
 @dataclass
 class Tuning:
-    """`experiment`: on the training part alone. `final`: on what was held out; None where nothing was."""
+    """A search, and the measurement of its best trial on held-out ratings.
+
+    log: keeps every trial, and knows those of earlier searches.
+    report_problem: called with the reason for which a trial could not be measured.
+    experiment: measures trials on the training part alone.
+    final: measures on the held-out part; None if nothing is held out.
+    outcomes: `best` and `default` on the held-out part; empty without one.
+    """
 
     choices: Choices
     task: Task
     metric: Metric
-    log: TrialLog
+    log: Trials
+    report_problem: Callable[[str], None]
     experiment: Experiment
     final: Experiment | None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
 
     @classmethod
-    def of(
+    def from_ratings(
         cls,
-        file: RatedFile,
+        data: RatedData,
         choices: Choices,
         metric: Metric,
-        log: TrialLog,
+        log: Trials,
+        report_problem: Callable[[str], None],
         *,
         hold_out: str,
         split: str,
         seed: int,
         relevant_from: float | None,
     ) -> "Tuning":
-        """Raises `InvalidInputError` where the ratings are too few for the splits, or Optuna is needed and missing."""
+        """Raises `InvalidInputError` if the ratings are too few for the splits, or if Optuna is missing."""
         if not choices.grid:
             load_optuna()
-        liked_from = file.relevant_from(relevant_from)
-        ratings, final = file.ratings, None
+        liked_from = data.relevant_from(relevant_from)
+        ratings, final = data.ratings, None
         if hold_out != NO_HOLD_OUT:
             masks = held_out_by(hold_out, ratings, seed)
             if len(masks) > 1:
-                raise InvalidInputError(f"{hold_out} holds out everything in turn: name one part", field="hold-out")
-            final = Experiment(ratings, masks, file.scale, (metric,), liked_from, seed)
+                raise InvalidInputError(f"{hold_out} has several parts: name one part", field="hold-out")
+            final = Experiment(ratings, masks, data.scale, (metric,), liked_from, seed)
             ratings = ratings.subset(~masks[0])
-        inner = Experiment(ratings, held_out_by(split, ratings, seed), file.scale, (metric,), liked_from, seed)
-        task = Task(choices.algorithm, str(metric), file.fingerprint, hold_out, split, seed, liked_from)
-        return cls(choices, task, metric, log, inner, final)
+        inner = Experiment(ratings, held_out_by(split, ratings, seed), data.scale, (metric,), liked_from, seed)
+        task = Task(choices.algorithm, str(metric), data.fingerprint, hold_out, split, seed, liked_from)
+        return cls(choices, task, metric, log, report_problem, inner, final)
 
     @cached_property
     def search(self) -> Search:
-        """With all that is known of this task from before."""
+        """The search, with the trials of this task from earlier searches."""
         return Search(self.choices.values, self._measure, self._record, self.log.trials_of(self.task))
 
     def run(self, n_trials: int, budget_seconds: float | None, progress: ProgressCallback) -> None:
-        """First the defaults, so that the best is never worse; then what the choices propose; last the hold-out.
+        """Measures the defaults first, so that the best is never worse; then the proposals; last, the hold-out.
 
-        Raises `InvalidInputError` for an algorithm that cannot run here, or has no such metric.
+        Raises `InvalidInputError` for an algorithm that cannot run here or cannot be measured by this metric.
         """
         warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, progress)
         default = self.search.look_at({})
         if default.value is None:
-            advice = "; it may predict no ratings: --metric ndcg@10 asks for lists" if self.metric.k is None else ""
+            advice = "; it may predict no ratings: --metric ndcg@10 measures lists" if self.metric.k is None else ""
             raise InvalidInputError(f"{self.choices.algorithm}: {default.problem}{advice}", field="metric")
         self.search.run(self._proposals(n_trials), budget_seconds, progress)
         if self.final is not None:
@@ -187,12 +224,12 @@ class Tuning:
 
     @property
     def difference(self) -> Difference | None:
-        """The best minus the default, on the hold-out."""
+        """The metric of the best minus that of the defaults, on the held-out part."""
         return self.outcomes["best"].minus(self.outcomes["default"])[str(self.metric)] if self.outcomes else None
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `--json` prints. Names are only ever added."""
+        """What `--json` prints. Names are only added, never changed."""
         return {
             **asdict(self.task),
             "best": asdict(self.best),
@@ -201,9 +238,9 @@ class Tuning:
             "difference": None if self.difference is None else asdict(self.difference),
         }
 
-    def _learner(self, proposed: Values) -> Any:
+    def _learner(self, proposed: Values) -> Learner:
         texts = [f"{name}={value}" for name, value in self.choices.values(proposed).items()]
-        return make_contestants([self.choices.algorithm], texts, self.experiment.scale)[self.choices.algorithm]
+        return make_learners([self.choices.algorithm], texts, {})[self.choices.algorithm]
 
     def _measure(self, values: Values, progress: ProgressCallback) -> Trial:
         return measure(self.experiment, self.metric, self._learner(values), values, progress)
@@ -211,20 +248,4 @@ class Tuning:
     def _record(self, trial: Trial) -> None:
         self.log.append(self.task, trial)
         if trial.problem:
-            sys.stderr.write(f"reckon: {self.choices.algorithm}: {trial.problem}\n")
-
-
-def segment_of(algorithm: str) -> str:
-    """The segment that an algorithm may be published as. Raises `InvalidInputError` where there is none."""
-    for name in TUNABLE:
-        if algorithm in PUBLISHABLE[name]:
-            return name
-    can_be = ", ".join(algorithm for name in TUNABLE for algorithm in PUBLISHABLE[name])
-    raise InvalidInputError(f"{algorithm} is measured only; the service can learn by: {can_be}", field="algorithm")
-
-
-def with_tuned(recipe: Recipe, algorithm: str, hyperparameters: Values) -> Recipe:
-    """`recipe` with the segment that `algorithm` learns learned so."""
-    tuned = complete(segment_of(algorithm), algorithm, hyperparameters)
-    segments = {segment.name: segment for segment in recipe.segments} | {tuned.name: tuned}
-    return replace(recipe, segments=tuple(segments[name] for name in PUBLISHABLE if name in segments))
+            self.report_problem(f"{self.choices.algorithm}: {trial.problem}")

@@ -1,11 +1,11 @@
 import pytest
 
-import app.cli.progress as progress_module
-from app.cli.progress import shown_progress
+from app.cli import terminal
+from app.cli.terminal import shown_progress
 
 
 def test_lines_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
     with shown_progress() as progress:
         progress(0.25, "items")
     assert capsys.readouterr().err == " 25% items\n"
@@ -26,7 +26,7 @@ def test_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 
 def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress_module, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", 0.0)
     with shown_progress(is_quiet=True) as progress:
         progress(0.25, "items")
     assert capsys.readouterr().err == ""

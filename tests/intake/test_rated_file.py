@@ -1,0 +1,21 @@
+"""Files of ratings, items and users as columns with common ids."""
+
+from pathlib import Path
+
+from app.entities import RatingScale
+from app.intake.rated_file import load_rated_file
+
+
+def test_common_ids(tmp_path: Path) -> None:
+    train, test, users = tmp_path / "train.csv", tmp_path / "test.csv", tmp_path / "users.csv"
+    train.write_text("user,item,rating\nann,x,5\nbob,y,nan\nbob,y,1\n")
+    test.write_text("user,item,rating\neve,x,4\nann,z,2\n")
+    users.write_text("user_id,country\nann,FI\nzoe,CH\n")
+    file = load_rated_file(train, test, users=users)
+    assert (file.user_ids, file.item_ids) == (["ann", "bob", "eve", "zoe"], ["x", "y", "z"])
+    assert file.ratings.user_key.tolist() == [0, 1, 2, 0]
+    assert file.ratings.item_key.tolist() == [0, 1, 0, 2]
+    assert file.ratings.value.tolist() == [5, 1, 4, 2]
+    assert (file.n_test, file.scale) == (2, RatingScale(1, 5, 1))
+    assert (file.users["zoe"].country, file.items) == ("CH", {})
+    assert (file.n_rejected, [(row.file, row.line) for row in file.first_rejected]) == (1, [("train.csv", 3)])

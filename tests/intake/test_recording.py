@@ -1,0 +1,94 @@
+"""Ratings and events of requests: the five-minute rule, and an outcome for every row of a batch."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.entities import Rating
+from app.errors import InvalidInputError
+from app.intake.recording import EventRecorder, RatingRecorder, ReceivedEvent
+from app.store import Store
+
+NOW = datetime.now(UTC)
+FAR_AHEAD = NOW + timedelta(hours=1)
+A_LITTLE_AHEAD = NOW + timedelta(minutes=4)
+
+
+@dataclass(frozen=True)
+class FixedOrigin:
+    user_key: int | None
+    snapshot_version: int | None = 3
+    placement: str = "home"
+
+
+def event(event_id: str, user_id: str = "ann", recommendation_id: str | None = None, **fields: object) -> ReceivedEvent:
+    given = {"type": "clicked", "item_id": "x", "at": None, "portion": None} | fields
+    return ReceivedEvent(event_id=event_id, user_id=user_id, recommendation_id=recommendation_id, **given)  # type: ignore[arg-type]  # of a test
+
+
+def statuses(store: Store, rows: Sequence[ReceivedEvent | str], origin: FixedOrigin | None = None) -> list[str]:
+    recorder = EventRecorder(store, lambda _: origin or FixedOrigin(None))
+    return [f"{each.status} {each.problem or ''}".strip() for each in recorder.record_batch(rows)]
+
+
+def test_rating_ahead_of_the_clock(store: Store) -> None:
+    recorder = RatingRecorder(store)
+    stored = asyncio.run(recorder.record(Rating("ann", "x", 4.0, A_LITTLE_AHEAD), "body"))
+    assert (stored.status, stored.value) == ("stored", 4.0)
+    with pytest.raises(InvalidInputError, match="5 minutes") as raised:
+        asyncio.run(recorder.record(Rating("ann", "x", 4.0, FAR_AHEAD), "body"))
+    assert raised.value.field == "body.rated_at"
+
+
+def test_rating_older_than_its_deletion(store: Store) -> None:
+    recorder = RatingRecorder(store)
+    recorder.remove("ann", "x")
+    asyncio.run(recorder.record(Rating("ann", "x", 4.0), "body"))
+    recorder.remove("ann", "x")
+    late = asyncio.run(recorder.record(Rating("ann", "x", 2.0, NOW - timedelta(days=1)), "body"))
+    assert (late.status, late.value) == ("unchanged", None)
+
+
+def test_batch_of_ratings(store: Store) -> None:
+    rows = [
+        Rating("ann", "x", 4.0),
+        "not read",
+        Rating("ann", "x", 3.0),
+        Rating("ann", "y", 9.0),
+        Rating("b", "x", 1.0),
+    ]
+    outcomes = asyncio.run(RatingRecorder(store).record_batch(rows))
+    assert [each.status for each in outcomes] == ["stored", "rejected", "replaced", "rejected", "stored"]
+    assert [each.index for each in outcomes] == [0, 1, 2, 3, 4]
+    assert (outcomes[1].problem, outcomes[3].problem) == ("not read", "9.0 is not on the rating scale 1:5")
+    assert asyncio.run(RatingRecorder(store).record_batch(["not read"]))[0].status == "rejected"
+
+
+def test_batch_of_events(store: Store) -> None:
+    rows = [
+        event("1"),
+        "not read",
+        event("1"),
+        event("2", type="unheard"),
+        event("3", at=FAR_AHEAD),
+        event("4", portion=0.5),
+    ]
+    first, unread, again, unheard, ahead, portion = statuses(store, rows)
+    assert (first, unread, again) == ("stored", "rejected not read", "unchanged")
+    assert "there is no event type 'unheard'" in unheard
+    assert "5 minutes ahead" in ahead
+    assert "has no portion" in portion
+
+
+def test_recommendation_of_another_user(store: Store) -> None:
+    asyncio.run(RatingRecorder(store).record(Rating("ann", "x", 4.0), "body"))
+    key = store.users.freshness("ann").user_key
+    rows = [event("1", "ann", "r"), event("2", "bob", "r"), event("3", "bob")]
+    own, foreign, without = statuses(store, rows, FixedOrigin(key))
+    assert (own, without) == ("stored", "stored")
+    assert "another user" in foreign
+    assert [each.placement for each in store.events.page("ann", before=None, limit=9)] == ["home"]
+    assert statuses(store, [event("4", "bob", "r")], FixedOrigin(None)) == ["stored"]
