@@ -47,19 +47,14 @@ def routes() -> TestClient:
 
 
 def test_version_of_the_framework() -> None:
-    """`DirectRoute` replaces FastAPI's own call of a handler: run this file's tests and `make bench` with a new version,
-    then name it here.
-    """
+    """`DirectRoute` replaces FastAPI's call of a handler: test and measure a new version, then name it here."""
     assert fastapi.__version__ == "0.165.0"
 
 
 @pytest.mark.parametrize("path", ["/of/ann", "/of/ann?limit=5", "/of/a%CC%8A", "/of/%20x", "/of/x?limit=many"])
 def test_direct_answers_alike(routes: TestClient, path: str) -> None:
     by_framework, by_us = routes.get(path), routes.get(f"/direct{path}")
-    assert (by_us.status_code, by_us.headers["content-type"]) == (
-        by_framework.status_code,
-        by_framework.headers["content-type"],
-    )
+    assert (by_us.status_code, by_us.headers) == (by_framework.status_code, by_framework.headers)
     assert by_us.text == by_framework.text
 
 

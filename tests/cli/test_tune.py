@@ -13,7 +13,7 @@ import pytest
 
 from app.algorithms.funk_svd import FunkSVD
 from app.store import Store
-from app.training.recipe import default_recipe, parse_recipe, rating_recipe, with_tuned
+from app.training.recipe import default_recipe, parse_recipe, rating_recipe
 from tests.support.commands import reckon
 from tests.support.service import write_ratings
 
@@ -132,17 +132,6 @@ def test_applied_to_the_service(ratings: Path, results: Path, store: Store, data
     recipe = parse_recipe(store.instance.recipe())
     assert [segment.name for segment in recipe.segments] == ["rating", "prior"]  # no taste before, none now
     assert recipe.segments[0].hyperparameters == best
-
-
-def test_other_segments_stay() -> None:
-    recipe = with_tuned(rating_recipe("funk_svd"), "biases", {"regularization": 0.3})
-    assert [segment.algorithm for segment in recipe.segments] == ["biases", "popularity"]
-
-
-def test_taste_is_another_segment() -> None:
-    rating, taste, *others = with_tuned(default_recipe(), "als_implicit", {"n_factors": 16}).segments
-    assert [rating, *others] == [default_recipe().segments[0], *default_recipe().segments[2:]]
-    assert (taste.algorithm, taste.hyperparameters["n_factors"]) == ("als_implicit", 16)
 
 
 def test_interrupted(ratings: Path, results: Path) -> None:

@@ -53,7 +53,7 @@ def test_rating_older_than_its_deletion(store: Store) -> None:
 
 
 def test_batch_of_ratings(store: Store) -> None:
-    rows = [
+    rows: list[Rating | str] = [
         Rating("ann", "x", 4.0),
         "not read",
         Rating("ann", "x", 3.0),
@@ -68,7 +68,7 @@ def test_batch_of_ratings(store: Store) -> None:
 
 
 def test_batch_of_events(store: Store) -> None:
-    rows = [
+    rows: list[ReceivedEvent | str] = [
         event("1"),
         "not read",
         event("1"),

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from app.errors import InvalidInputError
-from app.training.recipe import Recipe, parse_recipe, rating_recipe
+from app.training.recipe import Recipe, default_recipe, parse_recipe, rating_recipe, with_tuned
 
 
 def test_default_recipe() -> None:
@@ -102,3 +102,14 @@ def test_recipes_compare_by_content() -> None:
     assert rating_recipe("biases") == rating_recipe("biases")
     assert isinstance(rating_recipe("biases"), Recipe)
     assert rating_recipe("funk_svd") != rating_recipe("funk_svd", {"n_factors": 3})
+
+
+def test_other_segments_stay() -> None:
+    recipe = with_tuned(rating_recipe("funk_svd"), "biases", {"regularization": 0.3})
+    assert [segment.algorithm for segment in recipe.segments] == ["biases", "popularity"]
+
+
+def test_taste_is_another_segment() -> None:
+    rating, taste, *others = with_tuned(default_recipe(), "als_implicit", {"n_factors": 16}).segments
+    assert [rating, *others] == [default_recipe().segments[0], *default_recipe().segments[2:]]
+    assert (taste.algorithm, taste.hyperparameters["n_factors"]) == ("als_implicit", 16)
