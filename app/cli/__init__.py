@@ -1,16 +1,17 @@
-"""The command line: one command = one file. Commands import what they need when they run, so that help is instant."""
+"""The command line: one file for each command or group. Commands import what they need when they run, so that
+`--help` is instant.
+"""
 
 import json
 import sys
 
 import typer
 
+from app.cli.database import migrate, scale
 from app.cli.demo import demo
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.import_ import import_
-from app.cli.migrate import migrate
-from app.cli.scale import scale
 from app.cli.serve import serve
 from app.cli.snapshots import snapshots
 from app.cli.train import train
@@ -49,7 +50,7 @@ cli.add_typer(snapshots, name="snapshots")
 
 
 def main() -> None:
-    """Run a command; what a person can act on is one line on standard error and exit code 1."""
+    """Runs a command. An expected error is one line on standard error, and exit code 1."""
     try:
         cli()
     except ReckonError as error:

@@ -1,4 +1,4 @@
-"""`reckon demo`: from nothing to a recommender that answers, in one go; a second start reuses everything."""
+"""`reckon demo`: downloads ratings, learns from them and serves. A second start reuses the data and the snapshot."""
 
 import json
 import os
@@ -12,14 +12,14 @@ import typer
 
 VISITOR = "you"
 COMPLETE = "ready"
-"""An empty file in a data folder whose ratings are imported and learned."""
+"""An empty file that marks a data folder whose ratings are imported and learned."""
 
 
 def demo(
-    data: Path | None = typer.Argument(None, help="Any file or folder that `reckon import` takes; without: MovieLens"),
-    var: Path = typer.Option(Path("var"), help="Where the demo keeps its data, one folder a data set"),
+    data: Path | None = typer.Argument(None, help="A file or folder that `reckon import` reads; default: MovieLens"),
+    var: Path = typer.Option(Path("var"), help="The folder for the data of the demo, one subfolder for each data set"),
 ) -> None:
-    """Load real ratings, learn from them, and serve. Ctrl-C stops all of it; the next start is instant."""
+    """Load real ratings, learn from them, and serve. Ctrl-C stops all processes; the next start is instant."""
     from app.cli.serve import address_of, bind, run_service
     from app.settings import Settings
 
@@ -28,7 +28,7 @@ def demo(
     settings = Settings()
     listener = bind(settings.host, settings.port, insecure=False)
     os.environ["RECKON_DATA_DIR"] = str(data_dir)
-    os.environ["RECKON_DATABASE_URL"] = ""  # the demo never touches a database of yours
+    os.environ["RECKON_DATABASE_URL"] = ""  # the demo leaves the database of the environment alone
     with listener:
         run_service(
             listener,
@@ -39,7 +39,7 @@ def demo(
 
 
 def prepare(data: Path | None, var: Path) -> Path:
-    """The folder of a database with ratings and a live snapshot; made when it is not there or was interrupted."""
+    """The folder of a database with ratings and a live snapshot. Makes it if it is missing or incomplete."""
     if data is not None:
         return load(data, var / f"demo-{data.resolve().stem}")
     for made in (var / "demo-movielens", var / "demo-generated"):
@@ -48,7 +48,7 @@ def prepare(data: Path | None, var: Path) -> Path:
     source = fetch(var)
     if source is not None:
         return load(source, var / "demo-movielens")
-    typer.echo("Once the network is there, remove var/demo-generated and start again to have real films.")
+    typer.echo("For real films, remove var/demo-generated and start again with a network.")
     return load(generate(var / "demo-generated"), var / "demo-generated")
 
 
@@ -57,7 +57,7 @@ def is_complete(data_dir: Path) -> bool:
 
 
 def load(source: Path, data_dir: Path) -> Path:
-    """Migrate, import and train, unless all of that was done before."""
+    """Migrates, imports and trains, unless the folder is complete."""
     if not is_complete(data_dir):
         for command in (["migrate"], ["import", str(source)], ["train"]):
             run(command, data_dir)
@@ -66,7 +66,7 @@ def load(source: Path, data_dir: Path) -> Path:
 
 
 def fetch(var: Path) -> Path | None:
-    """MovieLens from its publisher, kept for next time; None, and said so, where it cannot be had."""
+    """The downloaded MovieLens file, which is kept for the next start. Prints a message and returns None on failure."""
     from app.cli.terminal import shown_progress
     from app.errors import UnavailableError
     from app.intake.movielens_download import download_movielens
@@ -75,7 +75,7 @@ def fetch(var: Path) -> Path | None:
         with shown_progress() as progress:
             return download_movielens(var / "downloads", progress)
     except UnavailableError as error:
-        typer.echo(f"MovieLens is out of reach ({error.detail}): a built-in, made-up catalogue takes its place.")
+        typer.echo(f"MovieLens cannot be downloaded ({error.detail}): the demo uses a generated catalogue.")
         return None
 
 
@@ -86,7 +86,7 @@ def generate(data_dir: Path) -> Path:
 
 
 def run(command: list[str], data_dir: Path) -> None:
-    """A `reckon` command as its own process, on the demo's database."""
+    """Runs a `reckon` command as a process of its own, on the database of the demo."""
     environment = os.environ | {"RECKON_DATA_DIR": str(data_dir), "RECKON_DATABASE_URL": ""}
     finished = subprocess.run([sys.executable, "-m", "app.cli", *command], env=environment, check=False)  # noqa: S603  our own commands
     if finished.returncode:
@@ -94,7 +94,7 @@ def run(command: list[str], data_dir: Path) -> None:
 
 
 def show(address: str, seconds: float) -> None:
-    """Three lines to try: recommend, rate what came first, recommend again."""
+    """Prints three commands to try: recommend, rate the first item, recommend again."""
     path = f"{address}/users/{VISITOR}/recommendations"
     with urllib.request.urlopen(f"{path}?limit=3", timeout=10) as answer:  # noqa: S310  our own address
         items = json.load(answer)["items"]

@@ -1,4 +1,4 @@
-"""`reckon export`"""
+"""`reckon export`: the whole database as files, and the vectors of the live snapshot."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import typer
 
 from app.cli.terminal import shown_progress
 
-# What an option's default is made of must be imported here; both are light.
+# Typer needs the type of an option when the module is imported.
 from app.intake.table_writers import Format
 
 if TYPE_CHECKING:
@@ -19,14 +19,15 @@ VECTORS = "vectors"
 
 
 def export(
-    folder: Path = typer.Argument(metavar="DIR", help="Where the files go; made if it is not there"),
+    folder: Path = typer.Argument(metavar="DIR", help="The folder for the files; created if missing"),
     format_: Format = typer.Option(Format.CSV, "--format", help="csv or jsonl"),
     vectors: bool = typer.Option(False, "--vectors", help="Also DIR/vectors: factors and biases of the live snapshot"),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
 ) -> None:
-    """Write all ratings, events, items, users, event types and placements as files; importing DIR makes the same again.
+    """Write all ratings, events, items, users, event types and placements to files, from which `reckon import` restores
+    them.
 
-    Fields are written as they are: open them in a spreadsheet only if you trust who wrote your titles.
+    Fields are written as they are stored: open the files in a spreadsheet only if you trust the authors of the titles.
     """
     from app.intake.exporting import export_to
     from app.intake.writing import writing_in
@@ -53,7 +54,7 @@ def export(
 
 
 def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
-    """Raises `NotFoundError` where nothing is live, and what `open_snapshot` raises where it is damaged."""
+    """Raises `NotFoundError` if no snapshot is live, and the errors of `open_snapshot` if it is damaged."""
     from app.errors import NotFoundError
     from app.snapshots import open_snapshot
 
@@ -64,7 +65,10 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
 
 
 def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_: Format) -> dict[str, Any]:
-    """P, Q and the biases of the rating segment: predicted rating = mean + user bias + item bias + p . q, clipped."""
+    """Writes P, Q and the biases of the rating segment.
+
+    Predicted rating = mean + user bias + item bias + p . q, clipped to the scale.
+    """
     from app.intake.vectors import write_vectors
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`reckon import`"""
+"""`reckon import`: ratings, items, users, events, event types and placements from files into the database."""
 
 import json
 from pathlib import Path
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 def import_(
     path: Path = typer.Argument(help="A file, folder or zip: MovieLens, CSV, TSV, JSONL, Parquet, or an export"),
     columns: str | None = typer.Option(
-        None, help="user,item,rating,timestamp in the file's order (- leaves one out), or user=NAME,item=NAME,..."
+        None, help="user,item,rating,timestamp in the order of the file (- skips a column), or user=NAME,item=NAME,..."
     ),
-    scale: str | None = typer.Option(None, help="MIN:MAX[:STEP]; without it the first import detects the scale"),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Read and count everything, change nothing"),
+    scale: str | None = typer.Option(None, help="MIN:MAX[:STEP]; by default the first import detects the scale"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Read and count all rows, change nothing"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON"),
 ) -> None:
-    """Put ratings, items, users, events, event types and placements from files into the database.
+    """Import ratings, items, users, events, event types and placements from files into the database.
 
-    Running it twice changes nothing; the newest rating of a user for an item wins, an event is stored once by its id,
-    and a placement or event type of the same name is replaced. Rows that cannot be stored go into a file under
+    Importing a file twice changes nothing. The newest rating of a user for an item wins, an event is stored once by its
+    id, and a placement or event type of the same name is replaced. Rows that cannot be stored are written to a file in
     RECKON_DATA_DIR/rejected, with line number and reason.
     """
     from app.entities import RatingScale

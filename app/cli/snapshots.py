@@ -1,4 +1,4 @@
-"""`reckon snapshots list|activate`"""
+"""`reckon snapshots list|activate`: the published snapshots, and which one is live."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 MAX_DIGITS = 19
 """Versions are 64-bit integers."""
 
-snapshots = typer.Typer(help="What was published, and which snapshot is live.", no_args_is_help=True)
+snapshots = typer.Typer(help="List published snapshots, or activate one.", no_args_is_help=True)
 
 
 @snapshots.command("list")
-def list_(as_json: bool = typer.Option(False, "--json", help="Print them as JSON, cards and all")) -> None:
-    """List the snapshots that are kept, newest first."""
+def list_(as_json: bool = typer.Option(False, "--json", help="Print the snapshots as JSON, cards included")) -> None:
+    """List the stored snapshots, newest first."""
     from app.settings import Settings
     from app.wiring import open_store
 
@@ -33,7 +33,7 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print them as JSON
 
 @snapshots.command()
 def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A version from the list")) -> None:
-    """Answer from this snapshot and keep to it; `latest` goes back to following what is published."""
+    """Make a snapshot live and pin it; `latest` ends the pinning and activates the newest."""
     from app.errors import InvalidInputError
     from app.settings import Settings
     from app.wiring import open_store

@@ -1,4 +1,4 @@
-"""`reckon train`"""
+"""`reckon train`: one training run in this process."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    algorithm: str | None = typer.Option(None, help="What learns the ratings; chosen by the data, unless said"),
+    algorithm: str | None = typer.Option(None, help="Learns the ratings; the data choose it by default"),
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter of it; may be repeated"),
-    recipe: Path | None = typer.Option(None, help="A recipe in JSON, as in a snapshot's card; instead of --algorithm"),
-    seed: int | None = typer.Option(None, min=0, help="The same seed and ratings give the same snapshot"),
+    recipe: Path | None = typer.Option(None, help="A recipe in JSON, as in a snapshot's card; excludes --algorithm"),
+    seed: int | None = typer.Option(None, min=0, help="The same seed and data give the same snapshot"),
     as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
 ) -> None:
-    """Train now and publish a snapshot, if it is good enough. Runs here, unless a worker is at it already."""
+    """Train now and publish a snapshot if it passes the gate. Waits for the worker if one runs the job already."""
     import logging
 
     import structlog
@@ -30,7 +30,7 @@ def train(
     from app.worker.follow import see_through
     from app.worker.loop import build_trainer
 
-    # The outcome is printed below; only what nobody foresaw is worth a log line.
+    # The outcome is printed below; only unexpected errors are logged.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     settings = Settings()
     store = open_store(settings)
@@ -57,14 +57,14 @@ def _recipe(algorithm: str | None, param: list[str], path: Path | None) -> dict[
 
     if path is not None:
         if algorithm is not None or param:
-            raise InvalidInputError("--recipe says it all: leave out --algorithm and --param", field="recipe")
+            raise InvalidInputError("--recipe excludes --algorithm and --param", field="recipe")
         try:
             return parse_recipe(json.loads(path.read_bytes())).document
         except (OSError, ValueError) as error:
             raise InvalidInputError(f"{path} is not a recipe in JSON: {error}", field="recipe") from error
     if algorithm is None:
         if param:
-            raise InvalidInputError("--param belongs to an --algorithm", field="param")
+            raise InvalidInputError("--param needs --algorithm", field="param")
         return None
     values = {name: value for name, _, value in (text.partition("=") for text in param)}
     return with_rating(algorithm, values).document

@@ -1,8 +1,8 @@
-"""`reckon worker`"""
+"""`reckon worker`: the training loop."""
 
 
 def worker() -> None:
-    """Train when it is due or asked for, until stopped; any number of workers may run beside each other."""
+    """Train when a run is due or requested, until stopped. Several workers may run at the same time."""
     import signal
     import threading
     from types import FrameType
