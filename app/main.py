@@ -19,7 +19,6 @@ from app.api import (
     rankings,
     ratings,
     recommendations,
-    similar,
     training,
     users,
 )
@@ -39,24 +38,26 @@ acknowledged before the request.
 Errors are `application/problem+json` (RFC 9457) with a stable `type`. Ids are strings of 1-128 characters.
 """
 
-# The framework tries the routes in this order: the lists that are requested most come first.
+# The framework tries the routers in this order: the lists that are requested most come first.
 ROUTERS = [
-    each.router
-    for each in (
-        recommendations,
-        similar,
-        rankings,
-        predictions,
-        charts,
-        discovery,
-        placements,
-        ratings,
-        events,
-        users,
-        items,
-        training,
-        health,
-    )
+    recommendations.direct_router,
+    *(
+        each.router
+        for each in (
+            recommendations,
+            rankings,
+            predictions,
+            charts,
+            discovery,
+            placements,
+            ratings,
+            events,
+            users,
+            items,
+            training,
+            health,
+        )
+    ),
 ]
 
 

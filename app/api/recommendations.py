@@ -1,11 +1,12 @@
-"""Recommendations: lists of items for users and guests, and why an item is not in a list."""
+"""Recommendations: lists of items for users and guests, items similar to an item, and why an item is not in a list."""
 
 import time
 from asyncio import sleep
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from app.api.list_parameters import GuestBody, ListParameters
@@ -16,8 +17,9 @@ from app.api.routing import DirectRoute, StrictRoute, service_of
 from app.api.schemas.lists import BatchIn, BatchOut
 from app.api.types import Id
 from app.serving.exclusion import WhyNot
-from app.serving.query import ExplainedRecommendations, Query, Recommendations
+from app.serving.query import ExplainedRecommendations, Query, Recommendations, SimilarItems
 from app.serving.response_cache import CachedResponse
+from app.serving.similar import similar_items
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -38,11 +40,13 @@ LIST: dict[str, Any] = {
     "model": Recommendations | ExplainedRecommendations,
     "content": {"application/json": {"example": EXAMPLE}},
 }
+SIMILAR: TypeAdapter[SimilarItems] = TypeAdapter(SimilarItems)
 UNCHANGED = {"description": "The list with this entity tag is still current"}
 
 
 router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-direct_router = APIRouter(route_class=DirectRoute)
+# Not included in `router`: FastAPI looks for a route in every router on the way to it.
+direct_router = APIRouter(tags=["recommendations"], route_class=DirectRoute)
 
 
 @direct_router.get(
@@ -79,7 +83,25 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     return answered(cached.body, entity_tag, held)
 
 
-router.include_router(direct_router)
+class SimilarParameters(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=100, description="Number of items")] = 20
+
+
+@direct_router.get(
+    "/items/{item_id}/similar",
+    summary="List items similar to an item",
+    responses=responses(404, 422, 503, also={200: {"model": SimilarItems}}),
+    openapi_extra=described(SimilarParameters),
+)
+async def get_similar(item_id: Id, request: Request) -> Response:
+    """Lists items that the same users like. The list is empty for an item without ratings at the time of the
+    snapshot.
+    """
+    limit = parameters(request, SimilarParameters).limit
+    request_state = await service_of(request).request_states.read("")
+    return Response(SIMILAR.dump_json(await similar_items(item_id, limit, request_state.serving)), media_type=JSON)
 
 
 @router.post(
