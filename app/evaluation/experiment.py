@@ -1,4 +1,4 @@
-"""An algorithm measured on splits of the ratings: fit on one part, asked about the other, once for each fold."""
+"""Measures an algorithm on splits of the ratings: fits it on one part and tests it on the other, for each fold."""
 
 import resource
 import time
@@ -19,14 +19,16 @@ from app.evaluation.ranking import RankingMetrics, evaluate_ranking, users_with_
 
 WARM_UP_RATINGS = 2_000
 LONGEST_DRAWN = 50
-"""How long the lists are that a report draws."""
+"""The length of the lists in a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """What is measured, on what. `held_out`: one (n,) mask a fold. `relevant_from`: relevant is what is rated so.
+    """Ratings, their splits, and the metrics to compute.
 
-    `is_detailed`: outcomes keep what a report draws beside the metrics.
+    held_out: one (n,) mask for each fold.
+    relevant_from: the lowest rating of a relevant item.
+    is_detailed: outcomes keep the details that the plots of a report need.
     """
 
     ratings: RatingMatrix
@@ -38,9 +40,9 @@ class Experiment:
     is_detailed: bool = False
 
     def warm_up(self, learner: Learner) -> None:
-        """Fit and ask it once, on few ratings: what is to be compiled is compiled, what is missing is missed now.
+        """Fits the learner on few ratings, so that it is compiled and missing features or packages raise now.
 
-        Raises what the learner raises, but for a fit that diverges: on so few ratings that tells nothing.
+        Raises what the learner raises, except if the fit diverges: on so few ratings this means nothing.
         """
         few = _few(self.ratings)
         try:
@@ -56,9 +58,9 @@ class Experiment:
             learned.predict(few.user_rows[:1], few.item_rows[:1])
 
     def run(self, learner: Learner, progress: ProgressCallback = ignore) -> Outcome:
-        """All folds, one after the other. Times exclude compilation where the learner was warmed up.
+        """Measures all folds, one after the other. Times exclude compilation if the learner was warmed up.
 
-        Raises `AlgorithmError` where the learner gives up.
+        Raises `AlgorithmError` if the learner gives up.
         """
         n_folds = len(self.held_out)
         folds = []
@@ -70,26 +72,26 @@ class Experiment:
         return Outcome(tuple(self.metrics), tuple(folds), self.ratings.n_users, self.seed)
 
     def parts(self, fold: int) -> tuple[RatingMatrix, RatingMatrix]:
-        """What is learned from and what is measured on."""
+        """The training part and the test part of a fold."""
         held_out = self.held_out[fold]
         return self.ratings.subset(~held_out), self.ratings.subset(held_out)
 
     def run_fold(
         self, learner: Learner, train: RatingMatrix, test: RatingMatrix, progress: ProgressCallback = ignore
     ) -> FoldResult:
-        """Learn from `train`, be measured on `test`."""
+        """Fits on `train` and measures on `test`."""
         started = time.perf_counter()
         learned = learner.fit(train, self._rng(), progress)
         fitted = time.perf_counter()
         errors = self._errors(learned, test)
         user_rows, ranking = self._lists(learned, train, test)
-        asked = time.perf_counter()
-        return FoldResult.of(
+        ranked = time.perf_counter()
+        return FoldResult.from_predictions(
             self.metrics,
             errors,
             user_rows,
             ranking,
-            seconds=(fitted - started, asked - fitted),
+            seconds=(fitted - started, ranked - fitted),
             details=Details(test.values, ranking, _item_factors(learned)) if self.is_detailed else None,
         )
 
@@ -119,7 +121,7 @@ class Experiment:
 
 @dataclass(frozen=True, slots=True)
 class BestsellerLearner:
-    """The learner of bestsellers: the same list for everybody, the items rated most. It predicts no ratings."""
+    """Learns bestsellers: every user gets the items with the most ratings. Predicts no ratings."""
 
     def fit(
         self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
@@ -129,7 +131,7 @@ class BestsellerLearner:
 
 @dataclass(frozen=True, slots=True)
 class Bestsellers:
-    """`item_counts`: (n_items,) float32, how many rated each."""
+    """`item_counts`: (n_items,) float32, the number of ratings of each item."""
 
     item_counts: NDArray[np.float32]
 
@@ -138,7 +140,7 @@ class Bestsellers:
 
 
 def _few(ratings: RatingMatrix) -> RatingMatrix:
-    """The first ratings, and only the users and items that they are of."""
+    """The first ratings, with their users and items only."""
     first = slice(0, WARM_UP_RATINGS)
     users, user_rows = np.unique(ratings.user_rows[first], return_inverse=True)
     items, item_rows = np.unique(ratings.item_rows[first], return_inverse=True)
@@ -150,7 +152,7 @@ def _few(ratings: RatingMatrix) -> RatingMatrix:
 
 
 def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
-    """Items or users have features, but not those of the first ratings."""
+    """True if items or users have features, but not those of the first ratings."""
     if ratings.features is None or few.features is None:
         return False
     sides = ((ratings.features.items, few.features.items), (ratings.features.users, few.features.users))
@@ -158,11 +160,11 @@ def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
 
 
 def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:
-    """(n_items, k), of those who place items in a space."""
+    """(n_items, k) vectors of items; None if the algorithm has none."""
     factors: NDArray[np.float32] | None = getattr(learned, "item_factors", getattr(learned, "item_vectors", None))
     return factors if factors is not None and factors.ndim == 2 and factors.shape[1] > 0 else None  # noqa: PLR2004  rows, columns
 
 
 def peak_rss_bytes() -> int:
-    """The most memory this process ever held."""
+    """The peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,7 +1,7 @@
-"""How sure a mean is: the bootstrap (Efron 1979), which draws the measured units anew, with replacement.
+"""Confidence intervals of means by the bootstrap (Efron 1979), which draws the measured units with replacement.
 
-Whoever is measured on the same units with the same seed gets the same draws, so that the difference of two algorithms,
-resample by resample, is the paired bootstrap: what both find hard cancels.
+Algorithms measured on the same units with the same seed get the same draws. The difference of two algorithms, resample
+by resample, is then the paired bootstrap, in which units that are hard for both cancel.
 """
 
 import math
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 N_RESAMPLES = 1000
 LEVEL = 0.95
 MAX_UNITS = 5_000
-"""More units than these are dealt by lot into so many bags, and bags are drawn: the variance stays, to 2 %."""
+"""More units are put into this many bags at random, and bags are drawn; the variance changes by less than 2 %."""
 
 _DRAWS_PER_BATCH = 1_000_000
 _MIN_UNITS = 2
@@ -25,8 +25,8 @@ Resamples = NDArray[np.float64]
 def resampled_means(values: NDArray[np.floating], rng: np.random.Generator) -> NDArray[np.float64]:
     """(n, m) figures of n units -> (N_RESAMPLES, m) means over n units drawn with replacement.
 
-    NaN: not measured; it is left out of its column's mean, which is NaN where nothing measured was drawn. One unit
-    tells nothing of its spread: all is NaN.
+    NaN means not measured and is left out of the mean of its column; a mean without measured units is NaN. With fewer
+    than two units all means are NaN, since one unit has no variance.
     """
     n, m = values.shape
     if n < _MIN_UNITS:
@@ -43,7 +43,7 @@ def resampled_means(values: NDArray[np.floating], rng: np.random.Generator) -> N
 
 
 def _times_drawn(n_resamples: int, n: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(n_resamples, n) how often each unit is drawn, n times in all."""
+    """(n_resamples, n) how often each unit is drawn; n draws a resample."""
     drawn = rng.integers(n, size=(n_resamples, n)) + n * np.arange(n_resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=n_resamples * n).reshape(n_resamples, n).astype(np.float64)
 
@@ -55,14 +55,14 @@ def _dealt(summands: NDArray[np.floating], bag: NDArray[np.int64]) -> NDArray[np
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where the mean lies with 95 % confidence, as far as the choice of units decides."""
+    """The 95 % confidence interval of a mean, with regard to the choice of units."""
 
     low: float
     high: float
 
     @classmethod
-    def of(cls, resamples: Resamples) -> "Interval | None":
-        """The percentile interval; None where nothing can be said."""
+    def from_resamples(cls, resamples: Resamples) -> "Interval | None":
+        """The percentile interval; None without a finite resample."""
         finite = resamples[np.isfinite(resamples)]
         if not len(finite):
             return None
@@ -74,8 +74,8 @@ class Interval:
 class Difference:
     """One algorithm's metric minus another's, on the same units.
 
-    `chance`: how often so clear a difference, of either sign, comes from the choice of units alone: twice the share of
-    resamples on the far side of 0, like a p-value. None where nothing can be said.
+    `chance`: the probability of a difference as large, of either sign, by the choice of units alone: twice the share of
+    resamples on the other side of 0, like a p-value. None without a finite resample.
     """
 
     value: float
@@ -83,7 +83,7 @@ class Difference:
     chance: float | None
 
     @classmethod
-    def of(cls, value: float, resamples: Resamples, of_other: Resamples) -> "Difference":
+    def from_resamples(cls, value: float, resamples: Resamples, of_other: Resamples) -> "Difference":
         """`value`: the difference itself; the resamples are those of both algorithms."""
         differences = resamples - of_other
         differences = differences[np.isfinite(differences)]
@@ -92,10 +92,10 @@ class Difference:
         beyond = min(np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0))
         # (r + 1) / (B + 1): a share of resamples is never 0 (Davison & Hinkley 1997)
         chance = min(1.0, 2 * (beyond + 1) / (len(differences) + 1))
-        return cls(value, Interval.of(differences), chance)
+        return cls(value, Interval.from_resamples(differences), chance)
 
 
 def mean_of_measured(values: list[float | None]) -> float | None:
-    """The mean of those that could be measured; None where none could."""
+    """The mean of the values that are not None; None if all are."""
     measured = [value for value in values if value is not None]
     return math.fsum(measured) / len(measured) if measured else None

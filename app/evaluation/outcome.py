@@ -1,4 +1,4 @@
-"""What came of an experiment: the figures of every fold, how sure they are, and how they compare."""
+"""The results of an experiment: figures of every fold, their confidence intervals, and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from app.evaluation.ranking import RankingMetrics
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What a report draws beside metrics. `actual`: (n,) the test ratings. `item_factors`: (n_items, k), or None."""
+    """What the plots of a report need. `actual`: (n,) the test ratings. `item_factors`: (n_items, k), or None."""
 
     actual: NDArray[np.float32]
     ranking: RankingMetrics | None
@@ -23,10 +23,10 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """`metrics`: by name; None where nothing could be measured (no relevant items, or no predicted ratings).
+    """`metrics`: by name; None if nothing could be measured (no relevant items, or no predicted ratings).
 
-    `errors`: (n,) float32 predicted - actual rating, in the order of the test ratings; None where none is predicted.
-    `of_users`: metric name -> (b,) one figure for each of `user_rows`, the users with something relevant held out.
+    `errors`: (n,) float32 predicted - actual rating, in the order of the test ratings; None without predicted ratings.
+    `of_users`: metric name -> (b,) one figure for each of `user_rows`, the users with relevant held-out items.
     """
 
     metrics: dict[str, float | None]
@@ -38,7 +38,7 @@ class FoldResult:
     details: Details | None = None
 
     @classmethod
-    def of(
+    def from_predictions(
         cls,
         metrics: Sequence[Metric],
         errors: NDArray[np.float32] | None,
@@ -48,7 +48,7 @@ class FoldResult:
         seconds: tuple[float, float],
         details: Details | None = None,
     ) -> "FoldResult":
-        """Measures what was predicted and shown; `seconds`: to fit, and to predict and rank."""
+        """Computes the metrics of one fold. `seconds`: time to fit, and time to predict and rank."""
         figures: dict[str, float | None] = {str(metric): None for metric in metrics}
         of_users: dict[str, PerUnit] = {}
         for metric in metrics:
@@ -70,7 +70,7 @@ def _rating_error(metric: Metric, errors: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """One algorithm on all folds. Means are over the folds that could be measured."""
+    """The results of one algorithm on all folds. Means are over the folds that could be measured."""
 
     measured: tuple[Metric, ...]
     folds: tuple[FoldResult, ...]
@@ -79,7 +79,7 @@ class Outcome:
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """Name -> mean over the folds; None where nothing could be measured."""
+        """Name -> mean over the folds; None if nothing could be measured."""
         return {
             str(metric): mean_of_measured([fold.metrics[str(metric)] for fold in self.folds])
             for metric in self.measured
@@ -87,9 +87,11 @@ class Outcome:
 
     @cached_property
     def intervals(self) -> dict[str, Interval | None]:
-        """Name -> 95 % interval of that mean; None too for figures of the whole catalogue, which are no means."""
-        found = self.resamples
-        return {str(m): Interval.of(found[str(m)]) if str(m) in found else None for m in self.measured}
+        """Name -> 95 % interval of the mean; None also for coverage and gini, which are not means over users."""
+        resamples = self.resamples
+        return {
+            str(m): Interval.from_resamples(resamples[str(m)]) if str(m) in resamples else None for m in self.measured
+        }
 
     @property
     def fit_seconds(self) -> float:
@@ -100,25 +102,27 @@ class Outcome:
         return sum(fold.predict_seconds for fold in self.folds) / len(self.folds)
 
     def minus(self, other: "Outcome") -> dict[str, Difference | None]:
-        """Name -> this one's metric minus `other`'s in the same experiment, in pairs; None where either has none."""
+        """Name -> paired difference from `other`, of the same experiment; None if either lacks the metric."""
         differences: dict[str, Difference | None] = {}
         for name, mine in self.metrics.items():
             theirs = other.metrics[name]
             if mine is None or theirs is None:
                 differences[name] = None
             elif name in self.resamples and name in other.resamples:
-                differences[name] = Difference.of(mine - theirs, self.resamples[name], other.resamples[name])
+                differences[name] = Difference.from_resamples(
+                    mine - theirs, self.resamples[name], other.resamples[name]
+                )
             else:
                 differences[name] = Difference(mine - theirs, None, None)
         return differences
 
     @cached_property
     def resamples(self) -> dict[str, Resamples]:
-        """Name -> the metric once for each resample, of metrics that are means over users or ratings."""
+        """Name -> (N_RESAMPLES,) values of the metric, for metrics that are means over users or ratings."""
         return self._of_ratings() | self._of_users()
 
     def _of_ratings(self) -> dict[str, Resamples]:
-        """Each rating is tested in one fold: the folds are drawn apart, and their figures averaged."""
+        """A rating is in the test part of one fold: each fold is resampled by itself, and the figures are averaged."""
         wanted = [metric for metric in self.measured if metric.k is None]
         parts = []
         for place, fold in enumerate(self.folds):
@@ -135,7 +139,7 @@ class Outcome:
         }
 
     def _of_users(self) -> dict[str, Resamples]:
-        """A user may be measured in several folds: users are drawn, each with all folds, as these go up and down."""
+        """A user may be measured in several folds, whose figures correlate, so users are drawn with all their folds."""
         folds = [fold for fold in self.folds if fold.of_users]
         if not folds:
             return {}

@@ -1,8 +1,8 @@
-"""How good the lists are, on the full catalogue.
+"""Ranking metrics of lists from the full catalogue.
 
-Candidates: all items of train and test minus the user's train items, and minus those of the user that have labels of
-events in train, none of which is ever held out. Relevant: held-out items rated `liked_from` or
-higher. Ties by item order. Means are over users with at least one relevant item; others are not measured.
+The candidates of a user are all items of train and test, minus the user's rated items in train and minus the items with
+labels from the user's events in train, which are never held out. Relevant items are held-out items rated `liked_from`
+or higher. Ties are broken by item order. Means are over users with at least one relevant item.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.algorithms.rating_matrix import RatingMatrix
 
 Score = Callable[[NDArray[np.int64]], NDArray[np.floating]]
-"""User rows (b,) -> scores of all items (b, n_items), higher first; not finite: not shown."""
+"""User rows (b,) -> scores (b, n_items) of all items, higher first; an item whose score is not finite is not shown."""
 
 _SCORES_PER_BATCH = 4_000_000
 
@@ -24,11 +24,11 @@ PerUser = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """The lists of b users, k long, and what of them was relevant.
+    """The lists of b users, of length k, and which of their items are relevant.
 
-    `shown`: (b, k) item rows, -1 where a list is shorter. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
-    `n_candidates`: items of train and test. `n_raters`: (n_items,) int64, how many users of train rated each item, of
-    `n_raters_in_all` who rated any.
+    `shown`: (b, k) item rows, -1 after the end of a shorter list. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
+    `n_candidates`: number of items of train and test. `n_raters`: (n_items,) int64 number of users of train who rated
+    each item. `n_raters_in_all`: number of users of train with ratings.
     """
 
     shown: NDArray[np.int64]
@@ -39,7 +39,7 @@ class RankingMetrics:
     n_raters_in_all: int
 
     def at(self, k: int) -> "RankingMetrics":
-        """The first k of every list."""
+        """The first k items of every list."""
         return replace(self, shown=self.shown[:, :k], is_hit=self.is_hit[:, :k])
 
     @property
@@ -64,13 +64,16 @@ class RankingMetrics:
 
     @cached_property
     def ndcg(self) -> PerUser:
-        """(b,) sum over hits of 1 / log2(1 + place), over that of min(k, relevant) hits in front."""
+        """(b,) DCG / ideal DCG, where DCG is the sum over hits of 1 / log2(1 + rank) (Jarvelin & Kekalainen 2002).
+
+        The ideal list starts with min(k, relevant) hits.
+        """
         ideal: PerUser = np.cumsum(self._discounts)[np.minimum(self.k, self.n_relevant) - 1]
         return self._gain / ideal
 
     @cached_property
     def ndcg_full(self) -> PerUser:
-        """As `ndcg`, but over all relevant items in front, however long the list."""
+        """As `ndcg`, but the ideal list starts with all relevant items, even if there are more than k."""
         ideal: PerUser = np.cumsum(self._discounts)[self.n_relevant - 1]
         return self._gain / ideal
 
@@ -91,26 +94,26 @@ class RankingMetrics:
 
     @cached_property
     def hit_rate(self) -> PerUser:
-        """(b,) 1 where anything was hit."""
+        """(b,) 1 for a list with a hit, else 0."""
         return (self._n_hits > 0).astype(np.float64)
 
     @cached_property
     def average_precision(self) -> PerUser:
-        """(b,) mean over min(k, relevant) of the precision at each hit; its mean over users is MAP."""
+        """(b,) mean over min(k, relevant) of the precision at each hit; the mean over users is MAP."""
         precision = np.cumsum(self.is_hit, axis=1) / np.arange(1, self.k + 1)
         of_hits: PerUser = (precision * self.is_hit).sum(axis=1)
         return of_hits / np.minimum(self.k, self.n_relevant)
 
     @cached_property
     def reciprocal_rank(self) -> PerUser:
-        """(b,) 1 / place of the first hit, 0 without; its mean over users is MRR."""
+        """(b,) 1 / rank of the first hit, 0 without a hit; the mean over users is MRR."""
         return np.where(self._n_hits > 0, 1 / (np.argmax(self.is_hit, axis=1) + 1), 0.0)
 
     @cached_property
     def novelty(self) -> PerUser:
-        """(b,) mean over the items shown of -log2(n_i / n): bits of surprise at seeing item i, known to n_i of n users.
+        """(b,) mean over the shown items of -log2(n_i / n), the self-information of item i, rated by n_i of n users.
 
-        Mean self-information (Zhou et al. 2010; Vargas & Castells 2011); an item nobody rated counts as rated by one.
+        Zhou et al. 2010; Vargas & Castells 2011. An item without ratings counts as rated by one user.
         """
         surprise = np.log2(max(self.n_raters_in_all, 1) / np.maximum(self.n_raters, 1))
         is_shown = self.shown >= 0
@@ -119,28 +122,29 @@ class RankingMetrics:
 
     @cached_property
     def gini(self) -> float:
-        """How unevenly the lists show the n candidates: 0 all equally often, 1 one of them alone.
+        """Gini coefficient of how often the lists show each of n candidates: 0 if equally often, 1 if one item alone.
 
-        Shani & Gunawardana 2011: with x_1 <= ... <= x_n the times each is shown,
+        Shani & Gunawardana 2011: with x_1 <= ... <= x_n the number of times each is shown, G =
         sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j).
         """
         n = self.n_candidates
         times_shown = np.unique(self.shown[self.shown >= 0], return_counts=True)[1]
         if n < 2 or not len(times_shown):  # noqa: PLR2004  one candidate cannot be preferred
             return 0.0
+        # G = sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j); candidates that are never shown come first and add nothing.
         x = np.sort(times_shown)
-        j = np.arange(n - len(x) + 1, n + 1)  # candidates that are never shown come first and add nothing
+        j = np.arange(n - len(x) + 1, n + 1)
         return float((2 * j - n - 1) @ x / ((n - 1) * x.sum()))
 
     @cached_property
     def coverage(self) -> float:
-        """Share of the candidates that stand in any list."""
+        """Share of the candidates that are in at least one list."""
         shown = np.unique(self.shown)
         return np.count_nonzero(shown >= 0) / max(self.n_candidates, 1)
 
 
 def users_with_relevant(holdout: RatingMatrix, liked_from: float) -> NDArray[np.int64]:
-    """The users that can be measured, ascending."""
+    """The users with relevant items, ascending: those that can be measured."""
     return np.unique(holdout.user_rows[holdout.values >= liked_from]).astype(np.int64)
 
 
@@ -153,7 +157,10 @@ def evaluate_ranking(
     liked_from: float,
     k: int,
 ) -> RankingMetrics:
-    """The lists by `score` of `user_rows` (b,), each of whom has something relevant in `holdout`."""
+    """Ranks the candidates of `user_rows` (b,) by `score`; each user must have a relevant item in `holdout`.
+
+    Returns lists of length k, or of all candidates if these are fewer.
+    """
     is_candidate = (train.item_counts + holdout.item_counts) > 0
     relevant = holdout.subset(holdout.values >= liked_from).by_user
     k = min(k, max(int(np.count_nonzero(is_candidate)), 1))
@@ -179,7 +186,7 @@ def evaluate_ranking(
 
 
 def best_items(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """The k highest of `scores` (n,), best first, ties by position; those that are not finite are left out."""
+    """Positions of the k highest finite `scores` (n,), best first, ties by position."""
     threshold = np.partition(scores, -k)[-k]
     above = np.flatnonzero(scores > threshold)
     equal = np.flatnonzero(scores == threshold)[: k - len(above)]

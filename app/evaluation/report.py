@@ -1,4 +1,4 @@
-"""An evaluation as a page: one file with everything in it, which needs no network. Every text in it is escaped."""
+"""An evaluation as an HTML page: one file that needs no network. Every text in it is escaped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from app.evaluation.report_data import ItemMap, Point, Series, errors_by_rating,
 from app.evaluation.report_style import STYLE
 
 CLEAR = 0.05
-"""A difference that chance alone makes less often than this is set in bold."""
+"""A difference whose `chance` is lower is set in bold."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class EvaluationReport:
             for name, differences in self.differences.items()
         ]
         note = (
-            "In pairs, on the same users and ratings, with 95 % intervals; p: how often chance alone differs so."
-            f" Bold: less often than {CLEAR:g}."
+            "Paired, on the same users and ratings, with 95 % intervals; p: its chance if there is none."
+            f" Bold: p below {CLEAR:g}."
         )
         first = next(iter(self.outcomes))
         return _card(f"Compared with {first}", note, _table(["minus it", *map(str, self.experiment.metrics)], rows))
@@ -85,11 +85,14 @@ class EvaluationReport:
         first = next(iter(self.hyperparameters))
         plots = [
             *self._plot(
-                "Error by rating", "How far off, for each rating given.", errors_by_rating(self.outcomes), "rating"
+                "Error by rating",
+                "The error of the prediction, by the actual rating.",
+                errors_by_rating(self.outcomes),
+                "rating",
             ),
             *self._plot(
                 "Recall against coverage",
-                "Mean over the folds, for lists of 5 to 50: up finds more of what users like, right shows more items.",
+                "Means over the folds, for lists of 5 to 50. Up: more relevant items. Right: more different items.",
                 recall_against_coverage(self.outcomes),
                 "coverage@k",
                 "recall@k",

@@ -1,4 +1,4 @@
-"""What a report draws, as plain series of points: errors by rating, recall against coverage, learning curves, maps."""
+"""The data of the plots of a report: errors by rating, recall against coverage, learning curves, maps of items."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`note`: what a reader is told who points at it."""
+    """A point of a plot; `note` is the text of its tooltip."""
 
     x: float
     y: float
@@ -31,11 +31,14 @@ class Point:
 
 
 Series = Mapping[str, Sequence[Point]]
-"""What is drawn as one line each, by name."""
+"""Name -> the points of a line."""
 
 
 def errors_by_rating(outcomes: Mapping[str, Outcome]) -> Series:
-    """RMSE of the test ratings of each value, by algorithm; many values are put into bins. None who predict none."""
+    """RMSE of the test ratings of each value, by algorithm; many values are put into bins.
+
+    Algorithms that predict no ratings are left out.
+    """
     return {name: points for name, outcome in outcomes.items() if (points := _errors_of(outcome))}
 
 
@@ -80,10 +83,10 @@ def learning_curve(
     shares: Sequence[float] = CURVE_SHARES,
     progress: ProgressCallback = ignore,
 ) -> Mapping[str, Sequence[Point]]:
-    """RMSE and nDCG@10 on the first fold's test part, learned from shares of its training part, drawn by lot.
+    """RMSE and nDCG@10 on the test part of the first fold, after learning from random shares of its training part.
 
-    `whole`: what the learner reached with all of it, in detail. A larger share holds the smaller ones; one too small to
-    learn from is left out.
+    `whole`: the detailed result with the whole training part. A larger share contains the smaller ones. A share that is
+    too small to learn from is left out.
     """
     train, test = experiment.parts(0)
     order = np.random.default_rng(experiment.seed).permutation(len(train))
@@ -98,7 +101,9 @@ def learning_curve(
             continue
     ranking = None if whole.details is None else whole.details.ranking
     seconds = (whole.fit_seconds, whole.predict_seconds)
-    reached[1.0] = FoldResult.of(CURVE_METRICS, whole.errors, whole.user_rows, ranking, seconds=seconds).metrics
+    reached[1.0] = FoldResult.from_predictions(
+        CURVE_METRICS, whole.errors, whole.user_rows, ranking, seconds=seconds
+    ).metrics
     curve = {
         name: [
             Point(share, value, f"{share:.0%}, {round(share * len(train)):,} ratings: {name} {value:.4f}")

@@ -1,4 +1,4 @@
-"""Search for hyperparameters: proposals are measured one after the other on an inner split; no trial is run twice."""
+"""Searches for hyperparameters: measures proposals one after the other on an inner split; no trial runs twice."""
 
 import itertools
 import json
@@ -19,17 +19,19 @@ Values = Mapping[str, Any]
 """Hyperparameters by name."""
 
 LOG_FROM = 0.0
-"""Ranges above are searched by ratio (from 0.01 to 0.1 is as far as from 0.1 to 1), others by difference."""
+"""Ranges whose lower end is above this are searched on a logarithmic scale, others on a linear one."""
 
-_RATIO, _RATIO_OF_COUNTS = 10.0, 4.0  # how far from a default an unspecified search goes
-_INSTALL = "searching ranges needs Optuna: pip install 'reckon[tune]'; --grid does without"
+_RATIO, _RATIO_OF_COUNTS = 10.0, 4.0  # a search without ranges goes this far from a default
+_INSTALL = "searching ranges needs Optuna: pip install 'reckon[tune]'; --grid does not"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One measured proposal. `hyperparameters`: all that the algorithm has. `value`: None where `problem` says why.
+    """One measured proposal.
 
-    `interval`: the ends of the 95 % interval of `value`.
+    hyperparameters: all of the algorithm, defaults included.
+    value: the metric; None if it could not be measured, for the reason in `problem`.
+    interval: the ends of the 95 % interval of `value`.
     """
 
     hyperparameters: dict[str, Any]
@@ -44,14 +46,14 @@ class Trial:
 
 
 def key_of(hyperparameters: Values) -> str:
-    """The same text for the same hyperparameters."""
+    """A text that is equal for equal hyperparameters."""
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
 def measure(
     experiment: Experiment, metric: Metric, learner: Learner, values: Values, progress: ProgressCallback = ignore
 ) -> Trial:
-    """`experiment` measures `metric`, among others; a learner that gives up is a trial with a problem."""
+    """Measures `metric`, one of those of `experiment`. A learner that gives up makes a trial with a problem."""
     started = time.perf_counter()
     try:
         outcome = experiment.run(learner, progress)
@@ -64,21 +66,21 @@ def measure(
 
 
 class Proposals(Protocol):
-    """Where to look next. `n`: how many proposals there are in all."""
+    """Proposes hyperparameters to try. `n`: the number of all proposals."""
 
     n: int
 
     def ask(self) -> Values | None:
-        """Values in place of the defaults; None at the end."""
+        """The next values, which replace the defaults; None at the end."""
         ...
 
     def record(self, trial: Trial) -> None:
-        """What came of the last proposal."""
+        """Takes the result of the last proposal."""
         ...
 
 
 class GridSearch:
-    """Every combination of some values, the last name changing fastest."""
+    """Every combination of the values; the last name changes fastest."""
 
     def __init__(self, choices: Mapping[str, Sequence[Any]]) -> None:
         self.n = math.prod(len(values) for values in choices.values())
@@ -90,12 +92,12 @@ class GridSearch:
         return None if combination is None else dict(zip(self._names, combination, strict=True))
 
     def record(self, trial: Trial) -> None:
-        """A grid goes its way, whatever comes of it."""
+        """Does nothing: the proposals of a grid do not depend on results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """What a hyperparameter may be: of `kind` bool, either; of int or float, `low` to `high`, both included."""
+    """The values of a hyperparameter: both of `kind` bool; `low` to `high`, both included, of int or float."""
 
     kind: type
     low: float = 0.0
@@ -110,8 +112,8 @@ class Range:
 
 
 def ranges_around_defaults(fields: Sequence[Any]) -> dict[str, Range]:
-    """By the name of each hyperparameter field: a tenth to ten times its default, of whole numbers a quarter to four
-    times; flags either way. A default of 0 has no around: that one stays.
+    """Name -> range of each hyperparameter: a tenth to ten times the default, a quarter to four times for integers, and
+    both values of a flag. A hyperparameter whose default is 0 is left out, since 0 has no multiples.
     """
     ranges = {}
     for field in fields:
@@ -126,7 +128,7 @@ def ranges_around_defaults(fields: Sequence[Any]) -> dict[str, Range]:
 
 
 def load_optuna() -> Any:
-    """The package. Raises `InvalidInputError` with the install line where it is not installed."""
+    """Imports Optuna. Raises `InvalidInputError` with the command that installs it if it is missing."""
     try:
         import optuna  # noqa: PLC0415  an extra
     except ImportError as error:
@@ -136,18 +138,18 @@ def load_optuna() -> Any:
 
 
 class Tpe:
-    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011): looks where good values were found before."""
+    """Optuna's tree-structured Parzen estimator (Bergstra et al. 2011), which samples near earlier good values."""
 
     def __init__(
         self, ranges: Mapping[str, Range], n: int, *, is_lower_better: bool, seed: int, earlier: Sequence[Trial] = ()
     ) -> None:
-        """`earlier`: trials to learn from; those that lie in the ranges count among the `n`."""
+        """`earlier`: known trials; those inside the ranges are used, and count among the `n`."""
         self._optuna = optuna = load_optuna()
         self._space = {name: self._distribution(each) for name, each in ranges.items()}
         known = [trial for trial in earlier if trial.value is not None and _lies_in(ranges, trial)]
         self.n = n
         self._n_asked = len(known)
-        # Another seed for every length of history: a search taken up again must not draw its first proposals again.
+        # The seed depends on the number of known trials: a resumed search must not repeat its first proposals.
         self._study = optuna.create_study(
             direction="minimize" if is_lower_better else "maximize",
             sampler=optuna.samplers.TPESampler(seed=seed + len(known)),
@@ -189,7 +191,7 @@ def _lies_in(ranges: Mapping[str, Range], trial: Trial) -> bool:
 
 @dataclass
 class Search:
-    """`measure`: runs one proposal. `record`: is told every new trial at once. `trials`: all so far, by their key."""
+    """Runs proposals. `measure` runs one, `record` keeps a new trial, `trials` holds all by key."""
 
     complete: Callable[[Values], Values]
     measure: Callable[[Values, ProgressCallback], Trial]
@@ -199,7 +201,7 @@ class Search:
     def run(
         self, proposals: Proposals, budget_seconds: float | None = None, progress: ProgressCallback = ignore
     ) -> None:
-        """Until the proposals end or the time is up; a trial under way is finished."""
+        """Runs until the proposals end or the time is up. A started trial is finished."""
         started = time.monotonic()
         n_done = 0
         while (values := proposals.ask()) is not None:
@@ -214,7 +216,7 @@ class Search:
             n_done += 1
 
     def look_at(self, values: Values) -> Trial:
-        """The trial of these values: as known, or measured now."""
+        """The trial of these values: the known one, or a new one."""
         hyperparameters = self.complete(values)
         known = self.trials.get(key_of(hyperparameters))
         if known is not None:
@@ -225,6 +227,6 @@ class Search:
         return trial
 
     def best_first(self, *, is_lower_better: bool) -> list[Trial]:
-        """Those that could be measured."""
+        """The trials that could be measured."""
         measured = [trial for trial in self.trials.values() if trial.value is not None]
         return sorted(measured, key=lambda trial: (trial.value or 0.0) * (1 if is_lower_better else -1))

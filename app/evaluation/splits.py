@@ -1,4 +1,4 @@
-"""What is learned from and what is measured on. All splits are positions or masks over the ratings in input order."""
+"""Splits into training and test parts, as positions or masks over the ratings in input order."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME
 from app.errors import InvalidInputError
 
-_ROUNDING = 1e-9  # 0.8 * n is floored, and 0.8 is a little less than 0.8
+_ROUNDING = 1e-9  # 0.8 * n is floored, and the float 0.8 may be a little less than 0.8
 
 Mask = NDArray[np.bool_]
 
@@ -20,8 +20,8 @@ def hold_out_latest(
 ) -> Mask:
     """(n,) mask of the newest `fraction` of every user's ratings.
 
-    Per user, in the order of (time, input order), the first floor((1 - fraction) n) are to learn from, the rest is held
-    out. Ratings without a time come first, in an order drawn from `rng`.
+    The first floor((1 - fraction) n) ratings of each user by (time, input order) are the training part, the rest is the
+    test part. Ratings without a time come first, in an order drawn from `rng`.
     """
     place, counts = _places(user_rows, rated_at, rng)
     n_learned = np.floor((1 - fraction) * counts + _ROUNDING).astype(np.int64)
@@ -71,7 +71,7 @@ def random_split(n: int, fraction: float, seed: int) -> Mask:
 
 
 def hold_out_whole(rows: NDArray[np.integer], fraction: float, seed: int) -> Mask:
-    """(n,) mask of all ratings of a share of the users, or of the items: nothing of them is left to learn from.
+    """(n,) mask of all ratings of a share of the users, or of the items, which have no training ratings then.
 
     `rows`: (n,) user or item rows. Held out are the first round(fraction m), at least one, of
     default_rng(seed).permutation of the m rows that have ratings, ascending.
@@ -84,7 +84,7 @@ def hold_out_whole(rows: NDArray[np.integer], fraction: float, seed: int) -> Mas
 def keep_newest(
     user_rows: NDArray[np.integer], item_rows: NDArray[np.integer], rated_at: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Positions, ascending, of one rating for each pair: the newest, of equal times the later."""
+    """Ascending positions of one rating for each pair: the newest; of equal times, the later one."""
     n = len(user_rows)
     order = np.lexsort((np.arange(n), rated_at, item_rows, user_rows))
     users, items = user_rows[order], item_rows[order]
@@ -102,19 +102,19 @@ FRACTION_SPLITS: dict[str, Callable[[RatingMatrix, float, int], Mask]] = {
     "cold-users": lambda ratings, fraction, seed: hold_out_whole(ratings.user_rows, fraction, seed),
     "cold-items": lambda ratings, fraction, seed: hold_out_whole(ratings.item_rows, fraction, seed),
 }
-"""Name on the command line -> the mask of what is held out, of ratings, a fraction and a seed."""
+"""Name on the command line -> function of ratings, fraction and seed that returns the mask of the test part."""
 
 MAX_FOLDS = 100
 LEAVE_ONE_OUT = "leave-one-out"
 FOLDS = "folds"
 SPLITS = ", ".join([f"{FOLDS}:K", *(f"{name}:F" for name in FRACTION_SPLITS), LEAVE_ONE_OUT])
-"""All there are, for messages."""
+"""All splits, for messages."""
 
 
 def held_out_by(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
-    """The masks, one a fold, of a split named as on the command line: of `SPLITS`, 0 < F < 1.
+    """The masks, one for each fold, of a split by its name on the command line (see `SPLITS`, 0 < F < 1).
 
-    Raises `InvalidInputError` for any other name, and where `ratings` are too few for the split.
+    Raises `InvalidInputError` for another name, and if there are too few ratings for the split.
     """
     masks = _masks(name, ratings, seed)
     for mask in masks:

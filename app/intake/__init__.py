@@ -1,4 +1,4 @@
-"""Step 1: ratings, items, users, events, event types and placements come in as files, and go out again.
+"""Step 1: ratings, items, users, events, event types and placements come in, as files or requests, and go out again.
 
 Owns every file layout Reckon reads (MovieLens in all its layouts, CSV, TSV, JSONL, Parquet), the export, the MovieLens
 download and the generated catalogue. Imports only `store`, `entities`, `errors` and numpy; Parquet needs the extra.
@@ -6,7 +6,9 @@ download and the generated catalogue. Imports only `store`, `entities`, `errors`
 How a file becomes ratings, one module per step:
 
     files -> layouts, movielens -> delimited | json_lines | parquet -> blocks
-        -> ratings | entries | events | declared -> importing
+        -> ratings | entries | events | configuration -> importing
+
+What arrives in requests is checked and stored by `recording`.
 
 Every reader yields *blocks*: some ten thousand rows, column by column, as text. So each conversion is written once for
 all layouts and runs over whole columns, and memory does not grow with the file.

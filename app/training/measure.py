@@ -85,7 +85,7 @@ def _lists(ranking: RankingMetrics) -> Figures:
 
 def _means(per_unit: Mapping[str, NDArray[np.float64]]) -> Figures:
     resamples = resampled_means(np.column_stack([*per_unit.values()]), np.random.default_rng(INTERVAL_SEED))
-    intervals = {name: Interval.of(column) for name, column in zip(per_unit, resamples.T, strict=True)}
+    intervals = {name: Interval.from_resamples(column) for name, column in zip(per_unit, resamples.T, strict=True)}
     return Figures(
         {name: float(values.mean()) for name, values in per_unit.items()},
         {name: (each.low, each.high) for name, each in intervals.items() if each is not None},

@@ -30,14 +30,14 @@ def test_spread_of_a_mean(n: int) -> None:
 def test_same_as_scipy() -> None:
     values = np.random.default_rng(2).normal(3, 1, 400)
     theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="percentile", rng=0).confidence_interval
-    ours = Interval.of(means_of(values))
+    ours = Interval.from_resamples(means_of(values))
     assert ours is not None
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
 
 def test_covers_as_often_as_it_says() -> None:
     rng = np.random.default_rng(3)
-    found = [Interval.of(means_of(rng.exponential(1.0, 200), seed)) for seed in range(200)]
+    found = [Interval.from_resamples(means_of(rng.exponential(1.0, 200), seed)) for seed in range(200)]
     share = np.mean([interval is not None and interval.low <= 1 <= interval.high for interval in found])
     assert 0.89 <= share <= 0.99
 
@@ -61,28 +61,30 @@ def test_unmeasured_is_left_out() -> None:
 
 
 def test_one_unit_tells_nothing() -> None:
-    assert Interval.of(means_of(np.array([3.0]))) is None
-    assert Difference.of(0.5, means_of(np.array([3.0])), means_of(np.array([2.5]))) == Difference(0.5, None, None)
+    assert Interval.from_resamples(means_of(np.array([3.0]))) is None
+    assert Difference.from_resamples(0.5, means_of(np.array([3.0])), means_of(np.array([2.5]))) == Difference(
+        0.5, None, None
+    )
 
 
 def test_pairs_are_surer(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(6)
     hardness = rng.normal(0, 1, 400)
     first, second = hardness + rng.normal(0.05, 0.1, 400), hardness + rng.normal(0, 0.1, 400)
-    paired = Difference.of(first.mean() - second.mean(), means_of(first), means_of(second))
-    unpaired = Difference.of(first.mean() - second.mean(), means_of(first), means_of(second, 1))
+    paired = Difference.from_resamples(first.mean() - second.mean(), means_of(first), means_of(second))
+    unpaired = Difference.from_resamples(first.mean() - second.mean(), means_of(first), means_of(second, 1))
     assert paired.interval is not None
     assert paired.interval.low > 0
     assert paired.chance == pytest.approx(2 / (N_RESAMPLES + 1))
     assert unpaired.chance is not None
     assert unpaired.chance > 0.05
     monkeypatch.setattr(sys.modules[intervals.__name__], "MAX_UNITS", 100)  # in bags, too
-    assert Difference.of(0, means_of(first), means_of(second)).chance == paired.chance
+    assert Difference.from_resamples(0, means_of(first), means_of(second)).chance == paired.chance
 
 
 def test_no_difference_is_chance() -> None:
     resamples = means_of(np.arange(10.0))
-    assert Difference.of(0.0, resamples, resamples) == Difference(0.0, Interval(0.0, 0.0), 1.0)
+    assert Difference.from_resamples(0.0, resamples, resamples) == Difference(0.0, Interval(0.0, 0.0), 1.0)
 
 
 def test_mean_of_measured() -> None:
