@@ -15,36 +15,7 @@ from app.serving.predictions import RatingPredictor
 from app.serving.rankings import CandidateRanker
 from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
-from app.serving.reranking import OrderRule, Restriction
-from app.serving.reranking.already_consumed import AlreadyConsumed
-from app.serving.reranking.available import Available
-from app.serving.reranking.boost import Boosting
-from app.serving.reranking.category_cap import CategoryCap
-from app.serving.reranking.demotion import Demotion
-from app.serving.reranking.disliked import Disliked
-from app.serving.reranking.dissimilar import Dissimilar
-from app.serving.reranking.diversity import Diversity
-from app.serving.reranking.exploration import Exploration
-from app.serving.reranking.filtered import Filtered
-from app.serving.reranking.freshness import Freshness
-from app.serving.reranking.novelty import Novelty
-from app.serving.reranking.own_items import OwnItems
-from app.serving.reranking.predicted_enough import PredictedEnough
-from app.serving.reranking.promotion import Promotion
-from app.serving.reranking.recurring import Recurring
-from app.serving.reranking.requested import Requested
-from app.serving.reranking.rotation import Rotation
 from app.serving.response_cache import ResponseCache
-from app.serving.retrieval import Source
-from app.serving.retrieval.boosted import BoostedSource
-from app.serving.retrieval.category import CategorySource
-from app.serving.retrieval.group import GroupSource
-from app.serving.retrieval.nearest import NearestSource
-from app.serving.retrieval.neighbours import NeighboursSource
-from app.serving.retrieval.newest import NewestSource
-from app.serving.retrieval.popular import PopularSource
-from app.serving.retrieval.similar import SimilarSource
-from app.serving.retrieval.trending import TrendingSource
 from app.serving.serving_state import ServingStateHolder
 from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
@@ -56,34 +27,6 @@ from app.store import Store
 
 def open_store(settings: Settings) -> Store:
     return Store.open(settings.database_url, settings.data_dir)
-
-
-def sources() -> list[Source]:
-    """All sources of candidates."""
-    return [
-        NearestSource(),
-        SimilarSource(),
-        CategorySource(),
-        GroupSource(),
-        PopularSource(),
-        TrendingSource(),
-        NewestSource(),
-        NeighboursSource("knn"),
-        NeighboursSource("ease"),
-        BoostedSource(),
-    ]
-
-
-def restrictions() -> list[Restriction]:
-    """The restrictions in the order in which they apply; `AlreadyConsumed` needs what the others left."""
-    asked: list[Restriction] = [Requested(), Filtered(), PredictedEnough()]
-    return [Dissimilar(), Available(), OwnItems(), Disliked(), *asked, AlreadyConsumed()]
-
-
-def order_rules() -> list[OrderRule]:
-    """The rules of order in the order in which they apply: weights first, then neighbours in the list, then slots."""
-    weighing: list[OrderRule] = [Boosting(), Freshness(), Novelty(), Demotion(), Rotation()]
-    return [*weighing, Diversity(), CategoryCap(), Exploration(), Promotion(), Recurring()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +73,7 @@ class Service:
         config = PlacementConfigHolder(store.placements, store.events)
         user_states = UserStates(store.reads, lag)
         request_states = RequestStates(store.reads, serving, config)
-        recommender = Recommender(
-            user_states=user_states,
-            sources=sources(),
-            restrictions=restrictions(),
-            order_rules=order_rules(),
-            tokens=tokens,
-        )
+        recommender = Recommender(user_states, tokens)
         return cls(
             store=store,
             serving=serving,

@@ -12,7 +12,7 @@ from app.api.routing import StrictRoute, service_of
 from app.api.types import Category, Cursor, Name
 from app.serving.charts import Chart, ChartQuery
 from app.serving.expressions import parse_filter
-from app.serving.placement import Expression
+from app.serving.parts import Expression
 from app.serving.rows import NO_ROWS
 
 CHART: TypeAdapter[Chart] = TypeAdapter(Chart)
@@ -54,5 +54,5 @@ async def get_chart(
         returned_keys=NO_ROWS if cursor is None else service.tokens.read_cursor(sequence, cursor),
     )
     request_state = await service.request_states.read("")
-    page = await service.charts.chart(chart, query, request_state.serving)
+    page = await service.charts.chart(chart, query, request_state)
     return Response(CHART.dump_json(page), media_type=JSON)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
 from app.entities import Rating, RatingScale
 from app.serving.expressions import parse_boost, parse_filter
-from app.serving.placement import Expression
+from app.serving.parts import Expression
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions, Query
 from app.serving.rows import NO_ROWS
 from app.serving.tokens import TokenSigner

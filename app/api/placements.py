@@ -66,7 +66,7 @@ def put_placement(request: Request, name: PlacementName, body: Placement, respon
     """Replaces the whole placement: settings that are left out get their defaults. Applies to the next request of
     every process.
     """
-    CompiledPlacement.from_settings(body)  # raises where an expression does not parse, before anything is stored
+    CompiledPlacement(body)  # raises where an expression does not parse, before anything is stored
     status = service_of(request).store.placements.put(name, body.document)
     response.status_code = 201 if status == STORED else 200
     return PlacementOut(name=name, settings=body)
@@ -95,7 +95,7 @@ async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -
 
 def _with_settings(request_state: RequestState, name: str, settings: Placement | None) -> RequestState:
     if settings is not None:
-        return request_state.with_placement(name, CompiledPlacement.from_settings(settings))
+        return request_state.with_placement(name, CompiledPlacement(settings))
     if name not in request_state.config.placements:
         raise NotFoundError("placement", name)
     return request_state

@@ -1,6 +1,5 @@
 """Recommendations: lists of items for users and guests, items similar to an item, and why an item is not in a list."""
 
-import time
 from asyncio import sleep
 from dataclasses import replace
 from typing import Annotated, Any
@@ -70,7 +69,7 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     query = wanted.query(user_id, service.tokens)
     request_state = await service.request_states.read(user_id)
     question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
-    entity_tag = request_state.entity_tag(question, query.options, time.time_ns() // 1_000)
+    entity_tag = request_state.entity_tag(question, query.options)
     held = held_by(request)
     if is_among(entity_tag, held):
         return unchanged(entity_tag)
@@ -101,7 +100,7 @@ async def get_similar(item_id: Id, request: Request) -> Response:
     """
     limit = parameters(request, SimilarParameters).limit
     request_state = await service_of(request).request_states.read("")
-    return Response(SIMILAR.dump_json(await similar_items(item_id, limit, request_state.serving)), media_type=JSON)
+    return Response(SIMILAR.dump_json(await similar_items(item_id, limit, request_state)), media_type=JSON)
 
 
 @router.post(

@@ -1,6 +1,5 @@
-"""Charts: what is popular, trending or new; about nobody in particular."""
+"""Charts: what is popular, trending or new, the same for every user."""
 
-import time
 from asyncio import to_thread
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,9 @@ from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME, User, from_microseconds
 from app.errors import ReckonError
-from app.serving.eligible import Eligible
+from app.serving.candidates import Eligible
 from app.serving.expressions import Filter
+from app.serving.request_state import RequestState
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.serving_state import ServingState
 from app.serving.tokens import MAX_RETURNED, TokenSigner
@@ -31,14 +31,14 @@ class ChartItem:
 
 @dataclass(slots=True)
 class PopularItem(ChartItem):
-    """`ratings`: how many there were at the snapshot, in the country where one is asked for."""
+    """`ratings`: how many there were at the snapshot, in the country where one is given."""
 
     ratings: int
 
 
 @dataclass(slots=True)
 class TrendingItem(ChartItem):
-    """`heat`: its ratings and positive events by their weights, of which half is forgotten every three days."""
+    """`heat`: the sum of the weights of its ratings and positive events, which halve every three days."""
 
     heat: float
 
@@ -65,7 +65,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartQuery:
-    """`returned_keys`: item keys that earlier pages of this `sequence`, the question as text, held."""
+    """`sequence`: the question as text. `returned_keys`: item keys that earlier pages of this sequence held."""
 
     sequence: str
     limit: int = 20
@@ -76,7 +76,7 @@ class ChartQuery:
 
 
 class Order(NamedTuple):
-    """Rows (n,), best first, and what each is counted by."""
+    """Rows (n,), best first, and the number by which each is ordered: ratings, heat or time of addition."""
 
     rows: Rows
     counted: NDArray[np.int64] | NDArray[np.float64]
@@ -95,36 +95,40 @@ class UnknownChartError(ReckonError):
 
 
 class ChartReader:
-    """A chart is an order of the available items; each is asked for no more of it than it takes to fill a page."""
+    """A chart is an order of the available items, of which no more is read than it takes to fill a page."""
 
     def __init__(self, trends: Trends, tokens: TokenSigner) -> None:
         self._trends = trends
         self._tokens = tokens
-        self._orders: Mapping[str, Callable[[int, Eligible, ChartQuery, ServingState], Order]] = {
+        self._orders: Mapping[str, Callable[[int, Eligible, ChartQuery, RequestState], Order]] = {
             "popular": popular,
             "trending": self._trending,
             "newest": newest,
         }
 
-    async def chart(self, name: str, query: ChartQuery, serving: ServingState) -> Chart:
+    async def chart(self, name: str, query: ChartQuery, request_state: RequestState) -> Chart:
         """One page; what rises above the pages already returned comes on the next. Raises `UnknownChartError`."""
         if name not in self._orders:
             raise UnknownChartError(name, self._orders)
-        found = await to_thread(self._orders[name], query.limit + 1, eligible(query, serving), query, serving)
-        shown = found.first(query.limit)
-        next_cursor = self._next_cursor(shown.rows, query, serving) if len(found.rows) > query.limit else None
+        serving = request_state.serving
+        # One more than is shown, to know whether there is a next page.
+        n, may_be_shown = query.limit + 1, eligible(query, request_state)
+        order = await to_thread(self._orders[name], n, may_be_shown, query, request_state)
+        shown = order.first(query.limit)
+        next_cursor = self._next_cursor(shown.rows, query, serving) if len(order.rows) > query.limit else None
         return Chart(name, serving.version, items_of(name, shown, len(query.returned_keys) + 1, serving), next_cursor)
 
-    def _trending(self, n: int, eligible: Eligible, query: ChartQuery, serving: ServingState) -> Order:
-        n_asked = 4 * n
-        while True:  # widen until enough of them are eligible
-            keys, heat = self._trends.top_trending(query.country or EVERYBODY, n_asked)
-            rows = serving.catalogue.rows_of_keys(keys)
+    def _trending(self, n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
+        n_read = 4 * n
+        while True:  # until enough of them are eligible
+            keys, heat = self._trends.top_trending(query.country or EVERYBODY, n_read)
+            rows = request_state.serving.catalogue.rows_of_keys(keys)
             is_shown = eligible.has(rows)
-            if np.count_nonzero(is_shown) >= n or len(keys) < n_asked:
+            if np.count_nonzero(is_shown) >= n or len(keys) < n_read:
                 break
-            n_asked *= 8
-        now = (time.time_ns() // 1_000 - LANDMARK) / HALF_LIFE
+            n_read *= 8
+        # heat = 2^(stored - now), both in half-lives since the landmark: the store never rewrites what decays
+        now = (request_state.now - LANDMARK) / HALF_LIFE
         return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
 
     def _next_cursor(self, rows: Rows, query: ChartQuery, serving: ServingState) -> str | None:
@@ -134,29 +138,28 @@ class ChartReader:
         return self._tokens.cursor(query.sequence, returned)
 
 
-def eligible(query: ChartQuery, serving: ServingState) -> Eligible:
-    """What may be on this page."""
-    catalogue = serving.catalogue
-    found = Eligible(len(catalogue))
-    found.keep(catalogue.available())
+def eligible(query: ChartQuery, request_state: RequestState) -> Eligible:
+    """The items that may be on this page."""
+    catalogue = request_state.serving.catalogue
+    eligible = Eligible(len(catalogue))
+    eligible.keep(catalogue.available(request_state.now))
     if query.category is not None:
-        found.keep(catalogue.in_category(query.category))
+        eligible.keep(catalogue.in_category(query.category))
     if query.filter is not None:
-        found.keep(query.filter.mask(catalogue))
+        eligible.keep(query.filter.mask(catalogue, now=request_state.now))
     returned = catalogue.rows_of_keys(query.returned_keys)
-    found.drop(returned[returned >= 0])
-    return found
+    eligible.drop(returned[returned >= 0])
+    return eligible
 
 
-def popular(n: int, eligible: Eligible, query: ChartQuery, serving: ServingState) -> Order:
-    """Rated most, as of the snapshot; before one, as counted then. By country only of a snapshot."""
+def popular(n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
+    """Rated most, as of the snapshot, or as counted now before there is one. By country only of a snapshot."""
+    serving = request_state.serving
     if query.country is not None:
         return _popular_in(query.country, eligible, serving).first(n)
-    rows = eligible.among(serving.popular_rows[: 4 * n])
-    if len(rows) < n:
-        rows = eligible.among(serving.popular_rows)
-    counts = _counts(rows[:n], serving)
-    return Order(rows[:n], counts).first(int(np.count_nonzero(counts)))  # those without ratings come last
+    rows = eligible.first(n, serving.popular_rows)
+    counts = _counts(rows, serving)
+    return Order(rows, counts).first(int(np.count_nonzero(counts)))  # items without ratings come last
 
 
 def _counts(rows: Rows, serving: ServingState) -> NDArray[np.int64]:
@@ -167,7 +170,7 @@ def _counts(rows: Rows, serving: ServingState) -> NDArray[np.int64]:
 
 def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Order:
     snapshot = serving.snapshot
-    numbers = [] if snapshot is None else snapshot.groups_of(User("anybody", country))
+    numbers = [] if snapshot is None else snapshot.groups_of(User("any", country))
     if snapshot is None or not numbers:
         return Order(NO_ROWS, NO_ROWS)
     of_group = slice(snapshot.group_starts[numbers[0]], snapshot.group_starts[numbers[0] + 1])
@@ -176,10 +179,11 @@ def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Orde
     return Order(rows[is_shown], counts[is_shown])
 
 
-def newest(n: int, eligible: Eligible, _query: ChartQuery, serving: ServingState) -> Order:
-    """Added last: in every country alike."""
-    rows = serving.catalogue.newest(n, eligible.mask)
-    return Order(rows, serving.catalogue.added_at[rows])
+def newest(n: int, eligible: Eligible, _query: ChartQuery, request_state: RequestState) -> Order:
+    """Added last; the same in every country."""
+    catalogue = request_state.serving.catalogue
+    rows = catalogue.newest(n, eligible.mask)
+    return Order(rows, catalogue.added_at[rows])
 
 
 def items_of(name: str, shown: Order, first_rank: int, serving: ServingState) -> list[AnyItem]:
@@ -189,7 +193,7 @@ def items_of(name: str, shown: Order, first_rank: int, serving: ServingState) ->
     return [make(ids[row], titles[row], rank, counted) for rank, (row, counted) in places]
 
 
-def _new_item(item_id: str, title: str | None, rank: int, added_at: int) -> NewItem:
+def _newest_item(item_id: str, title: str | None, rank: int, added_at: int) -> NewItem:
     return NewItem(item_id, title, rank, None if added_at == UNKNOWN_TIME else from_microseconds(added_at))
 
 
@@ -200,5 +204,5 @@ def _trending_item(item_id: str, title: str | None, rank: int, heat: float) -> T
 MAKE: Mapping[str, Callable[..., AnyItem]] = {
     "popular": PopularItem,
     "trending": _trending_item,
-    "newest": _new_item,
+    "newest": _newest_item,
 }

@@ -1,15 +1,15 @@
 """Everything that one answer is made from."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from app.serving.candidates import Bits, Eligible, Trace
 from app.serving.catalogue import Mask
-from app.serving.eligible import Eligible
-from app.serving.placement_config import CompiledPlacement
+from app.serving.parts import OrderRule, Plan
 from app.serving.query import ListOptions, Query
-from app.serving.rows import NO_ROWS, Rows
+from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState
 from app.snapshots import UserSide
@@ -17,51 +17,47 @@ from app.snapshots import UserSide
 
 @dataclass(slots=True)
 class Context:
-    """One request, while it is answered. `now`: microseconds UTC. `side`: what ranks.
+    """One request while it is answered; the parts of the pipeline read it, and some write what they find out.
 
-    `n_pooled`: how many candidates the rules choose from, at least as many as are asked for.
+    `options`: those of the query. `plan`: the parts that are on. `now`: microseconds UTC, the only clock of the
+    request. `bits`: what marks candidates with their proposers. `side`: what ranks, the user's own unless a restriction
+    or a caller changed it; None before anything is learned. `trace`: observes the run where someone reads it after.
 
-    `side` is the taste's own unless a rule turned it; None before anything is learned. `due_rows`: what is
-    due to be consumed again, the most overdue first; filled by the restrictions.
+    `due_rows`: what is due to be consumed again, the most overdue first. `rules`: those that apply to this user, known
+    once the restrictions have acted. `n_pooled`: candidates of each source, at least as many as are requested.
     """
 
     query: Query
-    placement: CompiledPlacement
+    options: ListOptions
+    plan: Plan
     user: UserState
     serving: ServingState
     eligible: Eligible
     now: int
-    n_pooled: int = field(init=False)
-    side: UserSide | None = field(init=False)
-    due_rows: Rows = field(default_factory=lambda: NO_ROWS)
-
-    def __post_init__(self) -> None:
-        self.side = self.user.side
-        self.n_pooled = self.query.options.limit
-
-    @property
-    def side_vector(self) -> NDArray[np.float32] | None:
-        return None if self.side is None else self.side.vector
-
-    @property
-    def options(self) -> ListOptions:
-        return self.query.options
+    bits: Bits
+    side: UserSide | None
+    due_rows: Rows
+    trace: Trace | None = None
+    rules: Sequence[OrderRule] = ()
+    n_pooled: int = 0
 
     def best(self, n: int, mask: Mask | None = None) -> Rows:
         """Up to `n` eligible rows with the highest scores, best first; only those in `mask`, where one is given.
 
-        From the index, and of items newer than it one by one; by popularity before anything is learned.
+        The index finds learned items, and items newer than it are scored one by one. Before anything is learned the
+        order is by popularity.
         """
         allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
         snapshot = self.serving.snapshot
-        if snapshot is None or self.side_vector is None:
+        if snapshot is None or self.side is None:
             rows = self.serving.popular_rows
-            newer = np.arange(len(rows), len(allowed))
-            return np.append(rows, newer)[allowed[np.append(rows, newer)]][:n]
-        rows, scores = snapshot.nearest(self.side_vector, n, allowed[: snapshot.n_items])
-        newer = np.flatnonzero(allowed[snapshot.n_items :]) + snapshot.n_items
+            rows = np.append(rows, np.arange(len(rows), len(allowed)))
+            return rows[allowed[rows]][:n]
+        vector, n_learned = self.side.vector, self.serving.n_learned
+        rows, scores = snapshot.nearest(vector, n, allowed[:n_learned])
+        newer = np.flatnonzero(allowed[n_learned:]) + n_learned
         if not len(newer):
             return rows
         rows = np.append(rows, newer)
-        scores = np.append(scores, self.serving.newer_vectors(newer) @ self.side_vector)
+        scores = np.append(scores, self.serving.newer_vectors(newer) @ vector)
         return rows[np.argsort(-scores, kind="stable")[:n]]

@@ -1,15 +1,16 @@
-"""Why an item is not in a user's list: the stage at which it dropped out."""
+"""Why an item is not in a user's list: the step of the pipeline at which it dropped out."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from app.serving.candidates import Trace
 from app.serving.context import Context
 from app.serving.provenance import names_of
-from app.serving.query import Query, Ranked
+from app.serving.query import Query
 from app.serving.ranking import score
-from app.serving.recommend import Recommender
+from app.serving.recommend import Recommender, ranked_list, restrict
 from app.serving.request_state import RequestState
 
 Stage = Literal["shown", "unknown", "restricted", "not_proposed", "outranked", "moved_down"]
@@ -22,7 +23,7 @@ class WhyNot:
     `moved_down` (it would be in the list but for `rule`).
 
     `rank`: in the list as shown; `rank_by_score`: among all eligible items; both count from 1, None where it has none.
-    `score_needed`: the lowest score in the list. `sources`: who proposed it.
+    `score_needed`: the lowest score in the list. `sources`: what proposed it.
     """
 
     item_id: str
@@ -38,60 +39,64 @@ class WhyNot:
 
 
 class ExclusionExplainer:
-    """Goes through the steps of a request, looking at one item all the while."""
+    """Runs the pipeline with a trace that watches one item."""
 
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
     async def why_not(self, item_id: str, query: Query, request_state: RequestState) -> WhyNot:
-        traced = replace(query, options=replace(query.options, explain=True))  # which rule moved which
-        context = await self._recommender.context(traced, request_state)
+        context = await self._recommender.context(query, request_state)
         row = context.serving.catalogue.row_of_id(item_id)
         if row is None:
             return WhyNot(item_id, None, "unknown", "there is no such item")
-        found = WhyNot(item_id, context.serving.catalogue.titles[row], "shown", "it is in the list")
-        for restriction in self._recommender.restrictions:
-            was_eligible = bool(context.eligible.mask[row])
-            restriction.restrict(context)
-            if was_eligible and not context.eligible.mask[row]:
-                found.rule = restriction.name
-        ranked, trace = self._recommender.ranked(context)
-        shown = ranked.first(query.options.limit)
-        scores = score(np.array([row]), context.side_vector, context.serving)
-        found.score = round(float(scores[0]), 5)
-        found.score_needed = round(float(shown.scores.min()), 5) if len(shown.rows) else None
+        context.trace = trace = Trace(np.array([row]))
+        restrict(context)
+        ranked = ranked_list(context)
+        limit, title = query.options.limit, context.serving.catalogue.titles[row]
+        shown_scores = ranked.scores[:limit]
+        why = WhyNot(item_id, title, "shown", "it is in the list", trace.dropped_by.get(row))
+        why.score = round(float(score(trace.watched, context.side, context.serving)[0]), 5)
+        why.score_needed = round(float(shown_scores.min()), 5) if len(shown_scores) else None
         places = np.flatnonzero(ranked.rows == row)
         if len(places):
-            found.rank = int(places[0]) + 1
-            found.sources = names_of(int(ranked.proposed_by[places[0]]))
+            why.rank, why.sources = int(places[0]) + 1, names_of(int(ranked.proposed_by[places[0]]))
         if not context.eligible.mask[row]:
-            return self._restricted(found, shown)
-        found.rank_by_score = self._rank_by_score(row, context)
-        if found.rank is None:
-            is_high = found.rank_by_score <= query.options.limit
-            why = "the search, which does not look everywhere, missed it" if is_high else "its score is too low"
-            found.stage, found.detail = "not_proposed", f"no source proposed it: {why}"
-        elif found.rank > query.options.limit:
-            moved = [move for move in trace.moves(row) if move.rank_after > (move.rank_before or 0)]
-            if found.rank_by_score <= query.options.limit and moved:
-                found.stage, found.rule = "moved_down", moved[0].rule
-                found.detail = f"by its score it would be shown, but the rule {found.rule} moved it down"
-            else:
-                found.stage, found.detail = "outranked", "it was proposed, but others score higher"
-        return found
+            return _restricted(why, limit)
+        why.rank_by_score = _rank_by_score(row, context)
+        if why.rank is None:
+            return _not_proposed(why, limit)
+        return _outranked(why, trace, row, limit) if why.rank > limit else why
 
-    @staticmethod
-    def _restricted(found: WhyNot, shown: Ranked) -> WhyNot:
-        if found.rank is not None and found.rank <= len(shown.rows):
-            found.detail, found.rule = "it is in the list: a rule brought it in again", None
-            return found
-        found.stage, found.detail = "restricted", f"the rule {found.rule} dropped it"
-        found.rank = found.sources = None
-        return found
 
-    @staticmethod
-    def _rank_by_score(row: int, context: Context) -> int:
-        rows = np.flatnonzero(context.eligible.mask)
-        scores = score(rows, context.side_vector, context.serving)
-        own = scores[np.searchsorted(rows, row)]
-        return int(np.count_nonzero(scores > own)) + 1
+def _restricted(why: WhyNot, limit: int) -> WhyNot:
+    if why.rank is not None and why.rank <= limit:
+        why.detail, why.rule = "it is in the list: a rule brought it in again", None
+        return why
+    why.stage, why.detail = "restricted", f"the rule {why.rule} dropped it"
+    why.rank = why.sources = None
+    return why
+
+
+def _not_proposed(why: WhyNot, limit: int) -> WhyNot:
+    is_high = (why.rank_by_score or 0) <= limit
+    reason = "the search, which does not look everywhere, missed it" if is_high else "its score is too low"
+    why.stage, why.detail = "not_proposed", f"no source proposed it: {reason}"
+    return why
+
+
+def _outranked(why: WhyNot, trace: Trace, row: int, limit: int) -> WhyNot:
+    moved_down = [move for move in trace.moves(row) if move.rank_after > (move.rank_before or 0)]
+    if moved_down and (why.rank_by_score or 0) <= limit:
+        why.stage, why.rule = "moved_down", moved_down[0].rule
+        why.detail = f"by its score it would be shown, but the rule {why.rule} moved it down"
+    else:
+        why.stage, why.detail = "outranked", "it was proposed, but others score higher"
+    return why
+
+
+def _rank_by_score(row: int, context: Context) -> int:
+    """The rank, from 1, of an eligible row among all eligible rows."""
+    rows = np.flatnonzero(context.eligible.mask)
+    scores = score(rows, context.side, context.serving)
+    own = scores[np.searchsorted(rows, row)]
+    return int(np.count_nonzero(scores > own)) + 1

@@ -1,18 +1,36 @@
-"""A home page: titled rows in one answer, no item in two of them."""
+"""A home page: titled rows in one answer, no item in two of them.
+
+The recommendations come first. The rows below them are made one by one, and an item of a row above is not eligible any
+more.
+"""
 
 from asyncio import to_thread
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import NamedTuple
 
 import numpy as np
 
+from app.entities import UNKNOWN_TIME
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.home_rows import home_row_candidates
-from app.serving.provenance import BIT
 from app.serving.query import Query, RecommendedItem
-from app.serving.ranking import unranked
-from app.serving.recommend import Recommender, items_of
+from app.serving.ranking import scored
+from app.serving.recommend import Recommender, items_of, ranked_list, restrict
 from app.serving.request_state import RequestState
+from app.serving.reranking.dissimilar import turned
+from app.serving.retrieval.category import favourite_categories, popular_categories
+from app.serving.rows import Rows
+from app.snapshots import Snapshot
+
+FEWEST = 3
+"""Items of a row, unless fewer are requested: a row with fewer is left out."""
+
+N_LIKED = 10
+"""The items liked last, tried in turn until enough of them have enough similar items."""
+
+N_OF_LIKED, N_OF_CATEGORIES = 2, 3
 
 
 @dataclass(slots=True)
@@ -41,22 +59,113 @@ class HomePage:
         self._recommender = recommender
 
     async def home(self, n_rows: int, query: Query, request_state: RequestState) -> Home:
-        """Up to `n_rows` rows of up to as many items as asked for; the restrictions of the placement hold in all."""
-        context = await self._recommender.restricted(query, request_state)
-        rows = await to_thread(self._rows, n_rows, context)
-        head = (self._recommender.recommendation_id(context), context.serving.version, context.user.strategy)
-        return Home(*head, rows)
+        """Up to `n_rows` rows of up to `limit` items each; the restrictions of the placement hold in all."""
+        context = await self._recommender.context(query, request_state)
+        restrict(context)
+        rows = await to_thread(home_rows, n_rows, context)
+        return Home(*self._recommender.heading(context), rows)
 
-    def _rows(self, n_rows: int, context: Context) -> list[HomeRow]:
-        """The recommendations first; each row takes its items from those that follow."""
-        ranked, _ = self._recommender.ranked(context)
-        picked = ranked.first(context.options.limit)
-        context.eligible.drop(picked.rows)
-        title = "Popular" if context.user.is_unknown else "Picked for you"
-        rows = [HomeRow("picked", title, items_of(picked, context))] if len(picked.rows) else []
-        for shelf in islice(home_row_candidates(context), n_rows - len(rows)):
-            context.eligible.drop(shelf.rows)
-            proposed_by = np.full(len(shelf.rows), BIT[shelf.proposer])
-            shown = unranked(shelf.rows, proposed_by, context)
-            rows.append(HomeRow(shelf.row_id, shelf.title, items_of(shown, context)))
+
+def home_rows(n_rows: int, context: Context) -> list[HomeRow]:
+    picked = ranked_list(context).take(slice(context.options.limit))
+    title = "Popular" if context.user.is_unknown else "Picked for you"
+    rows = [_row("picked", title, picked, context)] if len(picked.rows) else []
+    for candidates in islice(home_row_candidates(context), n_rows - len(rows)):
+        shown = scored(candidates.rows, context.bits[candidates.proposer], context)
+        rows.append(_row(candidates.row_id, candidates.title, shown, context))
+    return rows
+
+
+def _row(row_id: str, title: str, shown: Ranked, context: Context) -> HomeRow:
+    context.eligible.drop(shown.rows)
+    return HomeRow(row_id, title, items_of(shown, context))
+
+
+class HomeRowCandidates(NamedTuple):
+    """`rows`: eligible, in the order shown, at most `limit`. `proposer`: the source they are marked with."""
+
+    row_id: str
+    title: str
+    proposer: str
+    rows: Rows
+
+
+def home_row_candidates(context: Context) -> Iterator[HomeRowCandidates]:
+    """The rows below the recommendations; one of each kind first, so that a page of few rows is a mixed one."""
+    liked = islice(because_you_liked(context), N_OF_LIKED)
+    categories = islice(top_in_categories(context), N_OF_CATEGORIES)
+    single = (popular, trending, newest, something_different)
+    return chain(islice(liked, 1), islice(categories, 1), *(kind(context) for kind in single), liked, categories)
+
+
+def because_you_liked(context: Context) -> Iterator[HomeRowCandidates]:
+    """What is most similar to an item that the user liked, for the items liked last."""
+    snapshot, catalogue = context.serving.snapshot, context.serving.catalogue
+    if snapshot is None:
+        return
+    liked = context.user.liked_rows(snapshot.liked_from)
+    for row in liked[liked < context.serving.n_learned][:N_LIKED].tolist():
+        title = f"Because you liked {catalogue.titles[row] or catalogue.item_ids[row]}"
+        rows = _similar_rows(row, snapshot, context)
+        yield from _if_enough(f"liked:{catalogue.item_ids[row]}", title, "similar", rows, context)
+
+
+def _similar_rows(row: int, snapshot: Snapshot, context: Context) -> Rows:
+    """Read where the neighbours of items are stored; else the best for a user who liked this item alone."""
+    if len(snapshot.similar_rows):
+        rows, _ = snapshot.similar(row, snapshot.similar_rows.shape[1])
         return rows
+    near = replace(context, side=context.user.side_of_liked(np.array([row]), snapshot))
+    return near.best(context.options.limit)
+
+
+def top_in_categories(context: Context) -> Iterator[HomeRowCandidates]:
+    """The best for the user in each of the categories liked most, or of the most popular ones."""
+    catalogue = context.serving.catalogue
+    for code in favourite_categories(context.user, context.serving) or popular_categories(context.serving):
+        name = catalogue.category_names[code]
+        rows = context.best(context.options.limit, catalogue.in_category(name))
+        yield from _if_enough(f"category:{name}", f"Top in {name}", "category", rows, context)
+
+
+def popular(context: Context) -> Iterator[HomeRowCandidates]:
+    """In the user's country, where that is known; or everywhere, unless the recommendations are just that."""
+    snapshot, user = context.serving.snapshot, context.user.profile
+    country = None if user is None else user.country
+    if snapshot is not None and country is not None:
+        rows = snapshot.group_rows_of("country", country).astype(np.int64)
+        yield from _if_enough(f"country:{country}", f"Popular in {country}", "group", rows, context)
+    elif not context.user.is_unknown:
+        yield from _if_enough("popular", "Popular", "popular", context.serving.popular_rows, context)
+
+
+def trending(context: Context) -> Iterator[HomeRowCandidates]:
+    yield from _if_enough("trending", "Trending now", "trending", context.serving.trending_rows, context)
+
+
+def newest(context: Context) -> Iterator[HomeRowCandidates]:
+    """What is known to be new: by the time it was added, or because it is newer than the snapshot."""
+    serving = context.serving
+    rows = serving.catalogue.newest(context.options.limit, context.eligible.mask)
+    is_new = serving.catalogue.added_at[rows] != UNKNOWN_TIME
+    if serving.snapshot is not None:
+        is_new |= rows >= serving.n_learned
+    yield from _if_enough("newest", "New", "newest", rows[is_new], context)
+
+
+def something_different(context: Context) -> Iterator[HomeRowCandidates]:
+    """Good elsewhere, and deliberately unlike what the user likes."""
+    snapshot, side = context.serving.snapshot, context.user.side
+    if snapshot is None or side is None or context.user.is_unknown:
+        return
+    elsewhere = replace(context, side=turned(side, snapshot))
+    rows = elsewhere.best(context.options.limit)
+    yield from _if_enough("different", "Something different", "nearest", rows, context)
+
+
+def _if_enough(row_id: str, title: str, proposer: str, rows: Rows, context: Context) -> Iterator[HomeRowCandidates]:
+    """The row, unless fewer than a few of `rows` are eligible."""
+    limit = context.options.limit
+    shown = context.eligible.among(rows)[:limit]
+    if len(shown) >= min(FEWEST, limit):
+        yield HomeRowCandidates(row_id, title, proposer, shown)

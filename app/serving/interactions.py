@@ -1,4 +1,4 @@
-"""What a user did, from the events stored: which items were engaged with, disliked, consumed, shown."""
+"""A user's interactions with items, from stored events: which were positive, disliked, consumed, shown."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from app.store.events import Interactions
 
 
 class EventTypeIndex:
-    """The declared types of events, by what is asked of an interaction."""
+    """The declared event types by role: weights of labels, exposures, consumptions."""
 
     def __init__(self, types: Mapping[int, EventType]) -> None:
         """`types`: by `type_key`."""
@@ -29,9 +29,9 @@ class EventTypeIndex:
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Something that happened to items, equal lengths n, rows ascending: how often, when first and when last.
+    """What happened to n items, rows ascending: how often, when first and when last.
 
-    `first_at`, `last_at`: (n,) int64 microseconds UTC.
+    `counts`: (n,) int64. `first_at`, `last_at`: (n,) int64 microseconds UTC.
     """
 
     rows: Rows
@@ -44,7 +44,7 @@ NO_OCCURRENCES = Occurrences(NO_ROWS, NO_ROWS, NO_ROWS, NO_ROWS)
 
 
 class _Labelled(NamedTuple):
-    """Catalogue rows by what is known of them, as `Sorted`, what happened last first."""
+    """Catalogue rows by label, the latest interaction first."""
 
     positive: Rows
     negative: Rows
@@ -61,53 +61,55 @@ class UserInteractions:
 
     @property
     def positive_rows(self) -> Rows:
-        """The items whose label is 1, the newest engagement first."""
+        """The items labelled 1, the latest interaction first."""
         return self._labelled.positive
 
     @property
     def negative_rows(self) -> Rows:
-        """The items whose label is 0, what happened last first."""
+        """The items labelled 0, the latest interaction first."""
         return self._labelled.negative
 
     @property
     def disliked_rows(self) -> Rows:
-        """The items that the events speak against, what happened last first."""
+        """The items that the events count against, the latest interaction first."""
         return self._labelled.disliked
 
     @cached_property
     def _labelled(self) -> _Labelled:
-        found = self.interactions
-        labels = label_items(self.event_types.weights, found.item_key, found.type_key, found.count, found.portion)
-        newest_first = (-found.last_at).argsort(kind="stable")
-        keys, rows = found.item_key[newest_first], self.rows[newest_first]
+        stored = self.interactions
+        labels = label_items(self.event_types.weights, stored.item_key, stored.type_key, stored.count, stored.portion)
+        newest_first = (-stored.last_at).argsort(kind="stable")
+        keys, rows = stored.item_key[newest_first], self.rows[newest_first]
         return _Labelled(*(_each_once(rows[(rows >= 0) & within(keys, each)]) for each in labels))
 
     @cached_property
     def consumed(self) -> Occurrences:
-        return self._occasions(self.event_types.consumptions)
+        return self._occurrences(self.event_types.consumptions)
 
     @cached_property
     def shown(self) -> Occurrences:
-        return self._occasions(self.event_types.exposures)
+        return self._occurrences(self.event_types.exposures)
 
-    def _occasions(self, type_keys: NDArray[np.int64]) -> Occurrences:
-        found = self.interactions
-        chosen = ((self.rows >= 0) & within(found.type_key, type_keys)).nonzero()[0]
+    def _occurrences(self, type_keys: NDArray[np.int64]) -> Occurrences:
+        stored = self.interactions
+        chosen = ((self.rows >= 0) & within(stored.type_key, type_keys)).nonzero()[0]
         if not len(chosen):
             return NO_OCCURRENCES
+        # Sorted by row, the interactions of each item are one segment, which `reduceat` aggregates.
         chosen = chosen[self.rows[chosen].argsort(kind="stable")]
         rows = self.rows[chosen]
         starts = np.concatenate(([0], (rows[1:] != rows[:-1]).nonzero()[0] + 1))
         return Occurrences(
             rows[starts],
-            np.add.reduceat(found.count[chosen], starts),
-            np.minimum.reduceat(found.first_at[chosen], starts),
-            np.maximum.reduceat(found.last_at[chosen], starts),
+            np.add.reduceat(stored.count[chosen], starts),
+            np.minimum.reduceat(stored.first_at[chosen], starts),
+            np.maximum.reduceat(stored.last_at[chosen], starts),
         )
 
 
 def _each_once(rows: Rows) -> Rows:
     """Without repetitions, in the order in which each came first."""
+    # A stable sort keeps equal rows in their order, so the first of each run is the first of that row.
     by_row = rows.argsort(kind="stable")
     ascending = rows[by_row]
     is_first = np.ones(len(rows), np.bool_)

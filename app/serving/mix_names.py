@@ -1,4 +1,4 @@
-"""What a mix is called: after the categories that it has more of than other lists, "Sci-Fi & Action"."""
+"""The name of a mix: the categories that it has more of than other lists, "Sci-Fi & Action"."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 
 N_USUAL = 1_000
-"""The most popular items show how frequent categories are elsewhere."""
+"""Most popular items, whose categories are what is usual."""
 
 LEAST_SHARE = 0.3
-"""Of the items of a mix: a category that fewer belong to is not what it is about."""
+"""Of the items of a mix: a category with a smaller share does not name it."""
 
 N_NAMED = 2
 
@@ -22,17 +22,17 @@ class MixName(NamedTuple):
 
 
 class MixNames:
-    """Of the mixes of one answer: no two are called alike."""
+    """Names the mixes of one answer; no two names are the same."""
 
     def __init__(self, serving: ServingState) -> None:
         self._catalogue = serving.catalogue
         usual = serving.popular_rows[:N_USUAL]
-        # As if there were one more of each, so that a category of new items only is rare, not impossible.
+        # Add-one smoothing: a category that only new items have is rare, not impossible.
         self._usual = (serving.catalogue.category_counts(usual) + 1) / (len(usual) + 1)
         self._taken: set[frozenset[str]] = set()
 
     def of(self, rows: Rows, typical_row: int) -> MixName:
-        """By (n,) rows that belong to the mix; by its most typical item where categories say nothing, or not enough."""
+        """The name of a mix of `rows` (n,); after its most typical item where no category, or no other, names it."""
         title = self._catalogue.titles[typical_row] or self._catalogue.item_ids[typical_row]
         categories = self._categories(rows)
         if not categories:
@@ -44,9 +44,9 @@ class MixNames:
         return MixName(text, categories)
 
     def _categories(self, rows: Rows) -> list[str]:
-        """Those of the largest share x ln(share / usual share); where none is above it, the commonest."""
+        """Those with the largest share x ln(share / usual share); only the first where none is above usual."""
         shares = self._catalogue.category_counts(rows)[: len(self._usual)] / max(len(rows), 1)
-        shares[0] = 0  # none
+        shares[0] = 0  # code 0 stands for no category
         codes = np.flatnonzero(shares >= LEAST_SHARE)
         telling = shares[codes] * np.log(shares[codes] / self._usual[codes])
         order = np.lexsort((codes, -telling))

@@ -1,4 +1,4 @@
-"""Mixes: the user's taste in parts, each a coherent list with a name from its categories."""
+"""Mixes: what a user likes in parts, each a coherent list with a name from its categories."""
 
 from asyncio import to_thread
 from collections.abc import Iterator, Sequence
@@ -9,31 +9,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.spherical_k_means import cluster_centres, cluster_directions
+from app.serving.candidates import Candidates
 from app.serving.context import Context
 from app.serving.mix_names import MixNames
-from app.serving.provenance import BIT
-from app.serving.query import Candidates, Query, RecommendedItem
+from app.serving.query import Query, RecommendedItem
 from app.serving.ranking import rank, vectors_of
-from app.serving.recommend import Recommender, items_of
+from app.serving.recommend import Recommender, items_of, restrict
 from app.serving.request_state import RequestState
 from app.serving.retrieval.category import popular_categories
 from app.serving.rows import Rows
+from app.snapshots import Snapshot
 
 MAX_LIKED = 200
-"""The items liked last, which make up the taste."""
+"""The items liked last, which are divided into parts."""
 
 LEAST_LIKED = 3
-"""Liked items that a part of the taste has, unless it is the only one."""
+"""Liked items of a part, unless it is the only one."""
 
 POOL_FACTOR = 5
-"""Candidates of each mix: so many times what is asked for. Those that are closer to another mix are left to it."""
+"""Candidates of each mix: so many times the items requested. Those that are closer to another mix are left to it."""
 
 N_BECAUSE = 3
 
 
 @dataclass(slots=True)
 class Mix:
-    """`categories`: which the name is made of, where it is. `because`: the liked items that are most typical of it."""
+    """`categories`: those that the name is made of. `because`: the liked items that are most typical of it."""
 
     name: str
     categories: list[str]
@@ -43,7 +44,7 @@ class Mix:
 
 @dataclass(slots=True)
 class Mixes:
-    """The part of the taste that most of the liked items belong to comes first. `strategy`: as of recommendations."""
+    """The part with the most liked items comes first. `strategy`: as of recommendations."""
 
     recommendation_id: str
     snapshot_version: int | None
@@ -52,8 +53,8 @@ class Mixes:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of the taste: liked rows, the most typical first, and the direction (k,) they point to."""
+class LikedPart:
+    """One part of what a user likes: liked rows, the most typical first, and their direction (k,)."""
 
     liked_rows: Rows
     centre: NDArray[np.float64]
@@ -64,53 +65,49 @@ class Mixer:
         self._recommender = recommender
 
     async def mixes(self, n_mixes: int, query: Query, request_state: RequestState) -> Mixes:
-        """Up to `n_mixes`, fewer where the taste has fewer parts; no item is in two.
+        """Up to `n_mixes`, fewer where the liked items have fewer parts; no item is in two.
 
-        For somebody who has liked nothing, of popular categories.
+        For a user who has liked nothing, of popular categories.
         """
-        context = await self._recommender.restricted(query, request_state)
+        context = await self._recommender.context(query, request_state)
+        restrict(context)
         mixes = await to_thread(mixed, n_mixes, context)
-        head = (self._recommender.recommendation_id(context), context.serving.version, context.user.strategy)
-        return Mixes(*head, mixes)
+        return Mixes(*self._recommender.heading(context), mixes)
 
 
 def mixed(n_mixes: int, context: Context) -> list[Mix]:
-    parts = parts_of(n_mixes, context)
-    if not parts:
+    snapshot = context.serving.snapshot
+    parts = [] if snapshot is None else parts_of(n_mixes, snapshot, context)
+    if snapshot is None or not parts:
         return list(islice(_of_categories(context), n_mixes))
     names = MixNames(context.serving)
-    mixes = (_of_part(number, parts, names, context) for number in range(len(parts)))
+    mixes = (_of_part(number, parts, names, snapshot, context) for number in range(len(parts)))
     return [mix for mix in mixes if mix.items]
 
 
-def parts_of(n_parts: int, context: Context) -> list[Part]:
-    """The parts of the taste, by what was liked; that with the most liked items first, ties by the latest."""
-    snapshot = context.serving.snapshot
-    if snapshot is None:
-        return []
+def parts_of(n_parts: int, snapshot: Snapshot, context: Context) -> list[LikedPart]:
+    """The parts of what was liked; that with the most liked items first, ties by the latest."""
     liked = context.user.liked_rows(snapshot.liked_from)
-    liked = liked[liked < snapshot.n_items][:MAX_LIKED]
+    liked = liked[liked < context.serving.n_learned][:MAX_LIKED]
     directions = snapshot.directions(snapshot.item_vectors[liked])
-    points_somewhere = np.any(directions != 0, axis=1)
-    liked, directions = liked[points_somewhere], directions[points_somewhere]
+    # An item without learned vectors has no direction, and belongs to no part.
+    has_direction = np.any(directions != 0, axis=1)
+    liked, directions = liked[has_direction], directions[has_direction]
     labels = cluster_directions(directions, n_parts, LEAST_LIKED)
-    found = []
+    parts = []
     for label, centre in enumerate(cluster_centres(directions, labels)):
         members = np.flatnonzero(labels == label)
         typical_first = np.argsort(-(directions[members] @ centre), kind="stable")
-        found.append((-len(members), members[0], Part(liked[members][typical_first], centre)))
-    return [part for *_, part in sorted(found, key=lambda each: each[:2])]
+        parts.append((-len(members), members[0], LikedPart(liked[members][typical_first], centre)))
+    return [part for *_, part in sorted(parts, key=lambda each: each[:2])]
 
 
-def _of_part(number: int, parts: Sequence[Part], names: MixNames, context: Context) -> Mix:
-    """What somebody would be shown who had liked these items alone, and is closest to them; by the user's own score."""
+def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, snapshot: Snapshot, context: Context) -> Mix:
+    """The best for a user who liked the items of this part alone, that are closest to it; by the user's own score."""
     part, serving, limit = parts[number], context.serving, context.options.limit
-    if serving.snapshot is None:
-        raise LookupError("nothing is learned yet")
-    near = replace(context)
-    near.side = context.user.side_of_liked(part.liked_rows, serving.snapshot)
+    near = replace(context, side=context.user.side_of_liked(part.liked_rows, snapshot))
     pool = near.best(POOL_FACTOR * limit)
-    likeness = serving.snapshot.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
+    likeness = snapshot.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
     rows = pool[np.argmax(likeness, axis=1) == number][:limit]
     name = names.of(np.append(part.liked_rows, rows), int(part.liked_rows[0]))
     because = [serving.catalogue.item_ids[row] for row in part.liked_rows[:N_BECAUSE].tolist()]
@@ -128,5 +125,5 @@ def _of_categories(context: Context) -> Iterator[Mix]:
 
 
 def _shown(rows: Rows, context: Context) -> list[RecommendedItem]:
-    proposed_by = np.full(len(rows), BIT["nearest"])
-    return items_of(rank(Candidates(np.sort(rows), proposed_by), context), context)
+    candidates = Candidates(np.sort(rows), np.full(len(rows), context.bits["nearest"]))
+    return items_of(rank(candidates, context), context)

@@ -1,71 +1,43 @@
-"""A placement: where a list is shown, and the rules that hold there. Stored as a row, edited by API."""
+"""A placement: where a list is shown, and the settings that hold there. Stored as a row, edited by API."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import InvalidInputError
-
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Duration = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
-Expression = Annotated[str, Field(min_length=1, max_length=5_000)]
-SourceName = Literal[
-    "nearest", "similar", "category", "group", "popular", "trending", "newest", "knn", "ease", "boosted"
-]
+from app.serving.parts import Setting, settings_of
+from app.serving.reranking import ORDER_RULES, RESTRICTIONS
+from app.serving.retrieval import SOURCES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+def declared_settings() -> dict[str, Setting]:
+    """Name -> setting: the choice of sources, then what the parts in the registries declare, in their order."""
+    names: Any = Literal[tuple(source.name for source in SOURCES)]
+    chosen = Field(min_length=1, description="Which sources propose candidates; null: all")
+    settings = {"sources": Setting(Annotated[tuple[names, ...] | None, chosen], None)}
+    for part in (*SOURCES, *RESTRICTIONS, *ORDER_RULES):
+        for name, setting in settings_of(part).items():
+            if settings.setdefault(name, setting) != setting:
+                raise TypeError(f"{part.name} declares the setting {name!r} otherwise than another part")
+    return settings
+
+
+_Settings: Any = make_dataclass(
+    "_Settings", [(name, *setting) for name, setting in declared_settings().items()], frozen=True, kw_only=True
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement(_Settings):  # type: ignore[misc]  # its fields are known once the registries are
     """The settings of one placement, one or two of each rule; the defaults are those of a new placement.
 
     A share is of the slots of a list, or a strength from 0 (off) to 1.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    sources: Annotated[
-        tuple[SourceName, ...] | None, Field(min_length=1, description="Who proposes candidates; null: everybody")
-    ] = None
-    filter: Annotated[Expression | None, Field(description="Only items for which this holds")] = None
-    boost: Annotated[
-        Expression | None, Field(description="`condition -> factor; ...`: what stands higher or lower")
-    ] = None
-    consume_again: Annotated[bool, Field(strict=True, description="Rated, watched and bought items may come again")] = (
-        False
-    )
-    own_items: Annotated[
-        bool, Field(strict=True, description="Items that the user made (`created_by`) may be shown")
-    ] = False
-    category_cap: Annotated[
-        int | None,
-        Field(
-            strict=True,
-            ge=1,
-            le=100,
-            description="At most this many of one category in a list, beside what is promoted, explored or due again",
-        ),
-    ] = None
-    diversity: Annotated[Share, Field(description="How much an item like those above it sinks (MMR)")] = 0.0
-    novelty: Annotated[Share, Field(description="How much little-known items rise")] = 0.0
-    exploration: Annotated[Share, Field(description="Share of the slots for items that few have rated")] = 0.0
-    rotation: Annotated[Share, Field(description="How far an item that was just shown sinks")] = 0.5
-    rotation_half_life_hours: Annotated[Duration, Field(description="After this, half of it is forgotten")] = 12.0
-    freshness: Annotated[Share, Field(description="How much newly added items rise")] = 0.0
-    freshness_half_life_days: Annotated[Duration, Field(description="An item this old rises by half as much")] = 14.0
-    promote: Annotated[Expression | None, Field(description="Items for which this holds are promoted")] = None
-    promoted_share: Annotated[Share, Field(description="Share of the slots for promoted items")] = 0.2
-    demote: Annotated[Expression | None, Field(description="Items for which this holds sink")] = None
-    demotion: Annotated[Share, Field(description="How far they sink")] = 0.5
-    recurring: Annotated[
-        Share, Field(description="Share of the slots for what the user consumes again and again, when it is due")
-    ] = 0.0
-    dissimilar: Annotated[
-        bool,
-        Field(strict=True, description="Deliberately unlike the user's taste: good and popular, but from elsewhere"),
-    ] = False
 
     @property
     def document(self) -> dict[str, Any]:
@@ -76,8 +48,6 @@ class Placement:
 PLACEMENT: TypeAdapter[Placement] = TypeAdapter(Placement)
 
 NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,63}$"
-
-DEFAULT = Placement()
 
 
 def parse_placement(document: Mapping[str, Any]) -> Placement:
@@ -90,8 +60,8 @@ def parse_placement(document: Mapping[str, Any]) -> Placement:
 
 
 def check_name(name: str) -> str:
-    """`name` itself; raises `InvalidInputError` where no placement may be called so."""
-    if not re.fullmatch(NAME_PATTERN.removesuffix("$"), name):  # `$` lets a line break through
+    """`name` itself; raises `InvalidInputError` where it is no name for a placement."""
+    if not re.fullmatch(NAME_PATTERN.removesuffix("$"), name):  # `$` would accept a line break at the end
         message = "a placement is called by 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit"
         raise InvalidInputError(message, field="placement")
     return name

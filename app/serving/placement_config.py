@@ -1,17 +1,25 @@
-"""What operators declare: placements and event types, as of one version of both."""
+"""What operators configure, as of one version: event types, and placements compiled to the parts that are on."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from typing import TypeVar
 
 from app.errors import InvalidInputError, ReckonError
-from app.serving.expressions import Boost, Filter, parse_boost, parse_filter
 from app.serving.interactions import EventTypeIndex
+from app.serving.parts import Part, Plan, with_settings
 from app.serving.placement import Placement, check_name, parse_placement
 from app.serving.query import DEFAULT_PLACEMENT
+from app.serving.reranking import ORDER_RULES, RESTRICTIONS
+from app.serving.retrieval import SOURCES
+from app.serving.serving_state import ServingState
 from app.store.events import Events
 from app.store.placements import Placements, Settings
+
+MAX_PLANS = 100
+"""Kinds of requests that a placement remembers the plans of: usually two or three of the snapshot served."""
+
+AnyPart = TypeVar("AnyPart", bound=Part)
 
 
 class UnknownPlacementError(InvalidInputError):
@@ -23,81 +31,70 @@ class UnknownPlacementError(InvalidInputError):
         super().__init__(f"there is no placement {name!r}; there are: {names}", field="placement")
 
 
-@dataclass(frozen=True)
 class CompiledPlacement:
-    """The settings of one placement, their expressions parsed."""
+    """A placement ready for requests: every source and rule with its own settings, their expressions parsed."""
 
-    settings: Placement
-    filter: Filter | None
-    boost: Boost | None
-    promote: Filter | None
-    demote: Filter | None
-
-    @classmethod
-    def from_settings(cls, placement: Placement) -> "CompiledPlacement":
+    def __init__(self, settings: Placement) -> None:
         """Raises `InvalidInputError`, naming the setting whose expression does not parse."""
-        return cls(
-            placement,
-            filter=_parsed_filter(placement.filter, "filter"),
-            boost=None if placement.boost is None else parse_boost(placement.boost),
-            promote=_parsed_filter(placement.promote, "promote"),
-            demote=_parsed_filter(placement.demote, "demote"),
+        chosen = settings.sources
+        self._sources = [with_settings(each, settings) for each in SOURCES if chosen is None or each.name in chosen]
+        self._restrictions = [with_settings(each, settings) for each in RESTRICTIONS]
+        self._rules = [with_settings(each, settings) for each in ORDER_RULES]
+        self._names_sources = chosen is not None
+        self._plans: dict[tuple[int | None, frozenset[str], bool], Plan] = {}
+
+    def plan(self, serving: ServingState, given: frozenset[str], *, has_events: bool) -> Plan:
+        """The parts that are on, for this snapshot, the options given and a user with or without stored events."""
+        kind = serving.version, given, has_events
+        plan = self._plans.get(kind)
+        if plan is None:
+            if len(self._plans) >= MAX_PLANS:  # of many snapshots: most are served no more
+                self._plans.clear()
+            plan = self._plans[kind] = self._compile(serving, given, has_events=has_events)
+        return plan
+
+    def _compile(self, serving: ServingState, given: frozenset[str], *, has_events: bool) -> Plan:
+        def on(parts: Iterable[AnyPart]) -> tuple[AnyPart, ...]:
+            return tuple(
+                part
+                for part in parts
+                if (part.is_on or not given.isdisjoint(part.request_options))
+                and (has_events or not part.needs_events)
+                and part.works_with(serving.snapshot)
+            )
+
+        sources, restrictions, rules = on(self._sources), on(self._restrictions), on(self._rules)
+        # Among all sources, what is trending is only named as another proposer of what would be shown anyway, unless a
+        # rule moves it up. A placement that names its sources may show what no other source proposes.
+        decides = self._names_sources or bool(rules)
+        return Plan(
+            sources,
+            restrictions,
+            rules,
+            has_events=has_events,
+            depends_on_clock=any(part.depends_on_clock for part in (*sources, *restrictions, *rules)),
+            depends_on_trends=decides and any(source.depends_on_trends for source in sources),
         )
-
-    @cached_property
-    def changes_with_time(self) -> bool:
-        """Whether the same question a minute later may be answered otherwise, though nothing was written."""
-        placement = self.settings
-        expressions = (self.filter, self.boost, self.promote, self.demote)
-        return bool(
-            placement.freshness
-            or placement.recurring
-            or placement.exploration
-            or any(each is not None and each.looks_at_clock for each in expressions)
-        )
-
-    @cached_property
-    def depends_on_trends(self) -> bool:
-        """Whether what trends may enter the list: beside all others it is but named as a source, unless an order rule
-        is on. Not counted is rotation, which is on by default, for those who were shown something.
-        """
-        placement = self.settings
-        if placement.sources is not None:
-            return "trending" in placement.sources
-        return bool(
-            self.boost
-            or placement.freshness
-            or placement.novelty
-            or self.demote
-            or placement.diversity
-            or placement.category_cap
-            or placement.exploration
-            or (self.promote and placement.promoted_share)
-            or placement.recurring
-        )
-
-
-def _parsed_filter(text: str | None, field: str) -> Filter | None:
-    return None if text is None else parse_filter(text, field)
 
 
 @dataclass(frozen=True, slots=True)
 class PlacementConfig:
-    """As of `version`."""
+    """Placements by name, and the event types, as of `version`."""
 
     version: int
     placements: Mapping[str, CompiledPlacement]
     event_types: EventTypeIndex
 
     def placement(self, name: str) -> CompiledPlacement:
-        """Raises `UnknownPlacementError`, listing those there are."""
-        if name not in self.placements:
+        """Raises `UnknownPlacementError`, which lists the names that there are."""
+        placement = self.placements.get(name)
+        if placement is None:
             raise UnknownPlacementError(name, self.placements)
-        return self.placements[name]
+        return placement
 
 
 class PlacementConfigHolder:
-    """Follows the store; what was declared before a request was received holds for it."""
+    """Follows the store: what was stored before a request was received holds for it."""
 
     def __init__(self, placements: Placements, events: Events) -> None:
         self._placements = placements
@@ -107,26 +104,26 @@ class PlacementConfigHolder:
         self.refresh()
 
     def refresh(self) -> PlacementConfig:
-        """Read all of it anew: it is little."""
+        """Reads all of it again: it is little."""
         with self._reading:
             version, documents = self._placements.read()
-            placements = {DEFAULT_PLACEMENT: CompiledPlacement.from_settings(Placement())}
+            placements = {DEFAULT_PLACEMENT: CompiledPlacement(Placement())}
             placements |= {name: _compiled(document) for name, document in documents.items()}
             self.current = PlacementConfig(version, placements, EventTypeIndex(self._events.types()))
             return self.current
 
 
 def settings_to_store(name: str, document: Mapping[str, object]) -> Settings:
-    """All settings, where `document` says some; raises `InvalidInputError`, whose field is what is at fault."""
+    """All settings of a placement of which `document` gives some. Raises `InvalidInputError`, naming what is wrong."""
     check_name(name)
     placement = parse_placement(document)
-    CompiledPlacement.from_settings(placement)  # its expressions parse
+    CompiledPlacement(placement)  # raises where an expression does not parse
     return placement.document
 
 
 def _compiled(document: Mapping[str, object]) -> CompiledPlacement:
-    """What a newer release stored and this one cannot read falls back to the defaults, rather than to no answer."""
+    """Falls back to the defaults for what a newer release stored and this one cannot read: a list beats an error."""
     try:
-        return CompiledPlacement.from_settings(parse_placement(document))
+        return CompiledPlacement(parse_placement(document))
     except ReckonError:
-        return CompiledPlacement.from_settings(Placement())
+        return CompiledPlacement(Placement())

@@ -1,4 +1,4 @@
-"""What users would rate items, pair by pair, and how far off that may be."""
+"""Predicted ratings of pairs of a user and an item, and their uncertainty."""
 
 from asyncio import gather
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from app.serving.user_state import UserState, UserStates
 from app.snapshots import Snapshot
 
 USERS_AT_ONCE = 20
-"""Between so many fold-ins, other requests have their turn."""
+"""Fold-ins between two yields to the event loop."""
 
 Knowledge = Literal["learned", "new", "unknown"]
 
@@ -34,8 +34,8 @@ class Pair:
 class Prediction:
     """`predicted_rating`: on the rating scale, null before anything is learned. `uncertainty`: the standard deviation
     of the rating around it, before it is clipped to the scale. `strategy`: what the user was known by, as of
-    recommendations. `item`: `learned` (from its ratings), `new` (nobody had rated it at the snapshot: by its features)
-    or `unknown` (no such item: what the user would give one of which nothing is known).
+    recommendations. `item`: `learned` (from its ratings), `new` (without ratings at the snapshot: from its features) or
+    `unknown` (no such item: predicted as an item of which nothing is known).
     """
 
     index: int
@@ -58,22 +58,23 @@ class RatingPredictor:
         of_user: dict[str, list[Pair]] = {}
         for pair in pairs:
             of_user.setdefault(pair.user_id, []).append(pair)
-        serving, user_states = await self._tastes_of(list(of_user))
+        serving, user_states = await self._load_users(list(of_user))
         predictions = [
             each for user_id, own in of_user.items() for each in predicted(own, user_states[user_id], serving)
         ]
         return serving.version, sorted(predictions, key=lambda each: each.index)
 
-    async def _tastes_of(self, user_ids: Sequence[str]) -> tuple[ServingState, Mapping[str, UserState]]:
-        """By one snapshot, whatever is published meanwhile."""
+    async def _load_users(self, user_ids: Sequence[str]) -> tuple[ServingState, Mapping[str, UserState]]:
+        """All by one snapshot, even if another is published meanwhile."""
         serving = (await self._request_states.read("")).serving
         user_states: dict[str, UserState] = {}
         for start in range(0, len(user_ids), USERS_AT_ONCE):
             part = user_ids[start : start + USERS_AT_ONCE]
-            user_states |= zip(part, await gather(*(self._taste_of(user_id, serving) for user_id in part)), strict=True)
+            loaded = await gather(*(self._load_user(user_id, serving) for user_id in part))
+            user_states |= zip(part, loaded, strict=True)
         return serving, user_states
 
-    async def _taste_of(self, user_id: str, serving: ServingState) -> UserState:
+    async def _load_user(self, user_id: str, serving: ServingState) -> UserState:
         request_state = await self._request_states.read(user_id)
         return await self._user_states.load(request_state.user, serving, request_state.config.event_types)
 
@@ -81,12 +82,13 @@ class RatingPredictor:
 def predicted(pairs: Sequence[Pair], user: UserState, serving: ServingState) -> Iterator[Prediction]:
     """The pairs of one user."""
     n_rows = len(serving.catalogue)
-    found = [serving.catalogue.row_of_id(pair.item_id) for pair in pairs]
-    rows = np.array([n_rows if row is None else row for row in found], dtype=np.int64)
-    ratings, deviations = _predict(rows, rows < n_rows, user, serving)
-    for pair, row, rating, deviation in zip(pairs, rows.tolist(), ratings, deviations, strict=True):
+    known = [serving.catalogue.row_of_id(pair.item_id) for pair in pairs]
+    # An unknown item gets the first row behind the catalogue.
+    rows = np.array([n_rows if row is None else row for row in known], dtype=np.int64)
+    ratings, uncertainties = _predict(rows, rows < n_rows, user, serving)
+    for pair, row, rating, uncertainty in zip(pairs, rows.tolist(), ratings, uncertainties, strict=True):
         item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, serving.snapshot)
-        yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, deviation, user.strategy, item)
+        yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, uncertainty, user.strategy, item)
 
 
 def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
@@ -97,17 +99,17 @@ def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
 def _predict(
     rows: Rows, is_known: NDArray[np.bool_], user: UserState, serving: ServingState
 ) -> tuple[Sequence[float | None], Sequence[float | None]]:
-    """(n,) ratings and their standard deviations."""
+    """(n,) predicted ratings and their uncertainties; None before anything is learned."""
     snapshot, side = serving.snapshot, user.side
     if snapshot is None or side is None:
         return [None] * len(rows), [None] * len(rows)
     ratings = snapshot.predict(side, _vectors(rows, is_known, snapshot, serving))
-    deviations = snapshot.deviations(side, rows)
-    return np.round(ratings.astype(np.float64), 4).tolist(), np.round(deviations.astype(np.float64), 4).tolist()
+    uncertainties = snapshot.deviations(side, rows)
+    return np.round(ratings.astype(np.float64), 4).tolist(), np.round(uncertainties.astype(np.float64), 4).tolist()
 
 
 def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, serving: ServingState) -> NDArray[np.float32]:
-    """(n, d) the item side; of unknown items, that of one without ratings and features."""
+    """(n, d) the item side; of an unknown item, that of an item without ratings and features."""
     if is_known.all():
         return vectors_of(rows, serving)
     vectors = np.tile(snapshot.unrated_item, (len(rows), 1))

@@ -1,27 +1,23 @@
-"""Who brings an item into a list: sources, and the rules that insert; each has a bit, so that a list keeps them all."""
+"""Which sources proposed an item, and which rules brought it in: one bit each, kept with every candidate.
+
+Bits exist in memory only: they follow the order of the registries and change with them.
+"""
 
 from functools import cache
 
-PROPOSERS = (
-    "nearest",
-    "similar",
-    "category",
-    "group",
-    "popular",
-    "trending",
-    "newest",
-    "knn",
-    "ease",
-    "boosted",
-    "promoted",
-    "exploration",
-    "recurring",
-)
+from app.serving.candidates import PROPOSER_BITS
+from app.serving.reranking import ORDER_RULES
+from app.serving.retrieval import SOURCES
 
-BIT = {name: 1 << place for place, name in enumerate(PROPOSERS)}
+PROPOSERS = (*(source.name for source in SOURCES), *(rule.inserts for rule in ORDER_RULES if rule.inserts))
+
+BITS = {name: 1 << place for place, name in enumerate(PROPOSERS)}
+
+if len(BITS) > PROPOSER_BITS:
+    raise RuntimeError(f"more than {PROPOSER_BITS} sources and inserting rules")
 
 
 @cache
 def names_of(bits: int) -> list[str]:
-    """Looked up, not made, for each item of each answer: do not change the list."""
-    return [name for name, bit in BIT.items() if bits & bit]
+    """The names behind `bits`, in the order of the registries. Cached and shared: callers must not change the list."""
+    return [name for name, bit in BITS.items() if bits & bit]

@@ -1,10 +1,6 @@
-"""What is asked for, and what is answered."""
+"""What a caller requests of a list, and what the answer says."""
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field, fields
 
 from app.entities import Rating
 from app.serving.expressions import Boost, Filter
@@ -15,10 +11,13 @@ DEFAULT_PLACEMENT = "home"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListOptions:
-    """What a request may ask of any list, whoever it is for.
+    """What a request may ask of any list, for any user.
 
     `exclude`: item ids the caller does not want; unknown ones are ignored. `category`: None for all.
     `min_predicted_rating`: on the rating scale. `placement`: whose rules hold.
+
+    `given`: the names of the options that are not at their defaults. `depends_on_clock`: whether an expression may hold
+    for other items a moment later. Both are derived, once for options that are kept with their query string.
     """
 
     limit: int = 20
@@ -29,16 +28,18 @@ class ListOptions:
     min_predicted_rating: float | None = None
     placement: str = DEFAULT_PLACEMENT
     explain: bool = False
+    given: frozenset[str] = field(init=False, compare=False)
+    depends_on_clock: bool = field(init=False, compare=False)
 
-    @property
-    def looks_at_clock(self) -> bool:
-        """Whether an expression may mean other items a moment later."""
-        return (self.filter is not None and self.filter.looks_at_clock) or (
-            self.boost is not None and self.boost.looks_at_clock
-        )
+    def __post_init__(self) -> None:
+        options = [each for each in fields(self) if each.init]
+        given = frozenset(each.name for each in options if getattr(self, each.name) != each.default)
+        expressions = (self.filter, self.boost)
+        object.__setattr__(self, "given", given)
+        object.__setattr__(self, "depends_on_clock", any(each and each.looks_at_clock for each in expressions))
 
 
-ANYTHING = ListOptions()
+NO_OPTIONS = ListOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +51,14 @@ class Query:
     """
 
     user_id: str | None
-    options: ListOptions = ANYTHING
+    options: ListOptions = NO_OPTIONS
     ratings: tuple[Rating, ...] = ()
     returned_keys: Rows = field(default_factory=lambda: NO_ROWS)
 
 
-class Candidates(NamedTuple):
-    """Rows that one source proposes, or several: `proposed_by` (n,) int64 holds bit s for source number s."""
-
-    rows: Rows
-    proposed_by: NDArray[np.int64]
-
-
-class Ranked(NamedTuple):
-    """Rows in the order they are to be shown in.
-
-    `scores`: the dot products. `standings`: what they are ordered by, the scores once rules have weighed them; a rule
-    that places items by hand leaves both as they were.
-    """
-
-    rows: Rows
-    scores: NDArray[np.float32]
-    standings: NDArray[np.floating]
-    proposed_by: NDArray[np.int64]
-
-    def followed_by(self, more: "Ranked") -> "Ranked":
-        return Ranked(
-            np.concatenate((self.rows, more.rows)),
-            np.concatenate((self.scores, more.scores)),
-            np.concatenate((self.standings, more.standings)),
-            np.concatenate((self.proposed_by, more.proposed_by)),
-        )
-
-    def take(self, places: NDArray[np.intp] | slice) -> "Ranked":
-        return Ranked(self.rows[places], self.scores[places], self.standings[places], self.proposed_by[places])
-
-    def first(self, n: int) -> "Ranked":
-        return self.take(slice(n))
-
-
 @dataclass(slots=True)
 class SegmentShare:
-    """`score`: the segment's addend, which all sum to the item's score. `share_percent`: of the sum of their sizes."""
+    """`score`: the segment's addend; all sum to the item's score. `share_percent`: of the sum of their sizes."""
 
     segment: str
     score: float
@@ -100,7 +67,10 @@ class SegmentShare:
 
 @dataclass(slots=True)
 class Because:
-    """Another item that speaks for this one: rated, or engaged with. `share_percent`: of all that others say for it."""
+    """Another item, rated or engaged with, that raises the score of this one.
+
+    `share_percent`: of what all other items add to the score.
+    """
 
     item_id: str
     title: str | None
@@ -130,8 +100,8 @@ class Reasons:
 class RecommendedItem:
     """`score`: the dot product. `predicted_rating`: on the rating scale; None before anything is learned.
 
-    `sources`: who proposed it; `promoted`, `exploration` and `recurring` are rules that brought it in. What has a
-    default, a request may leave out of the answer by `fields`.
+    `sources`: what proposed it; `promoted`, `exploration` and `recurring` are rules that brought it in. A request may
+    leave fields that have a default out of the answer by `fields`.
     """
 
     item_id: str

@@ -1,23 +1,23 @@
-"""The caller's own candidates, ranked for a user: by the same dot product and rules as every list."""
+"""The caller's own candidates, ranked for a user by the same dot product and rules as every list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from app.serving.candidates import Candidates, Trace
 from app.serving.catalogue import Catalogue
-from app.serving.context import Context
 from app.serving.explain import explained
-from app.serving.query import Candidates, ExplainedItem, Query, RecommendedItem
+from app.serving.query import ExplainedItem, Query, RecommendedItem
 from app.serving.ranking import rank
-from app.serving.recommend import Recommender, arranged, items_of
+from app.serving.recommend import Recommender, arrange, items_of, restrict
 from app.serving.request_state import RequestState
 from app.serving.rows import Rows
 
 
 @dataclass(slots=True)
 class ExcludedItem:
-    """`rule`: which ruled it out first, one of the placement's or of the request."""
+    """`rule`: the first that dropped it, one of the placement's or of the request."""
 
     item_id: str
     rule: str
@@ -48,45 +48,42 @@ class ExplainedRanking:
 
 
 class CandidateRanker:
+    """Runs the pipeline with the caller's candidates in place of the sources."""
+
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
     async def rank(
         self, item_ids: Sequence[str], query: Query, request_state: RequestState
     ) -> Ranking | ExplainedRanking:
-        """All candidates that the rules let through, best first; what they drop is named with the rule.
+        """All candidates that no rule drops, best first; the others are named with the rule that dropped them.
 
         Rules reorder and insert among the candidates alone: nothing else is eligible.
         """
         rows, unknown = known_rows(item_ids, request_state.serving.catalogue)
         context = await self._recommender.context(query, request_state)
-        dropped = self._restricted(rows, context)
-        kept = np.sort(context.eligible.among(rows))
-        context.query = replace(query, options=replace(query.options, limit=max(len(kept), 1)))
-        candidates = Candidates(kept, np.zeros(len(kept), np.int64))
-        ranked, trace = arranged(rank(candidates, context), self._recommender.rules_on(context), context)
-        back = set(ranked.rows.tolist())  # what is due again, a rule brings back
-        ids = context.serving.catalogue.item_ids
-        excluded = [ExcludedItem(ids[row], rule) for row, rule in dropped.items() if row not in back]
-        items = items_of(ranked, context)
-        head = (self._recommender.recommendation_id(context), context.serving.version, context.user.strategy)
-        if query.options.explain:
-            return ExplainedRanking(*head, explained(items, ranked, trace, context), excluded, unknown)
-        return Ranking(*head, items, excluded, unknown)
-
-    def _restricted(self, rows: Rows, context: Context) -> dict[int, str]:
-        """Leave of `rows` what may be shown; the others, in the order given, with the rule that dropped each."""
+        context.trace = trace = Trace(rows)
         context.eligible.keep_only(rows)
-        dropped: dict[int, str] = {}
-        for restriction in self._recommender.restrictions:
-            before = context.eligible.mask[rows]
-            restriction.restrict(context)
-            dropped |= dict.fromkeys(rows[before & ~context.eligible.mask[rows]].tolist(), restriction.name)
-        return {row: dropped[row] for row in rows.tolist() if row in dropped}
+        restrict(context)
+        kept = np.sort(context.eligible.among(rows))
+        # Nothing is cut: shares of slots and the cap of a category are of as many items as there are.
+        context.options = replace(query.options, limit=max(len(kept), 1))
+        ranked = arrange(rank(Candidates(kept, np.zeros(len(kept), np.int64)), context), context)
+        brought_back = set(ranked.rows.tolist())  # consumed items that are due again
+        ids = context.serving.catalogue.item_ids
+        excluded = [
+            ExcludedItem(ids[row], trace.dropped_by[row])
+            for row in rows.tolist()
+            if row in trace.dropped_by and row not in brought_back
+        ]
+        items, heading = items_of(ranked, context), self._recommender.heading(context)
+        if query.options.explain:
+            return ExplainedRanking(*heading, explained(items, ranked, trace, context), excluded, unknown)
+        return Ranking(*heading, items, excluded, unknown)
 
 
 def known_rows(item_ids: Sequence[str], catalogue: Catalogue) -> tuple[Rows, list[str]]:
-    """The rows of the items there are, and the ids of those there are not; in order, each once."""
-    found = {item_id: catalogue.row_of_id(item_id) for item_id in item_ids}
-    rows = [row for row in found.values() if row is not None]
-    return np.array(rows, dtype=np.int64), [item_id for item_id, row in found.items() if row is None]
+    """The rows of the items that exist and the ids of those that do not; in order, each once."""
+    row_of = {item_id: catalogue.row_of_id(item_id) for item_id in item_ids}
+    rows = [row for row in row_of.values() if row is not None]
+    return np.array(rows, dtype=np.int64), [item_id for item_id, row in row_of.items() if row is None]

@@ -1,132 +1,148 @@
-"""One request for recommendations, as a list of steps."""
+"""One request for recommendations, as a list of steps.
 
-import time
-from collections.abc import Sequence
+Every list is made by these steps: home pages, mixes, the caller's own candidates and the explanation of a missing item
+run the same functions, and a `Trace` in the context observes them.
+"""
 
 import numpy as np
 
+from app.serving.candidates import Candidates, Eligible, Ranked, Trace
 from app.serving.context import Context
-from app.serving.eligible import Eligible
-from app.serving.explain import Trace, explained
-from app.serving.provenance import BIT, names_of
-from app.serving.query import ExplainedRecommendations, Query, Ranked, Recommendations, RecommendedItem
-from app.serving.ranking import predict, rank, unranked
+from app.serving.explain import explained
+from app.serving.provenance import BITS, names_of
+from app.serving.query import ExplainedRecommendations, Query, Recommendations, RecommendedItem
+from app.serving.ranking import predict, rank, scored
 from app.serving.request_state import RequestState
-from app.serving.reranking import OrderRule, Restriction
 from app.serving.reranking.weighing import stand
-from app.serving.retrieval import Source, merge
+from app.serving.rows import NO_ROWS
 from app.serving.tokens import MAX_RETURNED, RecommendationToken, TokenSigner
 from app.serving.user_state import UserStates
 
-POOL_FACTOR, POOL_LEAST = 5, 100
-"""Candidates of each source where rules reorder: so many times what is asked for, and not fewer."""
+POOL_FACTOR, LEAST_POOL = 5, 100
+"""Candidates of each source where rules reorder: so many times the items requested, and not fewer."""
 
 
 class Recommender:
     """Answers queries; shared by all requests of a process."""
 
-    def __init__(
-        self,
-        *,
-        user_states: UserStates,
-        sources: Sequence[Source],
-        restrictions: Sequence[Restriction],
-        order_rules: Sequence[OrderRule],
-        tokens: TokenSigner,
-    ) -> None:
+    def __init__(self, user_states: UserStates, tokens: TokenSigner) -> None:
         self._user_states = user_states
-        self.sources = sources
-        self.restrictions = restrictions
-        self.order_rules = order_rules
         self._tokens = tokens
 
     async def recommend(self, query: Query, request_state: RequestState) -> Recommendations | ExplainedRecommendations:
-        context = await self.restricted(query, request_state)
-        ranked, trace = self.ranked(context)
-        return self._answer(ranked.first(query.options.limit), context, trace)
-
-    async def restricted(self, query: Query, request_state: RequestState) -> Context:
-        """As `context`, with what may be shown; whatever is shown of it, it is one answer to one user."""
         context = await self.context(query, request_state)
-        for restriction in self.restrictions:
-            restriction.restrict(context)
-        return context
+        restrict(context)
+        ranked = ranked_list(context)
+        return self._answer(ranked.take(slice(query.options.limit)), context)
 
     async def context(self, query: Query, request_state: RequestState) -> Context:
-        """Who asks, by which rules, of what. Raises `UnknownPlacementError`."""
-        serving, config = request_state.serving, request_state.config
-        placement = config.placement(query.options.placement)
+        """The user, mapped or folded in, and the parts that are on. Raises `UnknownPlacementError`."""
+        serving, config, options = request_state.serving, request_state.config, query.options
+        placement = config.placement(options.placement)
         if query.user_id is None:
             user = self._user_states.from_ratings(query.ratings, serving)
         else:
-            user = await self._user_states.load(request_state.user, serving, config.event_types)  # mapped, or folded in
-        return Context(query, placement, user, serving, Eligible(len(serving.catalogue)), time.time_ns() // 1_000)
-
-    def ranked(self, context: Context) -> tuple[Ranked, Trace]:
-        """All candidates, in the order they are to be shown in, and which rule moved which."""
-        rules = self.rules_on(context)
-        if rules:
-            context.n_pooled = max(POOL_FACTOR * context.options.limit, POOL_LEAST)
-        candidates = merge([(BIT[source.name], source.candidates(context)) for source in self._sources_of(context)])
-        ranked = filled(rank(candidates, context), context)  # one dot product
-        return arranged(stand(ranked) if rules else ranked, rules, context)
-
-    def rules_on(self, context: Context) -> list[OrderRule]:
-        return [rule for rule in self.order_rules if rule.is_on(context)]
-
-    def _sources_of(self, context: Context) -> Sequence[Source]:
-        chosen = context.placement.settings.sources
-        return self.sources if chosen is None else [source for source in self.sources if source.name in chosen]
-
-    def _answer(self, shown: Ranked, context: Context, trace: Trace) -> Recommendations | ExplainedRecommendations:
-        items = items_of(shown, context)
-        head = (self.recommendation_id(context), context.serving.version, context.user.strategy)
-        cursor = self._next_cursor(shown, context)
-        if context.options.explain:
-            return ExplainedRecommendations(*head, explained(items, shown, trace, context), cursor)
-        return Recommendations(*head, items, cursor)
-
-    def recommendation_id(self, context: Context) -> str:
-        token = RecommendationToken(
-            context.user.user_key, context.serving.version, context.now, context.options.placement
+            user = await self._user_states.load(request_state.user, serving, config.event_types)
+        given = options.given | {"returned_keys"} if len(query.returned_keys) else options.given
+        return Context(
+            query,
+            options,
+            placement.plan(serving, given, has_events=user.interactions is not None),
+            user,
+            serving,
+            Eligible(len(serving.catalogue)),
+            request_state.now,
+            BITS,
+            user.side,
+            NO_ROWS,
+            Trace() if options.explain else None,
         )
-        return self._tokens.recommendation_id(token)
+
+    def heading(self, context: Context) -> tuple[str, int | None, str]:
+        """What every answer begins with: its id, the version of the snapshot, the strategy."""
+        user, version = context.user, context.serving.version
+        token = RecommendationToken(user.user_key, version, context.now, context.options.placement)
+        return self._tokens.recommendation_id(token), version, user.strategy
+
+    def _answer(self, shown: Ranked, context: Context) -> Recommendations | ExplainedRecommendations:
+        items, cursor = items_of(shown, context), self._next_cursor(shown, context)
+        if context.trace is not None:
+            reasons = explained(items, shown, context.trace, context)
+            return ExplainedRecommendations(*self.heading(context), reasons, cursor)
+        return Recommendations(*self.heading(context), items, cursor)
 
     def _next_cursor(self, shown: Ranked, context: Context) -> str | None:
-        n_returned = len(context.query.returned_keys) + len(shown.rows)
-        n_left = np.count_nonzero(context.eligible.mask) - np.count_nonzero(context.eligible.mask[shown.rows])
-        if n_left <= 0 or n_returned > MAX_RETURNED - context.options.limit:
+        """None where nothing more is eligible, or the pages already hold as many items as a cursor names."""
+        returned_keys, mask = context.query.returned_keys, context.eligible.mask
+        # Rules may have inserted items that are not eligible: those do not count against what is left.
+        n_left = np.count_nonzero(mask) - np.count_nonzero(mask[shown.rows])
+        if n_left <= 0 or len(returned_keys) + len(shown.rows) > MAX_RETURNED - context.options.limit:
             return None
-        returned = np.concatenate((context.query.returned_keys, context.serving.catalogue.keys[shown.rows]))
+        returned = np.concatenate((returned_keys, context.serving.catalogue.keys[shown.rows]))
         return self._tokens.cursor(context.query.user_id or "", returned)
 
 
-def arranged(ranked: Ranked, rules: Sequence[OrderRule], context: Context) -> tuple[Ranked, Trace]:
-    """The candidates after each of the rules, and which rule moved which."""
-    trace = Trace(is_kept=context.options.explain)
-    for rule in rules:
-        ranked = trace.of(rule.name, ranked, rule.arrange(ranked, context))
-    return ranked, trace
+def restrict(context: Context) -> None:
+    """Leave only what may be shown, and note which rules apply to the user."""
+    trace, plan = context.trace, context.plan
+    for restriction in plan.restrictions:
+        if trace is None:
+            restriction.restrict(context)
+        else:
+            was_eligible = context.eligible.has(trace.watched)
+            restriction.restrict(context)
+            trace.restricted(restriction.name, was_eligible, context.eligible)
+    context.rules = [rule for rule in plan.rules if rule.applies(context)] if plan.has_events else plan.rules
 
 
-def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
-    serving = context.serving
-    item_ids, titles = serving.catalogue.item_ids, serving.catalogue.titles
-    scores = shown.scores.astype(np.float64).round(5)
-    columns = (shown.rows.tolist(), scores.tolist(), predict(shown.rows, context.user.side, serving))
-    return [
-        RecommendedItem(item_ids[row], titles[row], score, predicted, names_of(bits))
-        for row, score, predicted, bits in zip(*columns, shown.proposed_by.tolist(), strict=True)
-    ]
+def ranked_list(context: Context) -> Ranked:
+    """All candidates in the order in which they are to be shown; at least `limit` while as many are eligible."""
+    candidates = retrieve(context)
+    ranked = rank(candidates, context)  # one dot product
+    if len(ranked.rows) < context.options.limit:
+        ranked = filled(ranked, context)
+    return arrange(ranked, context) if context.rules else ranked
+
+
+def retrieve(context: Context) -> Candidates:
+    """The union of what the sources propose."""
+    context.n_pooled = limit = context.options.limit
+    if context.rules:  # they choose from more than is shown
+        context.n_pooled = max(POOL_FACTOR * limit, LEAST_POOL)
+    bits, proposals = [], []
+    for source in context.plan.sources:
+        bits.append(context.bits[source.name])
+        proposals.append(source.candidates(context))
+    return Candidates.from_proposals(bits, proposals)
 
 
 def filled(ranked: Ranked, context: Context) -> Ranked:
-    """`ranked`, and where its sources proposed too few, the best of all other eligible items behind them."""
-    n_missing = context.options.limit - len(ranked.rows)
-    if n_missing <= 0:
-        return ranked
+    """`ranked`, then the best of all other eligible items, for a list to which the sources proposed too few."""
     others = context.eligible.mask.copy()
     others[ranked.rows] = False
-    rows = context.best(n_missing, others)
-    more = unranked(rows, np.full(len(rows), BIT["nearest"]), context)
-    return ranked.followed_by(more)
+    rows = context.best(context.options.limit - len(ranked.rows), others)
+    return ranked.followed_by(scored(rows, context.bits["nearest"], context))
+
+
+def arrange(ranked: Ranked, context: Context) -> Ranked:
+    """The candidates after each of the rules that apply."""
+    ranked = stand(ranked)
+    for rule in context.rules:
+        before = ranked.rows
+        ranked = rule.arrange(ranked, context)
+        if context.trace is not None:
+            context.trace.steps.append((rule.name, before, ranked.rows))
+    return ranked
+
+
+def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
+    catalogue = context.serving.catalogue
+    item_ids, titles = catalogue.item_ids, catalogue.titles
+    # By columns: one conversion of each array is faster than one of each of its numbers.
+    scores = shown.scores.astype(np.float64).round(5).tolist()
+    predicted = predict(shown.rows, context.user.side, context.serving)
+    columns = zip(shown.rows.tolist(), scores, predicted, shown.proposed_by.tolist(), strict=True)
+    return [
+        RecommendedItem(item_ids[row], titles[row], score, rating, names_of(bits))
+        for row, score, rating, bits in columns
+    ]

@@ -1,6 +1,7 @@
-"""How things stand when a request arrives: what is stored of the user, what is served, what is declared."""
+"""The state that a request is answered from: versions of the user, what is served, what is configured, the time."""
 
 import hashlib
+import time
 from asyncio import to_thread
 from dataclasses import dataclass, replace
 
@@ -15,47 +16,53 @@ MICROSECONDS_A_MINUTE = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """One state of affairs for the whole of a request; whatever was acknowledged before it is in it."""
+    """One state for the whole request: every write acknowledged before it is in it.
+
+    `now`: microseconds UTC, the only clock of the request.
+    """
 
     user: UserVersions
     serving: ServingState
     config: PlacementConfig
+    now: int
 
     def with_placement(self, name: str, placement: CompiledPlacement) -> "RequestState":
-        """The same, were this placement as told."""
+        """The same state with another placement of this name."""
         config = replace(self.config, placements={**self.config.placements, name: placement})
         return replace(self, config=config)
 
-    def entity_tag(self, question: bytes, options: ListOptions, now: int) -> str:
-        """The same while the same question has the same answer: `question` names the user and the `options`, `now` is
-        in microseconds UTC. Made of data and the clock alone: any process may be shown the tag of another.
+    def entity_tag(self, question: bytes, options: ListOptions) -> str:
+        """The same for as long as the answer to `question`, which names the user and the `options`, is the same.
 
-        Weak (RFC 9110): what trends may change who is named as a source. Where rules look at the clock, for a minute;
-        where popularity decides, or trends do, by a placement's choice of sources or by a rule of order, until these
-        are counted anew. Raises `UnknownPlacementError`.
+        It is made of versions and the clock alone, so that any process may be sent the tag of another. Weak (RFC 9110):
+        which of the sources proposed an item may change under the same tag. Where the list depends on the clock, a tag
+        holds for a minute; where it depends on trends, or on popularity before anything is learned, until these are
+        counted anew. Raises `UnknownPlacementError`.
         """
-        placement = self.config.placement(options.placement)
-        may_rotate = self.user.profile_version > 0 and placement.settings.rotation > 0
-        looks_at_clock = placement.changes_with_time or options.looks_at_clock or may_rotate
-        depends_on_trends = placement.depends_on_trends or options.boost is not None or may_rotate
+        serving, user = self.serving, self.user
+        # A user whose profile was never written has no events; of others the profile is not read for a tag.
+        plan = self.config.placement(options.placement).plan(
+            serving, options.given, has_events=user.profile_version > 0
+        )
+        depends_on_clock = plan.depends_on_clock or options.depends_on_clock
         state = (
-            self.serving.version,
-            self.serving.popularity_digest,
-            self.serving.trends_digest if depends_on_trends else b"",
-            self.serving.catalogue.version,
-            self.serving.catalogue.next_expiry(now),
+            serving.version,
+            serving.popularity_digest,
+            serving.trends_digest if plan.depends_on_trends else b"",
+            serving.catalogue.version,
+            serving.catalogue.next_expiry(self.now),
             self.config.version,
-            self.user.user_key,
-            self.user.user_version,
-            self.user.profile_version,
-            now // MICROSECONDS_A_MINUTE if looks_at_clock else 0,
+            user.user_key,
+            user.user_version,
+            user.profile_version,
+            self.now // MICROSECONDS_A_MINUTE if depends_on_clock else 0,
             question,
         )
         return f'W/"{hashlib.blake2b(repr(state).encode(), digest_size=12).hexdigest()}"'
 
 
 class RequestStates:
-    """Reads the versions once a request, and catches up with whatever changed."""
+    """Reads the versions once a request, and catches up with what has changed."""
 
     def __init__(self, reads: ServingReads, serving: ServingStateHolder, config: PlacementConfigHolder) -> None:
         self._reads = reads
@@ -63,10 +70,11 @@ class RequestStates:
         self._config = config
 
     async def read(self, user_id: str) -> RequestState:
-        """The situation of a request about this user; any other text for one about nobody."""
+        """The state of a request about this user; the empty text, which is no id, for a request about no user."""
         user = await self._reads.freshness(user_id)
-        serving = await self._serving.at(user.catalogue_version)
-        config = self._config.current
+        serving, config = self._serving.current, self._config.current
+        if serving.catalogue.version < user.catalogue_version:
+            await to_thread(serving.catalogue.refresh)  # an import may have changed all of it
         if config.version < user.placements_version:
             config = await to_thread(self._config.refresh)
-        return RequestState(user, serving, config)
+        return RequestState(user, serving, config, time.time_ns() // 1_000)

@@ -1,4 +1,4 @@
-"""Answers already given, as bytes, each with the entity tag of the situation it was given in."""
+"""Answers already given, as bytes, each with the entity tag of the request state it was given in."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -15,32 +15,31 @@ class CachedResponse(NamedTuple):
 
 
 class ResponseCache:
-    """Asked and filled on the event loop alone. The least lately asked for go first."""
+    """Used on the event loop alone. The least recently used answers are dropped first."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[bytes, tuple[str, CachedResponse]] = OrderedDict()
+        self._entries: OrderedDict[bytes, tuple[str, CachedResponse]] = OrderedDict()
         self._n_bytes = 0
 
     def get(self, question: bytes, entity_tag: str) -> CachedResponse | None:
-        """What was answered to the same question while nothing had changed since."""
-        found = self._held.get(question)
-        if found is None or found[0] != entity_tag:
+        """The answer to the same question under the same entity tag, None where there is none."""
+        tag, answer = self._entries.get(question, ("", None))
+        if answer is None or tag != entity_tag:
             return None
-        self._held.move_to_end(question)
-        return found[1]
+        self._entries.move_to_end(question)
+        return answer
 
     def put(self, question: bytes, entity_tag: str, answer: CachedResponse) -> None:
-        self._drop(question)
-        self._held[question] = entity_tag, answer
-        self._n_bytes += _size(question, answer.body)
+        """Replaces what is held for the question."""
+        replaced = self._entries.pop(question, None)
+        if replaced is not None:
+            self._n_bytes -= _size(question, replaced[1])
+        self._entries[question] = entity_tag, answer
+        self._n_bytes += _size(question, answer)
         while self._n_bytes > MAX_BYTES:
-            self._drop(next(iter(self._held)))
-
-    def _drop(self, question: bytes) -> None:
-        found = self._held.pop(question, None)
-        if found is not None:
-            self._n_bytes -= _size(question, found[1].body)
+            oldest, (_, dropped) = self._entries.popitem(last=False)
+            self._n_bytes -= _size(oldest, dropped)
 
 
-def _size(question: bytes, answer: bytes) -> int:
-    return len(question) + len(answer) + OVERHEAD_BYTES
+def _size(question: bytes, answer: CachedResponse) -> int:
+    return len(question) + len(answer.body) + OVERHEAD_BYTES

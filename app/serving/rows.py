@@ -1,4 +1,4 @@
-"""Positions of items in the catalogue."""
+"""Rows: positions of items in the catalogue, (n,) int64."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +9,11 @@ NO_ROWS: Rows = np.empty(0, dtype=np.int64)
 
 
 def within(rows: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) which of `rows` are among `others`; for few of both a fifth of what `np.isin` takes."""
+    """(n,) bool: which of `rows` (n,) are among `others`; for short arrays five times as fast as `np.isin`."""
     if not len(others) or not len(rows):
         return np.zeros(len(rows), np.bool_)
     ascending = others.copy()
     ascending.sort()
-    places = ascending[:-1].searchsorted(rows)  # without the last: every place is one of a cell
-    found: NDArray[np.bool_] = ascending[places] == rows
-    return found
+    places = ascending[:-1].searchsorted(rows)  # without the last, so that every place is that of a cell
+    is_within: NDArray[np.bool_] = ascending[places] == rows
+    return is_within

@@ -1,8 +1,7 @@
-"""What requests are answered from: the live snapshot with its catalogue, swapped as one reference."""
+"""What requests are answered from: the active snapshot with its catalogue, swapped as one reference."""
 
 import hashlib
 import threading
-from asyncio import to_thread
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,19 +27,20 @@ from app.store.trends import Trends
 log = structlog.get_logger()
 NO_KEYS: Rows = np.empty(0, dtype=np.int64)
 
-N_TOP = 200
-"""Rows of a category that are looked through for eligible ones."""
-
 N_TRENDING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class ServingState:
-    """One state of affairs for the whole of a request.
+    """One state for the whole of a request.
 
-    `popular_rows`: catalogue rows, most popular first; newer items are not among them. `popularity`: score of a row
-    by popularity alone, used while there is no snapshot. `trending_rows`: what is done most of late, first.
-    `popularity_digest`, `trends_digest`: the same in every process that holds the same.
+    `popular_rows`: catalogue rows, most popular first; items newer than the snapshot are not among them. `popularity`:
+    (n counted rows,) the score of a row by popularity alone, used while there is no snapshot. `trending_rows`: what is
+    rated and used most of late, first. `popularity_digest`, `trends_digest`: the same in every process that holds the
+    same. `tops`: category code -> catalogue version and rows, filled by the category source.
+
+    `version`: of the snapshot, None before anything is learned. `n_learned`: rows below have vectors, the others are
+    newer than the snapshot.
     """
 
     snapshot: Snapshot | None
@@ -51,41 +51,27 @@ class ServingState:
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
     trends_digest: bytes = b""
     tops: dict[int, tuple[int, Rows]] = field(default_factory=dict)
+    version: int | None = field(init=False)
+    n_learned: int = field(init=False)
 
-    def top_of_category(self, code: int) -> Rows:
-        """Rows of a category, the most popular first, `N_TOP` at most; those newer than the snapshot are not among
-        them.
-        """
-        version, rows = self.tops.get(code, (-1, NO_ROWS))
-        if version != self.catalogue.version:
-            version = self.catalogue.version
-            of_category = self.catalogue.in_category(self.catalogue.category_names[code])
-            rows = self.popular_rows[of_category[self.popular_rows]][:N_TOP]
-            self.tops[code] = version, rows
-        return rows
-
-    @property
-    def version(self) -> int | None:
-        return None if self.snapshot is None else self.snapshot.version
+    def __post_init__(self) -> None:
+        # Fields and not properties: a request reads them a dozen times.
+        object.__setattr__(self, "version", None if self.snapshot is None else self.snapshot.version)
+        object.__setattr__(self, "n_learned", 0 if self.snapshot is None else self.snapshot.n_items)
 
     def newer_vectors(self, rows: Rows) -> NDArray[np.float32]:
         """The item side (n, d) of rows that are newer than the snapshot."""
         vectors, places = self.catalogue.newer_vectors, rows - self.n_learned
         if self.snapshot is None or len(places) == 0 or places.max() < len(vectors):
             return vectors[places]
-        # An item that is being added at this moment, in another thread, has a row before it has a vector.
-        found = np.tile(self.snapshot.unrated_item, (len(places), 1))
-        found[places < len(vectors)] = vectors[places[places < len(vectors)]]
-        return found
-
-    @property
-    def n_learned(self) -> int:
-        """Rows below have vectors; the rest came later."""
-        return 0 if self.snapshot is None else self.snapshot.n_items
+        # An item that another thread is adding at this moment has a row before it has a vector.
+        padded = np.tile(self.snapshot.unrated_item, (len(places), 1))
+        padded[places < len(vectors)] = vectors[places[places < len(vectors)]]
+        return padded
 
 
 class ServingStateHolder:
-    """Follows the register of snapshots; `current` is always ready to answer from."""
+    """Follows the register of snapshots; `current` is always complete."""
 
     def __init__(
         self,
@@ -116,15 +102,8 @@ class ServingStateHolder:
         # A process that starts beside a snapshot it cannot load answers popular items until it can load one.
         self._poll_and_report()
 
-    async def at(self, catalogue_version: int) -> ServingState:
-        """The current state, whose catalogue is at least at this version."""
-        serving = self.current
-        if serving.catalogue.version < catalogue_version:
-            await to_thread(serving.catalogue.refresh)  # an import may have changed all of it
-        return serving
-
     def poll(self) -> None:
-        """Look for another live snapshot, and load it aside; without one, count what is popular."""
+        """Looks for another live snapshot and loads it aside; without one, counts what is popular."""
         entry = self._register.live()
         folder = None if entry is None else self._data_dir / entry.path
         outcome = self._active.refresh(None if entry is None else entry.version, folder)
@@ -164,7 +143,7 @@ class ServingStateHolder:
         popularity = np.zeros(len(catalogue), dtype=np.float32)
         rows = catalogue.rows_of_keys(keys)
         popularity[rows[rows >= 0]] = np.log1p(counts[rows >= 0])
-        digest = _digest(catalogue.keys[: len(popularity)], popularity)  # by row, as equals are ordered
+        digest = _digest(catalogue.keys[: len(popularity)], popularity)  # by row, which orders equal counts
         return ServingState(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, digest)
 
     def _poll_and_report(self) -> None:
@@ -196,7 +175,7 @@ class ServingStateHolder:
 
 
 def _digest(*arrays: NDArray[Any]) -> bytes:
-    """Nothing of nothing, so that an empty array is as one that was never filled."""
+    """Empty for empty arrays, so that they equal arrays that were never filled."""
     if not any(map(len, arrays)):
         return b""
     digest = hashlib.blake2b(digest_size=12)

@@ -1,4 +1,4 @@
-"""Items like an item."""
+"""Items similar to an item."""
 
 from asyncio import to_thread
 
@@ -6,36 +6,39 @@ import numpy as np
 
 from app.errors import NotFoundError
 from app.serving.query import SimilarItem, SimilarItems
-from app.serving.serving_state import ServingState
+from app.serving.request_state import RequestState
+from app.snapshots import Snapshot
 
 
-async def similar_items(item_id: str, limit: int, serving: ServingState) -> SimilarItems:
-    """The most similar available items, best first; empty for one that the snapshot has not seen rated.
+async def similar_items(item_id: str, limit: int, request_state: RequestState) -> SimilarItems:
+    """The most similar available items, best first; none for an item that had no ratings at the snapshot.
 
     Raises `NotFoundError` for an unknown item.
     """
+    serving = request_state.serving
     row = serving.catalogue.row_of_id(item_id)
     if row is None:
         raise NotFoundError("item", item_id)
     if serving.snapshot is None or row >= serving.n_learned:
         return SimilarItems(item_id, serving.version, [])
     if len(serving.snapshot.similar_rows):
-        return _available(item_id, row, limit, serving)
-    return await to_thread(_available, item_id, row, limit, serving)  # a scan of all items
+        items = _available(row, limit, serving.snapshot, request_state)
+    else:
+        items = await to_thread(_available, row, limit, serving.snapshot, request_state)  # a scan of all items
+    return SimilarItems(item_id, serving.version, items)
 
 
-def _available(item_id: str, row: int, limit: int, serving: ServingState) -> SimilarItems:
-    if serving.snapshot is None:
-        raise LookupError("nothing is learned yet")
-    available = serving.catalogue.available()
+def _available(row: int, limit: int, snapshot: Snapshot, request_state: RequestState) -> list[SimilarItem]:
+    catalogue = request_state.serving.catalogue
+    available = catalogue.available(request_state.now)
     n = limit
-    while True:  # widen until enough of them are available
-        rows, similarities = serving.snapshot.similar(row, n)
+    while True:  # until enough of them are available
+        rows, similarities = snapshot.similar(row, n)
         shown = available[rows].nonzero()[0][:limit]
         if len(shown) == limit or len(rows) < n:
             break
         n *= 4
-    ids, titles = serving.catalogue.item_ids, serving.catalogue.titles
+    ids, titles = catalogue.item_ids, catalogue.titles
     rounded = similarities[shown].astype(np.float64).round(5)
-    found = zip(rows[shown].tolist(), rounded.tolist(), strict=True)
-    return SimilarItems(item_id, serving.version, [SimilarItem(ids[k], titles[k], value) for k, value in found])
+    pairs = zip(rows[shown].tolist(), rounded.tolist(), strict=True)
+    return [SimilarItem(ids[row], titles[row], similarity) for row, similarity in pairs]

@@ -1,4 +1,4 @@
-"""Users whose taste is like a user's."""
+"""Users similar to a user."""
 
 from asyncio import to_thread
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from app.store.users import Users
 
 @dataclass(slots=True)
 class SimilarUser:
-    """`similarity`: cosine of the two tastes, shrunk by n / (n + 10) ratings of the other; above 0."""
+    """`similarity`: cosine of the two user sides, shrunk by n / (n + 10) ratings of the other user; above 0."""
 
     user_id: str
     similarity: float
@@ -34,7 +34,7 @@ class SimilarUserFinder:
         self._users = users
 
     async def similar_users(self, user_id: str, limit: int, request_state: RequestState) -> SimilarUsers:
-        """The most similar users of the snapshot, best first; none for somebody whose taste is not known.
+        """The most similar users of the snapshot, best first; none for a user of whom nothing is known.
 
         Raises `NotFoundError` for an unknown user.
         """
@@ -42,21 +42,21 @@ class SimilarUserFinder:
             raise NotFoundError("user", user_id)
         serving = request_state.serving
         user = await self._user_states.load(request_state.user, serving, request_state.config.event_types)
-        found = await to_thread(self._found, user, limit, serving)  # a scan of all users
-        return SimilarUsers(user_id, serving.version, user.strategy, found)
+        similar = await to_thread(self._existing, user, limit, serving)  # a scan of all users
+        return SimilarUsers(user_id, serving.version, user.strategy, similar)
 
-    def _found(self, user: UserState, limit: int, serving: ServingState) -> list[SimilarUser]:
+    def _existing(self, user: UserState, limit: int, serving: ServingState) -> list[SimilarUser]:
         snapshot = serving.snapshot
         if snapshot is None or user.side is None or user.is_unknown:
             return []
         own_row = None if user.user_key is None else snapshot.user_row(user.user_key)
         n = limit
-        while True:  # widen until enough of them still exist
+        while True:  # until enough of them still exist
             rows, similarities = snapshot.similar_users(user.side, n, own_row)
             keys = snapshot.user_keys[rows].tolist()
             ids = self._users.ids_of(keys)
             if len(ids) >= limit or len(rows) < n:
                 break
             n *= 4
-        found = [(ids[key], value) for key, value in zip(keys, similarities.tolist(), strict=True) if key in ids]
-        return [SimilarUser(user_id, round(value, 5)) for user_id, value in found[:limit]]
+        existing = [(ids[key], value) for key, value in zip(keys, similarities.tolist(), strict=True) if key in ids]
+        return [SimilarUser(user_id, round(value, 5)) for user_id, value in existing[:limit]]

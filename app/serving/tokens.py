@@ -1,4 +1,4 @@
-"""Signed tokens: what an answer hands out so that nothing need be stored for a GET.
+"""Signed tokens, which carry what an answer must remember, so that a GET stores nothing.
 
 A token is base64url(payload + 16 bytes of keyed BLAKE2b (RFC 7693) over its kind and payload), under the key made when
 the database was migrated. A tampered token, one of another kind or of another database does not verify.
@@ -23,7 +23,7 @@ NO_VERSION = 0
 
 PLAIN, PACKED = b"p", b"z"
 PLAIN_KEYS = 40
-"""Of a cursor: two pages of 20."""
+"""Keys of a cursor that is not compressed: two pages of 20."""
 
 # user key (0: not known), snapshot version (0: none), microseconds UTC; the placement's name follows
 RECOMMENDATION = struct.Struct("<qqq")
@@ -63,7 +63,7 @@ class TokenSigner:
     def cursor(self, user_id: str, returned_keys: Rows) -> str:
         """For the next page of this user: the keys of the items already returned, at most `MAX_RETURNED`.
 
-        A short one is written plainly: compressing costs more than all the rest of a token.
+        A short one is not compressed: that would take longer than the rest of the token.
         """
         keys = returned_keys.copy()
         keys.sort()
@@ -82,14 +82,14 @@ class TokenSigner:
         return np.cumsum(steps)
 
     def position(self, listing: str, key: int) -> str:
-        """For the next page of a listing: the surrogate key it goes on behind."""
+        """For the next page of a listing: the surrogate key after which it continues."""
         return self._sign(b"p" + listing.encode(), key.to_bytes(8, "big"))
 
     def read_position(self, listing: str, text: str) -> int:
         return int.from_bytes(self._verify(b"p" + listing.encode(), text, "cursor"), "big")
 
     def moment(self, listing: str, at: int, identifier: str) -> str:
-        """For the next page of a listing by time: the time (microseconds UTC) and the id it goes on behind."""
+        """For the next page of a listing by time: the time (microseconds UTC) and the id after which it continues."""
         return self._sign(b"t" + listing.encode(), at.to_bytes(8, "big", signed=True) + identifier.encode())
 
     def read_moment(self, listing: str, text: str) -> tuple[int, str]:
@@ -111,6 +111,6 @@ class TokenSigner:
         return payload
 
     def _signature(self, kind: bytes, payload: bytes) -> bytes:
-        # The kind's length keeps a kind and a payload that begins like the rest of a longer kind apart.
+        # The length of the kind makes the split between kind and payload unambiguous.
         signed = len(kind).to_bytes(4, "big") + kind + payload
         return hashlib.blake2b(signed, digest_size=SIGNATURE_BYTES, key=self._key).digest()

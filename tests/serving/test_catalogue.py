@@ -1,6 +1,7 @@
 """The catalogue follows the store, whatever order changes come in, and moves to other snapshots."""
 
 import tempfile
+import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,7 +88,7 @@ def fresh_store(databases: MigratedDatabases) -> Iterator[Store]:
 
 def shown(catalogue: Catalogue) -> dict[str, Any]:
     """What it says of every item, by id."""
-    available = catalogue.available()
+    available = catalogue.available(time.time_ns() // 1_000)
     says: dict[str, Any] = {}
     for item_id in IDS:
         row = catalogue.row_of_id(item_id)
@@ -128,7 +129,7 @@ def attributes_of(row: int, catalogue: Catalogue) -> dict[str, Any]:
 
 
 def newest(catalogue: Catalogue) -> list[str]:
-    return [catalogue.item_ids[row] for row in catalogue.newest(10, catalogue.available())]
+    return [catalogue.item_ids[row] for row in catalogue.newest(10, catalogue.available(time.time_ns() // 1_000))]
 
 
 def test_newest_first(catalogue: Catalogue, store: Store) -> None:

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.entities import Item, User
-from app.serving.home import Home
-from app.serving.home_rows import FEWEST
+from app.serving.home import FEWEST, Home
 from app.settings import Settings
 from app.store import Store
 from app.wiring import Service

@@ -31,17 +31,17 @@ def another_process(url: str, data_dir: Path) -> Iterator[Service]:
         built.store.close()
 
 
-def situation_of(service: Service, user_id: str = "user-0") -> RequestState:
+def request_state_of(service: Service, user_id: str = "user-0") -> RequestState:
     return asyncio.run(service.request_states.read(user_id))
 
 
 def tag(service: Service, user_id: str = "user-0", now: int = NOW, **options: Any) -> str:
     query = query_of(user_id, **options)
-    return situation_of(service, user_id).entity_tag(b"the question", query.options, now)
+    return replace(request_state_of(service, user_id), now=now).entity_tag(b"the question", query.options)
 
 
 @pytest.mark.parametrize(
-    ("expression", "looks_at_clock"),
+    ("expression", "depends_on_clock"),
     [
         ("added_at > now", True),
         ("not (year > 1990 or available_until < NOW + 3 days)", True),
@@ -51,12 +51,12 @@ def tag(service: Service, user_id: str = "user-0", now: int = NOW, **options: An
         ("is_available", False),
     ],
 )
-def test_wishes_that_look_at_the_clock(expression: str, looks_at_clock: bool, service: Service) -> None:
-    asked: list[dict[str, Any]] = [{"filter": expression}, {"boost": f'"odd" in categories -> 2; {expression} -> 3'}]
-    for options in asked:
-        assert (tag(service, **options) != tag(service, now=NOW + MINUTE, **options)) == looks_at_clock
+def test_options_that_depend_on_the_clock(expression: str, depends_on_clock: bool, service: Service) -> None:
+    given: list[dict[str, Any]] = [{"filter": expression}, {"boost": f'"odd" in categories -> 2; {expression} -> 3'}]
+    for options in given:
+        assert (tag(service, **options) != tag(service, now=NOW + MINUTE, **options)) == depends_on_clock
         place(service, **options)
-        assert (tag(service) != tag(service, now=NOW + MINUTE)) == looks_at_clock
+        assert (tag(service) != tag(service, now=NOW + MINUTE)) == depends_on_clock
         place(service)
 
 
@@ -108,9 +108,9 @@ def test_trends_where_they_decide(service: Service) -> None:
     """With a rule of order, what trends may enter the list; else it is but named as a source."""
 
     def follows_trends(**options: Any) -> bool:
-        request_state, query = situation_of(service), query_of("user-0", **options)
+        request_state, query = request_state_of(service), query_of("user-0", **options)
         other = replace(request_state, serving=replace(request_state.serving, trends_digest=b"other"))
-        return request_state.entity_tag(b"", query.options, NOW) != other.entity_tag(b"", query.options, NOW)
+        return request_state.entity_tag(b"", query.options) != other.entity_tag(b"", query.options)
 
     assert not follows_trends()
     assert follows_trends(boost='"odd" in categories -> 2')

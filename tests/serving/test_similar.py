@@ -15,7 +15,7 @@ from tests.support.user_states import tasteful_ratings
 def similar(service: Service, item_id: str, limit: int) -> SimilarItems:
     async def asked() -> SimilarItems:
         request_state = await service.request_states.read("")
-        return await similar_items(item_id, limit, request_state.serving)
+        return await similar_items(item_id, limit, request_state)
 
     return asyncio.run(asked())
 

@@ -50,7 +50,7 @@ def chart(
 
     async def answer() -> Chart:
         request_state = await service.request_states.read("")
-        return await ChartReader(service.store.trends, service.tokens).chart(name, query, request_state.serving)
+        return await ChartReader(service.store.trends, service.tokens).chart(name, query, request_state)
 
     return asyncio.run(answer())
 

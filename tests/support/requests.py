@@ -13,6 +13,7 @@ from app.serving.exclusion import ExclusionExplainer, WhyNot
 from app.serving.expressions import parse_boost, parse_filter
 from app.serving.placement import Placement
 from app.serving.query import ListOptions, Query, Recommendations
+from app.serving.recommend import restrict
 from app.serving.rows import NO_ROWS
 from app.wiring import Service
 from tests.support.events import happened
@@ -50,8 +51,7 @@ def context_of(service: Service, user_id: str | None = "user-0", **options: Any)
     async def made() -> Context:
         request_state = await service.request_states.read(user_id or "")
         context = await service.recommender.context(query_of(user_id, **options), request_state)
-        for restriction in service.recommender.restrictions:
-            restriction.restrict(context)
+        restrict(context)
         return context
 
     return asyncio.run(made())

@@ -2,7 +2,6 @@
 
 import gc
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -224,9 +223,9 @@ class Catalogue:
         """(n,) rows of the keys, -1 where an item is gone."""
         return self._numbers.of(keys)
 
-    def available(self) -> Mask:
-        """The mask of the rows that may be shown now."""
-        self.next_expiry(time.time_ns() // 1_000)
+    def available(self, now: int) -> Mask:
+        """The mask of the rows that may be shown at `now` (microseconds UTC)."""
+        self.next_expiry(now)
         return self._columns.available.buffer[: len(self)]
 
     def next_expiry(self, now: int) -> int:

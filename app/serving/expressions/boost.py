@@ -22,14 +22,16 @@ class Boost:
     field: str | None
     parts: tuple[tuple[Term, float], ...]
 
-    def factors(self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True) -> NDArray[np.float64]:
+    def factors(
+        self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True, now: int | None = None
+    ) -> NDArray[np.float64]:
         """(n,) by catalogue row: the product of the factors of the filters that are true; not to be changed.
 
         Arguments and errors as of `Filter.mask`.
         """
 
         def evaluated() -> NDArray[np.float64]:
-            table = ItemTable(catalogue)
+            table = ItemTable(catalogue, now)
             evaluation = ExpressionEvaluator(table, self.text, user, self.field, is_strict=is_strict)
             factors = np.ones(table.n_rows)
             for term, factor in self.parts:

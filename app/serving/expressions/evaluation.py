@@ -2,7 +2,6 @@
 
 import operator
 import re
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import reduce
@@ -70,7 +69,7 @@ class ExpressionEvaluator:
         self._user = user
         self._field = field
         self._is_strict = is_strict
-        self._now = time.time_ns() // 1_000
+        self._now = table.now
 
     def mask(self, term: Term) -> Mask:
         """(n,) bool, the caller's own."""

@@ -19,9 +19,12 @@ class Filter:
     field: str | None
     term: Term
 
-    def mask(self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True) -> Mask:
+    def mask(
+        self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True, now: int | None = None
+    ) -> Mask:
         """(n,) bool by catalogue row: where it is true; not to be changed.
 
+        `now`: microseconds UTC, of the request; None for the present.
         `user`: whom `user.country` and the like mean; nothing is known of None. Raises `ExpressionError` where the
         expression does not suit the catalogue: it names an attribute that no item has, or compares one with a value of
         another kind. Not so unless `is_strict`: it is then false there, as a stored filter should be that outlives an
@@ -29,7 +32,7 @@ class Filter:
         """
 
         def evaluated() -> Mask:
-            table = ItemTable(catalogue)
+            table = ItemTable(catalogue, now)
             return ExpressionEvaluator(table, self.text, user, self.field, is_strict=is_strict).mask(self.term)
 
         if is_lasting(self.term):

@@ -1,6 +1,7 @@
 """The catalogue as expressions see it: by name, whatever way a column is kept. Every mask is (n,) bool, new, by row."""
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 
@@ -23,7 +24,9 @@ Times = NDArray[np.int64]
 class ItemTable:
     """The rows that the catalogue has when this is made."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, now: int | None = None) -> None:
+        """`now`: microseconds UTC, of the request; None for the present."""
+        self.now = time.time_ns() // 1_000 if now is None else now
         self._catalogue = catalogue
         self.n_rows = len(catalogue)
 
@@ -80,7 +83,7 @@ class ItemTable:
 
     def flags(self, column: FieldReference, *, value: bool) -> Mask:
         if column == FieldReference("is_available", is_attribute=False):
-            available = self._catalogue.available()[: self.n_rows]
+            available = self._catalogue.available(self.now)[: self.n_rows]
             return available.copy() if value else ~available
         mask = self.none()
         for kept in self._kept(column):

@@ -1,22 +1,27 @@
 """What the user has rated, watched or bought is not recommended again, unless the placement is made for that."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from app.serving.context import Context
-from app.serving.reranking.recurring import due_rows
+from app.serving.parts import Restriction
 
 
-class AlreadyConsumed:
-    """The last of the restrictions: what is due again is remembered if nothing else speaks against it."""
+@dataclass(kw_only=True)
+class AlreadyConsumed(Restriction):
+    name = "already_consumed"
 
-    name: ClassVar[str] = "already_consumed"
+    consume_again: Annotated[bool, Field(strict=True, description="Rated, watched and bought items may come again")] = (
+        False
+    )
+
+    @property
+    def is_on(self) -> bool:
+        return not self.consume_again
 
     def restrict(self, context: Context) -> None:
-        placement, user = context.placement.settings, context.user
-        if placement.recurring:
-            context.due_rows = context.eligible.among(due_rows(context))
-        if placement.consume_again:
-            return
-        context.eligible.drop(user.rated_rows)
-        if user.interactions is not None:
-            context.eligible.drop(user.interactions.consumed.rows)
+        context.eligible.drop(context.user.rated_rows)
+        if context.user.interactions is not None:
+            context.eligible.drop(context.user.interactions.consumed.rows)

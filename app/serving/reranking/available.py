@@ -1,12 +1,13 @@
 """What is not available, or no longer, is not recommended."""
 
-from typing import ClassVar
-
 from app.serving.context import Context
+from app.serving.parts import Restriction
 
 
-class Available:
-    name: ClassVar[str] = "available"
+class Available(Restriction):
+    """Its clock is in the entity tag already: the time at which the next item expires."""
+
+    name = "available"
 
     def restrict(self, context: Context) -> None:
-        context.eligible.keep(context.serving.catalogue.available())
+        context.eligible.keep(context.serving.catalogue.available(context.now))

@@ -1,20 +1,16 @@
-"""What boosts of the placement and of the request lift or sink."""
+"""The boosts of the placement and of the request lift some items and lower others."""
 
-from typing import ClassVar
-
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import OrderRule
 from app.serving.reranking.weighing import weigh
-from app.serving.retrieval.boosted import boosts
+from app.serving.retrieval.boosted import Boosts
 
 
-class Boosting:
-    name: ClassVar[str] = "boost"
-
-    def is_on(self, context: Context) -> bool:
-        return context.placement.boost is not None or context.options.boost is not None
+class Boosting(Boosts, OrderRule):
+    name = "boost"
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        for factors in boosts(context):
+        for factors in self.factors(context):
             ranked = weigh(ranked, factors[ranked.rows])
         return ranked

@@ -1,30 +1,42 @@
-"""No more than so many items of a category in a list, while there are others."""
+"""At most so many items of a category in a list, while there are others."""
 
 from collections import Counter
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.provenance import BIT
-from app.serving.query import Ranked
-from app.serving.ranking import unranked
+from app.serving.parts import OrderRule
+from app.serving.ranking import scored
 
 
-class CategoryCap:
-    name: ClassVar[str] = "category_cap"
+@dataclass(kw_only=True)
+class CategoryCap(OrderRule):
+    name = "category_cap"
 
-    def is_on(self, context: Context) -> bool:
-        return context.placement.settings.category_cap is not None
+    category_cap: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=1,
+            le=100,
+            description="At most this many of one category in a list, beside what is promoted, explored or due again",
+        ),
+    ] = None
+
+    @property
+    def is_on(self) -> bool:
+        return self.category_cap is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """From the top down; where the candidates run out, the index is asked for more of the other categories.
+        """Takes items from the top down; where candidates run out, the index adds more from other categories.
 
         Where nothing else is eligible, the best of those left out fill the list.
         """
-        cap, catalogue = context.placement.settings.category_cap, context.serving.catalogue
-        if cap is None:
-            return ranked
+        cap, catalogue = self.category_cap or 0, context.serving.catalogue
         counts: Counter[int] = Counter()
         taken: list[int] = []
         pool, start = ranked, 0
@@ -54,4 +66,4 @@ def _others(pool: Ranked, full: list[int], n: int, context: Context) -> Ranked:
     for code in full:
         mask &= ~catalogue.in_category(catalogue.category_names[code])[: len(mask)]
     rows = context.best(n, mask) if n > 0 else pool.rows[:0]
-    return unranked(rows, np.full(len(rows), BIT["nearest"]), context)
+    return scored(rows, context.bits["nearest"], context)

@@ -1,24 +1,40 @@
 """What the placement demotes sinks."""
 
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.expressions import Filter, parse_filter
+from app.serving.parts import Expression, OrderRule, Share, parsed
 from app.serving.reranking.weighing import weigh
 
 
-class Demotion:
-    name: ClassVar[str] = "demote"
+@dataclass(kw_only=True)
+class Demotion(OrderRule):
+    name = "demote"
 
-    def is_on(self, context: Context) -> bool:
-        return context.placement.demote is not None
+    demote: Annotated[Expression | None, Field(description="Items for which this holds sink")] = None
+    demotion: Annotated[Share, Field(description="How far they sink")] = 0.5
+    _demoted: Filter | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._demoted = parsed(self.demote, parse_filter, "demote")
+
+    @property
+    def is_on(self) -> bool:
+        return self.demote is not None
+
+    @property
+    def depends_on_clock(self) -> bool:
+        return self._demoted is not None and self._demoted.looks_at_clock
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        if context.placement.demote is None:
+        """Factor = 1 - demotion where the expression holds, else 1."""
+        if self._demoted is None:
             return ranked
-        is_demoted = context.placement.demote.mask(context.serving.catalogue, context.user.profile, is_strict=False)[
-            ranked.rows
-        ]
-        return weigh(ranked, np.where(is_demoted, 1 - context.placement.settings.demotion, 1.0))
+        mask = self._demoted.mask(context.serving.catalogue, context.user.profile, is_strict=False, now=context.now)
+        return weigh(ranked, np.where(mask[ranked.rows], 1 - self.demotion, 1.0))

@@ -1,14 +1,14 @@
-"""What a user's events speak against is not shown to that user again, wherever the list stands."""
-
-from typing import ClassVar
+"""What a user's events count against is not shown to that user again, in any placement."""
 
 from app.serving.context import Context
+from app.serving.parts import Restriction
 
 
-class Disliked:
-    """No setting turns it off: who says no to an item is not asked again. What was only shown is no matter of it."""
+class Disliked(Restriction):
+    """No setting turns it off. Being shown alone does not count against an item."""
 
-    name: ClassVar[str] = "disliked"
+    name = "disliked"
+    needs_events = True
 
     def restrict(self, context: Context) -> None:
         if context.user.interactions is not None:

@@ -1,24 +1,40 @@
-"""Deliberately dissimilar: the taste turned round, so that what is good and popular elsewhere comes first."""
+"""Deliberately dissimilar: the user side is turned round, so that what is good and popular elsewhere comes first."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from app.serving.context import Context
+from app.serving.parts import Restriction
 from app.snapshots import Snapshot, UserSide
 
 
-class Dissimilar:
-    """No restriction of rows but of direction: it acts before retrieval, and still one dot product ranks."""
+@dataclass(kw_only=True)
+class Dissimilar(Restriction):
+    """Drops no rows: it must act before retrieval, and still one dot product ranks."""
 
-    name: ClassVar[str] = "dissimilar"
+    name = "dissimilar"
+
+    dissimilar: Annotated[
+        bool,
+        Field(strict=True, description="Deliberately unlike the user's taste: good and popular, but from elsewhere"),
+    ] = False
+
+    @property
+    def is_on(self) -> bool:
+        return self.dissimilar
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def restrict(self, context: Context) -> None:
-        snapshot = context.serving.snapshot
-        if snapshot is None or context.side is None or not context.placement.settings.dissimilar:
-            return
-        context.side = turned(context.side, snapshot)
+        if context.serving.snapshot is not None and context.side is not None:
+            context.side = turned(context.side, context.serving.snapshot)
 
 
 def turned(side: UserSide, snapshot: Snapshot) -> UserSide:
+    """The user side with the columns negated by which items are alike."""
     vector = side.vector.copy()
     vector[snapshot.likeness] *= -1
     return side._replace(vector=vector)

@@ -4,36 +4,47 @@ J. Carbonell, J. Goldstein, "The Use of MMR, Diversity-Based Reranking for Reord
 Summaries" (1998).
 """
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import OrderRule, Share
 from app.serving.ranking import vectors_of
+from app.snapshots import Snapshot
 
 
-class Diversity:
-    name: ClassVar[str] = "diversity"
+@dataclass(kw_only=True)
+class Diversity(OrderRule):
+    name = "diversity"
 
-    def is_on(self, context: Context) -> bool:
-        return context.placement.settings.diversity > 0 and context.serving.snapshot is not None
+    diversity: Annotated[Share, Field(description="How much an item like those above it sinks (MMR)")] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.diversity > 0
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """The first `limit` places go, one after the other, to
+        """Fills the first `limit` places, one after the other, with
 
-            argmax over what is left of (1 - diversity) relevance - diversity max over those placed of likeness
+            argmax over the remaining of (1 - diversity) relevance - diversity max over the placed of likeness
 
-        relevance from 0 to 1 over the candidates, likeness the cosine of what they are chosen by.
+        where relevance runs from 0 to 1 over the candidates and likeness is the cosine of their item vectors.
         """
         snapshot, n = context.serving.snapshot, min(context.options.limit, len(ranked.rows))
         if snapshot is None or not n:
             return ranked
-        likeness = snapshot.directions(vectors_of(ranked.rows, context.serving))
+        directions = snapshot.directions(vectors_of(ranked.rows, context.serving))
         relevance = ranked.standings - ranked.standings.min()
         relevance /= relevance.max() or 1.0
-        placed = chosen_places(relevance, likeness, context.placement.settings.diversity, n)
+        placed = chosen_places(relevance, directions, self.diversity, n)
         rest = np.setdiff1d(np.arange(len(ranked.rows)), placed)
         return ranked.take(np.append(placed, rest))
 
@@ -41,7 +52,7 @@ class Diversity:
 def chosen_places(
     relevance: NDArray[np.float64], directions: NDArray[np.float32], diversity: float, n: int
 ) -> NDArray[np.intp]:
-    """(n,) places of m candidates, `relevance` (m,) and `directions` (m, k) of length 1, as MMR chooses them."""
+    """(n,) places of m candidates as MMR chooses them. `relevance`: (m,); `directions`: (m, k), of length 1."""
     chosen = np.empty(n, np.intp)
     closest = np.zeros(len(relevance))
     marginal = (1 - diversity) * relevance

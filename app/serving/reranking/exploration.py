@@ -1,39 +1,52 @@
-"""A share of the slots for items that few have rated: nobody learns about them otherwise."""
+"""A share of the slots for items that few have rated: without being shown they would never be rated."""
 
 import zlib
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import OrderRule, Share
 from app.serving.reranking.slots import insert, n_slots
+from app.snapshots import Snapshot
 
 FEW_RATINGS = 10
-"""As many as halve the trust in what similar items say, see `app.snapshots.similar`."""
+"""As many as halve the weight of a similarity, see `app.snapshots.similar`."""
 
-N_TIMES = 5
-"""The slots are drawn from that many times as many, so that more than the best few are learned about."""
+POOL_FACTOR = 5
+"""Candidates for each slot, so that more than the best few items are tried."""
 
 MICROSECONDS_AN_HOUR = 3_600_000_000
 
 
-class Exploration:
-    name: ClassVar[str] = "exploration"
+@dataclass(kw_only=True)
+class Exploration(OrderRule):
+    name = "exploration"
+    inserts = "exploration"
+    depends_on_clock = True
 
-    def is_on(self, context: Context) -> bool:
-        return context.placement.settings.exploration > 0 and context.serving.snapshot is not None
+    exploration: Annotated[Share, Field(description="Share of the slots for items that few have rated")] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.exploration > 0
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Drawn by a lot that is the same for a user during an hour: a page looked at twice is the same."""
         snapshot = context.serving.snapshot
         if snapshot is None:
             return ranked
-        n = n_slots(context.placement.settings.exploration, context.options.limit)
+        n = n_slots(self.exploration, context.options.limit)
         is_little_known = np.ones(len(context.eligible.mask), np.bool_)
-        is_little_known[: snapshot.n_items] = snapshot.item_counts < FEW_RATINGS
-        promising = context.best(N_TIMES * n, is_little_known)
-        who = zlib.crc32((context.query.user_id or "").encode())
-        rng = np.random.default_rng([who, context.now // MICROSECONDS_AN_HOUR])
+        is_little_known[: context.serving.n_learned] = snapshot.item_counts < FEW_RATINGS
+        promising = context.best(POOL_FACTOR * n, is_little_known)
+        # One seed a user and hour: a page that is loaded again is the same.
+        user_seed = zlib.crc32((context.query.user_id or "").encode())
+        rng = np.random.default_rng([user_seed, context.now // MICROSECONDS_AN_HOUR])
         drawn = promising[np.sort(rng.permutation(len(promising))[:n])]
-        return insert(ranked, drawn, "exploration", context)
+        return insert(ranked, drawn, self.inserts, context)

@@ -1,16 +1,37 @@
-"""Only what the filters of the placement and of the request let through."""
+"""Only items for which the filters of the placement and of the request hold."""
 
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from app.serving.context import Context
+from app.serving.expressions import Filter, parse_filter
+from app.serving.parts import Expression, Restriction, parsed
 
 
-class Filtered:
-    name: ClassVar[str] = "filter"
+@dataclass(kw_only=True)
+class Filtered(Restriction):
+    name = "filter"
+    request_options = ("filter",)
+
+    filter: Annotated[Expression | None, Field(description="Only items for which this holds")] = None
+    _filter: Filter | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._filter = parsed(self.filter, parse_filter, "filter")
+
+    @property
+    def is_on(self) -> bool:
+        return self.filter is not None
+
+    @property
+    def depends_on_clock(self) -> bool:
+        return self._filter is not None and self._filter.looks_at_clock
 
     def restrict(self, context: Context) -> None:
-        catalogue, user = context.serving.catalogue, context.user.profile
-        if context.placement.filter is not None:
-            context.eligible.keep(context.placement.filter.mask(catalogue, user, is_strict=False))
+        catalogue, user, now = context.serving.catalogue, context.user.profile, context.now
+        if self._filter is not None:  # stored: an attribute that it names may be gone by now, which is no error
+            context.eligible.keep(self._filter.mask(catalogue, user, is_strict=False, now=now))
         if context.options.filter is not None:
-            context.eligible.keep(context.options.filter.mask(catalogue, user))
+            context.eligible.keep(context.options.filter.mask(catalogue, user, now=now))

@@ -1,28 +1,39 @@
-"""What few know rises: how little is said by the number of ratings."""
+"""Little-known items rise; how well an item is known is the number of its ratings."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import OrderRule, Share
 from app.serving.reranking.weighing import weigh
+from app.snapshots import Snapshot
 
 
-class Novelty:
-    name: ClassVar[str] = "novelty"
+@dataclass(kw_only=True)
+class Novelty(OrderRule):
+    name = "novelty"
 
-    def is_on(self, context: Context) -> bool:
-        return context.placement.settings.novelty > 0 and context.serving.snapshot is not None
+    novelty: Annotated[Share, Field(description="How much little-known items rise")] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.novelty > 0
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Factor = 1 - novelty log(1 + n_i) / log(1 + max n), n_i ratings of the item."""
-        snapshot = context.serving.snapshot
-        if snapshot is None or not snapshot.n_items:
+        """Factor = 1 - novelty log(1 + n_i) / log(1 + max n), where item i has n_i ratings."""
+        snapshot, n_learned = context.serving.snapshot, context.serving.n_learned
+        if snapshot is None or not n_learned:
             return ranked
         counts = np.zeros(len(ranked.rows))
-        is_learned = ranked.rows < snapshot.n_items
+        is_learned = ranked.rows < n_learned
         counts[is_learned] = snapshot.item_counts[ranked.rows[is_learned]]
         most = float(snapshot.item_counts[snapshot.popular_rows[0]])
         known = np.log1p(counts) / np.log1p(max(most, 1.0))
-        return weigh(ranked, 1 - context.placement.settings.novelty * known)
+        return weigh(ranked, 1 - self.novelty * known)

@@ -1,14 +1,26 @@
 """What the user made is not recommended to its maker."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from app.serving.context import Context
+from app.serving.parts import Restriction
 
 
-class OwnItems:
-    name: ClassVar[str] = "own_items"
+@dataclass(kw_only=True)
+class OwnItems(Restriction):
+    name = "own_items"
+
+    own_items: Annotated[
+        bool, Field(strict=True, description="Items that the user made (`created_by`) may be shown")
+    ] = False
+
+    @property
+    def is_on(self) -> bool:
+        return not self.own_items
 
     def restrict(self, context: Context) -> None:
-        user_id = context.query.user_id
-        if user_id is not None and not context.placement.settings.own_items:
-            context.eligible.drop(context.serving.catalogue.rows_created_by(user_id))
+        if context.query.user_id is not None:
+            context.eligible.drop(context.serving.catalogue.rows_created_by(context.query.user_id))

@@ -1,24 +1,29 @@
-"""Only what the user is expected to rate at least as high as the request says."""
-
-from typing import ClassVar
+"""Only items with a predicted rating at least as high as the request says."""
 
 import numpy as np
 
 from app.serving.context import Context
+from app.serving.parts import Restriction
 from app.serving.ranking import vectors_of
+from app.snapshots import Snapshot
 
 
-class PredictedEnough:
-    name: ClassVar[str] = "min_predicted_rating"
+class PredictedEnough(Restriction):
+    name = "min_predicted_rating"
+    request_options = ("min_predicted_rating",)
+    is_on = False
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def restrict(self, context: Context) -> None:
-        """Of everything that is eligible so far; nothing is dropped while no ratings can be predicted."""
+        """Of what is eligible so far; drops nothing while no ratings can be predicted."""
         least, snapshot, side = context.options.min_predicted_rating, context.serving.snapshot, context.user.side
         if least is None or snapshot is None or side is None:
             return
-        mask = context.eligible.mask
+        mask, n_learned = context.eligible.mask, context.serving.n_learned
         learned = snapshot.predict(side, snapshot.item_vectors)
-        mask[: snapshot.n_items] &= learned[: len(mask)] >= least
-        newer = np.flatnonzero(mask[snapshot.n_items :]) + snapshot.n_items
+        mask[:n_learned] &= learned[: len(mask)] >= least
+        newer = np.flatnonzero(mask[n_learned:]) + n_learned
         if len(newer):
             mask[newer] = snapshot.predict(side, vectors_of(newer, context.serving)) >= least

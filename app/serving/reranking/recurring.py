@@ -1,40 +1,58 @@
 """What the user consumes again and again, when it is due again by the user's own interval."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import OrderRule, Restriction, Share
 from app.serving.reranking.slots import insert, n_slots
 from app.serving.rows import NO_ROWS, Rows
 
 DUE_FROM = 0.8
-"""Of the interval: who buys every ten days is reminded from the eighth on."""
+"""Share of the interval after which an item is due: a user who buys every ten days is reminded from the eighth on."""
 
 GIVEN_UP_FROM = 3.0
-"""Intervals without another purchase, after which it is no habit any more."""
+"""Intervals without another purchase after which it is no habit any more."""
 
 
-class Recurring:
-    name: ClassVar[str] = "recurring"
+@dataclass(kw_only=True)
+class Recurring(Restriction, OrderRule):
+    """Acts twice. As a restriction it drops nothing, but notes what is due while consumed items are still eligible."""
 
-    def is_on(self, context: Context) -> bool:
+    name = "recurring"
+    inserts = "recurring"
+    needs_events = True
+    depends_on_clock = True
+
+    recurring: Annotated[
+        Share, Field(description="Share of the slots for what the user consumes again and again, when it is due")
+    ] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.recurring > 0
+
+    def restrict(self, context: Context) -> None:
+        context.due_rows = context.eligible.among(due_rows(context))
+
+    def applies(self, context: Context) -> bool:
         return len(context.due_rows) > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        n = n_slots(context.placement.settings.recurring, context.options.limit)
-        return insert(ranked, context.due_rows[:n], "recurring", context)
+        n = n_slots(self.recurring, context.options.limit)
+        return insert(ranked, context.due_rows[:n], self.inserts, context)
 
 
 def due_rows(context: Context) -> Rows:
-    """Rows due again, the most overdue first.
-
-    The interval of an item consumed n >= 2 times is (last - first) / (n - 1).
-    """
+    """Rows due again, the most overdue first."""
     if context.user.interactions is None:
         return NO_ROWS
     consumed = context.user.interactions.consumed
+    # interval = (last - first) / (n - 1), of an item consumed n >= 2 times
     intervals = (consumed.last_at - consumed.first_at) / np.maximum(consumed.counts - 1, 1)
     is_habit = (consumed.counts > 1) & (intervals > 0)
     elapsed = (context.now - consumed.last_at) / np.where(is_habit, intervals, 1.0)

@@ -1,12 +1,13 @@
-"""What the request itself rules out: earlier pages, excluded items, other categories."""
-
-from typing import ClassVar
+"""What the request itself rules out: items of earlier pages, excluded items, other categories."""
 
 from app.serving.context import Context
+from app.serving.parts import Restriction
 
 
-class Requested:
-    name: ClassVar[str] = "requested"
+class Requested(Restriction):
+    name = "requested"
+    request_options = ("returned_keys", "exclude", "category")
+    is_on = False
 
     def restrict(self, context: Context) -> None:
         catalogue, options = context.serving.catalogue, context.options

@@ -1,31 +1,45 @@
-"""What was just shown sinks, so that a list looked at again is another; it comes back as the showing is forgotten."""
+"""What was just shown sinks, so that a list loaded again is another; it returns as the showing is forgotten."""
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.query import Ranked
+from app.serving.parts import Duration, OrderRule, Share
 from app.serving.reranking.weighing import weigh
 
 MICROSECONDS_AN_HOUR = 3_600_000_000
 
 
-class Rotation:
-    name: ClassVar[str] = "rotation"
+@dataclass(kw_only=True)
+class Rotation(OrderRule):
+    """On by default, and then for users who were shown something."""
 
-    def is_on(self, context: Context) -> bool:
+    name = "rotation"
+    needs_events = True
+    depends_on_clock = True
+
+    rotation: Annotated[Share, Field(description="How far an item that was just shown sinks")] = 0.5
+    rotation_half_life_hours: Annotated[Duration, Field(description="After this, half of it is forgotten")] = 12.0
+
+    @property
+    def is_on(self) -> bool:
+        return self.rotation > 0
+
+    def applies(self, context: Context) -> bool:
         interactions = context.user.interactions
-        return context.placement.settings.rotation > 0 and interactions is not None and len(interactions.shown.rows) > 0
+        return interactions is not None and len(interactions.shown.rows) > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Factor = 1 - rotation (1 - 2^-times shown) 2^(-time since / half life)."""
-        placement, interactions = context.placement.settings, context.user.interactions
-        if interactions is None:
+        if context.user.interactions is None:
             return ranked
-        shown = interactions.shown
+        shown = context.user.interactions.shown
         places = np.searchsorted(shown.rows, ranked.rows).clip(max=len(shown.rows) - 1)
         was_shown = shown.rows[places] == ranked.rows
         hours = np.maximum(context.now - shown.last_at[places], 0) / MICROSECONDS_AN_HOUR
-        weariness = (1 - 0.5 ** shown.counts[places]) * 0.5 ** (hours / placement.rotation_half_life_hours)
-        return weigh(ranked, 1 - placement.rotation * np.where(was_shown, weariness, 0.0))
+        weariness = (1 - 0.5 ** shown.counts[places]) * 0.5 ** (hours / self.rotation_half_life_hours)
+        return weigh(ranked, 1 - self.rotation * np.where(was_shown, weariness, 0.0))

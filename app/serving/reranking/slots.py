@@ -1,11 +1,10 @@
-"""How a rule places items by hand: evenly spread slots, and nothing pushed below where it would stand anyway."""
+"""How a rule places items by hand: in evenly spread slots, and never below where an item would stand anyway."""
 
 import numpy as np
 
+from app.serving.candidates import Ranked
 from app.serving.context import Context
-from app.serving.provenance import BIT
-from app.serving.query import Ranked
-from app.serving.ranking import unranked
+from app.serving.ranking import scored
 from app.serving.rows import Rows
 
 
@@ -15,22 +14,23 @@ def n_slots(share: float, limit: int) -> int:
 
 
 def slot(place: int, n: int, limit: int) -> int:
-    """Where the `place`-th of `n` items stands in a list of `limit`, both from 0: in the middle of its part."""
+    """The slot of item number `place` of `n` in a list of `limit`, both from 0: the middle of its part of the list."""
     return int((place + 0.5) * limit / n)
 
 
 def insert(ranked: Ranked, rows: Rows, proposer: str, context: Context) -> Ranked:
-    """`ranked` with `rows` in evenly spread slots of the list asked for, marked as of `proposer`.
+    """`ranked` with `rows` in evenly spread slots of the requested list, marked as of `proposer`.
 
-    A row that stands higher without that keeps its place.
+    A row that stands higher by itself keeps its place.
     """
     if not len(rows):
         return ranked
     natural = {row: place for place, row in enumerate(ranked.rows.tolist())}
     missing = np.array([row for row in rows.tolist() if row not in natural], dtype=np.int64)
-    pool = ranked.followed_by(unranked(missing, np.zeros_like(missing), context))
+    pool = ranked.followed_by(scored(missing, 0, context))
     place_of = {row: place for place, row in enumerate(pool.rows.tolist())}
     limit = context.options.limit
+    # Each item with the slot it should have; of two with the same slot, the first of `rows` comes first.
     wanted = sorted(
         (min(natural.get(row, limit), slot(n, len(rows), limit)), n, place_of[row])
         for n, row in enumerate(rows.tolist())
@@ -44,5 +44,5 @@ def insert(ranked: Ranked, rows: Rows, proposer: str, context: Context) -> Ranke
         order.append(place)
     order += others
     placed = pool.take(np.array(order, np.intp))
-    placed.proposed_by[np.isin(placed.rows, rows)] |= BIT[proposer]
+    placed.proposed_by[np.isin(placed.rows, rows)] |= context.bits[proposer]
     return placed

@@ -1,6 +1,6 @@
 """How a rule weighs candidates anew: each gets a factor on its standing.
 
-Scores have no zero of their own and may be negative: a factor on a score itself would lift what it should sink. So a
+Scores have no zero of their own and may be negative: a factor on a score itself would lift what it should lower. So a
 standing counts from one range of scores below the last candidate:
 
     standing = score - lowest + (highest - lowest)
@@ -11,7 +11,7 @@ Twice its standing puts the last candidate beside the first; half of it, the fir
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.query import Ranked
+from app.serving.candidates import Ranked
 
 
 def stand(ranked: Ranked) -> Ranked:
@@ -19,6 +19,7 @@ def stand(ranked: Ranked) -> Ranked:
     if not len(ranked.rows):
         return ranked
     lowest, highest = float(ranked.scores.min()), float(ranked.scores.max())
+    # Where all scores are equal any positive range will do: every standing is then 1.
     return ranked._replace(standings=ranked.scores.astype(np.float64) - lowest + ((highest - lowest) or 1.0))
 
 

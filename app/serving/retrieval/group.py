@@ -1,17 +1,20 @@
-"""What is rated most by those who share an attribute with the user: the country, as a rule."""
-
-from typing import ClassVar
+"""The items rated most by users who share an attribute with the user, usually the country."""
 
 import numpy as np
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
+from app.snapshots import Snapshot
 
-N_SHOWN = 20
+N_EACH = 20
 
 
-class GroupSource:
-    name: ClassVar[str] = "group"
+class GroupSource(Source):
+    name = "group"
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None and len(snapshot.groups) > 0
 
     def candidates(self, context: Context) -> Rows:
         """The top 20 for each attribute that the snapshot counts by and the user has."""
@@ -19,4 +22,4 @@ class GroupSource:
         if snapshot is None or user is None:
             return NO_ROWS
         tops = [snapshot.popular_in(number) for number in snapshot.groups_of(user)]
-        return np.concatenate([NO_ROWS, *(context.eligible.first(N_SHOWN, top) for top in tops)])
+        return np.concatenate([NO_ROWS, *(context.eligible.first(N_EACH, top) for top in tops)])

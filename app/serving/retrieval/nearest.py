@@ -1,21 +1,24 @@
-"""The items whose score for the user is highest: from the index, and of those newer than it, one by one."""
-
-from typing import ClassVar
+"""The items with the highest scores for the user: from the index, and those newer than it one by one."""
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import NO_HISTORY
+from app.snapshots import NO_HISTORY, Snapshot
 
 
-class NearestSource:
-    name: ClassVar[str] = "nearest"
+class NearestSource(Source):
+    name = "nearest"
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None
 
     def candidates(self, context: Context) -> Rows:
-        """Asked with the mask as a filter: never too few. Some more come along, which are ranked with the others."""
-        snapshot, vector, allowed = context.serving.snapshot, context.side_vector, context.eligible.mask
-        if snapshot is None or vector is None:
+        """At least `n_pooled` rows while as many are eligible: the mask filters inside the index."""
+        snapshot, side, allowed = context.serving.snapshot, context.side, context.eligible.mask
+        if snapshot is None or side is None:
             return NO_ROWS
-        if len(allowed) > snapshot.n_items:  # items newer than the index
+        if len(allowed) > context.serving.n_learned:  # items newer than the index
             return context.best(context.n_pooled)
-        is_turned = context.side is not context.user.side  # by a rule
-        return snapshot.candidates(vector, context.n_pooled, allowed, NO_HISTORY if is_turned else context.user.n_known)
+        # How long a history made the side tells the index how far to look; a side changed by a rule has none.
+        n_known = context.user.n_known if side is context.user.side else NO_HISTORY
+        return snapshot.candidates(side.vector, context.n_pooled, allowed, n_known)

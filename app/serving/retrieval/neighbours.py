@@ -1,23 +1,30 @@
-"""What the neighbours of the rated items speak for, by a table that the snapshot has: `knn` or `ease`."""
+"""The items that a table of item neighbours proposes for the rated items: `knn` or `ease`."""
+
+from dataclasses import dataclass
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
+from app.snapshots import Snapshot
 
-N_SHOWN = 50
+N_PROPOSED = 50
 
 
-class NeighboursSource:
-    def __init__(self, table: str) -> None:
-        self.name = table
+@dataclass
+class NeighboursSource(Source):
+    """`name`: of the source, and of the table that the snapshot holds."""
+
+    name: str
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None and self.name in snapshot.tables
 
     def candidates(self, context: Context) -> Rows:
-        snapshot = context.serving.snapshot
-        if snapshot is None or self.name not in snapshot.tables:
-            return NO_ROWS
+        snapshot, n_learned = context.serving.snapshot, context.serving.n_learned
         rows, values = context.user.rated_rows, context.user.values
-        is_learned = rows < snapshot.n_items
-        if not is_learned.any():
+        is_learned = rows < n_learned
+        if snapshot is None or not is_learned.any():
             return NO_ROWS
-        allowed = context.eligible.mask[: snapshot.n_items]
-        found, _ = snapshot.neighbours(self.name, rows[is_learned], N_SHOWN, values[is_learned], allowed)
-        return found
+        allowed = context.eligible.mask[:n_learned]
+        rows, _ = snapshot.neighbours(self.name, rows[is_learned], N_PROPOSED, values[is_learned], allowed)
+        return rows

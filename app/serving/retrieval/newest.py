@@ -1,15 +1,14 @@
 """The items added last."""
 
-from typing import ClassVar
-
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import Rows
 
-N_SHOWN = 20
+N_PROPOSED = 20
 
 
-class NewestSource:
-    name: ClassVar[str] = "newest"
+class NewestSource(Source):
+    name = "newest"
 
     def candidates(self, context: Context) -> Rows:
-        return context.serving.catalogue.newest(N_SHOWN, context.eligible.mask)
+        return context.serving.catalogue.newest(N_PROPOSED, context.eligible.mask)

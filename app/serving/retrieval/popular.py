@@ -1,20 +1,19 @@
-"""The items rated most; behind them those that are newer than the snapshot, newest last."""
-
-from typing import ClassVar
+"""The items rated most; after them items newer than the snapshot, the newest last."""
 
 import numpy as np
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import Rows
 
 
-class PopularSource:
-    name: ClassVar[str] = "popular"
+class PopularSource(Source):
+    name = "popular"
 
     def candidates(self, context: Context) -> Rows:
-        rows, n = context.serving.popular_rows, context.n_pooled
-        found = context.eligible.first(n, rows)
-        if len(found) < n:
-            newer = context.eligible.among(np.arange(len(rows), len(context.eligible.mask)))
-            found = np.append(found, newer)[:n]
-        return found
+        popular, n = context.serving.popular_rows, context.n_pooled
+        rows = context.eligible.first(n, popular)
+        if len(rows) < n:
+            newer = context.eligible.among(np.arange(len(popular), len(context.eligible.mask)))
+            rows = np.append(rows, newer)[:n]
+        return rows

@@ -1,27 +1,31 @@
-"""The items most similar to each of those liked last: looked up, since neighbours are stored with the snapshot."""
+"""The items most similar to each of the items liked last, read from the neighbours stored in the snapshot.
 
-from typing import ClassVar
-
-import numpy as np
+Refused: searching for neighbours that are not stored, in a large catalogue. Ten scans of all items would cost more than
+the rest of the answer.
+"""
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
+from app.snapshots import Snapshot
 
 N_LIKED, N_EACH = 10, 10
 
 
-class SimilarSource:
-    name: ClassVar[str] = "similar"
+class SimilarSource(Source):
+    name = "similar"
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:
+        return snapshot is not None and len(snapshot.similar_rows) > 0
 
     def candidates(self, context: Context) -> Rows:
-        """None in a catalogue whose neighbours are not stored: ten scans would cost more than all else together."""
         snapshot = context.serving.snapshot
-        if snapshot is None or not len(snapshot.similar_rows):
+        if snapshot is None:
             return NO_ROWS
         liked = context.user.liked_rows(snapshot.liked_from)
-        liked = liked[liked < snapshot.n_items][:N_LIKED]
+        liked = liked[liked < context.serving.n_learned][:N_LIKED]
         if not len(liked):
             return NO_ROWS
-        # By rank, then by how lately its origin was liked; row -1 where an item has fewer neighbours.
-        rows = snapshot.similar_rows.take(liked, axis=0)[:, :N_EACH].T.ravel().astype(np.int64)
-        return rows[context.eligible.has(rows)]
+        # Row -1 fills the places of an item that has fewer neighbours, and is never eligible.
+        rows = snapshot.similar_rows.take(liked, axis=0)[:, :N_EACH].ravel()
+        return context.eligible.among(rows[rows >= 0])

@@ -1,15 +1,15 @@
-"""What many do of late: ratings and events count for less the longer ago they are."""
-
-from typing import ClassVar
+"""The items with the most ratings and events of late; each counts for less the longer ago it was."""
 
 from app.serving.context import Context
+from app.serving.parts import Source
 from app.serving.rows import Rows
 
-N_SHOWN = 20
+N_PROPOSED = 20
 
 
-class TrendingSource:
-    name: ClassVar[str] = "trending"
+class TrendingSource(Source):
+    name = "trending"
+    depends_on_trends = True
 
     def candidates(self, context: Context) -> Rows:
-        return context.eligible.first(N_SHOWN, context.serving.trending_rows)
+        return context.eligible.first(N_PROPOSED, context.serving.trending_rows)

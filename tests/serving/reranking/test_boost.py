@@ -7,7 +7,7 @@ from tests.support.requests import ids, place, recommended
 
 
 class TestBoosting(OrderRuleContract):
-    rule = Boosting()
+    rule = Boosting
     settings = {"boost": '"odd" in categories -> 2; "even" in categories -> 0.5'}
 
 

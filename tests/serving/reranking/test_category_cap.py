@@ -11,7 +11,7 @@ from tests.support.trained import N_RATED
 
 
 class TestCategoryCap(OrderRuleContract):
-    rule = CategoryCap()
+    rule = CategoryCap
     settings = {"category_cap": 2}
 
 

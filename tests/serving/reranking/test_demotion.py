@@ -7,7 +7,7 @@ from tests.support.requests import ids, place, recommended
 
 
 class TestDemotion(OrderRuleContract):
-    rule = Demotion()
+    rule = Demotion
     settings = {"demote": '"odd" in categories', "demotion": 0.5}
 
 

@@ -11,7 +11,7 @@ from tests.support.requests import context_of, ids, place, recommended
 
 
 class TestDiversity(OrderRuleContract):
-    rule = Diversity()
+    rule = Diversity
     settings = {"diversity": 0.5}
 
 
@@ -28,7 +28,7 @@ def test_list_is_less_alike(service: Service) -> None:
     plain = mean_likeness(service)
     place(service, diversity=0.8)
     assert mean_likeness(service) < plain
-    assert Diversity().is_on(context_of(service))
+    assert Diversity in map(type, context_of(service).rules)
 
 
 @given(seed=st.integers(0, 10_000), diversity=st.floats(0, 1), n=st.integers(1, 12))

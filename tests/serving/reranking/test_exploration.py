@@ -7,7 +7,7 @@ from tests.support.requests import ids, place, recommended
 
 
 class TestExploration(OrderRuleContract):
-    rule = Exploration()
+    rule = Exploration
     settings = {"exploration": 0.2}
 
 

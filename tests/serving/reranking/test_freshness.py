@@ -10,7 +10,7 @@ from tests.support.requests import ids, place, recommended
 
 
 class TestFreshness(OrderRuleContract):
-    rule = Freshness()
+    rule = Freshness
     settings = {"freshness": 1.0}
 
     def prepare(self, service: Service) -> None:

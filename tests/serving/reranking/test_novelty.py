@@ -9,7 +9,7 @@ from tests.support.requests import ids, place, recommended
 
 
 class TestNovelty(OrderRuleContract):
-    rule = Novelty()
+    rule = Novelty
     settings = {"novelty": 0.7}
 
 

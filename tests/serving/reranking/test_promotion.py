@@ -9,7 +9,7 @@ ODD = '"odd" in categories'
 
 
 class TestPromotion(OrderRuleContract):
-    rule = Promotion()
+    rule = Promotion
     settings = {"promote": ODD, "promoted_share": 0.3}
 
 

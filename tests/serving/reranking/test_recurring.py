@@ -17,7 +17,7 @@ def buy(service: Service, user_id: str, item_id: str, *days_ago: float) -> None:
 
 
 class TestRecurring(OrderRuleContract):
-    rule = Recurring()
+    rule = Recurring
     settings = {"recurring": 0.2}
 
     def prepare(self, service: Service) -> None:

@@ -11,7 +11,7 @@ HOUR = 3_600_000_000
 
 
 class TestRotation(OrderRuleContract):
-    rule = Rotation()
+    rule = Rotation
     settings = {"rotation": 0.9}
 
     def prepare(self, service: Service) -> None:
@@ -21,8 +21,8 @@ class TestRotation(OrderRuleContract):
     def test_off_by_default(self, service: Service) -> None:
         """On by default, for those who were shown anything."""
         place(service)
-        assert self.rule.is_on(context_of(service))
-        assert not self.rule.is_on(context_of(service, "user-9"))
+        assert self.on_for(context_of(service))
+        assert not self.on_for(context_of(service, "user-9"))
 
 
 def test_shown_items_sink(service: Service) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.serving.query import Ranked
+from app.serving.candidates import Ranked
 from app.serving.reranking.weighing import stand, weigh
 
 scores = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=20)
@@ -34,7 +34,7 @@ def test_lifting_never_sinks(values: list[float], data: st.DataObject) -> None:
 
 
 def test_nothing_to_weigh() -> None:
-    empty = ranked_of([1.0]).first(0)
+    empty = ranked_of([1.0]).take(slice(0))
     assert len(weigh(empty, np.empty(0)).rows) == 0
 
 

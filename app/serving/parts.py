@@ -1,0 +1,133 @@
+"""The parts of the pipeline: sources, restrictions and rules of order.
+
+A part owns what it is: its name, its settings with their bounds and documentation, when it is on, and what its result
+depends on. The registries (`retrieval.SOURCES`, `reranking.RESTRICTIONS`, `reranking.ORDER_RULES`) hold one instance of
+each with the default settings. From them are derived the settings of a placement and their OpenAPI schema
+(`placement.py`), the compiled placement (`placement_config.py`), entity tags and provenance bits.
+
+The settings of a part are the keyword-only fields of its dataclass: annotate each with a pydantic `Field` that gives
+its description and bounds. Two parts may declare the same setting in the same way.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
+
+from pydantic import Field
+
+from app.serving.candidates import Ranked
+from app.serving.rows import Rows
+from app.snapshots import Snapshot
+
+if TYPE_CHECKING:  # a context holds the plan, which is made of parts
+    from app.serving.context import Context
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Duration = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
+Expression = Annotated[str, Field(min_length=1, max_length=5_000)]
+
+AnyPart = TypeVar("AnyPart", bound="Part")
+Parsed = TypeVar("Parsed")
+
+
+class Part:
+    """What a source, a restriction and a rule of order declare.
+
+    `request_options`: fields of `ListOptions`, or `returned_keys`, any of which turns it on for one request.
+    `needs_events`: it acts only on users with stored events. `is_on`: whether its settings turn it on.
+    `depends_on_clock`: whether its result may change with time alone.
+    """
+
+    name: str
+    request_options: tuple[str, ...] = ()
+    needs_events: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        return True
+
+    @property
+    def depends_on_clock(self) -> bool:
+        return False
+
+    def works_with(self, snapshot: Snapshot | None) -> bool:  # noqa: ARG002  overridden where it matters
+        """Whether this snapshot holds what the part reads; None before anything is learned."""
+        return True
+
+
+class Source(Part, ABC):
+    """Proposes candidates. `depends_on_trends`: whether it reads what is trending."""
+
+    depends_on_trends: bool = False
+
+    @abstractmethod
+    def candidates(self, context: "Context") -> Rows:
+        """Eligible rows in any order, empty where it has nothing to propose; duplicates are merged."""
+
+
+class Restriction(Part, ABC):
+    """Acts before retrieval, on the mask of eligible rows, so that a list stays as long as requested."""
+
+    @abstractmethod
+    def restrict(self, context: "Context") -> None:
+        """Drop from `context.eligible` what must not be shown."""
+
+
+class OrderRule(Part, ABC):
+    """Acts after ranking: weighs candidates anew (`weighing.py`) or places some in slots (`slots.py`).
+
+    `inserts`: the name in an item's `sources` of what the rule brought in; None for a rule that only reorders.
+    """
+
+    inserts: str | None = None
+
+    def applies(self, context: "Context") -> bool:  # noqa: ARG002  overridden where it matters
+        """Whether it has anything to do for a user with stored events, once the restrictions have acted."""
+        return True
+
+    @abstractmethod
+    def arrange(self, ranked: Ranked, context: "Context") -> Ranked:
+        """The candidates in another order, with what this rule brings in; none is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The parts that are on for one kind of request under one placement, in the order in which they act.
+
+    `depends_on_clock`, `depends_on_trends`: whether the list may change without a write, with time or with trends.
+    """
+
+    sources: tuple[Source, ...]
+    restrictions: tuple[Restriction, ...]
+    rules: tuple[OrderRule, ...]
+    has_events: bool
+    depends_on_clock: bool
+    depends_on_trends: bool
+
+
+class Setting(NamedTuple):
+    """One setting of a placement: its annotated type and its default."""
+
+    hint: Any
+    default: Any
+
+
+def settings_of(part: Part) -> dict[str, Setting]:
+    """Name -> setting, as the part declares them."""
+    kind: type = type(part)
+    if not is_dataclass(kind):
+        return {}
+    hints = get_type_hints(kind, include_extras=True)
+    return {each.name: Setting(hints[each.name], each.default) for each in fields(kind) if each.kw_only and each.init}
+
+
+def with_settings(part: AnyPart, placement: object) -> AnyPart:
+    """The part with its settings from `placement`. Raises `InvalidInputError` where an expression does not parse."""
+    own = {name: getattr(placement, name) for name in settings_of(part)}
+    return replace(part, **own) if own else part  # type: ignore[type-var]  # only a dataclass has settings
+
+
+def parsed(text: str | None, parse: Callable[[str, str], Parsed], field: str) -> Parsed | None:
+    """An optional expression, parsed; errors name `field`."""
+    return None if text is None else parse(text, field)
