@@ -132,6 +132,7 @@ class ChartReader:
         return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
 
     def _next_cursor(self, rows: Rows, query: ChartQuery, serving: ServingState) -> str | None:
+        # A cursor names the items returned, not a place: the order changes between pages, and no item may repeat.
         returned = np.append(query.returned_keys, serving.catalogue.keys[rows])
         if len(returned) > MAX_RETURNED - query.limit:
             return None
@@ -148,7 +149,7 @@ def eligible(query: ChartQuery, request_state: RequestState) -> Eligible:
     if query.filter is not None:
         eligible.keep(query.filter.mask(catalogue, now=request_state.now))
     returned = catalogue.rows_of_keys(query.returned_keys)
-    eligible.drop(returned[returned >= 0])
+    eligible.drop(returned[returned >= 0])  # -1 stands for an item deleted since
     return eligible
 
 
@@ -164,6 +165,7 @@ def popular(n: int, eligible: Eligible, query: ChartQuery, request_state: Reques
 
 def _counts(rows: Rows, serving: ServingState) -> NDArray[np.int64]:
     if serving.snapshot is None:
+        # popularity = log(1 + count), so count = exp(popularity) - 1
         return np.rint(np.expm1(serving.popularity[rows])).astype(np.int64)
     return serving.snapshot.item_counts[rows].astype(np.int64)
 
@@ -173,6 +175,7 @@ def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Orde
     numbers = [] if snapshot is None else snapshot.groups_of(User("any", country))
     if snapshot is None or not numbers:
         return Order(NO_ROWS, NO_ROWS)
+    # The rows of all groups stand in one array; group g has those from starts[g] to starts[g + 1].
     of_group = slice(snapshot.group_starts[numbers[0]], snapshot.group_starts[numbers[0] + 1])
     rows, counts = snapshot.group_rows[of_group].astype(np.int64), snapshot.group_counts[of_group].astype(np.int64)
     is_shown = eligible.has(rows)

@@ -47,14 +47,17 @@ class Context:
         The index finds learned items, and items newer than it are scored one by one. Before anything is learned the
         order is by popularity.
         """
+        # A mask may have more rows than the request: items that arrived since it began.
         allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
         snapshot = self.serving.snapshot
         if snapshot is None or self.side is None:
             rows = self.serving.popular_rows
+            # Items that arrived after popularity was counted come last.
             rows = np.append(rows, np.arange(len(rows), len(allowed)))
             return rows[allowed[rows]][:n]
         vector, n_learned = self.side.vector, self.serving.n_learned
         rows, scores = snapshot.nearest(vector, n, allowed[:n_learned])
+        # The index does not hold items newer than the snapshot; they are few, and scored one by one.
         newer = np.flatnonzero(allowed[n_learned:]) + n_learned
         if not len(newer):
             return rows

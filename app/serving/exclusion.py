@@ -49,6 +49,7 @@ class ExclusionExplainer:
         row = context.serving.catalogue.row_of_id(item_id)
         if row is None:
             return WhyNot(item_id, None, "unknown", "there is no such item")
+        # Watching the item costs nothing: the pipeline is the one that makes the list.
         context.trace = trace = Trace(np.array([row]))
         restrict(context)
         ranked = ranked_list(context)
@@ -60,6 +61,7 @@ class ExclusionExplainer:
         places = np.flatnonzero(ranked.rows == row)
         if len(places):
             why.rank, why.sources = int(places[0]) + 1, names_of(int(ranked.proposed_by[places[0]]))
+        # A rule may have inserted an item that is not eligible, so the mask is checked first.
         if not context.eligible.mask[row]:
             return _restricted(why, limit)
         why.rank_by_score = _rank_by_score(row, context)
@@ -78,6 +80,7 @@ def _restricted(why: WhyNot, limit: int) -> WhyNot:
 
 
 def _not_proposed(why: WhyNot, limit: int) -> WhyNot:
+    # An index with lists searches the likeliest of them alone, and may miss an item of a high score.
     is_high = (why.rank_by_score or 0) <= limit
     reason = "the search, which does not look everywhere, missed it" if is_high else "its score is too low"
     why.stage, why.detail = "not_proposed", f"no source proposed it: {reason}"
@@ -85,6 +88,7 @@ def _not_proposed(why: WhyNot, limit: int) -> WhyNot:
 
 
 def _outranked(why: WhyNot, trace: Trace, row: int, limit: int) -> WhyNot:
+    # Without its rules the list would be the ranking by score: an item that ranks high there was moved down.
     moved_down = [move for move in trace.moves(row) if move.rank_after > (move.rank_before or 0)]
     if moved_down and (why.rank_by_score or 0) <= limit:
         why.stage, why.rule = "moved_down", moved_down[0].rule

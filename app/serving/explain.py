@@ -39,6 +39,7 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
     snapshot, side = context.serving.snapshot, context.side
     if snapshot is None or side is None:
         return [[] for _ in rows]
+    # score = sum over segments of user side . item side, each over its own columns
     addends = snapshot.shares(side, vectors_of(rows, context.serving))
     # Addends may be negative: a share is that of the sizes, which sum to 100 %.
     sizes = sum(np.abs(each) for each in addends.values())
@@ -64,6 +65,7 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
     negative = user.negative_rows[user.negative_rows < n_learned]
     if snapshot is None or context.side is not user.side or not len(rated) + len(positive):
         return [[] for _ in rows]
+    # A folded-in user side is linear in the history, so its score is a sum over the history.
     influences = snapshot.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
     history = np.append(rated, positive)
     # An item is no reason for itself, though liking it raises its score most: shares are of what the others add.

@@ -77,6 +77,7 @@ def home_rows(n_rows: int, context: Context) -> list[HomeRow]:
 
 
 def _row(row_id: str, title: str, shown: Ranked, context: Context) -> HomeRow:
+    # Rows below take their items from what is left.
     context.eligible.drop(shown.rows)
     return HomeRow(row_id, title, items_of(shown, context))
 
@@ -92,6 +93,7 @@ class HomeRowCandidates(NamedTuple):
 
 def home_row_candidates(context: Context) -> Iterator[HomeRowCandidates]:
     """The rows below the recommendations; one of each kind first, so that a page of few rows is a mixed one."""
+    # Generators: a row is computed when the page needs it, after those above have taken their items.
     liked = islice(because_you_liked(context), N_OF_LIKED)
     categories = islice(top_in_categories(context), N_OF_CATEGORIES)
     single = (popular, trending, newest, something_different)
@@ -103,6 +105,7 @@ def because_you_liked(context: Context) -> Iterator[HomeRowCandidates]:
     snapshot, catalogue = context.serving.snapshot, context.serving.catalogue
     if snapshot is None:
         return
+    # Items newer than the snapshot have no neighbours.
     liked = context.user.liked_rows(snapshot.liked_from)
     for row in liked[liked < context.serving.n_learned][:N_LIKED].tolist():
         title = f"Because you liked {catalogue.titles[row] or catalogue.item_ids[row]}"
@@ -147,6 +150,7 @@ def newest(context: Context) -> Iterator[HomeRowCandidates]:
     """What is known to be new: by the time it was added, or because it is newer than the snapshot."""
     serving = context.serving
     rows = serving.catalogue.newest(context.options.limit, context.eligible.mask)
+    # Where neither is known, an item may be as old as the store.
     is_new = serving.catalogue.added_at[rows] != UNKNOWN_TIME
     if serving.snapshot is not None:
         is_new |= rows >= serving.n_learned

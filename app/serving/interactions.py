@@ -78,6 +78,7 @@ class UserInteractions:
     def _labelled(self) -> _Labelled:
         stored = self.interactions
         labels = label_items(self.event_types.weights, stored.item_key, stored.type_key, stored.count, stored.portion)
+        # Labels are by item key; rows in the order of time make the newest the first of each item.
         newest_first = (-stored.last_at).argsort(kind="stable")
         keys, rows = stored.item_key[newest_first], self.rows[newest_first]
         return _Labelled(*(_each_once(rows[(rows >= 0) & within(keys, each)]) for each in labels))

@@ -93,10 +93,12 @@ def parts_of(n_parts: int, snapshot: Snapshot, context: Context) -> list[LikedPa
     # An item without learned vectors has no direction, and belongs to no part.
     has_direction = np.any(directions != 0, axis=1)
     liked, directions = liked[has_direction], directions[has_direction]
+    # Spherical k-means: parts are by the angle between items, as is similarity.
     labels = cluster_directions(directions, n_parts, LEAST_LIKED)
     parts = []
     for label, centre in enumerate(cluster_centres(directions, labels)):
         members = np.flatnonzero(labels == label)
+        # Cosine with the centre of the part, since both have length 1.
         typical_first = np.argsort(-(directions[members] @ centre), kind="stable")
         parts.append((-len(members), members[0], LikedPart(liked[members][typical_first], centre)))
     return [part for *_, part in sorted(parts, key=lambda each: each[:2])]
@@ -105,9 +107,11 @@ def parts_of(n_parts: int, snapshot: Snapshot, context: Context) -> list[LikedPa
 def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, snapshot: Snapshot, context: Context) -> Mix:
     """The best for a user who liked the items of this part alone, that are closest to it; by the user's own score."""
     part, serving, limit = parts[number], context.serving, context.options.limit
+    # Candidates are those of a user who liked this part alone; the order shown is by the whole user side.
     near = replace(context, side=context.user.side_of_liked(part.liked_rows, snapshot))
     pool = near.best(POOL_FACTOR * limit)
     likeness = snapshot.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
+    # No item is in two mixes: each is left to the part it is closest to.
     rows = pool[np.argmax(likeness, axis=1) == number][:limit]
     name = names.of(np.append(part.liked_rows, rows), int(part.liked_rows[0]))
     because = [serving.catalogue.item_ids[row] for row in part.liked_rows[:N_BECAUSE].tolist()]
@@ -119,7 +123,7 @@ def _of_categories(context: Context) -> Iterator[Mix]:
     for code in popular_categories(context.serving):
         name = catalogue.category_names[code]
         rows = context.best(context.options.limit, catalogue.in_category(name))
-        context.eligible.drop(rows)
+        context.eligible.drop(rows)  # no item is in two mixes
         if len(rows):
             yield Mix(name, [name], [], _shown(rows, context))
 

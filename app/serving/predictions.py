@@ -55,6 +55,7 @@ class RatingPredictor:
 
     async def predict(self, pairs: Sequence[Pair]) -> tuple[int | None, list[Prediction]]:
         """The version of the snapshot, and the pairs in order; each user is folded in once, as of now."""
+        # Grouped by user: a fold-in costs more than all predictions of a user together.
         of_user: dict[str, list[Pair]] = {}
         for pair in pairs:
             of_user.setdefault(pair.user_id, []).append(pair)
@@ -75,6 +76,7 @@ class RatingPredictor:
         return serving, user_states
 
     async def _load_user(self, user_id: str, serving: ServingState) -> UserState:
+        # Versions of the user are read now, but the snapshot is that of the whole request.
         request_state = await self._request_states.read(user_id)
         return await self._user_states.load(request_state.user, serving, request_state.config.event_types)
 
@@ -112,6 +114,7 @@ def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, servin
     """(n, d) the item side; of an unknown item, that of an item without ratings and features."""
     if is_known.all():
         return vectors_of(rows, serving)
+    # Of an item that does not exist, nothing is known: the mean item side.
     vectors = np.tile(snapshot.unrated_item, (len(rows), 1))
     vectors[is_known] = vectors_of(rows[is_known], serving)
     return vectors

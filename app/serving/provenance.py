@@ -9,6 +9,7 @@ from app.serving.candidates import PROPOSER_BITS
 from app.serving.reranking import ORDER_RULES
 from app.serving.retrieval import SOURCES
 
+# The order of the names in answers.
 PROPOSERS = (*(source.name for source in SOURCES), *(rule.inserts for rule in ORDER_RULES if rule.inserts))
 
 BITS = {name: 1 << place for place, name in enumerate(PROPOSERS)}

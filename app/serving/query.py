@@ -32,6 +32,7 @@ class ListOptions:
     depends_on_clock: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Set through `object` because the class is frozen: a request must not change what others share.
         options = [each for each in fields(self) if each.init]
         given = frozenset(each.name for each in options if getattr(self, each.name) != each.default)
         expressions = (self.filter, self.boost)

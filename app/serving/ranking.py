@@ -16,6 +16,7 @@ from app.snapshots import UserSide
 def rank(candidates: Candidates, context: Context) -> Ranked:
     """Candidates by score, best first; ties by row."""
     scores = score(candidates.rows, context.side, context.serving)
+    # Candidates come in ascending rows, so a stable sort breaks ties by row.
     order = (-scores).argsort(kind="stable")
     scores = scores.take(order)
     return Ranked(candidates.rows.take(order), scores, scores, candidates.proposed_by.take(order))
@@ -55,6 +56,7 @@ def predict(rows: Rows, side: UserSide | None, serving: ServingState) -> list[fl
     """(n,) predicted ratings on the rating scale, by the rating segment; None before anything is learned."""
     if serving.snapshot is None or side is None:
         return [None] * len(rows)
+    # The rating segment has columns of its own: the score itself is no rating.
     predicted = serving.snapshot.predict(side, vectors_of(rows, serving))
     rounded: list[float | None] = predicted.astype(np.float64).round(4).tolist()
     return rounded

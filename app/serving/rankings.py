@@ -63,6 +63,7 @@ class CandidateRanker:
         rows, unknown = known_rows(item_ids, request_state.serving.catalogue)
         context = await self._recommender.context(query, request_state)
         context.trace = trace = Trace(rows)
+        # Before the restrictions act, so that rules find nothing else to insert.
         context.eligible.keep_only(rows)
         restrict(context)
         kept = np.sort(context.eligible.among(rows))

@@ -43,6 +43,7 @@ class Recommender:
             user = self._user_states.from_ratings(query.ratings, serving)
         else:
             user = await self._user_states.load(request_state.user, serving, config.event_types)
+        # Items of earlier pages are ruled out like options of the request, but a cursor is no option.
         given = options.given | {"returned_keys"} if len(query.returned_keys) else options.given
         return Context(
             query,
@@ -92,6 +93,7 @@ def restrict(context: Context) -> None:
             was_eligible = context.eligible.has(trace.watched)
             restriction.restrict(context)
             trace.restricted(restriction.name, was_eligible, context.eligible)
+    # Events turn some rules on for this user alone; others have nothing to look at without them.
     context.rules = [rule for rule in plan.rules if rule.applies(context)] if plan.has_events else plan.rules
 
 
@@ -118,6 +120,7 @@ def retrieve(context: Context) -> Candidates:
 
 def filled(ranked: Ranked, context: Context) -> Ranked:
     """`ranked`, then the best of all other eligible items, for a list to which the sources proposed too few."""
+    # Behind the ranked ones whatever their scores: the placement prefers its sources.
     others = context.eligible.mask.copy()
     others[ranked.rows] = False
     rows = context.best(context.options.limit - len(ranked.rows), others)

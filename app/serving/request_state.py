@@ -72,6 +72,7 @@ class RequestStates:
     async def read(self, user_id: str) -> RequestState:
         """The state of a request about this user; the empty text, which is no id, for a request about no user."""
         user = await self._reads.freshness(user_id)
+        # Versions are read first: whatever is found older than these catches up before it is used.
         serving, config = self._serving.current, self._config.current
         if serving.catalogue.version < user.catalogue_version:
             await to_thread(serving.catalogue.refresh)  # an import may have changed all of it

@@ -18,28 +18,26 @@ class ResponseCache:
     """Used on the event loop alone. The least recently used answers are dropped first."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[bytes, tuple[str, CachedResponse]] = OrderedDict()
+        # By question: entity tag, answer, size in bytes.
+        self._entries: OrderedDict[bytes, tuple[str, CachedResponse, int]] = OrderedDict()
         self._n_bytes = 0
 
     def get(self, question: bytes, entity_tag: str) -> CachedResponse | None:
         """The answer to the same question under the same entity tag, None where there is none."""
-        tag, answer = self._entries.get(question, ("", None))
-        if answer is None or tag != entity_tag:
+        entry = self._entries.get(question)
+        if entry is None or entry[0] != entity_tag:
             return None
         self._entries.move_to_end(question)
-        return answer
+        return entry[1]
 
     def put(self, question: bytes, entity_tag: str, answer: CachedResponse) -> None:
         """Replaces what is held for the question."""
         replaced = self._entries.pop(question, None)
         if replaced is not None:
-            self._n_bytes -= _size(question, replaced[1])
-        self._entries[question] = entity_tag, answer
-        self._n_bytes += _size(question, answer)
+            self._n_bytes -= replaced[2]
+        size = len(question) + len(answer.body) + OVERHEAD_BYTES
+        self._entries[question] = entity_tag, answer, size
+        self._n_bytes += size
         while self._n_bytes > MAX_BYTES:
-            oldest, (_, dropped) = self._entries.popitem(last=False)
-            self._n_bytes -= _size(oldest, dropped)
-
-
-def _size(question: bytes, answer: CachedResponse) -> int:
-    return len(question) + len(answer.body) + OVERHEAD_BYTES
+            _, (_, _, dropped_size) = self._entries.popitem(last=False)
+            self._n_bytes -= dropped_size

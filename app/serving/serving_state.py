@@ -130,6 +130,7 @@ class ServingStateHolder:
         self._follow_trends()
 
     def _follow_trends(self) -> None:
+        # Trends age by themselves, but in the same proportion: only a changed order is a changed state.
         keys, _ = self._trends.top_trending("", N_TRENDING)
         rows = self.current.catalogue.rows_of_keys(keys)
         trending = rows[rows >= 0]

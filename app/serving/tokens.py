@@ -65,11 +65,12 @@ class TokenSigner:
 
         A short one is not compressed: that would take longer than the rest of the token.
         """
-        keys = returned_keys.copy()
+        keys = returned_keys.copy()  # sorted in place below
         keys.sort()
         if len(keys) <= PLAIN_KEYS and (not len(keys) or keys[-1] >> 32 == 0):
             payload = PLAIN + keys.astype("<u4").tobytes()
         else:
+            # Ascending keys differ by little: their steps compress far better than they do.
             payload = PACKED + zlib.compress(np.diff(keys, prepend=0).astype("<u8").tobytes(), level=1)
         return self._sign(b"c" + user_id.encode(), payload)
 
@@ -106,6 +107,7 @@ class TokenSigner:
         except (binascii.Error, ValueError):
             raise ForgedTokenError(field) from None
         payload, signature = signed[:-SIGNATURE_BYTES], signed[-SIGNATURE_BYTES:]
+        # In constant time: how long a comparison takes must not tell how much of a signature is right.
         if not hmac.compare_digest(signature, self._signature(kind, payload)):
             raise ForgedTokenError(field)
         return payload

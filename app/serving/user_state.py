@@ -109,6 +109,7 @@ class UserStates:
         if profile.interactions is not None:
             item_rows = serving.catalogue.rows_of_keys(profile.interactions.item_key)
             interactions = UserInteractions(profile.interactions, item_rows, event_types)
+        # The snapshot holds the user side folded in from its history: on the same versions it is still right.
         row = None if snapshot is None else snapshot.user_row(key)
         if snapshot is not None and row is not None:
             learned_versions = snapshot.user_versions[row], snapshot.user_profile_versions[row]
@@ -117,6 +118,7 @@ class UserStates:
                 if len(rated) or (interactions is not None and len(interactions.positive_rows)):
                     side, rows = snapshot.user_side(row), rated.astype(np.int64)
                     return UserState("personalized", key, side, rows, ratings, interactions, profile.user)
+        # Anything that changed makes it a fold-in of the whole history as it is now.
         history = await self._reads.history(key)
         if len(history.rated_at):
             self._lag.took_effect("ratings", (key, user.user_version), int(history.rated_at[0]))
@@ -149,6 +151,7 @@ class UserStates:
         unfolded = UserState("", user_key, None, rows, values, interactions)
         positive = unfolded.positive_rows[unfolded.positive_rows < n_learned]
         negative = unfolded.negative_rows[unfolded.negative_rows < n_learned]
+        # Ratings of items newer than the snapshot count once the next one knows these items.
         is_learned = rows < n_learned
         learned, rated = (rows, values) if is_learned.all() else (rows[is_learned], values[is_learned])
         if len(learned) or len(positive):
@@ -163,7 +166,7 @@ class UserStates:
     async def _profile(self, user_key: int, version: int) -> StoredProfile:
         """The user's profile as of this version or later."""
         held = self._profiles.get(user_key)
-        if held is not None and held.version >= version:
+        if held is not None and held.version >= version:  # another request may have read a later one
             self._profiles.move_to_end(user_key)
             return held
         user, interactions = await self._reads.profile(user_key)

@@ -1,6 +1,6 @@
 """From learned vectors to a live snapshot: assembled, written, opened as a reader would, registered, tidied up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from app.snapshots.groups import PopularInGroups
 from app.snapshots.manifest import Manifest, Watermark, card
 from app.snapshots.read import open_snapshot
 from app.snapshots.retention import remove_orphans, remove_snapshot
+from app.snapshots.snapshot import Snapshot
 from app.snapshots.write import write_snapshot
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
@@ -28,11 +29,15 @@ SNAPSHOTS_FOLDER = "snapshots"
 
 @dataclass(frozen=True)
 class Publisher:
-    """`n_kept`: the newest snapshots that stay on disk; the live one always does."""
+    """`n_kept`: the newest snapshots that stay on disk; the live one always does.
+
+    `sources_of`: the names of the sources of candidates that a snapshot serves, for its card; serving knows them.
+    """
 
     store: Store
     data_dir: Path
     n_kept: int = 5
+    sources_of: Callable[[Snapshot], Sequence[str]] = lambda _snapshot: ()
 
     @property
     def root(self) -> Path:
@@ -66,7 +71,7 @@ class Publisher:
             opened = open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
             path = str(folder.relative_to(self.data_dir))
             self.store.snapshots.register(
-                claim, version=version, path=path, card=card(opened.manifest) | {"sources": opened.sources}
+                claim, version=version, path=path, card=card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
             )
         except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.errors import ReckonError
+from app.serving.retrieval import sources_of
 from app.settings import Settings
 from app.store.store import Store
 from app.training.publisher import Publisher
@@ -30,7 +31,7 @@ def new_worker_id() -> str:
 
 
 def build_trainer(settings: Settings, store: Store) -> Trainer:
-    return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept))
+    return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of))
 
 
 @dataclass

@@ -52,6 +52,13 @@ def test_request_conditions_hold(service: Service) -> None:
     assert ids(boosted)[0] in ids(recommended(service, category="odd"))
 
 
+def test_rules_weigh_as_in_the_list(service: Service) -> None:
+    """Scores may be negative: the factor is one on the standing, not on the score."""
+    place(service, demote='"odd" in categories', demotion=0.9, boost='"even" in categories -> 1.2')
+    whole = ids(recommended(service))
+    assert ids(ranking(service, sorted(whole))) == whole
+
+
 def test_rules_bring_in_candidates_alone(service: Service) -> None:
     place(service, promote='"even" in categories', promoted_share=0.5, exploration=0.5, recurring=0.5, category_cap=1)
     happen(service, "user-0", "bought", ["unrated-0"])

@@ -15,7 +15,7 @@ from app.serving.request_state import RequestState
 from app.settings import Settings
 from app.wiring import Service
 from tests.support.ratings import incoming
-from tests.support.requests import happen, place, query_of
+from tests.support.requests import happen, ids, place, query_of
 
 NOW = 2_000_000_000_000_000
 MINUTE = 60_000_000
@@ -118,3 +118,25 @@ def test_trends_where_they_decide(service: Service) -> None:
     assert follows_trends()
     place(service, sources=["nearest"], diversity=0.5)
     assert not follows_trends()
+    assert not follows_trends(boost='"odd" in categories -> 2')
+
+
+def test_rules_that_need_events(service: Service) -> None:
+    """What is due again, or was just shown, depends on the time for users with events alone."""
+    place(service, recurring=0.5)
+    assert tag(service) == tag(service, now=NOW + MINUTE)
+    happen(service, "user-0", "bought", ["item-7"])
+    assert tag(service) != tag(service, now=NOW + MINUTE)
+    assert tag(service, "user-1") == tag(service, "user-1", now=NOW + MINUTE)
+
+
+def test_one_clock(service: Service) -> None:
+    """Expressions, availability and the answer's id go by the time of the request state, whatever the time is."""
+    items = [Item(f"item-{n}", available_until=EPOCH + timedelta(microseconds=NOW)) for n in range(30)]
+    service.store.items.record(items, {"available_until"})
+    query = query_of("newcomer", filter="available_until > now or available_until is unknown")
+    for now, is_shown in ((NOW - MINUTE, True), (NOW + MINUTE, False)):
+        state = replace(request_state_of(service, "newcomer"), now=now)
+        answer = asyncio.run(service.recommender.recommend(query, state))
+        assert ("item-0" in ids(answer)) == is_shown
+        assert service.tokens.read_recommendation_id(answer.recommendation_id).at == now

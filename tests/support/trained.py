@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.entities import Item
+from app.serving.retrieval import sources_of
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -27,4 +28,4 @@ def train(store: Store, data_dir: Path, seed: int = 0) -> int:
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     if claim is None:
         raise LookupError("no job to claim")
-    return Trainer(store, Publisher(store, data_dir)).run(claim)
+    return Trainer(store, Publisher(store, data_dir, sources_of=sources_of)).run(claim)

@@ -22,6 +22,7 @@ class AlreadyConsumed(Restriction):
         return not self.consume_again
 
     def restrict(self, context: Context) -> None:
+        # A rating says that the item was consumed, whichever value it has.
         context.eligible.drop(context.user.rated_rows)
         if context.user.interactions is not None:
             context.eligible.drop(context.user.interactions.consumed.rows)

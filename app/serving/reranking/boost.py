@@ -11,6 +11,7 @@ class Boosting(Boosts, OrderRule):
     name = "boost"
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
+        # One after the other: the boost of the request weighs what that of the placement has weighed.
         for factors in self.factors(context):
             ranked = weigh(ranked, factors[ranked.rows])
         return ranked

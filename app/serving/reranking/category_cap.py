@@ -48,12 +48,14 @@ class CategoryCap(OrderRule):
                     taken.append(place)
                     if len(taken) == context.options.limit:
                         break
+            # The candidates ran out: ask the index for the best outside the categories that are full.
             full = [code for code, count in counts.items() if count >= cap]
             more = _others(pool, full, context.options.limit - len(taken), context)
             if not len(more.rows):
                 break
             start = len(pool.rows)
             pool = pool.followed_by(more)
+        # None is lost: a later rule, or a list that nothing else fills, may still use them.
         left_out = np.setdiff1d(np.arange(len(pool.rows)), taken)
         return pool.take(np.append(np.array(taken, np.intp), left_out))
 

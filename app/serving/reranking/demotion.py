@@ -33,8 +33,9 @@ class Demotion(OrderRule):
         return self._demoted is not None and self._demoted.looks_at_clock
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Factor = 1 - demotion where the expression holds, else 1."""
         if self._demoted is None:
             return ranked
+        # Not strict: an attribute that a stored expression names may be gone by now.
         mask = self._demoted.mask(context.serving.catalogue, context.user.profile, is_strict=False, now=context.now)
+        # factor = 1 - demotion where the expression holds, else 1
         return weigh(ranked, np.where(mask[ranked.rows], 1 - self.demotion, 1.0))

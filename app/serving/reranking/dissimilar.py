@@ -36,5 +36,6 @@ class Dissimilar(Restriction):
 def turned(side: UserSide, snapshot: Snapshot) -> UserSide:
     """The user side with the columns negated by which items are alike."""
     vector = side.vector.copy()
+    # Popularity and item biases keep their sign: unlike the user, but not bad.
     vector[snapshot.likeness] *= -1
     return side._replace(vector=vector)

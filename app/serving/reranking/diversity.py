@@ -32,18 +32,13 @@ class Diversity(OrderRule):
         return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Fills the first `limit` places, one after the other, with
-
-            argmax over the remaining of (1 - diversity) relevance - diversity max over the placed of likeness
-
-        where relevance runs from 0 to 1 over the candidates and likeness is the cosine of their item vectors.
-        """
+        """Fills the first `limit` places; relevance runs from 0 to 1, likeness is the cosine of item vectors."""
         snapshot, n = context.serving.snapshot, min(context.options.limit, len(ranked.rows))
         if snapshot is None or not n:
             return ranked
         directions = snapshot.directions(vectors_of(ranked.rows, context.serving))
         relevance = ranked.standings - ranked.standings.min()
-        relevance /= relevance.max() or 1.0
+        relevance /= relevance.max() or 1.0  # equal standings are equally relevant
         placed = chosen_places(relevance, directions, self.diversity, n)
         rest = np.setdiff1d(np.arange(len(ranked.rows)), placed)
         return ranked.take(np.append(placed, rest))
@@ -57,8 +52,9 @@ def chosen_places(
     closest = np.zeros(len(relevance))
     marginal = (1 - diversity) * relevance
     for place in range(n):
+        # argmax over the remaining of (1 - diversity) relevance - diversity max over the placed of likeness
         best = int(np.argmax(marginal - diversity * closest))
         chosen[place] = best
-        marginal[best] = -np.inf
+        marginal[best] = -np.inf  # placed
         np.maximum(closest, directions @ directions[best], out=closest)
     return chosen

@@ -42,11 +42,13 @@ class Exploration(OrderRule):
         if snapshot is None:
             return ranked
         n = n_slots(self.exploration, context.options.limit)
+        # Items newer than the snapshot have no ratings in it.
         is_little_known = np.ones(len(context.eligible.mask), np.bool_)
         is_little_known[: context.serving.n_learned] = snapshot.item_counts < FEW_RATINGS
         promising = context.best(POOL_FACTOR * n, is_little_known)
         # One seed a user and hour: a page that is loaded again is the same.
         user_seed = zlib.crc32((context.query.user_id or "").encode())
         rng = np.random.default_rng([user_seed, context.now // MICROSECONDS_AN_HOUR])
+        # Without replacement, then in the order of their scores.
         drawn = promising[np.sort(rng.permutation(len(promising))[:n])]
         return insert(ranked, drawn, self.inserts, context)

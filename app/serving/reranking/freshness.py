@@ -28,9 +28,9 @@ class Freshness(OrderRule):
         return self.freshness > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Factor = 1 + freshness 2^(-age / half life); 1 where the time of addition is not known."""
         added_at = context.serving.catalogue.added_at[ranked.rows]
         is_known = added_at != UNKNOWN_TIME
         age_days = np.maximum(context.now - np.where(is_known, added_at, 0), 0) / MICROSECONDS_A_DAY
+        # factor = 1 + freshness 2^(-age / half life); 1 where the time of addition is not known
         lift = self.freshness * 0.5 ** (age_days / self.freshness_half_life_days)
         return weigh(ranked, 1 + np.where(is_known, lift, 0.0))

@@ -27,7 +27,6 @@ class Novelty(OrderRule):
         return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Factor = 1 - novelty log(1 + n_i) / log(1 + max n), where item i has n_i ratings."""
         snapshot, n_learned = context.serving.snapshot, context.serving.n_learned
         if snapshot is None or not n_learned:
             return ranked
@@ -35,5 +34,6 @@ class Novelty(OrderRule):
         is_learned = ranked.rows < n_learned
         counts[is_learned] = snapshot.item_counts[ranked.rows[is_learned]]
         most = float(snapshot.item_counts[snapshot.popular_rows[0]])
+        # factor = 1 - novelty log(1 + n_i) / log(1 + max n), where item i has n_i ratings
         known = np.log1p(counts) / np.log1p(max(most, 1.0))
         return weigh(ranked, 1 - self.novelty * known)

@@ -22,5 +22,5 @@ class OwnItems(Restriction):
         return not self.own_items
 
     def restrict(self, context: Context) -> None:
-        if context.query.user_id is not None:
+        if context.query.user_id is not None:  # a guest has made nothing
             context.eligible.drop(context.serving.catalogue.rows_created_by(context.query.user_id))

@@ -37,5 +37,6 @@ class Promotion(OrderRule):
         if self._promoted is None:
             return ranked
         n = n_slots(self.promoted_share, context.options.limit)
+        # Not strict: an attribute that a stored expression names may be gone by now.
         mask = self._promoted.mask(context.serving.catalogue, context.user.profile, is_strict=False, now=context.now)
         return insert(ranked, context.best(n, mask), self.inserts, context)

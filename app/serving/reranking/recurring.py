@@ -56,6 +56,7 @@ def due_rows(context: Context) -> Rows:
     intervals = (consumed.last_at - consumed.first_at) / np.maximum(consumed.counts - 1, 1)
     is_habit = (consumed.counts > 1) & (intervals > 0)
     elapsed = (context.now - consumed.last_at) / np.where(is_habit, intervals, 1.0)
+    # elapsed is in intervals since the last time
     is_due = is_habit & (elapsed >= DUE_FROM) & (elapsed < GIVEN_UP_FROM)
     most_overdue_first = np.argsort(-elapsed[is_due], kind="stable")
     return consumed.rows[is_due][most_overdue_first]

@@ -12,6 +12,7 @@ class Requested(Restriction):
     def restrict(self, context: Context) -> None:
         catalogue, options = context.serving.catalogue, context.options
         if len(context.query.returned_keys):
+            # Cursors hold keys: rows change with the snapshot, and the next page may be of another one.
             returned = catalogue.rows_of_keys(context.query.returned_keys)
             context.eligible.drop(returned[returned >= 0])
         if options.exclude:

@@ -34,12 +34,13 @@ class Rotation(OrderRule):
         return interactions is not None and len(interactions.shown.rows) > 0
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        """Factor = 1 - rotation (1 - 2^-times shown) 2^(-time since / half life)."""
         if context.user.interactions is None:
             return ranked
         shown = context.user.interactions.shown
+        # `shown.rows` ascend; a row that is not among them finds the place of another.
         places = np.searchsorted(shown.rows, ranked.rows).clip(max=len(shown.rows) - 1)
         was_shown = shown.rows[places] == ranked.rows
         hours = np.maximum(context.now - shown.last_at[places], 0) / MICROSECONDS_AN_HOUR
+        # factor = 1 - rotation (1 - 2^-times shown) 2^(-time since / half life)
         weariness = (1 - 0.5 ** shown.counts[places]) * 0.5 ** (hours / self.rotation_half_life_hours)
         return weigh(ranked, 1 - self.rotation * np.where(was_shown, weariness, 0.0))

@@ -37,6 +37,7 @@ def insert(ranked: Ranked, rows: Rows, proposer: str, context: Context) -> Ranke
     )
     inserted = {place for _, _, place in wanted}
     others = iter([place for place in range(len(pool.rows)) if place not in inserted])
+    # Fill the list from the top: the others in their order, until the slot of the next inserted item is reached.
     order: list[int] = []
     for target, _, place in wanted:
         while len(order) < target and (other := next(others, None)) is not None:

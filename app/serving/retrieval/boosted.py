@@ -53,6 +53,7 @@ class BoostedSource(Boosts, Source):
     name = "boosted"
 
     def candidates(self, context: Context) -> Rows:
+        # Factors of columns that grew during the request are cut to its rows.
         n_rows = len(context.eligible.mask)
         factors = [each[:n_rows] for each in self.factors(context)]
         return context.best(context.n_pooled, np.prod(factors, axis=0) > 1)

@@ -42,6 +42,7 @@ def popular_categories(serving: ServingState) -> list[int]:
 
 def top_of_category(code: int, serving: ServingState) -> Rows:
     """Up to `N_TOP` rows of a category, the most popular first; those newer than the snapshot are not among them."""
+    # Cached with the serving state: popularity changes with the snapshot, membership with the catalogue.
     version, rows = serving.tops.get(code, (-1, NO_ROWS))
     if version != serving.catalogue.version:
         version = serving.catalogue.version

@@ -21,5 +21,6 @@ class GroupSource(Source):
         snapshot, user = context.serving.snapshot, context.user.profile
         if snapshot is None or user is None:
             return NO_ROWS
+        # By the attributes stored now, which may be others than at the snapshot.
         tops = [snapshot.popular_in(number) for number in snapshot.groups_of(user)]
         return np.concatenate([NO_ROWS, *(context.eligible.first(N_EACH, top) for top in tops)])

@@ -25,6 +25,7 @@ class NeighboursSource(Source):
         is_learned = rows < n_learned
         if snapshot is None or not is_learned.any():
             return NO_ROWS
+        # The table has the rows of the snapshot alone.
         allowed = context.eligible.mask[:n_learned]
         rows, _ = snapshot.neighbours(self.name, rows[is_learned], N_PROPOSED, values[is_learned], allowed)
         return rows

@@ -14,6 +14,7 @@ class PopularSource(Source):
         popular, n = context.serving.popular_rows, context.n_pooled
         rows = context.eligible.first(n, popular)
         if len(rows) < n:
+            # A catalogue so small, or so consumed, that the list would end: new items fill it.
             newer = context.eligible.among(np.arange(len(popular), len(context.eligible.mask)))
             rows = np.append(rows, newer)[:n]
         return rows
