@@ -52,11 +52,13 @@ def test_request_conditions_hold(service: Service) -> None:
     assert ids(boosted)[0] in ids(recommended(service, category="odd"))
 
 
-def test_rules_weigh_as_in_the_list(service: Service) -> None:
-    """Scores may be negative: the factor is one on the standing, not on the score."""
-    place(service, demote='"odd" in categories', demotion=0.9, boost='"even" in categories -> 1.2')
-    whole = ids(recommended(service))
-    assert ids(ranking(service, sorted(whole))) == whole
+def test_demoted_sinks_below_zero(service: Service) -> None:
+    """A factor is one on the standing: on a negative score it would lift the item."""
+    *_, first, second, third = recommended(service, filter='not item_id contains "unrated"').items
+    assert first.score < 0
+    place(service, demote=f'item_id = "{first.item_id}"', demotion=1.0)
+    given = [first.item_id, second.item_id, third.item_id]
+    assert ids(ranking(service, given))[-1] == first.item_id
 
 
 def test_rules_bring_in_candidates_alone(service: Service) -> None:
