@@ -30,9 +30,9 @@ class Recommender:
         self._tokens = tokens
 
     async def recommend(self, query: Query, request_state: RequestState) -> Recommendations | ExplainedRecommendations:
-        context = await self.context(query, request_state)
-        restrict(context)
-        ranked = ranked_list(context)
+        context = await self.context(query, request_state)  # the user, mapped or folded in; the parts that are on
+        restrict(context)  # before retrieval: filters never shorten a list
+        ranked = ranked_list(context)  # candidates, one dot product, rules
         return self._answer(ranked.take(slice(query.options.limit)), context)
 
     async def context(self, query: Query, request_state: RequestState) -> Context:
@@ -46,17 +46,17 @@ class Recommender:
         # Items of earlier pages are ruled out like options of the request, but a cursor is no option.
         given = options.given | {"returned_keys"} if len(query.returned_keys) else options.given
         return Context(
-            query,
-            options,
-            placement.plan(serving, given, has_events=user.interactions is not None),
-            user,
-            serving,
-            Eligible(len(serving.catalogue)),
-            request_state.now,
-            BITS,
-            user.side,
-            NO_ROWS,
-            Trace() if options.explain else None,
+            query=query,
+            options=options,
+            plan=placement.plan(serving, given, has_events=user.interactions is not None),
+            user=user,
+            serving=serving,
+            eligible=Eligible(len(serving.catalogue)),
+            now=request_state.now,
+            bits=BITS,
+            side=user.side,
+            due_rows=NO_ROWS,
+            trace=Trace() if options.explain else None,
         )
 
     def heading(self, context: Context) -> tuple[str, int | None, str]:

@@ -9,7 +9,7 @@ from app.wiring import Service
 
 @pytest.fixture
 def service(trained_url: str, tmp_path: Path) -> Iterator[Service]:
-    """Everything behind the API, on a trained store; it looks for snapshots only when `live.poll()` is called."""
+    """Everything behind the API, on a trained store; snapshots are followed only by `serving.poll()`."""
     built = Service.build(Settings(database_url=trained_url, data_dir=tmp_path))
     yield built
     built.store.close()

@@ -23,10 +23,10 @@ NOW = time.time_ns() // 1_000
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def pages(service: Service, name: str, limit: int, **asked: Any) -> Iterator[Chart]:
+def pages(service: Service, name: str, limit: int, **options: Any) -> Iterator[Chart]:
     cursor = None
     while True:
-        page = chart(service, name, cursor, limit=limit, **asked)
+        page = chart(service, name, cursor, limit=limit, **options)
         yield page
         cursor = page.next_cursor
         if cursor is None:
@@ -35,12 +35,12 @@ def pages(service: Service, name: str, limit: int, **asked: Any) -> Iterator[Cha
 
 def test_popular_counts_ratings(service: Service) -> None:
     counts = Counter(tasteful_ratings().item_id)
-    found = chart(service, "popular", limit=100)
-    assert {item.item_id: item.ratings for item in found.items} == counts  # type: ignore[union-attr]
-    ratings = [item.ratings for item in found.items]  # type: ignore[union-attr]
+    page = chart(service, "popular", limit=100)
+    assert {item.item_id: item.ratings for item in page.items} == counts  # type: ignore[union-attr]
+    ratings = [item.ratings for item in page.items]  # type: ignore[union-attr]
     assert ratings == sorted(ratings, reverse=True)
-    assert [item.rank for item in found.items] == list(range(1, len(counts) + 1))
-    assert (found.chart, found.snapshot_version, found.next_cursor) == ("popular", 1, None)
+    assert [item.rank for item in page.items] == list(range(1, len(counts) + 1))
+    assert (page.chart, page.snapshot_version, page.next_cursor) == ("popular", 1, None)
 
 
 @pytest.mark.parametrize("name", ["popular", "newest", "trending"])
@@ -79,10 +79,10 @@ def test_trending_is_what_is_done_now(service: Service) -> None:
     service.store.users.record([User("ann", country="FI"), User("bob", country="SE")])
     happen(service, "ann", "bought", ["item-3"], at=NOW)
     happen(service, "bob", "bought", ["item-4", "unrated-1"], at=NOW - 3 * DAY)
-    found = chart(service, "trending", limit=3)
-    assert ids(found)[0] == "item-3"
-    assert found.items[0].heat == pytest.approx(3, rel=0.01)  # type: ignore[union-attr]
-    assert found.items[1].heat == pytest.approx(1.5, rel=0.01)  # type: ignore[union-attr]
+    page = chart(service, "trending", limit=3)
+    assert ids(page)[0] == "item-3"
+    assert page.items[0].heat == pytest.approx(3, rel=0.01)  # type: ignore[union-attr]
+    assert page.items[1].heat == pytest.approx(1.5, rel=0.01)  # type: ignore[union-attr]
     assert ids(chart(service, "trending", country="FI")) == ["item-3"]
     assert set(ids(chart(service, "trending", country="SE"))) == {"item-4", "unrated-1"}
     assert ids(chart(service, "trending", country="XX")) == []
@@ -91,10 +91,10 @@ def test_trending_is_what_is_done_now(service: Service) -> None:
 def test_newest_by_time_added(service: Service) -> None:
     added = [Item(f"new-{n}", title=f"New {n}", added_at=EPOCH + timedelta(hours=n)) for n in (2, 0, 3, 1)]
     service.store.items.record(added)
-    found = chart(service, "newest", limit=5, country="FI")
-    assert ids(found)[:4] == ["new-3", "new-2", "new-1", "new-0"]
-    assert found.items[0].added_at == EPOCH + timedelta(hours=3)  # type: ignore[union-attr]
-    assert found.items[4].added_at is None  # type: ignore[union-attr]
+    page = chart(service, "newest", limit=5, country="FI")
+    assert ids(page)[:4] == ["new-3", "new-2", "new-1", "new-0"]
+    assert page.items[0].added_at == EPOCH + timedelta(hours=3)  # type: ignore[union-attr]
+    assert page.items[4].added_at is None  # type: ignore[union-attr]
 
 
 def test_unknown_chart(service: Service) -> None:
@@ -123,7 +123,7 @@ def test_popular_in_a_country(store: Store, settings: Settings, tmp_path: Any) -
     service = Service.build(settings)
     given = tasteful_ratings()
     counts = Counter(item for user, item in zip(given.user_id, given.item_id, strict=True) if int(user[5:]) < 30)
-    found = chart(service, "popular", limit=100, country="FI")
-    assert {item.item_id: item.ratings for item in found.items} == counts  # type: ignore[union-attr]
+    page = chart(service, "popular", limit=100, country="FI")
+    assert {item.item_id: item.ratings for item in page.items} == counts  # type: ignore[union-attr]
     assert ids(chart(service, "popular", country="XX")) == []
     service.store.close()

@@ -95,7 +95,7 @@ def test_attributes_are_read_anew(api: TestClient) -> None:
     [{}, {"country": "🏴"}, {"attributes": {"never seen": ["x"]}}, {"country": "sci-fi, fantasy"}],
 )
 def test_unheard_of_attributes(api: TestClient, body: dict[str, object]) -> None:
-    """As nobody at all: what is popular."""
+    """As an unknown user: what is popular."""
     put(api, "/users/stranger", **body)
     answer = recommended(api, "stranger", 10)
     assert answer["strategy"] == "popular"

@@ -1,4 +1,4 @@
-"""The parts of a taste, on both databases."""
+"""The parts of what a user likes, on both databases."""
 
 from collections import Counter
 
@@ -16,8 +16,8 @@ from tests.support.requests import ids, place, recommended
 NOW = 2_000_000_000_000_000
 
 
-def shown(found: Mixes) -> list[str]:
-    return [item_id for mix in found.mixes for item_id in ids(mix)]
+def shown(page: Mixes) -> list[str]:
+    return [item_id for mix in page.mixes for item_id in ids(mix)]
 
 
 def liked(service: Service, user_id: str) -> set[str]:
@@ -29,21 +29,21 @@ def liked(service: Service, user_id: str) -> set[str]:
 def test_no_item_twice_and_all_eligible(service: Service, user_id: str, n_mixes: int, limit: int) -> None:
     place(service, "other", filter='"all" in categories')
     service.store.items.record([Item("item-3", is_available=False)], {"is_available"})
-    found = mixes(service, user_id, n_mixes, limit=limit, placement="other")
-    assert 1 <= len(found.mixes) <= n_mixes
-    assert len(shown(found)) == len(set(shown(found)))
-    assert set(shown(found)) <= set(ids(recommended(service, user_id, placement="other")))
-    assert all(1 <= len(mix.items) <= limit for mix in found.mixes)
-    assert len({mix.name for mix in found.mixes}) == len(found.mixes)
+    page = mixes(service, user_id, n_mixes, limit=limit, placement="other")
+    assert 1 <= len(page.mixes) <= n_mixes
+    assert len(shown(page)) == len(set(shown(page)))
+    assert set(shown(page)) <= set(ids(recommended(service, user_id, placement="other")))
+    assert all(1 <= len(mix.items) <= limit for mix in page.mixes)
+    assert len({mix.name for mix in page.mixes}) == len(page.mixes)
 
 
 def test_made_of_what_is_liked(service: Service) -> None:
-    found = mixes(service)
-    reasons = Counter(item_id for mix in found.mixes for item_id in mix.because)
+    page = mixes(service)
+    reasons = Counter(item_id for mix in page.mixes for item_id in mix.because)
     assert set(reasons) <= liked(service, "user-0")
     assert set(reasons.values()) == {1}
-    assert len(found.mixes) <= max(len(liked(service, "user-0")) // LEAST_LIKED, 1)
-    assert (found.strategy, found.snapshot_version) == ("personalized", 1)
+    assert len(page.mixes) <= max(len(liked(service, "user-0")) // LEAST_LIKED, 1)
+    assert (page.strategy, page.snapshot_version) == ("personalized", 1)
 
 
 def test_ordered_by_score(service: Service) -> None:
@@ -70,10 +70,10 @@ def test_read_own_writes(service: Service) -> None:
 
 
 def test_nobody_gets_popular_categories(service: Service) -> None:
-    found = mixes(service, "nobody")
-    assert found.strategy == "popular"
-    assert {mix.name for mix in found.mixes} <= {"all", "even", "odd"}
-    assert all(mix.because == [] for mix in found.mixes)
+    page = mixes(service, "nobody")
+    assert page.strategy == "popular"
+    assert {mix.name for mix in page.mixes} <= {"all", "even", "odd"}
+    assert all(mix.because == [] for mix in page.mixes)
 
 
 def test_before_a_snapshot(store: Store, settings: Settings) -> None:
@@ -83,7 +83,7 @@ def test_before_a_snapshot(store: Store, settings: Settings) -> None:
     store.items.record([Item(f"i{n}", categories=("x" if n % 2 else "y",)) for n in range(12)])
     store.ratings.record(incoming(("u0", "i0", 5, NOW)))
     service = Service.build(settings)
-    found = mixes(service, "u0")
-    assert {mix.name for mix in found.mixes} == {"x", "y"}
-    assert "i0" not in shown(found)
+    page = mixes(service, "u0")
+    assert {mix.name for mix in page.mixes} == {"x", "y"}
+    assert "i0" not in shown(page)
     service.store.close()

@@ -1,4 +1,4 @@
-"""Items like an item."""
+"""Items similar to an item."""
 
 import asyncio
 
@@ -13,19 +13,19 @@ from tests.support.user_states import tasteful_ratings
 
 
 def similar(service: Service, item_id: str, limit: int) -> SimilarItems:
-    async def asked() -> SimilarItems:
+    async def answer() -> SimilarItems:
         request_state = await service.request_states.read("")
         return await similar_items(item_id, limit, request_state)
 
-    return asyncio.run(asked())
+    return asyncio.run(answer())
 
 
 def test_like_minded_items_first(service: Service) -> None:
     most_rated = max(set(tasteful_ratings().item_id), key=tasteful_ratings().item_id.count)
-    found = similar(service, most_rated, 5)
-    assert len(found.items) == 5
-    assert most_rated not in {item.item_id for item in found.items}
-    similarities = [item.similarity for item in found.items]
+    answer = similar(service, most_rated, 5)
+    assert len(answer.items) == 5
+    assert most_rated not in {item.item_id for item in answer.items}
+    similarities = [item.similarity for item in answer.items]
     assert similarities == sorted(similarities, reverse=True)
     assert all(-1 <= value <= 1 for value in similarities)
 

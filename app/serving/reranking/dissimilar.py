@@ -1,4 +1,4 @@
-"""Deliberately dissimilar: the user side is turned round, so that what is good and popular elsewhere comes first."""
+"""Deliberately dissimilar: the user side is negated, so that what is good and popular elsewhere comes first."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -16,7 +16,7 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 
 @dataclass(kw_only=True)
 class Rotation(OrderRule):
-    """On by default, and then for users who were shown something."""
+    """On by default; applies to users with shown items."""
 
     name = "rotation"
     needs_events = True

@@ -22,7 +22,7 @@ def sort_into(service: Service, n_categories: int) -> None:
 
 
 def test_cap_holds_while_it_can(service: Service) -> None:
-    """Although it takes more than the candidates at hand: the index is asked for other categories."""
+    """Although the candidates run out: the index adds items of other categories."""
     sort_into(service, 10)
     place(service, category_cap=1)
     answer = recommended(service, limit=10)

@@ -1,4 +1,4 @@
-"""Rules that drop, and the one that turns the taste round."""
+"""Rules that drop, and the one that negates the user side."""
 
 from app.entities import Item
 from app.wiring import Service
@@ -39,8 +39,8 @@ def test_disliked_is_dropped(service: Service) -> None:
     happen(service, "user-0", "shown", [first, second])
     happen(service, "user-0", "disliked", [first])
     assert ids(recommended(service)) == before[1:]
-    found = why_not(service, first)
-    assert (found.stage, found.rule) == ("restricted", "disliked")
+    why = why_not(service, first)
+    assert (why.stage, why.rule) == ("restricted", "disliked")
     assert first in ids(recommended(service, "newcomer"))
 
 
@@ -52,7 +52,7 @@ def test_disliked_in_every_placement(service: Service) -> None:
     assert not {first, rating.item_id} & set(ids(recommended(service, placement="email")))
 
 
-def test_more_speaks_for_it(service: Service) -> None:
+def test_likes_outweigh_a_dislike(service: Service) -> None:
     first = ids(recommended(service))[0]
     happen(service, "user-0", "disliked", [first])
     happen(service, "user-0", "liked", [first], times=3)

@@ -19,7 +19,7 @@ class TestRotation(OrderRuleContract):
             happen(service, user_id, "shown", ids(recommended(service, user_id, limit=5)))
 
     def test_off_by_default(self, service: Service) -> None:
-        """On by default, for those who were shown anything."""
+        """On by default, for users with shown items."""
         place(service)
         assert self.on_for(context_of(service))
         assert not self.on_for(context_of(service, "user-9"))
