@@ -31,7 +31,7 @@ from tests.support.trained import fill, train
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "app"
-WARM_USERS, USER = ("user-1", "user-2", "user-3"), "user-0"
+WARM_USERS, USER = [f"user-{n}" for n in range(1, 31)], "user-0"
 
 
 def rows(parts: list[str] | None = None) -> list[Row]:

@@ -14,8 +14,8 @@ PROPOSERS = (*(source.name for source in SOURCES), *(rule.inserts for rule in OR
 
 BITS = {name: 1 << place for place, name in enumerate(PROPOSERS)}
 
-if len(BITS) > PROPOSER_BITS:
-    raise RuntimeError(f"more than {PROPOSER_BITS} sources and inserting rules")
+if not len(PROPOSERS) == len(BITS) <= PROPOSER_BITS:
+    raise RuntimeError(f"sources and inserting rules need different names, and at most {PROPOSER_BITS}")
 
 
 @cache
