@@ -4,10 +4,12 @@ Plain immutable values without I/O. Rows of the database and Pydantic classes ne
 """
 
 import math
+import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,13 @@ MAX_ID_LENGTH = 128
 
 UNKNOWN_TIME = np.iinfo(np.int64).min
 """`rated_at` of a rating whose time is not known, in arrays: older than any known time."""
+
+NEVER = 2**63 - 1
+"""The time, in arrays, of what has no end: later than any known time."""
+
+MAX_URL_LENGTH = 2_048
+URL_PATTERN = r'^[Hh][Tt][Tt][Pp][Ss]?://[^\s/?#<>"\\\x00-\x1f\x7f][^\s<>"\\\x00-\x1f\x7f]*$'
+"""An absolute http(s) URL. Pages link to it and show it, so `javascript:` and `data:` must not get in."""
 
 MAX_RATING = 1e9
 """Beyond this a number is no rating (2^63, an id in the wrong column), and single precision could not rank it."""
@@ -59,6 +68,17 @@ def clean_id(text: str, field_name: str = "id") -> str:
     if "/" in normal or normal in {".", ".."} or normal != normal.strip():
         raise InvalidInputError("an id holds no '/', no space at its ends, and is not '.' or '..'", field=field_name)
     return normal
+
+
+def clean_url(text: str, field_name: str = "url") -> str:
+    """`text` itself; raises `InvalidInputError` unless it is an absolute http(s) URL of at most 2,048 characters."""
+    if len(text) > MAX_URL_LENGTH:
+        raise InvalidInputError(f"a URL has at most {MAX_URL_LENGTH:,} characters", field=field_name)
+    if re.fullmatch(URL_PATTERN, text) is None:
+        raise InvalidInputError(
+            "a URL begins with http:// or https:// and a host, and holds no spaces", field=field_name
+        )
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +145,131 @@ class Rating:
     rated_at: datetime | None = None
 
 
+ItemFieldKind = Literal["text", "url", "id", "texts", "integer", "number", "flag", "time", "attributes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemField:
+    """How one column of the items is stored, imported, exported, documented and filtered.
+
+    `kind`: decides the column's type, how the API and an import read a value, and how an export writes it.
+    `description`, `example`: for the OpenAPI document.
+    `synonyms`: other names of the column in files, in lower case without spaces and punctuation.
+    `max_length`: characters of a text, elements of `texts` in a request.
+    `limits_stored`: whether `max_length` of a text also holds for imports and the database.
+    `minimum`, `maximum`: bounds of a number; both are given for the kinds `integer` and `number`.
+    `is_filterable`: every serving process holds the column in memory; filters, boosts and learners see it. Other
+    columns are read from the database when a list asks for them.
+    `is_open_ended`: a missing time means never, not unknown.
+    """
+
+    kind: ItemFieldKind
+    description: str | None = None
+    example: Any = None
+    synonyms: tuple[str, ...] = ()
+    max_length: int | None = None
+    limits_stored: bool = True
+    minimum: int | None = None
+    maximum: int | None = None
+    is_filterable: bool = False
+    is_open_ended: bool = False
+
+    @property
+    def missing_time(self) -> int:
+        """What stands for a missing time in arrays of microseconds."""
+        return NEVER if self.is_open_ended else int(UNKNOWN_TIME)
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A catalogue entry. A *bare* item, made by a rating, has nothing but its id (and `title` None)."""
+    """A catalogue entry, and the declaration of its columns: `ITEM_FIELDS` is read from these annotations.
+
+    A new column is one line here and a migration. Every field but the id has a default: a *bare* item, made by a
+    rating, has only its id (and `title` None).
+    """
 
     item_id: str
-    title: str | None = None
-    categories: tuple[str, ...] = ()
-    year: int | None = None
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
-    is_available: bool = True
-    available_until: datetime | None = None
-    created_by: str | None = None
-    added_at: datetime | None = None
+    title: Annotated[
+        str | None,
+        ItemField(
+            kind="text",
+            description="Null for an item known only from ratings",
+            example="Star Wars",
+            synonyms=("name",),
+            max_length=1_000,
+            limits_stored=False,  # older imports have stored longer titles, and an export must read back
+            is_filterable=True,
+        ),
+    ] = None
+    categories: Annotated[
+        tuple[str, ...],
+        ItemField(
+            kind="texts",
+            example=["Action", "Sci-Fi"],
+            synonyms=("genres", "category", "genre"),
+            max_length=50,
+            is_filterable=True,
+        ),
+    ] = ()
+    year: Annotated[
+        int | None,
+        ItemField(
+            kind="integer",
+            example=1977,
+            synonyms=("releaseyear", "yearofpublication"),
+            minimum=-10_000,
+            maximum=10_000,
+            is_filterable=True,
+        ),
+    ] = None
+    attributes: Annotated[
+        dict[str, AttributeValue],
+        ItemField(kind="attributes", example={"minutes": 121, "languages": ["en"]}, is_filterable=True),
+    ] = field(default_factory=dict)
+    is_available: Annotated[bool, ItemField(kind="flag", synonyms=("available",), is_filterable=True)] = True
+    available_until: Annotated[datetime | None, ItemField(kind="time", is_filterable=True, is_open_ended=True)] = None
+    created_by: Annotated[str | None, ItemField(kind="id", description="The user who made it", is_filterable=True)] = (
+        None
+    )
+    added_at: Annotated[datetime | None, ItemField(kind="time", is_filterable=True)] = None
+    description: Annotated[
+        str | None,
+        ItemField(
+            kind="text",
+            description="What it is, for people",
+            example="A farm boy joins a rebellion.",
+            max_length=10_000,
+        ),
+    ] = None
+    url: Annotated[
+        str | None,
+        ItemField(kind="url", description="The page of the item", example="https://example.com/films/260"),
+    ] = None
+    image_url: Annotated[
+        str | None,
+        ItemField(
+            kind="url",
+            description="A picture of the item",
+            example="https://example.com/films/260.jpg",
+            synonyms=("posterurl", "imageurll"),  # the latter is the large one of Book-Crossing
+        ),
+    ] = None
+
+
+def item_fields(kind: type[Item]) -> dict[str, ItemField]:
+    """The declarations by name, in the order of the class; the id has none."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {
+        name: declared
+        for name, hint in hints.items()
+        for declared in getattr(hint, "__metadata__", ())
+        if isinstance(declared, ItemField)
+    }
+
+
+ITEM_FIELDS: Mapping[str, ItemField] = item_fields(Item)
+BARE_ITEM = Item("")
+"""The default of every field."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,49 +1,50 @@
 """Items: the catalogue, its version, and what changed since a version."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
-from app.entities import UNKNOWN_TIME, AttributeValue, Item, from_microseconds, to_microseconds
+from app.entities import ITEM_FIELDS, Item, ItemFieldKind, from_microseconds, to_microseconds
 from app.store import counters
-from app.store.columns import KeyArray, TimeArray
+from app.store.columns import KeyArray
 from app.store.database import Database
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import deleted_items, events, interactions, items, ratings, trends, users
 
 STREAM_ROWS = 5_000
 CATALOGUE_ROWS = 10_000
-NEVER = 2**63 - 1
-"""`available_until` of an item without an end, in arrays."""
 
-ITEM_FIELDS = frozenset(field.name for field in fields(Item)) - {"item_id"}
+Value = Any
+"""Of an item's column, as an entity, a row or an array holds it."""
+
+# How an entity's value is stored, and how a stored one is read; of other kinds the two are the same.
+_TO_STORED: dict[ItemFieldKind, Callable[[Any], Value]] = {
+    "texts": list,
+    "attributes": dict,
+    "time": to_microseconds,
+}
+_FROM_STORED: dict[ItemFieldKind, Callable[[Any], Value]] = {"texts": tuple, "time": from_microseconds}
+_HELD = {name: declared for name, declared in ITEM_FIELDS.items() if declared.is_filterable}
+"""The columns that every serving process holds in memory, and that learners read."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueColumns:
     """Some items by column; equal lengths n.
 
-    `item_key`: (n,) int64. `year`: (n,) float64, NaN where not known. `is_available`: (n,) bool. `available_until`,
-    `added_at`: (n,) int64 microseconds UTC; `NEVER` where there is no end, `UNKNOWN_TIME` where not known. Equal
-    `categories` are one object.
+    `item_key`: (n,) int64. `fields`: the filterable columns by name, each (n,), by kind: numbers float64, NaN where not
+    known; flags bool; times int64 microseconds UTC, `ItemField.missing_time` where there is none; texts and ids str or
+    None; `texts` tuples, equal ones one object; `attributes` dicts.
     """
 
     item_key: KeyArray
     item_id: Sequence[str]
-    title: Sequence[str | None]
-    categories: Sequence[tuple[str, ...]]
-    year: NDArray[np.float64]
-    attributes: Sequence[dict[str, AttributeValue]]
-    is_available: NDArray[np.bool_]
-    available_until: TimeArray
-    created_by: Sequence[str | None]
-    added_at: TimeArray
+    fields: Mapping[str, Any]
 
     def __len__(self) -> int:
         return len(self.item_id)
@@ -62,17 +63,18 @@ class Items:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, incoming: Sequence[Item], given: Collection[str] = ITEM_FIELDS) -> list[int]:
+    def record(self, incoming: Sequence[Item], given: Collection[str] = ITEM_FIELDS.keys()) -> list[int]:
         """Upsert in one transaction; only the `given` fields overwrite. For each item STORED, REPLACED or UNCHANGED."""
         newest = {item.item_id: item for item in incoming}  # of an id that comes twice, the later one
         with self._database.writing() as connection:
-            keys, made = self._database.dialect.item_keys(connection, list(newest))
+            keys, made_ids = self._database.dialect.item_keys(connection, list(newest))
+            made = set(made_ids)
             known = self._rows(connection, sorted(keys.tolist()))
-            given_columns = {column for field in given for column in _columns_of(field)}
+            to_row = _row_writer(given)
             changed = []
             statuses: dict[str, int] = {}
             for key, item in zip(keys.tolist(), newest.values(), strict=True):
-                row = {name: value for name, value in _to_row(item).items() if name in given_columns}
+                row = to_row(item)
                 is_new = item.item_id in made
                 is_changed = is_new or any(known[key][name] != value for name, value in row.items())
                 if is_changed:
@@ -94,12 +96,8 @@ class Items:
 
     def get(self, item_id: str) -> Item | None:
         with self._database.reading() as connection:
-            row = connection.execute(sa.select(items).where(items.c.item_id == item_id)).one_or_none()
+            row = connection.execute(_WHOLE.where(items.c.item_id == item_id)).one_or_none()
         return None if row is None else _to_item(row)
-
-    def key_of(self, item_id: str) -> int | None:
-        row = self._database.dialect.hot_row("SELECT item_key FROM items WHERE item_id = ?", item_id)
-        return None if row is None else int(row[0])
 
     def delete(self, item_id: str) -> bool:
         """Delete the item, its ratings and events, which count as changes of their users; False if there is none."""
@@ -139,7 +137,7 @@ class Items:
 
     def page(self, *, search: str | None = None, after: int = 0, limit: int = 100) -> list[tuple[int, Item]]:
         """Items in the order of keys, each with its key, beginning behind key `after`; `search` is part of a title."""
-        statement = sa.select(items).where(items.c.item_key > after).order_by(items.c.item_key).limit(limit)
+        statement = _WHOLE.where(items.c.item_key > after).order_by(items.c.item_key).limit(limit)
         if search:
             statement = statement.where(items.c.title_folded.contains(search.casefold(), autoescape=True))
         with self._database.reading() as connection:
@@ -150,24 +148,36 @@ class Items:
             return int(connection.execute(sa.select(sa.func.count()).select_from(items)).scalar_one())
 
     def stream(self) -> Iterator[Item]:
-        return (item for _, item in self.by_key())
-
-    def by_key(self) -> Iterator[tuple[int, Item]]:
-        """All items in the order of keys, each with its key; a page at a time, so not as of one moment."""
+        """All items in the order of keys; a page at a time, so not as of one moment."""
         after = 0
         while page := self.page(after=after, limit=STREAM_ROWS):
-            yield from page
+            yield from (item for _, item in page)
             after = page[-1][0]
 
+    def by_key(self) -> Iterator[tuple[int, Item]]:
+        """As `stream`, each item with its key, and of its fields only what learners read (the filterable ones).
+
+        A training run holds all items at once: descriptions would take many times the memory of the rest.
+        """
+        after = 0
+        statement = _LEARNED.order_by(items.c.item_key).limit(STREAM_ROWS)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(statement.where(items.c.item_key > after)).all()
+            if not rows:
+                return
+            yield from ((row.item_key, _to_item(row, _HELD)) for row in rows)
+            after = rows[-1].item_key
+
     def of_keys(self, keys: Sequence[int]) -> dict[int, Item]:
-        """By key, those that still exist."""
-        found: dict[int, Item] = {}
+        """By key, those that still exist, with the fields that `by_key` gives."""
+        existing: dict[int, Item] = {}
         with self._database.reading() as connection:
             for start in range(0, len(keys), STREAM_ROWS):
                 part = [int(key) for key in keys[start : start + STREAM_ROWS]]
-                rows = connection.execute(sa.select(items).where(items.c.item_key.in_(part)))
-                found |= {row.item_key: _to_item(row) for row in rows}
-        return found
+                rows = connection.execute(_LEARNED.where(items.c.item_key.in_(part)))
+                existing |= {row.item_key: _to_item(row, _HELD) for row in rows}
+        return existing
 
     def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
         """Public ids by key, for those that still exist."""
@@ -198,71 +208,91 @@ class Items:
             yield CatalogueChanges(current, (_to_columns(part) for part in rows.partitions()), deleted)
 
 
-_CATALOGUE_COLUMNS = (
-    items.c.item_key,
-    items.c.item_id,
-    items.c.title,
-    sa.cast(items.c.categories, sa.Text),  # parsed here, a part at once
-    items.c.year,
-    sa.cast(items.c.attributes, sa.Text),
-    sa.type_coerce(items.c.is_available, sa.Integer),
-    sa.func.coalesce(items.c.available_until, sa.literal(NEVER, sa.BigInteger)),
-    items.c.created_by,
-    sa.func.coalesce(items.c.added_at, sa.literal(int(UNKNOWN_TIME), sa.BigInteger)),
-)
+def _held_column(name: str) -> Any:
+    """The SQL of a column held in memory, in the form that `_HELD_READERS` take."""
+    declared = _HELD[name]
+    column = items.c[name]
+    match declared.kind:
+        case "texts" | "attributes":
+            return sa.cast(column, sa.Text)  # parsed by `_parse_all`, not row by row
+        case "flag":
+            return sa.type_coerce(column, sa.Integer)  # without SQLAlchemy's conversion of each value
+        case "time":
+            return sa.func.coalesce(column, sa.literal(declared.missing_time, sa.BigInteger))
+        case _:
+            return column
+
+
+_CATALOGUE_COLUMNS = (items.c.item_key, items.c.item_id, *map(_held_column, _HELD))
 
 
 def _to_columns(rows: Sequence[Any]) -> CatalogueColumns:
-    keys, ids, titles, categories, years, attributes, are_available, until, creators, added = zip(*rows, strict=True)
-    category_lists = list(dict.fromkeys(categories))
-    parsed = dict(zip(category_lists, map(tuple, _parse_all(category_lists)), strict=True))
-    return CatalogueColumns(
-        item_key=np.array(keys, np.int64),
-        item_id=ids,
-        title=titles,
-        categories=[parsed[text] for text in categories],
-        year=np.array(years, np.float64),
-        attributes=_parse_all(attributes),
-        is_available=np.array(are_available, np.bool_),
-        available_until=np.array(until, np.int64),
-        created_by=creators,
-        added_at=np.array(added, np.int64),
-    )
+    keys, ids, *columns = zip(*rows, strict=True)
+    held = {
+        name: _HELD_READERS[declared.kind](values)
+        for (name, declared), values in zip(_HELD.items(), columns, strict=True)
+    }
+    return CatalogueColumns(np.array(keys, np.int64), ids, held)
 
 
-def _parse_all(texts: Sequence[str]) -> list[Any]:
+def _parse_all(documents: Sequence[str]) -> list[Any]:
     """JSON documents, parsed as one: three times as fast as one by one, and names that recur are one object."""
-    parsed: list[Any] = json.loads(f"[{','.join(texts)}]")
+    parsed: list[Any] = json.loads(f"[{','.join(documents)}]")
     return parsed
 
 
-def _columns_of(field: str) -> tuple[str, ...]:
-    return ("title", "title_folded") if field == "title" else (field,)
+def _parse_sets(documents: Sequence[str]) -> list[tuple[str, ...]]:
+    """As `_parse_all`, each different document once: few sets of categories recur in many items."""
+    different = list(dict.fromkeys(documents))
+    parsed = dict(zip(different, map(tuple, _parse_all(different)), strict=True))
+    return [parsed[document] for document in documents]
 
 
-def _to_row(item: Item) -> dict[str, Any]:
-    return {
-        "title": item.title,
-        "title_folded": None if item.title is None else item.title.casefold(),
-        "categories": list(item.categories),
-        "year": item.year,
-        "attributes": dict(item.attributes),
-        "is_available": item.is_available,
-        "available_until": None if item.available_until is None else to_microseconds(item.available_until),
-        "created_by": item.created_by,
-        "added_at": None if item.added_at is None else to_microseconds(item.added_at),
-    }
+def _as_written(values: Sequence[Value]) -> Sequence[Value]:
+    return values
 
 
-def _to_item(row: Any) -> Item:
-    return Item(
-        item_id=row.item_id,
-        title=row.title,
-        categories=tuple(row.categories),
-        year=row.year,
-        attributes=row.attributes,
-        is_available=row.is_available,
-        available_until=None if row.available_until is None else from_microseconds(row.available_until),
-        created_by=row.created_by,
-        added_at=None if row.added_at is None else from_microseconds(row.added_at),
-    )
+_HELD_READERS: dict[ItemFieldKind, Callable[[Sequence[Any]], Any]] = {
+    "text": _as_written,
+    "url": _as_written,
+    "id": _as_written,
+    "texts": _parse_sets,
+    "integer": lambda values: np.array(values, np.float64),
+    "number": lambda values: np.array(values, np.float64),
+    "flag": lambda values: np.array(values, np.bool_),
+    "time": lambda values: np.array(values, np.int64),
+    "attributes": _parse_all,
+}
+
+
+def _row_writer(given: Collection[str]) -> Callable[[Item], dict[str, Value]]:
+    """What makes the stored values of the `given` fields, by column."""
+    columns = [(name, _TO_STORED.get(declared.kind)) for name, declared in ITEM_FIELDS.items() if name in given]
+
+    def to_row(item: Item) -> dict[str, Value]:
+        row = {}
+        for name, to_stored in columns:
+            value = getattr(item, name)
+            row[name] = value if to_stored is None or value is None else to_stored(value)
+        if "title" in row:
+            row["title_folded"] = None if item.title is None else item.title.casefold()
+        return row
+
+    return to_row
+
+
+def _to_item(row: sa.Row[Any], names: Collection[str] = ITEM_FIELDS.keys()) -> Item:
+    """The item of a row that holds the key, the id and the columns `names`."""
+    _, item_id, *stored = tuple(row)
+    values = dict(zip(names, stored, strict=True))
+    for name, from_stored in _CONVERTED:
+        if values.get(name) is not None:
+            values[name] = from_stored(values[name])
+    return Item(item_id, **values)
+
+
+_CONVERTED = [
+    (name, _FROM_STORED[declared.kind]) for name, declared in ITEM_FIELDS.items() if declared.kind in _FROM_STORED
+]
+_WHOLE = sa.select(items.c.item_key, items.c.item_id, *(items.c[name] for name in ITEM_FIELDS))
+_LEARNED = sa.select(items.c.item_key, items.c.item_id, *(items.c[name] for name in _HELD))

@@ -1,5 +1,7 @@
 """The tables. Times are integer microseconds since 1970 UTC; keys are surrogate integers that are never reused."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -17,6 +19,9 @@ from sqlalchemy import (
     text,
     true,
 )
+from sqlalchemy.types import TypeEngine
+
+from app.entities import BARE_ITEM, ITEM_FIELDS, MAX_URL_LENGTH, ItemField, ItemFieldKind
 
 metadata = MetaData(
     naming_convention={
@@ -63,21 +68,40 @@ users = Table(
     sqlite_autoincrement=True,
 )
 
+_TYPES: dict[ItemFieldKind, type[TypeEngine[Any]]] = {
+    "text": Text,
+    "url": Text,
+    "id": Text,
+    "texts": JSON,
+    "integer": Integer,
+    "number": Double,
+    "flag": Boolean,
+    "time": BigInteger,
+    "attributes": JSON,
+}
+_EMPTY: dict[ItemFieldKind, str] = {"texts": "'[]'", "attributes": "'{}'"}
+
+
+def _item_column(name: str, declared: ItemField, default: object) -> Column[Any]:
+    """The column of one field. One whose bare value is not None is NOT NULL, so a bare item needs a server default."""
+    max_length = MAX_URL_LENGTH if declared.kind == "url" else declared.max_length
+    checks = []
+    if declared.kind in {"text", "url"} and max_length and declared.limits_stored:
+        checks.append(CheckConstraint(f"length({name}) <= {max_length}", name=name))
+    if default is None:
+        return Column(name, _TYPES[declared.kind], *checks)
+    literal = (true() if default else false()) if declared.kind == "flag" else text(_EMPTY[declared.kind])
+    return Column(name, _TYPES[declared.kind], *checks, nullable=False, server_default=literal)
+
+
 items = Table(
     "items",
     metadata,
     Column("item_key", SurrogateKey, primary_key=True, autoincrement=True),
     Column("item_id", Text, nullable=False, unique=True),
     Column("version", BigInteger, nullable=False, index=True),  # catalogue version of the last change
-    Column("title", Text),
     Column("title_folded", Text),  # for search: case folds alike in both databases
-    Column("categories", JSON, nullable=False, server_default=text("'[]'")),
-    Column("year", Integer),
-    Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
-    Column("is_available", Boolean, nullable=False, server_default=true()),
-    Column("available_until", BigInteger),
-    Column("created_by", Text),
-    Column("added_at", BigInteger),
+    *(_item_column(name, declared, getattr(BARE_ITEM, name)) for name, declared in ITEM_FIELDS.items()),
     CheckConstraint("length(item_id) BETWEEN 1 AND 128", name="id"),
     sqlite_autoincrement=True,
 )

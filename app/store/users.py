@@ -99,11 +99,6 @@ class Users:
             row = connection.execute(sa.select(users).where(users.c.user_id == user_id)).one_or_none()
         return None if row is None else _to_user(row)
 
-    def of_key(self, user_key: int) -> User | None:
-        with self._database.reading() as connection:
-            row = connection.execute(sa.select(users).where(users.c.user_key == user_key)).one_or_none()
-        return None if row is None else _to_user(row)
-
     def delete(self, user_id: str) -> bool:
         """Delete the user with all ratings, tombstones and events; False if there is none."""
         with self._database.writing() as connection:

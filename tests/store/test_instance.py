@@ -1,6 +1,7 @@
 """The scale, the schema's version, and errors of a database that does not work."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.entities import RatingScale
+from app.entities import Item, RatingScale
 from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
-from app.store import Store, migrate
+from app.store import REPLACED, Store, migrate
 from app.store.migration import MIGRATIONS, SchemaError
 from app.store.schema import metadata
 from app.store.write_lock import WriteLock
@@ -57,6 +58,26 @@ def test_migration_matches_schema(store: Store) -> None:
 def test_migrate_twice(database_url: str, tmp_path: Path) -> None:
     migrate(database_url, tmp_path)
     Store.open(database_url, tmp_path).close()
+
+
+def test_release_before_item_details(store: Store, database_url: str, tmp_path: Path) -> None:
+    """A database that holds items without descriptions and addresses migrates, and keeps what it holds."""
+    item = Item("x", title="Old", categories=("a",), year=1990, attributes={"url": "/x"})
+    store.items.record([item])
+    with store.database.writing() as connection:
+        for name in ("description", "url", "image_url"):
+            connection.execute(sa.text(f"ALTER TABLE items DROP COLUMN {name}"))
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+    store.close()
+    with pytest.raises(SchemaError, match="older"):
+        Store.open(database_url, tmp_path)
+    migrate(database_url, tmp_path)
+    migrated = Store.open(database_url, tmp_path)
+    assert migrated.items.get("x") == item
+    assert migrated.items.record([replace(item, url="https://example.com/x")]) == [REPLACED]
+    with pytest.raises(sa.exc.IntegrityError), migrated.database.writing() as connection:
+        connection.execute(sa.text("UPDATE items SET url = :url"), {"url": "h" * 2_049})
+    migrated.close()
 
 
 def test_newer_database(store: Store, database_url: str, tmp_path: Path) -> None:

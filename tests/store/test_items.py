@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from app.entities import UNKNOWN_TIME, Item, User, to_microseconds
+from app.entities import NEVER, UNKNOWN_TIME, Item, User, to_microseconds
 from app.store import REPLACED, STORED, UNCHANGED, Store
-from app.store.items import NEVER, CatalogueColumns
+from app.store.items import CatalogueColumns
 from tests.support.ratings import incoming
 
 FULL = Item(
@@ -19,6 +19,9 @@ FULL = Item(
     available_until=datetime(2030, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
     created_by="ann",
     added_at=datetime(2020, 1, 1, tzinfo=UTC),
+    description="A film,\nof Łódź.",
+    url="https://example.com/łódź?a=1#b",
+    image_url="http://example.com/x.jpg",
 )
 
 
@@ -68,7 +71,7 @@ def test_changes_since(store: Store) -> None:
     store.items.record([Item("y", is_available=False)])
     store.items.delete("x")
     after, (changed,), deleted_keys = changes_since(store, version)
-    assert (list(changed.item_id), changed.is_available.tolist()) == (["y"], [False])
+    assert (list(changed.item_id), changed.fields["is_available"].tolist()) == (["y"], [False])
     assert deleted_keys == [parts[0].item_key[0]]
     assert changes_since(store, after) == (after, [], [])
 
@@ -76,12 +79,15 @@ def test_changes_since(store: Store) -> None:
 def test_columns_of_an_item(store: Store) -> None:
     store.items.record([Item("bare"), FULL])
     _, (columns,), _ = changes_since(store, -1)
-    assert columns.categories == [(), FULL.categories]
-    assert columns.attributes == [{}, FULL.attributes]
-    assert np.array_equal(columns.year, [np.nan, 1905], equal_nan=True)
-    assert columns.available_until.tolist() == [NEVER, to_microseconds(datetime(2030, 1, 1, 0, 0, 0, 1, tzinfo=UTC))]
-    assert columns.added_at.tolist() == [UNKNOWN_TIME, to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))]
-    assert list(columns.created_by) == [None, "ann"]
+    assert columns.fields["categories"] == [(), FULL.categories]
+    assert columns.fields["attributes"] == [{}, FULL.attributes]
+    assert np.array_equal(columns.fields["year"], [np.nan, 1905], equal_nan=True)
+    assert columns.fields["available_until"].tolist() == [
+        NEVER,
+        to_microseconds(datetime(2030, 1, 1, 0, 0, 0, 1, tzinfo=UTC)),
+    ]
+    assert columns.fields["added_at"].tolist() == [UNKNOWN_TIME, to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))]
+    assert list(columns.fields["created_by"]) == [None, "ann"]
 
 
 def changes_since(store: Store, version: int) -> tuple[int, list[CatalogueColumns], list[int]]:
@@ -100,11 +106,11 @@ def test_delete_item_with_ratings(store: Store) -> None:
 
 def test_keys_are_never_reused(store: Store) -> None:
     store.ratings.record(incoming(("ann", "x", 3, 1)))
-    key, user_key = store.items.key_of("x"), store.users.freshness("ann").user_key
+    (key, _), user_key = store.items.page()[0], store.users.freshness("ann").user_key
     store.items.delete("x")
     store.users.delete("ann")
     store.ratings.record(incoming(("ann", "x", 3, 1)))
-    assert store.items.key_of("x") != key
+    assert store.items.page()[0][0] != key
     assert store.users.freshness("ann").user_key != user_key
 
 
@@ -129,8 +135,7 @@ def test_delete_user_leaves_nothing(store: Store) -> None:
 
 def test_ids_of_keys(store: Store) -> None:
     store.ratings.record(incoming(("ann", "x", 3, 1)))
-    key = store.items.key_of("x")
-    assert key is not None
+    ((key, _),) = store.items.page()
     assert store.items.ids_of([key, 999]) == {key: "x"}
 
 

@@ -85,7 +85,7 @@ def test_items_of_the_guest(store: Store) -> None:
     }
     with store.items.changes_since(version) as changes:
         (part,) = changes.parts
-    assert (list(part.item_id), list(part.title), list(part.created_by)) == (["x"], ["X"], ["ann"])
+    assert (list(part.item_id), list(part.fields["title"]), list(part.fields["created_by"])) == (["x"], ["X"], ["ann"])
     assert changes.version == version + 1
     store.users.record([User("guest")])
     store.users.merge("ann", "guest")

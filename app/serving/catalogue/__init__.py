@@ -11,17 +11,20 @@ sees an item as it was or as it is, and never a row without its columns.
 from app.serving.catalogue.attributes import MAX_ATTRIBUTES, MAX_TEXT, Attributes
 from app.serving.catalogue.catalogue import Catalogue, VectorsOf
 from app.serving.catalogue.cells import Mask
-from app.serving.catalogue.columns import FlagColumn, NumberColumn, SetColumn, TextColumn
+from app.serving.catalogue.columns import FlagColumn, NumberColumn, SetColumn, TextColumn, TimeColumn
+from app.serving.catalogue.item_columns import FieldColumn
 
 __all__ = [
     "MAX_ATTRIBUTES",
     "MAX_TEXT",
     "Attributes",
     "Catalogue",
+    "FieldColumn",
     "FlagColumn",
     "Mask",
     "NumberColumn",
     "SetColumn",
     "TextColumn",
+    "TimeColumn",
     "VectorsOf",
 ]

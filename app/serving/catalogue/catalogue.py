@@ -10,16 +10,16 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import Item
+from app.entities import NEVER, Item
 from app.serving.catalogue.array_cache import ArrayCache, Name
 from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Mask, Scalar
-from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
-from app.serving.catalogue.item_columns import ItemColumns
+from app.serving.catalogue.columns import SetColumn, TextColumn, TimeColumn
+from app.serving.catalogue.item_columns import FieldColumn, ItemColumns
 from app.serving.catalogue.newest import NewestOrder
 from app.serving.catalogue.row_numbers import RowNumbers
 from app.serving.rows import Rows
-from app.store.items import NEVER, CatalogueColumns, Items
+from app.store.items import CatalogueColumns, Items
 
 VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
 NO_ROWS: Rows = np.empty(0, np.int64)
@@ -133,7 +133,7 @@ class Catalogue:
         rows[is_new] = self._numbers.reserve(part.item_key[is_new])
         n_rows = max(len(self), int(rows.max(initial=-1)) + 1)
         self._columns.grow(n_rows)
-        is_moved = is_new | (self._columns.added_at.buffer[rows] != part.added_at)
+        is_moved = is_new | (self._added_at.cells.buffer[rows] != part.fields["added_at"])
         self._columns.write(rows, part)
         self._numbers.publish(n_rows)
         self._row_of_id.update(zip(part.item_id, rows.tolist(), strict=True))
@@ -149,7 +149,7 @@ class Catalogue:
         self._columns.clear(rows)
 
     def _note_expiry(self) -> None:
-        until = self._columns.until.buffer[self._columns.available.buffer]
+        until = self._available_until.cells.buffer[self._columns.available.buffer]
         self._next_expiry = int(until.min(initial=NEVER))
 
     def _describe(self, rows: Rows) -> None:
@@ -186,26 +186,27 @@ class Catalogue:
     @property
     def added_at(self) -> NDArray[np.int64]:
         """(n,) microseconds UTC, `UNKNOWN_TIME` where not known."""
-        return self._columns.added_at.buffer[: len(self)]
+        return self._added_at.cells.buffer[: len(self)]
 
     @property
-    def available_until(self) -> NDArray[np.int64]:
-        """(n,) microseconds UTC, `NEVER` where there is no end."""
-        return self._columns.until.buffer[: len(self)]
+    def _added_at(self) -> TimeColumn:
+        return self._columns.of_kind("added_at", TimeColumn)
 
     @property
-    def years(self) -> NumberColumn:
-        """Its cells may be more than there are rows, as those of all columns."""
-        return self._columns.years
-
-    @property
-    def creators(self) -> TextColumn:
-        """Ids of the users who made the items."""
-        return self._columns.creators
+    def _available_until(self) -> TimeColumn:
+        return self._columns.of_kind("available_until", TimeColumn)
 
     @property
     def categories(self) -> SetColumn:
-        return self._columns.categories
+        return self._columns.of_kind("categories", SetColumn)
+
+    def field(self, name: str) -> FieldColumn | None:
+        """The column of a filterable field; its cells may be more than there are rows.
+
+        None for an unknown field, and for the title, the attributes and the availability, which are read by `titles`,
+        `attributes` and `available`.
+        """
+        return self._columns.get(name)
 
     @property
     def attributes(self) -> Attributes:
@@ -239,7 +240,7 @@ class Catalogue:
     def _expire(self, now: int) -> None:
         with self._refreshing:
             available = self._columns.available
-            available.buffer = available.buffer & (self._columns.until.buffer > now)
+            available.buffer = available.buffer & (self._available_until.cells.buffer > now)
             self._note_expiry()
 
     def in_category(self, category: str) -> Mask:
@@ -260,26 +261,15 @@ class Catalogue:
         categories = self.categories
         return categories.vocabulary.sets[int(categories.cells.buffer[row])]
 
-    def categories_of_rows(self, rows: Rows) -> list[tuple[int, ...]]:
-        """As `categories_of`, of (n,) rows."""
-        categories = self.categories
-        sets = categories.vocabulary.sets
-        return [sets[code] for code in categories.cells.buffer[rows].tolist()]
-
     def category_counts(self, rows: Rows) -> NDArray[np.int64]:
         """(n_categories,) by code: how many of the rows are in each category."""
         categories = self.categories
         sets = categories.cells.buffer[rows]
-        members = categories.vocabulary.members().all_of(sets)
+        members = categories.vocabulary.members().of(sets)
         return np.bincount(members, minlength=len(categories.vocabulary.elements))
 
-    def category_members(self, rows: Rows) -> tuple[Rows, NDArray[np.int32]]:
-        """All categories of (n,) rows, flat: the place 0 .. n-1 of the row that has each, ascending, and its code."""
-        categories = self.categories
-        return categories.vocabulary.members().of(categories.cells.buffer[rows])
-
     def rows_created_by(self, user_id: str) -> Rows:
-        creators = self.creators
+        creators = self._columns.of_kind("created_by", TextColumn)
         code = creators.vocabulary.find(user_id)
         return np.flatnonzero(creators.cells.buffer[: len(self)] == code) if code else NO_ROWS
 

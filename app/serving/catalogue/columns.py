@@ -64,6 +64,23 @@ class FlagColumn(Column[bool, np.int8]):
         return known
 
 
+class TimeColumn(Column[int, np.int64]):
+    """Cells int64 microseconds UTC; `missing` where there is no time.
+
+    `encode` takes times as the store gives them, with `missing` in place of None: a loop over a million costs 50 ms.
+    """
+
+    def __init__(self, n_rows: int, missing: int) -> None:
+        self.cells = Cells.of(np.int64, missing, n_rows)
+
+    def encode(self, values: Sequence[int | None]) -> NDArray[np.int64]:
+        return np.asarray(values, np.int64)
+
+    def is_known(self) -> Mask:
+        known: Mask = self.cells.buffer != self.cells.missing
+        return known
+
+
 class CodedColumn(Column[Value, np.int32]):
     """Cells int32, codes of `vocabulary`; 0 where not known."""
 

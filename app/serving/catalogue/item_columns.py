@@ -1,33 +1,70 @@
 """All that is kept of the items, by column."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 import numpy as np
 
-from app.entities import UNKNOWN_TIME
+from app.entities import ITEM_FIELDS, ItemField
 from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Cells
-from app.serving.catalogue.columns import NumberColumn, SetColumn, TextColumn
+from app.serving.catalogue.columns import CodedColumn, FlagColumn, NumberColumn, SetColumn, TextColumn, TimeColumn
 from app.serving.rows import Rows
-from app.store.items import NEVER, CatalogueColumns
+from app.store.items import CatalogueColumns
+
+FieldColumn = NumberColumn | FlagColumn | TextColumn | SetColumn | TimeColumn
+KindOfColumn = TypeVar("KindOfColumn", NumberColumn, FlagColumn, TextColumn, SetColumn, TimeColumn)
+
+# Titles differ from item to item, so a vocabulary would only add to them; answers read them by row. Availability
+# changes without a write, when an item expires.
+_KEPT_OTHERWISE = frozenset({"title", "is_available", "attributes"})
+_FIELDS = {
+    name: declared for name, declared in ITEM_FIELDS.items() if declared.is_filterable and name not in _KEPT_OTHERWISE
+}
+
+
+def _column_of(declared: ItemField, n_rows: int) -> FieldColumn:
+    match declared.kind:
+        case "integer" | "number":
+            return NumberColumn(n_rows)
+        case "flag":
+            return FlagColumn(n_rows)
+        case "time":
+            return TimeColumn(n_rows, declared.missing_time)
+        case "texts":
+            return SetColumn(n_rows)
+        case _:
+            return TextColumn(n_rows)
 
 
 class ItemColumns:
-    """Equal lengths n, the cells with spare room. `added_at`, `until`: int64 microseconds UTC."""
+    """Equal lengths n, the cells with spare room.
+
+    `available`: bool, whether the item may be shown now, as far as its expiry was looked at.
+    """
 
     def __init__(self, n_rows: int) -> None:
         self.item_ids: list[str] = [""] * n_rows
         self.titles: list[str | None] = [None] * n_rows
-        self.categories = SetColumn(n_rows)
-        self.years = NumberColumn(n_rows)
-        self.creators = TextColumn(n_rows)
         self.attributes = Attributes(n_rows)
-        self.added_at = Cells.of(np.int64, UNKNOWN_TIME, n_rows)
-        self.until = Cells.of(np.int64, NEVER, n_rows)
         self.available = Cells.of(np.bool_, 0, n_rows)
+        self._fields: dict[str, FieldColumn] = {
+            name: _column_of(declared, n_rows) for name, declared in _FIELDS.items()
+        }
 
     def __len__(self) -> int:
         return len(self.item_ids)
+
+    def get(self, name: str) -> FieldColumn | None:
+        """The column of a field; None for an unknown one, and for those that have an attribute of their own here."""
+        return self._fields.get(name)
+
+    def of_kind(self, name: str, kind: type[KindOfColumn]) -> KindOfColumn:
+        """The column of a field that is known to be of this kind."""
+        column = self._fields[name]
+        if not isinstance(column, kind):
+            raise TypeError(f"{name} is kept in a {type(column).__name__}")
+        return column
 
     def grow(self, n_rows: int) -> None:
         n_new = n_rows - len(self)
@@ -37,22 +74,19 @@ class ItemColumns:
             cells.grow(n_rows)
         self.attributes.grow(n_rows)
 
-    def _cells(self) -> "tuple[Cells[Any], ...]":
-        columns = (self.categories, self.years, self.creators)
-        return (*(column.cells for column in columns), self.added_at, self.until, self.available)
+    def _cells(self) -> Iterator[Cells[Any]]:
+        yield from (column.cells for column in self._fields.values())
+        yield self.available
 
     def write(self, rows: Rows, part: CatalogueColumns) -> None:
         """Let the (n,) rows be these items."""
-        for row, item_id, title in zip(rows.tolist(), part.item_id, part.title, strict=True):
+        for row, item_id, title in zip(rows.tolist(), part.item_id, part.fields["title"], strict=True):
             self.item_ids[row] = item_id
             self.titles[row] = title
-        self.categories.cells.buffer[rows] = self.categories.encode(part.categories)
-        self.years.cells.buffer[rows] = part.year
-        self.creators.cells.buffer[rows] = self.creators.encode(part.created_by)
-        self.attributes.write(rows, part.attributes)
-        self.added_at.buffer[rows] = part.added_at
-        self.until.buffer[rows] = part.available_until
-        self.available.buffer[rows] = part.is_available
+        for name, column in self._fields.items():
+            column.cells.buffer[rows] = column.encode(part.fields[name])
+        self.attributes.write(rows, part.fields["attributes"])
+        self.available.buffer[rows] = part.fields["is_available"]
 
     def clear(self, rows: Rows) -> None:
         """Let the rows be items that are gone: id and title stay, for answers that are under way."""
@@ -67,16 +101,13 @@ class ItemColumns:
         places = rows.tolist()
         taken.item_ids = ["" if row < 0 else self.item_ids[row] for row in places]
         taken.titles = [None if row < 0 else self.titles[row] for row in places]
-        taken.categories = self.categories.taken(rows)
-        taken.years = self.years.taken(rows)
-        taken.creators = self.creators.taken(rows)
+        taken._fields = {name: column.taken(rows) for name, column in self._fields.items()}
         taken.attributes = self.attributes.taken(rows)
-        taken.added_at = self.added_at.taken(rows)
-        taken.until = self.until.taken(rows)
         taken.available = self.available.taken(rows)
         return taken
 
     def compact(self) -> None:
-        self.categories = self.categories.compacted()
-        self.creators = self.creators.compacted()
+        for name, column in self._fields.items():
+            if isinstance(column, CodedColumn):
+                self._fields[name] = column.compacted()
         self.attributes.compact()

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from app.entities import NEVER
 from app.serving.catalogue.cells import Cells
 from app.serving.rows import Rows
-from app.store.items import NEVER
 
 
 class RowNumbers:

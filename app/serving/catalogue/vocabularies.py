@@ -6,8 +6,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.rows import Rows
-
 Codes = NDArray[np.int32]
 
 
@@ -58,23 +56,16 @@ class Members(NamedTuple):
     codes: Codes
     sets: Codes
 
-    def of(self, sets: Codes) -> tuple[Rows, Codes]:
-        """All elements of (n,) sets in order: the place 0 .. n-1 of the set that each is of, and its code."""
+    def of(self, sets: Codes) -> Codes:
+        """All elements of (n,) sets, one set after the other."""
         first = self.starts[sets]
         counts = self.starts[sets + 1] - first
-        places = np.repeat(np.arange(len(sets)), counts)
-        return places, self._elements(first, counts)
-
-    def all_of(self, sets: Codes) -> Codes:
-        """As `of`, the codes alone."""
-        first = self.starts[sets]
-        return self._elements(first, self.starts[sets + 1] - first)
-
-    def _elements(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> Codes:
+        # The k-th element of a set lies at its start + k. `ends - counts` is how many elements come before the set, so
+        # that  place = (start - (ends - counts)) + number of the element among all.
         ends = counts.cumsum()
-        steps = (first - ends + counts).repeat(counts)
-        steps += np.arange(len(steps))
-        codes: Codes = self.codes[steps]
+        places = (first - ends + counts).repeat(counts)
+        places += np.arange(len(places))
+        codes: Codes = self.codes[places]
         return codes
 
 

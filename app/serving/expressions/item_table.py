@@ -8,17 +8,28 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import UNKNOWN_TIME
-from app.serving.catalogue import Catalogue, FlagColumn, Mask, NumberColumn, SetColumn, TextColumn
+from app.serving.catalogue import (
+    Catalogue,
+    FieldColumn,
+    FlagColumn,
+    Mask,
+    NumberColumn,
+    SetColumn,
+    TextColumn,
+    TimeColumn,
+)
 from app.serving.expressions.fields import FIELDS, Kind
 from app.serving.expressions.syntax import FieldReference
-from app.store.items import NEVER
 
 _KINDS: dict[type, Kind] = {NumberColumn: "number", FlagColumn: "flag", TextColumn: "text", SetColumn: "set"}
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
+
+ITEM_ID = FieldReference("item_id", is_attribute=False)
+TITLE = FieldReference("title", is_attribute=False)
+IS_AVAILABLE = FieldReference("is_available", is_attribute=False)
 
 
 class ItemTable:
@@ -40,17 +51,18 @@ class ItemTable:
             return {_KINDS[type(kept)] for kept in self._kept(column)}
         return {FIELDS[column.name]}
 
-    def _kept(self, column: FieldReference) -> tuple[NumberColumn | FlagColumn | TextColumn | SetColumn, ...]:
+    def _kept(self, column: FieldReference) -> tuple[FieldColumn, ...]:
+        """The column of a field, or those of an attribute, one a kind; none of what is kept as a text a row."""
         if column.is_attribute:
             return self._catalogue.attributes.of(column.name)
-        match column.name:
-            case "year":
-                return (self._catalogue.years,)
-            case "categories":
-                return (self._catalogue.categories,)
-            case "created_by":
-                return (self._catalogue.creators,)
-        return ()
+        kept = self._catalogue.field(column.name)
+        return () if kept is None else (kept,)
+
+    def _texts_by_row(self, column: FieldReference) -> list[str] | list[str | None]:
+        """The texts of the two fields that have no vocabulary; none of another column."""
+        if column == ITEM_ID:
+            return self._catalogue.item_ids
+        return self._catalogue.titles if column == TITLE else []
 
     def none(self) -> Mask:
         return np.zeros(self.n_rows, np.bool_)
@@ -72,17 +84,14 @@ class ItemTable:
 
     def times(self, column: FieldReference, test: Callable[[Times], Mask]) -> Mask:
         """Rows whose time, in microseconds UTC, is known and passes."""
-        times, unknown = self._times(column)
-        is_known: Mask = times != unknown
-        return is_known & test(times)
-
-    def _times(self, column: FieldReference) -> tuple[Times, int]:
-        if column.name == "added_at":
-            return self._catalogue.added_at[: self.n_rows], int(UNKNOWN_TIME)
-        return self._catalogue.available_until[: self.n_rows], NEVER
+        mask = self.none()
+        for kept in self._kept(column):
+            if isinstance(kept, TimeColumn):
+                mask |= (kept.is_known() & test(kept.cells.buffer))[: self.n_rows]
+        return mask
 
     def flags(self, column: FieldReference, *, value: bool) -> Mask:
-        if column == FieldReference("is_available", is_attribute=False):
+        if column == IS_AVAILABLE:
             available = self._catalogue.available(self.now)[: self.n_rows]
             return available.copy() if value else ~available
         mask = self.none()
@@ -94,11 +103,11 @@ class ItemTable:
     def texts_among(self, column: FieldReference, texts: Collection[str]) -> Mask:
         """Rows whose text is one of these."""
         mask = self.none()
-        if column == FieldReference("item_id", is_attribute=False):
+        if column == ITEM_ID:
             rows = self._catalogue.rows_of_ids([*texts])
             mask[rows[rows < self.n_rows]] = True
-        elif column == FieldReference("title", is_attribute=False):
-            mask |= self._of_each(self._catalogue.titles, lambda title: title in texts)
+        else:
+            self._mark(mask, self._texts_by_row(column), lambda text: text in texts)
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
                 mask |= kept.among(texts)[: self.n_rows]
@@ -107,18 +116,17 @@ class ItemTable:
     def texts(self, column: FieldReference, test: Callable[[str], bool]) -> Mask:
         """Rows whose text passes, each text tested once."""
         mask = self.none()
-        if column == FieldReference("item_id", is_attribute=False):
-            mask |= self._of_each(self._catalogue.item_ids, test)
-        elif column == FieldReference("title", is_attribute=False):
-            mask |= self._of_each(self._catalogue.titles, test)
+        self._mark(mask, self._texts_by_row(column), test)
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
                 mask |= kept.by_text(lambda texts: _tested(texts, test))[: self.n_rows]
         return mask
 
-    def _of_each(self, texts: list[str] | list[str | None], test: Callable[[str], bool]) -> Mask:
-        passing = (text is not None and test(text) for text in islice(texts, self.n_rows))
-        return np.fromiter(passing, np.bool_, self.n_rows)
+    def _mark(self, mask: Mask, texts: list[str] | list[str | None], test: Callable[[str], bool]) -> None:
+        """Mark the rows whose own text passes; `texts` by row, or none at all."""
+        if texts:
+            passing = (text is not None and test(text) for text in islice(texts, self.n_rows))
+            mask |= np.fromiter(passing, np.bool_, self.n_rows)
 
     def sets_with(self, column: FieldReference, texts: Iterable[str]) -> Mask:
         """Rows whose set holds any of the texts."""
@@ -129,15 +137,12 @@ class ItemTable:
         return mask
 
     def known(self, column: FieldReference) -> Mask:
+        """Rows that have a value; the id and the availability are always known."""
         mask = self.none()
-        match column:
-            case FieldReference("item_id" | "is_available", is_attribute=False):
-                mask[:] = True
-            case FieldReference("title", is_attribute=False):
-                mask |= self._of_each(self._catalogue.titles, lambda _: True)
-            case FieldReference("added_at" | "available_until", is_attribute=False):
-                times, unknown = self._times(column)
-                mask |= times != unknown
+        if column in {ITEM_ID, IS_AVAILABLE}:
+            mask[:] = True
+        else:
+            self._mark(mask, self._texts_by_row(column), lambda _: True)
         for kept in self._kept(column):
             mask |= kept.is_known()[: self.n_rows]
         return mask
