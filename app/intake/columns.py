@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
+from app.entities import ITEM_FIELDS
 from app.errors import InvalidInputError
 
 IGNORED_NAMES = frozenset({"", "-", "_"})
@@ -26,6 +27,10 @@ class Kind(StrEnum):
     def label(self) -> str:
         """What people are shown."""
         return self.value.replace("_", " ")
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.partition(":")[0].casefold())  # some files append a type: `user_id:token`
 
 
 # Compared in lower case without spaces and punctuation; where a file has several, the earlier one is taken.
@@ -59,16 +64,7 @@ _FIELDS: dict[Kind, _Synonyms] = {
         "placement": ("placement",),
         "snapshot_version": ("snapshotversion",),
     },
-    Kind.ITEMS: {
-        "title": ("title", "name"),
-        "categories": ("categories", "genres", "category", "genre"),
-        "year": ("year", "releaseyear", "yearofpublication"),
-        "attributes": ("attributes",),
-        "is_available": ("isavailable", "available"),
-        "available_until": ("availableuntil",),
-        "created_by": ("createdby",),
-        "added_at": ("addedat",),
-    },
+    Kind.ITEMS: {name: (_fold(name), *declared.synonyms) for name, declared in ITEM_FIELDS.items()},
     Kind.USERS: {"country": ("country", "countrycode"), "attributes": ("attributes",)},
 }
 
@@ -138,7 +134,3 @@ def _not_understood(text: str | None) -> InvalidInputError:
         " or user=NAME,item=NAME,rating=NAME after its header",
         field="columns",
     )
-
-
-def _fold(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.partition(":")[0].casefold())  # some files append a type: `user_id:token`

@@ -1,10 +1,11 @@
 """Blocks become items or users, row by row: catalogues are small beside the ratings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
-from app.entities import Item, User
+from app.entities import BARE_ITEM, ITEM_FIELDS, Item, ItemField, ItemFieldKind, User, clean_url
 from app.errors import InvalidInputError
 from app.intake.attributes import read_attributes, read_flag, read_list, read_text
 from app.intake.blocks import Block, RejectedRow
@@ -14,11 +15,7 @@ from app.intake.values import quote, read_id, read_moment, read_number
 Entry = TypeVar("Entry", Item, User)
 Row = dict[str, Any]
 
-_ITEM_FIELDS = frozenset(
-    {"title", "categories", "year", "attributes", "is_available", "available_until", "created_by", "added_at"}
-)
 _USER_FIELDS = frozenset({"country", "attributes"})
-_MAX_YEAR = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +28,28 @@ class ReadEntries(Generic[Entry]):
 
 
 def read_items(block: Block) -> ReadEntries[Item]:
-    return _read(block, _item, _ITEM_FIELDS, "item_id")
+    readers = [
+        (name, partial(_ITEM_READERS[declared.kind], name, declared))
+        for name, declared in ITEM_FIELDS.items()
+        if name in block.columns and declared.kind != "attributes"
+    ]
+
+    def make(row: Row) -> Item:
+        item_id = read_id(row.get("item_id"), "item_id")
+        values = {name: read(row[name]) for name, read in readers}
+        return Item(item_id, attributes=read_attributes(row, _KNOWN_OF_ITEMS), **values)
+
+    return _read(block, make, ITEM_FIELDS.keys(), "item_id")
 
 
 def read_users(block: Block) -> ReadEntries[User]:
     return _read(block, _user, _USER_FIELDS, "user_id")
 
 
-def _read(block: Block, make: Callable[[Row], Entry], fields: frozenset[str], id_name: str) -> ReadEntries[Entry]:
+def _read(block: Block, make: Callable[[Row], Entry], fields: Collection[str], id_name: str) -> ReadEntries[Entry]:
     names = block.columns.keys()
-    given = fields & names
-    if names - fields - IGNORED_NAMES - {id_name}:
+    given = names & fields
+    if names - set(fields) - IGNORED_NAMES - {id_name}:
         given |= {"attributes"}
     entries, rejected = [], list(block.rejected)
     for index, values in enumerate(zip(*block.columns.values(), strict=True)):
@@ -49,21 +57,7 @@ def _read(block: Block, make: Callable[[Row], Entry], fields: frozenset[str], id
             entries.append(make(dict(zip(names, values, strict=True))))
         except InvalidInputError as error:
             rejected.append(block.reject(index, f"{error.field}: {error}"))
-    return ReadEntries(entries, given, rejected)
-
-
-def _item(row: Row) -> Item:
-    return Item(
-        item_id=read_id(row.get("item_id"), "item_id"),
-        title=read_text(row.get("title"), "title"),
-        categories=read_list(row.get("categories"), "categories"),
-        year=_year(row.get("year")),
-        attributes=read_attributes(row, _ITEM_FIELDS | {"item_id"}),
-        is_available=read_flag(row.get("is_available"), "is_available", default=True),
-        available_until=read_moment(row.get("available_until"), "available_until"),
-        created_by=read_id(row["created_by"], "created_by") if row.get("created_by") else None,
-        added_at=read_moment(row.get("added_at"), "added_at"),
-    )
+    return ReadEntries(entries, frozenset(given), rejected)
 
 
 def _user(row: Row) -> User:
@@ -74,10 +68,55 @@ def _user(row: Row) -> User:
     return User(read_id(row.get("user_id"), "user_id"), read_text(row.get("country"), "country"), attributes)
 
 
-def _year(value: Any) -> int | None:
+def _text(name: str, declared: ItemField, value: Any) -> str | None:
+    text = read_text(value, name)
+    if text is not None and declared.max_length and declared.limits_stored and len(text) > declared.max_length:
+        raise InvalidInputError(f"{quote(text)} has more than {declared.max_length:,} characters", field=name)
+    return text
+
+
+def _url(name: str, _declared: ItemField, value: Any) -> str | None:
+    text = read_text(value, name)
+    if text is None or not text.strip():
+        return None
+    try:
+        return clean_url(text.strip(), name)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{quote(text)}: {error}", field=name) from error
+
+
+def _id(name: str, _declared: ItemField, value: Any) -> str | None:
+    return read_id(value, name) if value else None
+
+
+def _integer(name: str, declared: ItemField, value: Any) -> int | None:
+    number = _number(name, declared, value)
+    if number is None:
+        return None
+    if not number.is_integer():
+        raise InvalidInputError(f"{quote(value)} is not a whole number", field=name)
+    return int(number)
+
+
+def _number(name: str, declared: ItemField, value: Any) -> float | None:
     if value is None or value == "":
         return None
-    number = read_number(value, "year")
-    if not number.is_integer() or abs(number) > _MAX_YEAR:
-        raise InvalidInputError(f"{quote(value)} is not a year", field="year")
-    return int(number)
+    number = read_number(value, name)
+    low, high = declared.minimum, declared.maximum
+    if (low is not None and number < low) or (high is not None and number > high):
+        raise InvalidInputError(f"{quote(value)} does not lie between {low} and {high}", field=name)
+    return number
+
+
+# How a cell of a file is read, by the kind of its column; None for an empty one. Attributes take the whole row.
+_ITEM_READERS: dict[ItemFieldKind, Callable[[str, ItemField, Any], Any]] = {
+    "text": _text,
+    "url": _url,
+    "id": _id,
+    "texts": lambda name, _declared, value: read_list(value, name),
+    "integer": _integer,
+    "number": _number,
+    "flag": lambda name, _declared, value: read_flag(value, name, default=getattr(BARE_ITEM, name)),
+    "time": lambda name, _declared, value: read_moment(value, name),
+}
+_KNOWN_OF_ITEMS = frozenset({"item_id", *ITEM_FIELDS})

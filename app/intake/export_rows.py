@@ -1,14 +1,14 @@
 """An entity as one row of an export: typed values for JSONL, text for CSV."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import Event, EventType, IncomingRatings, Item, User
+from app.entities import ITEM_FIELDS, Event, EventType, IncomingRatings, Item, ItemFieldKind, User
 from app.intake.attributes import read_list
 from app.intake.table_writers import Format
 
@@ -17,10 +17,7 @@ EVENT_NAMES = ("event_id", "type", "user_id", "item_id", "at", "portion", "place
 EVENT_TYPE_NAMES = ("type", "weight", "is_exposure", "is_consumption")
 PLACEMENT_NAMES = ("placement", "settings")
 USER_NAMES = ("user_id", "country", "attributes")
-ITEM_NAMES = (
-    *("item_id", "title", "categories", "year", "attributes"),
-    *("is_available", "available_until", "created_by", "added_at"),
-)
+ITEM_NAMES = ("item_id", *ITEM_FIELDS)
 
 
 def rating_rows(chunk: IncomingRatings, format_: Format) -> Iterator[Sequence[Any]]:
@@ -33,12 +30,7 @@ def rating_rows(chunk: IncomingRatings, format_: Format) -> Iterator[Sequence[An
 
 
 def item_row(item: Item, format_: Format) -> Sequence[Any]:
-    times = _moment(item.available_until), item.created_by, _moment(item.added_at)
-    if format_ is Format.JSONL:
-        return item.item_id, item.title, item.categories, item.year, item.attributes, item.is_available, *times
-    year = None if item.year is None else str(item.year)
-    is_available = _flag(item.is_available)
-    return item.item_id, item.title, _listed(item.categories), year, _object(item.attributes), is_available, *times
+    return item.item_id, *(write(getattr(item, name)) for name, write in _ITEM_WRITERS[format_])
 
 
 def user_row(user: User, format_: Format) -> Sequence[Any]:
@@ -92,3 +84,28 @@ def _listed(texts: tuple[str, ...]) -> str | None:
 
 def _object(attributes: dict[str, Any]) -> str | None:
     return json.dumps(attributes, ensure_ascii=False) if attributes else None
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _if_known(write: Callable[[Any], str]) -> Callable[[Any], str | None]:
+    return lambda value: None if value is None else write(value)
+
+
+_FIELD_WRITERS: dict[Format, dict[ItemFieldKind, Callable[[Any], Any]]] = {
+    Format.JSONL: {"time": _moment},  # JSON has a way of its own for all other kinds
+    Format.CSV: {
+        "texts": _listed,
+        "integer": _if_known(str),
+        "number": _if_known(as_digits),
+        "flag": _flag,
+        "time": _moment,
+        "attributes": _object,
+    },
+}
+_ITEM_WRITERS = {
+    format_: [(name, writers.get(declared.kind, _as_it_is)) for name, declared in ITEM_FIELDS.items()]
+    for format_, writers in _FIELD_WRITERS.items()
+}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.entities import UNKNOWN_TIME, EventType, IncomingEvents, Item, RatingScale, User
+from app.entities import UNKNOWN_TIME, URL_PATTERN, EventType, IncomingEvents, Item, RatingScale, User
 from app.errors import ConflictError, InvalidInputError, StorageFullError
 from app.intake.exporting import export_to
 from app.intake.importing import import_path
@@ -45,6 +45,7 @@ attributes = st.dictionaries(
     max_size=3,
 )
 moments = st.datetimes(timezones=st.just(UTC))
+addresses = st.from_regex(URL_PATTERN, fullmatch=True).filter(lambda url: "\0" not in url).map(lambda url: url[:2_048])
 items = st.builds(
     Item,
     ids,
@@ -56,6 +57,9 @@ items = st.builds(
     st.none() | moments,
     st.none() | ids,
     st.none() | moments,
+    st.none() | named,
+    st.none() | addresses,
+    st.none() | addresses,
 )
 users = st.builds(User, ids, st.none() | named, attributes)
 times = st.integers(-(10**16), 1_700_000_000_000_000)
@@ -100,7 +104,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 def fill(store: Store) -> None:
     store.items.record(
         [
-            Item("=1+1", '"A, B"\nC', ("x|y", "z"), 1999, {"n": 1.0, "k": ["a"]}, False, MOMENT, "u", MOMENT),
+            Item(
+                "=1+1",
+                '"A, B"\nC',
+                ("x|y", "z"),
+                1999,
+                {"n": 1.0, "k": ["a"]},
+                False,
+                MOMENT,
+                "u",
+                MOMENT,
+                "A,\n|b",
+                "http://a",
+                "https://b",
+            ),
             Item("a,b", "\r lone", ("x", "y")),
         ]
     )
@@ -241,6 +258,9 @@ def test_csv_reads_well(store: Store, tmp_path: Path) -> None:
         "available_until": "",
         "created_by": "",
         "added_at": "",
+        "description": "",
+        "url": "",
+        "image_url": "",
     }
     assert rows[0]["categories"] == '["x|y", "z"]'
     ratings_text = (tmp_path / "ratings.csv").read_text()
