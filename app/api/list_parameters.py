@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
 from app.entities import Rating, RatingScale
+from app.errors import InvalidInputError
 from app.serving.expressions import parse_boost, parse_filter
+from app.serving.item_details import ANSWER_FIELDS, COLUMNS, ItemSelection
 from app.serving.parts import Expression
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions, Query
 from app.serving.rows import NO_ROWS
@@ -17,7 +20,22 @@ from app.serving.tokens import TokenSigner
 MAX_RATINGS = 1_000
 MAX_CANDIDATES = 1_000
 
-ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
+
+def _known_fields(text: str) -> str:
+    try:
+        ItemSelection.parse([text])
+    except InvalidInputError as error:
+        raise PydanticCustomError("fields", "{reason}", {"reason": error.detail}) from None
+    return text
+
+
+_FIELD_NAME = rf"({'|'.join((*ANSWER_FIELDS, *COLUMNS))}|attributes\.[^,]+)"
+FieldNames = Annotated[
+    str,
+    AfterValidator(_known_fields),
+    # For the schema alone: the validator judges, and names the fields there are.
+    Field(json_schema_extra={"pattern": f"^{_FIELD_NAME}(,{_FIELD_NAME})*$"}),
+]
 
 
 class ConditionFields(BaseModel):
@@ -60,16 +78,35 @@ class ListFields(ConditionFields):
     limit: Annotated[int, Field(ge=1, le=100, description="Number of items")] = 20
     exclude: Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")] = []
     fields: Annotated[
-        list[ItemField], Field(description="Only these fields of the items, and `item_id`; may be repeated")
+        list[FieldNames],
+        Field(
+            description="Of the items only these, beside `item_id`: fields of the list, columns of the item as"
+            " `GET /items/{item_id}` has them, and single attributes as `attributes.NAME`; separated by commas, may be"
+            " repeated. An item that lacks an attribute is shown without it",
+            examples=[["title,year,attributes.minutes"]],
+        ),
     ] = []
+
+    @model_validator(mode="after")
+    def _not_too_many_fields(self) -> Self:
+        try:
+            _ = self.selection
+        except InvalidInputError as error:
+            raise PydanticCustomError("fields", "{reason}", {"reason": f"fields: {error.detail}"}) from None
+        return self
+
+    @cached_property
+    def selection(self) -> ItemSelection:
+        """What is wanted of each item."""
+        return ItemSelection.parse(self.fields)
 
     def options(self) -> ListOptions:
         return self._options
 
     @cached_property
     def _options(self) -> ListOptions:
-        """Computed once: `query_string` keeps the parameters for equal requests."""
-        explain = self.explain or "reasons" in self.fields
+        """Once, since the same parameters are kept for the next who asks alike."""
+        explain = self.explain or "reasons" in self.selection.answer_fields
         return replace(super().options(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
 
 

@@ -90,7 +90,7 @@ async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -
     service = service_of(request)
     request_state = _with_settings(await service.request_states.read(body.user_id), name, body.settings)
     recommendations = await service.recommender.recommend(_query(name, body, service.tokens), request_state)
-    return Response(as_bytes(recommendations, body.fields), media_type=JSON)
+    return Response(await as_bytes(recommendations, body.selection, service.store.reads), media_type=JSON)
 
 
 def _with_settings(request_state: RequestState, name: str, settings: Placement | None) -> RequestState:

@@ -76,7 +76,9 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     cached = service.cache.get(question, entity_tag)
     if cached is None:
         recommendations = await service.recommender.recommend(query, request_state)
-        cached = CachedResponse(recommendations.strategy, as_bytes(recommendations, wanted.fields))
+        cached = CachedResponse(
+            recommendations.strategy, await as_bytes(recommendations, wanted.selection, service.store.reads)
+        )
         service.cache.put(question, entity_tag, cached)
     service.metrics.count_recommendations(cached.strategy)
     return answered(cached.body, entity_tag, held)
@@ -121,7 +123,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
         query = replace(query, ratings=body.rated(await service.store.reads.scale()))
     recommendations = await service.recommender.recommend(query, request_state)
     service.metrics.count_recommendations(recommendations.strategy)
-    return Response(as_bytes(recommendations, body.fields), media_type=JSON)
+    return Response(await as_bytes(recommendations, body.selection, service.store.reads), media_type=JSON)
 
 
 @router.post(
@@ -138,7 +140,7 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
         request_state = await service.request_states.read(user_id)
         recommendations = await service.recommender.recommend(Query(user_id, options), request_state)
         service.metrics.count_recommendations(recommendations.strategy)
-        list_ = as_bytes(recommendations, body.fields)
+        list_ = await as_bytes(recommendations, body.selection, service.store.reads)
         results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
         await sleep(0)  # 100 lists take long: other requests use the event loop in between
     return Response(b'{"results":[%b]}' % b",".join(results), media_type=JSON)

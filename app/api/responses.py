@@ -1,12 +1,14 @@
 """The HTTP answer of a list: its bytes, its entity tag, and 304 if the caller has it already."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
+from app.serving.item_details import ItemSelection, read_details
 from app.serving.query import ExplainedRecommendations, Recommendations
+from app.store.serving_reads import ServingReads
 
 JSON = "application/json"
 PRIVATE = "private, no-cache"
@@ -16,18 +18,25 @@ PLAIN: TypeAdapter[Recommendations] = TypeAdapter(Recommendations)
 EXPLAINED: TypeAdapter[ExplainedRecommendations] = TypeAdapter(ExplainedRecommendations)
 
 
-def as_bytes(answer: Recommendations | ExplainedRecommendations, fields: Sequence[str] = ()) -> bytes:
-    """The answer as JSON. If `fields` are named, items have only these and their ids.
+async def as_bytes(
+    answer: Recommendations | ExplainedRecommendations, selection: ItemSelection, reads: ServingReads
+) -> bytes:
+    """The answer as JSON; of its items the fields that are selected, where any are, and their ids.
 
     Serialised here because the framework would validate the answer first, which doubles the cost.
     """
-    include: Any = None
-    if fields:
-        whole = ("recommendation_id", "snapshot_version", "strategy", "next_cursor")
-        include = dict.fromkeys(whole, True) | {"items": {"__all__": {"item_id", *fields}}}
-    if isinstance(answer, ExplainedRecommendations):
-        return EXPLAINED.dump_json(answer, include=include)
-    return PLAIN.dump_json(answer, include=include)
+    adapter: TypeAdapter[Any] = EXPLAINED if isinstance(answer, ExplainedRecommendations) else PLAIN
+    if selection.is_everything_default:
+        return adapter.dump_json(answer)
+    whole = ("recommendation_id", "snapshot_version", "strategy", "next_cursor")
+    include: Any = dict.fromkeys(whole, True) | {"items": {"__all__": {"item_id", *selection.answer_fields}}}
+    if not selection.columns_to_read:
+        return adapter.dump_json(answer, include=include)
+    document = adapter.dump_python(answer, include=include)
+    details = await read_details([item.item_id for item in answer.items], selection, reads)
+    for item, columns in zip(document["items"], details, strict=True):
+        item.update(columns)
+    return to_json(document)
 
 
 def held_by(request: Request) -> str | None:

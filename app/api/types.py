@@ -34,7 +34,7 @@ def _clean_id(text: str) -> str:
         raise PydanticCustomError("id", "{reason}", {"reason": error.detail}) from None
 
 
-def _clean_text(text: str) -> str:
+def clean_text(text: str) -> str:
     if not text.isprintable() and CONTROL.search(text):
         raise PydanticCustomError("text", "text holds no control characters", {})
     return text
@@ -63,14 +63,14 @@ Id = Annotated[
     ),
 ]
 Text = Annotated[
-    StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(_clean_text)
+    StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(clean_text)
 ]
 Name = Annotated[Text, Field(min_length=1)]
 """Not empty: an exported CSV could not tell an empty name from a missing one."""
 Category = Annotated[
     StrictStr,
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
-    AfterValidator(_clean_text),
+    AfterValidator(clean_text),
 ]
 Cursor = Annotated[
     str,
@@ -86,7 +86,7 @@ Moment = Annotated[
 ]
 Attribute = StrictBool | Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)] | Finite | Text | list[Text]
 Attributes = Annotated[
-    dict[Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(_clean_text)], Attribute],
+    dict[Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(clean_text)], Attribute],
     Field(max_length=100),
 ]
 

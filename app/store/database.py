@@ -35,6 +35,9 @@ class Dialect(Protocol):
     async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
         """On the event loop: the only row, None where there is none."""
 
+    async def look_up_rows(self, lookup: Lookup, parameters: Sequence[object]) -> list[Row | None]:
+        """As `look_up_row` for each of the parameters, in their order."""
+
     async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
         """On the event loop: of all rows, in any order, one sequence a column."""
 

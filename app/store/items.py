@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from app.entities import ITEM_FIELDS, Item, ItemFieldKind, from_microseconds, to
 from app.store import counters
 from app.store.columns import KeyArray
 from app.store.database import Database
+from app.store.lookup import Lookup, Row
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import deleted_items, events, interactions, items, ratings, trends, users
 
@@ -296,3 +298,30 @@ _CONVERTED = [
 ]
 _WHOLE = sa.select(items.c.item_key, items.c.item_id, *(items.c[name] for name in ITEM_FIELDS))
 _LEARNED = sa.select(items.c.item_key, items.c.item_id, *(items.c[name] for name in _HELD))
+
+
+@lru_cache(maxsize=1_000)
+def item_lookup(names: tuple[str, ...]) -> Lookup:
+    """The look-up of columns of one item, by its id, for the event loop."""
+    columns = (f"CAST({name} AS TEXT) AS {name}" if name in _DOCUMENTS else name for name in names)
+    statement = f"SELECT {', '.join(columns)} FROM items WHERE item_id = ?"  # noqa: S608  names of our own columns
+    return Lookup(statement, by=str, columns=names)
+
+
+def read_columns(names: tuple[str, ...], row: Row) -> dict[str, Value]:
+    """The columns of an `item_lookup`, by name, as `Item` has them."""
+    values = dict(zip(names, row, strict=True))
+    for name in names:
+        from_driver = _FROM_DRIVER.get(ITEM_FIELDS[name].kind)
+        if from_driver is not None and values[name] is not None:
+            values[name] = from_driver(values[name])
+    return values
+
+
+_FROM_DRIVER: dict[ItemFieldKind, Callable[[Any], Value]] = {
+    "texts": lambda document: tuple(json.loads(document)),
+    "attributes": json.loads,
+    "flag": bool,  # a number in SQLite
+    "time": from_microseconds,
+}
+_DOCUMENTS = frozenset(name for name, declared in ITEM_FIELDS.items() if declared.kind in {"texts", "attributes"})

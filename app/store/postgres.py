@@ -1,5 +1,6 @@
 """Postgres: bulk work by array parameters, one statement a chunk; a user's row lock orders the writers of a user."""
 
+from asyncio import gather
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -65,6 +66,10 @@ class PostgresDialect:
 
     async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
         return await self._look_up(_rows_of_many(lookup), parameter)
+
+    async def look_up_rows(self, lookup: Lookup, parameters: Sequence[object]) -> list[Row | None]:
+        # The reader answers by one statement all that wait for it.
+        return await gather(*(self.look_up_row(lookup, parameter) for parameter in parameters))
 
     async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
         columns = await self._look_up(_columns_of_many(lookup), parameter)

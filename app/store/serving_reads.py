@@ -5,11 +5,14 @@ takes 10 us, less than handing it to anybody. Every other read and all writes ar
 """
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 from app.entities import RatingScale, User
 from app.store.database import Database
 from app.store.events import INTERACTIONS, Interactions
 from app.store.instance import ONLY_ID, SCALE
+from app.store.items import item_lookup, read_columns
 from app.store.lookup import Lookup
 from app.store.ratings import HISTORY, RatingHistory
 from app.store.users import FRESHNESS, UserVersions
@@ -34,6 +37,11 @@ class ServingReads:
     async def history(self, user_key: int) -> RatingHistory:
         """The user's ratings by surrogate key."""
         return RatingHistory.of(await self._dialect.look_up_columns(HISTORY, user_key))
+
+    async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
+        """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
+        rows = await self._dialect.look_up_rows(item_lookup(names), item_ids)
+        return [None if row is None else read_columns(names, row) for row in rows]
 
     async def scale(self) -> RatingScale:
         """The rating scale, read anew for each request: `reckon scale set` changes it while the service runs."""

@@ -99,6 +99,9 @@ class SqliteDialect:
     async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
         return self.hot_row(lookup.statement, parameter)
 
+    async def look_up_rows(self, lookup: Lookup, parameters: Sequence[object]) -> list[Row | None]:
+        return [self.hot_row(lookup.statement, parameter) for parameter in parameters]
+
     async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
         rows = self.hot_rows(lookup.statement, parameter)
         return list(zip(*rows, strict=True)) if rows else [()] * len(lookup.columns)

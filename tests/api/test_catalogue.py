@@ -12,6 +12,9 @@ ITEM = {
     "available_until": "2030-01-01T00:00:00.000001Z",
     "created_by": "ann",
     "added_at": "2020-01-01T00:00:00Z",
+    "description": "Two lines,\nof Łódź.",
+    "url": "https://example.com/łódź?page=1#top",
+    "image_url": "http://example.com/x.jpg",
 }
 
 
@@ -71,6 +74,14 @@ def test_user_round_trip(client: TestClient) -> None:
         {"is_available": "yes"},
         {"available_until": "2020-01-01"},
         {"created_by": "a/b"},
+        {"description": ""},
+        {"description": "x" * 10_001},
+        {"url": "/films/1"},
+        {"url": "javascript:alert(1)"},
+        {"url": "https://a.b/c d"},
+        {"url": "https://a.b/" + "x" * 2_048},
+        {"image_url": "data:image/png;base64,AAAA"},
+        {"image_url": ""},
         {"colour": "red"},
     ],
 )

@@ -78,6 +78,91 @@ def test_chosen_fields(trained: TestClient) -> None:
     assert trained.get(PATH, params={"fields": "secret"}).status_code == 422
 
 
+def test_item_columns(trained: TestClient) -> None:
+    first, second, third = ids(get(trained, limit=3))
+    whole = {
+        "title": "First",
+        "categories": ["Odd"],
+        "year": 1999,
+        "attributes": {
+            "price": 9.5,
+            "n": 3,
+            "a.b": "dotted",
+            "c,d": ["x"],
+            "year": "named as a column",
+            "long": "x" * 999,
+        },
+        "added_at": "2020-01-01T00:00:00.000001Z",
+        "description": "Two\nlines",
+        "url": "https://example.com/1",
+        "image_url": "https://example.com/1.jpg",
+    }
+    stored = trained.put(f"/items/{first}", json=whole).json()
+    trained.put(f"/items/{second}", json={"attributes": {"n": 4}})
+    asked: dict[str, Any] = {"filter": f'item_id in ["{first}", "{second}"]', "limit": 3}
+
+    def shown(*fields: str) -> dict[str, Any]:
+        answer = get(trained, **asked, fields=fields)
+        posted = trained.post("/recommendations", json=asked | {"user_id": "user-0", "fields": list(fields)}).json()
+        assert answer["items"] == posted["items"]
+        return {item.pop("item_id"): item for item in answer["items"]}
+
+    assert shown("year,attributes.price") == {
+        first: {"year": 1999, "attributes": {"price": 9.5}},
+        second: {"year": None, "attributes": {}},
+    }
+    assert shown("year", "attributes.n,year", "attributes.n")[second] == {"year": None, "attributes": {"n": 4}}
+    columns = stored.keys() - {"item_id"}
+    assert shown(",".join(columns))[first] == {name: stored[name] for name in columns}
+    named = shown("attributes.a.b, attributes.year", 'attributes."c,d"')[first]
+    assert named == {"attributes": {"a.b": "dotted", "year": "named as a column", "c,d": ["x"]}}
+    assert shown("attributes.price,attributes")[first] == {"attributes": whole["attributes"]}
+    assert shown("score,is_available")[second].keys() == {"score", "is_available"}
+    batch = trained.post("/recommendations/batch", json=asked | {"user_ids": ["user-0"], "fields": ["year"]}).json()
+    listed = batch["results"][0]["recommendations"]["items"]
+    assert {item["item_id"]: item["year"] for item in listed} == {first: 1999, second: None}
+    preview = trained.post("/placements/home/preview", json=asked | {"user_id": "user-0", "fields": ["url"]}).json()
+    assert {item["item_id"]: item["url"] for item in preview["items"]} == {first: whole["url"], second: None}
+    assert third not in shown("year")
+
+
+def test_item_columns_are_fresh(trained: TestClient) -> None:
+    """The entity tag and the kept answer follow a column that no process holds in memory."""
+    (item_id,) = ids(get(trained, limit=1))
+    before = trained.get(PATH, params={"limit": 1, "fields": "url"})
+    trained.put(f"/items/{item_id}", json={"url": "https://example.com/new"})
+    after = trained.get(PATH, params={"limit": 1, "fields": "url", "filter": f'item_id = "{item_id}"'})
+    assert after.json()["items"] == [{"item_id": item_id, "url": "https://example.com/new"}]
+    assert trained.get(PATH, params={"limit": 1, "fields": "url"}).headers["etag"] != before.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    ["", "secret", "title,", "title,,year", "Title", "attributes.", "price", "attributes", 'attributes."a'],
+)
+def test_unknown_fields(trained: TestClient, fields: str) -> None:
+    answers = [
+        trained.get(PATH, params={"fields": ["title", fields]}),
+        trained.post("/recommendations", json={"fields": ["title", fields]}),
+    ]
+    if fields.startswith("attributes") and fields != "attributes.":
+        assert [answer.status_code for answer in answers] == [200, 200]
+        return
+    for answer, place in zip(answers, ("query", "body"), strict=True):
+        problem = answer.json()
+        assert (answer.status_code, problem["field"]) == (422, f"{place}.fields.1")
+        assert "image_url, attributes.NAME" in problem["detail"]
+
+
+def test_too_many_fields(trained: TestClient) -> None:
+    names = [f"attributes.{n}" for n in range(101)]
+    assert trained.post("/recommendations", json={"fields": ["title"] * 1_000 + names[:99]}).status_code == 200
+    for fields in (names, [",".join(names)]):
+        answer = trained.post("/recommendations", json={"fields": fields})
+        assert answer.status_code == 422
+        assert "at most 100" in answer.json()["detail"]
+
+
 def test_reasons_add_up(trained: TestClient) -> None:
     rated = {rating["item_id"] for rating in trained.get("/users/user-0/ratings").json()["ratings"]}
     plain, explained = get(trained, limit=10), get(trained, limit=10, explain=True)

@@ -1,63 +1,109 @@
-"""Items."""
+"""Items: the columns that `app.entities.Item` declares, as JSON."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, StrictStr, create_model
+from pydantic_core import PydanticCustomError
 
 from app.api.schemas.body import Body
-from app.api.types import Attributes, Category, Id, Moment, Name
-from app.entities import Item
+from app.api.types import TEXT_PATTERN, Attributes, Category, Finite, Id, Moment, clean_text
+from app.entities import (
+    BARE_ITEM,
+    ITEM_FIELDS,
+    MAX_URL_LENGTH,
+    URL_PATTERN,
+    Item,
+    ItemField,
+    ItemFieldKind,
+    clean_url,
+)
+from app.errors import InvalidInputError
 
 
-class ItemIn(Body):
-    title: Name | None = Field(None, examples=["Star Wars"])
-    categories: list[Category] = Field(default_factory=list, max_length=50, examples=[["Action", "Sci-Fi"]])
-    year: Annotated[int, Field(strict=True, ge=-10_000, le=10_000)] | None = Field(None, examples=[1977])
-    attributes: Attributes = Field(default_factory=dict, examples=[{"minutes": 121, "languages": ["en"]}])
-    is_available: bool = Field(True, strict=True)
-    available_until: Moment | None = None
-    created_by: Id | None = Field(None, description="The user who made it")
-    added_at: Moment | None = None
+def _clean_url(text: str) -> str:
+    try:
+        return clean_url(text)
+    except InvalidInputError as error:
+        raise PydanticCustomError("url", "{reason}", {"reason": error.detail}) from None
 
+
+Url = Annotated[
+    StrictStr,
+    AfterValidator(_clean_url),
+    # For the schema alone: the validator judges, and says what is wrong.
+    Field(json_schema_extra={"maxLength": MAX_URL_LENGTH, "pattern": URL_PATTERN}),
+]
+
+_OUTPUT_TYPES: dict[ItemFieldKind, Any] = {
+    "text": str,
+    "url": str,
+    "id": str,
+    "texts": list[str],
+    "integer": int,
+    "number": float,
+    "flag": bool,
+    "time": datetime,
+    "attributes": dict[str, Any],
+}
+
+
+def _text_type(declared: ItemField) -> Any:
+    """An empty text is refused: a CSV could not tell it from none."""
+    lengths = Field(min_length=1, max_length=declared.max_length, json_schema_extra={"pattern": TEXT_PATTERN})
+    return Annotated[StrictStr, lengths, AfterValidator(clean_text)]
+
+
+# What a body may hold; numbers and flags are not read from text.
+_INPUT_TYPES: dict[ItemFieldKind, Callable[[ItemField], Any]] = {
+    "text": _text_type,
+    "url": lambda _declared: Url,
+    "id": lambda _declared: Id,
+    "texts": lambda declared: Annotated[list[Category], Field(max_length=declared.max_length)],
+    "integer": lambda declared: Annotated[int, Field(strict=True, ge=declared.minimum, le=declared.maximum)],
+    "number": lambda declared: Annotated[Finite, Field(ge=declared.minimum, le=declared.maximum)],
+    "flag": lambda _declared: Annotated[bool, Field(strict=True)],
+    "time": lambda _declared: Moment,
+    "attributes": lambda _declared: Attributes,
+}
+
+
+def _input(name: str, declared: ItemField) -> tuple[Any, Any]:
+    """The type of a body's field and its other properties; one left out has the value of a bare item."""
+    kind, default = _INPUT_TYPES[declared.kind](declared), getattr(BARE_ITEM, name)
+    described: dict[str, Any] = {"description": declared.description}
+    if declared.example is not None:
+        described["examples"] = [declared.example]
+    if isinstance(default, tuple | dict):  # as a factory, it does not appear in the OpenAPI document
+        return kind, Field(default_factory=list if isinstance(default, tuple) else dict, **described)
+    return kind | None if default is None else kind, Field(default, **described)
+
+
+def _output(name: str, declared: ItemField) -> tuple[Any, Any]:
+    kind = _OUTPUT_TYPES[declared.kind]
+    return kind | None if getattr(BARE_ITEM, name) is None else kind, Field(description=declared.description)
+
+
+_INPUTS: dict[str, Any] = {name: _input(name, declared) for name, declared in ITEM_FIELDS.items()}
+_OUTPUTS: dict[str, Any] = {name: _output(name, declared) for name, declared in ITEM_FIELDS.items()}
+_InputFields = create_model("_InputFields", __base__=Body, **_INPUTS)
+_OutputFields = create_model("_OutputFields", item_id=(str, Field(examples=["260"])), **_OUTPUTS)
+
+
+class ItemIn(_InputFields):
     def to_entity(self, item_id: str) -> Item:
-        return Item(
-            item_id=item_id,
-            title=self.title,
-            categories=tuple(dict.fromkeys(self.categories)),
-            year=self.year,
-            attributes=dict(self.attributes),
-            is_available=self.is_available,
-            available_until=self.available_until,
-            created_by=self.created_by,
-            added_at=self.added_at,
-        )
+        values = {name: getattr(self, name) for name in ITEM_FIELDS}
+        for name, declared in ITEM_FIELDS.items():
+            if declared.kind == "texts":
+                values[name] = tuple(dict.fromkeys(values[name]))
+        return Item(item_id, **values)
 
 
-class ItemOut(BaseModel):
-    item_id: str = Field(examples=["260"])
-    title: str | None = Field(description="Null for an item known only from ratings")
-    categories: list[str]
-    year: int | None
-    attributes: dict[str, Any]
-    is_available: bool
-    available_until: datetime | None
-    created_by: str | None
-    added_at: datetime | None
-
+class ItemOut(_OutputFields):
     @classmethod
     def of(cls, item: Item) -> Self:
-        return cls(
-            item_id=item.item_id,
-            title=item.title,
-            categories=list(item.categories),
-            year=item.year,
-            attributes=item.attributes,
-            is_available=item.is_available,
-            available_until=item.available_until,
-            created_by=item.created_by,
-            added_at=item.added_at,
-        )
+        return cls.model_validate(item, from_attributes=True)
 
 
 class ItemsPage(BaseModel):

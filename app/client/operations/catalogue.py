@@ -27,6 +27,9 @@ class Item:
     available_until: datetime | None
     created_by: str | None
     added_at: datetime | None
+    description: str | None = None
+    url: str | None = None
+    image_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ class CatalogueOperations:
         available_until: datetime | None = None,
         created_by: str | None = None,
         added_at: datetime | None = None,
+        description: str | None = None,
+        url: str | None = None,
+        image_url: str | None = None,
     ) -> Request[Item]:
         """Make or replace an item. A field that is left out becomes empty; ratings are not touched."""
         # A PUT replaces the whole item, so every field has a place here; those that are None are not sent.
@@ -103,6 +109,9 @@ class CatalogueOperations:
             "available_until": available_until,
             "created_by": created_by,
             "added_at": added_at,
+            "description": description,
+            "url": url,
+            "image_url": image_url,
         }
         return Request(Item, path={"item_id": item_id}, body=body)
 
