@@ -21,21 +21,17 @@ MAX_RATINGS = 1_000
 MAX_CANDIDATES = 1_000
 
 
-def _known_fields(text: str) -> str:
+def _known_fields(texts: list[str]) -> list[str]:
     try:
-        ItemSelection.parse([text])
+        ItemSelection.parse(texts)
     except InvalidInputError as error:
         raise PydanticCustomError("fields", "{reason}", {"reason": error.detail}) from None
-    return text
+    return texts
 
 
 _FIELD_NAME = rf"({'|'.join((*ANSWER_FIELDS, *COLUMNS))}|attributes\.[^,]+)"
-FieldNames = Annotated[
-    str,
-    AfterValidator(_known_fields),
-    # For the schema alone: the validator judges, and names the fields there are.
-    Field(json_schema_extra={"pattern": f"^{_FIELD_NAME}(,{_FIELD_NAME})*$"}),
-]
+# For the schema alone: the validator of the whole list judges, and names the fields there are.
+FieldNames = Annotated[str, Field(json_schema_extra={"pattern": f"^{_FIELD_NAME}(,{_FIELD_NAME})*$"})]
 
 
 class ConditionFields(BaseModel):
@@ -79,6 +75,7 @@ class ListFields(ConditionFields):
     exclude: Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")] = []
     fields: Annotated[
         list[FieldNames],
+        AfterValidator(_known_fields),
         Field(
             description="Of the items only these, beside `item_id`: fields of the list, columns of the item as"
             " `GET /items/{item_id}` has them, and single attributes as `attributes.NAME`; separated by commas, may be"
@@ -86,14 +83,6 @@ class ListFields(ConditionFields):
             examples=[["title,year,attributes.minutes"]],
         ),
     ] = []
-
-    @model_validator(mode="after")
-    def _not_too_many_fields(self) -> Self:
-        try:
-            _ = self.selection
-        except InvalidInputError as error:
-            raise PydanticCustomError("fields", "{reason}", {"reason": f"fields: {error.detail}"}) from None
-        return self
 
     @cached_property
     def selection(self) -> ItemSelection:

@@ -150,17 +150,17 @@ def test_unknown_fields(trained: TestClient, fields: str) -> None:
         return
     for answer, place in zip(answers, ("query", "body"), strict=True):
         problem = answer.json()
-        assert (answer.status_code, problem["field"]) == (422, f"{place}.fields.1")
+        assert (answer.status_code, problem["field"]) == (422, f"{place}.fields")
         assert "image_url, attributes.NAME" in problem["detail"]
 
 
 def test_too_many_fields(trained: TestClient) -> None:
-    names = [f"attributes.{n}" for n in range(101)]
-    assert trained.post("/recommendations", json={"fields": ["title"] * 1_000 + names[:99]}).status_code == 200
+    names = [f"attributes.{n}" for n in range(201)]
+    assert trained.post("/recommendations", json={"fields": ["title"] * 100 + names[:100]}).status_code == 200
     for fields in (names, [",".join(names)]):
         answer = trained.post("/recommendations", json={"fields": fields})
         assert answer.status_code == 422
-        assert "at most 100" in answer.json()["detail"]
+        assert "at most 200" in answer.json()["detail"]
 
 
 def test_reasons_add_up(trained: TestClient) -> None:
