@@ -1,4 +1,4 @@
-"""Which column is what: names that files use for the fields Reckon knows, and `--columns` where they use others."""
+"""Recognises columns by the names that files commonly use; `--columns` names the others."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -10,11 +10,11 @@ from app.entities import ITEM_FIELDS
 from app.errors import InvalidInputError
 
 IGNORED_NAMES = frozenset({"", "-", "_"})
-"""Columns without a name (data frames write their index so), and those `--columns` leaves out."""
+"""Columns without a name (the index of a data frame), and those that `--columns` leaves out."""
 
 
 class Kind(StrEnum):
-    """What the rows of a table are, in the order in which an import takes them: types before their events."""
+    """What the rows of a table are, in the order of an import: event types come before events."""
 
     PLACEMENTS = "placements"
     EVENT_TYPES = "event_types"
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
     @property
     def label(self) -> str:
-        """What people are shown."""
+        """The name in messages."""
         return self.value.replace("_", " ")
 
 
@@ -43,7 +43,7 @@ _IDS: _Synonyms = {
         *("artist", "game"),
     ),
 }
-_TELLING: dict[Kind, _Synonyms] = {  # by these, beside ids, a kind is told from the others
+_TELLING: dict[Kind, _Synonyms] = {  # beside the ids, these columns distinguish a kind from the others
     Kind.RATINGS: {"value": ("value", "rating", "score", "stars", "bookrating", "overall", "preference")},
     Kind.EVENTS: {"event_id": ("eventid",), "type": ("type", "eventtype", "event")},
     Kind.EVENT_TYPES: {
@@ -70,7 +70,7 @@ _FIELDS: dict[Kind, _Synonyms] = {
 
 
 def kind_of(names: Collection[str]) -> Kind | None:
-    """What a table with these columns (as Reckon names them) holds; None where that is not clear."""
+    """The kind of a table with these columns (by the names of Reckon); None if it is ambiguous."""
     has_user, has_item = "user_id" in names, "item_id" in names
     if has_user and has_item:
         return Kind.RATINGS if "value" in names else Kind.EVENTS if _TELLING[Kind.EVENTS].keys() <= set(names) else None
@@ -81,12 +81,12 @@ def kind_of(names: Collection[str]) -> Kind | None:
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How the columns of a file are to be called; `renamed`: what `--columns user=...` says, by the file's name."""
+    """Maps names in a file to the names of Reckon; `renamed`: the mapping given by `--columns user=...`."""
 
     renamed: dict[str, str] = field(default_factory=dict)
 
     def of(self, names: Sequence[str]) -> dict[str, str]:
-        """Reckon's name for each of a file's; a name that says nothing stays as it is."""
+        """The name of Reckon for each name of a file; an unknown name stays as it is."""
         ours = {name: new for name, new in self.renamed.items() if name in names}
         self._find(ours, names, _IDS | _ANY_TELLING)
         kind = kind_of(ours.values())
@@ -107,14 +107,14 @@ class Naming:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What `--columns` says: either the names of the columns in order, or renamings of a header's names."""
+    """The value of `--columns`: either the names of the columns in order, or renamings of the header."""
 
     names: list[str] = field(default_factory=list)
     naming: Naming = field(default_factory=Naming)
 
     @classmethod
     def parse(cls, text: str | None) -> Self:
-        """Of `user,item,rating,timestamp` (in the file's order; `-` leaves one out) or `user=uid,item=sku,...`."""
+        """Of `user,item,rating,timestamp` (in the order of the file; `-` skips a column) or `user=uid,item=sku,...`."""
         parts = [part.strip() for part in text.split(",")] if text else []
         if not any("=" in part for part in parts):
             names = list(Naming().of(parts).values()) if parts else []

@@ -1,4 +1,4 @@
-"""Blocks become items or users, row by row: catalogues are small beside the ratings."""
+"""Reads items and users from blocks, row by row: catalogues are small compared with the ratings."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _USER_FIELDS = frozenset({"country", "attributes"})
 
 @dataclass(frozen=True, slots=True)
 class ReadEntries(Generic[Entry]):
-    """The entries of one block; `given`: the fields its columns speak of, all others stay as they are stored."""
+    """The entries of one block; `given`: the fields that its columns hold. An import leaves the others as stored."""
 
     entries: list[Entry]
     given: frozenset[str]
@@ -62,7 +62,7 @@ def _read(block: Block, make: Callable[[Row], Entry], fields: Collection[str], i
 
 def _user(row: Row) -> User:
     age = row.get("age")
-    if isinstance(age, str) and age.isdecimal():  # the one column of users that is a number wherever there is one
+    if isinstance(age, str) and age.isdecimal():  # the only user column that is a number in every known data set
         row |= {"age": int(age)}
     attributes = read_attributes(row, _USER_FIELDS | {"user_id"})
     return User(read_id(row.get("user_id"), "user_id"), read_text(row.get("country"), "country"), attributes)

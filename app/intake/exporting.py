@@ -1,4 +1,4 @@
-"""The way out: all that was said, done and declared as files, such that importing them gives the same."""
+"""Exports everything that is stored as files, from which an import restores the same state."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
             name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_))
             for name, columns in _COLUMNS.items()
         }
-        # What names others goes first: an item, user or type that comes meanwhile is then in the later files.
+        # Ratings and events go first: an item, user or type that is added meanwhile is then in a later file.
         n_ratings, n_events = store.ratings.count(), store.events.count()
         total = max(1, n_ratings + n_events)
         for chunk in store.ratings.stream():

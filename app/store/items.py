@@ -67,7 +67,7 @@ class Items:
 
     def record(self, incoming: Sequence[Item], given: Collection[str] = ITEM_FIELDS.keys()) -> list[int]:
         """Upsert in one transaction; only the `given` fields overwrite. For each item STORED, REPLACED or UNCHANGED."""
-        newest = {item.item_id: item for item in incoming}  # of an id that comes twice, the later one
+        newest = {item.item_id: item for item in incoming}  # the last one of a repeated id wins
         with self._database.writing() as connection:
             keys, made_ids = self._database.dialect.item_keys(connection, list(newest))
             made = set(made_ids)
@@ -108,7 +108,7 @@ class Items:
         return is_deleted
 
     def _try_to_delete(self, item_id: str) -> bool | None:
-        """As `delete`; None where somebody met the item before it could be locked: locks are taken users first."""
+        """As `delete`; None if a rating or event came before all locks were held (those of users are taken first)."""
         find = sa.select(items.c.item_key).where(items.c.item_id == item_id)
         with self._database.writing() as connection:
             key = connection.execute(find).scalar_one_or_none()
@@ -193,9 +193,9 @@ class Items:
 
     @contextmanager
     def changes_since(self, version: int) -> Iterator[CatalogueChanges]:
-        """What a holder of `version` does not know yet, as of one moment; version -1: everything there is."""
+        """What changed after `version`, as of one moment; version -1: everything."""
         statement = sa.select(*_CATALOGUE_COLUMNS)
-        if version >= 0:  # ordered as their index is, or SQLite goes through all items for the sake of the order
+        if version >= 0:  # in the order of the index, or SQLite scans all items to sort them
             statement = statement.where(items.c.version > version).order_by(items.c.version)
         statement = statement.order_by(items.c.item_key)
         gone = sa.select(deleted_items.c.item_key).where(deleted_items.c.version > version)

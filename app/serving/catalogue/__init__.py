@@ -1,11 +1,12 @@
-"""The items by row, as one snapshot sees them: what answers show, filter and count, in columns.
+"""The items by row, as one snapshot numbers them, in columns: what answers show, filter and count.
 
-A catalogue of 20,000 items stands in each of several processes, one of a million in some: a value is a cell of an
-array, and texts and sets that recur are stored once and referred to by code. There is no object per item.
+Every process holds the whole catalogue, of up to millions of items. So there is no object per item: a value is a cell
+of an array, and texts and sets that recur are stored once and referred to by code. Which columns are held is declared
+by `is_filterable` in `app.entities.Item`.
 
-Threads: `refresh`, `rebased` and expiry hold one lock; readers hold none. A cell changes at once, rows appear after
-their cells are filled, and a vocabulary only grows, a text standing in it before its code stands in a cell. So a reader
-sees an item as it was or as it is, and never a row without its columns.
+Threads: `refresh`, `rebased` and expiry hold one lock; readers hold none. Three rules make that safe: a cell is written
+in one step, a row becomes visible after its cells are filled, and a vocabulary only grows, the text being added before
+its code is written. A reader sees an item in its old or its new state, never a row without its columns.
 """
 
 from app.serving.catalogue.attributes import MAX_ATTRIBUTES, MAX_TEXT, Attributes

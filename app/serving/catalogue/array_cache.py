@@ -1,4 +1,4 @@
-"""What was worked out from the catalogue as it is, until it changes."""
+"""Arrays derived from the current state of the catalogue, kept until it changes."""
 
 import sys
 from collections.abc import Callable, Hashable
@@ -11,15 +11,15 @@ from app.serving.catalogue.cells import Scalar
 MAX_BYTES = 16 * 2**20
 
 OVERHEAD_BYTES = 200
-"""Of a remembered array: the object itself, and its place in the dictionary."""
+"""Memory of a kept array besides its data: the object and its entry in the dictionary."""
 
 Name = tuple[Hashable, ...]
 
 
 class ArrayCache:
-    """Arrays of a value for each row, by name. Forgets all before they take more than 16 MB, and on `forget`.
+    """Arrays with a value for each row, by name. All are dropped before they exceed 16 MB, and by `forget`.
 
-    Names count too: that of a filter is its text, which in a small catalogue is longer than what it says of the rows.
+    The size of a name counts too: a filter is named by its text, which can be longer than the mask it gives.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,10 @@ class ArrayCache:
 
     def get(self, name: Name, n_rows: int, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
         """At least `n_rows` values."""
-        arrays = (
-            self._arrays
-        )  # while this is read it may be forgotten: what is put into it now is lost, as it should be
+        # `forget` of another thread replaces the dictionary: an array made from the old state goes into the old one.
+        arrays = self._arrays
         array: NDArray[Scalar] | None = arrays.get(name)
-        if array is None or len(array) < n_rows:  # rows may have come since
+        if array is None or len(array) < n_rows:  # rows were added since it was made
             array = make()
             n_bytes = _size(name) + array.nbytes
             if self._n_bytes + n_bytes > MAX_BYTES:

@@ -8,10 +8,10 @@ from app.serving.catalogue.columns import CodedColumn, FlagColumn, NumberColumn,
 from app.serving.rows import Rows
 
 MAX_ATTRIBUTES = 256
-"""Names that get columns, the first to come; each costs 1 to 8 bytes a row."""
+"""The first so many names get columns; each column takes 1 to 8 bytes a row."""
 
 MAX_TEXT = 200
-"""A longer text is a description, nothing to filter by: it counts as not known."""
+"""Longer texts are not kept: they are descriptions, not values to filter by."""
 
 AnyColumn = NumberColumn | FlagColumn | TextColumn | SetColumn
 ColumnName = tuple[str, type[AnyColumn]]
@@ -25,10 +25,10 @@ _COLUMNS: dict[type, type[AnyColumn]] = {
 
 
 class Attributes:
-    """By name a column for each kind of value there is.
+    """For each name, one column for each kind of value that occurs.
 
-    Items need not agree on the kind of an attribute: a value stands in the column of its own kind, and its row has none
-    in the others. So one item with the price "on request" takes nothing from those whose price is a number.
+    Items need not agree on the kind of an attribute: a value is kept in the column of its kind, and is missing in the
+    others. So an item with the price "on request" does not affect those whose price is a number.
     """
 
     def __init__(self, n_rows: int = 0) -> None:
@@ -36,11 +36,11 @@ class Attributes:
         self._columns: dict[str, tuple[AnyColumn, ...]] = {}
 
     def __iter__(self) -> Iterator[str]:
-        """Names of which some row may have a value."""
+        """All names that have a column."""
         return iter(list(self._columns))
 
     def of(self, name: str) -> tuple[AnyColumn, ...]:
-        """The columns of a name, one a kind; none of an unknown name."""
+        """The columns of a name, one for each kind; empty for an unknown name."""
         return self._columns.get(name, ())
 
     def grow(self, n_rows: int) -> None:
@@ -49,11 +49,11 @@ class Attributes:
             column.cells.grow(n_rows)
 
     def write(self, rows: Rows, attributes: Sequence[Mapping[str, AttributeValue]]) -> None:
-        """Let the (n,) rows have these attributes, and none besides."""
+        """Replaces all attributes of the (n,) rows."""
         given = self._by_column(attributes)
         for name, kind in given:
             if not any(isinstance(column, kind) for column in self.of(name)):
-                # Another dict, so that a reader who goes through the old one is not disturbed.
+                # A new dict: adding to the old one would break the iteration of a reader in another thread.
                 self._columns = {**self._columns, name: (*self.of(name), kind(self._n_rows))}
         for name, columns in self._columns.items():
             for column in columns:
@@ -61,7 +61,7 @@ class Attributes:
                 column.cells.buffer[rows] = column.cells.missing if values is None else column.encode(values)
 
     def _by_column(self, attributes: Sequence[Mapping[str, AttributeValue]]) -> dict[ColumnName, list[Any]]:
-        """(n,) values of each name and kind, None where a row has none."""
+        """For each name and kind (n,) values, None where a row has none."""
         by_name: dict[str, list[Any]] = {}
         n_columns = len(self._columns)
         for place, row in enumerate(attributes):
@@ -85,7 +85,7 @@ class Attributes:
         return given
 
     def taken(self, rows: Rows) -> "Attributes":
-        """Those of other rows, see `Cells.taken`; names that none of them has are left out."""
+        """The attributes of other rows, see `Cells.taken`; names without a value in any of them are left out."""
         taken = Attributes(len(rows))
         for name, columns in self._columns.items():
             kept = tuple(column for column in (old.taken(rows) for old in columns) if column.is_known().any())
@@ -104,7 +104,7 @@ class Attributes:
 
 
 def _prepared(kind: type[AnyColumn], values: list[Any]) -> list[Any]:
-    """Sets as tuples, and nothing that is too long."""
+    """The values as columns take them: sets as tuples, and None for a text that is too long."""
     if kind is SetColumn:
         return [None if texts is None else tuple(text for text in texts if len(text) <= MAX_TEXT) for texts in values]
     if kind is TextColumn:

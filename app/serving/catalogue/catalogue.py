@@ -1,4 +1,4 @@
-"""The catalogue of one snapshot: follows the store, and becomes that of the next snapshot without reading it again."""
+"""The catalogue of one snapshot: follows the store, and is carried over to the next snapshot without a new read."""
 
 import gc
 import threading
@@ -28,7 +28,7 @@ DESCRIBED_AT_ONCE = 5_000
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Without the search for cycles, of which the rows of a big read have none: it takes as long as all the rest."""
+    """Disables garbage collection: a big read makes no cycles, and looking for them would double its time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -39,7 +39,7 @@ def _no_collection() -> Iterator[None]:
 
 
 class Inheritance(NamedTuple):
-    """What the catalogue of one snapshot hands to that of another. The two share vocabularies, and so the lock."""
+    """What a catalogue passes to that of the next snapshot. The two share vocabularies, and therefore the lock."""
 
     refreshing: threading.Lock
     version: int
@@ -51,9 +51,9 @@ class Catalogue:
     """Ids, titles, fields, attributes and availability of every item row; follows the store's catalogue version.
 
     Rows 0 .. n_snapshot-1 are the snapshot's, in its order; an item of the snapshot that was deleted since keeps its
-    row and is unavailable. Items that came later get the next rows, and by their features `newer_vectors` (n_newer, d);
-    a reader may see fewer of these than rows. `refresh` may run in several threads. Arrays are not to be changed by who
-    gets them.
+    row and is unavailable. Items added later get the next rows, and vectors from their features, `newer_vectors`
+    (n_newer, d); a reader may see fewer of these than rows. `refresh` may run in several threads. Callers must not
+    write to the arrays they get.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Catalogue:
             self.refresh()
 
     def rebased(self, snapshot_keys: Rows, vectors_of: VectorsOf | None = None) -> "Catalogue":
-        """The catalogue of another snapshot; of the store nothing is read but what changed since, and newer items."""
+        """The catalogue of another snapshot; reads only changes and newer items from the store."""
         with self._refreshing:
             is_held = np.zeros(len(self) + 1, np.bool_)  # and a cell for -1, the row of an unknown key
             is_held[list(self._row_of_id.values())] = True
@@ -103,11 +103,11 @@ class Catalogue:
 
     @property
     def n_newer(self) -> int:
-        """Items that came after the snapshot: the last rows."""
+        """How many items were added after the snapshot; theirs are the last rows."""
         return self._numbers.n_newer
 
     def refresh(self) -> None:
-        """Learn what changed in the store since the version held."""
+        """Applies what changed in the store since the version held."""
         with self._refreshing:
             changed, moved = [NO_ROWS], [NO_ROWS]
             with self._items.changes_since(self.version) as changes:
@@ -127,7 +127,7 @@ class Catalogue:
             self.version = changes.version  # last: a reader that sees it sees all the rest
 
     def _learn(self, part: CatalogueColumns) -> tuple[Rows, Mask]:
-        """Take over some items; their rows, and which of these are new or were added at another time than was known."""
+        """Writes some items; returns their rows, and a mask of those that are new or whose `added_at` changed."""
         rows = self._numbers.of(part.item_key)
         is_new = rows < 0
         rows[is_new] = self._numbers.reserve(part.item_key[is_new])
@@ -153,12 +153,12 @@ class Catalogue:
         self._next_expiry = int(until.min(initial=NEVER))
 
     def _describe(self, rows: Rows) -> None:
-        """Give items without learned vectors those of their features."""
+        """Computes vectors from the features of items that have no learned ones."""
         if self._vectors_of is None or not len(rows):
             return
         n_held = len(self.newer_vectors)
         places = rows - self._numbers.n_snapshot
-        if len(self._vectors) < self.n_newer or places.min() < n_held:  # what readers see is not written to
+        if len(self._vectors) < self.n_newer or places.min() < n_held:  # readers may be using the old array
             vectors = np.zeros((self.n_newer + (self.n_newer >> 3), self._vectors.shape[1]), np.float32)
             vectors[:n_held] = self.newer_vectors
             self._vectors = vectors
@@ -225,13 +225,15 @@ class Catalogue:
         return self._numbers.of(keys)
 
     def available(self, now: int) -> Mask:
-        """The mask of the rows that may be shown at `now` (microseconds UTC)."""
+        """(n,) mask of the rows that may be shown at `now` (microseconds UTC)."""
         self.next_expiry(now)
         return self._columns.available.buffer[: len(self)]
 
     def next_expiry(self, now: int) -> int:
-        """When the next available item expires, `NEVER` if none does; what has by `now` (microseconds UTC) is not
-        available any more. Whoever holds the catalogue at the same version finds the same items available until then.
+        """When the next available item expires, `NEVER` if none does.
+
+        Items that expired by `now` (microseconds UTC) become unavailable first. Until the time returned, processes
+        that hold the same version of the catalogue agree on what is available.
         """
         if self._next_expiry <= now:
             self._expire(now)
@@ -244,11 +246,11 @@ class Catalogue:
             self._note_expiry()
 
     def in_category(self, category: str) -> Mask:
-        """The mask of a category's rows."""
+        """(n,) mask of the rows in a category."""
         return self.remembered(("category", category), lambda: self.categories.having(category))
 
     def remembered(self, name: Name, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """(n,) what `make` makes of the rows, kept by name until anything changes."""
+        """(n,) result of `make`, kept by name until the catalogue changes."""
         return self._memo.get(name, len(self), make)[: len(self)]
 
     @property
@@ -274,5 +276,5 @@ class Catalogue:
         return np.flatnonzero(creators.cells.buffer[: len(self)] == code) if code else NO_ROWS
 
     def newest(self, n: int, allowed: Mask) -> Rows:
-        """Up to `n` of the rows allowed, those added last first; where that is not known, last, by key."""
+        """Up to `n` of the allowed rows, latest `added_at` first; unknown times come last, ordered by key."""
         return self._newest.first(n, allowed, self.added_at, self.keys)

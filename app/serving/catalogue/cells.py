@@ -1,4 +1,4 @@
-"""One value a row, in an array that grows."""
+"""One value per row, in an array that grows."""
 
 from typing import Generic, TypeVar
 
@@ -12,9 +12,9 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Cells(Generic[Scalar]):
-    """A buffer with room for more rows than there are; `missing` in cells that nobody wrote.
+    """A buffer with room for more rows than there are; unwritten cells hold `missing`.
 
-    Written under the catalogue's lock. A reader who took `buffer` before it grew keeps the old one.
+    Writers hold the catalogue's lock. Growing replaces `buffer`, so a reader that took it before keeps the old one.
     """
 
     def __init__(self, buffer: NDArray[Scalar], missing: Scalar) -> None:
@@ -26,7 +26,7 @@ class Cells(Generic[Scalar]):
         return cls(np.full(n_rows, missing, dtype), dtype(missing))
 
     def grow(self, n_rows: int) -> None:
-        """Make room for so many rows, and for some more, so that rows which come one by one are seldom copied."""
+        """Makes room for `n_rows` and an eighth of the present size, so that single additions seldom copy the array."""
         n_held = len(self.buffer)
         if n_rows > n_held:
             grown = np.full(n_rows + (n_held >> 3), self.missing)
@@ -34,7 +34,7 @@ class Cells(Generic[Scalar]):
             self.buffer = grown
 
     def taken(self, rows: Rows) -> "Cells[Scalar]":
-        """The cells of (n,) rows, in their order; -1 for a row that has none."""
+        """The cells of (n,) rows, in their order; `missing` for a row of -1."""
         taken = self.buffer[rows] if len(self.buffer) else np.full(len(rows), self.missing)
         taken[rows < 0] = self.missing
         return Cells(taken, self.missing)

@@ -1,4 +1,4 @@
-"""What one attribute or field says of every row, by kind: numbers, flags, texts, sets of texts."""
+"""The values of one field or attribute for every row, by kind: numbers, flags, times, texts, sets of texts."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -18,20 +18,20 @@ Value = TypeVar("Value")
 
 
 class Column(ABC, Generic[Value, Scalar]):
-    """Values of one kind; `cells` as the kind says, missing where a row has none."""
+    """Values of one kind; each subclass says what its `cells` hold, and what stands for a missing value."""
 
     cells: Cells[Scalar]
 
     @abstractmethod
     def encode(self, values: Sequence[Value | None]) -> NDArray[Scalar]:
-        """(n,) cells of the values, None where there is none."""
+        """(n,) cells for the values; None becomes the missing value."""
 
     @abstractmethod
     def is_known(self) -> Mask:
         """Which cells are not missing."""
 
     def taken(self, rows: Rows) -> Self:
-        """The column of other rows, see `Cells.taken`. What is written into one of the two is not in the other."""
+        """The column of other rows, see `Cells.taken`; the two share no cells."""
         column = copy(self)
         column.cells = self.cells.taken(rows)
         return column
@@ -95,11 +95,11 @@ class CodedColumn(Column[Value, np.int32]):
         while True:
             n_codes = len(self.vocabulary)
             values = np.take(table(n_codes), self.cells.buffer, mode="clip")  # in the mode "raise", half as fast
-            if len(self.vocabulary) == n_codes:  # else a cell may hold a code that is not in the table
+            if len(self.vocabulary) == n_codes:  # otherwise a cell may hold a code beyond the table
                 return values
 
     def compacted(self) -> Self:
-        """The same without what no row has, where that is the most; else the column itself."""
+        """A copy without the entries of the vocabulary that no row uses, if most are unused; else the column itself."""
         if self.vocabulary.n_texts <= 2 * len(self.cells.buffer) + ROOM_FOR_UNUSED:
             return self
         used, codes = np.unique(np.append(self.cells.missing, self.cells.buffer), return_inverse=True)
@@ -120,11 +120,11 @@ class TextColumn(CodedColumn[str]):
         return self.vocabulary.codes(values)
 
     def by_text(self, values: Callable[[list[str]], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """(n,) `values(texts)` of every row's text, that of "" for none."""
+        """(n,) `values(texts)` looked up by every row's text; a row without one gets the value of ""."""
         return self.by_code(lambda n_codes: values(self.vocabulary.texts[:n_codes]))
 
     def among(self, texts: Iterable[str]) -> Mask:
-        """(n,) rows of one of these very texts."""
+        """(n,) mask of the rows whose text is one of these."""
         codes = [code for text in texts if (code := self.vocabulary.find(text))]
         if len(codes) > 1:
             return self.by_code(lambda n_codes: _marked(codes, n_codes))
@@ -145,7 +145,7 @@ class SetColumn(CodedColumn[tuple[str, ...]]):
         return self.vocabulary.codes(values)
 
     def having(self, *elements: str) -> Mask:
-        """(n,) rows whose set has any of the elements."""
+        """(n,) mask of the rows whose set has any of the elements."""
         codes = [code for element in elements if (code := self.vocabulary.elements.find(element))]
         if not codes:
             return np.zeros(len(self.cells.buffer), np.bool_)

@@ -1,4 +1,4 @@
-"""The rows by the time when their items were added."""
+"""The rows ordered by the time their items were added."""
 
 from dataclasses import dataclass
 
@@ -9,15 +9,15 @@ from app.serving.catalogue.cells import Mask
 from app.serving.rows import Rows
 
 SORTED_APART = 1_000
-"""So many rows that came or changed are kept apart before all are sorted anew; or a hundredth of all."""
+"""New and changed rows are kept apart up to this many, or 1 % of all; beyond that everything is sorted again."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewestOrder:
-    """Rows by `added_at`, latest first, those of unknown time last; equal ones by key, greatest first.
+    """Rows by `added_at`, latest first, unknown times last; equal times by key, greatest first.
 
-    `order`: (n,) int32. `apart`: rows in the same order that came or changed their time since, marked in `is_apart`
-    (n,) bool: one changed item does not sort a million.
+    `order`: (n,) int32, as of the last full sort. `apart`: rows added or changed since, in the same order, marked in
+    `is_apart` (n,) bool. Keeping them apart avoids sorting a million rows for one changed item.
     """
 
     order: NDArray[np.int32]
@@ -26,11 +26,11 @@ class NewestOrder:
 
     @classmethod
     def of(cls, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
-        """Of all rows; both (n,)."""
+        """The order of all rows; both arguments are (n,)."""
         return cls(_latest_first(added_at, keys).astype(np.int32), np.empty(0, np.int64), np.zeros(len(keys), np.bool_))
 
     def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
-        """After some rows came or changed their time."""
+        """The order after the rows `changed` were added or got another time."""
         if len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
             return NewestOrder.of(added_at, keys)
         is_apart = np.zeros(len(keys), np.bool_)
@@ -39,9 +39,9 @@ class NewestOrder:
         return NewestOrder(self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
 
     def first(self, n: int, allowed: Mask, added_at: NDArray[np.int64], keys: Rows) -> Rows:
-        """The first `n` of the rows that are allowed; rows beyond the mask are not."""
+        """The first `n` allowed rows; rows beyond the end of the mask are not allowed."""
         found = self._sorted(n, allowed)
-        if not len(self.apart):  # nearly always
+        if not len(self.apart):  # the usual case
             return found[:n]
         apart = self.apart[self.apart < len(allowed)]
         apart = apart[allowed[apart]][:n]
@@ -51,7 +51,7 @@ class NewestOrder:
         return found[:n]
 
     def _sorted(self, n: int, allowed: Mask) -> Rows:
-        """Up to `n` allowed rows that are not apart, or some more."""
+        """At least `n` allowed rows that are not apart, or all of them; looked for in steps of growing size."""
         parts, n_found, start, n_looked_at = [np.empty(0, np.int64)], 0, 0, 2 * n
         while n_found < n and start < len(self.order):
             rows = self.order[start : start + n_looked_at]

@@ -1,4 +1,4 @@
-"""Which row an item has, by its key."""
+"""The row number of an item, by its key."""
 
 import numpy as np
 
@@ -8,17 +8,19 @@ from app.serving.rows import Rows
 
 
 class RowNumbers:
-    """The snapshot's keys ascend by row; newer items have the rows behind them, in the order they came.
+    """The snapshot's keys ascend by row; newer items have the next rows, in the order of arrival.
 
-    New keys nearly always ascend, too, so that both are looked up by bisection; the others stand in a dict.
+    New keys nearly always ascend too, so both parts are searched by bisection; keys out of order are kept in a dict.
     """
 
     def __init__(self, snapshot_keys: Rows) -> None:
         self.n_snapshot = len(snapshot_keys)
         self.n_rows = self.n_snapshot
-        self._snapshot_keys: Rows = np.asarray(snapshot_keys)  # not as a memory map, whose every slice costs
+        self._snapshot_keys: Rows = np.asarray(snapshot_keys)  # a plain array: slicing a memory map is slow
         self._keys = Cells(self._snapshot_keys, np.int64(NEVER))
-        self._ascending = Cells.of(np.int64, NEVER, 0)  # of newer rows; its spare room is beyond all keys
+        self._ascending = Cells.of(
+            np.int64, NEVER, 0
+        )  # of newer rows; unused cells hold NEVER, which is greater than any key
         self._others: dict[int, int] = {}
 
     @property
@@ -31,7 +33,7 @@ class RowNumbers:
         return self.n_rows - self.n_snapshot
 
     def reserve(self, keys: Rows) -> Rows:
-        """Rows for new keys; nobody finds them before `publish`."""
+        """Rows for new keys; lookups do not return them before `publish`."""
         rows = self.n_rows + np.arange(len(keys))
         if not len(keys):
             return rows
@@ -41,7 +43,7 @@ class RowNumbers:
         newer = rows - self.n_snapshot
         before = self._ascending.buffer[newer[0] - 1] if newer[0] else np.int64(-1)
         greatest = np.maximum.accumulate(np.append(before, keys))
-        self._ascending.buffer[newer] = greatest[1:]  # of a key that is behind another, a repetition of that one
+        self._ascending.buffer[newer] = greatest[1:]  # a key out of order is replaced by the greatest before it
         is_behind = keys <= greatest[:-1]
         self._others.update(zip(keys[is_behind].tolist(), rows[is_behind].tolist(), strict=True))
         return rows
@@ -50,7 +52,7 @@ class RowNumbers:
         self.n_rows = n_rows
 
     def of(self, keys: Rows) -> Rows:
-        """(n,) rows of the keys, -1 of an unknown one."""
+        """(n,) rows of the keys, -1 for an unknown key."""
         rows = _found(self._snapshot_keys, keys)
         if self.n_newer:
             is_unknown = rows < 0
@@ -70,8 +72,8 @@ class RowNumbers:
 
 
 def _found(ascending: Rows, keys: Rows) -> Rows:
-    """(n,) first places of the keys, -1 of one that is not there."""
+    """(n,) first places of the keys, -1 for a key that is not there."""
     if not len(ascending):
         return np.full(len(keys), -1)
-    places = ascending[:-1].searchsorted(keys)  # without the last: every place is one of a cell
+    places = ascending[:-1].searchsorted(keys)  # without the last cell, so that every place is a valid index
     return np.where(ascending[places] == keys, places, -1)

@@ -1,4 +1,4 @@
-"""Texts and sets of texts that recur, each stored once. Code 0 stands for none."""
+"""Texts and sets of texts that recur, each stored once and referred to by a code. Code 0 means no value."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ Codes = NDArray[np.int32]
 
 
 class Vocabulary:
-    """Texts by code. Only ever grows: one whose texts are mostly out of use is replaced by a new one."""
+    """Texts by code. It only grows; when most of its texts are unused, a new one takes its place."""
 
     def __init__(self) -> None:
         self.texts: list[str] = [""]
@@ -21,11 +21,11 @@ class Vocabulary:
 
     @property
     def n_texts(self) -> int:
-        """What it holds, in memory."""
+        """How many texts it keeps in memory."""
         return len(self.texts)
 
     def find(self, text: str) -> int:
-        """The code of the text, 0 where it is unknown."""
+        """The code of the text, 0 for an unknown one."""
         return self._codes.get(text, 0)
 
     def codes(self, texts: Iterable[str | None]) -> Codes:
@@ -36,20 +36,20 @@ class Vocabulary:
     def _add(self, text: str | None) -> int:
         code = len(self.texts)
         self.texts.append(text or "")
-        self._codes[text] = code  # last: a code that a reader finds has its text
+        self._codes[text] = code  # last, so that a reader never finds a code without its text
         return code
 
     def kept(self, codes: Codes) -> "Vocabulary":
-        """One that holds only the texts of these codes, in their order."""
+        """A vocabulary of only the texts of these codes, in their order."""
         kept = Vocabulary()
         kept.codes([self.texts[code] for code in codes.tolist()])
         return kept
 
 
 class Members(NamedTuple):
-    """Of set s the element codes `codes[starts[s] : starts[s + 1]]`; `starts` has one more cell than there are sets.
+    """The elements of all sets, flat: set s has the element codes `codes[starts[s] : starts[s + 1]]`.
 
-    `sets`: of each of `codes` the set that holds it.
+    `starts`: (n_sets + 1,). `sets`: for each of `codes`, the set it belongs to.
     """
 
     starts: NDArray[np.int64]
@@ -70,7 +70,7 @@ class Members(NamedTuple):
 
 
 class SetVocabulary:
-    """Sets of elements by code, each a tuple of element codes in the order first given; as `Vocabulary`."""
+    """Sets by code, each a tuple of element codes in the order first given; grows like `Vocabulary`."""
 
     def __init__(self) -> None:
         self.elements = Vocabulary()
@@ -83,7 +83,7 @@ class SetVocabulary:
 
     @property
     def n_texts(self) -> int:
-        """What it holds, in memory."""
+        """How many sets and texts it keeps in memory."""
         return len(self.sets) + len(self.elements)
 
     def codes(self, sets: Iterable[tuple[str, ...] | None]) -> Codes:
@@ -97,12 +97,12 @@ class SetVocabulary:
         if members:
             self.sets.append(tuple(members))
         known = self.elements.texts
-        own = {known[member]: known[member] for member in members}  # one object for a text, however many sets hold it
+        own = {known[member]: known[member] for member in members}  # so that all sets share one object per text
         self._codes[tuple(own[text] for text in texts)] = code
         return code
 
     def members(self) -> Members:
-        """Of all sets there are now."""
+        """The elements of all present sets."""
         flat = self._flat
         n_known = len(flat.starts) - 1
         if n_known < len(self.sets):
@@ -115,7 +115,7 @@ class SetVocabulary:
         return flat
 
     def having(self, elements: Sequence[int], n_sets: int) -> NDArray[np.bool_]:
-        """(n_sets,) which of the first sets hold any of the elements, given by code."""
+        """(n_sets,) mask of the first sets that hold any of the elements, given by code."""
         flat = self.members()
         is_held = np.zeros(len(flat.starts) - 1, np.bool_)
         for element in elements:
@@ -123,7 +123,7 @@ class SetVocabulary:
         return is_held[:n_sets]
 
     def kept(self, codes: Codes) -> "SetVocabulary":
-        """One that holds only the sets of these codes, in their order."""
+        """A vocabulary of only the sets of these codes, in their order."""
         kept = SetVocabulary()
         texts = self.elements.texts
         kept.codes([tuple(texts[element] for element in self.sets[code]) for code in codes.tolist()])

@@ -1,16 +1,16 @@
-"""A small language to say which items, and which of them more: filters and boosts.
+"""A small language for filters (which items) and boosts (which of them rank higher or lower).
 
     year >= 1990 and not ("Horror" in categories)
     "Comedy" in categories -> 1.5; price > 20 -> 0.5
 
-A text is parsed into a tree (`parser.py`), and the tree evaluated over whole columns of the catalogue (`masks.py`).
-Nothing is ever evaluated as code, no regular expression of the caller is run, and length, depth and number of terms are
-bounded. What is wrong is said with the character where it stands.
+A text is parsed into a tree (`parser.py`), and the tree evaluated over whole columns of the catalogue
+(`evaluation.py`). Nothing is evaluated as code, no regular expression of the caller is run, and length, depth and
+number of terms are bounded. An error names the character at fault.
 
-Decided: a comparison with a value that is not known is false, `!=` like the others, and `not` turns round what it
-stands before: SQL's third truth value surprises everybody once. An attribute may hold numbers for some items and texts
-for others (see `catalogue.Attributes`); a comparison regards those of its own kind, and is an error only where there
-are none. Texts that are written as numbers are compared with numbers as such: a CSV knows nothing but texts.
+Decided: a comparison with an unknown value is false, also `!=`, and `not` negates the result; the third truth value of
+SQL was refused as surprising. An attribute may hold numbers for some items and texts for others (see
+`catalogue.Attributes`); a comparison applies to the values of its own kind, and is an error only if there are none.
+Texts written as numbers are compared with numbers, because a CSV has only texts.
 
 Refused: arithmetic (a filter says which items, not how good they are), regular expressions (their time is unbounded).
 """

@@ -1,4 +1,4 @@
-"""What is wrong with an expression, and where."""
+"""The error of an expression, with its position."""
 
 from app.errors import InvalidInputError
 
@@ -6,7 +6,7 @@ EXCERPT = 24
 
 
 class ExpressionError(InvalidInputError):
-    """`position`: the character of the expression at fault, from 0; its length at the end."""
+    """`position`: the character at fault, counted from 0; the length of the text if its end is at fault."""
 
     def __init__(self, reason: str, text: str, position: int, *, field: str | None = None) -> None:
         near = text[position : position + EXCERPT]

@@ -1,4 +1,4 @@
-"""A tree becomes a mask of the catalogue's rows, by whole columns."""
+"""Evaluates a parsed expression over whole columns, to a mask of the catalogue's rows."""
 
 import operator
 import re
@@ -34,7 +34,7 @@ from app.serving.expressions.syntax import (
 )
 
 MAX_NAMES = 60
-"""So many attributes are listed to somebody who named an unknown one."""
+"""How many attributes the error about an unknown one lists."""
 
 _OPERATORS: dict[Operator, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -57,10 +57,11 @@ Plain = str | float | bool | Moment
 
 
 class ExpressionEvaluator:
-    """Of one expression, for one user and moment.
+    """Evaluates one expression for one user at one moment.
 
-    What does not suit the catalogue is an error, or, unless `is_strict`, false of all items; and so it is in any case
-    of what is known of the user, which is no fault of the expression.
+    A predicate that does not fit the catalogue (an unknown attribute, a text compared with a flag) raises
+    `ExpressionError` if `is_strict`, and is false for all items otherwise. A value of the user that does not fit never
+    raises: it is no fault of the expression.
     """
 
     def __init__(self, table: ItemTable, text: str, user: User | None, field: str | None, *, is_strict: bool) -> None:
@@ -72,7 +73,7 @@ class ExpressionEvaluator:
         self._now = table.now
 
     def mask(self, term: Term) -> Mask:
-        """(n,) bool, the caller's own."""
+        """(n,) bool, a new array."""
         match term:
             case And(terms):
                 return reduce(operator.iand, map(self.mask, terms))
@@ -115,7 +116,7 @@ class ExpressionEvaluator:
         return False
 
     def _misfit(self, column: FieldReference, reason: str, at: FieldReference | Value) -> Mask:
-        """Nothing, or an error."""
+        """An empty mask, or an error; see the class."""
         if self._is_strict and not isinstance(at, OfUser):
             kinds = " or ".join(KIND_NAMES[kind] for kind in sorted(self._table.kinds(column)))
             raise self._error(f"{column.name!r} is {kinds}; {reason}", at.position)
@@ -126,7 +127,7 @@ class ExpressionEvaluator:
 
     def _compared(self, column: FieldReference, sign: Operator, value: Value) -> Mask:
         plain = self._plain(value)
-        if len(plain) != 1:  # nothing is known of the user, or too much
+        if len(plain) != 1:  # the user has no such value, or a list of them
             return self._table.none()
         return self._compared_with(column, sign, plain[0], value)
 
@@ -204,7 +205,7 @@ class ExpressionEvaluator:
         return self._table.flags(column, value=True)
 
     def _plain(self, value: Value) -> list[Plain]:
-        """What a value stands for: of a user's list several, nothing where it is not known."""
+        """The constants that a value stands for: several for a list of the user, none where it is not known."""
         match value:
             case Constant(constant):
                 return [constant]
@@ -222,7 +223,7 @@ class ExpressionEvaluator:
 
 
 def _moment(text: str) -> Moment | None:
-    """None where it is not written as a time; a day begins at midnight UTC."""
+    """None if the text is not a time; a day begins at midnight UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

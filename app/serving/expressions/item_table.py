@@ -1,4 +1,4 @@
-"""The catalogue as expressions see it: by name, whatever way a column is kept. Every mask is (n,) bool, new, by row."""
+"""Access to the catalogue by the names in an expression. Every mask is a new (n,) bool array, by row."""
 
 import re
 import time
@@ -33,7 +33,7 @@ IS_AVAILABLE = FieldReference("is_available", is_attribute=False)
 
 
 class ItemTable:
-    """The rows that the catalogue has when this is made."""
+    """The rows that the catalogue has at construction; later ones are not seen."""
 
     def __init__(self, catalogue: Catalogue, now: int | None = None) -> None:
         """`now`: microseconds UTC, of the request; None for the present."""
@@ -46,20 +46,20 @@ class ItemTable:
         return sorted(self._catalogue.attributes)
 
     def kinds(self, column: FieldReference) -> set[Kind]:
-        """Of the column's values; none for an unknown attribute."""
+        """The kinds of the column's values; empty for an unknown attribute."""
         if column.is_attribute:
             return {_KINDS[type(kept)] for kept in self._kept(column)}
         return {FIELDS[column.name]}
 
     def _kept(self, column: FieldReference) -> tuple[FieldColumn, ...]:
-        """The column of a field, or those of an attribute, one a kind; none of what is kept as a text a row."""
+        """The column of a field, or those of an attribute, one for each kind; empty for the fields kept otherwise."""
         if column.is_attribute:
             return self._catalogue.attributes.of(column.name)
         kept = self._catalogue.field(column.name)
         return () if kept is None else (kept,)
 
     def _texts_by_row(self, column: FieldReference) -> list[str] | list[str | None]:
-        """The texts of the two fields that have no vocabulary; none of another column."""
+        """The texts of the id or the title, which have no vocabulary; empty for any other column."""
         if column == ITEM_ID:
             return self._catalogue.item_ids
         return self._catalogue.titles if column == TITLE else []
@@ -78,7 +78,7 @@ class ItemTable:
         return mask
 
     def has_numbers(self, column: FieldReference) -> bool:
-        """Whether there are numbers, or texts that are written as such."""
+        """Whether the column holds numbers, or texts written as numbers."""
         texts = [kept.vocabulary.texts for kept in self._kept(column) if isinstance(kept, TextColumn)]
         return "number" in self.kinds(column) or any(_NUMBER.fullmatch(text) for some in texts for text in some)
 
@@ -150,7 +150,7 @@ class ItemTable:
 
 def _passing(numbers: Numbers, test: Callable[[Numbers], Mask]) -> Mask:
     passing = test(numbers)
-    passing &= numbers == numbers  # noqa: PLR0124  NaN stands for none, and differs from everything
+    passing &= numbers == numbers  # noqa: PLR0124  NaN means missing, and is not equal to itself
     return passing
 
 
@@ -160,5 +160,5 @@ def _as_numbers(texts: list[str]) -> Numbers:
 
 def _tested(texts: list[str], test: Callable[[str], bool]) -> Mask:
     passing = np.fromiter(map(test, texts), np.bool_, len(texts))
-    passing[0] = False  # code 0 stands for no text
+    passing[0] = False  # code 0 means no text
     return passing

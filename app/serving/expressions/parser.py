@@ -1,4 +1,4 @@
-"""Words become a tree, by recursive descent.
+"""Parses words into a tree, by recursive descent.
 
 filter    = all { "or" all }
 all       = one { "and" one }
@@ -46,7 +46,7 @@ MAX_TERMS = 200
 MAX_BOOSTS = 50
 MAX_FACTOR = 100.0
 MAX_SECONDS = 1e10
-"""Some three centuries: what is farther from now is a mistake."""
+"""About three centuries; a time farther from now is a mistake."""
 
 ATTRIBUTE, OF_USER = "attributes.", "user."
 _MIRRORED: dict[str, Operator] = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -80,7 +80,7 @@ class Parser:
         self._n_terms = 0
 
     def whole(self, parse: Callable[["Parser"], Parsed]) -> Parsed:
-        """What `parse` makes of all words."""
+        """The result of `parse`, which must consume all words."""
         if self._is_at_end():
             raise self._error("there is no expression here")
         parsed = parse(self)
@@ -101,7 +101,7 @@ class Parser:
         return word
 
     def _takes(self, *alternatives: str) -> str | None:
-        """The keyword or sign that comes next, if it is one of these; it is then behind."""
+        """Consumes and returns the next keyword or sign if it is one of these, else None."""
         word = self._word
         for alternative in alternatives:
             if word.is_sign(alternative) or word.is_keyword(alternative):
@@ -114,7 +114,7 @@ class Parser:
             raise self._error(f"{sign!r} is missing{why}")
 
     def _error(self, reason: str, position: int | None = None) -> ExpressionError:
-        """At the word that comes next, unless said."""
+        """An error at the next word, or at `position`."""
         place = self._word.position if position is None else position
         return ExpressionError(reason, self._text, place, field=self._field)
 

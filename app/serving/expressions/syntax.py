@@ -32,7 +32,7 @@ class FromNow:
 
 @dataclass(frozen=True, slots=True)
 class OfUser:
-    """What is known of the user who is answered: `country`, `user_id`, or an attribute."""
+    """A value of the requesting user: `country`, `user_id`, or an attribute."""
 
     name: str
     position: int = field(default=0, compare=False)
@@ -50,7 +50,7 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """Both ends are within."""
+    """Both ends are included."""
 
     column: FieldReference
     low: Value
@@ -75,7 +75,7 @@ class Has:
 
 @dataclass(frozen=True, slots=True)
 class Contains:
-    """The column's text has the other as a part, in any case; of a set as `Has`."""
+    """The column's text contains the other, ignoring case; for a set the same as `Has`."""
 
     column: FieldReference
     text: Value
@@ -111,7 +111,7 @@ Term = Predicate | Not | And | Or
 
 
 def is_lasting(term: Term) -> bool:
-    """Whether it says the same of an item until the item changes, whoever asks."""
+    """Whether the result for an item depends on the item alone, not on the user or the clock."""
     return all(
         each.column.name != "is_available" and all(isinstance(value, Constant) for value in _values(each))
         for each in _predicates(term)
@@ -119,7 +119,7 @@ def is_lasting(term: Term) -> bool:
 
 
 def looks_at_clock(term: Term) -> bool:
-    """Whether it may say something else of an item a moment later, though nothing became of the item or the user."""
+    """Whether the result may change with time while the item and the user do not."""
     return any(isinstance(value, FromNow) for each in _predicates(term) for value in _values(each))
 
 

@@ -25,7 +25,7 @@ _SIGNS = {"==": "=", "<>": "!="}
 
 
 class Word(NamedTuple):
-    """`text`: of a name as written, of a text what it stands for, of a sign in the first of its spellings."""
+    """`text`: a name as written, the content of a quoted text, the canonical spelling of a sign."""
 
     kind: Kind
     text: str
@@ -39,7 +39,7 @@ class Word(NamedTuple):
 
 
 def split(text: str, field: str | None) -> list[Word]:
-    """All words, and the end."""
+    """All words, followed by one of kind `end`."""
     words = []
     position = 0
     while position < len(text):
