@@ -6,6 +6,7 @@ from datetime import datetime
 from app.intake.recording import EventRecorder, RatingRecorder
 from app.observability.lag import Lag
 from app.observability.metrics import Metrics, SnapshotState
+from app.scoring import ActiveSnapshot
 from app.serving.charts import ChartReader
 from app.serving.exclusion import ExclusionExplainer
 from app.serving.home import HomePage
@@ -21,7 +22,6 @@ from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
 from app.settings import Settings
-from app.snapshots import ActiveSnapshot
 from app.store import Store
 
 
@@ -100,4 +100,4 @@ def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
     snapshot = active.current
     if snapshot is None:
         return None
-    return snapshot.version, datetime.fromisoformat(snapshot.manifest.created_at).timestamp()
+    return snapshot.manifest.version, datetime.fromisoformat(snapshot.manifest.created_at).timestamp()

@@ -1,18 +1,16 @@
 """Large catalogues and snapshots that nobody learned: made-up vectors, written and registered as by a run."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from app.snapshots.arrays import ARRAY_LAYOUTS, SnapshotArrays, named_arrays
-from app.snapshots.features import Encodings
-from app.snapshots.manifest import Manifest, Segment, Watermark, card
-from app.snapshots.sides import item_moments
-from app.snapshots.similar import similar_items
-from app.snapshots.write import write_snapshot
+from app.scoring import write_snapshot
+from app.scoring.features import Encodings
+from app.scoring.sides import item_moments
+from app.scoring.similar import similar_items
+from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.manifest import Manifest, SegmentEntry, Watermark, card
 from app.store import Store
 from app.training.publisher import SNAPSHOTS_FOLDER
 from benchmarks.serving_data import SCALE, record_items, record_users
@@ -20,9 +18,9 @@ from tests.support.snapshot_data import RATING_FOLD, TASTE_NUMBERS
 
 N_FACTORS = 64
 SEGMENTS = (
-    Segment("rating", "funk_svd", (0, N_FACTORS + 1), 0.3, numbers=RATING_FOLD.numbers),
-    Segment("taste", "als_implicit", (N_FACTORS + 1, 2 * N_FACTORS + 1), 1.0, numbers=TASTE_NUMBERS),
-    Segment("prior", "popularity", (2 * N_FACTORS + 1, 2 * N_FACTORS + 2), 0.3),
+    SegmentEntry("rating", "funk_svd", (0, N_FACTORS + 1), 0.3, numbers=RATING_FOLD.numbers),
+    SegmentEntry("taste", "als_implicit", (N_FACTORS + 1, 2 * N_FACTORS + 1), 1.0, numbers=TASTE_NUMBERS),
+    SegmentEntry("popularity", "popularity", (2 * N_FACTORS + 1, 2 * N_FACTORS + 2), 0.3),
 )
 DIMENSION = 144  # 130 columns, padded to a multiple of 16
 RATINGS_PER_USER = 100
@@ -48,7 +46,7 @@ def publish(store: Store, data_dir: Path, n_users: int = 0) -> int:
     if claim is None:
         raise RuntimeError("another run is under way")
     store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card=card(manifest))
-    return sum(array.nbytes for array in named_arrays(arrays).values())
+    return sum(array.nbytes for array in arrays.named.values())
 
 
 def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
@@ -76,7 +74,7 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
     versions[:n_known] = data.user_versions
     profile_versions = np.zeros(n_users, np.int64)
     profile_versions[:n_known] = data.user_profile_versions
-    return _arrays(
+    return SnapshotArrays.with_zeros(
         sizes,
         item_keys=data.item_keys,
         item_vectors=vectors,
@@ -93,7 +91,7 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
         history_values=np.full(n_ratings, 4.0, np.float32),
         similar_rows=similar_rows,
         similar_scores=similar_scores,
-        of_segments={"taste.gram": np.eye(N_FACTORS)},
+        extra={"taste.gram": np.eye(N_FACTORS)},
     )
 
 
@@ -102,16 +100,6 @@ def _vectors(rng: np.random.Generator, n: int) -> np.ndarray:
     vectors[:, SEGMENTS[-1].columns[1] :] = 0
     vectors[:, SEGMENTS[0].columns[1] - 1] = 0.3  # of a user the weight of the rating, which is positive
     return vectors
-
-
-def _arrays(sizes: Mapping[str, int], **given: Any) -> SnapshotArrays:
-    """Those given, and zeros for all others that a snapshot has: nothing is known of groups, features and the like."""
-    zeros: dict[str, Any] = {
-        name: np.zeros([sizes.get(axis, 0) if isinstance(axis, str) else axis for axis in axes], dtype)
-        for name, (dtype, axes) in ARRAY_LAYOUTS.items()
-        if name not in given
-    }
-    return SnapshotArrays(**zeros, **given)
 
 
 def _manifest(store: Store, arrays: SnapshotArrays, version: int) -> Manifest:

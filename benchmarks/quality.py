@@ -16,7 +16,6 @@ from app.algorithms.ease import EASE
 from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.taste_vectors import TasteFoldIn
 from app.cli.rated_data import load_rated_data
 from app.evaluation.experiment import BestsellerLearner, Experiment
 from app.evaluation.metrics import Metric
@@ -24,8 +23,9 @@ from app.evaluation.outcome import Outcome
 from app.evaluation.ranking import evaluate_ranking, users_with_relevant
 from app.evaluation.rated_data import RatedData
 from app.evaluation.splits import held_out_by
-from app.snapshots.segments import PRIOR, RATING, TASTE, RatingFold, prior_parts
-from app.snapshots.sides import join_user_parts
+from app.scoring.sides import join_user_parts
+from app.segments.rating import RATING
+from app.segments.registry import SEGMENTS, arrays_of
 from app.training.blend_learner import Blend, BlendLearner
 from benchmarks.algorithms import Implicit, Surprise
 from benchmarks.table import Row
@@ -228,14 +228,13 @@ class FoldedIn:
     def side(self, user_row: int) -> tuple[Any, float]:
         sides, by_user = self.blend.sides, self.ratings.by_user
         own = slice(by_user.indptr[user_row], by_user.indptr[user_row + 1])
-        rated, values = sides.item_vectors[by_user.indices[own]], by_user.data[own]
-        segments = {segment.name: segment for segment in sides.segments}
-        rating = segments[RATING]
-        part, bias, _ = RatingFold.read(rating.numbers, sides.of_segments).part(rated[:, rating.slice], values)
-        parts = {RATING: part[None], PRIOR: prior_parts(1)}
-        if (taste := segments.get(TASTE)) is not None:
-            fold = TasteFoldIn.from_state(taste.numbers, sides.of_segments["taste.gram"])
-            parts[TASTE] = fold.taste(rated[:, taste.slice], values)[None]
+        rows, values = by_user.indices[own], by_user.data[own]
+        parts, bias = {}, 0.0
+        for entry in sides.segments:
+            segment = SEGMENTS[entry.name]
+            fold = segment.open(entry.numbers, arrays_of(segment, sides.extra))
+            part = fold.fold_in(sides.item_vectors[rows, entry.slice], values, rows, None)
+            parts[entry.name], bias = part.columns[None], bias + part.bias
         return join_user_parts(parts, sides.segments, sides.item_covariance)[0], bias
 
     def scores(self, user_rows: Any) -> Any:

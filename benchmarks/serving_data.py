@@ -26,7 +26,7 @@ RECIPE = {
     "segments": [
         {"name": "rating", "algorithm": "funk_svd"},
         {"name": "taste", "algorithm": "als_implicit"},
-        {"name": "prior", "algorithm": "popularity"},
+        {"name": "popularity", "algorithm": "popularity"},
     ]
 }
 """64 factors of each; which would be best is not the question here."""

@@ -21,6 +21,15 @@ def test_serving_without_numba() -> None:
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
+def test_scoring_without_learners() -> None:
+    """Segments name their algorithms; the learners are imported where one is fitted."""
+    program = (
+        "import sys, app.scoring; learners = {'app.algorithms.' + name for name in ('by_name', 'als', 'logistic')};"
+        "sys.exit(bool((learners | {'numba', 'torch'}) & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+
+
 def test_help_is_light() -> None:
     heavy = "{'numba', 'faiss', 'fastapi', 'sqlalchemy'}"
     program = f"import sys, app.cli; sys.exit(bool({heavy} & set(sys.modules)))"

@@ -12,7 +12,7 @@ from app.cli.terminal import shown_progress
 from app.intake.table_writers import Format
 
 if TYPE_CHECKING:
-    from app.snapshots import Snapshot
+    from app.scoring import Scorer
     from app.store import Store
 
 VECTORS = "vectors"
@@ -53,10 +53,10 @@ def export(
         typer.echo(f"in {folder}")
 
 
-def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
+def _live_snapshot(store: "Store", data_dir: Path) -> "Scorer":
     """Raises `NotFoundError` if no snapshot is live, and the errors of `open_snapshot` if it is damaged."""
     from app.errors import NotFoundError
-    from app.snapshots import open_snapshot
+    from app.scoring import open_snapshot
 
     live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
     if live is None:
@@ -64,7 +64,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "Snapshot":
     return open_snapshot(data_dir / live.path, store.instance.database_id, live.version)
 
 
-def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_: Format) -> dict[str, Any]:
+def _export_vectors(folder: Path, store: "Store", snapshot: "Scorer", format_: Format) -> dict[str, Any]:
     """Writes P, Q and the biases of the rating segment.
 
     Predicted rating = mean + user bias + item bias + p . q, clipped to the scale.
@@ -81,7 +81,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_:
         folder / f"users.{format_.value}",
         "user_id",
         [user_ids.get(key) for key in snapshot.user_keys.tolist()],
-        snapshot.user_biases,
+        snapshot.arrays.user_biases,
         users[:, :-1] / users[:, -1:],
         format_,
     )
@@ -95,7 +95,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Snapshot", format_:
     )
     card = {
         "snapshot_version": snapshot.version,
-        "algorithm": segment.algorithm,
+        "algorithm": segment.entry.algorithm,
         "mean_rating": snapshot.rating_fold.mean,
         "scale": snapshot.manifest.rating_scale,
     }

@@ -24,7 +24,7 @@ def load_rated_data(
     from app.entities import Item, User
     from app.evaluation.rated_data import RatedData, newest_ratings
     from app.intake.rated_file import load_rated_file
-    from app.snapshots.features import describe
+    from app.scoring.features import describe
 
     file = load_rated_file(path, test, columns=columns, items=items, users=users)
     all_items = [file.items.get(item_id) or Item(item_id) for item_id in file.item_ids]

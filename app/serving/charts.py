@@ -176,8 +176,9 @@ def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Orde
     if snapshot is None or not numbers:
         return Order(NO_ROWS, NO_ROWS)
     # The rows of all groups stand in one array; group g has those from starts[g] to starts[g + 1].
-    of_group = slice(snapshot.group_starts[numbers[0]], snapshot.group_starts[numbers[0] + 1])
-    rows, counts = snapshot.group_rows[of_group].astype(np.int64), snapshot.group_counts[of_group].astype(np.int64)
+    groups = snapshot.groups
+    of_group = slice(groups.starts[numbers[0]], groups.starts[numbers[0] + 1])
+    rows, counts = groups.rows[of_group].astype(np.int64), groups.counts[of_group].astype(np.int64)
     is_shown = eligible.has(rows)
     return Order(rows[is_shown], counts[is_shown])
 

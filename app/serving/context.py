@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from app.scoring import UserSide
 from app.serving.candidates import Bits, Eligible, Trace
 from app.serving.catalogue import Mask
 from app.serving.parts import OrderRule, Plan
@@ -12,7 +13,6 @@ from app.serving.query import ListOptions, Query
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState
-from app.snapshots import UserSide
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from app.entities import UNKNOWN_TIME
+from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.query import Query, RecommendedItem
@@ -22,7 +23,6 @@ from app.serving.request_state import RequestState
 from app.serving.reranking.dissimilar import turned
 from app.serving.retrieval.category import favourite_categories, popular_categories
 from app.serving.rows import Rows
-from app.snapshots import Snapshot
 
 FEWEST = 3
 """Items of a row, unless fewer are requested: a row with fewer is left out."""
@@ -113,7 +113,7 @@ def because_you_liked(context: Context) -> Iterator[HomeRowCandidates]:
         yield from _if_enough(f"liked:{catalogue.item_ids[row]}", title, "similar", rows, context)
 
 
-def _similar_rows(row: int, snapshot: Snapshot, context: Context) -> Rows:
+def _similar_rows(row: int, snapshot: Scorer, context: Context) -> Rows:
     """Read where the neighbours of items are stored; else the best for a user who liked this item alone."""
     if len(snapshot.similar_rows):
         rows, _ = snapshot.similar(row, snapshot.similar_rows.shape[1])

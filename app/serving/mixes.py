@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.spherical_k_means import cluster_centres, cluster_directions
+from app.scoring import Scorer
 from app.serving.candidates import Candidates
 from app.serving.context import Context
 from app.serving.mix_names import MixNames
@@ -18,7 +19,6 @@ from app.serving.recommend import Recommender, items_of, restrict
 from app.serving.request_state import RequestState
 from app.serving.retrieval.category import popular_categories
 from app.serving.rows import Rows
-from app.snapshots import Snapshot
 
 MAX_LIKED = 200
 """The items liked last, which are divided into parts."""
@@ -85,7 +85,7 @@ def mixed(n_mixes: int, context: Context) -> list[Mix]:
     return [mix for mix in mixes if mix.items]
 
 
-def parts_of(n_parts: int, snapshot: Snapshot, context: Context) -> list[LikedPart]:
+def parts_of(n_parts: int, snapshot: Scorer, context: Context) -> list[LikedPart]:
     """The parts of what was liked; that with the most liked items first, ties by the latest."""
     liked = context.user.liked_rows(snapshot.liked_from)
     liked = liked[liked < context.serving.n_learned][:MAX_LIKED]
@@ -104,7 +104,7 @@ def parts_of(n_parts: int, snapshot: Snapshot, context: Context) -> list[LikedPa
     return [part for *_, part in sorted(parts, key=lambda each: each[:2])]
 
 
-def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, snapshot: Snapshot, context: Context) -> Mix:
+def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, snapshot: Scorer, context: Context) -> Mix:
     """The best for a user who liked the items of this part alone, that are closest to it; by the user's own score."""
     part, serving, limit = parts[number], context.serving, context.options.limit
     # Candidates are those of a user who liked this part alone; the order shown is by the whole user side.

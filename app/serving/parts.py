@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_
 
 from pydantic import Field
 
+from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.rows import Rows
-from app.snapshots import Snapshot
 
 if TYPE_CHECKING:  # a context holds the plan, which is made of parts
     from app.serving.context import Context
@@ -51,7 +51,7 @@ class Part:
     def depends_on_clock(self) -> bool:
         return False
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:  # noqa: ARG002  overridden where it matters
+    def works_with(self, snapshot: Scorer | None) -> bool:  # noqa: ARG002  overridden where it matters
         """Whether this snapshot holds what the part reads; None before anything is learned."""
         return True
 

@@ -8,12 +8,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scoring import Scorer
 from app.serving.ranking import vectors_of
 from app.serving.request_state import RequestStates
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState, UserStates
-from app.snapshots import Snapshot
 
 USERS_AT_ONCE = 20
 """Fold-ins between two yields to the event loop."""
@@ -93,7 +93,7 @@ def predicted(pairs: Sequence[Pair], user: UserState, serving: ServingState) -> 
         yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, uncertainty, user.strategy, item)
 
 
-def _knowledge(row: int, snapshot: Snapshot | None) -> Knowledge:
+def _knowledge(row: int, snapshot: Scorer | None) -> Knowledge:
     is_learned = snapshot is not None and row < snapshot.n_items and snapshot.item_counts[row] > 0
     return "learned" if is_learned else "new"
 
@@ -110,7 +110,7 @@ def _predict(
     return np.round(ratings.astype(np.float64), 4).tolist(), np.round(uncertainties.astype(np.float64), 4).tolist()
 
 
-def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Snapshot, serving: ServingState) -> NDArray[np.float32]:
+def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Scorer, serving: ServingState) -> NDArray[np.float32]:
     """(n, d) the item side; of an unknown item, that of an item without ratings and features."""
     if is_known.all():
         return vectors_of(rows, serving)

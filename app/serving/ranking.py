@@ -6,11 +6,11 @@ score(u, i) = user side . item side
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scoring import UserSide
 from app.serving.candidates import Candidates, Ranked
 from app.serving.context import Context
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
-from app.snapshots import UserSide
 
 
 def rank(candidates: Candidates, context: Context) -> Ranked:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from app.entities import to_microseconds
 from app.errors import ReckonError
 from app.observability.lag import Lag
+from app.scoring import ActiveSnapshot, Refresh, Scorer
 from app.serving.catalogue import Catalogue
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import ActiveSnapshot, Refresh, Snapshot
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.ratings import Ratings
@@ -43,7 +43,7 @@ class ServingState:
     newer than the snapshot.
     """
 
-    snapshot: Snapshot | None
+    snapshot: Scorer | None
     catalogue: Catalogue
     popular_rows: Rows
     popularity: NDArray[np.float32]

@@ -5,9 +5,9 @@ from asyncio import to_thread
 import numpy as np
 
 from app.errors import NotFoundError
+from app.scoring import Scorer
 from app.serving.query import SimilarItem, SimilarItems
 from app.serving.request_state import RequestState
-from app.snapshots import Snapshot
 
 
 async def similar_items(item_id: str, limit: int, request_state: RequestState) -> SimilarItems:
@@ -28,7 +28,7 @@ async def similar_items(item_id: str, limit: int, request_state: RequestState) -
     return SimilarItems(item_id, serving.version, items)
 
 
-def _available(row: int, limit: int, snapshot: Snapshot, request_state: RequestState) -> list[SimilarItem]:
+def _available(row: int, limit: int, snapshot: Scorer, request_state: RequestState) -> list[SimilarItem]:
     catalogue = request_state.serving.catalogue
     available = catalogue.available(request_state.now)
     n = limit

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from app.entities import Rating, User
 from app.observability.lag import Lag
+from app.scoring import Scorer, UserSide
 from app.serving.interactions import EventTypeIndex, UserInteractions
 from app.serving.rows import NO_ROWS, Rows, within
 from app.serving.serving_state import ServingState
-from app.snapshots import Snapshot, UserSide
 from app.store.events import Interactions
 from app.store.serving_reads import ServingReads
 from app.store.users import UserVersions
@@ -82,7 +82,7 @@ class UserState:
         """Whether nothing is known that says what the user likes."""
         return self.strategy == "popular"
 
-    def side_of_liked(self, liked_rows: Rows, snapshot: Snapshot) -> UserSide:
+    def side_of_liked(self, liked_rows: Rows, snapshot: Scorer) -> UserSide:
         """The user side if these of the liked items, all learned, were the whole history."""
         is_rated, positive = within(self.rated_rows, liked_rows), self.positive_rows
         user = self.profile if snapshot.folds_features else None
@@ -112,7 +112,7 @@ class UserStates:
         # The snapshot holds the user side folded in from its history: on the same versions it is still right.
         row = None if snapshot is None else snapshot.user_row(key)
         if snapshot is not None and row is not None:
-            learned_versions = snapshot.user_versions[row], snapshot.user_profile_versions[row]
+            learned_versions = snapshot.arrays.user_versions[row], snapshot.arrays.user_profile_versions[row]
             if learned_versions == (user.user_version, user.profile_version):  # nothing changed since
                 rated, ratings = snapshot.history(row)
                 if len(rated) or (interactions is not None and len(interactions.positive_rows)):

@@ -1,4 +1,4 @@
-"""Files that are on the disk when we say so. Every write of a snapshot passes through here."""
+"""Files that are on the disk once they are closed. Every write of a snapshot passes through here."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ from app.snapshots.manifest import FileDigest
 
 
 class DurableFile:
-    """A new file, written once: hashed on its way, fsynced at the end. Existing files and links are never followed.
+    """A new file, written once: hashed while it is written, fsynced when it is closed. Links are never followed.
 
     Writes go straight to `os.write`: callers hand over whole arrays or large pieces.
     """
@@ -25,6 +25,7 @@ class DurableFile:
         remaining = memoryview(content).cast("B")
         self._sha256.update(remaining)
         self._size += len(remaining)
+        # The system may write less than it is given.
         while remaining:
             remaining = remaining[os.write(self._descriptor, remaining) :]
         return memoryview(content).nbytes
@@ -47,7 +48,7 @@ class DurableFile:
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable: a rename or a new file is lost without it."""
+    """Make the names in `folder` durable: without it a rename or a new file may be lost at a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -6,7 +6,7 @@ from app.errors import ReckonError
 
 
 class SnapshotError(ReckonError):
-    """A snapshot folder cannot be served; the one served before stays."""
+    """A snapshot folder cannot be served; the snapshot served before stays."""
 
     type: ClassVar[str] = "snapshot-unusable"
     title: ClassVar[str] = "The snapshot cannot be used"
@@ -28,7 +28,7 @@ class SnapshotOutdatedError(SnapshotError):
 
 
 class SnapshotForeignError(SnapshotError):
-    """A newer format, another version number or another database: not ours to serve."""
+    """A newer format, another version number or another database: not served here."""
 
     type = "snapshot-foreign"
     title = "The snapshot belongs elsewhere"

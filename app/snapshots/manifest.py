@@ -3,7 +3,6 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.entities import RatingScale
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
 
-FORMAT = 3
+FORMAT = 4
 """The only format this release reads and writes. A reader that mends an older one is a named function beside it."""
 
 MANIFEST_FILE = "manifest.json"
@@ -20,10 +19,10 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One algorithm's part of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight.
+class SegmentEntry:
+    """One segment of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight.
 
-    `numbers`: what its fold needs beside its arrays, see `app.snapshots.segments`.
+    `numbers`: the scalars of its state, beside its arrays; what they mean, the segment knows.
     """
 
     name: str
@@ -55,11 +54,12 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class IndexKind:
-    """How the index keeps vectors, see `app.snapshots.index`, and the share of the best that it was seen to find.
+    """How the index stores vectors, and the share of the best items that it was measured to find (`recall`).
 
-    `scales`: what the columns are divided by, none where they are not. `n_lists`: of so many lists each item stands in
-    one; 0 where there are no lists. `probes`: (n, p) with n ascending: for the best n, p of the lists are searched, for
-    users of whom at least `least_known` ratings and engagements are known: with none of fewer was it measured.
+    `scales`: (dimension,) what the columns are divided by; empty where they are not. `n_lists`: how many lists the
+    items are divided into; 0 for none. `probes`: (n, p) with n ascending: for the best n items, p of the lists are
+    searched, for users of whom at least `least_known` ratings and engagements are known. For all others every list is
+    searched, since recall was not measured for them.
     """
 
     name: str
@@ -70,7 +70,7 @@ class IndexKind:
     least_known: int = 0
 
     def probed(self, n: int, n_known: int) -> int:
-        """How many lists are searched for the best `n`, for a user of whom so much is known."""
+        """How many lists are searched for the best `n`, for a user with `n_known` ratings and engagements."""
         if n_known < self.least_known:
             return self.n_lists
         return next((n_probes for depth, n_probes in self.probes if n <= depth), self.n_lists)
@@ -84,12 +84,13 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`created_at`: UTC, ISO 8601. `requested_recipe`: what was asked for; `recipe`: what the data made of it.
+    """What a snapshot is and what it was made from.
 
-    `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
-    could not be measured; `intervals`: 95 %, [low, high], of the same. `choices`: why this recipe, a sentence each.
-    `reason`: why this was published and not what was asked for. `is_led_by_events`: there were hardly any ratings,
-    and labels of events stood among them, at the ends of the scale. `index` and `files` are filled in by the writer.
+    `created_at`: UTC, ISO 8601. `requested_recipe`: what was asked for; `recipe`: what the data made of it. `metrics`:
+    of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it could not be
+    measured; `intervals`: their 95 % intervals, [low, high]. `choices`: why this recipe, a sentence each. `reason`: why
+    this was published instead of what was asked for. `is_led_by_events`: there were hardly any ratings, so labels of
+    events were learned from as ratings at the ends of the scale. `index` and `files` are filled in by the writer.
     """
 
     version: int
@@ -99,7 +100,7 @@ class Manifest:
     requested_recipe: dict[str, Any]
     recipe: dict[str, Any]
     seed: int
-    segments: tuple[Segment, ...]
+    segments: tuple[SegmentEntry, ...]
     counts: dict[str, int]
     metrics: dict[str, dict[str, float | None]]
     intervals: dict[str, dict[str, tuple[float, float]]]
@@ -112,19 +113,15 @@ class Manifest:
     format: int = FORMAT
 
     @property
-    def created_at_seconds(self) -> float:
-        return datetime.fromisoformat(self.created_at).timestamp()
-
-    @property
     def scale(self) -> RatingScale:
         return RatingScale.parse(self.rating_scale)
 
-    def segment(self, name: str) -> Segment | None:
+    def segment(self, name: str) -> SegmentEntry | None:
         return next((segment for segment in self.segments if segment.name == name), None)
 
 
 def card(manifest: Manifest) -> dict[str, Any]:
-    """What the register of snapshots shows of it: all but the files, and numbers that only the index needs."""
+    """What the register of snapshots shows: all but the files, and the numbers that only the index needs."""
     document = asdict(manifest)
     del document["files"]
     if document["index"] is not None:
@@ -133,6 +130,7 @@ def card(manifest: Manifest) -> dict[str, Any]:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
+    """The manifest as JSON, with the checksum of its own content."""
     document = asdict(manifest)
     document["sha256"] = _checksum(document)
     return json.dumps(document, indent=1, allow_nan=False).encode()
@@ -164,7 +162,7 @@ def read_manifest(content: bytes) -> Manifest:
 
 
 def _checksum(document: dict[str, Any]) -> str:
-    # A canonical text, so that neither indentation nor the order of keys matters.
+    # A canonical form, so that neither indentation nor the order of keys matters.
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

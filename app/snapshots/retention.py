@@ -1,4 +1,4 @@
-"""Clears away the folders that nobody will open again."""
+"""Removes the snapshot folders that will not be opened again."""
 
 import os
 import re
@@ -16,7 +16,7 @@ _OURS = re.compile(rf"{re.escape(STAGING_PREFIX)}.+|\d{{6,}}(\.removed)?")
 
 
 def remove_snapshot(root: Path, version: int) -> None:
-    """Remove a snapshot's folder. It loses its name first, so that no reader finds half of it."""
+    """Remove a snapshot's folder. It is renamed first, so that no reader sees half of it."""
     folder = root / folder_name(version)
     removed = folder.with_suffix(".removed")
     try:
@@ -27,9 +27,10 @@ def remove_snapshot(root: Path, version: int) -> None:
 
 
 def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
-    """Remove staging folders and unregistered snapshots older than an hour; their names. Foreign names are left alone.
+    """Remove staging folders and unregistered snapshots older than an hour, and return their names.
 
-    `registered`: the versions in the database. Their folders always stay, whatever their age.
+    Folders whose names are not of this format stay. `registered`: the versions in the database, whose folders stay
+    whatever their age.
     """
     kept = {folder_name(version) for version in registered}
     too_young = time.time() - ORPHAN_SECONDS

@@ -1,31 +1,28 @@
-"""A snapshot written: aside, durably, and visible under its name only when whole."""
+"""A snapshot folder written: aside, durably, and visible under its name only when whole."""
 
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from errno import EDQUOT, ENOSPC
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from app.errors import StorageFullError
-from app.snapshots.arrays import SnapshotArrays, check_arrays, named_arrays
+from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.durable import DurableFile, fsync_folder
-from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.features import Encodings
-from app.snapshots.groups import Group
-from app.snapshots.index_build import Known, build_index, index_bytes
 from app.snapshots.manifest import MANIFEST_FILE, FileDigest, Manifest, manifest_bytes
 
 INDEX_FILE = "items.faiss"
 FEATURES_FILE = "features.json"
 GROUPS_FILE = "groups.json"
+DOCUMENTS = (FEATURES_FILE, GROUPS_FILE)
+
 STAGING_PREFIX = ".staging-"
 
 ROOM_FACTOR = 2.5
@@ -40,46 +37,44 @@ def array_file(name: str) -> str:
     return f"{name}.npy"
 
 
-def write_snapshot(
-    root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings, groups: Sequence[Group] = ()
-) -> Path:
-    """Write the snapshot `manifest.version` below `root` and return its folder; digests and index are filled in here.
-
-    `groups`: the names of those in `arrays.group_starts`.
-
-    Either the folder is there, whole and on the disk, or nothing is: the files are written aside and fsynced, their
-    folder is fsynced and renamed, and then the folder above is fsynced. Raises `StorageFullError` where there is no
-    room, `SnapshotDamagedError` where the arrays contradict each other.
-    """
-    sizes = check_arrays(named_arrays(arrays))
-    if len(groups) != sizes["n_group_starts"] - 1:
-        raise SnapshotDamagedError("the names of the groups do not fit their arrays")
+def make_room(root: Path, arrays: SnapshotArrays) -> None:
+    """Make the folder `root`; raises `StorageFullError` unless a snapshot of `arrays` fits beside what is there."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_room(root, arrays)
+    # The index is at most as large as the item vectors, so those count twice.
+    needed = int(ROOM_FACTOR * (arrays.item_vectors.nbytes + sum(array.nbytes for array in arrays.named.values())))
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise StorageFullError(f"a snapshot needs {needed >> 20} MiB of free disk, there are {free >> 20}")
+
+
+def write_folder(
+    root: Path, manifest: Manifest, arrays: SnapshotArrays, documents: Mapping[str, Any], index: memoryview
+) -> Path:
+    """Write the snapshot `manifest.version` below `root` and return its folder; the digests are filled in here.
+
+    `documents`: file name -> JSON value, one for each of `DOCUMENTS`. `index`: the bytes of the FAISS index.
+
+    Afterwards either the folder exists, whole and on the disk, or nothing does: the files are written aside and
+    fsynced, their folder is fsynced and renamed, and then the folder above is fsynced. Raises `StorageFullError` where
+    the disk fills up.
+    """
     folder = root / folder_name(manifest.version)
     with _staging(root, manifest.version) as staging:
-        digests = _write_files(staging, arrays, {FEATURES_FILE: encodings.document, GROUPS_FILE: groups})
-        index, kind = build_index(arrays.item_vectors, arrays.user_vectors, partial(_known, arrays))
+        digests = _write_files(staging, arrays, documents)
         with DurableFile(staging / INDEX_FILE) as file:
-            file.write(index_bytes(index))
+            file.write(index)
         digests[INDEX_FILE] = file.digest
         with DurableFile(staging / MANIFEST_FILE) as file:
-            file.write(manifest_bytes(replace(manifest, index=kind, files=digests)))
+            file.write(manifest_bytes(replace(manifest, files=digests)))
         fsync_folder(staging)
         os.rename(staging, folder)  # noqa: PTH104  all steps that a crash test interrupts are calls of `os`
     fsync_folder(root)
     return folder
 
 
-def _known(arrays: SnapshotArrays, user_row: int) -> Known:
-    rated, _ = arrays.history(user_row)
-    positive, _ = arrays.labels(user_row)
-    return Known(rated, len(rated) + len(positive))
-
-
 def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, Any]) -> dict[str, FileDigest]:
     digests = {}
-    for name, array in named_arrays(arrays).items():
+    for name, array in arrays.named.items():
         with DurableFile(staging / array_file(name)) as file:
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
         digests[array_file(name)] = file.digest
@@ -92,7 +87,7 @@ def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, 
 
 @contextmanager
 def _staging(root: Path, version: int) -> Iterator[Path]:
-    """A fresh folder to write in; gone again after an error. What a killed process leaves, the janitor removes."""
+    """A fresh folder to write in, removed after an error. What a killed process leaves is removed by `retention`."""
     staging = root / f"{STAGING_PREFIX}{folder_name(version)}-{secrets.token_hex(4)}"
     try:
         os.mkdir(staging, 0o700)  # noqa: PTH102  all steps that a crash test interrupts are calls of `os`
@@ -105,12 +100,3 @@ def _staging(root: Path, version: int) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-
-
-def _check_room(root: Path, arrays: SnapshotArrays) -> None:
-    needed = int(
-        ROOM_FACTOR * (arrays.item_vectors.nbytes + sum(array.nbytes for array in named_arrays(arrays).values()))
-    )
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise StorageFullError(f"a snapshot wants {needed >> 20} MiB of free disk, there are {free >> 20}")

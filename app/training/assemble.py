@@ -1,15 +1,15 @@
-"""The arrays of a snapshot, from what was learned and what it was learned from."""
+"""The arrays of a snapshot, made of what was learned and what it was learned from."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.neighbour_table import NeighbourTable
+from app.scoring.groups import PopularInGroups
+from app.scoring.neighbours import table_arrays
+from app.scoring.similar import similar_items
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.groups import PopularInGroups
-from app.snapshots.similar import similar_items
 from app.training.dataset import Dataset, to_rows
 from app.training.learned import Learned
 from app.training.sides import Sides
@@ -22,8 +22,10 @@ def assemble(
     popular: PopularInGroups,
     tables: Mapping[str, NeighbourTable],
 ) -> SnapshotArrays:
+    """`popular`: what is popular in the groups of users; `tables`: by the name of their algorithm."""
     data, counts, labels = dataset.data, learned.item_counts, dataset.labels
-    rated = to_rows(data)  # which are not what was learned from where that is labels
+    # Where events lead, the ratings are only a part of what was learned from, so they are read again.
+    rated = to_rows(data)
     histories = newest_first(rated.user_rows, rated.item_rows, rated.times)
     of_labels = newest_first(labels.user_rows, labels.item_rows, labels.last_at)
     starts = np.arange(rated.n_users + 1)
@@ -32,7 +34,7 @@ def assemble(
         item_keys=data.item_keys,
         item_vectors=sides.item_vectors,
         item_counts=counts,
-        item_deviations=learned.spread.item_std,
+        item_deviations=learned.uncertainty.item_std,
         popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
         unrated_item=sides.unrated_item,
         item_mean=sides.item_mean,
@@ -40,7 +42,7 @@ def assemble(
         user_keys=data.user_keys,
         user_vectors=sides.user_vectors,
         user_biases=learned.rating.user_biases,
-        user_deviations=learned.spread.user_std,
+        user_deviations=learned.uncertainty.user_std,
         user_versions=data.user_versions,
         user_profile_versions=data.user_profile_versions,
         history_starts=np.searchsorted(rated.user_rows[histories], starts),
@@ -56,13 +58,8 @@ def assemble(
         user_map=sides.user_map,
         item_offset=sides.item_offset,
         user_offset=sides.user_offset,
-        of_segments={**sides.of_segments, **_of_tables(tables)},
+        extra={**sides.extra, **table_arrays(tables)},
     )
-
-
-def _of_tables(tables: Mapping[str, NeighbourTable]) -> dict[str, NDArray[Any]]:
-    rows = {f"tables.{name}_rows": table.rows for name, table in tables.items()}
-    return rows | {f"tables.{name}_weights": table.weights for name, table in tables.items()}
 
 
 def newest_first(

@@ -25,20 +25,20 @@ class Blend:
 
     @property
     def item_factors(self) -> NDArray[np.float32]:
-        """(n_items, c): where items lie, for maps of them."""
+        """(n_items, c): the columns that say which items are alike, for maps of items."""
         return self.sides.likeness
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         return self.sides.score(user_rows)
 
     def predict(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
-        """By the rating segment alone, as what is served."""
+        """(n,) by the rating segment alone, as predictions are served."""
         return self.rating.predict(user_rows, item_rows)
 
 
 @dataclass(frozen=True)
 class BlendLearner:
-    """What a training run publishes from these ratings: resolved inside them, then learned from all of them."""
+    """Learns what a training run would publish: the recipe is resolved inside the ratings, then learned from all."""
 
     scale: RatingScale
     recipe: Recipe | None = None

@@ -9,8 +9,8 @@ from app.algorithms.labels import POSITIVE, UNKNOWN, EventLabels, TypeWeights, l
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
-from app.snapshots.features import Encodings, describe
-from app.snapshots.groups import Memberships
+from app.scoring.features import Encodings, describe
+from app.scoring.groups import Memberships
 from app.store.store import Store
 from app.store.training_reads import TrainingData
 from app.training.errors import SnapshotRejectedError
@@ -142,7 +142,7 @@ def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
         raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what anybody likes")
     users = _users(store, data)
     features, encodings = describe(_items(store, data), users)
-    memberships = Memberships.of(users, user_groups)
+    memberships = Memberships.from_users(users, user_groups)
     return Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships)
 
 

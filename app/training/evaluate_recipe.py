@@ -5,16 +5,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.algorithms.progress import ProgressCallback, ignore, part
+from app.segments.popularity import POPULARITY
+from app.segments.rating import RATING
 from app.training.fit import fit
 from app.training.measure import RecipeReport, measure
-from app.training.recipe import PRIOR, RATING, Recipe, fallback_recipe
+from app.training.recipe import Recipe, fallback_recipe
 from app.training.resolve import ResolvedRecipe, resolve
 from app.training.sides import Weights, join
 from app.training.validation_split import ValidationSplit
 
-BESTSELLERS: Weights = {RATING: 1e-12, PRIOR: 1.0}
+BESTSELLERS: Weights = {RATING: 1e-12, POPULARITY: 1.0}
 """Not learned, so that the lists are those of bestsellers: the predicted rating stays readable from the user side, and
-is too small to change the order, even of equals."""
+is too small to change the order, even between items of equal popularity."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def evaluate_recipe(
 def fall_back(
     reason: str, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback = ignore
 ) -> EvaluatedRecipe:
-    """A list of bestsellers; `reason`: why nothing better was to be had."""
+    """A list of bestsellers; `reason`: why nothing better can be published."""
     recipe = fallback_recipe()
     resolved = ResolvedRecipe(recipe, BESTSELLERS, ("bestsellers: what was asked for did not pass",))
     return EvaluatedRecipe(recipe, resolved, _report(resolved, split, rng, progress), reason)

@@ -1,46 +1,21 @@
 """What a recipe learned, segment by segment, before weights join it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.feature_map import FeatureMap
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty
 from app.algorithms.rating_vectors import RatingVectors
-from app.snapshots.segments import RatingFold
-from app.training.recipe import SegmentRecipe
-
-
-@dataclass(frozen=True)
-class LearnedSegment:
-    """One segment, not yet weighted.
-
-    `item_part`: (n_items, c) float32. `user_part`: (n_users, c) float32, folded in. `unrated_item`: (c,), the part of
-    an item without ratings of which nothing is known. `item_map`, `user_map`: from features to parts, None where there
-    are no features. `numbers`, `arrays`: what a snapshot keeps of its fold. `vectors`: what the rating segment is made
-    from.
-    """
-
-    recipe: SegmentRecipe
-    item_part: NDArray[np.float32]
-    user_part: NDArray[np.float32]
-    unrated_item: NDArray[np.float32]
-    numbers: dict[str, float] = field(default_factory=dict)
-    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    vectors: RatingVectors | None = None
-    item_map: FeatureMap | None = None
-    user_map: FeatureMap | None = None
+from app.segments.base import LearnedSegment
+from app.segments.rating import with_uncertainty
 
 
 @dataclass(frozen=True)
 class Learned:
-    """`rating`: the rating segment's vectors, their user side folded in. `item_counts`: (n_items,) int32 choices.
-
-    `is_unknown`: (n_users,) bool, those with neither choices nor features.
+    """`item_counts`: (n_items,) int32, how many users chose each item. `is_unknown`: (n_users,) bool, the users with
+    neither choices nor features.
     """
 
     segments: tuple[LearnedSegment, ...]
@@ -48,7 +23,8 @@ class Learned:
     is_unknown: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
+    def from_segments(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
+        """`ratings`: what the segments were learned from."""
         is_unknown = ratings.user_choice_counts == 0
         if ratings.features is not None:
             is_unknown &= np.diff(ratings.features.users.indptr) == 0
@@ -56,25 +32,22 @@ class Learned:
 
     @property
     def rating(self) -> RatingVectors:
+        """What predicted ratings come from; the user side is folded in."""
         (vectors,) = (segment.vectors for segment in self.segments if segment.vectors is not None)
         return vectors
 
     @property
-    def spread(self) -> RatingUncertainty:
+    def uncertainty(self) -> RatingUncertainty:
         """How far off predicted ratings may be."""
-        spread = self.rating.uncertainty
-        if spread is None:
-            raise ValueError("a rating segment has a spread")
-        return spread
+        uncertainty = self.rating.uncertainty
+        if uncertainty is None:
+            raise ValueError("a rating segment has an uncertainty")
+        return uncertainty
 
-    def off_by(self, spread: RatingUncertainty) -> "Learned":
-        """The same, its learner having told no spread: `spread` was learned on a hold-out."""
-        numbers = RatingFold.of(self.rating, spread).numbers
+    def with_uncertainty(self, uncertainty: RatingUncertainty) -> "Learned":
+        """The same with an uncertainty estimated on a hold-out, for a learner that gives none."""
         segments = tuple(
-            segment
-            if segment.vectors is None
-            else replace(segment, numbers=numbers, vectors=replace(segment.vectors, uncertainty=spread))
-            for segment in self.segments
+            segment if segment.vectors is None else with_uncertainty(segment, uncertainty) for segment in self.segments
         )
         return replace(self, segments=segments)
 

@@ -35,9 +35,9 @@ class Figures:
 
 @dataclass(frozen=True)
 class RecipeReport:
-    """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the exam's users.
+    """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the split's users.
 
-    `spread`: how far off predictions are, where the learner does not say so itself.
+    `uncertainty`: how far off predictions are, where the learner does not say so itself.
     """
 
     snapshot: Figures = field(default_factory=Figures)
@@ -45,7 +45,7 @@ class RecipeReport:
     biases: Figures = field(default_factory=Figures)
     ndcg_of_users: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     is_finite: bool = True
-    spread: HoldoutUncertainty | None = None
+    uncertainty: HoldoutUncertainty | None = None
 
     @property
     def by_name(self) -> Mapping[str, Figures]:
@@ -63,7 +63,7 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeRep
         biases=_errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases))),
         ndcg_of_users=ranking.ndcg,
         is_finite=learned.is_finite,
-        spread=HoldoutUncertainty.learn(learned.rating, split) if learned.spread.is_constant else None,
+        uncertainty=HoldoutUncertainty.learn(learned.rating, split) if learned.uncertainty.is_constant else None,
     )
 
 

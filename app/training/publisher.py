@@ -1,4 +1,4 @@
-"""From learned vectors to a live snapshot: assembled, written, opened as a reader would, registered, tidied up."""
+"""From learned vectors to a live snapshot: assembled, written, opened as a reader does, registered."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,11 @@ from pathlib import Path
 from app.algorithms.neighbour_table import NeighbourTable
 from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import UNKNOWN_TIME
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.groups import PopularInGroups
 from app.snapshots.errors import SnapshotError
-from app.snapshots.groups import PopularInGroups
 from app.snapshots.manifest import Manifest, Watermark, card
-from app.snapshots.read import open_snapshot
 from app.snapshots.retention import remove_orphans, remove_snapshot
-from app.snapshots.snapshot import Snapshot
-from app.snapshots.write import write_snapshot
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.assemble import assemble
@@ -24,20 +22,17 @@ from app.training.learned import Learned
 from app.training.sides import Sides, join
 
 SNAPSHOTS_FOLDER = "snapshots"
-"""Below the data folder; the register holds paths relative to the data folder."""
+"""Below the data folder. The register holds paths relative to the data folder."""
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """`n_kept`: the newest snapshots that stay on disk; the live one always does.
-
-    `sources_of`: the names of the sources of candidates that a snapshot serves, for its card; serving knows them.
-    """
+    """`n_kept`: how many of the newest snapshots stay on disk; the live one always stays."""
 
     store: Store
     data_dir: Path
     n_kept: int = 5
-    sources_of: Callable[[Snapshot], Sequence[str]] = lambda _snapshot: ()
+    sources_of: Callable[[Scorer], Sequence[str]] = lambda _snapshot: ()
 
     @property
     def root(self) -> Path:
@@ -53,12 +48,12 @@ class Publisher:
         seed: int,
         progress: ProgressCallback = ignore,
     ) -> int:
-        """The version now registered, and live unless another is pinned; `claim`'s job has succeeded.
+        """The version now registered, and live unless another is pinned; the claimed job has succeeded.
 
-        Raises `LeaseLostError`, and leaves no trace, when another worker has taken the job over.
+        Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over.
         """
-        spread = evaluated.report.spread
-        learned = learned if spread is None else learned.off_by(spread.around(learned.rating, dataset.ratings))
+        if (uncertainty := evaluated.report.uncertainty) is not None:
+            learned = learned.with_uncertainty(uncertainty.around(learned.rating, dataset.ratings))
         sides = join(learned, evaluated.weights)
         popular = PopularInGroups.count(dataset.memberships, dataset.ratings.chosen)
         arrays = assemble(learned, sides, dataset, popular, tables)
@@ -68,7 +63,8 @@ class Publisher:
         folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups)
         try:
             progress(0.7, "publishing")
-            opened = open_snapshot(folder, manifest.database_id, version)  # what no reader can open must not go live
+            # A snapshot that cannot be opened must not go live.
+            opened = open_snapshot(folder, manifest.database_id, version)
             path = str(folder.relative_to(self.data_dir))
             self.store.snapshots.register(
                 claim, version=version, path=path, card=card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
@@ -76,14 +72,14 @@ class Publisher:
         except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise
-        # After any other error it may be registered all the same; if it is not, `tidy` will find it an orphan.
+        # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.
         return version
 
     def tidy(self) -> None:
         """Remove all but the newest snapshots and the live one, and what killed runs left behind."""
         entries = self.store.snapshots.entries()
         for entry in entries[self.n_kept :]:
-            # The row goes first: a folder that nobody points to is swept up later, a missing one would be an error.
+            # The row goes first: an unregistered folder is removed later, a missing one would be an error.
             if self.store.snapshots.forget(entry.version):
                 remove_snapshot(self.root, entry.version)
         remove_orphans(self.root, {entry.version for entry in entries})

@@ -7,52 +7,31 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.algorithms.by_name import RATING_LEARNERS, TASTE_LEARNERS, make_learner
+from app.algorithms.by_name import make_learner
 from app.algorithms.errors import InvalidHyperparameterError
 from app.errors import InvalidInputError
+from app.segments.base import SegmentRecipe
+from app.segments.popularity import POPULARITY
+from app.segments.rating import RATING
+from app.segments.registry import SEGMENTS, in_order
 
-RATING, TASTE, TOWERS, ENGAGEMENT, PRIOR = "rating", "taste", "towers", "engagement", "prior"
-POPULARITY = "popularity"
-
-AUTO = "auto"
-"""The algorithm and its settings are chosen by the data, see `resolve.py`."""
-
-PUBLISHABLE = {
-    RATING: (*sorted(RATING_LEARNERS), AUTO),
-    TASTE: (*sorted(TASTE_LEARNERS), AUTO),
-    TOWERS: ("two_tower",),
-    ENGAGEMENT: ("logistic", AUTO),
-    PRIOR: (POPULARITY,),
-}
-"""Segment name -> the algorithms it may be learned by. In this order the segments stand in the vectors."""
+FORMER_NAMES = {"prior": POPULARITY}
+"""Names that segments had in recipes of earlier releases, which stay accepted -> their names now."""
 
 N_NEIGHBOURS = 50
-"""Neighbours of each item that a table keeps, at most: as many as similar items."""
+"""Neighbours of each item that a table stores, at most: as many as similar items."""
 
 KNN_TABLE, EASE_TABLE = "knn", "ease"
 
 TABLES: dict[str, dict[str, Any]] = {KNN_TABLE: {"n_neighbours": N_NEIGHBOURS}, EASE_TABLE: {}}
-"""The algorithms that a table may be learned by -> what is other than their defaults. They stand in this order."""
+"""The algorithms that a table may be learned by, in their order in a recipe -> settings other than their defaults."""
 
 MAX_USER_GROUPS = 16
-"""Fields and attributes of users that make groups."""
+"""Fields and attributes of users that make groups, at most."""
 
-REQUIRED = (RATING, PRIOR)
 
 # A constraint makes Pydantic refuse lone surrogates too; neither they nor control characters are in stored names.
 GroupName = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
-TUNABLE = (RATING, TASTE, TOWERS, ENGAGEMENT)
-"""The segments whose learners have hyperparameters to tune."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRecipe:
-    """`hyperparameters`: all that the algorithm has, defaults too, so that equal recipes learn the same."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    name: str
-    algorithm: str
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +45,11 @@ class TableRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`holdout_fraction`: the newest share of every user's ratings that the report is measured on.
+    """What one training run learns.
 
-    `tables`: published beside the segments, for lists of what goes with what was rated.
-
-    `user_groups`: fields and attributes of users by whose values it is counted what is popular among whom; one that
-    nobody has makes no groups.
+    `holdout_fraction`: the newest share of every user's ratings, which the report is measured on. `tables`: published
+    beside the segments, for lists of what goes with what was rated. `user_groups`: the fields and attributes of users
+    by whose values popularity is counted in groups; one that no user has makes no groups.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -92,27 +70,37 @@ class Recipe:
 
 
 def default_recipe() -> Recipe:
-    """Ratings, taste, engagement and popularity, each learned as suits the data."""
-    learned = (SegmentRecipe(name, AUTO) for name in (RATING, TASTE, ENGAGEMENT))
-    return Recipe((*learned, SegmentRecipe(PRIOR, POPULARITY)))
+    """Every segment that has a default algorithm, most of them learned as the data choose."""
+    return Recipe(
+        tuple(
+            SegmentRecipe(segment.name, segment.default_algorithm)
+            for segment in SEGMENTS.values()
+            if segment.default_algorithm is not None
+        )
+    )
 
 
 def rating_recipe(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
-    """Ratings learned by `algorithm`, beside the popularity prior, without a taste.
+    """Ratings learned by `algorithm`, and popularity; no other segment.
 
     Raises `InvalidInputError` for an unknown algorithm or hyperparameter, naming the right ones.
     """
-    return Recipe((complete(RATING, algorithm, hyperparameters or {}), SegmentRecipe(PRIOR, POPULARITY)))
+    return Recipe((complete(RATING, algorithm, hyperparameters or {}), SegmentRecipe(POPULARITY, POPULARITY)))
 
 
 def with_rating(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
-    """The default recipe, its ratings learned by `algorithm`. Raises `InvalidInputError`."""
-    _, *others = default_recipe().segments
-    return Recipe((complete(RATING, algorithm, hyperparameters or {}), *others))
+    """The default recipe with ratings learned by `algorithm`. Raises `InvalidInputError`."""
+    return replace_segment(default_recipe(), complete(RATING, algorithm, hyperparameters or {}))
+
+
+def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
+    """`recipe` with `segment` in place of the one of its name, or added in its place in the order of segments."""
+    segments = {each.name: each for each in recipe.segments} | {segment.name: segment}
+    return replace(recipe, segments=tuple(segments[name] for name in in_order([*segments])))
 
 
 def fallback_recipe() -> Recipe:
-    """Published when nothing is live yet and the recipe asked for did not pass: a list of bestsellers."""
+    """A list of bestsellers: published while nothing is live and the recipe asked for did not pass."""
     return rating_recipe("biases")
 
 
@@ -130,14 +118,30 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
     if len(recipe.user_groups) > MAX_USER_GROUPS or len(set(recipe.user_groups)) < len(recipe.user_groups):
         raise InvalidInputError(f"user_groups are up to {MAX_USER_GROUPS} different names", field="recipe")
-    names = [segment.name for segment in recipe.segments]
-    if names != [name for name in PUBLISHABLE if name in names] or not set(REQUIRED) <= set(names):
+    segments = [replace(each, name=FORMER_NAMES.get(each.name, each.name)) for each in recipe.segments]
+    names = [segment.name for segment in segments]
+    required = [segment.name for segment in SEGMENTS.values() if segment.is_required]
+    if names != in_order(names) or not set(required) <= set(names):
         raise InvalidInputError(
-            f"a recipe has the segments {', '.join(PUBLISHABLE)}, in this order; {', '.join(REQUIRED)} must be there",
+            f"a recipe has the segments {', '.join(SEGMENTS)}, in this order; {', '.join(required)} must be there",
             field="recipe",
         )
-    segments = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in recipe.segments)
-    return replace(recipe, segments=tuple(segments), tables=_complete_tables(recipe.tables))
+    completed = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in segments)
+    return replace(recipe, segments=tuple(completed), tables=_complete_tables(recipe.tables))
+
+
+def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
+    """The recipe of one segment, with the defaults of what is not given. Raises `InvalidInputError`."""
+    segment = SEGMENTS[name]
+    if algorithm not in segment.algorithms:
+        there_are = ", ".join(segment.algorithms)
+        raise InvalidInputError(
+            f"no {name} segment is learned by {shortened(algorithm)}, but by: {there_are}", field="recipe"
+        )
+    try:
+        return segment.complete(algorithm, hyperparameters)
+    except InvalidHyperparameterError as error:
+        raise InvalidInputError(str(error), field="recipe") from error
 
 
 def _complete_tables(tables: tuple[TableRecipe, ...]) -> tuple[TableRecipe, ...]:
@@ -145,32 +149,17 @@ def _complete_tables(tables: tuple[TableRecipe, ...]) -> tuple[TableRecipe, ...]
     if names != [name for name in TABLES if name in names]:
         raise InvalidInputError(f"tables are those of {', '.join(TABLES)}, each once, in this order", field="recipe")
     return tuple(
-        TableRecipe(table.algorithm, _settings(table.algorithm, TABLES[table.algorithm] | table.hyperparameters))
-        for table in tables
+        TableRecipe(table.algorithm, _table_settings(table.algorithm, table.hyperparameters)) for table in tables
     )
 
 
-def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
-    """The recipe of one segment, with the defaults of what is not given. Raises `InvalidInputError`."""
-    if algorithm not in PUBLISHABLE[name]:
-        there_are = ", ".join(PUBLISHABLE[name])
-        raise InvalidInputError(
-            f"no {name} segment is learned by {shortened(algorithm)}, but by: {there_are}", field="recipe"
-        )
-    if algorithm in {POPULARITY, AUTO}:
-        if hyperparameters:
-            raise InvalidInputError(f"{algorithm} has no hyperparameters", field="recipe")
-        return SegmentRecipe(name, algorithm)
-    return SegmentRecipe(name, algorithm, _settings(algorithm, hyperparameters))
-
-
-def _settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All hyperparameters of an algorithm, with the defaults of what is not given. Raises `InvalidInputError`."""
+def _table_settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        learner: Any = make_learner(algorithm, hyperparameters)
+        learner: Any = make_learner(algorithm, TABLES[algorithm] | dict(hyperparameters))
     except InvalidHyperparameterError as error:
         raise InvalidInputError(str(error), field="recipe") from error
     settings = asdict(learner)
+    # A snapshot stores so many columns of a table, so more could not be published.
     if algorithm == KNN_TABLE and settings["n_neighbours"] > N_NEIGHBOURS:
         raise InvalidInputError(f"a table has up to {N_NEIGHBOURS} n_neighbours", field="recipe")
     return settings
@@ -178,15 +167,15 @@ def _settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, A
 
 def segment_of(algorithm: str) -> str:
     """The segment that an algorithm may be published as. Raises `InvalidInputError` if there is none."""
-    for name in TUNABLE:
-        if algorithm in PUBLISHABLE[name]:
-            return name
-    can_be = ", ".join(algorithm for name in TUNABLE for algorithm in PUBLISHABLE[name])
+    tunable = [segment for segment in SEGMENTS.values() if segment.has_hyperparameters]
+    for segment in tunable:
+        if algorithm in segment.algorithms:
+            return segment.name
+    can_be = ", ".join(algorithm for segment in tunable for algorithm in segment.algorithms)
     raise InvalidInputError(f"{algorithm} is measured only; the service can learn by: {can_be}", field="algorithm")
 
 
 def with_tuned(recipe: Recipe, algorithm: str, hyperparameters: Mapping[str, Any]) -> Recipe:
     """`recipe` with the segment of `algorithm` learned by it, with these hyperparameters; other segments stay."""
     tuned = complete(segment_of(algorithm), algorithm, hyperparameters)
-    segments = {segment.name: segment for segment in recipe.segments} | {tuned.name: tuned}
-    return replace(recipe, segments=tuple(segments[name] for name in PUBLISHABLE if name in segments))
+    return replace_segment(recipe, tuned)

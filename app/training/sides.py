@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.feature_map import FeatureMap
-from app.snapshots.manifest import Segment
-from app.snapshots.sides import item_moments, join_item_parts, join_user_parts, popular_side
-from app.snapshots.similar import likeness_columns
-from app.training.learned import Learned, LearnedSegment
-from app.training.recipe import PRIOR, RATING, TASTE
+from app.scoring.sides import item_moments, join_item_parts, join_user_parts, unknown_user_side
+from app.segments.base import LearnedSegment, first_likeness
+from app.segments.registry import SEGMENTS
+from app.snapshots.manifest import SegmentEntry
+from app.training.learned import Learned
 
 Weights = Mapping[str, float]
 """Segment name -> weight of its scores, standardised per user."""
@@ -20,9 +20,12 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Sides:
-    """`item_vectors`: (n_items, d) float32, `user_vectors`: (n_users, d) float32; the rest as in `SnapshotArrays`."""
+    """`item_vectors`: (n_items, d) float32, `user_vectors`: (n_users, d) float32; the rest as in `SnapshotArrays`.
 
-    segments: tuple[Segment, ...]
+    `extra`: the arrays of the segments' states.
+    """
+
+    segments: tuple[SegmentEntry, ...]
     item_vectors: NDArray[np.float32]
     unrated_item: NDArray[np.float32]
     user_vectors: NDArray[np.float32]
@@ -32,13 +35,13 @@ class Sides:
     user_map: NDArray[np.float32]
     item_offset: NDArray[np.float32]
     user_offset: NDArray[np.float32]
-    of_segments: Mapping[str, NDArray[Any]]
+    extra: Mapping[str, NDArray[Any]]
 
     @property
     def likeness(self) -> NDArray[np.float32]:
-        """(n_items, c): what says which items are alike."""
-        by_name = {segment.name: segment for segment in self.segments}
-        return np.ascontiguousarray(self.item_vectors[:, likeness_columns(by_name[RATING], by_name.get(TASTE))])
+        """(n_items, c): the columns that say which items are alike."""
+        columns = first_likeness([(SEGMENTS[entry.name], entry.slice) for entry in self.segments])
+        return np.ascontiguousarray(self.item_vectors[:, columns])
 
     def score(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The scores of all items for some users, (b, n_items)."""
@@ -47,24 +50,25 @@ class Sides:
 
 
 def join(learned: Learned, weights: Weights) -> Sides:
-    """Both sides; segments of weight 0 are left out."""
+    """Both sides of what was learned; segments of weight 0 are left out."""
     kept = [part for part in learned.segments if weights[part.recipe.name] > 0]
     item_vectors, columns = join_item_parts({part.recipe.name: part.item_part for part in kept})
     item_mean, item_covariance = item_moments(item_vectors, learned.item_counts > 0)
     segments = tuple(
-        Segment(
+        SegmentEntry(
             name=part.recipe.name,
             algorithm=part.recipe.algorithm,
             columns=columns[part.recipe.name],
             weight=weights[part.recipe.name],
             hyperparameters=part.recipe.hyperparameters,
-            numbers=part.numbers,
+            numbers=part.fold.numbers,
         )
         for part in kept
     )
     user_vectors = join_user_parts({part.recipe.name: part.user_part for part in kept}, segments, item_covariance)
-    if weights[PRIOR] > 0:
-        user_vectors[learned.is_unknown] = popular_side(segments, item_covariance)
+    # Without popularity or ratings there is no list for unknown users, who then keep what the segments gave them.
+    if any(SEGMENTS[entry.name].unknown_weight > 0 for entry in segments):
+        user_vectors[learned.is_unknown] = unknown_user_side(segments, item_covariance)
     return Sides(
         segments=segments,
         item_vectors=item_vectors,
@@ -76,7 +80,7 @@ def join(learned: Learned, weights: Weights) -> Sides:
         user_map=_join_maps({part.recipe.name: part.user_map for part in kept}, columns, item_vectors.shape[1]),
         item_offset=join_item_parts({part.recipe.name: _offset(part, part.item_map) for part in kept})[0][0],
         user_offset=join_item_parts({part.recipe.name: _offset(part, part.user_map) for part in kept})[0][0],
-        of_segments={f"{part.recipe.name}.{name}": array for part in kept for name, array in part.arrays.items()},
+        extra={f"{part.recipe.name}.{name}": array for part in kept for name, array in part.fold.arrays.items()},
     )
 
 

@@ -23,6 +23,7 @@ def fit_tables(
     Raises `TrainingFailedError` where an algorithm gives up.
     """
     n = len(recipe.tables)
+    # A neighbour table knows ratings alone, so an engagement counts as a rating that is just liked.
     observed = ratings if ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
     tables = {}
     for done, (table, table_rng) in enumerate(zip(recipe.tables, rng.spawn(n), strict=True)):

@@ -38,7 +38,7 @@ HALF_KNOWN = (1.0, 3.0, 10.0, 30.0, 100.0)
 LEAST = 0.05
 """No pair weighs as if its variance were a smaller part of the mean."""
 
-Wide = NDArray[np.float64]
+Float64Array = NDArray[np.float64]
 Settings = tuple[float, float, float]
 
 
@@ -92,8 +92,8 @@ class _Pairs:
     `squares`: e^2, `own`: e_u^2, and `noise`: s^2, in units of the mean e^2 of the pairs as they are.
     """
 
-    squares: Wide
-    own: Wide
+    squares: Float64Array
+    own: Float64Array
     noise: float
     user_counts: NDArray[np.int64]
     item_counts: NDArray[np.int64]
@@ -113,12 +113,12 @@ class _Pairs:
             item_counts=np.concatenate([n, n, np.zeros_like(n)]),
         )
 
-    def columns(self, settings: Settings) -> Wide:
+    def columns(self, settings: Settings) -> Float64Array:
         """(3 n, 3): what o^2, v_user and v_item are multiplied with, for a, c_user and c_item."""
         a, c_user, c_item = settings
         return np.column_stack([self._noise(a), _unknown(self.user_counts, c_user), _unknown(self.item_counts, c_item)])
 
-    def regress(self, variances: Wide) -> tuple[Settings, Wide]:
+    def regress(self, variances: Float64Array) -> tuple[Settings, Float64Array]:
         """The best a, c_user and c_item, and o^2, v_user and v_item, (3,); e is taken to have `variances`, (3 n,)."""
         columns = {(0, a): self._noise(a) for a in NOISE_RATINGS}
         columns |= {(1, c): _unknown(self.user_counts, c) for c in HALF_KNOWN}
@@ -134,13 +134,13 @@ class _Pairs:
         best = min(fits, key=lambda settings: fits[settings][1])
         return best, fits[best][0]
 
-    def _noise(self, a: float) -> Wide:
-        noise: Wide = (a * self.noise + self.user_counts * self.own) / (a + self.user_counts)
+    def _noise(self, a: float) -> Float64Array:
+        noise: Float64Array = (a * self.noise + self.user_counts * self.own) / (a + self.user_counts)
         return noise
 
 
-def _unknown(counts: NDArray[np.int64], half_known: float) -> Wide:
-    unknown: Wide = 1 / (1 + counts / half_known)
+def _unknown(counts: NDArray[np.int64], half_known: float) -> Float64Array:
+    unknown: Float64Array = 1 / (1 + counts / half_known)
     return unknown
 
 
@@ -151,7 +151,7 @@ def _thinned(split: ValidationSplit) -> ValidationSplit:
     return replace(split, holdout=split.holdout.subset(np.linspace(0, n - 1, MAX_PAIRS).astype(np.int64)))
 
 
-def _squares_left(vectors: RatingVectors, ratings: RatingMatrix) -> Wide:
+def _squares_left(vectors: RatingVectors, ratings: RatingMatrix) -> Float64Array:
     """(n_users,) the sum of the squared errors of what `ratings`, learned from, are predicted as."""
     left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
     return np.bincount(ratings.user_rows, left**2, ratings.n_users).astype(np.float64)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.features import Encodings
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.features import Encodings
 from app.store import Store
 from tests.support.commands import reckon
 from tests.support.events import happened
@@ -58,7 +58,7 @@ def test_vectors_need_a_snapshot(rated: Store, tmp_path: Path) -> None:
     assert rated.snapshots.entries() == []
 
 
-def publish(store: Store, data_dir: Path) -> Snapshot:
+def publish(store: Store, data_dir: Path) -> Scorer:
     """A live snapshot of what is stored, learned by nobody."""
     data, database_id = store.training_reads.load(), store.instance.database_id
     arrays = snapshot_arrays(n_items=len(data.item_keys), n_users=len(data.user_keys), n_factors=3)
@@ -89,7 +89,7 @@ def test_vectors_predict(rated: Store, tmp_path: Path) -> None:
     assert {row[0] for row in items} == {"i1", "i2"}
     user_part, item_part = (np.array([row[1:] for row in table], dtype=float) for table in (users, items))
     predicted = card["mean_rating"] + user_part[:, :1] + item_part[:, 0] + user_part[:, 1:] @ item_part[:, 1:].T
-    expected = [snapshot.predicted_ratings(snapshot.user_side(row), np.arange(2)) for row in range(len(users))]
+    expected = [snapshot.predict(snapshot.user_side(row), snapshot.item_vectors[:2]) for row in range(len(users))]
     np.testing.assert_allclose(predicted.clip(1, 5), expected, atol=1e-5)
     assert (card["snapshot_version"], card["algorithm"]) == (snapshot.version, "funk_svd")
 

@@ -67,7 +67,7 @@ def test_no_ratings(tmp_path: Path) -> None:
 def test_recipe_from_file(instance: Instance, tmp_path: Path) -> None:
     segments = [{"name": "rating", "algorithm": "biases"}, {"name": "taste", "algorithm": "als_implicit"}]
     recipe = tmp_path / "recipe.json"
-    recipe.write_text(json.dumps({"segments": [*segments, {"name": "prior", "algorithm": "popularity"}]}))
+    recipe.write_text(json.dumps({"segments": [*segments, {"name": "popularity", "algorithm": "popularity"}]}))
     done = instance.run("train", "--recipe", str(recipe), "--json")
     version = json.loads(done.stdout)["snapshot_version"]
     shown = instance.run("snapshots", "list", "--json", check=False)

@@ -130,7 +130,7 @@ def test_applied_to_the_service(ratings: Path, results: Path, store: Store, data
     with patch.dict(os.environ, service):
         best = tuned(ratings, results, *GRID, "--apply")["best"]["hyperparameters"]
     recipe = parse_recipe(store.instance.recipe())
-    assert [segment.name for segment in recipe.segments] == ["rating", "prior"]  # no taste before, none now
+    assert [segment.name for segment in recipe.segments] == ["rating", "popularity"]  # no taste before, none now
     assert recipe.segments[0].hyperparameters == best
 
 

@@ -11,10 +11,11 @@ from fastapi.testclient import TestClient
 from app.algorithms.two_tower import INSTALL
 from app.entities import IncomingRatings, Item, User
 from app.main import create_app
+from app.segments.base import SegmentRecipe
 from app.settings import Settings
 from app.store import Store
 from app.training.publisher import Publisher
-from app.training.recipe import Recipe, SegmentRecipe, complete
+from app.training.recipe import Recipe, complete
 from app.training.run import Trainer
 from tests.support.databases import MigratedDatabases
 
@@ -22,7 +23,7 @@ RECIPE = Recipe(
     (
         complete("rating", "funk_svd", {"n_factors": 2}),
         complete("towers", "two_tower", {"n_epochs": 40}),
-        SegmentRecipe("prior", "popularity"),
+        SegmentRecipe("popularity", "popularity"),
     )
 )
 N_USERS, N_ITEMS = 60, 40

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.snapshots.arrays import named_arrays
+from app.scoring import open_snapshot
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 from app.snapshots.manifest import FORMAT
-from app.snapshots.read import open_snapshot
 from tests.support.forged import forge_manifest
 from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, snapshot_arrays, write_small_snapshot
 
@@ -39,8 +38,8 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_round_trip(folder: Path) -> None:
     snapshot = open_snapshot(folder, DATABASE_ID, 1)
-    read = named_arrays(snapshot)
-    for name, array in named_arrays(snapshot_arrays()).items():
+    read = snapshot.arrays.named
+    for name, array in snapshot_arrays().named.items():
         np.testing.assert_array_equal(read[name], array)
         assert not read[name].flags.writeable
     assert snapshot.version == 1

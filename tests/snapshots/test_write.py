@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from app.errors import StorageFullError
+from app.scoring import open_snapshot, write_snapshot
+from app.scoring.features import Encodings
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.features import Encodings
-from app.snapshots.read import open_snapshot
 from app.snapshots.retention import remove_orphans
-from app.snapshots.write import folder_name, write_snapshot
+from app.snapshots.write import folder_name
 from tests.support.snapshot_data import (
     DATABASE_ID,
     GROUPS,

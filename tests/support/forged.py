@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app.snapshots.index import FP16, empty_index, faiss
+from app.scoring.index import FP16, empty_index, faiss
 from app.snapshots.manifest import IndexKind
 
 

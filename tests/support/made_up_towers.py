@@ -12,24 +12,25 @@ from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
 from app.entities import Item, RatingScale, User
-from app.snapshots import Snapshot, open_snapshot, write_snapshot
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.features import describe
+from app.scoring.groups import Group, Memberships, PopularInGroups
+from app.segments.base import SegmentRecipe
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.features import describe
-from app.snapshots.groups import Group, Memberships, PopularInGroups
 from app.training.assemble import assemble
 from app.training.dataset import Dataset, to_labels, to_rows
 from app.training.fit import fit
 from app.training.learned import Learned
-from app.training.recipe import Recipe, SegmentRecipe, complete
+from app.training.recipe import Recipe, complete
 from app.training.sides import Sides, join
 from tests.support.snapshot_data import DATABASE_ID, manifest_of
 from tests.support.training_data import training_data
 from tests.support.user_states import tasteful_ratings
 
 RECIPE = Recipe(
-    (complete("rating", "biases", {}), complete("towers", "two_tower", {}), SegmentRecipe("prior", "popularity"))
+    (complete("rating", "biases", {}), complete("towers", "two_tower", {}), SegmentRecipe("popularity", "popularity"))
 )
-WEIGHTS = {"rating": 0.1, "towers": 1.0, "prior": 0.3}
+WEIGHTS = {"rating": 0.1, "towers": 1.0, "popularity": 0.3}
 
 ITEMS = [
     *(Item(f"item-{n}", categories=("even" if n % 2 == 0 else "odd",), year=1950 + n) for n in range(20)),
@@ -76,17 +77,17 @@ class Published:
         features, encodings = describe(ITEMS, USERS)
         dataset = Dataset(data, to_rows(data).with_features(features), RatingScale(), encodings, to_labels(data, 4.0))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("app.training.fit.TwoTower.fit", drawn)
+            patch.setattr("app.algorithms.two_tower.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))
         sides = join(learned, WEIGHTS)
-        popular = PopularInGroups.count(Memberships.of(USERS, ["country"]), dataset.ratings.by_user)
+        popular = PopularInGroups.count(Memberships.from_users(USERS, ["country"]), dataset.ratings.by_user)
         return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular, {}))
 
-    def open(self, folder: Path, **arrays: Any) -> Snapshot:
+    def open(self, folder: Path, **arrays: Any) -> Scorer:
         """Written and read; `arrays`: of the towers, in place of its own, None to leave one out."""
-        changed = dict(self.arrays.of_segments) | {f"towers.{name}": array for name, array in arrays.items()}
-        of_segments = {name: array for name, array in changed.items() if array is not None}
-        written = replace(self.arrays, of_segments=of_segments)
+        changed = dict(self.arrays.extra) | {f"towers.{name}": array for name, array in arrays.items()}
+        extra = {name: array for name, array in changed.items() if array is not None}
+        written = replace(self.arrays, extra=extra)
         manifest = manifest_of(written, segments=self.sides.segments)
         written_to = write_snapshot(folder, manifest, written, self.dataset.encodings, self.groups)
         return open_snapshot(written_to, DATABASE_ID, 1)

@@ -8,23 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.rating_uncertainty import UserUncertainty
+from app.scoring import write_snapshot
+from app.scoring.features import Encodings
+from app.scoring.publication import extra_layouts
+from app.scoring.sides import item_moments, join_item_parts, join_user_parts
+from app.scoring.similar import similar_items
+from app.segments.rating import RatingFold
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.features import Encodings
-from app.snapshots.manifest import Manifest, Segment, Watermark
-from app.snapshots.read import FILES
-from app.snapshots.segments import RatingFold, prior_parts
-from app.snapshots.sides import item_moments, join_item_parts, join_user_parts
-from app.snapshots.similar import similar_items
-from app.snapshots.write import write_snapshot
+from app.snapshots.manifest import Manifest, SegmentEntry, Watermark
+from app.snapshots.read import known_files
 
 DATABASE_ID = "a-database"
-SMALL_FILES = sorted(name for name in FILES if not name.startswith(("towers.", "tables.ease")))
+SMALL_FILES = sorted(name for name in known_files(extra_layouts()) if not name.startswith(("towers.", "tables.ease")))
 """What a small snapshot has beside its manifest: one with a single table, and without towers."""
 
 GROUPS = (("country", "FI"), ("country", "SE"))
 N_TASTE = 3
-SPREAD = UserUncertainty(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
-RATING_FOLD = RatingFold(3.5, 0.1, biased=True, spread=SPREAD, new_item=0.7)
+UNCERTAINTY = UserUncertainty(noise=0.6, noise_ratings=5.0, optimism=1.1, new_user=0.8, half_known=4.0)
+RATING_FOLD = RatingFold(3.5, 0.1, biased=True, user_uncertainty=UNCERTAINTY, new_item=0.7)
 TASTE_NUMBERS = {
     "mean": 3.0,
     "spread": 1.0,
@@ -37,13 +38,13 @@ TASTE_NUMBERS = {
 }
 
 
-def segments(n_factors: int = 2, rating_weight: float = 0.5) -> tuple[Segment, ...]:
+def segments(n_factors: int = 2, rating_weight: float = 0.5) -> tuple[SegmentEntry, ...]:
     stop = n_factors + 1
     taste = stop + N_TASTE
     return (
-        Segment("rating", "funk_svd", (0, stop), rating_weight, numbers=RATING_FOLD.numbers),
-        Segment("taste", "als_implicit", (stop, taste), 1.0, numbers=TASTE_NUMBERS),
-        Segment("prior", "popularity", (taste, taste + 1), 1.0),
+        SegmentEntry("rating", "funk_svd", (0, stop), rating_weight, numbers=RATING_FOLD.numbers),
+        SegmentEntry("taste", "als_implicit", (stop, taste), 1.0, numbers=TASTE_NUMBERS),
+        SegmentEntry("popularity", "popularity", (taste, taste + 1), 1.0),
     )
 
 
@@ -52,16 +53,16 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
     history_rows = [rng.permutation(n_items)[: rng.integers(1, 6)] for _ in range(n_users)]
     rows = np.concatenate([*history_rows, np.empty(0, np.int64)]).astype(np.int32)
     counts = np.bincount(rows, minlength=n_items).astype(np.int32)
-    prior = np.log1p(counts)[:, None].astype(np.float32)
+    popularity = np.log1p(counts)[:, None].astype(np.float32)
     rating = rng.standard_normal((n_items, n_factors + 1)).astype(np.float32)
     rating[counts == 0] = 0
     taste = rng.standard_normal((n_items, N_TASTE)).astype(np.float32)
     taste[counts == 0] = 0
-    item_vectors, _ = join_item_parts({"rating": rating, "taste": taste, "prior": prior})
+    item_vectors, _ = join_item_parts({"rating": rating, "taste": taste, "popularity": popularity})
     unrated_item = np.zeros(item_vectors.shape[1], np.float32)
     item_mean, item_covariance = item_moments(item_vectors, counts > 0)
     user_factors = rng.standard_normal((n_users, n_factors)).astype(np.float32)
-    parts = {"rating": RATING_FOLD.parts(user_factors), "prior": prior_parts(n_users)}
+    parts = {"rating": RATING_FOLD.user_parts(user_factors), "popularity": np.ones((n_users, 1), np.float32)}
     parts["taste"] = rng.standard_normal((n_users, N_TASTE)).astype(np.float32)
     similar_rows, similar_scores = similar_items(taste, counts)
     return SnapshotArrays(
@@ -96,7 +97,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
         user_map=np.zeros((0, item_vectors.shape[1]), np.float32),
         item_offset=np.zeros(item_vectors.shape[1], np.float32),
         user_offset=np.zeros(item_vectors.shape[1], np.float32),
-        of_segments={
+        extra={
             "rating.precision": np.stack([2 * np.eye(n_factors + 1), 0.1 * np.eye(n_factors + 1)]),
             **small_table(n_items),
             "taste.gram": 0.1 * (taste.T.astype(np.float64) @ taste),

@@ -62,7 +62,7 @@ def test_strange_features(items: Sequence[Item], tmp_path: Path) -> None:
     with opened_shop(tmp_path, tasteful_ratings(60), items=[*items, Item("new", categories=("a", "🎬"))]) as shop:
         snapshot = shop.train()
     assert snapshot.manifest.reason is None
-    for array in (snapshot.item_vectors, snapshot.user_vectors, snapshot.item_map):
+    for array in (snapshot.item_vectors, snapshot.user_vectors, snapshot.arrays.item_map):
         assert np.isfinite(array).all()
 
 
@@ -78,7 +78,7 @@ def rating(**settings: object) -> dict[str, Any]:
     return {
         "segments": [
             {"name": "rating", "algorithm": "funk_svd"} | settings,
-            {"name": "prior", "algorithm": "popularity"},
+            {"name": "popularity", "algorithm": "popularity"},
         ]
     }
 
@@ -93,7 +93,7 @@ def nested(depth: int) -> object:
 
 WRONG_RECIPES = {
     "empty": ({}, "not a recipe"),
-    "no segments": ({"segments": []}, "rating, prior must be there"),
+    "no segments": ({"segments": []}, "rating, popularity must be there"),
     "texts": ({"segments": ["rating"]}, "not a recipe"),
     "unknown algorithm": (rating(algorithm="magic"), "als, bayesian_mf, biases, content_linear, funk_svd, auto"),
     "not publishable": (rating(algorithm="knn"), "als, bayesian_mf, biases, content_linear, funk_svd, auto"),

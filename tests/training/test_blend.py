@@ -5,12 +5,12 @@ import pytest
 
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import IncomingRatings, RatingScale
-from app.snapshots.sides import LEAST_WEIGHT
+from app.segments.base import LEAST_WEIGHT, SegmentRecipe
 from app.training.blend import learn_weights
 from app.training.dataset import hold_out, to_rows
 from app.training.fit import fit
 from app.training.learned import Learned
-from app.training.recipe import Recipe, SegmentRecipe, complete, rating_recipe
+from app.training.recipe import Recipe, complete, rating_recipe
 from app.training.shortlist import Shortlist
 from app.training.sides import join
 from app.training.validation_split import ValidationSplit
@@ -18,7 +18,11 @@ from tests.support.training_data import training_data
 from tests.support.user_states import tasteful_ratings
 
 ALL = Recipe(
-    (complete("rating", "funk_svd", {}), complete("taste", "als_implicit", {}), SegmentRecipe("prior", "popularity"))
+    (
+        complete("rating", "funk_svd", {}),
+        complete("taste", "als_implicit", {}),
+        SegmentRecipe("popularity", "popularity"),
+    )
 )
 
 
@@ -49,7 +53,7 @@ def test_taste_gets_weight(split: ValidationSplit) -> None:
 
 def test_rating_gets_weight(split: ValidationSplit) -> None:
     weights = learn_weights(learned_from(split, rating_recipe("funk_svd")), split)
-    assert weights["prior"] == 1.0
+    assert weights["popularity"] == 1.0
     assert weights["rating"] > LEAST_WEIGHT
 
 
@@ -73,7 +77,7 @@ def test_weights_beat_parts(split: ValidationSplit) -> None:
 def test_shortlist_ranks_alike(split: ValidationSplit) -> None:
     learned = learned_from(split)
     for weights in ([0.3, 1.0, 0.2], [1.0, 0.0, 0.5], [0.0, 1.0, 0.0]):
-        named = dict(zip(("rating", "taste", "prior"), weights, strict=True))
+        named = dict(zip(("rating", "taste", "popularity"), weights, strict=True))
         shortlist = Shortlist.draw(join(learned, dict.fromkeys(named, 1.0)), split)
         exact = split.rank(join(learned, {**named, "rating": max(named["rating"], 1e-9)}).score).ndcg.mean()
         assert shortlist.ndcg(np.array(weights)) == pytest.approx(exact, abs=1e-3)

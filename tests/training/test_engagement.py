@@ -11,12 +11,13 @@ from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.entities import Item, RatingScale, User
-from app.snapshots import Snapshot
-from app.training.engagement import ENOUGH_LABELS, resolve_engagement
+from app.scoring import Scorer
+from app.segments.base import SegmentRecipe
+from app.segments.engagement import ENOUGH_LABELS
 from app.training.errors import TrainingFailedError
 from app.training.fit import fit
-from app.training.recipe import Recipe, SegmentRecipe, complete, default_recipe
-from app.training.resolve import resolve
+from app.training.recipe import Recipe, complete, default_recipe
+from app.training.resolve import prepare, resolve
 from tests.support.interactions import record_interactions
 from tests.support.published import Shop, opened_shop
 from tests.support.pushed import N_ITEMS, N_USERS, pushed_events, suitable_ratings, suits
@@ -27,7 +28,7 @@ ASKED = Recipe(
     (
         complete("rating", "biases", {}),
         complete("engagement", "logistic", {"n_factors": 4}),
-        SegmentRecipe("prior", "popularity"),
+        SegmentRecipe("popularity", "popularity"),
     )
 )
 WITHOUT = Recipe(tuple(segment for segment in default_recipe().segments if segment.name != "engagement"))
@@ -51,13 +52,13 @@ def names(recipe: Recipe) -> list[str]:
 
 
 def test_ratings_alone_say_nothing_of_it() -> None:
-    assert resolve_engagement(default_recipe(), labelled(0, 0)) == (WITHOUT, ())
+    assert prepare(default_recipe(), labelled(0, 0)) == (WITHOUT, [])
 
 
 @pytest.mark.parametrize("counts", [(ENOUGH_LABELS - 1, 400), (400, ENOUGH_LABELS - 1), (0, 1)])
 @pytest.mark.parametrize("are_ratings", [False, True], ids=["beside", "leading"])
 def test_too_few_labels_for_auto(counts: tuple[int, int], *, are_ratings: bool) -> None:
-    recipe, (choice,) = resolve_engagement(default_recipe(), labelled(*counts, are_ratings=are_ratings))
+    recipe, (choice,) = prepare(default_recipe(), labelled(*counts, are_ratings=are_ratings))
     assert recipe == WITHOUT
     positive, negative = counts
     assert choice.startswith(f"engagement left out: too few labels, {positive} pairs engaged and {negative} declined")
@@ -68,7 +69,7 @@ def test_events_newer_than_the_hold_out() -> None:
     ratings = labelled(300, 300)
     assert ratings.labels is not None
     cut = ratings.with_labels(ratings.labels.subset(np.zeros(600, np.bool_)))
-    recipe, (choice,) = resolve_engagement(default_recipe(), cut)
+    recipe, (choice,) = prepare(default_recipe(), cut)
     assert recipe == WITHOUT
     assert "0 pairs engaged and 0 declined before anything held out" in choice
 
@@ -76,16 +77,16 @@ def test_events_newer_than_the_hold_out() -> None:
 @pytest.mark.parametrize("are_ratings", [False, True], ids=["beside", "leading"])
 def test_enough_labels_for_auto(*, are_ratings: bool) -> None:
     ratings = labelled(ENOUGH_LABELS, ENOUGH_LABELS, are_ratings=are_ratings)
-    recipe, choices = resolve_engagement(default_recipe(), ratings)
-    assert names(recipe) == ["rating", "taste", "engagement", "prior"]
+    recipe, choices = prepare(default_recipe(), ratings)
+    assert names(recipe) == ["rating", "taste", "engagement", "popularity"]
     assert recipe.segments[2] == complete("engagement", "logistic", {})
-    assert choices == ()
+    assert choices == []
 
 
 def test_asked_for() -> None:
-    assert resolve_engagement(ASKED, labelled(1, 0)) == (ASKED, ())
-    recipe, (choice,) = resolve_engagement(ASKED, labelled(0, 0))
-    assert names(recipe) == ["rating", "prior"]
+    assert prepare(ASKED, labelled(1, 0)) == (ASKED, [])
+    recipe, (choice,) = prepare(ASKED, labelled(0, 0))
+    assert names(recipe) == ["rating", "popularity"]
     assert "0 pairs engaged" in choice
 
 
@@ -109,7 +110,7 @@ def test_parts_are_log_odds(*, are_ratings: bool) -> None:
     assert (engagement.item_part.shape, engagement.user_part.shape) == ((40, 5), (40, 5))
     assert engagement.item_part.dtype == engagement.user_part.dtype == np.float32
     np.testing.assert_array_equal(engagement.unrated_item, 0)
-    fold, labels = EngagementFoldIn.from_state(engagement.numbers), ratings.as_labels(4.0)
+    fold, labels = EngagementFoldIn.from_state(engagement.fold.numbers), ratings.as_labels(4.0)
     assert fold.liked_from == 4.0
     for user in range(40):
         own = labels.user_rows == user
@@ -121,7 +122,7 @@ def test_parts_are_log_odds(*, are_ratings: bool) -> None:
 def test_own_threshold() -> None:
     recipe = Recipe((ASKED.segments[0], complete("engagement", "logistic", {"threshold": 2.0}), ASKED.segments[2]))
     _, engagement, _ = fit(recipe, labelled(200, 200), np.random.default_rng(0)).segments
-    assert engagement.numbers["liked_from"] == 2.0
+    assert engagement.fold.numbers["liked_from"] == 2.0
 
 
 def test_features_place_what_nobody_met() -> None:
@@ -161,7 +162,7 @@ def test_without_events_nothing_changes(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Snapshot]:
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scorer]:
     """What is learned from suitable ratings and pushed events, with the segment and without."""
     items, users = [Item(f"i{item}") for item in range(N_ITEMS)], [User(f"u{user}") for user in range(N_USERS)]
     ratings = incoming(*suitable_ratings())
@@ -170,11 +171,11 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Snapshot]:
         return {"without": shop.train(WITHOUT.document), "with": shop.train()}
 
 
-def ndcg(snapshot: Snapshot) -> float:
+def ndcg(snapshot: Scorer) -> float:
     return snapshot.manifest.metrics["snapshot"]["ndcg@10"] or 0.0
 
 
-def test_learns_from_what_is_declined(pushed: dict[str, Snapshot]) -> None:
+def test_learns_from_what_is_declined(pushed: dict[str, Scorer]) -> None:
     """To the taste, what is pushed and clicked now and then is what people choose; the held-out ratings know better."""
     snapshot, without = pushed["with"], pushed["without"]
     segment = snapshot.manifest.segment("engagement")
@@ -188,7 +189,7 @@ def test_learns_from_what_is_declined(pushed: dict[str, Snapshot]) -> None:
     assert share_suiting(snapshot) > share_suiting(without) + 0.15
 
 
-def share_suiting(snapshot: Snapshot) -> float:
+def share_suiting(snapshot: Scorer) -> float:
     """Of the ten best items of each user among those they have not met."""
     is_suitable, hits = suits(), []
     for user in range(N_USERS):
@@ -199,14 +200,14 @@ def share_suiting(snapshot: Snapshot) -> float:
     return float(np.mean(hits))
 
 
-def test_published_user_side_is_fold_in(pushed: dict[str, Snapshot]) -> None:
+def test_published_user_side_is_fold_in(pushed: dict[str, Scorer]) -> None:
     snapshot = pushed["with"]
     for user in range(N_USERS):
         folded = snapshot.fold_in(*snapshot.history(user), None, *snapshot.labels(user))
         np.testing.assert_allclose(folded.vector, snapshot.user_vectors[user], atol=1e-4)
 
 
-def test_next_event_is_folded_in(pushed: dict[str, Snapshot]) -> None:
+def test_next_event_is_folded_in(pushed: dict[str, Scorer]) -> None:
     """A declined item pulls down its like, an engaged one pulls them up."""
     snapshot, user = pushed["with"], 0
     history, (positive, negative) = snapshot.history(user), snapshot.labels(user)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.entities import Item, User
-from app.snapshots import Snapshot
+from app.scoring import Scorer
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -24,7 +24,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
     return Shop(Trainer(store, Publisher(store, tmp_path)))
 
 
-def share_suiting(snapshot: Snapshot, n: int = 10) -> float:
+def share_suiting(snapshot: Scorer, n: int = 10) -> float:
     """Of the n best items that each user has neither rated nor met, those that suit them."""
     hits = []
     for user in range(N_USERS):
@@ -36,7 +36,7 @@ def share_suiting(snapshot: Snapshot, n: int = 10) -> float:
     return float(np.mean(hits))
 
 
-def assert_folds_in_alike(snapshot: Snapshot) -> None:
+def assert_folds_in_alike(snapshot: Scorer) -> None:
     for user in range(len(snapshot.user_keys)):
         positive, negative = snapshot.labels(user)
         rows, values = snapshot.history(user)
@@ -58,7 +58,7 @@ def test_events_alone(shop: Shop) -> None:
     assert manifest.counts["ratings"] == 0
     assert manifest.counts["labels"] == N_USERS * 16
     assert manifest.choices[0].startswith("events: ")
-    assert len(snapshot.history_rows) == 0
+    assert len(snapshot.arrays.history_rows) == 0
     assert share_suiting(snapshot) > 0.85
     assert_folds_in_alike(snapshot)
 
@@ -69,7 +69,7 @@ def test_a_rating_among_events(shop: Shop) -> None:
     snapshot = shop.train()
     assert snapshot.manifest.reason is None
     assert snapshot.manifest.is_led_by_events
-    assert len(snapshot.history_rows) == 2
+    assert len(snapshot.arrays.history_rows) == 2
     assert share_suiting(snapshot) > 0.85
     assert_folds_in_alike(snapshot)
 

@@ -5,10 +5,11 @@ from scipy import sparse
 
 from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import Features, RatingMatrix
+from app.segments.base import SegmentRecipe
 from app.training.errors import TrainingFailedError
 from app.training.fit import fit
 from app.training.learned import Learned
-from app.training.recipe import Recipe, SegmentRecipe, complete, rating_recipe
+from app.training.recipe import Recipe, complete, rating_recipe
 from app.training.sides import join
 
 FROM_RATINGS = ("bayesian_mf", "biases", "funk_svd")
@@ -80,9 +81,9 @@ def test_unbiased_user_side_is_fold_in() -> None:
     assert bias == vectors.mean == 0
 
 
-def test_score_is_sum_of_segments() -> None:
+def test_score_is_sum_extra() -> None:
     learned = learn(random_ratings())
-    weights = {"rating": 0.7, "prior": 2.0}
+    weights = {"rating": 0.7, "popularity": 2.0}
     scores = join(learned, weights).score(np.arange(30))
     is_rated = learned.item_counts > 0
     expected = np.zeros_like(scores)
@@ -94,7 +95,7 @@ def test_score_is_sum_of_segments() -> None:
 
 def test_unknown_users_get_popular() -> None:
     learned = learn(random_ratings())
-    scores = join(learned, {"rating": 3.0, "prior": 1.0}).score(np.array([30, 31]))
+    scores = join(learned, {"rating": 3.0, "popularity": 1.0}).score(np.array([30, 31]))
     assert (np.diff(learned.item_counts[np.argsort(-scores, axis=1, kind="stable")], axis=1) <= 0).all()
 
 
@@ -112,7 +113,7 @@ def test_unknown_users_get_popular() -> None:
 def test_degenerate_ratings(algorithm: str, ratings: RatingMatrix) -> None:
     learned = learn(ratings, algorithm)
     assert learned.is_finite
-    assert np.isfinite(join(learned, {"rating": 0.1, "prior": 1.0}).score(np.arange(ratings.n_users))).all()
+    assert np.isfinite(join(learned, {"rating": 0.1, "popularity": 1.0}).score(np.arange(ratings.n_users))).all()
 
 
 def test_divergence_fails_cleanly() -> None:
@@ -142,10 +143,10 @@ def divided_ratings() -> RatingMatrix:
 
 
 def test_features_place_new_items_and_users() -> None:
-    segments = (complete("taste", "als_implicit", {"n_factors": 4}), SegmentRecipe("prior", "popularity"))
+    segments = (complete("taste", "als_implicit", {"n_factors": 4}), SegmentRecipe("popularity", "popularity"))
     recipe = Recipe((complete("rating", "biases", {}), *segments))
     learned = fit(recipe, described(divided_ratings()), np.random.default_rng(0))
-    scores = join(learned, {"rating": 0.1, "taste": 1.0, "prior": 0.1}).score(np.arange(32))
+    scores = join(learned, {"rating": 0.1, "taste": 1.0, "popularity": 0.1}).score(np.arange(32))
     for user in (0, 1, 30, 31):  # the last two have no ratings
         assert scores[user, 20 + user % 2] > scores[user, 21 - user % 2]
 

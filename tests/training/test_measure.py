@@ -21,7 +21,7 @@ def split() -> ValidationSplit:
 
 def test_report_has_all_figures(split: ValidationSplit) -> None:
     learned = fit(rating_recipe("funk_svd"), split.train, np.random.default_rng(0))
-    report = measure(learned, join(learned, {"rating": 0.5, "prior": 1.0}), split)
+    report = measure(learned, join(learned, {"rating": 0.5, "popularity": 1.0}), split)
     everything = {"rmse", "mae", "ndcg@10", "recall@10", "coverage@10"}
     assert report.by_name.keys() == {"snapshot", "bestsellers", "biases"}
     assert report.snapshot.values.keys() == report.biases.values.keys() == everything
@@ -37,7 +37,7 @@ def test_report_has_all_figures(split: ValidationSplit) -> None:
 
 def test_prior_alone_is_bestsellers(split: ValidationSplit) -> None:
     learned = fit(rating_recipe("biases"), split.train, np.random.default_rng(0))
-    report = measure(learned, join(learned, {"rating": 1e-7, "prior": 1.0}), split)
+    report = measure(learned, join(learned, {"rating": 1e-7, "popularity": 1.0}), split)
     assert report.snapshot.values["ndcg@10"] == pytest.approx(report.bestsellers.values["ndcg@10"], abs=0.01)
     assert report.snapshot.values["rmse"] == pytest.approx(report.biases.values["rmse"], abs=1e-4)
 

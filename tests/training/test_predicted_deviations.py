@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME, IncomingRatings, Item, RatingScale
-from app.snapshots import Snapshot
+from app.scoring import Scorer
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
 
@@ -19,7 +19,7 @@ N_USERS, N_ITEMS, NOISE = 150, 120, 0.5
 class Known:
     """`values`: (n_users, n_items), what everybody would rate everything; `is_told`: what is stored of it."""
 
-    snapshot: Snapshot
+    snapshot: Scorer
     values: NDArray[np.float64]
     is_told: NDArray[np.bool_]
 
@@ -58,7 +58,7 @@ def test_intervals_hold(known: Known) -> None:
     for user_row in range(N_USERS):
         rows = np.flatnonzero(~known.is_told[user_row])
         side = known.snapshot.user_side(user_row)
-        errors = known.snapshot.predicted_ratings(side, rows) - known.values[user_row, rows]
+        errors = known.snapshot.predict(side, known.snapshot.item_vectors[rows]) - known.values[user_row, rows]
         is_within += (np.abs(errors) < 1.2816 * known.snapshot.deviations(side, rows)).tolist()
     assert 0.72 < np.mean(is_within) < 0.9
 
@@ -72,11 +72,11 @@ def test_folded_in_as_stored(known: Known) -> None:
 def test_ratings_make_surer(known: Known) -> None:
     """Of two who are equally true to their taste, the one of whom more is known is no less sure; so with items."""
     snapshot = known.snapshot
-    deviations = [snapshot.rating_fold.spread.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
+    deviations = [snapshot.rating_fold.user_uncertainty.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
     assert deviations == sorted(deviations, reverse=True)
     few, many = np.array_split(np.argsort(snapshot.item_counts), 2)
-    assert snapshot.item_deviations[few].mean() > snapshot.item_deviations[many].mean()
-    assert snapshot.unknown_side.deviation > snapshot.user_deviations.mean()
+    assert snapshot.arrays.item_deviations[few].mean() > snapshot.arrays.item_deviations[many].mean()
+    assert snapshot.unknown_side.deviation > snapshot.arrays.user_deviations.mean()
 
 
 def test_best_known_are_surer_than_new(known: Known) -> None:

@@ -12,7 +12,7 @@ def test_default_recipe() -> None:
         ("rating", "auto"),
         ("taste", "auto"),
         ("engagement", "auto"),
-        ("prior", "popularity"),
+        ("popularity", "popularity"),
     ]
     assert recipe.holdout_fraction == 0.2
 
@@ -41,7 +41,9 @@ def test_tables_round_trip() -> None:
 
 
 def test_short_document_is_completed() -> None:
-    document = {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
+    document = {
+        "segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "popularity", "algorithm": "popularity"}]
+    }
     assert parse_recipe(document) == rating_recipe("funk_svd")
 
 
@@ -60,10 +62,10 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
     [
         ({}, "not a recipe"),
         ({"segments": "rating"}, "not a recipe"),
-        ({"segments": []}, "rating, prior must be there"),
+        ({"segments": []}, "rating, popularity must be there"),
         ({"segments": [{"name": "rating", "algorithm": "biases", "params": {}}]}, r"segments.0.params"),
         ({"segments": [], "seed": 3}, "seed"),
-        ({"segments": [{"name": "prior", "algorithm": "popularity"}]}, "rating, prior must be there"),
+        ({"segments": [{"name": "popularity", "algorithm": "popularity"}]}, "rating, popularity must be there"),
         ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
         ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
         (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
@@ -86,7 +88,7 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
             {
                 "segments": [
                     {"name": "rating", "algorithm": "biases"},
-                    {"name": "prior", "algorithm": "popularity", "hyperparameters": {"a": 1}},
+                    {"name": "popularity", "algorithm": "popularity", "hyperparameters": {"a": 1}},
                 ]
             },
             "popularity has no",

@@ -7,7 +7,7 @@ import pytest
 
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
-from app.snapshots import Snapshot, open_snapshot
+from app.scoring import Scorer, open_snapshot
 from app.store import Claim, LeaseLostError, Store
 from app.store.snapshots import SnapshotRegister
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
@@ -32,7 +32,7 @@ def claimed(store: Store, **job: object) -> Claim:
     return claim
 
 
-def live_snapshot(trainer: Trainer) -> Snapshot:
+def live_snapshot(trainer: Trainer) -> Scorer:
     entry = trainer.store.snapshots.live()
     assert entry is not None
     folder = trainer.publisher.data_dir / entry.path
@@ -52,12 +52,12 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     data = store.training_reads.load()
     np.testing.assert_array_equal(snapshot.item_keys, data.item_keys)
     np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
-    np.testing.assert_array_equal(snapshot.user_versions, data.user_versions)
-    np.testing.assert_array_equal(snapshot.user_profile_versions, data.user_profile_versions)
+    np.testing.assert_array_equal(snapshot.arrays.user_versions, data.user_versions)
+    np.testing.assert_array_equal(snapshot.arrays.user_profile_versions, data.user_profile_versions)
     rated_by_finns = data.ratings.item_key[data.ratings.user_key == data.user_keys[3]]
-    assert snapshot.groups == (("country", "FI"),)
+    assert snapshot.groups.groups == (("country", "FI"),)
     assert set(snapshot.item_keys[snapshot.group_rows_of("country", "FI")]) == set(rated_by_finns)
-    assert snapshot.user_profile_versions[3] == snapshot.user_profile_versions.sum() > 0
+    assert snapshot.arrays.user_profile_versions[3] == snapshot.arrays.user_profile_versions.sum() > 0
     assert snapshot.item_counts[-1] == 0
     np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
     assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400, "labels": 0}
@@ -121,7 +121,7 @@ def test_degenerate_ratings_fall_back(trainer: Trainer, ratings: IncomingRatings
     assert len(rows) == min(10, snapshot.n_items)
     assert np.isfinite(scores).all()
     side = snapshot.user_side(0)
-    assert np.isfinite(snapshot.predicted_ratings(side, rows)).all()
+    assert np.isfinite(snapshot.predict(side, snapshot.item_vectors[rows])).all()
 
 
 def test_fallback_is_refreshed(trainer: Trainer) -> None:
@@ -131,7 +131,7 @@ def test_fallback_is_refreshed(trainer: Trainer) -> None:
     assert "biases" in str(live_snapshot(trainer).manifest.reason)
     # A live fallback is no reason to keep back a newer one.
     assert trainer.run(claimed(trainer.store, recipe=unlearned)) > first
-    assert live_snapshot(trainer).version > first
+    assert live_snapshot(trainer).manifest.version > first
 
 
 def test_worse_than_live_is_rejected(trainer: Trainer) -> None:
@@ -186,7 +186,7 @@ def test_same_seed_same_snapshot(trainer: Trainer) -> None:
     first = live_snapshot(trainer)
     trainer.run(claimed(trainer.store, seed=7))
     second = live_snapshot(trainer)
-    assert second.version > first.version
+    assert second.manifest.version > first.manifest.version
     np.testing.assert_array_equal(first.item_vectors, second.item_vectors)
     np.testing.assert_array_equal(first.user_vectors, second.user_vectors)
     assert first.manifest.metrics == second.manifest.metrics

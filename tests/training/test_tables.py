@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.algorithms import ease
-from app.snapshots import Snapshot
+from app.scoring import Scorer
 from app.training.errors import TrainingFailedError
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
@@ -21,12 +21,12 @@ def recipe_with(tables: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     with opened_shop(tmp_path_factory.mktemp("shop"), tasteful_ratings()) as shop:
         return shop.train(recipe_with(TABLES))
 
 
-def test_tables_are_published(snapshot: Snapshot) -> None:
+def test_tables_are_published(snapshot: Scorer) -> None:
     assert list(snapshot.tables) == ["knn", "ease"]
     assert snapshot.tables["knn"].rows.shape == (60, 10)
     assert snapshot.tables["ease"].rows.shape == (60, 50)
@@ -37,7 +37,7 @@ def test_tables_are_published(snapshot: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("table", ["knn", "ease"])
-def test_history_finds_held_back(snapshot: Snapshot, table: str) -> None:
+def test_history_finds_held_back(snapshot: Scorer, table: str) -> None:
     """Of what users rated, a table finds the one item held back among the first tenth more often than chance does."""
     found = []
     for user_row in range(len(snapshot.user_keys)):

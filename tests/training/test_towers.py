@@ -12,11 +12,13 @@ from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.algorithms.two_tower import INSTALL
 from app.entities import RatingScale
 from app.errors import InvalidInputError
+from app.segments.base import SegmentRecipe
+from app.segments.registry import SEGMENTS
 from app.training.blend import unlearned_weights
 from app.training.errors import TrainingFailedError
 from app.training.fit import fit
 from app.training.learned import Learned
-from app.training.recipe import PUBLISHABLE, Recipe, SegmentRecipe, complete, default_recipe, parse_recipe
+from app.training.recipe import Recipe, complete, default_recipe, parse_recipe
 from app.training.resolve import resolve
 from app.training.sides import join
 from tests.support.made_up_towers import Published
@@ -27,7 +29,7 @@ RECIPE = Recipe(
     (
         complete("rating", "biases", {}),
         complete("towers", "two_tower", {"n_epochs": 30}),
-        SegmentRecipe("prior", "popularity"),
+        SegmentRecipe("popularity", "popularity"),
     )
 )
 N_USERS, N_ITEMS = 60, 40
@@ -66,7 +68,7 @@ def test_parts_are_embeddings(learned: Learned) -> None:
 
 
 def test_new_users_and_items(learned: Learned) -> None:
-    scores = join(learned, {"rating": 0.0, "towers": 1.0, "prior": 0.0}).score(np.arange(N_USERS))
+    scores = join(learned, {"rating": 0.0, "towers": 1.0, "popularity": 0.0}).score(np.arange(N_USERS))
     for user in (0, 1, N_USERS - 2, N_USERS - 1):
         alike = (np.arange(N_ITEMS) + user) % 2 == 0
         assert scores[user, alike].min() > scores[user, ~alike].max()
@@ -76,7 +78,7 @@ def test_new_users_and_items(learned: Learned) -> None:
 def test_learns_a_weight() -> None:
     settled = resolve(RECIPE, divided(), RatingScale(), np.random.default_rng(0))
     assert settled.weights["towers"] > 0
-    assert [segment.name for segment in settled.recipe.segments] == ["rating", "towers", "prior"]
+    assert [segment.name for segment in settled.recipe.segments] == ["rating", "towers", "popularity"]
 
 
 def test_no_map_replaces_towers() -> None:
@@ -107,4 +109,4 @@ def test_recipe_with_towers() -> None:
 
 
 def test_all_have_weights_unlearned() -> None:
-    assert all(weight > 0 for weight in unlearned_weights([*PUBLISHABLE]).values())
+    assert all(weight > 0 for weight in unlearned_weights([*SEGMENTS]).values())

@@ -120,5 +120,5 @@ def test_large_holdout_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_learned_where_none_is_told(algorithm: str, *, is_learned: bool) -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     learned = fit(rating_recipe(algorithm), split.train, np.random.default_rng(0))
-    report = measure(learned, join(learned, {"rating": 1.0, "prior": 1.0}), split)
-    assert (report.spread is not None) is is_learned
+    report = measure(learned, join(learned, {"rating": 1.0, "popularity": 1.0}), split)
+    assert (report.uncertainty is not None) is is_learned

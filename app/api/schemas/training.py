@@ -17,7 +17,12 @@ class TrainingJobIn(Body):
         None,
         description="What to learn, as in a snapshot's card; the recipe of the service if absent",
         examples=[
-            {"segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "prior", "algorithm": "popularity"}]}
+            {
+                "segments": [
+                    {"name": "rating", "algorithm": "funk_svd"},
+                    {"name": "popularity", "algorithm": "popularity"},
+                ]
+            }
         ],
     )
 

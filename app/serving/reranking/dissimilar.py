@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from app.scoring import Scorer, UserSide
 from app.serving.context import Context
 from app.serving.parts import Restriction
-from app.snapshots import Snapshot, UserSide
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class Dissimilar(Restriction):
     def is_on(self) -> bool:
         return self.dissimilar
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def restrict(self, context: Context) -> None:
@@ -33,7 +33,7 @@ class Dissimilar(Restriction):
             context.side = turned(context.side, context.serving.snapshot)
 
 
-def turned(side: UserSide, snapshot: Snapshot) -> UserSide:
+def turned(side: UserSide, snapshot: Scorer) -> UserSide:
     """The user side with the columns negated by which items are alike."""
     vector = side.vector.copy()
     # Popularity and item biases keep their sign: unlike the user, but not bad.

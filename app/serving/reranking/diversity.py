@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
 from app.serving.ranking import vectors_of
-from app.snapshots import Snapshot
 
 
 @dataclass(kw_only=True)
@@ -28,7 +28,7 @@ class Diversity(OrderRule):
     def is_on(self) -> bool:
         return self.diversity > 0
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:

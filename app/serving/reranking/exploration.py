@@ -7,11 +7,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
 from app.serving.reranking.slots import insert, n_slots
-from app.snapshots import Snapshot
 
 FEW_RATINGS = 10
 """As many as halve the weight of a similarity, see `app.snapshots.similar`."""
@@ -34,7 +34,7 @@ class Exploration(OrderRule):
     def is_on(self) -> bool:
         return self.exploration > 0
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:

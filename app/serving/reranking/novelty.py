@@ -6,11 +6,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
 from app.serving.reranking.weighing import weigh
-from app.snapshots import Snapshot
 
 
 @dataclass(kw_only=True)
@@ -23,7 +23,7 @@ class Novelty(OrderRule):
     def is_on(self) -> bool:
         return self.novelty > 0
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Restriction
 from app.serving.ranking import vectors_of
-from app.snapshots import Snapshot
 
 
 class PredictedEnough(Restriction):
@@ -13,7 +13,7 @@ class PredictedEnough(Restriction):
     request_options = ("min_predicted_rating",)
     is_on = False
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def restrict(self, context: Context) -> None:

@@ -4,6 +4,7 @@ A source proposes eligible rows; `Candidates.from_proposals` joins what they pro
 is the order of the names in answers and in the OpenAPI document.
 """
 
+from app.scoring import Scorer
 from app.serving.parts import Source
 from app.serving.retrieval.boosted import BoostedSource
 from app.serving.retrieval.category import CategorySource
@@ -14,7 +15,6 @@ from app.serving.retrieval.newest import NewestSource
 from app.serving.retrieval.popular import PopularSource
 from app.serving.retrieval.similar import SimilarSource
 from app.serving.retrieval.trending import TrendingSource
-from app.snapshots import Snapshot
 
 SOURCES: tuple[Source, ...] = (
     NearestSource(),
@@ -30,6 +30,6 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-def sources_of(snapshot: Snapshot) -> list[str]:
+def sources_of(snapshot: Scorer) -> list[str]:
     """The names of the sources that can propose while this snapshot is served."""
     return [source.name for source in SOURCES if source.works_with(snapshot)]

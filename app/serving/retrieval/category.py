@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState
-from app.snapshots import Snapshot
 
 N_CATEGORIES, N_EACH = 3, 10
 
@@ -19,7 +19,7 @@ N_TOP = 200
 class CategorySource(Source):
     name = "category"
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def candidates(self, context: Context) -> Rows:

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import Snapshot
 
 N_EACH = 20
 
@@ -13,8 +13,8 @@ N_EACH = 20
 class GroupSource(Source):
     name = "group"
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
-        return snapshot is not None and len(snapshot.groups) > 0
+    def works_with(self, snapshot: Scorer | None) -> bool:
+        return snapshot is not None and len(snapshot.groups.groups) > 0
 
     def candidates(self, context: Context) -> Rows:
         """The top 20 for each attribute that the snapshot counts by and the user has."""

@@ -1,15 +1,15 @@
 """The items with the highest scores for the user: from the index, and those newer than it one by one."""
 
+from app.scoring import NO_HISTORY, Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import NO_HISTORY, Snapshot
 
 
 class NearestSource(Source):
     name = "nearest"
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None
 
     def candidates(self, context: Context) -> Rows:

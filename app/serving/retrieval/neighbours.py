@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import Snapshot
 
 N_PROPOSED = 50
 
@@ -16,7 +16,7 @@ class NeighboursSource(Source):
 
     name: str
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None and self.name in snapshot.tables
 
     def candidates(self, context: Context) -> Rows:

@@ -4,10 +4,10 @@ Refused: searching for neighbours that are not stored, in a large catalogue. Ten
 the rest of the answer.
 """
 
+from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
-from app.snapshots import Snapshot
 
 N_LIKED, N_EACH = 10, 10
 
@@ -15,7 +15,7 @@ N_LIKED, N_EACH = 10, 10
 class SimilarSource(Source):
     name = "similar"
 
-    def works_with(self, snapshot: Snapshot | None) -> bool:
+    def works_with(self, snapshot: Scorer | None) -> bool:
         return snapshot is not None and len(snapshot.similar_rows) > 0
 
     def candidates(self, context: Context) -> Rows:

@@ -1,4 +1,4 @@
-"""Items and users become tables of plain columns, and these the features that learners know."""
+"""Items and users as tables of plain columns, and these as the features that learners read."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,10 +13,10 @@ from app.algorithms.rating_matrix import Features
 from app.entities import AttributeValue, Item, User
 
 MAX_ATTRIBUTES = 256
-"""Names of attributes that become features: those most rows have."""
+"""Attributes that become features, at most: those that most rows have."""
 
 ATTRIBUTE = "attributes."
-"""In front of an attribute that is named like a field."""
+"""Prefix of an attribute that is named like a field."""
 
 _FIELDS = frozenset({"categories", "year", "country"})
 
@@ -25,31 +25,31 @@ Attributes = Sequence[Mapping[str, AttributeValue]]
 
 @dataclass(frozen=True)
 class Encodings:
-    """How items and users become features; a snapshot keeps them, so that later ones are read alike."""
+    """How items and users become features. A snapshot keeps them, so that later items and users are read alike."""
 
     items: Encoding = field(default_factory=Encoding)
     users: Encoding = field(default_factory=Encoding)
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> "Encodings":
-        """The encodings that `document` was made of."""
+    def from_document(cls, document: Mapping[str, Any]) -> "Encodings":
+        """The encodings whose `document` this is. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
         return cls(Encoding.from_document(document["items"]), Encoding.from_document(document["users"]))
 
     @property
     def document(self) -> dict[str, Any]:
-        """All of it, for JSON."""
+        """All of both, as a JSON value."""
         return {"items": self.items.document, "users": self.users.document}
 
 
 def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:
-    """The features of all items and users, a row each in their order, and how later ones get theirs."""
+    """The features of all items and users, a row each in their order, and the encodings for later ones."""
     of_items, of_users = item_table(items), user_table(users)
     encodings = Encodings(Encoding.fit(of_items), Encoding.fit(of_users))
     return Features(encodings.items.encode(of_items), encodings.users.encode(of_users)), encodings
 
 
 def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
-    """Categories, year and attributes. `kinds`: those of an encoding that is to read this table (`Encoding.kinds`)."""
+    """Categories, year and attributes. `kinds`: those of the encoding that will read the table (`Encoding.kinds`)."""
     sets, numbers, texts = _attribute_columns([item.attributes for item in items], kinds)
     years = [np.nan if item.year is None else float(item.year) for item in items]
     return FeatureTable(
@@ -61,7 +61,7 @@ def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -
 
 
 def user_table(users: Sequence[User], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
-    """Country and attributes (age, gender and whatever else was sent). `kinds`: as of `item_table`."""
+    """Country and attributes (age, gender and whatever else was sent). `kinds`: as for `item_table`."""
     sets, numbers, texts = _attribute_columns([user.attributes for user in users], kinds)
     return FeatureTable(len(users), sets, numbers, texts | {"country": [user.country for user in users]})
 
@@ -69,7 +69,7 @@ def user_table(users: Sequence[User], kinds: Mapping[str, Kind] | None = None) -
 def _attribute_columns(
     rows: Attributes, kinds: Mapping[str, Kind] | None
 ) -> tuple[dict[str, list[list[str]]], dict[str, NDArray[np.float64]], dict[str, list[str | None]]]:
-    """Sets, numbers and texts by name. Where rows disagree on the kind of an attribute, it is read as text."""
+    """Sets, numbers and texts by name. An attribute that has different kinds in different rows is read as text."""
     sets: dict[str, list[list[str]]] = {}
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, list[str | None]] = {}
@@ -88,6 +88,7 @@ def _attribute_columns(
 
 def _names(rows: Attributes) -> Iterator[str]:
     counts = Counter(name for row in rows for name in row)
+    # Sorted by name as well, so that the choice does not depend on the order of the rows.
     return iter(sorted(counts, key=lambda name: (-counts[name], name))[:MAX_ATTRIBUTES])
 
 
@@ -103,7 +104,7 @@ def _kind(value: AttributeValue) -> Kind:
 
 
 def as_texts(value: AttributeValue | None) -> list[str]:
-    """The members of a list; of anything else its text alone, and nothing of None."""
+    """The members of a list, the text of any other value, and nothing for None."""
     if isinstance(value, list):
         return value
     text = _as_text(value)
@@ -115,9 +116,10 @@ def _as_number(value: AttributeValue | None) -> float:
 
 
 def _as_text(value: AttributeValue | None) -> str | None:
-    """Numbers as they are written shortest, whole ones alike as 3 and 3.0; flags as true and false; lists joined."""
+    """Numbers in their shortest form, 3 and 3.0 alike; flags as true and false; lists joined."""
     if value is None or isinstance(value, str):
         return value
+    # A bool is an int to Python, so it is asked for first.
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

@@ -3,7 +3,7 @@ import pytest
 
 from app.algorithms.encoding import Encoding
 from app.entities import AttributeValue, Item, User
-from app.snapshots.features import MAX_ATTRIBUTES, describe, item_table, user_table
+from app.scoring.features import MAX_ATTRIBUTES, describe, item_table, user_table
 
 
 def described(*attributes: dict[str, AttributeValue]) -> list[Item]:

@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn
-from app.snapshots import Snapshot, open_snapshot, write_snapshot
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.features import Encodings
+from app.scoring.sides import item_moments, join_item_parts
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.features import Encodings
-from app.snapshots.manifest import Segment
-from app.snapshots.sides import item_moments, join_item_parts
+from app.snapshots.manifest import SegmentEntry
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
 
 N_ITEMS = 60
@@ -28,10 +28,10 @@ def parts_of(arrays: SnapshotArrays) -> dict[str, NDArray[np.float32]]:
     """What a small snapshot has, and four columns of engagement."""
     drawn = np.random.default_rng(7).normal(size=(N_ITEMS, 4)).astype(np.float32)
     own = {segment.name: arrays.item_vectors[:, segment.slice] for segment in segments()}
-    return {"rating": own["rating"], "taste": own["taste"], "engagement": drawn, "prior": own["prior"]}
+    return {"rating": own["rating"], "taste": own["taste"], "engagement": drawn, "popularity": own["popularity"]}
 
 
-def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is_led: bool = False) -> Snapshot:
+def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is_led: bool = False) -> Scorer:
     arrays = snapshot_arrays(N_ITEMS)
     parts = {name: part for name, part in parts_of(arrays).items() if name != left_out}
     item_vectors, columns = join_item_parts(parts)
@@ -39,7 +39,7 @@ def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is
     wide: dict[str, Any] = {"item_vectors": item_vectors, "item_mean": item_mean, "item_covariance": item_covariance}
     arrays = replace(arrays, **wide, user_vectors=np.zeros((12, item_vectors.shape[1]), np.float32))
     known = {segment.name: segment for segment in segments()}
-    known["engagement"] = Segment("engagement", "logistic", (0, 0), 0.7, numbers=numbers)
+    known["engagement"] = SegmentEntry("engagement", "logistic", (0, 0), 0.7, numbers=numbers)
     manifest = manifest_of(
         arrays,
         segments=tuple(replace(known[name], columns=columns[name]) for name in parts),
@@ -49,16 +49,16 @@ def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return published(tmp_path_factory.mktemp("beside"), FOLD.numbers)
 
 
 @pytest.fixture(scope="module")
-def led(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def led(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return published(tmp_path_factory.mktemp("led"), FOLD.numbers, is_led=True)
 
 
-def engagement_of(snapshot: Snapshot, *known: NDArray[Any]) -> NDArray[np.float32]:
+def engagement_of(snapshot: Scorer, *known: NDArray[Any]) -> NDArray[np.float32]:
     """The segment's share of the score of all items."""
     rated, values, positive, negative = known
     side = snapshot.fold_in(rated, values, None, positive, negative)
@@ -76,7 +76,7 @@ def test_folded_in_from_all_that_was_met(name: str, request: pytest.FixtureReque
     np.testing.assert_allclose(engagement_of(snapshot, RATED, VALUES, POSITIVE, NEGATIVE), expected, atol=1e-4)
 
 
-def test_declined_changes_this_segment_alone(snapshot: Snapshot) -> None:
+def test_declined_changes_this_segment_alone(snapshot: Scorer) -> None:
     with_it, without = (snapshot.fold_in(RATED, VALUES, None, POSITIVE, negative) for negative in (NEGATIVE, NONE))
     engagement = snapshot.manifest.segment("engagement")
     assert engagement is not None
@@ -86,10 +86,10 @@ def test_declined_changes_this_segment_alone(snapshot: Snapshot) -> None:
     assert (changed < engagement.columns[1]).all()
 
 
-def test_shares_are_the_score(snapshot: Snapshot) -> None:
+def test_shares_are_the_score(snapshot: Scorer) -> None:
     side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
     shares = snapshot.shares(side, snapshot.item_vectors)
-    assert list(shares) == ["rating", "taste", "engagement", "prior"]
+    assert list(shares) == ["rating", "taste", "engagement", "popularity"]
     np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
 
 
@@ -100,19 +100,19 @@ def test_what_was_met_carries_score(name: str, request: pytest.FixtureRequest) -
     vectors, side = snapshot.item_vectors, snapshot.fold_in(RATED, VALUES, None, POSITIVE)
     carried = snapshot.influences(RATED, VALUES, vectors, POSITIVE)
     assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
-    by_none = snapshot.shares(side, vectors)["prior"].copy()
-    for segment in (snapshot.rating, snapshot.manifest.segment("engagement")):
+    by_none = snapshot.shares(side, vectors)["popularity"].copy()
+    for segment in (snapshot.rating.entry, snapshot.manifest.segment("engagement")):
         by_none += vectors[:, segment.columns[1] - 1] * side.vector[segment.columns[1] - 1]
     np.testing.assert_allclose(carried.sum(axis=1) + by_none, vectors @ side.vector, atol=1e-3)
 
 
-def test_declined_is_not_named(snapshot: Snapshot) -> None:
+def test_declined_is_not_named(snapshot: Scorer) -> None:
     carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
     assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
     assert snapshot.influences(RATED, VALUES, snapshot.item_vectors[:0], POSITIVE, NEGATIVE).shape == (0, 6)
 
 
-def test_engaged_speaks_for_itself(snapshot: Snapshot) -> None:
+def test_engaged_speaks_for_itself(snapshot: Scorer) -> None:
     carried = snapshot.influences(NONE, np.empty(0), snapshot.item_vectors[POSITIVE], POSITIVE)
     assert (np.diag(carried) > 0).all()
 

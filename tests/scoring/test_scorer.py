@@ -7,28 +7,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import User
-from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.features import Encodings
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.features import Encodings
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     arrays = snapshot_arrays(n_items=200, n_users=30, n_factors=5)
     root = tmp_path_factory.mktemp("snapshots")
     return open_snapshot(write_snapshot(root, manifest_of(arrays), arrays, Encodings(), GROUPS), DATABASE_ID, 1)
 
 
-def test_keys_to_rows(snapshot: Snapshot) -> None:
-    assert [snapshot.item_row(int(key)) for key in snapshot.item_keys[:3]] == [0, 1, 2]
+def test_keys_to_rows(snapshot: Scorer) -> None:
+    assert [snapshot.user_row(int(key)) for key in snapshot.user_keys[:3]] == [0, 1, 2]
     assert snapshot.user_row(int(snapshot.user_keys[-1])) == len(snapshot.user_keys) - 1
     assert snapshot.user_row(10_000) is None
-    assert snapshot.item_row(8) is None
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(0, 29), st.integers(0, 250))
-def test_nearest_is_exact(snapshot: Snapshot, user_row: int, n: int) -> None:
+def test_nearest_is_exact(snapshot: Scorer, user_row: int, n: int) -> None:
     vector = snapshot.user_vectors[user_row]
     rows, scores = snapshot.nearest(vector, n)
     expected = snapshot.item_vectors @ vector
@@ -39,7 +38,7 @@ def test_nearest_is_exact(snapshot: Snapshot, user_row: int, n: int) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 199), unique=True), st.integers(1, 30))
-def test_nearest_among_allowed(snapshot: Snapshot, allowed_rows: list[int], n: int) -> None:
+def test_nearest_among_allowed(snapshot: Scorer, allowed_rows: list[int], n: int) -> None:
     allowed = np.zeros(snapshot.n_items, np.bool_)
     allowed[allowed_rows] = True
     rows, scores = snapshot.nearest(snapshot.user_vectors[0], n, allowed)
@@ -60,9 +59,9 @@ def test_engagements_without_a_taste(tmp_path: Path) -> None:
     """As in a list of bestsellers, or where the taste improves no list: they say nothing, and nothing fails."""
     arrays = snapshot_arrays()
     rating, *_ = segments()
-    others = {name: array for name, array in arrays.of_segments.items() if name != "taste.gram"}
+    others = {name: array for name, array in arrays.extra.items() if name != "taste.gram"}
     prior = replace(segments()[2], columns=(3, 4))
-    arrays = replace(arrays, of_segments=others)
+    arrays = replace(arrays, extra=others)
     manifest = manifest_of(arrays, segments=(rating, prior))
     plain = open_snapshot(write_snapshot(tmp_path, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
     rows, values, positive = np.array([3, 5]), np.array([4.0, 2.0]), np.array([7])
@@ -72,24 +71,23 @@ def test_engagements_without_a_taste(tmp_path: Path) -> None:
     np.testing.assert_array_equal(carried[:, 2], 0)
 
 
-def test_popular_in_group(snapshot: Snapshot) -> None:
+def test_popular_in_group(snapshot: Scorer) -> None:
     assert snapshot.group_attributes == ("country",)
-    assert snapshot.group_rows_of("country", "FI").tolist() == snapshot.group_rows[:2].tolist()
-    assert snapshot.group_rows_of("country", "SE").tolist() == snapshot.group_rows[2:].tolist()
+    assert snapshot.group_rows_of("country", "FI").tolist() == snapshot.arrays.group_rows[:2].tolist()
+    assert snapshot.group_rows_of("country", "SE").tolist() == snapshot.arrays.group_rows[2:].tolist()
     assert snapshot.group_rows_of("country", "NO").tolist() == snapshot.group_rows_of("plan", "FI").tolist() == []
-    assert [snapshot.groups_at(user_row).tolist() for user_row in (0, 1, 2)] == [[0], [1], []]
     assert snapshot.groups_of(User("new", "SE")) == [1]
     assert snapshot.groups_of(User("new", "NO")) == snapshot.groups_of(User("new")) == []
 
 
-def test_history_is_users_own(snapshot: Snapshot) -> None:
+def test_history_is_users_own(snapshot: Scorer) -> None:
     rows, values = snapshot.history(3)
-    start, stop = snapshot.history_starts[3:5]
-    assert rows.tolist() == snapshot.history_rows[start:stop].tolist()
+    start, stop = snapshot.arrays.history_starts[3:5]
+    assert rows.tolist() == snapshot.arrays.history_rows[start:stop].tolist()
     assert len(values) == len(rows) > 0
 
 
-def test_fold_in_scores_segments(snapshot: Snapshot) -> None:
+def test_fold_in_scores_segments(snapshot: Scorer) -> None:
     """Every segment's scores have its weight as their standard deviation, over the rated items."""
     side = snapshot.fold_in(*snapshot.history(0))
     is_rated = snapshot.item_counts > 0
@@ -98,47 +96,48 @@ def test_fold_in_scores_segments(snapshot: Snapshot) -> None:
         assert np.std(scores[is_rated]) == pytest.approx(segment.weight, rel=1e-3)
 
 
-def test_fold_in_is_regression(snapshot: Snapshot) -> None:
+def test_fold_in_is_regression(snapshot: Scorer) -> None:
     """The taste is what solves the normal equations, up to its scale."""
     rows, values = snapshot.history(0)
     taste = segments(5)[1]
     factors = snapshot.item_vectors[rows, taste.slice].astype(np.float64)
     weights = np.exp(values - (5 * 3.0 + values.sum()) / (5 + len(values)))
-    system = snapshot.of_segments["taste.gram"] + (factors.T * weights) @ factors
+    system = snapshot.arrays.extra["taste.gram"] + (factors.T * weights) @ factors
     expected = np.linalg.solve(system + 0.1 * (weights.sum() + 4.0) * np.eye(3), weights @ factors)
     found = snapshot.fold_in(rows, values).vector[taste.slice]
     np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-4)
 
 
-def test_fold_in_of_nobody(snapshot: Snapshot) -> None:
+def test_fold_in_of_nobody(snapshot: Scorer) -> None:
     nothing = np.empty(0, np.int64)
     side = snapshot.fold_in(nothing, np.empty(0))
     assert side.bias == 0
     assert np.isfinite(side.vector).all()
-    predicted = snapshot.predicted_ratings(side, np.arange(5))
+    predicted = snapshot.predict(side, snapshot.item_vectors[:5])
     np.testing.assert_allclose(predicted, np.clip(3.5 + snapshot.item_vectors[:5, 5], 1, 5), rtol=1e-5)
     assert snapshot.predict(side, snapshot.unrated_item[None])[0] == pytest.approx(3.5)
 
 
-def test_predictions_stay_on_scale(snapshot: Snapshot) -> None:
+def test_predictions_stay_on_scale(snapshot: Scorer) -> None:
     for user_row in range(30):
-        predicted = snapshot.predicted_ratings(snapshot.user_side(user_row), np.arange(200))
+        predicted = snapshot.predict(snapshot.user_side(user_row), snapshot.item_vectors)
         assert predicted.min() >= 1
         assert predicted.max() <= 5
 
 
-def test_tiny_weight_still_predicts(snapshot: Snapshot) -> None:
+def test_tiny_weight_still_predicts(snapshot: Scorer) -> None:
     """A list of pure bestsellers still tells what rating to expect."""
-    light = replace(snapshot, manifest=replace(snapshot.manifest, segments=segments(5, rating_weight=1e-4)))
+    manifest = replace(snapshot.manifest, segments=segments(5, rating_weight=1e-4))
+    light = Scorer.from_parts(manifest, snapshot.arrays, snapshot.index, snapshot.encodings, snapshot.groups.groups)
     rows, values = snapshot.history(1)
     np.testing.assert_allclose(
-        light.predicted_ratings(light.fold_in(rows, values), np.arange(200)),
-        snapshot.predicted_ratings(snapshot.fold_in(rows, values), np.arange(200)),
+        light.predict(light.fold_in(rows, values), snapshot.item_vectors),
+        snapshot.predict(snapshot.fold_in(rows, values), snapshot.item_vectors),
         rtol=1e-4,
     )
 
 
-def test_similar_beyond_stored(snapshot: Snapshot) -> None:
+def test_similar_beyond_stored(snapshot: Scorer) -> None:
     item_row = int(np.argmax(snapshot.item_counts))
     stored_rows, stored_scores = snapshot.similar(item_row, 20)
     rows, scores = snapshot.similar(item_row, 60)
@@ -147,7 +146,7 @@ def test_similar_beyond_stored(snapshot: Snapshot) -> None:
     assert item_row not in rows
 
 
-def test_users_alike(snapshot: Snapshot) -> None:
+def test_users_alike(snapshot: Scorer) -> None:
     side, taste = snapshot.user_side(4), segments(5)[1].slice
     rows, similarities = snapshot.similar_users(side, 10, left_out=4)
     assert 0 < len(rows) <= 10
@@ -159,17 +158,17 @@ def test_users_alike(snapshot: Snapshot) -> None:
     assert snapshot.similar_users(snapshot.unknown_side, 10)[0].tolist() == []
 
 
-def test_unrated_item_has_none_similar(snapshot: Snapshot) -> None:
+def test_unrated_item_has_none_similar(snapshot: Scorer) -> None:
     item_row = int(np.argmin(snapshot.item_counts))
     assert snapshot.item_counts[item_row] == 0
     assert snapshot.similar(item_row, 10)[0].tolist() == []
     assert snapshot.similar(item_row, 100)[0].tolist() == []
 
 
-def test_unknown_user_gets_popular(snapshot: Snapshot) -> None:
+def test_unknown_user_gets_popular(snapshot: Scorer) -> None:
     prior = segments(5)[-1]
     scores = snapshot.item_vectors @ snapshot.unknown_side.vector
     popularity = snapshot.item_vectors[:, prior.slice][:, 0]
     assert (np.diff(popularity[np.argsort(-scores)]) <= 1e-3).all()
-    predicted = snapshot.predicted_ratings(snapshot.unknown_side, np.arange(200))
+    predicted = snapshot.predict(snapshot.unknown_side, snapshot.item_vectors)
     np.testing.assert_allclose(predicted, np.clip(3.5 + snapshot.item_vectors[:, 5], 1, 5), rtol=1e-4)

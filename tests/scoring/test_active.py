@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.snapshots import ActiveSnapshot, Refresh
-from app.snapshots.active import RETRY_SECONDS
+from app.scoring import ActiveSnapshot, Refresh
+from app.scoring.active import RETRY_SECONDS
 from app.snapshots.manifest import FORMAT
 from tests.support.forged import forge_index
 from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot

@@ -1,31 +1,24 @@
-"""What is like what, items and users: the cosine of learned vectors, without bias and prior, trusted by their ratings.
+"""Similar items and similar users: the cosine of learned vectors, shrunk where they come of few ratings.
 
     similarity(i, j) = cos(q_i, q_j) * n_j / (n_j + 10)
 
-The vector of an item j with few ratings points anywhere; the shrinking keeps chance neighbours out of the list. Users
-likewise.
+The vector of an item j with few ratings is mostly chance, and shrinking keeps chance neighbours out of the list. For
+users the same holds. Which columns of the vectors are compared, the segments say (`Segment.likeness`).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scoring.index import Neighbours
+from app.scoring.index_build import search_many
 from app.snapshots.arrays import N_SIMILAR
-from app.snapshots.index import Neighbours
-from app.snapshots.index_build import search_many
-from app.snapshots.manifest import Segment
 
 SHRINKAGE = 10.0
 STORED_UP_TO = 50_000
-"""Items up to which every list is stored at publish; above, a list is computed when asked for."""
-
+"""Items up to which every list is stored at publish; above, a list is computed on demand."""
 
 USERS_PER_BLOCK = 16_384
-"""Rows of users looked at together: 10 MB of vectors at most, of which a part is read."""
-
-
-def likeness_columns(rating: Segment, taste: Segment | None) -> slice:
-    """The columns of the item side that say what items are like: the taste, or else the rating without its bias."""
-    return slice(rating.columns[0], rating.columns[1] - 1) if taste is None else taste.slice
+"""Rows of users compared at a time: 10 MB of vectors at most, of which a part is read."""
 
 
 def similar_items(
@@ -33,8 +26,8 @@ def similar_items(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The `N_SIMILAR` most similar of every item, rows and scores, (n_items, N_SIMILAR) each; row -1 where fewer.
 
-    `factors`: (n_items, k) float32, zero for items nobody rated: those are like nothing. Above `STORED_UP_TO` items the
-    answer has no rows.
+    `factors`: (n_items, k) float32, zeros for unrated items, which are similar to nothing. Above `STORED_UP_TO` items
+    the answer has no rows.
     """
     n_items, n_factors = factors.shape
     n_stored = n_items if n_items <= STORED_UP_TO else 0
@@ -43,12 +36,12 @@ def similar_items(
     if not n_stored or not n_factors:
         return rows, scores
     directions = unit_directions(factors)
-    # One more than wanted, since an item is found among its own neighbours.
-    found, similarity = search_many(directions * trust(item_counts)[:, None], directions, N_SIMILAR + 1)
-    is_neighbour = (found != np.arange(n_items)[:, None]) & (found >= 0) & (similarity > 0)
+    # One more than wanted, since every item is among its own neighbours.
+    neighbours, similarity = search_many(directions * trust(item_counts)[:, None], directions, N_SIMILAR + 1)
+    is_neighbour = (neighbours != np.arange(n_items)[:, None]) & (neighbours >= 0) & (similarity > 0)
     order = np.argsort(~is_neighbour, axis=1, kind="stable")[:, :N_SIMILAR]
     is_kept = np.take_along_axis(is_neighbour, order, axis=1)
-    rows[is_kept] = np.take_along_axis(found, order, axis=1)[is_kept]
+    rows[is_kept] = np.take_along_axis(neighbours, order, axis=1)[is_kept]
     scores[is_kept] = np.take_along_axis(similarity, order, axis=1)[is_kept]
     return rows, scores
 
@@ -68,10 +61,11 @@ def similar_users(
     n: int,
     left_out: int | None = None,
 ) -> Neighbours:
-    """The `n` users whose `columns` point most where `taste` (k,) does, rows and similarities, best first, ties by row.
+    """The `n` users whose `columns` are most similar to `taste` (k,): rows and similarities, best first, ties by row.
 
-    `user_vectors`: (n_users, d), read in blocks and never copied as a whole. `counts`: (n_users,) ratings; whoever has
-    none but a taste all the same counts as having one. `left_out`: a row, the user's own. Only similarities above 0.
+    `user_vectors`: (n_users, d), read in blocks and never copied as a whole. `counts`: (n_users,) ratings; a user
+    without ratings has a taste from events, and counts as having one. `left_out`: a row, such as the user's own. Only
+    similarities above 0.
     """
     length = float(np.linalg.norm(taste))
     scores = np.zeros(len(user_vectors), np.float32)
@@ -87,7 +81,7 @@ def similar_users(
 
 
 def _best(scores: NDArray[np.float32], n: int) -> Neighbours:
-    """The `n` highest that are above 0, best first, ties by row."""
+    """The `n` highest scores above 0, rows and scores, best first, ties by row."""
     n = min(n, len(scores))
     best = np.argpartition(-scores, n - 1)[:n] if n > 0 else np.empty(0, np.int64)
     best = best[scores[best] > 0]

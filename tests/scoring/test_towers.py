@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.snapshots import Snapshot, open_snapshot
-from app.snapshots.arrays import SEGMENT_LAYOUTS
+from app.scoring import Scorer, open_snapshot
+from app.segments.towers import TowersSegment
 from app.snapshots.errors import SnapshotDamagedError
 from tests.support.made_up_towers import ITEMS, USERS, Published
 from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
 
-ARRAYS = sorted(name.removeprefix("towers.") for name in SEGMENT_LAYOUTS if name.startswith("towers."))
+ARRAYS = sorted(TowersSegment.layouts)
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +23,24 @@ def published() -> Published:
 
 
 @pytest.fixture(scope="module")
-def snapshot(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def snapshot(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     return published.open(tmp_path_factory.mktemp("towers"))
 
 
-def towers_of(snapshot: Snapshot, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def towers_of(snapshot: Scorer, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     segment = snapshot.manifest.segment("towers")
     assert segment is not None
     return vector[..., segment.slice]
 
 
-def test_user_side_is_fold_in(snapshot: Snapshot) -> None:
+def test_user_side_is_fold_in(snapshot: Scorer) -> None:
     for row, user in enumerate(USERS[:15]):
         side = snapshot.fold_in(*snapshot.history(row), user)
         np.testing.assert_allclose(side.vector, snapshot.user_vectors[row], atol=1e-4)
         assert np.linalg.norm(towers_of(snapshot, side.vector)) > 0
 
 
-def test_fold_in_knows_attributes(snapshot: Snapshot) -> None:
+def test_fold_in_knows_attributes(snapshot: Scorer) -> None:
     history = snapshot.history(2)  # of somebody without a country
     undescribed, described = snapshot.fold_in(*history), snapshot.fold_in(*history, USERS[0])
     assert snapshot.folds_features
@@ -48,13 +48,13 @@ def test_fold_in_knows_attributes(snapshot: Snapshot) -> None:
     np.testing.assert_array_equal(undescribed.vector[:1], described.vector[:1])
 
 
-def test_fold_in_knows_ratings(snapshot: Snapshot) -> None:
+def test_fold_in_knows_ratings(snapshot: Scorer) -> None:
     rows, values = snapshot.history(0)
     changed = snapshot.fold_in(rows, values[::-1], USERS[0])
     assert np.abs(towers_of(snapshot, changed.vector - snapshot.user_vectors[0])).max() > 0.01
 
 
-def test_new_user_by_attributes(snapshot: Snapshot) -> None:
+def test_new_user_by_attributes(snapshot: Scorer) -> None:
     side = snapshot.side_of(USERS[15])
     assert side is not None
     np.testing.assert_allclose(side.vector, snapshot.user_vectors[15], atol=1e-4)
@@ -63,7 +63,7 @@ def test_new_user_by_attributes(snapshot: Snapshot) -> None:
     assert np.abs(towers_of(snapshot, side.vector - other.vector)).max() > 0.01
 
 
-def test_unknown_user_is_mean(snapshot: Snapshot, published: Published) -> None:
+def test_unknown_user_is_mean(snapshot: Scorer, published: Published) -> None:
     nobody = snapshot.fold_in(np.empty(0, np.int64), np.empty(0))
     np.testing.assert_allclose(nobody.vector, snapshot.user_vectors[16], atol=1e-4)
     _, towers, _ = published.learned.segments
@@ -71,7 +71,7 @@ def test_unknown_user_is_mean(snapshot: Snapshot, published: Published) -> None:
     assert snapshot.side_of(USERS[16]) is None
 
 
-def test_new_items_as_if_published(snapshot: Snapshot) -> None:
+def test_new_items_as_if_published(snapshot: Scorer) -> None:
     vectors = snapshot.vectors_of(ITEMS)
     np.testing.assert_allclose(vectors[20:], snapshot.item_vectors[20:], atol=1e-5)
     assert np.linalg.norm(towers_of(snapshot, vectors[20])) == pytest.approx(1, abs=1e-5)
@@ -79,7 +79,7 @@ def test_new_items_as_if_published(snapshot: Snapshot) -> None:
     assert snapshot.vectors_of([]).shape == (0, snapshot.item_vectors.shape[1])
 
 
-def test_bare_item_is_mean(snapshot: Snapshot) -> None:
+def test_bare_item_is_mean(snapshot: Scorer) -> None:
     towers = towers_of(snapshot, snapshot.item_vectors)
     np.testing.assert_allclose(towers[21], towers[:20].mean(axis=0), atol=1e-6)
 
@@ -96,7 +96,7 @@ def test_array_missing(published: Published, tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_array_of_other_shape(published: Published, tmp_path: Path, name: str) -> None:
-    array = published.arrays.of_segments[f"towers.{name}"]
+    array = published.arrays.extra[f"towers.{name}"]
     with pytest.raises(SnapshotDamagedError):
         published.open(tmp_path, **{name: np.concatenate([array, array + 1])})
 

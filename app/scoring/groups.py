@@ -1,11 +1,12 @@
 """What is popular among users who have something in common: a country, a membership, an age group.
 
-A group is a field or an attribute of users and one of its values, as text. Whoever has a list of values belongs to the
-group of each.
+A group is a field or an attribute of users and one of its values, as text. A user whose value is a list belongs to the
+group of each of its members.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,35 +14,41 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.entities import AttributeValue, User
-from app.snapshots.features import ATTRIBUTE, as_texts
+from app.scoring.features import ATTRIBUTE, as_texts
+from app.segments.base import NO_ROWS
+from app.snapshots.arrays import SnapshotArrays
 
 Group = tuple[str, str]
 """The name of a field or an attribute of users, and a value of it."""
 
 MAX_GROUPS = 1000
-"""Those with the most ratings are kept."""
+"""The groups with the most ratings are kept."""
 
 MAX_GROUP_ITEMS = 2000
-"""Rows stored for a group, most rated first: far more than any list shows, however much of it a filter drops."""
+"""Rows stored for a group, most rated first: far more than a list shows, however many of them a filter drops."""
 
 MAX_NUMBERS = 20
-"""An attribute with more different numbers than this measures something: its numbers are no groups."""
+"""An attribute with more distinct numbers than this is a measurement, and its numbers make no groups."""
 
 MAX_VALUE_LENGTH = 128
-"""Longer texts tell of one user, and are no groups."""
+"""Longer texts describe a single user and make no groups."""
 
 
 @dataclass(frozen=True)
 class Memberships:
-    """`groups`: g of them. `user_rows`, `numbers`: (m,) int32, the user in the row belongs to that group of the g."""
+    """Which users belong to which groups.
+
+    `groups`: g of them. `user_rows`, `numbers`: (m,) int32, each a user's row and the position in `groups` of a group
+    that the user belongs to.
+    """
 
     groups: tuple[Group, ...] = ()
-    user_rows: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
-    numbers: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    user_rows: NDArray[np.int32] = field(default_factory=lambda: NO_ROWS)
+    numbers: NDArray[np.int32] = field(default_factory=lambda: NO_ROWS)
 
     @classmethod
-    def of(cls, users: Sequence[User], names: Sequence[str]) -> "Memberships":
-        """Those of all users, in the order of their rows, by the fields and attributes `names`."""
+    def from_users(cls, users: Sequence[User], names: Sequence[str]) -> "Memberships":
+        """The memberships of all users, in the order of their rows, by the fields and attributes `names`."""
         numbers: dict[Group, int] = {}
         pairs = [
             (row, numbers.setdefault(group, len(numbers))) for name in names for row, group in _groups_by(users, name)
@@ -82,8 +89,9 @@ def _texts(value: AttributeValue | None) -> list[str]:
 class PopularInGroups:
     """The items that the members of each group rated, and the groups of each user.
 
-    `starts` (g + 1,), `rows`, `counts`: those of group number n stand at `starts[n] : starts[n + 1]`, most rated first.
-    `user_starts` (n_users + 1,), `user_groups`: the numbers of the groups of each user, likewise.
+    `starts` (g + 1,), `rows`, `counts`: the items of group n stand at `starts[n] : starts[n + 1]`, most rated first,
+    with the number of their ratings. `user_starts` (n_users + 1,), `user_groups`: the positions in `groups` of the
+    groups of each user, likewise.
     """
 
     groups: tuple[Group, ...]
@@ -106,7 +114,7 @@ class PopularInGroups:
         counted = sparse.csr_array(is_member @ ones)
         group_of = np.repeat(np.arange(len(kept)), np.diff(counted.indptr))
         order = np.lexsort((counted.indices, -counted.data, group_of))
-        places = np.arange(len(order)) - counted.indptr[group_of]  # among those of the same group
+        places = np.arange(len(order)) - counted.indptr[group_of]  # among the rows of the same group
         order = order[places < MAX_GROUP_ITEMS]
         by_user = sparse.csr_array(is_member.T)
         by_user.sort_indices()
@@ -119,6 +127,12 @@ class PopularInGroups:
             user_groups=by_user.indices.astype(np.int32),
         )
 
+    @classmethod
+    def from_arrays(cls, groups: tuple[Group, ...], arrays: SnapshotArrays) -> "PopularInGroups":
+        """What a snapshot holds of them; `groups`: their names, in its order."""
+        of_items = arrays.group_starts, arrays.group_rows, arrays.group_counts
+        return cls(groups, *of_items, arrays.user_group_starts, arrays.user_groups)
+
     @property
     def arrays(self) -> Mapping[str, NDArray[Any]]:
         """By their names in `SnapshotArrays`."""
@@ -130,9 +144,23 @@ class PopularInGroups:
             "user_groups": self.user_groups,
         }
 
+    @cached_property
+    def attributes(self) -> tuple[str, ...]:
+        """The fields and attributes of users that make groups."""
+        return tuple(dict.fromkeys(attribute for attribute, _ in self.groups))
+
+    @cached_property
+    def numbers(self) -> Mapping[Group, int]:
+        """Group -> its position in `groups`."""
+        return {group: number for number, group in enumerate(self.groups)}
+
+    def popular_in(self, number: int) -> NDArray[np.int32]:
+        """The rows that the members of a group rated, most rated first, up to `MAX_GROUP_ITEMS`."""
+        return self.rows[self.starts[number] : self.starts[number + 1]]
+
 
 def _members(memberships: Memberships, n_users: int) -> sparse.csr_array:
-    """(g, n_users) of ones."""
+    """(g, n_users), a one for each membership."""
     ones = np.ones(len(memberships.numbers), np.int32)
     return sparse.csr_array(
         (ones, (memberships.numbers, memberships.user_rows)), shape=(len(memberships.groups), n_users)

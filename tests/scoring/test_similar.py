@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.snapshots import similar as similar_file
+from app.scoring import similar as similar_file
+from app.scoring.similar import STORED_UP_TO, similar_items, similar_to, similar_users, unit_directions
 from app.snapshots.arrays import N_SIMILAR
-from app.snapshots.similar import STORED_UP_TO, similar_items, similar_to, similar_users, unit_directions
 
 
 def test_worked_example() -> None:

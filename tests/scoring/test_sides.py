@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.snapshots.manifest import Segment
-from app.snapshots.sides import covariance_blocks, item_moments, join_item_parts, join_one, join_user_parts
+from app.scoring.sides import item_moments, join_item_parts, join_user_parts, weigh
+from app.snapshots.manifest import SegmentEntry
 
 
 @settings(deadline=None, max_examples=40)
@@ -17,7 +17,7 @@ def test_scores_have_weight_as_spread(n_items: int, n_factors: int, seed: int) -
     vectors, columns = join_item_parts(parts)
     assert vectors.shape[1] % 16 == 0
     covariance = item_moments(vectors, np.ones(n_items, np.bool_))[1]
-    segments = [Segment("first", "a", columns["first"], 0.3), Segment("second", "b", columns["second"], 2.0)]
+    segments = [SegmentEntry("first", "a", columns["first"], 0.3), SegmentEntry("second", "b", columns["second"], 2.0)]
     users = {"first": rng.standard_normal((4, n_factors + 1)).astype(np.float32), "second": np.ones((4, 1), np.float32)}
     sides = join_user_parts(users, segments, covariance)
     for segment in segments:
@@ -36,7 +36,7 @@ def test_constant_segment_is_kept() -> None:
     vectors, columns = join_item_parts({"rating": np.zeros((3, 2), np.float32)})
     covariance = item_moments(vectors, np.ones(3, np.bool_))[1]
     part = np.array([[5.0, 1.0]], np.float32)
-    sides = join_user_parts({"rating": part}, [Segment("rating", "a", columns["rating"], 0.5)], covariance)
+    sides = join_user_parts({"rating": part}, [SegmentEntry("rating", "a", columns["rating"], 0.5)], covariance)
     np.testing.assert_allclose(sides[0, :2], [2.5, 0.5])
 
 
@@ -48,12 +48,14 @@ def test_one_as_all() -> None:
     items["c"][:] = 3.0  # says the same of all
     vectors, columns = join_item_parts(items)
     covariance = item_moments(vectors, np.ones(30, np.bool_))[1]
-    segments = [Segment(name, "", columns[name], weight) for name, weight in (("a", 0.5), ("b", 2.0), ("c", 1.0))]
+    segments = [SegmentEntry(name, "", columns[name], weight) for name, weight in (("a", 0.5), ("b", 2.0), ("c", 1.0))]
     users = {name: rng.standard_normal((4, part.shape[1])).astype(np.float32) for name, part in items.items()}
-    together, blocks = join_user_parts(users, segments, covariance), covariance_blocks(segments, covariance)
+    together = join_user_parts(users, segments, covariance)
     for user in range(4):
-        alone = join_one({name: part[user] for name, part in users.items()}, segments, blocks, vectors.shape[1])
-        np.testing.assert_allclose(alone, together[user], rtol=1e-5)
+        for segment in segments:
+            own = np.ascontiguousarray(covariance[segment.slice, segment.slice])
+            alone = weigh(users[segment.name][user], own, segment.weight)
+            np.testing.assert_allclose(alone, together[user, segment.slice], rtol=1e-5)
 
 
 def test_moments_of_rated_items_only() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.snapshots import index_build
+from app.scoring import index_build
+from app.scoring.index import EXACT, FP16, INT8, ItemIndex, map_index
+from app.scoring.index_build import build_index, index_bytes
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.index import EXACT, FP16, INT8, ItemIndex, map_index
-from app.snapshots.index_build import build_index, index_bytes
 from app.snapshots.manifest import IndexKind
 from tests.support.snapshot_data import best_rows
 

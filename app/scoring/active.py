@@ -1,4 +1,4 @@
-"""The snapshot being served: one reference, replaced whole while requests go on."""
+"""The snapshot being served: one reference, replaced whole while requests are answered."""
 
 import threading
 import time
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
+from app.scoring.publication import open_snapshot
+from app.scoring.scorer import Scorer
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
-from app.snapshots.read import open_snapshot
-from app.snapshots.snapshot import Snapshot
 
 RETRY_SECONDS = 60.0
-"""A refused folder is looked at again after this long: a volume may have been late, a bad file does not heal."""
+"""A refused folder is read again after this long: a volume may have been mounted late. A damaged file stays damaged."""
 
 
 class Refresh(Enum):
-    """What a look at the live version led to. Log all but `UNCHANGED`; on `OUTDATED` enqueue training."""
+    """The outcome of a look at the live version. Log all but `UNCHANGED`; on `OUTDATED` enqueue training."""
 
     UNCHANGED = "unchanged"
     SWAPPED = "swapped"
@@ -33,13 +33,13 @@ REFUSALS = {
 
 
 class ActiveSnapshot:
-    """Holds the snapshot that requests are answered from.
+    """Holds the scorer that requests are answered from.
 
-    A request reads `current` once and keeps what it got; a swap is the assignment of one reference. The files of a
-    replaced snapshot stay mapped until the last request lets go of it.
+    A request reads `current` once and keeps it; a swap is the assignment of one reference. The files of a replaced
+    snapshot stay mapped until the last request that uses it ends.
     """
 
-    current: Snapshot | None
+    current: Scorer | None
     problem: str
     """Why the live snapshot is not the one served; empty while it is."""
 
@@ -52,11 +52,10 @@ class ActiveSnapshot:
         self._refreshing = threading.Lock()
 
     def refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
-        """Serve `live_version`, which stands in `folder`; None for both where nothing is published.
+        """Serve `live_version`, the snapshot in `folder`; None for both where nothing is published.
 
-        A folder that cannot be served keeps what is served now, and is not read again for `RETRY_SECONDS`. Only the
-        caller that loads waits; a second caller meanwhile gets `UNCHANGED`. Raises what loading raises other than
-        `SnapshotError`; the folder counts as refused then too.
+        Where the folder cannot be served, what is served now stays, and the folder is not read again for
+        `RETRY_SECONDS`. Only the caller that loads waits; another caller meanwhile gets `UNCHANGED`.
         """
         if not self._refreshing.acquire(blocking=False):
             return Refresh.UNCHANGED

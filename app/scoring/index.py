@@ -1,4 +1,4 @@
-"""The FAISS index over the item side: opened and searched. `index_build` makes it; nothing else imports faiss."""
+"""The FAISS index over the item side: opened and searched. `index_build` builds it; nothing else imports faiss."""
 
 import threading
 from dataclasses import dataclass, field
@@ -15,30 +15,32 @@ from app.snapshots.manifest import IndexKind
 faiss: Any = _faiss  # its type information describes the C++ signatures, not those of the Python wrappers
 
 EXACT, FP16, INT8 = "exact", "halves", "bytes"
-"""How a number of a vector is kept: in 32 bits, in 16, in 8."""
+"""How each number of a vector is stored: in 32, 16 or 8 bits. Manifests hold these names."""
 
 MORE = {EXACT: (1, 0), FP16: (1, 12), INT8: (2, 20)}
-"""Kind -> (a, b): n are asked for as a n + b, since rounding may have changed their order. Measured with as many: of
-the best 20 of 10k and of 100k HALVES alone find 0.999, BYTES alone 0.97, and with these both all."""
+"""Kind -> (a, b): to get the best n, a n + b are searched for, since rounding may change their order. Measured on the
+best 20 of 10k and of 100k items: FP16 alone finds 0.999 of them, INT8 alone 0.97, and with these surpluses both find
+all."""
 
 DROPPED_PER_ITEM = 1 / 300
-"""Up to this share of refused items the search asks for so many more and drops them: a filter is asked of every item,
-1 to 5 ns each, one more result costs 0.3 us."""
+"""Up to this share of refused items, the search asks for as many more results and drops the refused ones. A filter is
+applied to every item, 1 to 5 ns each; one more result costs 0.3 us."""
 
 REFUSED_PER_ITEM = 1 / 50
-"""Beyond this share of refused items all lists are searched: how many of them are enough was measured with what users
-have consumed, and a filter may want what stands in none of these."""
+"""Beyond this share of refused items all lists are searched. How many lists are enough was measured with the items that
+users have consumed; the items that a narrow filter allows may stand in none of those lists."""
 
 NO_HISTORY = -1
-"""`n_known` of a query that is no user's own side: all lists are searched."""
+"""`n_known` of a query that is not a user's own side: all lists are searched."""
 
 Index = Any
 
 Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Rows and scores, best first."""
 
 
 def empty_index(kind: IndexKind, dimension: int) -> Index:
-    """Of this kind, without vectors; where it has lists, without the vectors that these are found by."""
+    """An index of this kind without vectors, and without the centres of its lists if it has any."""
     if kind.name == EXACT:
         return faiss.IndexFlatIP(dimension)
     width = faiss.ScalarQuantizer.QT_fp16 if kind.name == FP16 else faiss.ScalarQuantizer.QT_8bit_uniform
@@ -49,18 +51,18 @@ def empty_index(kind: IndexKind, dimension: int) -> Index:
 
 
 def map_index(path: Path, vectors: NDArray[np.float32], kind: IndexKind) -> "ItemIndex":
-    """The index in `path`, mapped, not read. Check the file's checksum first: FAISS does not.
+    """The index in `path`, mapped into memory. The caller has verified the checksum: FAISS verifies nothing.
 
-    Raises `SnapshotDamagedError` unless it is of this kind and holds as many as `vectors` (n, d), under the inner
-    product.
+    Raises `SnapshotDamagedError` unless it is of this kind and holds as many vectors as `vectors` (n, d), compared by
+    the inner product.
     """
     n_vectors, dimension = vectors.shape
-    # Counts in a forged header must not make FAISS allocate more than the file can hold.
-    faiss.set_deserialization_vector_byte_limit(max(path.stat().st_size, 1))
-    faiss.set_deserialization_loop_limit(n_vectors + 1)
     try:
+        # Counts in a forged header must not make FAISS allocate more than the file can hold.
+        faiss.set_deserialization_vector_byte_limit(max(path.stat().st_size, 1))
+        faiss.set_deserialization_loop_limit(n_vectors + 1)
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-    except (RuntimeError, MemoryError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         raise SnapshotDamagedError(f"{path.name} is not a FAISS index") from error
     if (index.ntotal, index.d, index.metric_type) != (n_vectors, dimension, faiss.METRIC_INNER_PRODUCT):
         raise SnapshotDamagedError(f"{path.name} does not fit the item vectors")
@@ -84,8 +86,8 @@ def _is_of_kind(index: Index, kind: IndexKind) -> bool:
     )
 
 
-class _Asking(threading.local):
-    """What a search is told, one for each thread: making these objects takes longer than filling them."""
+class _SearchParameters(threading.local):
+    """The parameter objects of FAISS, one set for each thread: making them takes longer than filling them."""
 
     def __init__(self) -> None:
         self._bits = np.zeros(1, np.uint8)
@@ -94,10 +96,12 @@ class _Asking(threading.local):
         self._lists = faiss.SearchParametersIVF()
         self._lists_filtered = faiss.SearchParametersIVF(sel=self._selector)
 
-    def parameters(self, allowed: NDArray[np.bool_] | None, n_probes: int) -> Any:
+    def filled(self, allowed: NDArray[np.bool_] | None, n_probes: int) -> Any:
         """`allowed`: None for all. `n_probes`: 0 for an index without lists."""
         if allowed is not None:
-            self._bits = np.packbits(allowed, bitorder="little")  # kept: the selector does not own them
+            self._bits = np.packbits(
+                allowed, bitorder="little"
+            )  # kept alive here, since the selector does not own them
             self._selector.n = len(self._bits)
             self._selector.bitmap = faiss.swig_ptr(self._bits)
         if not n_probes:
@@ -109,13 +113,13 @@ class _Asking(threading.local):
 
 @dataclass(frozen=True)
 class ItemIndex:
-    """An index over `vectors` (n, d), and how to ask it."""
+    """An index over `vectors` (n, d) float32, and its search."""
 
     faiss_index: Index
     vectors: NDArray[np.float32]
     kind: IndexKind
     _scales: NDArray[np.float32] | None = field(init=False)
-    _asking: _Asking = field(init=False, default_factory=_Asking)
+    _parameters: _SearchParameters = field(init=False, default_factory=_SearchParameters)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_scales", np.array(self.kind.scales, np.float32) if self.kind.scales else None)
@@ -127,10 +131,10 @@ class ItemIndex:
         allowed: NDArray[np.bool_] | None = None,
         n_known: int = NO_HISTORY,
     ) -> NDArray[np.int64]:
-        """Rows in any order, among which are the `n` with the largest dot product with `query` (d,), and some more.
+        """The rows of the `n` vectors with the largest dot product with `query` (d,), and some more, in any order.
 
-        For who scores them exactly anyway. `allowed`: (n_vectors,) bool, None for all; fewer only where fewer are.
-        `n_known`: how many ratings and engagements the user side that the query is was made of.
+        For callers that score them exactly anyway. `allowed`: (n_vectors,) bool, None for all; fewer than `n` only
+        where fewer are allowed. `n_known`: how many ratings and engagements the query, a user side, was made of.
         """
         n_vectors, dimension = self.vectors.shape
         if query.shape != (dimension,) or (allowed is not None and allowed.shape != (n_vectors,)):
@@ -140,40 +144,41 @@ class ItemIndex:
             return np.empty(0, np.int64)
         n_refused = n_vectors - n_allowed
         if n_refused > REFUSED_PER_ITEM * n_vectors or n_known == NO_HISTORY:
-            return self._found(query, n, allowed, n_refused, self.kind.n_lists)
-        rows = self._found(query, n, allowed, n_refused, self.kind.probed(n, n_known))
-        if len(rows) < min(n, n_allowed):  # the likeliest lists are short
-            rows = self._found(query, n, allowed, n_refused, self.kind.n_lists)
+            return self._search_lists(query, n, allowed, n_refused, self.kind.n_lists)
+        rows = self._search_lists(query, n, allowed, n_refused, self.kind.probed(n, n_known))
+        if len(rows) < min(n, n_allowed):  # the lists searched first were short
+            rows = self._search_lists(query, n, allowed, n_refused, self.kind.n_lists)
         return rows
 
-    def _found(
+    def _search_lists(
         self, query: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None, n_refused: int, n_probes: int
     ) -> NDArray[np.int64]:
-        times, more = MORE[self.kind.name]
-        n_asked, is_dropping = times * n + more, n_refused <= DROPPED_PER_ITEM * len(self.vectors)
+        factor, surplus = MORE[self.kind.name]
+        n_asked, is_dropping = factor * n + surplus, n_refused <= DROPPED_PER_ITEM * len(self.vectors)
         if is_dropping:
             n_asked += n_refused
-        parameters = self._asking.parameters(None if is_dropping else allowed, n_probes)
+        parameters = self._parameters.filled(None if is_dropping else allowed, n_probes)
         rows = self._search(query, min(n_asked, len(self.vectors)), parameters)
-        rows = rows[rows >= 0]  # fewer than were asked for may be allowed, or in the lists
+        rows = rows[rows >= 0]  # FAISS fills up with -1 where fewer are allowed, or in the lists
         return rows[allowed[rows]] if allowed is not None and is_dropping and n_refused else rows
 
     def _search(self, query: NDArray[np.float32], n: int, parameters: Any) -> NDArray[np.int64]:
         scaled = np.ascontiguousarray(query if self._scales is None else query * self._scales, np.float32)
         scores, rows = np.empty(n, np.float32), np.empty(n, np.int64)
-        # OpenMP keeps this per thread, so it is set where the search runs; one query gains nothing from a team.
+        # OpenMP keeps this per thread, so it is set where the search runs. One query gains nothing from more threads.
         faiss.omp_set_num_threads(1)
         pointers = faiss.swig_ptr(scaled), n, faiss.swig_ptr(scores), faiss.swig_ptr(rows)
-        # The C++ method itself: its wrapper checks and copies what is right already, 10 us.
+        # The C++ method itself: its Python wrapper checks and copies what is correct already, which takes 10 us.
         self.faiss_index.search_c(1, *pointers, parameters)
         return rows
 
     def nearest(self, query: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """The `n` rows with the largest dot product with `query` (d,), and these.
+        """The `n` rows with the largest dot product with `query` (d,), and those products.
 
         Best first, ties by row, fewer where fewer are allowed.
         """
-        found = self.candidates(query, n, allowed)
-        scores = self.vectors.take(found, axis=0) @ query
-        order = np.lexsort((found, -scores))[: max(n, 0)]
-        return found[order], scores[order]
+        rows = self.candidates(query, n, allowed)
+        # Exact products decide the order, whatever the index rounded.
+        scores = self.vectors.take(rows, axis=0) @ query
+        order = np.lexsort((rows, -scores))[: max(n, 0)]
+        return rows[order], scores[order]

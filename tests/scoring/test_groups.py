@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from app.entities import User
-from app.snapshots import groups as groups_file
-from app.snapshots.groups import Memberships, PopularInGroups, groups_of
+from app.scoring import groups as groups_file
+from app.scoring.groups import Memberships, PopularInGroups, groups_of
 
 FI, SE = ("country", "FI"), ("country", "SE")
 
@@ -30,7 +30,7 @@ def listed(popular: PopularInGroups, number: int) -> list[tuple[int, int]]:
 def test_worked_example() -> None:
     users = [User("a", "FI"), User("b", "FI"), User("c", "SE"), User("d"), User("e", "NO")]
     rated = rated_by([1, 4], [4, 2], [0], [3], [])
-    popular = PopularInGroups.count(Memberships.of(users, ["country"]), rated)
+    popular = PopularInGroups.count(Memberships.from_users(users, ["country"]), rated)
     assert popular.groups == (FI, SE)  # nobody from NO has rated
     assert listed(popular, 0) == [(4, 2), (1, 1), (2, 1)]
     assert listed(popular, 1) == [(0, 1)]
@@ -44,7 +44,7 @@ def test_counts_as_by_hand(n_users: int, n_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [rng.permutation(n_items)[: rng.integers(0, n_items + 1)].tolist() for _ in range(n_users)]
     users = [User(str(n), None, {"likes": list(rng.permutation(["x", "y", "z"])[: n % 4])}) for n in range(n_users)]
-    popular = PopularInGroups.count(Memberships.of(users, ["likes"]), rated_by(*rows, n_items=n_items))
+    popular = PopularInGroups.count(Memberships.from_users(users, ["likes"]), rated_by(*rows, n_items=n_items))
     expected: dict[tuple[str, str], Counter[int]] = {}
     for user, items in zip(users, rows, strict=True):
         for group in groups_of(user, ["likes"]):
@@ -74,20 +74,20 @@ def test_values_of_every_kind() -> None:
 
 def test_measures_are_no_groups() -> None:
     few = [User(str(n), None, {"age": n % 20}) for n in range(60)]
-    assert len(Memberships.of(few, ["age"]).groups) == 20
+    assert len(Memberships.from_users(few, ["age"]).groups) == 20
     many = [User(str(n), None, {"age": n % 21 if n else "unknown"}) for n in range(60)]
-    assert Memberships.of(many, ["age"]).groups == (("age", "unknown"),)
+    assert Memberships.from_users(many, ["age"]).groups == (("age", "unknown"),)
 
 
 def test_long_texts_are_no_groups() -> None:
     users = [User("a", None, {"about": "x" * 129}), User("b", None, {"about": ""})]
-    assert Memberships.of(users, ["about"]).groups == ()
+    assert Memberships.from_users(users, ["about"]).groups == ()
 
 
 def test_largest_groups_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     users = [User(str(n), "ABCD"[n % 4]) for n in range(12)]
     rated = rated_by(*([n % 5] if n % 4 == 3 else list(range(n % 4 + 2)) for n in range(12)))
-    memberships = Memberships.of(users, ["country"])
+    memberships = Memberships.from_users(users, ["country"])
     with_most = PopularInGroups.count(memberships, rated)
     assert [value for _, value in with_most.groups] == ["A", "B", "C", "D"]
     monkeypatch.setattr(groups_file, "MAX_GROUPS", 2)

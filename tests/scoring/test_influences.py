@@ -8,56 +8,56 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.snapshots import Snapshot, open_snapshot, write_snapshot
-from app.snapshots.features import Encodings
-from app.snapshots.segments import RatingFold
+from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring.features import Encodings
+from app.segments.rating import RatingFold
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, segments, snapshot_arrays
 
 N_ITEMS, N_FACTORS = 60, 5
 
 
-def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Snapshot:
+def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Scorer:
     arrays = snapshot_arrays(N_ITEMS, n_factors=N_FACTORS)
     if not has_precision:
-        of_segments = {name: array for name, array in arrays.of_segments.items() if name != "rating.precision"}
-        arrays = replace(arrays, of_segments=of_segments)
+        extra = {name: array for name, array in arrays.extra.items() if name != "rating.precision"}
+        arrays = replace(arrays, extra=extra)
     rating, *others = segments(N_FACTORS)
     manifest = manifest_of(arrays, segments=(replace(rating, numbers=fold.numbers), *others))
     return open_snapshot(write_snapshot(folder, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
 
 
 @pytest.fixture(scope="module", params=["penalty", "precision", "unbiased"])
-def snapshot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def snapshot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
     fold = replace(RATING_FOLD, biased=request.param != "unbiased")
     return published(tmp_path_factory.mktemp("snapshots"), fold, has_precision=request.param == "precision")
 
 
-def history_of(snapshot: Snapshot, n: int, seed: int) -> tuple[Any, Any]:
+def history_of(snapshot: Scorer, n: int, seed: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     return rng.permutation(snapshot.n_items)[:n], rng.integers(1, 6, n).astype(np.float64)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 10_000))
-def test_ratings_carry_score(snapshot: Snapshot, n: int, seed: int) -> None:
+def test_ratings_carry_score(snapshot: Scorer, n: int, seed: int) -> None:
     rows, values = history_of(snapshot, n, seed)
     side, vectors = snapshot.fold_in(rows, values), snapshot.item_vectors
     carried = snapshot.influences(rows, values, vectors)
     assert carried.shape == (N_ITEMS, n)
     rating = snapshot.rating.slice
     carried_by_none = vectors[:, rating.stop - 1] * side.vector[rating.stop - 1]
-    carried_by_none += snapshot.shares(side, vectors)["prior"]
+    carried_by_none += snapshot.shares(side, vectors)["popularity"]
     np.testing.assert_allclose(carried.sum(axis=1) + carried_by_none, vectors @ side.vector, atol=1e-3)
 
 
-def test_segments_share_score(snapshot: Snapshot) -> None:
+def test_segments_share_score(snapshot: Scorer) -> None:
     side = snapshot.user_side(2)
     shares = snapshot.shares(side, snapshot.item_vectors)
-    assert list(shares) == ["rating", "taste", "prior"]
+    assert list(shares) == ["rating", "taste", "popularity"]
     np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
 
 
-def test_rating_carries_what_it_changes(snapshot: Snapshot) -> None:
+def test_rating_carries_what_it_changes(snapshot: Scorer) -> None:
     """Without a taste to reweigh, what a rating carries is what the score loses where that rating says nothing new."""
     rows, values = history_of(snapshot, 8, 0)
     columns, fold = snapshot.item_vectors[rows][:, snapshot.rating.slice], snapshot.rating_fold
@@ -65,21 +65,22 @@ def test_rating_carries_what_it_changes(snapshot: Snapshot) -> None:
     carried = fold.influences(columns, values, shown)
     as_expected = values.copy()
     as_expected[3] = fold.mean + columns[3, -1]
-    with_it, without_it = (fold.part(columns, each)[0] for each in (values, as_expected))
+    with_it, without_it = (fold.fold_in(columns, each, rows).columns for each in (values, as_expected))
     np.testing.assert_allclose(carried[:, 3], shown @ (with_it - without_it), atol=1e-4)
 
 
-def test_nothing_carries_nothing(snapshot: Snapshot) -> None:
+def test_nothing_carries_nothing(snapshot: Scorer) -> None:
     nothing = np.empty(0, np.int64)
     assert snapshot.influences(nothing, np.empty(0), snapshot.item_vectors).shape == (N_ITEMS, 0)
     rows, values = history_of(snapshot, 3, 0)
     assert snapshot.influences(rows, values, snapshot.item_vectors[:0]).shape == (0, 3)
 
 
-def test_items_carry_each_other(snapshot: Snapshot) -> None:
+def test_items_carry_each_other(snapshot: Scorer) -> None:
     rows = np.flatnonzero(snapshot.item_counts)[:6]
-    assert snapshot._taste is not None
-    taste = snapshot.item_vectors[:, snapshot._taste.slice]
-    carried = snapshot._taste_fold.influences(taste[rows], np.full(6, 4.0), taste[rows])
+    _, block, _ = snapshot.blocks
+    taste = snapshot.item_vectors[:, block.slice]
+    carried = block.fold.influences(taste[rows], np.full(6, 4.0), taste[rows])
+    assert carried is not None
     assert (np.diag(carried) > 0).all()
     np.testing.assert_allclose(carried, carried.T, atol=1e-9)  # of equal weights: y' A^-1 y is symmetric

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.snapshots import index_build
-from app.snapshots.index import EXACT, FP16, INT8, ItemIndex
-from app.snapshots.index_build import LEAST_IN_LISTS, Known, build_index, index_bytes
+from app.scoring import index_build
+from app.scoring.index import EXACT, FP16, INT8, ItemIndex
+from app.scoring.index_build import LEAST_IN_LISTS, Known, build_index, index_bytes
 from tests.support.snapshot_data import best_rows
 
 

@@ -1,16 +1,17 @@
-"""The FAISS index over the item side, built: the quickest kind that finds what scoring every item would.
+"""Builds the FAISS index over the item side: the fastest kind that finds what scoring every item would find.
 
-In a catalogue of some size the items stand in lists, of which a search looks through those that are likeliest to hold
-what it is after (an inverted file; J. Sivic & A. Zisserman, "Video Google", 2003). Items share a list that users tell
-apart least: the distance of x and y is the difference of their scores, squared, in the mean over users,
+The items of a large catalogue are divided into lists, and a search looks through the lists closest to its query (an
+inverted file; J. Sivic & A. Zisserman, "Video Google", 2003). Items that most users score alike share a list: the
+distance of items x and y is the mean squared difference of their scores over users,
 
     mean_u (u . x - u . y)^2 = (x - y)' C (x - y) = |L'x - L'y|^2     C = mean_u u u' = L L'
 
-so columns in which no user differs, and those nobody weighs, decide nothing. On 9,742 films this finds as much in
-half the lists as the distance of the vectors themselves in three quarters of them.
+so columns that no user weighs decide nothing. On 9,742 films, half of such lists hold as many of the best items as
+three quarters of the lists by the plain distance of vectors.
 
-It holds for users like those it was measured with. Sides of another kind, of guests with one rating or turned round by
-a rule, have all lists searched: of the best 20 for such guests the same number of lists held 0.95 to 0.98.
+The number of lists is measured with a sample of users and holds for users like them. Other queries (guests with one
+rating, sides that a rule reversed) search all lists: of the best 20 for such guests, the same number of lists held 0.95
+to 0.98.
 """
 
 import math
@@ -22,51 +23,52 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.snapshots.index import EXACT, FP16, INT8, REFUSED_PER_ITEM, Index, ItemIndex, empty_index, faiss
+from app.scoring.index import EXACT, FP16, INT8, REFUSED_PER_ITEM, Index, ItemIndex, empty_index, faiss
 from app.snapshots.manifest import IndexKind
 
 LISTS_FROM = 5_000
-"""Items from which there are lists: fewer are scanned in 20 us."""
+"""Items from which there are lists; fewer are scanned in 20 us."""
 
 BYTES_FROM = 50_000
-"""Items from which a byte for each number is tried first. The scan reads what it compares, and soon waits for memory
-(d = 144, n = 20, one thread of a busy machine, 2026-11, EXACT / HALVES / BYTES): 10k items 75 / 55 / 60 us,
+"""Items from which a byte for each number is tried first: the scan is bound by memory (d = 144, n = 20, one thread of a
+busy machine, 2026-11, EXACT / FP16 / INT8): 10k items 75 / 55 / 60 us,
 100k 2.0 / 0.83 / 0.5 ms, 1M 46 / 24 / 10 ms."""
 
 LEAST_RECALL = 0.999
-"""Of the best, as they come out of the search before they are scored exactly. A kind that finds fewer for a sample of
-the users it is for is not published."""
+"""The share of the best items that a kind of index must find for a sample of users, before exact scoring."""
 
 LEAST_IN_LISTS = 0.9998
-"""As `LEAST_RECALL`, of a number of lists. What rounding misses stands at the end of a list, beside what is as good;
-what stands in a list that is not searched may be the best of all."""
+"""As `LEAST_RECALL`, for a number of lists. What rounding misses is about as good as what replaces it; an item in a
+list that is not searched may be the best of all."""
 
 DEPTHS = (20, 100)
-"""How many best are looked for: what a list shows, and what rules choose from."""
+"""How many of the best items recall is measured on: what a list shows, and what rules choose from."""
 
 N_QUERIES, N_MOMENTS = (100, 500), 10_000
-"""Users that recall is measured with, fewer where items are many, and that say how items differ."""
+"""Users that recall is measured with (at least, at most), and users that C is computed from."""
 
 SCORES_MEASURED = 50_000_000
+"""Scores that measuring may compute: the more items, the fewer users."""
 
 FEW_KNOWN = 0.1
-"""Users of whom less is known than of this share of them have all lists searched: their sides are of another kind."""
+"""This share of the users, those of whom least is known, search all lists: their sides are of another kind."""
 
 LIST_SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 7 / 16, 1 / 2, 5 / 8, 3 / 4)
-"""Of all lists, so many are tried; where more are needed, a scan of everything is as quick."""
+"""The shares of all lists that are tried; where more are needed, a full scan is as fast."""
 
 N_ITERATIONS, POINTS_PER_LIST = 10, 256
-"""Of the k-means that makes the lists."""
+"""Of the k-means that forms the lists."""
 
 SEED = 1
 
 BLOCK = 65_536
+"""Rows handled at a time."""
 
 ALL_THREADS: int = faiss.omp_get_max_threads()
 
 
 class Known(NamedTuple):
-    """Of one user: the item rows that are not shown again, and how many ratings and engagements the side is made of."""
+    """Of one user: the rows of consumed items, and how many ratings and engagements the side is made of."""
 
     consumed: NDArray[np.integer]
     n_known: int
@@ -84,8 +86,8 @@ def build_index(
 ) -> tuple[Index, IndexKind]:
     """An index for inner products over `vectors` (n, d) float32. The one place that chooses its kind.
 
-    The quickest whose recall is at least `LEAST_RECALL`, measured on some of `users` (m, d), user sides; `knowledge`
-    tells what is known of the user in a row.
+    It is the fastest kind whose recall on a sample of `users` (m, d), user sides, is at least `LEAST_RECALL`.
+    `knowledge`: user row -> what is known of the user.
     """
     samples = _samples(vectors, users, knowledge)
     for name in (INT8, FP16) if len(vectors) >= BYTES_FROM else (FP16,):
@@ -96,7 +98,14 @@ def build_index(
             in_lists = _in_lists(kind, vectors, users, samples) if len(vectors) >= LISTS_FROM and samples else None
             return in_lists or (index, replace(kind, recall=recall))
     exact = IndexKind(EXACT, 1.0)
+    # Rounding loses too much: scores differ by less than a half-precision number can tell.
     return _filled(exact, vectors), exact
+
+
+def exact_index(vectors: NDArray[np.float32]) -> ItemIndex:
+    """An index that scans `vectors` (n, d) as they are: nothing is learned or measured."""
+    kind = IndexKind(EXACT, 1.0)
+    return ItemIndex(_filled(kind, vectors), vectors, kind)
 
 
 def index_bytes(index: Index) -> memoryview:
@@ -104,7 +113,7 @@ def index_bytes(index: Index) -> memoryview:
 
 
 class _Sample(NamedTuple):
-    """A user: the side (d,), what is known, and the highest scores of what is not consumed, best first."""
+    """One user: the side (d,), what is known, and the highest scores of items not consumed, best first."""
 
     query: NDArray[np.float32]
     known: Known
@@ -114,7 +123,7 @@ class _Sample(NamedTuple):
 def _samples(vectors: NDArray[np.float32], users: NDArray[np.float32], knowledge: Knowledge) -> list[_Sample]:
     samples = []
     least, most = N_QUERIES
-    for row in _spread(len(users), min(max(least, SCORES_MEASURED // max(len(vectors), 1)), most)):
+    for row in _evenly(len(users), min(max(least, SCORES_MEASURED // max(len(vectors), 1)), most)):
         query, known = np.ascontiguousarray(users[row]), knowledge(row)
         scores = vectors @ query
         scores[known.consumed] = -np.inf
@@ -123,32 +132,32 @@ def _samples(vectors: NDArray[np.float32], users: NDArray[np.float32], knowledge
     return [sample for sample in samples if len(sample.best)]
 
 
-def _spread(n: int, n_chosen: int) -> list[int]:
-    """Up to `n_chosen` of 0 .. n-1, evenly."""
+def _evenly(n: int, n_chosen: int) -> list[int]:
+    """Up to `n_chosen` of 0 .. n-1, evenly spaced."""
     rows: list[int] = np.unique(np.linspace(0, n - 1, min(n, n_chosen)).astype(int)).tolist()
     return rows
 
 
 def _recall(index: ItemIndex, samples: Sequence[_Sample], depth: int) -> float:
-    """The share of the best that is found, mean over the samples; one as good as the last of them counts as it."""
-    found = []
+    """The mean share of the best items that are found; an item that scores as high as the last of them counts, too."""
+    shares = []
     for query, known, best_of_all in samples:
         best = best_of_all[:depth]
         allowed = np.ones(len(index.vectors), np.bool_)
         allowed[known.consumed] = False
         scores = index.vectors[index.candidates(query, len(best), allowed, known.n_known)] @ query
         least = best[-1] - 1e-6 * np.abs(best).max()
-        found.append(min(len(best), int(np.count_nonzero(scores >= least))) / len(best))
-    return float(np.mean(found)) if found else 1.0
+        shares.append(min(len(best), int(np.count_nonzero(scores >= least))) / len(best))
+    return float(np.mean(shares)) if shares else 1.0
 
 
 def _in_lists(
     kind: IndexKind, vectors: NDArray[np.float32], users: NDArray[np.float32], samples: Sequence[_Sample]
 ) -> tuple[Index, IndexKind] | None:
-    """An index of the kind with lists; None where nearly all would have to be searched."""
+    """An index of this kind with lists; None where nearly all lists would have to be searched."""
     least_known = int(np.quantile([sample.known.n_known for sample in samples], FEW_KNOWN))
     most_consumed = REFUSED_PER_ITEM * len(vectors)
-    # All others have all lists searched.
+    # Recall is measured for these users alone: all others search all lists.
     samples = [
         sample
         for sample in samples
@@ -174,13 +183,13 @@ def _in_lists(
 def _lists(
     vectors: NDArray[np.float32], users: NDArray[np.float32], n_lists: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(n,) the list that each item stands in, and (n_lists, d) the mean of the items of each."""
-    some = users[_spread(len(users), N_MOMENTS)].astype(np.float64)
+    """(n,) the list of each item, and (n_lists, d) the mean of the items of each list."""
+    some = users[_evenly(len(users), N_MOMENTS)].astype(np.float64)
     variances, directions = np.linalg.eigh(some.T @ some / len(some))
     towards = (directions * np.sqrt(np.maximum(variances, 0.0))).astype(np.float32)  # L
     use_all_threads()
     clustering = faiss.Kmeans(vectors.shape[1], n_lists, niter=N_ITERATIONS, seed=SEED)
-    clustering.train(vectors[_spread(len(vectors), POINTS_PER_LIST * n_lists)] @ towards)
+    clustering.train(vectors[_evenly(len(vectors), POINTS_PER_LIST * n_lists)] @ towards)
     list_of = np.empty(len(vectors), np.int64)
     sums = np.zeros((n_lists, vectors.shape[1]))
     for start in range(0, len(vectors), BLOCK):
@@ -204,7 +213,7 @@ def _filled(
     if centres is not None:
         index.quantizer.add(centres / scales)
     if kind.name != EXACT:
-        # Halves learn nothing, but faiss wants to be asked; bytes learn between which ends they lie.
+        # FP16 learns nothing here, but FAISS insists on training; INT8 learns the range of the numbers.
         index.train(np.repeat(np.array([[-1], [1]], np.float32), dimension, axis=1))
     for start in range(0, len(vectors), BLOCK):
         block = np.ascontiguousarray(vectors[start : start + BLOCK] / scales)
@@ -218,7 +227,7 @@ def _filled(
 
 
 def _scales(vectors: NDArray[np.float32]) -> tuple[float, ...]:
-    """(d,) the largest |value| of each column: divided by it, all columns fill the same bytes."""
+    """(d,) the largest |value| of each column: divided by it, every column uses the whole range of a byte."""
     largest = np.zeros(vectors.shape[1], np.float32)
     for start in range(0, len(vectors), BLOCK):
         np.maximum(largest, np.abs(vectors[start : start + BLOCK]).max(axis=0), out=largest)
@@ -229,9 +238,9 @@ def _scales(vectors: NDArray[np.float32]) -> tuple[float, ...]:
 def search_many(
     vectors: NDArray[np.float32], queries: NDArray[np.float32], n: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of `queries` (b, d) the `n` rows of `vectors` with the largest dot product, both answers (b, n).
+    """For each of `queries` (b, d), the `n` rows of `vectors` with the largest dot product, and these: (b, n) each.
 
-    Best first; row -1 where there are fewer than `n`. Uses all cores: for building, not for serving.
+    Best first; row -1 where there are fewer than `n`. Uses all cores, so it is for building and not for serving.
     """
     use_all_threads()
     index = faiss.IndexFlatIP(vectors.shape[1])
@@ -241,5 +250,5 @@ def search_many(
 
 
 def use_all_threads() -> None:
-    """OpenMP keeps this for each thread of ours, and a search sets it to one."""
+    """Let OpenMP use all cores in this thread, where a search may have set it to one."""
     faiss.omp_set_num_threads(ALL_THREADS)

@@ -1,0 +1,111 @@
+"""From the parts of a scorer to a published folder, and back."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from app.algorithms.feature_map import crossed_width
+from app.scoring.features import Encodings
+from app.scoring.groups import Group
+from app.scoring.index import map_index
+from app.scoring.index_build import Known, build_index, index_bytes
+from app.scoring.neighbours import table_layouts
+from app.scoring.scorer import Scorer
+from app.segments.registry import SEGMENTS, segment_layouts
+from app.snapshots.arrays import Layout, SnapshotArrays, check_arrays
+from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.manifest import MANIFEST_FILE, Manifest
+from app.snapshots.read import SnapshotFiles, read_snapshot
+from app.snapshots.write import FEATURES_FILE, GROUPS_FILE, make_room, write_folder
+
+CANARY_QUERIES = 3
+CANARY_TOLERANCE = 1e-2
+"""Relative: half precision of the index, at most."""
+
+
+def extra_layouts() -> dict[str, Layout]:
+    """The arrays that not every snapshot has: the states of segments, and neighbour tables."""
+    return segment_layouts() | table_layouts()
+
+
+def write_snapshot(
+    root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings, groups: Sequence[Group] = ()
+) -> Path:
+    """Build the index, write the snapshot `manifest.version` below `root`, and return its folder.
+
+    `groups`: the names of the groups in `arrays.group_starts`. Raises `StorageFullError` where there is no room,
+    `SnapshotDamagedError` where the arrays contradict each other.
+    """
+    sizes = check_arrays(arrays.named, extra_layouts())
+    if len(groups) != sizes["n_group_starts"] - 1:
+        raise SnapshotDamagedError("the names of the groups do not fit their arrays")
+    # Before the index is built, which takes minutes of a large catalogue.
+    make_room(root, arrays)
+    index, kind = build_index(arrays.item_vectors, arrays.user_vectors, partial(_known, arrays))
+    documents = {FEATURES_FILE: encodings.document, GROUPS_FILE: groups}
+    return write_folder(root, replace(manifest, index=kind), arrays, documents, index_bytes(index))
+
+
+def _known(arrays: SnapshotArrays, user_row: int) -> Known:
+    rated, _ = arrays.history(user_row)
+    positive, _ = arrays.labels(user_row)
+    return Known(rated, len(rated) + len(positive))
+
+
+def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
+    """A scorer of the snapshot in `folder`, verified and mapped, that has answered trial queries.
+
+    Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
+    for an older format, `SnapshotForeignError` for a newer one, another database or another version.
+    """
+    files = read_snapshot(folder, database_id, version, extra_layouts())
+    manifest = files.manifest
+    if manifest.index is None:
+        raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")
+    names = {entry.name for entry in manifest.segments}
+    for segment in SEGMENTS.values():
+        if segment.is_required and segment.name not in names:
+            raise SnapshotDamagedError(f"there is no {segment.name} segment")
+    index = map_index(files.index_path, files.arrays.item_vectors, manifest.index)
+    scorer = Scorer.from_parts(manifest, files.arrays, index, _encodings(files), _groups(files))
+    _ask_canaries(scorer)
+    return scorer
+
+
+def _encodings(files: SnapshotFiles) -> Encodings:
+    document: Any = files.documents[FEATURES_FILE]
+    try:
+        encodings = Encodings.from_document(document)
+        widths = crossed_width(len(encodings.items.names)), crossed_width(len(encodings.users.names))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise SnapshotDamagedError(f"{FEATURES_FILE} does not say how features are read") from error
+    if widths != (files.sizes["n_item_features"], files.sizes["n_user_features"]):
+        raise SnapshotDamagedError(f"{FEATURES_FILE} does not fit the maps of features")
+    return encodings
+
+
+def _groups(files: SnapshotFiles) -> tuple[Group, ...]:
+    try:
+        groups = TypeAdapter(tuple[Group, ...]).validate_python(files.documents[GROUPS_FILE])
+    except (ValueError, RecursionError) as error:
+        raise SnapshotDamagedError(f"{GROUPS_FILE} does not name groups") from error
+    if len(set(groups)) != files.sizes["n_group_starts"] - 1:
+        raise SnapshotDamagedError(f"{GROUPS_FILE} does not fit the groups")
+    return groups
+
+
+def _ask_canaries(scorer: Scorer) -> None:
+    """Search for real users and compare the best scores with dot products: FAISS may load a wrong file in silence."""
+    n_users = len(scorer.user_keys)
+    for user_row in np.unique(np.linspace(0, n_users - 1, CANARY_QUERIES).astype(int)) if n_users else ():
+        vector = scorer.user_vectors[user_row]
+        rows, scores = scorer.nearest(vector, 10)
+        best = float((scorer.item_vectors @ vector).max(initial=-np.inf))
+        tolerance = CANARY_TOLERANCE * (1.0 + abs(best))
+        if len(rows) != min(10, scorer.n_items) or abs(float(scores[0]) - best) > tolerance:
+            raise SnapshotDamagedError("a trial search gave wrong answers")

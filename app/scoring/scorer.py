@@ -1,0 +1,487 @@
+"""A snapshot ready to answer: folds users in, finds and scores items, predicts ratings, and explains scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from app.algorithms.feature_map import crossed
+from app.algorithms.neighbour_table import NeighbourTable
+from app.entities import Item, RatingScale, User
+from app.scoring.features import Encodings, item_table, user_table
+from app.scoring.groups import Group, PopularInGroups, groups_of
+from app.scoring.index import NO_HISTORY, ItemIndex, Neighbours
+from app.scoring.neighbours import open_tables, voted_for
+from app.scoring.sides import join_user_parts, part_scales, unknown_user_side, weigh
+from app.scoring.similar import similar_to, similar_users, unit_directions
+from app.segments.base import NO_ROWS, DenseFold, Observations, Segment, SegmentStateError, first_likeness
+from app.segments.rating import RatingFold
+from app.segments.registry import SEGMENTS, arrays_of
+from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.manifest import Manifest, SegmentEntry
+
+UNDESCRIBED = User("undescribed")
+
+
+class UserSide(NamedTuple):
+    """One user: the weighted vector (d,) float32 whose dot product with an item's row is the score, and b_u.
+
+    `deviation`: what is not known of the user, in the rating scale, see `Scorer.deviations`.
+    """
+
+    vector: NDArray[np.float32]
+    bias: float
+    deviation: float
+
+
+@dataclass(frozen=True)
+class SegmentBlock:
+    """A segment of a snapshot at work: its columns (c of them) and weight, its kind, and its state.
+
+    `covariance`: (c, c) float32, that of its columns over the chosen items.
+    """
+
+    entry: SegmentEntry
+    segment: Segment
+    fold: DenseFold
+    slice: slice
+    covariance: NDArray[np.float32]
+
+    @classmethod
+    def from_entry(cls, entry: SegmentEntry, arrays: SnapshotArrays) -> "SegmentBlock":
+        """Raises `SnapshotDamagedError` for a segment that does not exist, or whose state is not complete."""
+        if (segment := SEGMENTS.get(entry.name)) is None:
+            raise SnapshotDamagedError(f"there is no segment {entry.name}")
+        try:
+            fold = segment.open(entry.numbers, arrays_of(segment, arrays.extra))
+        except SegmentStateError as error:
+            raise SnapshotDamagedError(str(error)) from error
+        columns = entry.slice
+        covariance = np.ascontiguousarray(arrays.item_covariance[columns, columns])
+        return cls(entry, segment, fold, columns, covariance)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Answers from one set of vectors; immutable, shared by all requests.
+
+    `manifest_or_none`: None where the vectors were never published (`popularity_scorer`). `blocks`: the segments in the
+    order of their columns. `scale`: of the ratings. `is_led_by_events`: see `Manifest`.
+    """
+
+    arrays: SnapshotArrays
+    blocks: tuple[SegmentBlock, ...]
+    index: ItemIndex
+    encodings: Encodings
+    groups: PopularInGroups
+    tables: Mapping[str, NeighbourTable]
+    scale: RatingScale
+    is_led_by_events: bool = False
+    manifest_or_none: Manifest | None = None
+
+    @classmethod
+    def from_parts(
+        cls,
+        manifest: Manifest,
+        arrays: SnapshotArrays,
+        index: ItemIndex,
+        encodings: Encodings,
+        groups: tuple[Group, ...] = (),
+    ) -> "Scorer":
+        """Raises `SnapshotDamagedError` where a segment or a table lacks something, or does not fit the features."""
+        blocks = tuple(SegmentBlock.from_entry(entry, arrays) for entry in manifest.segments)
+        n_items = len(arrays.item_keys)
+        for block in blocks:
+            try:
+                block.fold.check(n_items, len(encodings.items.names), len(encodings.users.names))
+            except SegmentStateError as error:
+                raise SnapshotDamagedError(str(error)) from error
+        return cls(
+            arrays=arrays,
+            blocks=blocks,
+            index=index,
+            encodings=encodings,
+            groups=PopularInGroups.from_arrays(groups, arrays),
+            tables=open_tables(arrays.extra, n_items),
+            scale=manifest.scale,
+            is_led_by_events=manifest.is_led_by_events,
+            manifest_or_none=manifest,
+        )
+
+    # What it is, and the arrays that callers read.
+
+    @property
+    def manifest(self) -> Manifest:
+        """Raises `LookupError` where nothing was published."""
+        if self.manifest_or_none is None:
+            raise LookupError("these vectors were not published")
+        return self.manifest_or_none
+
+    @property
+    def version(self) -> int | None:
+        """None where nothing was published."""
+        return None if self.manifest_or_none is None else self.manifest_or_none.version
+
+    @property
+    def n_items(self) -> int:
+        return len(self.arrays.item_keys)
+
+    @property
+    def item_keys(self) -> NDArray[np.int64]:
+        return self.arrays.item_keys
+
+    @cached_property
+    def item_vectors(self) -> NDArray[np.float32]:
+        """(n_items, d), the item side."""
+        return self.arrays.item_vectors
+
+    @property
+    def item_counts(self) -> NDArray[np.int32]:
+        return self.arrays.item_counts
+
+    @property
+    def popular_rows(self) -> NDArray[np.int32]:
+        return self.arrays.popular_rows
+
+    @property
+    def unrated_item(self) -> NDArray[np.float32]:
+        return self.arrays.unrated_item
+
+    @property
+    def similar_rows(self) -> NDArray[np.int32]:
+        return self.arrays.similar_rows
+
+    @property
+    def user_keys(self) -> NDArray[np.int64]:
+        return self.arrays.user_keys
+
+    @cached_property
+    def user_vectors(self) -> NDArray[np.float32]:
+        """(n_users, d), the user side."""
+        return self.arrays.user_vectors
+
+    @cached_property
+    def liked_from(self) -> float:
+        """Ratings at or above it are liked."""
+        return self.scale.liked_from
+
+    @property
+    def sources(self) -> list[str]:
+        """The sources of candidates that can be asked while this is served."""
+        stored = {"similar": len(self.similar_rows) > 0, "group": len(self.groups.groups) > 0}
+        always = ("nearest", "category", "popular", "trending", "newest", "boosted")
+        return [*always, *(name for name, is_there in stored.items() if is_there), *self.tables]
+
+    # One user.
+
+    def user_row(self, user_key: int) -> int | None:
+        """None for a user who came after the snapshot."""
+        keys = self.arrays.user_keys
+        row = int(keys.searchsorted(user_key))
+        return row if row < len(keys) and keys[row] == user_key else None
+
+    def user_side(self, user_row: int) -> UserSide:
+        """The user side as published: the fold-in of the history at the snapshot."""
+        biases, deviations = self.arrays.user_biases, self.arrays.user_deviations
+        return UserSide(self.user_vectors[user_row], float(biases[user_row]), float(deviations[user_row]))
+
+    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """See `SnapshotArrays.history`."""
+        return self.arrays.history(user_row)
+
+    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """See `SnapshotArrays.labels`."""
+        return self.arrays.labels(user_row)
+
+    def fold_in(
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        user: User | None = None,
+        positive_rows: NDArray[np.integer] = NO_ROWS,
+        negative_rows: NDArray[np.integer] = NO_ROWS,
+    ) -> UserSide:
+        """The user side of a user with these ratings: the arithmetic that made `user_vectors`, for one user.
+
+        `item_rows`, `values`: (m,), in the rating scale. `user`: needed where `folds_features`. `positive_rows`,
+        `negative_rows`: other items that engaged the user, or were declined. With neither ratings nor engagements:
+        `unknown_side`. On an unchanged history it agrees with the published user side to 1e-4.
+        """
+        if not len(item_rows) and not len(positive_rows) and user is None:
+            return self.unknown_side
+        observed = self._observed(item_rows, values, positive_rows, negative_rows)
+        features = self._features_of(user) if self._reads_features else None
+        vector = np.zeros(self.item_vectors.shape[1], np.float32)
+        bias = deviation = 0.0
+        rows = columns = None
+        for block in self.blocks:
+            selected, counted = block.fold.select(observed)
+            # Most segments read the same rows, whose vectors are then gathered once.
+            if columns is None or selected is not rows:
+                rows, columns = selected, self.item_vectors.take(selected, axis=0)
+            part = block.fold.fold_in(columns[:, block.slice], counted, selected, features)
+            vector[block.slice] = weigh(part.columns, block.covariance, block.entry.weight)
+            bias += part.bias
+            deviation += part.deviation
+        return UserSide(vector, bias, deviation)
+
+    def side_of(self, user: User) -> UserSide | None:
+        """The user side of a user without ratings, by features alone; None where they say nothing."""
+        features = self._features_of(user)
+        if not features.nnz:
+            return None
+        unweighted = self.arrays.user_offset + np.asarray(crossed(features) @ self.arrays.user_map, np.float32)
+        parts = {block.entry.name: unweighted[:, block.slice] for block in self.blocks}
+        for block in self.blocks:
+            if (described := block.fold.described_part(features)) is not None:
+                parts[block.entry.name] = described[None]
+        vector = join_user_parts(parts, self._entries, self.arrays.item_covariance)[0]
+        return UserSide(vector, 0.0, self._unknown_deviation)
+
+    @cached_property
+    def unknown_side(self) -> UserSide:
+        """The user side of a user of whom nothing is known."""
+        vector = unknown_user_side(self._entries, self.arrays.item_covariance)
+        return UserSide(vector, 0.0, self._unknown_deviation)
+
+    @property
+    def reads_users(self) -> bool:
+        """Whether the features of users say anything here."""
+        return len(self.arrays.user_map) > 0
+
+    @property
+    def folds_features(self) -> bool:
+        """Whether `fold_in` reads the user's features, too."""
+        return self.reads_users and self._reads_features
+
+    # Items: found, by their features, alike.
+
+    def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
+        """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.
+
+        `allowed`: (n_items,) bool, None for all. Fewer only where fewer are allowed; ties by row.
+        """
+        return self.index.nearest(vector, n, allowed)
+
+    def candidates(
+        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None, n_known: int = NO_HISTORY
+    ) -> NDArray[np.int64]:
+        """As `nearest` for callers that score the items anyway: the rows in any order, and some more of them.
+
+        `n_known`: how many ratings and engagements the side was made of; `NO_HISTORY` where it is no user's own.
+        """
+        return self.index.candidates(vector, n, allowed, n_known)
+
+    def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
+        """The item side (n, d) of items without ratings, by their features alone."""
+        encoding = self.encodings.items
+        features = encoding.encode(item_table(items, encoding.kinds))
+        vectors = np.tile(self.unrated_item, (len(items), 1))
+        is_described = np.diff(features.indptr) > 0
+        described = features[is_described]
+        vectors[is_described] = self.arrays.item_offset + crossed(described) @ self.arrays.item_map
+        for block in self.blocks:
+            if (columns := block.fold.item_parts(described)) is not None:
+                vectors[is_described, block.slice] = columns
+        return vectors
+
+    def similar(self, item_row: int, n: int) -> Neighbours:
+        """Up to `n` items most similar to this one, rows and similarities, best first; none for an unrated item."""
+        stored = self.similar_rows.shape
+        if stored[0] and n <= stored[1]:
+            rows = self.similar_rows[item_row]
+            n = min(n, int(np.count_nonzero(rows >= 0)))
+            return rows[:n].astype(np.int64), self.arrays.similar_scores[item_row, :n]
+        return similar_to(item_row, self._directions, self.item_counts, n)
+
+    def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, c) of length 1, what items with vectors (n, d) are compared by; 0 for an unrated item."""
+        return unit_directions(np.ascontiguousarray(vectors[:, self.likeness]))
+
+    @cached_property
+    def likeness(self) -> slice:
+        """The columns that say which items are alike, and what a user chooses."""
+        return first_likeness([(block.segment, block.slice) for block in self.blocks])
+
+    def similar_users(self, user: UserSide, n: int, left_out: int | None = None) -> Neighbours:
+        """Up to `n` users with the nearest taste, rows and similarities, best first; none for a user without one.
+
+        A scan of all users, for a thread: 50 ms for 200,000 of them. `left_out`: the user's own row, if there is one.
+        """
+        columns, counts = self.likeness, np.diff(self.arrays.history_starts)
+        return similar_users(user.vector[columns], self.user_vectors, columns, counts, n, left_out)
+
+    def neighbours(
+        self,
+        table: str,
+        item_rows: NDArray[np.integer],
+        n: int,
+        values: NDArray[np.floating] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> Neighbours:
+        """Up to `n` items that a history speaks for by a table of `tables`, best first, and how much it does.
+
+        `item_rows`: (m,), newest first, of which the first `MAX_VOTERS` count. `values`: (m,), their ratings, if a
+        better rating is to count for more. `allowed`: as of `nearest`. Items of the history may be among the answers.
+        """
+        weights = None
+        if values is not None:
+            weighed = (block.fold.observation_weights(values) for block in self.blocks)
+            weights = next((each for each in weighed if each is not None), None)
+        return voted_for(self.tables[table], item_rows, weights, n, allowed)
+
+    # Groups of users.
+
+    @property
+    def group_attributes(self) -> tuple[str, ...]:
+        """The fields and attributes of users that make groups."""
+        return self.groups.attributes
+
+    def groups_of(self, user: User) -> list[int]:
+        """The numbers of the groups that a user belongs to by what is known of them now."""
+        numbers = map(self.groups.numbers.get, groups_of(user, self.groups.attributes))
+        return [number for number in numbers if number is not None]
+
+    def popular_in(self, number: int) -> NDArray[np.int32]:
+        """See `PopularInGroups.popular_in`."""
+        return self.groups.popular_in(number)
+
+    def group_rows_of(self, attribute: str, value: str) -> NDArray[np.int32]:
+        """As `popular_in`, by the group's name; none for a group that does not exist."""
+        number = self.groups.numbers.get((attribute, value))
+        return self.groups.rows[:0] if number is None else self.groups.popular_in(number)
+
+    # Ratings.
+
+    def predict(self, user: UserSide, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(m,) float32, the ratings mu + b_u + b_i + p_u . q_i of items with vectors (m, d), clipped to the scale.
+
+        By the rating segment alone; NaN where there is none.
+        """
+        rating = self._rating
+        if rating is None:
+            return np.full(len(vectors), np.nan, np.float32)
+        weighted = user.vector[rating.slice]
+        # The last column of the weighted part is a_u, and a_u > 0.
+        deviations = vectors[:, rating.slice] @ weighted / weighted[-1]
+        predicted: NDArray[np.float32] = np.float32(self.rating_fold.mean + user.bias) + deviations
+        # For a few numbers this takes half the time of `clip`.
+        np.maximum(predicted, self._ends[0], out=predicted)
+        return np.minimum(predicted, self._ends[1], out=predicted)
+
+    def deviations(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+        """(m,) float32, the standard deviations of the ratings around `predict`, before these are clipped.
+
+        Rows from `n_items` on stand for items newer than the snapshot. NaN where no ratings are predicted.
+        """
+        if self._rating is None:
+            return np.full(len(item_rows), np.nan, np.float32)
+        if len(item_rows) and item_rows.max() >= self.n_items:
+            item_deviations = np.full(len(item_rows), self.rating_fold.new_item, np.float32)
+            is_learned = item_rows < self.n_items
+            item_deviations[is_learned] = self.arrays.item_deviations[item_rows[is_learned]]
+        else:  # nearly always
+            item_deviations = self.arrays.item_deviations[item_rows]
+        both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
+        return both
+
+    @property
+    def rating(self) -> SegmentBlock:
+        """The segment that predicts ratings. Raises `LookupError` where there is none."""
+        if self._rating is None:
+            raise LookupError("no segment predicts ratings")
+        return self._rating
+
+    @cached_property
+    def rating_fold(self) -> RatingFold:
+        """Raises `LookupError` where no segment predicts ratings."""
+        fold = self.rating.fold
+        if not isinstance(fold, RatingFold):
+            raise TypeError("the rating segment has a fold of its own")
+        return fold
+
+    # Why a score is what it is.
+
+    def shares(self, user: UserSide, vectors: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Segment name -> its part of the score of n items, (n,); they sum to the score.
+
+        `vectors`: (n, d), the items' rows of `item_vectors`, or what `vectors_of` gives newer items.
+        """
+        return {block.entry.name: vectors[:, block.slice] @ user.vector[block.slice] for block in self.blocks}
+
+    def influences(
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        vectors: NDArray[np.float32],
+        positive_rows: NDArray[np.integer] = NO_ROWS,
+        negative_rows: NDArray[np.integer] = NO_ROWS,
+    ) -> NDArray[np.float64]:
+        """How much of the score of n items each of a user's m ratings and engagements carries, (n, m).
+
+        `item_rows`, `values`, `positive_rows`, `negative_rows`: as of `fold_in`; declined items have no column in the
+        answer. `vectors`: (n, d), as of `shares`. Exact, not an approximation: with what declined items carry, a row
+        sums to the score less what no observation carries (item biases, popularity, towers).
+        """
+        observed = self._observed(item_rows, values, positive_rows, negative_rows)
+        carried = np.zeros((len(vectors), len(item_rows) + len(positive_rows) + len(negative_rows)))
+        for block in self.blocks:
+            selected, counted = block.fold.select(observed)
+            columns = self.item_vectors[selected, block.slice]
+            of_block = block.fold.influences(columns, counted, vectors[:, block.slice])
+            if of_block is not None:
+                part = block.fold.fold_in(columns, counted, selected, None).columns[None]
+                scales = part_scales(part, block.entry, self.arrays.item_covariance)
+                carried[:, : len(selected)] += of_block * scales
+        return carried[:, : len(item_rows) + len(positive_rows)]
+
+    # Parts that are computed once.
+
+    def _observed(
+        self,
+        item_rows: NDArray[np.integer],
+        values: NDArray[np.floating],
+        positive_rows: NDArray[np.integer],
+        negative_rows: NDArray[np.integer],
+    ) -> Observations:
+        """What is known of a user; where events lead, they are ratings at the ends of the scale."""
+        if not self.is_led_by_events:
+            return Observations(item_rows, values, positive_rows, negative_rows, self.liked_from)
+        ends = np.repeat([self.scale.maximum, self.scale.minimum], [len(positive_rows), len(negative_rows)])
+        all_rows = np.concatenate([item_rows, positive_rows, negative_rows])
+        return Observations(all_rows, np.concatenate([values, ends]), liked_from=self.liked_from)
+
+    def _features_of(self, user: User | None) -> sparse.csr_array:
+        """(1, g); without entries where nothing is known of the user."""
+        encoding = self.encodings.users
+        return encoding.encode(user_table([user or UNDESCRIBED], encoding.kinds))
+
+    @cached_property
+    def _entries(self) -> tuple[SegmentEntry, ...]:
+        return tuple(block.entry for block in self.blocks)
+
+    @cached_property
+    def _reads_features(self) -> bool:
+        return any(block.fold.reads_features for block in self.blocks)
+
+    @cached_property
+    def _rating(self) -> SegmentBlock | None:
+        return next((block for block in self.blocks if isinstance(block.fold, RatingFold)), None)
+
+    @cached_property
+    def _unknown_deviation(self) -> float:
+        """What is not known of a user without ratings, in the rating scale."""
+        return 0.0 if self._rating is None else self.rating_fold.user_uncertainty.standard_deviation(0.0, 0)
+
+    @cached_property
+    def _ends(self) -> tuple[float, float]:
+        return self.scale.minimum, self.scale.maximum
+
+    @cached_property
+    def _directions(self) -> NDArray[np.float32]:
+        return self.directions(self.item_vectors)

@@ -1,0 +1,220 @@
+"""The segment `rating`: what a user would rate an item, and so the only one that predicts ratings.
+
+    item part  [ q_i | b_i ]      user part  [ p_u | 1 ]      predicted rating  mu + b_u + b_i + p_u . q_i
+
+mu and b_u move no item, so they stand beside the dot product.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from app.algorithms.fold_in import fold_in, influences
+from app.algorithms.progress import ProgressCallback, part
+from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
+from app.algorithms.rating_vectors import RatingVectors
+from app.segments.base import (
+    AUTO,
+    LEAST_WEIGHT,
+    DenseFold,
+    Float32Array,
+    Layout,
+    LearnedSegment,
+    Segment,
+    SegmentRecipe,
+    UserPart,
+    Validation,
+)
+
+RATING = "rating"
+
+SLOW_UP_TO = 300_000
+"""Ratings up to which `auto` tries the better and slower learners."""
+
+MAX_FEATURES = 128
+"""Columns of item features up to which `auto` tries `content_linear`: they become columns of the vectors."""
+
+
+@dataclass(frozen=True)
+class RatingFold(DenseFold):
+    """Folds a user's ratings in by ridge regression on the item part.
+
+    `mean`: mu, in the rating scale. `regularization`, `biased`, `precision`: as of `RatingVectors`. `user_uncertainty`:
+    what a user's ratings leave open; `new_item`: the deviation of an item without ratings, in the rating scale.
+    """
+
+    mean: float
+    regularization: float
+    biased: bool
+    user_uncertainty: UserUncertainty
+    new_item: float
+    precision: NDArray[np.float64] | None = None
+
+    @classmethod
+    def from_vectors(cls, vectors: RatingVectors, uncertainty: RatingUncertainty) -> "RatingFold":
+        """`uncertainty`: that of the vectors, or one estimated elsewhere for vectors that have none."""
+        known = (vectors.mean, vectors.regularization, vectors.biased)
+        return cls(*known, uncertainty.of_users, uncertainty.new_item, vectors.precision)
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        own = {"mean": self.mean, "regularization": self.regularization, "biased": float(self.biased)}
+        return own | asdict(self.user_uncertainty) | {"new_item": self.new_item}
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        return {} if self.precision is None else {"precision": self.precision}
+
+    @staticmethod
+    def user_parts(user_factors: Float32Array) -> Float32Array:
+        """[p_u | 1] of (n_users, k) user factors."""
+        return np.hstack([user_factors, np.ones((len(user_factors), 1), np.float32)])
+
+    def fold_in(
+        self,
+        columns: Float32Array,
+        values: NDArray[np.floating],
+        item_rows: NDArray[np.integer],
+        features: sparse.csr_array | None = None,
+    ) -> UserPart:
+        """[p_u | 1], b_u, and the deviation that `UserUncertainty` gives the error left on the user's own ratings."""
+        factors, item_biases = columns[:, :-1], columns[:, -1]
+        # What is left to explain of each rating: r_ui - mu - b_i
+        targets = values - self.mean - item_biases
+        p_u, bias = fold_in(factors, targets, self.regularization, biased=self.biased, precision=self.precision)
+        user_columns = np.ones(len(p_u) + 1, np.float32)
+        user_columns[:-1] = p_u
+        left = targets - factors @ p_u - bias
+        error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
+        return UserPart(user_columns, float(bias), self.user_uncertainty.standard_deviation(error, len(left)))
+
+    def influences(
+        self, columns: Float32Array, values: NDArray[np.floating], shown: Float32Array
+    ) -> NDArray[np.float64]:
+        """How much of p_u . q_i each rating carries. b_i, the same for every user, is carried by none."""
+        factors, targets = columns[:, :-1], values - self.mean - columns[:, -1]
+        return influences(
+            factors, targets, self.regularization, shown[:, :-1], biased=self.biased, precision=self.precision
+        )
+
+
+class RatingSegment(Segment):
+    """Learned by any learner of rating vectors; `auto` takes the one that predicts held-out ratings best."""
+
+    name = RATING
+    algorithms = ("als", "bayesian_mf", "biases", "content_linear", "funk_svd", AUTO)
+    default_algorithm = AUTO
+    algorithm_without_data = "biases"
+    is_required = True
+    starting_weight = 0.1
+    # Of a user of whom nothing is known it only breaks ties, but tells which rating to expect.
+    unknown_weight = LEAST_WEIGHT
+    layouts: ClassVar[Mapping[str, Layout]] = {
+        "precision": (np.dtype(np.float64), (2, "n_rating_columns", "n_rating_columns")),
+    }
+
+    def _fit(
+        self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+    ) -> LearnedSegment:
+        """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
+        from app.algorithms.by_name import make_rating_learner  # noqa: PLC0415  see `Segment`
+
+        vectors = make_rating_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
+        uncertainty = vectors.uncertainty or RatingUncertainty.constant(
+            _training_error(vectors, ratings), ratings.n_users, ratings.n_items
+        )
+        item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
+        return LearnedSegment(
+            recipe=recipe,
+            item_part=item_part,
+            user_part=RatingFold.user_parts(vectors.user_factors),
+            unrated_item=np.zeros(item_part.shape[1], np.float32),
+            fold=RatingFold.from_vectors(vectors, uncertainty),
+            vectors=replace(vectors, uncertainty=uncertainty),
+        )
+
+    def _open(self, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> RatingFold:
+        return RatingFold(
+            mean=numbers["mean"],
+            regularization=numbers["regularization"],
+            biased=bool(numbers["biased"]),
+            user_uncertainty=UserUncertainty(**{each.name: numbers[each.name] for each in fields(UserUncertainty)}),
+            new_item=numbers["new_item"],
+            precision=arrays.get("precision"),
+        )
+
+    def choose(
+        self, validation: Validation, n_ratings: int, rng: np.random.Generator, progress: ProgressCallback
+    ) -> tuple[LearnedSegment, str]:
+        """The learner with the lowest RMSE, of those that so many ratings can afford."""
+        names = _affordable(validation.train, n_ratings)
+        if len(names) == 1:
+            why = "all ratings are equal" if names == ["biases"] else f"more than {SLOW_UP_TO:,} ratings"
+            learned = self.fit(self.complete(names[0]), validation.train, rng, progress)
+            return learned, f"rating by {names[0]}: {why}"
+        tried = [
+            self.fit(
+                self.complete(name),
+                validation.train,
+                each_rng,
+                part(progress, done / len(names), (done + 1) / len(names), name),
+            )
+            for done, (name, each_rng) in enumerate(zip(names, rng.spawn(len(names)), strict=True))
+        ]
+        errors = [_rmse(each, validation) for each in tried]
+        best = int(np.argmin(errors))
+        figures = ", ".join(f"{name} {error:.4f}" for name, error in zip(names, errors, strict=True))
+        return tried[best], f"rating by {names[best]}: RMSE inside the training part {figures}"
+
+    def unknown_part(self, n_columns: int) -> Float32Array:
+        columns = np.zeros(n_columns, np.float32)
+        columns[-1] = 1.0
+        return columns
+
+    def likeness(self, columns: slice) -> slice:
+        """q_i without b_i, which says how good an item is and not what it is like."""
+        return slice(columns.start, columns.stop - 1)
+
+    def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
+        """Ratings alone: this segment learns nothing from events."""
+        return ratings.item_counts
+
+    def user_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
+        return ratings.user_counts
+
+
+def with_uncertainty(learned: LearnedSegment, uncertainty: RatingUncertainty) -> LearnedSegment:
+    """`learned`, a rating segment whose learner gave no uncertainty, with one estimated on a hold-out."""
+    if learned.vectors is None:
+        raise ValueError("only the rating segment predicts ratings")
+    fold = RatingFold.from_vectors(learned.vectors, uncertainty)
+    return replace(learned, fold=fold, vectors=replace(learned.vectors, uncertainty=uncertainty))
+
+
+def _affordable(ratings: RatingMatrix, n_ratings: int) -> list[str]:
+    # Equal ratings tell no item from another, so there is nothing for a factorisation to learn.
+    if np.ptp(ratings.values) == 0:
+        return ["biases"]
+    if n_ratings > SLOW_UP_TO:
+        return ["funk_svd"]
+    features = ratings.features
+    is_described = features is not None and 0 < features.items.shape[1] <= MAX_FEATURES
+    return ["funk_svd", "bayesian_mf", *(["content_linear"] if is_described else []), "biases"]
+
+
+def _rmse(learned: LearnedSegment, validation: Validation) -> float:
+    if learned.vectors is None:
+        raise ValueError("a rating segment has rating vectors")
+    return float(np.sqrt(np.mean(validation.errors(learned.vectors) ** 2)))
+
+
+def _training_error(vectors: RatingVectors, ratings: RatingMatrix) -> float:
+    """The root mean squared error on the ratings learned from: too small, but all there is without a hold-out."""
+    left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows)
+    return float(np.sqrt(np.mean(left**2, dtype=np.float64))) if len(left) else 0.0
