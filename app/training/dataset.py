@@ -16,15 +16,16 @@ from app.store.training_reads import TrainingData
 from app.training.errors import SnapshotRejectedError
 
 ENOUGH_RATINGS = 1000
-"""So many can be told apart and held out, however many events there are."""
+"""Ratings that suffice by themselves for learning and holding out, however many events there are."""
 
 RATINGS_PER_LABEL = 0.05
+"""With fewer ratings than this for each label, events lead."""
 
 
 def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
-    """The earlier ratings of every user, to learn from, and the newest, to be measured on.
+    """The earlier ratings of every user, to learn from, and the newest, to measure on.
 
-    Of what events say, only what they said of a user's pairs before anything was held out is learned from.
+    Labels of events are learned from only if they are older than every rating held out of their user.
     """
     is_held_out = hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
     train, holdout = ratings.subset(~is_held_out), ratings.subset(is_held_out)
@@ -32,9 +33,9 @@ def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -
 
 
 def _before(holdout: RatingMatrix, labels: EventLabels) -> EventLabels:
-    """The labels whose newest event is older than anything held out of their user; all where no time of that is known.
+    """The labels whose newest event is older than anything held out of their user; all where those times are unknown.
 
-    What a pair's older events said by themselves is not kept, so a pair with a newer one says nothing at all.
+    A pair's label is made of all its events, so a pair with a newer event has no label at all.
     """
     is_timed = holdout.times != UNKNOWN_TIME
     first_at = np.full(holdout.n_users, np.iinfo(np.int64).max)
@@ -55,12 +56,12 @@ def to_rows(data: TrainingData) -> RatingMatrix:
 
 
 def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
-    """What the events in `data` say of pairs that nobody rated: not even in what will be held out."""
+    """The labels that the events in `data` give pairs without a rating, not even a held-out one."""
     found, n_items = data.interactions, len(data.item_keys)
     is_there = np.isin(found.item_key, data.item_keys) & np.isin(found.user_key, data.user_keys)
     cells = np.searchsorted(data.user_keys, found.user_key[is_there]) * n_items
     cells += np.searchsorted(data.item_keys, found.item_key[is_there])
-    is_first = np.diff(cells, prepend=-1) != 0  # of its pair, since they come in order
+    is_first = np.diff(cells, prepend=-1) != 0  # of its pair: events come sorted by pair
     pair, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
     types = TypeWeights(data.event_types.type_key, data.event_types.weight, data.event_types.is_exposure)
     columns = (found.type_key[is_there], found.count[is_there], found.portion[is_there])
@@ -75,11 +76,11 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One moment of the store, in both forms, the scale its ratings lie on, and how its features were made.
+    """One moment of the store, by key and by row, the scale of its ratings, and how its features were made.
 
     `ratings`: what is learned from; its features describe all items and users. The `labels` of events stand beside the
-    ratings, or where hardly anybody rates among them, at the ends of the scale: then it `is_led_by_events`.
-    `memberships`: the groups of users that the recipe asks for.
+    ratings. Where there are hardly any ratings, the labels stand among them, at the ends of the scale; the dataset then
+    `is_led_by_events`. `memberships`: the groups of users that the recipe asks for.
     """
 
     data: TrainingData
@@ -95,7 +96,7 @@ class Dataset:
 
     @property
     def of_events(self) -> tuple[str, ...]:
-        """A sentence on the labels and how they were used, where there are any."""
+        """A sentence on the labels and how they were used; none where there are no labels."""
         n_positive = int(np.count_nonzero(self.labels.are_positive))
         counted = f"events: {n_positive:,} pairs of user and item engaged, {len(self.labels) - n_positive:,} declined"
         if not len(self.labels):
@@ -111,8 +112,8 @@ class Dataset:
 def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
     """The ratings beside the labels; where there are hardly any ratings, both as ratings.
 
-    A first rating among a thousand labels must not take the place of all of them: too little could be learned from it,
-    and nothing could be held out.
+    A first rating among a thousand labels must not replace all of them: too little could be learned from it, and
+    nothing could be held out.
     """
     if not len(labels):
         return rated
@@ -130,9 +131,9 @@ def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> R
 
 
 def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
-    """Everything a run needs to know, of users the groups by these fields and attributes, too.
+    """Everything that a run reads. `user_groups`: the fields and attributes that make groups of users.
 
-    Raises `SnapshotRejectedError` where nobody has rated anything and no event says anything.
+    Raises `SnapshotRejectedError` where there are no ratings and no events that tell what users like.
     """
     scale = store.instance.scale()
     data = store.training_reads.load()
@@ -147,7 +148,7 @@ def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
 
 
 def _items(store: Store, data: TrainingData) -> list[Item]:
-    """A row each; one that is gone since the ratings were read has nothing but a row."""
+    """One for each row; an item deleted since the ratings were read has no content."""
     items = dict(store.items.by_key())
     return [items.get(key) or Item("gone") for key in data.item_keys.tolist()]
 

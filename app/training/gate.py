@@ -1,7 +1,7 @@
 """The gate in front of publication. Vectors are never scored on ratings that they were fitted on.
 
 A candidate must be finite, predict ratings no worse than `biases` and rank better than bestsellers. It must not be
-worse than what is live: where both were made the same way, the live snapshot's recorded figure is the yardstick;
+worse than what is live. Where both were made the same way, it is compared with the live snapshot's recorded figure;
 otherwise the live recipe is fitted anew on the candidate's own training part, and the two are compared user by user.
 """
 
@@ -16,9 +16,10 @@ from app.training.measure import NDCG, RecipeReport
 from app.training.validation_split import RMSE
 
 MARGIN = 0.10
-"""The share of the live snapshot's nDCG that a candidate may fall behind."""
+"""How far a candidate may fall behind the live snapshot's nDCG, as a share of it."""
 
 NORMAL_95 = 1.96
+"""Standard deviations from the mean to the end of a 95 % interval of a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,15 @@ LiveReport = RecordedReport | PairedReport
 
 
 def check_alone(report: RecipeReport) -> None:
-    """Raises `SnapshotRejectedError`, with the figures, unless the candidate is finite and stands both yardsticks."""
+    """Raises `SnapshotRejectedError`, with the figures, unless the candidate is finite and beats both baselines."""
     if not report.is_finite:
         raise SnapshotRejectedError("what was learned is not finite")
     ndcg, rmse = report.snapshot.values.get(NDCG), report.snapshot.values.get(RMSE)
     bestsellers_ndcg, biases_rmse = report.bestsellers.values.get(NDCG), report.biases.values.get(RMSE)
     if ndcg is None or rmse is None or bestsellers_ndcg is None or biases_rmse is None:
         raise SnapshotRejectedError("there are too few ratings to measure what was learned")
-    if not rmse <= biases_rmse:  # equal where they are what the data chose: then the lists decide alone
+    # Equal where `biases` is what the data chose; then the lists alone decide.
+    if not rmse <= biases_rmse:
         raise SnapshotRejectedError(f"{RMSE} {rmse:.4f} is above that of biases, {biases_rmse:.4f}")
     if not ndcg > bestsellers_ndcg:
         raise SnapshotRejectedError(f"{NDCG} {ndcg:.4f} is not above that of bestsellers, {bestsellers_ndcg:.4f}")

@@ -1,4 +1,4 @@
-"""How good is it: the report on a hold-out, with bestsellers and biases beside it as yardsticks."""
+"""How good a recipe is: the report on a hold-out, with bestsellers and biases as baselines."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ INTERVAL_SEED = 0
 
 @dataclass(frozen=True)
 class Figures:
-    """`values`: by metric. `intervals`: 95 %, [low, high], of those that are means over users or ratings."""
+    """`values`: by metric. `intervals`: 95 %, [low, high], for metrics that are means over users or ratings."""
 
     values: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class RecipeReport:
 
 
 def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeReport:
-    """What was learned from `split.train`, on the hold-out; the yardsticks are fitted on the same training part."""
+    """What was learned from `split.train`, measured on the hold-out; the baselines are fitted on the same part."""
     ranking = split.rank(sides.score)
     biases = fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
     bestsellers = split.train.item_choice_counts.astype(np.float32)

@@ -28,19 +28,20 @@ DEFAULT_SEED = 0
 
 @dataclass(frozen=True)
 class Trainer:
-    """Everything a run needs beside the job itself."""
+    """What a run needs beside the job itself."""
 
     store: Store
     publisher: Publisher
 
     def run(self, claim: Claim, progress: ProgressCallback = ignore) -> int:
-        """Work the claimed job; the version it published, which is live unless another is pinned.
+        """Train for the claimed job and return the published version, which is live unless another is pinned.
 
-        Raises `SnapshotRejectedError` (the job is rejected) and `TrainingFailedError` or `InvalidInputError` (it failed
-        and would again) with the reason, and leaves the live snapshot alone; `LeaseLostError` once taken over. What
-        `progress` raises passes through.
+        Raises `SnapshotRejectedError` (the job is rejected), `TrainingFailedError` or `InvalidInputError` (a retry
+        would fail as well), each with the reason, and `LeaseLostError` when another worker has taken the job over; the
+        live snapshot then stays. What `progress` raises passes through.
         """
-        with threadpool_limits(1, "blas"):  # many small matrices: its threads would only wait for one another
+        # BLAS works on many small matrices here, where its threads would only wait for one another.
+        with threadpool_limits(1, "blas"):
             return self._run(claim, progress)
 
     def _run(self, claim: Claim, progress: ProgressCallback) -> int:
@@ -52,18 +53,21 @@ class Trainer:
         check_tables(recipe, dataset.ratings)
         train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
         split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng)
-        evaluated = self.choose(recipe, split, trial_rng, part(progress, 0.1, 0.5, "trying out"))
-        # What is served saw everything, the hold-out too.
+        evaluated = self.evaluate(recipe, split, trial_rng, part(progress, 0.1, 0.5, "trying out"))
+        # What is served is learned from all ratings, the hold-out included.
         learned = fit(evaluated.recipe, dataset.ratings, final_rng, part(progress, 0.5, 0.7, "learning"))
         tables = fit_tables(evaluated.recipe, dataset.ratings, tables_rng, part(progress, 0.7, 0.8, "learning"))
         return self.publisher.publish(
             learned, tables, evaluated, dataset, claim, seed, part(progress, 0.8, 1.0, "publishing")
         )
 
-    def choose(
+    def evaluate(
         self, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
     ) -> EvaluatedRecipe:
-        """`recipe`, if it passes the gate; else, unless something better is live, bestsellers."""
+        """`recipe`, if it passes the gate; a list of bestsellers if it does not and nothing better is live.
+
+        Raises `SnapshotRejectedError` or `TrainingFailedError` where something is live, which then stays.
+        """
         live, later = self.live(), part(progress, 0.6, 1.0, "trying out")
         try:
             evaluated = evaluate_recipe(recipe, split, rng, part(progress, 0.0, 0.6, "trying out"))
@@ -77,7 +81,7 @@ class Trainer:
         return evaluated
 
     def live(self) -> SnapshotEntry | None:
-        """What a candidate must not fall behind: nothing, while only a fallback or an older format is live."""
+        """The snapshot a candidate is compared with; None while only a fallback or an older format is live."""
         live = self.store.snapshots.live()
         is_comparable = live is not None and live.card["reason"] is None and live.card["format"] == FORMAT
         return live if is_comparable else None
@@ -86,13 +90,15 @@ class Trainer:
 def live_report(
     live: SnapshotEntry, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
 ) -> LiveReport:
-    """The live snapshot's figures: as recorded if it was made as the candidate was, else of its recipe fitted anew."""
+    """The live snapshot's figures: as recorded if it was made like the candidate, else those of its recipe fitted
+    anew.
+    """
     metrics = live.card["metrics"]
     recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
     if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(split.scale)):
         return recorded
     try:
         live_recipe = parse_recipe(live.card["requested_recipe"])
-    except InvalidInputError:  # of a release that knew other algorithms
+    except InvalidInputError:  # the recipe is of a release that had other algorithms
         return recorded
     return PairedReport(evaluate_recipe(live_recipe, split, rng, progress).report.ndcg_of_users)

@@ -1,4 +1,4 @@
-"""The items that could stand on a user's list under some weights, with each segment's score: cheap to rank anew."""
+"""The items that may stand on a user's list under some weights, with each segment's score: cheap to rank again."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,11 @@ from app.training.sides import Sides
 from app.training.validation_split import K, ValidationSplit
 
 PER_SEGMENT = 200
-"""Best items of each segment that are kept: a list of ten by any weighted sum comes from them, but for rare items that
-are far down in every segment and still add up."""
+"""The best items of each segment that are kept. A list of ten by any weighted sum comes from them, except for rare
+items that rank low in every segment and high in the sum."""
 
 _SCORES_PER_BATCH = 4_000_000
+"""Bounds the memory: 16 MB of scores at a time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Shortlist:
 
     def ndcg(self, weights: NDArray[np.floating]) -> float:
         """Mean nDCG@10 of the lists by the weighted sum of the segments' scores; `weights`: (segments,)."""
-        with np.errstate(invalid="ignore"):  # 0 times -inf: a candidate that is none
+        with np.errstate(invalid="ignore"):  # 0 times -inf, where there is no candidate
             scores = np.nan_to_num(self.scores @ weights.astype(np.float32), nan=-np.inf, neginf=-np.inf)
         k = min(K, scores.shape[1])
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
@@ -64,6 +65,7 @@ def _candidates(
     ]
     is_relevant = split.is_relevant(user_rows)
     is_kept = is_relevant & is_candidate
+    # The relevant candidates are kept as well, or a weight that brings one up could not be seen to help.
     n_kept = min(PER_SEGMENT, is_candidate.shape[1])
     for scores in by_segment:
         best = np.argpartition(-scores, n_kept - 1, axis=1)[:, :n_kept]

@@ -5,10 +5,10 @@ weights, then with those of the estimated variances (M. Davidian, R. Carroll, "V
 
     E[e^2]  =  o^2 (a s^2 + m e_u^2) / (a + m)  +  v_user / (1 + m / c_user)  +  v_item / (1 + n / c_item)
 
-m, n: how many ratings the user gave and the item got; e_u^2: the mean square that the user's fold-in leaves of them,
-s^2: the same of all ratings. Hardly any pair held out has m = 0 or n = 0, and far from what was seen such a sum may say
-anything. But what would be predicted there is known, so each pair is asked about three times: as it is, as if nothing
-were known of the user, and as if nothing were known of the item.
+m, n: how many ratings the user gave and the item got. e_u^2: the mean square error of the user's fold-in on their own
+ratings; s^2: the same over all ratings. Hardly any held-out pair has m = 0 or n = 0, and the regression would
+extrapolate there. What would be predicted in those cases is known, however, so each pair enters three times: as it is,
+as if nothing were known of the user, and as if nothing were known of the item.
 """
 
 import math
@@ -26,17 +26,17 @@ from app.algorithms.rating_vectors import RatingVectors
 from app.training.validation_split import ValidationSplit
 
 ENOUGH_PAIRS = 500
-"""With fewer, all pairs are alike: of so many, a mean squared error is known to about 7 %."""
+"""With fewer, one deviation serves all pairs. From so many, a mean squared error is known to about 7 %."""
 
 MAX_PAIRS = 100_000
-"""Of more, so many are looked at, evenly spaced: enough for six numbers."""
+"""Pairs that are read, at most, evenly spaced: enough for six numbers."""
 
 NOISE_RATINGS = (2.0, 8.0, 32.0, 128.0)
 HALF_KNOWN = (1.0, 3.0, 10.0, 30.0, 100.0)
-"""The a, and the c, that are tried."""
+"""The values of a, and of c, that are tried."""
 
 LEAST = 0.05
-"""No pair weighs as if its variance were a smaller part of the mean."""
+"""The least variance, as a share of the mean variance, that a pair is weighted by."""
 
 Float64Array = NDArray[np.float64]
 Settings = tuple[float, float, float]
@@ -44,7 +44,9 @@ Settings = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class HoldoutUncertainty:
-    """What one training part taught of any. An item of n ratings: deviation^2 = new_item^2 / (1 + n / half_known)."""
+    """Learned from one training part, for any other. An item with n ratings: deviation^2 = new_item^2 / (1 + n /
+    half_known).
+    """
 
     of_users: UserUncertainty
     new_item: float = 0.0
@@ -57,7 +59,7 @@ class HoldoutUncertainty:
         mean = float(np.mean(split.errors(vectors) ** 2))
         if len(split.holdout) < ENOUGH_PAIRS or not mean:
             return cls(UserUncertainty.constant(math.sqrt(mean)))
-        pairs = _Pairs.asked(vectors, split, mean)
+        pairs = _Pairs.tripled(vectors, split, mean)
         settings, shares = pairs.regress(np.ones(len(pairs.squares)))
         settings, shares = pairs.regress(np.maximum(pairs.columns(settings) @ shares, LEAST))
         fitted = pairs.columns(settings)[: len(split.holdout)] @ shares
@@ -73,7 +75,7 @@ class HoldoutUncertainty:
         return cls(of_users, math.sqrt(of_item * mean), half_known_item)
 
     def around(self, vectors: RatingVectors, ratings: RatingMatrix) -> RatingUncertainty:
-        """The spread around what `vectors`, learned from `ratings`, predict."""
+        """The uncertainty of what `vectors`, learned from `ratings`, predict."""
         counts = ratings.user_counts
         errors = np.sqrt(_squares_left(vectors, ratings) / np.maximum(counts, 1))
         item_deviations = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
@@ -99,15 +101,15 @@ class _Pairs:
     item_counts: NDArray[np.int64]
 
     @classmethod
-    def asked(cls, vectors: RatingVectors, split: ValidationSplit, unit: float) -> Self:
+    def tripled(cls, vectors: RatingVectors, split: ValidationSplit, unit: float) -> Self:
         train, users, items = split.train, split.holdout.user_rows, split.holdout.item_rows
         left = _squares_left(vectors, train) / unit
         own = (left / np.maximum(train.user_counts, 1))[users]
         m, n = train.user_counts[users], train.item_counts[items]
-        asked = vectors, _without_users(vectors), _without_items(vectors)
+        variants = vectors, _without_users(vectors), _without_items(vectors)
         return cls(
-            squares=np.concatenate([split.errors(each) ** 2 for each in asked]) / unit,
-            own=np.tile(own, 3),  # of unknown users, too: it counts for nothing there
+            squares=np.concatenate([split.errors(each) ** 2 for each in variants]) / unit,
+            own=np.tile(own, 3),  # for unknown users, too, where m = 0 multiplies it
             noise=float(left.sum()) / len(train),
             user_counts=np.concatenate([m, np.zeros_like(m), m]),
             item_counts=np.concatenate([n, n, np.zeros_like(n)]),
@@ -152,7 +154,7 @@ def _thinned(split: ValidationSplit) -> ValidationSplit:
 
 
 def _squares_left(vectors: RatingVectors, ratings: RatingMatrix) -> Float64Array:
-    """(n_users,) the sum of the squared errors of what `ratings`, learned from, are predicted as."""
+    """(n_users,) the sum of the squared errors on `ratings`, which `vectors` were learned from."""
     left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
     return np.bincount(ratings.user_rows, left**2, ratings.n_users).astype(np.float64)
 

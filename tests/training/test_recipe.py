@@ -40,6 +40,17 @@ def test_tables_round_trip() -> None:
     assert parse_recipe(None).tables == ()
 
 
+def test_former_name_is_accepted() -> None:
+    """Recipes of earlier releases say `prior`; what comes of them says `popularity`."""
+    former = {"segments": [{"name": "rating", "algorithm": "biases"}, {"name": "prior", "algorithm": "popularity"}]}
+    recipe = parse_recipe(former)
+    assert recipe == rating_recipe("biases")
+    assert [segment["name"] for segment in recipe.document["segments"]] == ["rating", "popularity"]
+    both = [*former["segments"], {"name": "popularity", "algorithm": "popularity"}]
+    with pytest.raises(InvalidInputError, match="in this order"):
+        parse_recipe({"segments": both})
+
+
 def test_short_document_is_completed() -> None:
     document = {
         "segments": [{"name": "rating", "algorithm": "funk_svd"}, {"name": "popularity", "algorithm": "popularity"}]

@@ -1,0 +1,137 @@
+"""A new segment is one file and one line of the registry: a made-up one is learned, published, read back and shown."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import sparse
+
+from app.algorithms.progress import ProgressCallback
+from app.algorithms.rating_matrix import RatingMatrix
+from app.scoring import Scorer
+from app.segments.base import DenseFold, Float32Array, Layout, LearnedSegment, Segment, SegmentRecipe, UserPart
+from app.segments.registry import SEGMENTS, in_order
+from app.snapshots.errors import SnapshotDamagedError
+from app.snapshots.manifest import card
+from app.training.recipe import default_recipe, parse_recipe
+from tests.support.published import Shop, opened_shop
+from tests.support.user_states import tasteful_ratings
+
+
+@dataclass(frozen=True)
+class ParityFold(DenseFold):
+    """Users like the parity of row that they rate higher; `sign`: +1 or -1 of each item row."""
+
+    sign: Float32Array
+    strength: float
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {"strength": self.strength}
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        return {"sign": self.sign}
+
+    def fold_in(
+        self,
+        columns: Float32Array,
+        values: NDArray[np.floating],
+        item_rows: NDArray[np.integer],
+        features: sparse.csr_array | None,
+    ) -> UserPart:
+        del columns, features
+        drift = float(self.sign[item_rows] @ (values - 3.0)) / (1 + len(item_rows))
+        return UserPart(np.array([self.strength * (1 + drift)], np.float32))
+
+
+class ParitySegment(Segment):
+    name = "parity"
+    algorithms = ("parity",)
+    default_algorithm = "parity"
+    has_hyperparameters = False
+    starting_weight = 0.2
+    # Kept whatever the lists say, so that the test does not hang on them.
+    is_required = True
+    layouts: ClassVar[Mapping[str, Layout]] = {"sign": (np.dtype(np.float32), ("n_items",))}
+
+    def _fit(
+        self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+    ) -> LearnedSegment:
+        del rng, progress
+        sign = np.where(np.arange(ratings.n_items) % 2, -1, 1).astype(np.float32)
+        fold, by_user = ParityFold(sign, 2.0), ratings.by_user
+        users = [slice(*by_user.indptr[user : user + 2]) for user in range(ratings.n_users)]
+        parts = [fold.fold_in(sign[:0], by_user.data[own], by_user.indices[own], None).columns for own in users]
+        return LearnedSegment(recipe, sign[:, None], np.stack(parts), np.zeros(1, np.float32), fold)
+
+    def _open(self, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> ParityFold:
+        return ParityFold(arrays["sign"], numbers["strength"])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SEGMENTS, "parity", ParitySegment())  # the one line
+        with opened_shop(tmp_path_factory.mktemp("shop"), tasteful_ratings(n_users=60, n_items=30)) as shop:
+            yield shop
+
+
+@pytest.fixture(scope="module")
+def scorer(shop: Shop) -> Scorer:
+    recipe = parse_recipe({"segments": [{"name": name, "algorithm": algorithm} for name, algorithm in WANTED]})
+    return shop.train(recipe.document)
+
+
+WANTED = [("rating", "biases"), ("popularity", "popularity"), ("parity", "parity")]
+
+
+def test_part_of_recipes(shop: Shop) -> None:
+    del shop
+    assert [segment.name for segment in default_recipe().segments] == [
+        "rating",
+        "taste",
+        "engagement",
+        "popularity",
+        "parity",
+    ]
+    assert in_order(["parity", "taste"]) == ["taste", "parity"]
+
+
+def test_published_and_read_back(scorer: Scorer) -> None:
+    *_, block = scorer.blocks
+    assert isinstance(block.fold, ParityFold)
+    assert block.fold.strength == 2.0
+    np.testing.assert_array_equal(block.fold.sign[:4], [1, -1, 1, -1])
+    np.testing.assert_array_equal(scorer.item_vectors[:, block.slice][:, 0], block.fold.sign)
+
+
+def test_in_the_score(scorer: Scorer) -> None:
+    for row in (0, 5, 9):
+        side = scorer.fold_in(*scorer.history(row))
+        np.testing.assert_allclose(side.vector, scorer.user_vectors[row], atol=1e-4)
+        shares = scorer.shares(side, scorer.item_vectors)
+        assert list(shares) == ["rating", "popularity", "parity"]
+        assert np.abs(shares["parity"]).min() > 0
+        np.testing.assert_allclose(sum(shares.values()), scorer.item_vectors @ side.vector, atol=1e-5)
+
+
+def test_on_the_card(scorer: Scorer, shop: Shop) -> None:
+    shown = card(scorer.manifest)
+    assert [segment["name"] for segment in shown["segments"]] == ["rating", "popularity", "parity"]
+    assert [segment["name"] for segment in shown["recipe"]["segments"]] == ["rating", "popularity", "parity"]
+    registered = shop.store.snapshots.get(scorer.manifest.version).card
+    assert registered["segments"][-1]["name"] == "parity"
+
+
+def test_names_are_their_keys() -> None:
+    assert all(name == segment.name for name, segment in SEGMENTS.items())
+
+
+def test_incomplete_state_is_damage(scorer: Scorer) -> None:
+    arrays = replace(scorer.arrays, extra={})
+    with pytest.raises(SnapshotDamagedError, match="the segment parity lacks 'sign'"):
+        Scorer.from_parts(scorer.manifest, arrays, scorer.index, scorer.encodings)
