@@ -57,6 +57,7 @@ class ActiveSnapshot:
         Where the folder cannot be served, what is served now stays, and the folder is not read again for
         `RETRY_SECONDS`. Only the caller that loads waits; another caller meanwhile gets `UNCHANGED`.
         """
+        # Loading takes seconds; a second poll must not load the same folder again.
         if not self._refreshing.acquire(blocking=False):
             return Refresh.UNCHANGED
         try:
@@ -78,6 +79,7 @@ class ActiveSnapshot:
     def _swap(self, version: int, folder: Path) -> Refresh:
         try:
             self.current = open_snapshot(folder, self._database_id, version)
+        # What was served stays: an old list is better than none.
         except SnapshotError as error:
             self._refuse(version, error.detail)
             return REFUSALS[type(error)]

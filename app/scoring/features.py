@@ -51,6 +51,7 @@ def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, En
 def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
     """Categories, year and attributes. `kinds`: those of the encoding that will read the table (`Encoding.kinds`)."""
     sets, numbers, texts = _attribute_columns([item.attributes for item in items], kinds)
+    # A missing year is NaN: no entry in the features, and not the year 0.
     years = [np.nan if item.year is None else float(item.year) for item in items]
     return FeatureTable(
         n_rows=len(items),
@@ -74,8 +75,10 @@ def _attribute_columns(
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, list[str | None]] = {}
     for attribute in _names(rows):
+        # An attribute may have the name of a field and must not replace it.
         name = ATTRIBUTE + attribute if attribute in _FIELDS else attribute
         values = [row.get(attribute) for row in rows]
+        # Reading later rows, the kind is that of learning, whatever the new rows hold.
         kind = _common_kind(values) if kinds is None else kinds.get(name)
         if kind == "set":
             sets[name] = [as_texts(value) for value in values]

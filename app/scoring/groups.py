@@ -64,6 +64,7 @@ def groups_of(user: User, names: Sequence[str]) -> list[Group]:
 
 def _groups_by(users: Sequence[User], name: str) -> Iterator[tuple[int, Group]]:
     values = [_value(user, name) for user in users]
+    # Numbers make groups only where they are few: otherwise nearly every user is alone in theirs.
     n_numbers = len({value for value in values if _is_number(value)})
     for row, value in enumerate(values):
         if n_numbers <= MAX_NUMBERS or not _is_number(value):
@@ -107,15 +108,18 @@ class PopularInGroups:
         n_users, n_items = rated.shape
         is_member = _members(memberships, n_users)
         totals = is_member @ np.diff(rated.indptr)
+        # Groups without ratings have no popular items, and many groups would make the counts large.
         largest = np.argsort(-totals, kind="stable")[:MAX_GROUPS]
         kept = np.sort(largest[totals[largest] > 0])
         is_member = sparse.csr_array(is_member[kept])
         ones = sparse.csr_array((np.ones(rated.nnz, np.int32), rated.indices, rated.indptr), shape=(n_users, n_items))
         counted = sparse.csr_array(is_member @ ones)
         group_of = np.repeat(np.arange(len(kept)), np.diff(counted.indptr))
+        # By group, most rated first, ties by row.
         order = np.lexsort((counted.indices, -counted.data, group_of))
         places = np.arange(len(order)) - counted.indptr[group_of]  # among the rows of the same group
         order = order[places < MAX_GROUP_ITEMS]
+        # Transposed, the rows are users, and the entries of a row their groups in ascending order.
         by_user = sparse.csr_array(is_member.T)
         by_user.sort_indices()
         return cls(

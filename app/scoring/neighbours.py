@@ -22,6 +22,7 @@ def table_layouts() -> dict[str, Layout]:
     """The arrays of all tables, by the names that a snapshot gives them."""
     layouts: dict[str, Layout] = {}
     for name in TABLES:
+        # Each table has its own width, so the axes are named after it.
         axes = ("n_items", f"n_{name}_neighbours")
         layouts[f"tables.{name}_rows"] = (np.dtype(np.int32), axes)
         layouts[f"tables.{name}_weights"] = (np.dtype(np.float32), axes)
@@ -62,6 +63,7 @@ def voted_for(
     `item_rows`: (m,), newest first. `weights`: (m,), how much each counts; None where all count alike. `allowed`:
     (n_items,) bool, None for all.
     """
+    # votes(i) = sum over voters j of weight(j) * table(j, i)
     voters = item_rows[:MAX_VOTERS]
     rows, votes = table.rows[voters], table.weights[voters]
     if weights is not None:

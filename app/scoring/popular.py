@@ -22,9 +22,11 @@ def popularity_scorer(item_keys: NDArray[np.int64], counts: NDArray[np.integer],
     Its version is None. Every user gets the same side, whatever they rated; no user is known, no rating is predicted
     (NaN), nothing is similar, and there are no groups and no tables.
     """
+    # The same part as the published segment has, so lists do not jump with the first snapshot.
     part, unrated_item = popularity_part(counts)
     item_vectors, columns = join_item_parts({POPULARITY: part})
     mean, covariance = item_moments(item_vectors, counts > 0)
+    # No users and no groups: their arrays of start positions still hold the leading 0.
     sizes = {
         "n_items": len(item_keys),
         "dimension": item_vectors.shape[1],

@@ -68,6 +68,7 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
     if manifest.index is None:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")
     names = {entry.name for entry in manifest.segments}
+    # Predictions and the list of unknown users rely on the required segments.
     for segment in SEGMENTS.values():
         if segment.is_required and segment.name not in names:
             raise SnapshotDamagedError(f"there is no {segment.name} segment")
@@ -80,6 +81,7 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
 def _encodings(files: SnapshotFiles) -> Encodings:
     document: Any = files.documents[FEATURES_FILE]
     try:
+        # The maps have a row for each crossed feature; other widths would fail at the first new item.
         encodings = Encodings.from_document(document)
         widths = crossed_width(len(encodings.items.names)), crossed_width(len(encodings.users.names))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -102,9 +104,11 @@ def _groups(files: SnapshotFiles) -> tuple[Group, ...]:
 def _ask_canaries(scorer: Scorer) -> None:
     """Search for real users and compare the best scores with dot products: FAISS may load a wrong file in silence."""
     n_users = len(scorer.user_keys)
+    # Users spread over all rows; a snapshot without users has nothing to ask with.
     for user_row in np.unique(np.linspace(0, n_users - 1, CANARY_QUERIES).astype(int)) if n_users else ():
         vector = scorer.user_vectors[user_row]
         rows, scores = scorer.nearest(vector, 10)
+        # The best score by a product with every item: what the index must find.
         best = float((scorer.item_vectors @ vector).max(initial=-np.inf))
         tolerance = CANARY_TOLERANCE * (1.0 + abs(best))
         if len(rows) != min(10, scorer.n_items) or abs(float(scores[0]) - best) > tolerance:

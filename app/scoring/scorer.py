@@ -62,6 +62,7 @@ class SegmentBlock:
         except SegmentStateError as error:
             raise SnapshotDamagedError(str(error)) from error
         columns = entry.slice
+        # A copy, since a view of some columns slows the products of every fold-in down.
         covariance = np.ascontiguousarray(arrays.item_covariance[columns, columns])
         return cls(entry, segment, fold, columns, covariance)
 
@@ -182,6 +183,7 @@ class Scorer:
     def user_row(self, user_key: int) -> int | None:
         """None for a user who came after the snapshot."""
         keys = self.arrays.user_keys
+        # Keys ascend, so a binary search replaces a dictionary of all users.
         row = int(keys.searchsorted(user_key))
         return row if row < len(keys) and keys[row] == user_key else None
 
@@ -235,6 +237,7 @@ class Scorer:
         features = self._features_of(user)
         if not features.nnz:
             return None
+        # offset + features . map holds the parts of all segments side by side.
         unweighted = self.arrays.user_offset + np.asarray(crossed(features) @ self.arrays.user_map, np.float32)
         parts = {block.entry.name: unweighted[:, block.slice] for block in self.blocks}
         for block in self.blocks:
@@ -282,6 +285,7 @@ class Scorer:
         encoding = self.encodings.items
         features = encoding.encode(item_table(items, encoding.kinds))
         vectors = np.tile(self.unrated_item, (len(items), 1))
+        # An item without any known feature keeps the vector of an unknown item.
         is_described = np.diff(features.indptr) > 0
         described = features[is_described]
         vectors[is_described] = self.arrays.item_offset + crossed(described) @ self.arrays.item_map
@@ -294,6 +298,7 @@ class Scorer:
         """Up to `n` items most similar to this one, rows and similarities, best first; none for an unrated item."""
         stored = self.similar_rows.shape
         if stored[0] and n <= stored[1]:
+            # Stored rows end with -1 where there are fewer similar items.
             rows = self.similar_rows[item_row]
             n = min(n, int(np.count_nonzero(rows >= 0)))
             return rows[:n].astype(np.int64), self.arrays.similar_scores[item_row, :n]
@@ -313,6 +318,7 @@ class Scorer:
 
         A scan of all users, for a thread: 50 ms for 200,000 of them. `left_out`: the user's own row, if there is one.
         """
+        # Users with few ratings are trusted less, as items are.
         columns, counts = self.likeness, np.diff(self.arrays.history_starts)
         return similar_users(user.vector[columns], self.user_vectors, columns, counts, n, left_out)
 
@@ -331,6 +337,7 @@ class Scorer:
         """
         weights = None
         if values is not None:
+            # At most one segment weighs observations: the taste, where there is one.
             weighed = (block.fold.observation_weights(values) for block in self.blocks)
             weights = next((each for each in weighed if each is not None), None)
         return voted_for(self.tables[table], item_rows, weights, n, allowed)
@@ -363,6 +370,7 @@ class Scorer:
 
         By the rating segment alone; NaN where there is none.
         """
+        # Nothing in the other segments is in units of the rating scale.
         rating = self._rating
         if rating is None:
             return np.full(len(vectors), np.nan, np.float32)
@@ -387,6 +395,7 @@ class Scorer:
             item_deviations[is_learned] = self.arrays.item_deviations[item_rows[is_learned]]
         else:  # nearly always
             item_deviations = self.arrays.item_deviations[item_rows]
+        # deviation^2 = user^2 + item^2: independent, since either side is learned given the other.
         both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
         return both
 
@@ -452,6 +461,7 @@ class Scorer:
         """What is known of a user; where events lead, they are ratings at the ends of the scale."""
         if not self.is_led_by_events:
             return Observations(item_rows, values, positive_rows, negative_rows, self.liked_from)
+        # Training did the same with the labels that it learned from.
         ends = np.repeat([self.scale.maximum, self.scale.minimum], [len(positive_rows), len(negative_rows)])
         all_rows = np.concatenate([item_rows, positive_rows, negative_rows])
         return Observations(all_rows, np.concatenate([values, ends]), liked_from=self.liked_from)

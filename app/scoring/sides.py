@@ -35,6 +35,7 @@ def join_item_parts(parts: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[n
     for name, part in parts.items():
         start, stop = stop, stop + part.shape[1]
         columns[name] = (start, stop)
+    # Padding columns are zero on both sides and add nothing to a product.
     n_items = len(next(iter(parts.values())))
     vectors = np.zeros((n_items, -(-stop // COLUMN_BLOCK) * COLUMN_BLOCK), np.float32)
     for name, (start, stop) in columns.items():
@@ -49,6 +50,7 @@ def item_moments(
     counted = vectors[is_counted].astype(np.float64)
     n_counted = max(len(counted), 1)
     mean = counted.sum(axis=0) / n_counted
+    # Cov = mean_i (v_i - mean)(v_i - mean)'
     counted -= mean
     return mean.astype(np.float32), (counted.T @ counted / n_counted).astype(np.float32)
 
@@ -61,6 +63,7 @@ def join_user_parts(
     vectors = np.zeros((n_users, len(item_covariance)), np.float32)
     for segment in segments:
         part = parts[segment.name]
+        # weight / std_i(part . y_i) times the part
         vectors[:, segment.slice] = part * part_scales(part, segment, item_covariance)[:, None]
     return vectors
 
@@ -70,6 +73,7 @@ def weigh(part: NDArray[np.float32], covariance: NDArray[np.float32], weight: fl
 
     `covariance`: (c, c), that of the segment's columns.
     """
+    # Var_i(x . y_i) = x' Cov(y) x
     spread = math.sqrt(max(float(part @ (covariance @ part)), 0.0))
     return part * np.float32(weight / (1.0 if spread < SMALLEST_SPREAD else spread))
 
@@ -94,6 +98,7 @@ def unknown_user_side(segments: Sequence[SegmentEntry], item_covariance: NDArray
     parts = {
         entry.name: SEGMENTS[entry.name].unknown_part(entry.columns[1] - entry.columns[0])[None] for entry in segments
     }
+    # The published weights do not matter here: the list of an unknown user is by popularity.
     weighted = [replace(entry, weight=SEGMENTS[entry.name].unknown_weight) for entry in segments]
     side: NDArray[np.float32] = join_user_parts(parts, weighted, item_covariance)[0]
     return side

@@ -35,10 +35,12 @@ def similar_items(
     scores = np.zeros((n_stored, N_SIMILAR), np.float32)
     if not n_stored or not n_factors:
         return rows, scores
+    # cos(q_i, q_j) * n_j / (n_j + 10): the trust of j scales the side that is searched.
     directions = unit_directions(factors)
     # One more than wanted, since every item is among its own neighbours.
     neighbours, similarity = search_many(directions * trust(item_counts)[:, None], directions, N_SIMILAR + 1)
     is_neighbour = (neighbours != np.arange(n_items)[:, None]) & (neighbours >= 0) & (similarity > 0)
+    # A stable sort moves what is no neighbour to the end and keeps the order of the others.
     order = np.argsort(~is_neighbour, axis=1, kind="stable")[:, :N_SIMILAR]
     is_kept = np.take_along_axis(is_neighbour, order, axis=1)
     rows[is_kept] = np.take_along_axis(neighbours, order, axis=1)[is_kept]
@@ -49,6 +51,7 @@ def similar_items(
 def similar_to(item_row: int, directions: NDArray[np.float32], item_counts: NDArray[np.int32], n: int) -> Neighbours:
     """The `n` items most similar to `item_row`, by a scan of all `directions` (n_items, k): see `unit_directions`."""
     scores = (directions @ directions[item_row]) * trust(item_counts)
+    # An item is not similar to itself in any list.
     scores[item_row] = 0.0
     return _best(scores, n)
 
@@ -72,6 +75,7 @@ def similar_users(
     for start in range(0, len(scores), USERS_PER_BLOCK):
         users = slice(start, start + USERS_PER_BLOCK)
         block = user_vectors[users, columns]
+        # A block at a time: a copy of all columns would double the memory of the user side.
         lengths = np.sqrt(np.einsum("uk,uk->u", block, block)) * length
         cosines = np.divide(block @ taste, lengths, out=np.zeros_like(lengths), where=lengths > 0)
         scores[users] = cosines * trust(np.maximum(counts[users], 1))

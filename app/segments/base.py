@@ -235,6 +235,7 @@ class Segment(ABC):
         """Learn from `ratings` and fold every user in. Raises `SegmentFitError` where the algorithm gives up."""
         try:
             return self._fit(recipe, ratings, rng, progress)
+        # Callers report which algorithm failed, and the algorithm itself does not know its name in recipes.
         except AlgorithmError as error:
             raise SegmentFitError(f"{recipe.algorithm}: {error}") from error
 
@@ -248,6 +249,7 @@ class Segment(ABC):
         """The fold whose `numbers` and `arrays` these are. Raises `SegmentStateError` where one is missing."""
         try:
             return self._open(numbers, arrays)
+        # A forged manifest may have the right checksums and still lack a number.
         except KeyError as error:
             raise SegmentStateError(f"the segment {self.name} lacks {error}") from error
 
@@ -260,6 +262,7 @@ class Segment(ABC):
 
         Raises `InvalidHyperparameterError` for a name or a value that the algorithm does not take.
         """
+        # `auto` has none: what the data choose must not be mixed with what a caller fixes.
         if algorithm == AUTO or not self.has_hyperparameters:
             if given:
                 raise InvalidHyperparameterError(f"{algorithm} has no hyperparameters")
@@ -319,6 +322,7 @@ class Segment(ABC):
         if features is None:
             return learned
         if features.items.shape[1]:
+            # Crossed features of items are shared by all segments; the map is the segment's own.
             counts = self.item_counts(ratings)
             learned_map, item_part = _extended(
                 features.items, learned.item_part, self.item_trust(counts), is_learned=counts > 0
@@ -338,8 +342,10 @@ def _extended(
     features: sparse.csr_array, part: Float32Array, trust: NDArray[np.float64], *, is_learned: NDArray[np.bool_]
 ) -> tuple[FeatureMap, Float32Array]:
     """The map from (n, f) features to (n, c) parts, and the parts with rows that have features alone mapped."""
+    # A comedy of the fifties is rated otherwise than comedies, and than films of the fifties.
     described = crossed(features)
     learned = FeatureMap.fit(described, part, trust)
+    # Rows that were learned from keep what was learned: the map knows less of them.
     is_cold = ~is_learned & (np.diff(features.indptr) > 0)
     part = part.copy()
     part[is_cold] = learned.predict(described[is_cold])
@@ -351,5 +357,6 @@ def first_likeness(segments: Sequence[tuple[Segment, slice]]) -> slice:
 
     What users choose says more than how they rate it, so the taste, which stands behind the rating, comes first.
     """
+    # The first one found from the end wins.
     columns = (segment.likeness(columns) for segment, columns in reversed(segments))
     return next((each for each in columns if each is not None), slice(0, 0))

@@ -90,7 +90,9 @@ class EngagementSegment(Segment):
         if liked_from is None:
             raise InvalidRatingsError("no event says what any user met")
         liked_from = liked_from if learner.threshold is None else learner.threshold
+        # The labels are 0 and 1 already, so the learner must not put a threshold to them again.
         odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, progress).log_odds
+        # [x_i | b_i] and [p_u | 1]; b + b_u moves no item and is left out.
         item_part = np.hstack([odds.item_factors, odds.item_biases[:, None]])
         return LearnedSegment(
             recipe=recipe,
@@ -106,6 +108,7 @@ class EngagementSegment(Segment):
     def prepare(self, recipe: SegmentRecipe, ratings: RatingMatrix) -> tuple[SegmentRecipe | None, str | None]:
         """By `auto` there must be enough labels of each kind; where an algorithm was asked for, any will do."""
         is_auto = recipe.algorithm == AUTO
+        # Of one kind alone nothing can be told apart.
         n_positive, n_negative = counts = count_labels(ratings)
         if any(counts) and (not is_auto or min(n_positive, n_negative) >= ENOUGH_LABELS):
             return self.complete(ALGORITHM, recipe.hyperparameters), None

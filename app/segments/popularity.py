@@ -79,6 +79,7 @@ def popularity_part(counts: NDArray[np.integer]) -> tuple[Float32Array, Float32A
     # Standardised over chosen items only, so that a long tail of others changes no list. Where all items are equally
     # popular the part is 0 everywhere.
     spread = of_chosen.std() or 1.0
+    # pop_i = (log(1 + n_i) - mean) / standard deviation
     standardised = (np.log1p(np.append(counts, 0)) - of_chosen.mean()) / spread
     part = standardised.astype(np.float32)[:, None]
     return part[:-1], part[-1]

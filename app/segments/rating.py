@@ -88,8 +88,10 @@ class RatingFold(DenseFold):
         # What is left to explain of each rating: r_ui - mu - b_i
         targets = values - self.mean - item_biases
         p_u, bias = fold_in(factors, targets, self.regularization, biased=self.biased, precision=self.precision)
+        # The last column is 1, so that it meets b_i in the dot product.
         user_columns = np.ones(len(p_u) + 1, np.float32)
         user_columns[:-1] = p_u
+        # e_u: what the fold-in leaves of the user's own ratings says how far off it may be elsewhere.
         left = targets - factors @ p_u - bias
         error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
         return UserPart(user_columns, float(bias), self.user_uncertainty.standard_deviation(error, len(left)))
@@ -98,6 +100,7 @@ class RatingFold(DenseFold):
         self, columns: Float32Array, values: NDArray[np.floating], shown: Float32Array
     ) -> NDArray[np.float64]:
         """How much of p_u . q_i each rating carries. b_i, the same for every user, is carried by none."""
+        # The regression is linear in its targets, so p_u . q_i is a sum over ratings.
         factors, targets = columns[:, :-1], values - self.mean - columns[:, -1]
         return influences(
             factors, targets, self.regularization, shown[:, :-1], biased=self.biased, precision=self.precision
@@ -129,6 +132,7 @@ class RatingSegment(Segment):
         uncertainty = vectors.uncertainty or RatingUncertainty.constant(
             _training_error(vectors, ratings), ratings.n_users, ratings.n_items
         )
+        # The item part is q_i with b_i behind it.
         item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
         return LearnedSegment(
             recipe=recipe,
@@ -173,6 +177,7 @@ class RatingSegment(Segment):
         return tried[best], f"rating by {names[best]}: RMSE inside the training part {figures}"
 
     def unknown_part(self, n_columns: int) -> Float32Array:
+        # p_u = 0: b_i alone, which is what to expect of a user without ratings.
         columns = np.zeros(n_columns, np.float32)
         columns[-1] = 1.0
         return columns

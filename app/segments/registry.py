@@ -37,6 +37,7 @@ def segment_layouts() -> dict[str, Layout]:
 
 def arrays_of(segment: Segment, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Those of a snapshot's `arrays` that belong to `segment`, by its own names."""
+    # Some arrays are optional, so what is missing is for the segment to judge.
     named = {name: arrays.get(f"{segment.name}.{name}") for name in segment.layouts}
     return {name: array for name, array in named.items() if array is not None}
 

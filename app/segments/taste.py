@@ -54,6 +54,7 @@ class TasteFold(DenseFold):
         positive_rows = observed.positive_rows
         if not len(positive_rows):
             return observed.item_rows, observed.values
+        # An engagement says no more than that the item suits, whatever the scale.
         counts_as = self.regression.weighting.positive(observed.liked_from)
         values = np.append(observed.values, np.full(len(positive_rows), counts_as))
         return np.concatenate([observed.item_rows, positive_rows]), values
@@ -148,6 +149,7 @@ class _TasteSearch:
 
     def run(self) -> tuple[float, LearnedSegment]:
         """The nDCG@10 of the best taste alone, and that taste."""
+        # Both start in the middle of their grids.
         weight, pressure = UNOBSERVED_WEIGHTS.index(0.3), PRESSURES.index(0.003)
         pressure = _climb(lambda place: self._ndcg(weight, place), pressure)
         weight = _climb(lambda place: self._ndcg(place, pressure), weight)
@@ -165,6 +167,7 @@ class _TasteSearch:
         return self.tried[weight, pressure][0]
 
     def _try(self, unobserved_weight: float, pressure: float) -> tuple[float, LearnedSegment]:
+        # The pressure is the product of both settings.
         settings = {"unobserved_weight": unobserved_weight, "regularization": pressure / unobserved_weight}
         recipe, rng = self._segment.complete("als_implicit", settings), np.random.default_rng(self._seed)
         learned = self._segment.fit(recipe, self._validation.train, rng)

@@ -89,6 +89,7 @@ class TowersFold(DenseFold):
         top_items = self.history.top_items
         if len(top_items) and not (top_items.min() >= 0 and top_items.max() < n_items):
             raise SegmentStateError("towers.top_items leaves the items")
+        # A network of other widths would fail at the first request, or worse, read wrong columns.
         inputs = self.user_tower.n_features, self.item_tower.n_features
         if inputs != (n_user_features + self.history.n_columns, n_item_features + N_ITEM_COLUMNS):
             raise SegmentStateError("the towers do not fit the features")
@@ -96,8 +97,10 @@ class TowersFold(DenseFold):
     def _embedded(
         self, features: sparse.csr_array, item_rows: NDArray[np.integer], values: NDArray[np.floating]
     ) -> Float32Array:
+        # Of a user of whom nothing is known the network would say anything.
         if not features.nnz and not len(item_rows):
             return self.unknown_user
+        # The network's input: features first, then what the ratings say (`HistoryFeatures`).
         known = np.concatenate([features.toarray()[0], self.history.features(item_rows, values)])
         embedded: Float32Array = self.user_tower.embed(known[None])[0]
         return embedded
@@ -161,6 +164,7 @@ def _with_mean(
     vectors: Float32Array, features: sparse.csr_array, counts: NDArray[np.int64]
 ) -> tuple[Float32Array, Float32Array]:
     """`vectors`, those of rows without ratings and features replaced by the mean of the rated rows; and that mean."""
+    # The mean of learned vectors claims nothing in particular.
     mean = vectors[counts > 0].mean(axis=0)
     is_known = (counts > 0) | (np.diff(features.indptr) > 0)
     return np.where(is_known[:, None], vectors, mean), mean

@@ -113,6 +113,7 @@ class SnapshotArrays:
 
 
 def _layouts() -> dict[str, Layout]:
+    # The annotations are the format: dtype and axes are read from the fields themselves.
     hints = get_type_hints(SnapshotArrays, include_extras=True)
     del hints["extra"]
     return {
@@ -144,13 +145,16 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
     """
     sizes = _agreed_sizes(arrays, ARRAY_LAYOUTS | dict(extra))
     n_items = sizes["n_items"]
+    # One start position more than there are rows: the last one is the end.
     require(sizes["n_starts"] == sizes["n_users"] + 1, "history_starts does not fit user_keys")
     for name, spanned in _STARTS.items():
         starts = arrays[name]
         require(len(starts) > 0 and bool(starts[0] == 0 and starts[-1] == sizes[spanned]), f"{name} ends elsewhere")
         require(bool(np.all(np.diff(starts) >= 0)), f"{name} goes backwards")
+    # Lists are stored for every item or, in a large catalogue, for none.
     require(sizes["n_similar_stored"] in {0, n_items}, "similar_rows does not fit item_keys")
     for name in ("item_keys", "user_keys"):
+        # Rows are found by binary search, which needs ascending keys.
         require(bool(np.all(np.diff(arrays[name]) > 0)), f"{name} does not ascend")
     for name, lowest in _ITEM_ROWS.items():
         check_range(name, arrays[name], lowest, n_items)
@@ -158,6 +162,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
     for name in ("item_deviations", "user_deviations"):
         require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():
+        # One NaN would spread to every score of a row.
         require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")
     return sizes
 

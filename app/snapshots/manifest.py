@@ -149,10 +149,12 @@ def read_manifest(content: bytes) -> Manifest:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} is not a JSON object") from error
     if type(found_format) is not int:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no format")
+    # The format is read before the checksum: other formats may be summed in another way.
     if found_format < FORMAT:
         raise SnapshotOutdatedError(f"format {found_format} is older than {FORMAT}, the oldest that is read")
     if found_format > FORMAT:
         raise SnapshotForeignError(f"format {found_format} is newer than {FORMAT}, the newest that is read")
+    # The manifest holds the checksums of all other files, so its own protects them all.
     if document.pop("sha256", None) != _checksum(document):
         raise SnapshotDamagedError(f"{MANIFEST_FILE} is not what was written")
     try:

@@ -36,6 +36,7 @@ def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
     too_young = time.time() - ORPHAN_SECONDS
     removed = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        # Links and foreign names are left alone: they were put there on purpose.
         is_orphan = _OURS.fullmatch(folder.name) and folder.name not in kept and not folder.is_symlink()
         if is_orphan and folder.is_dir() and folder.stat().st_mtime < too_young:
             shutil.rmtree(folder, ignore_errors=True)

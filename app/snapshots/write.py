@@ -64,6 +64,7 @@ def write_folder(
         with DurableFile(staging / INDEX_FILE) as file:
             file.write(index)
         digests[INDEX_FILE] = file.digest
+        # The manifest comes last, since it holds the digests of all others.
         with DurableFile(staging / MANIFEST_FILE) as file:
             file.write(manifest_bytes(replace(manifest, files=digests)))
         fsync_folder(staging)
@@ -76,6 +77,7 @@ def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, 
     digests = {}
     for name, array in arrays.named.items():
         with DurableFile(staging / array_file(name)) as file:
+            # Pickle stays off on both sides: a file must not run code when read.
             np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
         digests[array_file(name)] = file.digest
     for name, document in documents.items():

@@ -29,6 +29,7 @@ def assemble(
     histories = newest_first(rated.user_rows, rated.item_rows, rated.times)
     of_labels = newest_first(labels.user_rows, labels.item_rows, labels.last_at)
     starts = np.arange(rated.n_users + 1)
+    # Stored at publish, since every item page asks for them.
     similar_rows, similar_scores = similar_items(sides.likeness, counts)
     return SnapshotArrays(
         item_keys=data.item_keys,

@@ -42,11 +42,13 @@ def _ascend(shortlist: Shortlist, names: list[str], anchor: str, absent: list[st
     """The smoothed nDCG of the best weights beside weight 1 of `anchor` and 0 of `absent`, and these weights."""
     weights = dict.fromkeys(names, 0.0) | {anchor: 1.0}
     free = [name for name in names if name != anchor and name not in absent]
+    # The shortlist holds the scores of each segment, so a new weight costs one weighted sum.
     best = shortlist.ndcg(np.array([*weights.values()]))
     for _ in range(ROUNDS):
         before = dict(weights)
         for name in free:
             tried = [shortlist.ndcg(np.array([*(weights | {name: weight}).values()])) for weight in GRID]
+            # Judged with its neighbours: a single high point is chance.
             smooth = _smoothed(np.array(tried))
             weights[name], best = GRID[int(smooth.argmax())], float(smooth.max())
         if weights == before:

@@ -38,6 +38,7 @@ def _before(holdout: RatingMatrix, labels: EventLabels) -> EventLabels:
     A pair's label is made of all its events, so a pair with a newer event has no label at all.
     """
     is_timed = holdout.times != UNKNOWN_TIME
+    # Users without anything held out keep all their labels.
     first_at = np.full(holdout.n_users, np.iinfo(np.int64).max)
     np.minimum.at(first_at, holdout.user_rows[is_timed], holdout.times[is_timed])
     return labels.subset(labels.last_at < first_at[labels.user_rows])
@@ -61,6 +62,7 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     is_there = np.isin(found.item_key, data.item_keys) & np.isin(found.user_key, data.user_keys)
     cells = np.searchsorted(data.user_keys, found.user_key[is_there]) * n_items
     cells += np.searchsorted(data.item_keys, found.item_key[is_there])
+    # One number for a pair of user and item: user row * n_items + item row.
     is_first = np.diff(cells, prepend=-1) != 0  # of its pair: events come sorted by pair
     pair, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
     types = TypeWeights(data.event_types.type_key, data.event_types.weight, data.event_types.is_exposure)
@@ -69,6 +71,7 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     last_at = np.maximum.reduceat(found.last_at[is_there], starts) if len(starts) else np.empty(0, np.int64)
     rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
     rated += np.searchsorted(data.item_keys, data.ratings.item_key)
+    # A rating says more of a pair than its events.
     kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
     user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
     return EventLabels(user_rows, item_rows, labels[kept] == POSITIVE, last_at[kept], counts_as)
@@ -118,6 +121,7 @@ def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> R
     if not len(labels):
         return rated
     shape, times = (rated.n_users, rated.n_items), rated.times
+    # Enough ratings lead; labels then stand beside them and are not taken for ratings.
     if len(rated) >= min(ENOUGH_RATINGS, RATINGS_PER_LABEL * len(labels)):
         return RatingMatrix(*shape, rated.user_rows, rated.item_rows, rated.values, times, labels=labels)
     return RatingMatrix(

@@ -41,6 +41,7 @@ def evaluate_recipe(
     recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback = ignore
 ) -> EvaluatedRecipe:
     """Fit `recipe` on the training part of `split` and measure it on the hold-out; the report is empty if either is."""
+    # The fit draws from its own generator, whatever resolving drew.
     resolve_rng, fit_rng = rng.spawn(2)
     resolved = resolve(recipe, split.train, split.scale, resolve_rng, part(progress, 0.0, 0.6, "trying out"))
     return EvaluatedRecipe(recipe, resolved, _report(resolved, split, fit_rng, part(progress, 0.6, 1.0, "trying out")))
@@ -60,6 +61,7 @@ def _report(
 ) -> RecipeReport:
     if not split.is_measurable:
         return RecipeReport()
+    # On the training part alone: the hold-out must be new to what it measures.
     learned = fit(resolved.recipe, split.train, rng, part(progress, 0.0, 0.75, "trying out"))
     progress(0.75, "trying out")
     return measure(learned, join(learned, resolved.weights), split)

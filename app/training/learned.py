@@ -25,6 +25,7 @@ class Learned:
     @classmethod
     def from_segments(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
         """`ratings`: what the segments were learned from."""
+        # Declined items alone say nothing of what a user likes.
         is_unknown = ratings.user_choice_counts == 0
         if ratings.features is not None:
             is_unknown &= np.diff(ratings.features.users.indptr) == 0

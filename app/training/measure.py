@@ -54,8 +54,10 @@ class RecipeReport:
 
 def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeReport:
     """What was learned from `split.train`, measured on the hold-out; the baselines are fitted on the same part."""
+    # Lists are ranked by the whole blend, errors are those of the rating segment alone.
     ranking = split.rank(sides.score)
     biases = fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
+    # The same scores for every user: how often each item was chosen.
     bestsellers = split.train.item_choice_counts.astype(np.float32)
     return RecipeReport(
         snapshot=_errors(split, learned.rating) | _lists(ranking),

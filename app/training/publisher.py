@@ -54,9 +54,11 @@ class Publisher:
         """
         if (uncertainty := evaluated.report.uncertainty) is not None:
             learned = learned.with_uncertainty(uncertainty.around(learned.rating, dataset.ratings))
+        # Weights come from the evaluation; vectors are those refitted on everything.
         sides = join(learned, evaluated.weights)
         popular = PopularInGroups.count(dataset.memberships, dataset.ratings.chosen)
         arrays = assemble(learned, sides, dataset, popular, tables)
+        # Taken before writing, so that two runs never write the same folder.
         version = self.store.snapshots.next_version()
         manifest = self._manifest(version, sides, evaluated, dataset, seed)
         progress(0.3, "publishing")

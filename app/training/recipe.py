@@ -95,6 +95,7 @@ def with_rating(algorithm: str, hyperparameters: Mapping[str, Any] | None = None
 
 def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
     """`recipe` with `segment` in place of the one of its name, or added in its place in the order of segments."""
+    # The order of columns is that of the registry, whatever order the names came in.
     segments = {each.name: each for each in recipe.segments} | {segment.name: segment}
     return replace(recipe, segments=tuple(segments[name] for name in in_order([*segments])))
 
@@ -114,12 +115,15 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InvalidInputError(f"not a recipe: {shortened(where)}: {first['msg']}", field="recipe") from error
+    # Nothing held out could not be measured, and everything held out not be learned.
     if not 0 < recipe.holdout_fraction < 1:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
     if len(recipe.user_groups) > MAX_USER_GROUPS or len(set(recipe.user_groups)) < len(recipe.user_groups):
         raise InvalidInputError(f"user_groups are up to {MAX_USER_GROUPS} different names", field="recipe")
+    # From here on only the present names occur, in cards and in answers as well.
     segments = [replace(each, name=FORMER_NAMES.get(each.name, each.name)) for each in recipe.segments]
     names = [segment.name for segment in segments]
+    # Read when it is needed, so that a segment registered later counts.
     required = [segment.name for segment in SEGMENTS.values() if segment.is_required]
     if names != in_order(names) or not set(required) <= set(names):
         raise InvalidInputError(

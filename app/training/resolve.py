@@ -45,8 +45,10 @@ def resolve(
     progress: ProgressCallback = ignore,
 ) -> ResolvedRecipe:
     """What `ratings`, all of them a training part, make of `recipe`. Raises `TrainingFailedError`."""
+    # Generators are spawned in a fixed order, so that equal seeds give equal snapshots.
     (split_rng,) = rng.spawn(1)
     sizes = {"max_ratings": MAX_RATINGS, "max_users": MAX_USERS}
+    # A second split by the same rule: choices made on the hold-out would flatter the report.
     inner = inner_split(ratings, scale, recipe.holdout_fraction, split_rng, **sizes)
     recipe, choices = prepare(recipe, inner.train if inner.is_measurable else ratings)
     if not inner.is_measurable:
@@ -61,10 +63,12 @@ def resolve(
         else:
             chosen = fit_segment(segment, inner.train, segment_rng, stage)
         learned.append(chosen)
+    # The blend is learned from the same fits, so no segment is learned twice.
     weights = learn_weights(Learned.from_segments(tuple(learned), inner.train), inner)
     notes = [SEGMENTS[name].note(weight, inner.train) for name, weight in weights.items()]
     choices += [note for note in notes if note is not None]
     choices += [f"{name} left out: it improves no list" for name, weight in weights.items() if weight == 0]
+    # A segment of weight 0 would cost columns and memory and change no list.
     kept = tuple(segment.recipe for segment in learned if weights[segment.recipe.name] > 0)
     return ResolvedRecipe(replace(recipe, segments=kept), weights, tuple(choices))
 

@@ -51,8 +51,10 @@ class Sides:
 
 def join(learned: Learned, weights: Weights) -> Sides:
     """Both sides of what was learned; segments of weight 0 are left out."""
+    # Weights of 0 are decisions of the blend; their columns are not published.
     kept = [part for part in learned.segments if weights[part.recipe.name] > 0]
     item_vectors, columns = join_item_parts({part.recipe.name: part.item_part for part in kept})
+    # Over chosen items only: the long tail of others would set the scale of every segment.
     item_mean, item_covariance = item_moments(item_vectors, learned.item_counts > 0)
     segments = tuple(
         SegmentEntry(
@@ -89,6 +91,7 @@ def _join_maps(
 ) -> NDArray[np.float32]:
     """(f, dimension) float32; no rows where there are no features."""
     known = {name: each.weights for name, each in maps.items() if each is not None}
+    # Segments that map no features have zero columns here.
     joined = np.zeros((max((len(weights) for weights in known.values()), default=0), dimension), np.float32)
     for name, weights in known.items():
         joined[:, slice(*columns[name])] = weights

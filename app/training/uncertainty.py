@@ -60,8 +60,10 @@ class HoldoutUncertainty:
         if len(split.holdout) < ENOUGH_PAIRS or not mean:
             return cls(UserUncertainty.constant(math.sqrt(mean)))
         pairs = _Pairs.tripled(vectors, split, mean)
+        # First with equal weights, then with those of the variances that came of it.
         settings, shares = pairs.regress(np.ones(len(pairs.squares)))
         settings, shares = pairs.regress(np.maximum(pairs.columns(settings) @ shares, LEAST))
+        # Scaled so that the mean variance is the mean squared error that was measured.
         fitted = pairs.columns(settings)[: len(split.holdout)] @ shares
         of_noise, of_user, of_item = shares / fitted.mean()
         noise_ratings, half_known, half_known_item = settings
@@ -78,6 +80,7 @@ class HoldoutUncertainty:
         """The uncertainty of what `vectors`, learned from `ratings`, predict."""
         counts = ratings.user_counts
         errors = np.sqrt(_squares_left(vectors, ratings) / np.maximum(counts, 1))
+        # deviation^2 = new_item^2 / (1 + n / half_known)
         item_deviations = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
         return RatingUncertainty(
             self.of_users,
@@ -128,6 +131,7 @@ class _Pairs:
         place = {key: place for place, key in enumerate(columns)}
         # [X | y] = Q [R | r]:  |X b - y| = |R b - r|, whichever of the columns are chosen
         weighted = np.column_stack([*columns.values(), self.squares]) / variances[:, None]
+        # All hundred choices of columns share one factorisation.
         triangle = np.asarray(np.linalg.qr(weighted, mode="r"))
         fits = {
             settings: nnls(triangle[:, [place[key] for key in enumerate(settings)]], triangle[:, -1])

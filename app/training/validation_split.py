@@ -40,6 +40,7 @@ class ValidationSplit:
     ) -> "ValidationSplit":
         """Of the users who like something held out, up to `max_users`."""
         user_rows = users_with_relevant(holdout, scale.liked_from)
+        # Sorted, so that the order of the users does not depend on the draw.
         if len(user_rows) > max_users:
             user_rows = np.sort(rng.choice(user_rows, max_users, replace=False))
         return cls(train, holdout, scale, user_rows)
@@ -63,6 +64,7 @@ class ValidationSplit:
 
     def may_be_shown(self, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(b, n_items): rated by any user, in either part, and not met by this user in the training part."""
+        # Items that were never rated are no candidates: no list of the hold-out could contain them.
         is_candidate = (self.train.item_counts + self.holdout.item_counts) > 0
         return is_candidate & ~_cells(self.train.observed, user_rows)
 
@@ -105,6 +107,7 @@ def _some_users(ratings: RatingMatrix, max_ratings: int, rng: np.random.Generato
     """All ratings of some users, about `max_ratings` together, the users in rows without gaps."""
     if len(ratings) <= max_ratings:
         return ratings
+    # Whole users, since half a history is another kind of history.
     order = rng.permutation(ratings.n_users)
     chosen = np.sort(order[np.cumsum(ratings.user_counts[order]) <= max_ratings])
     return ratings.select_users(chosen)
