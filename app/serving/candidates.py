@@ -127,6 +127,8 @@ class Trace:
         moves = []
         for rule, before, after in self.steps:
             ranks_before, ranks_after = np.flatnonzero(before == row), np.flatnonzero(after == row)
+            if not len(ranks_after):  # a later rule inserts it
+                continue
             rank_before = int(ranks_before[0]) + 1 if len(ranks_before) else None
             rank_after = int(ranks_after[0]) + 1
             if rank_before != rank_after:

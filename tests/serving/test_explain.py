@@ -28,6 +28,14 @@ def test_shares_are_of_the_others(service: Service) -> None:
     assert reasons_of(service, "newcomer")["item-0"] == {"item-2": 100}
 
 
+def test_inserted_after_another_rule(service: Service) -> None:
+    """An item that no source proposes, and a later rule brings in, was not there when the first rule acted."""
+    place(service, sources=["trending"], novelty=0.5, promote='item_id = "unrated-0"')
+    answer: Any = ask(service, query_of("user-0", limit=3, explain=True))
+    (promoted,) = [item for item in answer.items if item.item_id == "unrated-0"]
+    assert [(move.rule, move.rank_before) for move in promoted.reasons.rules] == [("promote", None)]
+
+
 def test_rated_again(service: Service) -> None:
     place(service, consume_again=True)
     rated = {rating.item_id for _, rating in service.store.ratings.page("user-0")}
