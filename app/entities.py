@@ -267,6 +267,7 @@ def item_fields(kind: type[Item]) -> dict[str, ItemField]:
     }
 
 
+# The store, the intake, the API and the expressions read these two; none of them names a field that it only passes on.
 ITEM_FIELDS: Mapping[str, ItemField] = item_fields(Item)
 BARE_ITEM = Item("")
 """The default of every field."""

@@ -28,6 +28,7 @@ class ReadEntries(Generic[Entry]):
 
 
 def read_items(block: Block) -> ReadEntries[Item]:
+    # Only columns of the block: a column that is absent keeps the default, and costs nothing for each row.
     readers = [
         (name, partial(_ITEM_READERS[declared.kind], name, declared))
         for name, declared in ITEM_FIELDS.items()
@@ -77,6 +78,7 @@ def _text(name: str, declared: ItemField, value: Any) -> str | None:
 
 def _url(name: str, _declared: ItemField, value: Any) -> str | None:
     text = read_text(value, name)
+    # Spaces around a URL are common in scraped files, and never part of it.
     if text is None or not text.strip():
         return None
     try:

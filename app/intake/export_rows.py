@@ -105,6 +105,7 @@ _FIELD_WRITERS: dict[Format, dict[ItemFieldKind, Callable[[Any], Any]]] = {
         "attributes": _object,
     },
 }
+# Looked up once, not for each cell of each row.
 _ITEM_WRITERS = {
     format_: [(name, writers.get(declared.kind, _as_it_is)) for name, declared in ITEM_FIELDS.items()]
     for format_, writers in _FIELD_WRITERS.items()

@@ -57,7 +57,8 @@ class ItemSelection:
                 known = ", ".join((*ANSWER_FIELDS, *COLUMNS))
                 raise InvalidInputError(f"{name!r} is no field of an item: {known}, {ATTRIBUTE}NAME", field="fields")
             (attributes if is_attribute else names)[name] = None
-        if "attributes" in names:  # all of them
+        # All attributes include the single ones.
+        if "attributes" in names:
             attributes = {}
         columns = tuple(name for name in COLUMNS if name in names)
         return cls(frozenset(names) - {*COLUMNS}, columns, tuple(attributes))
@@ -92,6 +93,7 @@ async def read_details(item_ids: Sequence[str], selection: ItemSelection, reads:
     columns = selection.columns_to_read
     if not columns:
         return [{}] * len(item_ids)
+    # An item can be deleted after it was ranked. It stays in the list, so that pages keep their size.
     gone = {name: getattr(_GONE, name) for name in columns}
     rows = await reads.item_columns(item_ids, columns)
     return [_selected(gone if row is None else row, selection) for row in rows]

@@ -87,6 +87,7 @@ class Catalogue:
     def rebased(self, snapshot_keys: Rows, vectors_of: VectorsOf | None = None) -> "Catalogue":
         """The catalogue of another snapshot; reads only changes and newer items from the store."""
         with self._refreshing:
+            # Rows of the snapshot come first, in its order; of deleted items they are empty. Other items follow by key.
             is_held = np.zeros(len(self) + 1, np.bool_)  # and a cell for -1, the row of an unknown key
             is_held[list(self._row_of_id.values())] = True
             rows = self.rows_of_keys(np.asarray(snapshot_keys))
@@ -131,6 +132,7 @@ class Catalogue:
         rows = self._numbers.of(part.item_key)
         is_new = rows < 0
         rows[is_new] = self._numbers.reserve(part.item_key[is_new])
+        # First room, then cells, then the number of rows: a reader never sees a row before its cells are written.
         n_rows = max(len(self), int(rows.max(initial=-1)) + 1)
         self._columns.grow(n_rows)
         is_moved = is_new | (self._added_at.cells.buffer[rows] != part.fields["added_at"])
@@ -144,6 +146,7 @@ class Catalogue:
         rows = rows[rows >= 0]
         for row in rows.tolist():
             item_id = self.item_ids[row]
+            # An item made anew under the same id has another row, which must stay known.
             if self._row_of_id.get(item_id) == row:
                 del self._row_of_id[item_id]
         self._columns.clear(rows)

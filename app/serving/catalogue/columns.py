@@ -92,6 +92,7 @@ class CodedColumn(Column[Value, np.int32]):
 
     def by_code(self, table: Callable[[int], NDArray[Scalar]]) -> NDArray[Scalar]:
         """(n,) `table(n_codes)[code]` of every row."""
+        # Readers hold no lock: a writer may add codes between the two reads, and then the table is made again.
         while True:
             n_codes = len(self.vocabulary)
             values = np.take(table(n_codes), self.cells.buffer, mode="clip")  # in the mode "raise", half as fast
@@ -102,6 +103,7 @@ class CodedColumn(Column[Value, np.int32]):
         """A copy without the entries of the vocabulary that no row uses, if most are unused; else the column itself."""
         if self.vocabulary.n_texts <= 2 * len(self.cells.buffer) + ROOM_FOR_UNUSED:
             return self
+        # The missing value is put in front, so that code 0 stays the code of no value.
         used, codes = np.unique(np.append(self.cells.missing, self.cells.buffer), return_inverse=True)
         column = copy(self)
         column.vocabulary = self.vocabulary.kept(used[1:])

@@ -75,6 +75,7 @@ class ExpressionEvaluator:
     def mask(self, term: Term) -> Mask:
         """(n,) bool, a new array."""
         match term:
+            # Every mask is new, so the first of them can be reduced in place.
             case And(terms):
                 return reduce(operator.iand, map(self.mask, terms))
             case Or(terms):
@@ -133,6 +134,7 @@ class ExpressionEvaluator:
 
     def _compared_with(self, column: FieldReference, sign: Operator, plain: Plain, value: Value) -> Mask:
         compare, kinds = _OPERATORS[sign], self._table.kinds(column)
+        # Flags first: in Python a bool is also an int, and would be compared as a number.
         if isinstance(plain, bool):
             if "flag" not in kinds or sign not in {"=", "!="}:
                 return self._misfit(column, "only flags are compared with true and false, by = or !=", value)
@@ -148,6 +150,7 @@ class ExpressionEvaluator:
     def _compared_with_text(self, column: FieldReference, sign: Operator, plain: str, value: Value) -> Mask:
         if "text" not in self._table.kinds(column):
             return self._misfit(column, "it is not compared with a text", value)
+        # Equality looks the text up in the vocabulary, without a test of every text.
         if sign == "=":
             return self._table.texts_among(column, {plain})
         compare = _OPERATORS[sign]
@@ -228,6 +231,7 @@ def _moment(text: str) -> Moment | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
+    # A time of day without an offset stays refused: it could mean any of 24 hours.
     if moment.tzinfo is None and _DAY.fullmatch(text):
         moment = moment.replace(tzinfo=UTC)
     return None if moment.tzinfo is None else Moment(to_microseconds(moment))

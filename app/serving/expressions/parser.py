@@ -150,6 +150,7 @@ class Parser:
         return terms[0] if len(terms) == 1 else And(tuple(terms))
 
     def _one(self) -> Term:
+        # The parser recurses here: a bound on the depth keeps Python's stack from overflowing.
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise self._error(f"parentheses and 'not' are nested more than {MAX_DEPTH} deep")
@@ -172,6 +173,7 @@ class Parser:
             return self._of_column(column)
         value = self._value("a column, a value, 'not' or '(' is expected here")
         operator = self._operator()
+        # `1990 <= year` becomes `year >= 1990`, so that evaluation knows one form.
         if operator is not None:
             return Compare(self._column(), _MIRRORED[operator], value)
         is_negated = self._takes("not") is not None
@@ -269,6 +271,7 @@ class Parser:
         if self._word.kind != "number":
             raise self._error("a number is expected here")
         number = float(self._take().text)
+        # `1e999` is a valid word, and infinite as a float.
         if number == float("inf"):
             raise self._error("this number is too large", position)
         return -number if is_negative else number
