@@ -1,4 +1,4 @@
-"""Which rating scale a file is on."""
+"""Detects the rating scale of a file from its values."""
 
 from collections.abc import Iterable
 
@@ -15,14 +15,17 @@ KNOWN_SCALES = (
     RatingScale(0, 100),
     RatingScale(-10, 10),
 )
-_WIDE = KNOWN_SCALES[-2:]
+"""The scales in common use, narrow before wide, because `detect_scale` takes the first that fits."""
+
+_WIDE_SCALES = KNOWN_SCALES[-2:]
 
 
 def detect_scale(batches: Iterable[NDArray[np.float64]]) -> RatingScale | None:
-    """The first of `KNOWN_SCALES` that holds all ratings, else their own range; None where there are none.
+    """Return the first of `KNOWN_SCALES` that contains all ratings, or else the range of the ratings.
 
-    `batches`: arrays of any length, finite. The two wide scales are taken only for ratings that reach half of their
-    ends, the signed one only for signed ratings: on 0:100, ratings of 0 to 10 would all count as disliked.
+    `batches`: arrays of finite rating values, each of any length.
+
+    Returns None where there are no ratings.
     """
     possible = list(KNOWN_SCALES)
     lowest, highest = np.inf, -np.inf
@@ -33,17 +36,20 @@ def detect_scale(batches: Iterable[NDArray[np.float64]]) -> RatingScale | None:
         possible = [scale for scale in possible if scale.contains(values).all()]
     if highest < lowest:
         return None
-    reach = max(-lowest, highest)
+    largest = max(-lowest, highest)
     is_signed = lowest < 0
+    # A wide scale needs ratings of at least half its maximum, and only the signed one is taken for negative ratings:
+    # on the scale 0:100, ratings from 0 to 10 would all count as disliked.
     fitting = [
         scale
         for scale in possible
-        if scale not in _WIDE or (reach >= scale.maximum / 2 and is_signed == (scale.minimum < 0))
+        if scale not in _WIDE_SCALES or (largest >= scale.maximum / 2 and is_signed == (scale.minimum < 0))
     ]
-    return fitting[0] if fitting else _own_range(lowest, highest)
+    return fitting[0] if fitting else _range_as_scale(lowest, highest)
 
 
-def _own_range(lowest: float, highest: float) -> RatingScale:
+def _range_as_scale(lowest: float, highest: float) -> RatingScale:
     if lowest < highest:
         return RatingScale(lowest, highest)
-    return RatingScale(min(0.0, lowest), max(0.0, highest))  # one value tells one end
+    # A single distinct value gives only one end of the scale; zero serves as the other.
+    return RatingScale(min(0.0, lowest), max(0.0, highest))

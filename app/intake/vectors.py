@@ -1,4 +1,4 @@
-"""Learned vectors as files, for analysis elsewhere: one row a user or item, by public id."""
+"""Writes the learned vectors of users or items to a file for analysis with other tools, one row per public id."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from app.intake.table_writers import Format, TableWriter
 
-_ROWS_AT_ONCE = 1_000
+# Formatting numbers as text takes far more memory than the numbers, so it is done in batches of rows.
+_BATCH_ROWS = 1_000
 
 
 def write_vectors(
@@ -20,18 +21,23 @@ def write_vectors(
     factors: NDArray[np.float32],
     format_: Format,
 ) -> int:
-    """Writes id, bias and factors of each row, with the digits that read back as the same float32; returns how many.
+    """Write the id, bias and factors of each row to `path`; return the number of rows written.
 
-    `ids`: (n,), None for what was deleted since, which is left out. `biases`: (n,). `factors`: (n, k). CSV has the
-    columns factor_1 ... factor_k, JSONL a list.
+    `id_name`: name of the id column.
+    `ids`: (n,) public ids; None where the user or item was deleted since training, whose row is left out.
+    `biases`: (n,) float32.
+    `factors`: (n, k) float32. CSV has them in the columns factor_1 ... factor_k, JSONL in a list.
+
+    Raises `OSError` where the file cannot be written.
     """
     if format_ is Format.CSV:
         names = [id_name, "bias", *(f"factor_{number}" for number in range(1, factors.shape[1] + 1))]
     else:
         names = [id_name, "bias", "factors"]
     with TableWriter(path, names, format_) as writer:
-        for start in range(0, len(ids), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
+        for start in range(0, len(ids), _BATCH_ROWS):
+            rows = slice(start, start + _BATCH_ROWS)
+            # The text of a float32 is the shortest that reads back as the same float32.
             writer.write(_rows(ids[rows], biases[rows].astype(str), factors[rows].astype(str), format_))
         writer.publish()
         return writer.n_rows

@@ -18,7 +18,7 @@ MOVIELENS = Path(__file__).parents[2] / "../shared/data/ml-latest-small"
 
 
 class Publisher:
-    """A server on this machine that answers every path with `content`, as often as `requests` counts."""
+    """A local server that answers every path with `content` and counts its `requests`."""
 
     def __init__(self) -> None:
         self.content = io.BytesIO()
@@ -60,14 +60,14 @@ def publisher() -> Iterator[Publisher]:
 
 def test_downloaded_once(publisher: Publisher, tmp_path: Path) -> None:
     publisher.publish(RATINGS)
-    told: list[float] = []
+    fractions: list[float] = []
     for _ in range(2):
         path = download_movielens(
-            tmp_path / "kept", lambda fraction, _: told.append(fraction), url=publisher.url, sha256=SHA256
+            tmp_path / "kept", lambda fraction, _: fractions.append(fraction), url=publisher.url, sha256=SHA256
         )
         assert path == tmp_path / "kept" / "ml.zip"
     assert publisher.requests == 1
-    assert told[-1] == 1.0
+    assert fractions[-1] == 1.0
 
 
 def test_damaged_copy_replaced(publisher: Publisher, tmp_path: Path) -> None:
@@ -89,27 +89,27 @@ def test_missing_page(publisher: Publisher, tmp_path: Path) -> None:
         download_movielens(tmp_path, url=publisher.url, sha256=SHA256)
 
 
-def test_broken_off(publisher: Publisher, tmp_path: Path) -> None:
+def test_interrupted(publisher: Publisher, tmp_path: Path) -> None:
     publisher.publish(RATINGS)
     publisher.announced = 10_000
     publisher.content.truncate(100)
-    with pytest.raises(UnavailableError, match=r"broke off|checksums differ"):
+    with pytest.raises(UnavailableError, match=r"was interrupted|checksums differ"):
         download_movielens(tmp_path, url=publisher.url, sha256=SHA256)
 
 
 def test_endless_answer(publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publisher.publish(RATINGS)
     monkeypatch.setattr(movielens_download, "MAX_BYTES", 10)
-    with pytest.raises(UnavailableError, match="sends more than the data set"):
+    with pytest.raises(UnavailableError, match="more than the data set has"):
         download_movielens(tmp_path, url=publisher.url, sha256=SHA256)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_unreachable(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1 cannot be reached: .*refused"):
         download_movielens(tmp_path, url="http://127.0.0.1:9/ml.zip", sha256=SHA256)
 
 
 @pytest.mark.skipif(not MOVIELENS.exists(), reason="the MovieLens data set is not beside the repository")
 def test_pinned_checksums() -> None:
-    found = {name: hashlib.sha256((MOVIELENS / name).read_bytes()).hexdigest() for name in MOVIELENS_SHA256}
-    assert found == MOVIELENS_SHA256
+    checksums = {name: hashlib.sha256((MOVIELENS / name).read_bytes()).hexdigest() for name in MOVIELENS_SHA256}
+    assert checksums == MOVIELENS_SHA256
