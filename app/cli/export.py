@@ -8,8 +8,8 @@ import typer
 
 from app.cli.terminal import shown_progress
 
-# Typer needs the type of an option when the module is imported.
-from app.intake.table_writers import Format
+# What an option's default is made of must be imported here; both are light.
+from app.intake.table_writers import Format, writing_in
 
 if TYPE_CHECKING:
     from app.scoring import Scorer
@@ -30,7 +30,6 @@ def export(
     Fields are written as they are stored: open the files in a spreadsheet only if you trust the authors of the titles.
     """
     from app.intake.exporting import export_to
-    from app.intake.writing import writing_in
     from app.settings import Settings
     from app.store import Store
 

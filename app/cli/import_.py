@@ -63,8 +63,8 @@ def _lines(report: "ImportReport") -> list[str]:
     from app.intake.report import Counts
 
     always = {Kind.RATINGS, Kind.USERS, Kind.ITEMS}
-    shown = [kind for kind in reversed(Kind) if kind in always or report.of(kind) != Counts()]
-    lines = [_line(kind.label, report.of(kind), is_dry_run=report.is_dry_run) for kind in shown]
+    shown = [kind for kind in reversed(Kind) if kind in always or report.counts_of(kind) != Counts()]
+    lines = [_line(kind.label, report.counts_of(kind), is_dry_run=report.is_dry_run) for kind in shown]
     lines.append(f"scale       {report.scale}{' (detected)' if report.is_scale_detected else ''}")
     if report.ignored:
         lines.append(f"ignored     {', '.join(report.ignored)}")

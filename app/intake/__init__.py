@@ -1,21 +1,26 @@
-"""Step 1: ratings, items, users, events, event types and placements come in, as files or requests, and go out again.
+"""Step 1: take in ratings, items, users, events, event types and placements, and export them.
 
-Owns every file layout Reckon reads (MovieLens in all its layouts, CSV, TSV, JSONL, Parquet), the export, the MovieLens
-download and the generated catalogue. Imports only `store`, `entities`, `errors` and numpy; Parquet needs the extra.
+This package owns every file layout that Reckon reads (all MovieLens layouts, CSV, TSV, JSONL, Parquet), the export, the
+MovieLens download and the generated catalogue. It imports only `store`, `entities`, `errors` and numpy. Parquet needs
+pyarrow, an optional extra.
 
-How a file becomes ratings, one module per step:
+The modules follow the path of an import:
 
-    files -> layouts, movielens -> delimited | json_lines | parquet -> blocks
-        -> ratings | entries | events | configuration -> importing
+    files -> layouts, movielens -> chunks -> delimited | json_lines | parquet -> blocks
+        -> ratings | entries | events | configuration -> importing -> report
 
-What arrives in requests is checked and stored by `recording`.
+Ratings and events that arrive in requests are checked and stored by `recording`.
 
-Every reader yields *blocks*: some ten thousand rows, column by column, as text. So each conversion is written once for
-all layouts and runs over whole columns, and memory does not grow with the file.
+Every reader yields *blocks*: about 25,000 rows, stored column by column. Each conversion is therefore written once for
+all layouts, works on whole columns, and uses memory that does not grow with the file.
 
-Refused: pandas and polars (a large dependency for what 100 lines do at 1 M rows/s); guessing the order of columns in
-files without a header (a silent swap of users and items is worse than a message); guessing encodings (a line that is
-not UTF-8 is set aside with its number, except in the MovieLens layouts that are known to be Latin-1); unpacking
-archives to disk (members are streamed by position, so no stored name ever becomes a path); a reader thread
-(measured: no gain, as cutting lines holds the interpreter lock that writing waits for).
+Rejected alternatives:
+
+- pandas or polars: a large dependency for what 100 lines do at 1 M rows/s.
+- Guessing the order of the columns in a file without a header: swapping users and items silently is worse than an
+  error message.
+- Guessing encodings: a line that is not UTF-8 is rejected with its line number. The exceptions are the MovieLens
+  layouts that are known to be Latin-1.
+- Unpacking archives to disk: members are streamed, so a name stored in an archive never becomes a path.
+- A reader thread: measured without gain, because splitting lines holds the interpreter lock that the writer needs.
 """

@@ -1,23 +1,33 @@
-"""What every reader yields: some rows of one file, column by column, and the rows that could not be read."""
+"""The data passed from file readers to converters: tables, blocks of their rows, and rejected rows."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.intake.columns import Kind
+from app.intake.files import InputFile
+
 ROWS_PER_BLOCK = 25_000
-"""One block is one transaction: at 60,000 rows/s other writers wait 0.4 s."""
+"""Largest number of rows in a block. One block is one transaction: at 60,000 rows/s other writers wait 0.4 s."""
 
 Column = Sequence[Any]
-"""Values of one column: text from delimited files, whatever JSON and Parquet hold from those; None where missing."""
+"""Values of one column, None where missing: text in delimited files, the types of JSON and Parquet in those files."""
 
-MAX_SHOWN = 1_000
+MAX_ROW_CHARACTERS = 1_000
+"""Length to which the text of a rejected row is cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that was set aside. `line` counts from 1; in Parquet files, which have no lines, it counts rows."""
+    """A row that is not imported.
+
+    `file`: name of the file, as shown to users.
+    `line`: line of the file at which the row begins, counted from 1; in a Parquet file the number of the row.
+    `reason`: the error message.
+    `row`: the row as one line of CSV, at most `MAX_ROW_CHARACTERS` long; empty where it could not be parsed.
+    """
 
     file: str
     line: int
@@ -27,9 +37,12 @@ class RejectedRow:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows of one file by column name, all columns of equal length n.
+    """Consecutive rows of one file, stored by column.
 
-    `lines`: (n,) the line each row begins at. `rejected`: rows between these that have no columns.
+    `file`: name of the file, as shown to users.
+    `columns`: column name to n values; all columns have the same length n.
+    `lines`: (n,) line of the file at which each row begins, counted from 1.
+    `rejected`: rows of this part of the file that could not be parsed; they are not in `columns`.
     """
 
     file: str
@@ -41,17 +54,31 @@ class Block:
         return len(self.lines)
 
     def column(self, name: str) -> Column:
-        """The column, or Nones where the file has none of that name."""
+        """Return the (n,) values of a column; all are None where the file has no column of this name."""
         return self.columns.get(name) or [None] * len(self)
 
     def reject(self, index: int, reason: str) -> RejectedRow:
-        """Row `index` as a rejected one."""
-        shown = as_line(["" if column[index] is None else column[index] for column in self.columns.values()])
-        return RejectedRow(self.file, self.lines[index], reason, shown)
+        """Build the `RejectedRow` for row `index`."""
+        row = to_csv_line(["" if column[index] is None else column[index] for column in self.columns.values()])
+        return RejectedRow(self.file, self.lines[index], reason, row)
 
 
-def as_line(fields: Sequence[Any]) -> str:
-    """The fields as one line of CSV, cut to a length that a person reads."""
+@dataclass(frozen=True, slots=True)
+class InputTable:
+    """A file whose layout was recognised and that holds rows of one kind.
+
+    `blocks()` reads the file from its start each time it is called. Columns that Reckon knows have its names (user_id,
+    item_id, value, rated_at, title, categories, year, ...); all others keep the names they have in the file.
+    """
+
+    file: InputFile
+    kind: Kind
+    blocks: Callable[[], Iterator[Block]]
+
+
+def to_csv_line(fields: Sequence[Any]) -> str:
+    """Format fields as one line of CSV without a line break, cut to `MAX_ROW_CHARACTERS`."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([str(part)[:MAX_SHOWN] for part in fields])
-    return line.getvalue()[:MAX_SHOWN]
+    # Each field is cut before it is formatted: a field can hold megabytes, of which little would be kept.
+    csv.writer(line, lineterminator="").writerow([str(value)[:MAX_ROW_CHARACTERS] for value in fields])
+    return line.getvalue()[:MAX_ROW_CHARACTERS]

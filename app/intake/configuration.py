@@ -1,4 +1,4 @@
-"""Rows become what operators declare: event types and placements."""
+"""Converts rows to what an operator configures: event types and placements."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,20 +10,24 @@ from app.intake.attributes import read_flag
 from app.intake.values import quote, read_id, read_number
 from app.store.placements import Settings
 
+# A callable, because the schema of the settings belongs to serving, which intake must not import.
 SettingsCheck = Callable[[str, Mapping[str, Any]], Settings]
-"""Takes a placement's name and settings, gives all settings as they are stored; raises `InvalidInputError`.
+"""Takes the name and settings of a placement and returns the settings to store; raises `InvalidInputError`."""
 
-From outside: what may stand in them, the serving path knows.
-"""
 MAX_WEIGHT = 2**53
+"""Largest magnitude of a weight: up to here a float holds every integer exactly."""
 
 Row = Mapping[str, Any]
 
 
 def read_event_type(row: Row) -> EventType:
+    """Convert a row with the columns type and weight, and optionally is_exposure and is_consumption (default false).
+
+    Raises `InvalidInputError` where a value is missing or malformed.
+    """
     weight = read_number(row.get("weight"), "weight")
     if abs(weight) > MAX_WEIGHT:
-        raise InvalidInputError(f"{quote(weight)} is no weight: beyond 2^53", field="weight")
+        raise InvalidInputError(f"{quote(weight)} is not a weight: it is beyond 2^53", field="weight")
     return EventType(
         read_id(row.get("type"), "type"),
         weight,
@@ -33,14 +37,18 @@ def read_event_type(row: Row) -> EventType:
 
 
 def read_placement(row: Row, check: SettingsCheck) -> tuple[str, Settings]:
-    """The name, and the settings as they are stored."""
+    """Convert a row with the columns placement and settings, a JSON object, to a name and the settings to store.
+
+    Raises `InvalidInputError` where a value is missing or malformed, or `check` refuses the settings.
+    """
     name = read_id(row.get("placement"), "placement")
     settings = row.get("settings")
+    # CSV holds the object as JSON text; JSONL and Parquet hold it as an object.
     if isinstance(settings, str):
         try:
             settings = json.loads(settings)
         except (ValueError, RecursionError) as error:
             raise InvalidInputError(f"{quote(settings)} is not JSON", field="settings") from error
     if not isinstance(settings, dict):
-        raise InvalidInputError(f"{quote(settings)} is no JSON object", field="settings")
+        raise InvalidInputError(f"{quote(settings)} is not a JSON object", field="settings")
     return name, check(name, settings)

@@ -1,33 +1,40 @@
-"""CSV, TSV and the separators of MovieLens, as blocks.
+"""Reads CSV, TSV and the delimited formats of MovieLens as blocks.
 
-Two ways through a file. A stretch without quotes in which every line has the same number of separators, nearly all of
-them, is cut by two calls into C: split once, then every n-th field is a column (3 M rows/s). Anything else goes through
-the csv module (0.8 M rows/s), from the first quote to the end of the file, as a quoted field may span stretches.
+A chunk is parsed in one of two ways. Where it has no quotes and every line has the same number of separators, which is
+true of nearly all chunks, it is split once, and every n-th field forms a column (3 M rows/s). Any other chunk is parsed
+by the csv module (0.8 M rows/s). From the first quote on, the rest of the file is parsed by the csv module, because a
+quoted field may span chunks.
 """
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from app.intake.blocks import ROWS_PER_BLOCK, Block, RejectedRow, as_line
-from app.intake.chunks import as_text, read_chunks
+from app.intake.blocks import ROWS_PER_BLOCK, Block, RejectedRow, to_csv_line
+from app.intake.chunks import decode_utf8, read_chunks
 from app.intake.files import InputFile
 
 if TYPE_CHECKING:
     import _csv
 
+# Stands for separators of several characters while a file is parsed, because it does not occur in ordinary text.
 _UNIT_SEPARATOR = b"\x1f"
 _LINE_BREAK = ord("\n")
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedDialect:
-    """How fields stand in a line. `is_latin1`: lines that are not UTF-8 are Latin-1 (the older MovieLens files)."""
+    """The format of the lines of a file.
+
+    `separator`: the text between two fields, of one or more characters.
+    `is_quoted`: whether fields may be quoted as in CSV; otherwise a quote is an ordinary character.
+    `is_latin1`: whether a line that is not UTF-8 is Latin-1, as in the older MovieLens files.
+    """
 
     separator: str = ","
     is_quoted: bool = True
@@ -35,22 +42,25 @@ class DelimitedDialect:
 
     @property
     def character(self) -> str:
-        """The separator the parsers see: one character, even for `::`."""
+        """The single character that separates fields for the parsers; it replaces a longer separator such as `::`."""
         return self.separator if len(self.separator) == 1 else _UNIT_SEPARATOR.decode()
 
     def to_text(self, chunk: bytes) -> str:
-        text = as_text(chunk)
+        """Decode a chunk; bytes that are not text in this dialect become lone surrogates."""
+        text = decode_utf8(chunk)
         if self.is_latin1 and not text.isascii():
-            text = "".join(_latin1_where_needed(line) for line in io.StringIO(text, newline=""))
+            text = "".join(_repair_latin1(line) for line in io.StringIO(text, newline=""))
         return text
 
     def rows(self, lines: Iterator[str]) -> "_csv.Reader":
+        """Parse lines into lists of fields."""
         if self.is_quoted:
             return csv.reader(lines, delimiter=self.character)
         return csv.reader(lines, delimiter=self.character, quoting=csv.QUOTE_NONE)
 
 
-def _latin1_where_needed(line: str) -> str:
+def _repair_latin1(line: str) -> str:
+    # Surrogates cannot be encoded, so this fails exactly for lines that were not UTF-8.
     try:
         line.encode()
     except UnicodeEncodeError:
@@ -59,7 +69,7 @@ def _latin1_where_needed(line: str) -> str:
 
 
 def split_line(line: str, dialect: DelimitedDialect) -> list[str]:
-    """The fields of one line, for the eyes of whoever recognises layouts."""
+    """Return the fields of one line, for recognising a layout; a line that cannot be parsed is one field."""
     line = line.replace(dialect.separator, dialect.character)
     try:
         return next(dialect.rows(iter([line])), [])
@@ -70,63 +80,70 @@ def split_line(line: str, dialect: DelimitedDialect) -> list[str]:
 def read_delimited(
     file: InputFile, names: Sequence[str], dialect: DelimitedDialect, *, has_header: bool
 ) -> Iterator[Block]:
-    """Blocks whose columns are `names`, in the order of the fields; blank lines are passed over.
+    """Yield blocks with the columns `names`, given in the order of the fields.
 
-    Rows with more or fewer fields than names are rejected. The line number is the one a row begins at.
+    `has_header`: whether the first line is a header, which is skipped. Blank lines are skipped too. A row with more or
+    fewer fields than `names` is rejected.
+
+    Raises `InvalidInputError` where the file cannot be read.
     """
-    shape = _Shape(file.shown, list(names), dialect)
-    chunks = _normalised(read_chunks(file), dialect)
+    parser = _ChunkParser(file.display_name, list(names), dialect)
+    chunks = _normalise(read_chunks(file), dialect)
     line = 1
     if has_header:
         _, _, rest = next(chunks).partition(b"\n")
-        chunks = _put_back(rest, chunks)
+        chunks = chain([rest] if rest else [], chunks)
         line += 1
     for chunk in chunks:
         if dialect.is_quoted and b'"' in chunk:
-            yield from shape.careful(_put_back(chunk, chunks), line)
-        elif shape.is_regular(chunk):
-            yield from shape.quick(chunk, line)
+            # This call consumes all remaining chunks, so the loop ends after it.
+            yield from parser.parse(chain([chunk], chunks), line)
+        elif parser.is_regular(chunk):
+            yield from parser.split(chunk, line)
         else:
-            yield from shape.careful(iter([chunk]), line)
+            yield from parser.parse(iter([chunk]), line)
         line += chunk.count(b"\n")
 
 
-def _normalised(chunks: Iterator[bytes], dialect: DelimitedDialect) -> Iterator[bytes]:
+def _normalise(chunks: Iterator[bytes], dialect: DelimitedDialect) -> Iterator[bytes]:
+    """Replace separators of several characters by one character, and CRLF by LF."""
     for chunk in chunks:
+        # A CRLF inside a quoted field belongs to its text and is kept.
         if b'"' not in chunk or not dialect.is_quoted:
-            chunk = chunk.replace(b"\r\n", b"\n")  # noqa: PLW2901  the same stretch, its line breaks made plain
+            chunk = chunk.replace(b"\r\n", b"\n")  # noqa: PLW2901  the name still means the same chunk
         yield chunk if len(dialect.separator) == 1 else chunk.replace(dialect.separator.encode(), _UNIT_SEPARATOR)
 
 
-def _put_back(chunk: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    if chunk:
-        yield chunk
-    yield from rest
-
-
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """What every row of one file should look like."""
+class _ChunkParser:
+    """Parses the chunks of one file into blocks.
+
+    `file`: name of the file, as shown to users. `names`: the expected columns.
+    """
 
     file: str
     names: list[str]
     dialect: DelimitedDialect
 
     def is_regular(self, chunk: bytes) -> bool:
-        """Whether the separators and line breaks of `chunk` follow each other as in a table of these columns."""
+        """Whether every line of `chunk` has exactly as many separators as a row of this table."""
         characters = np.frombuffer(chunk, dtype=np.uint8)
         separator = ord(self.dialect.character)
         marks = characters[(characters == separator) | (characters == _LINE_BREAK)]
         if b"\r" in chunk or len(marks) % len(self.names):
             return False
+        # Of n columns, a row is n - 1 separators followed by a line break.
         expected = np.full(len(self.names), separator, dtype=np.uint8)
         expected[-1] = _LINE_BREAK
+        # With one column a blank line matches the pattern too, but blank lines are not rows.
         return bool((marks.reshape(-1, len(self.names)) == expected).all()) and b"\n\n" not in b"\n" + chunk
 
-    def quick(self, chunk: bytes, line: int) -> Iterator[Block]:
+    def split(self, chunk: bytes, line: int) -> Iterator[Block]:
+        """Parse a regular chunk that begins at `line`, by splitting it."""
         character = self.dialect.character
         fields = self.dialect.to_text(chunk).replace("\n", character).split(character)
-        fields.pop()  # what follows the last line break
+        # The chunk ends with a line break, so the last field is empty and belongs to no row.
+        fields.pop()
         columns = [fields[index :: len(self.names)] for index in range(len(self.names))]
         n_rows = len(columns[0])
         for start in range(0, n_rows, ROWS_PER_BLOCK):
@@ -134,7 +151,8 @@ class _Shape:
             parts = {name: column[start:stop] for name, column in zip(self.names, columns, strict=True)}
             yield Block(self.file, parts, range(line + start, line + stop))
 
-    def careful(self, chunks: Iterator[bytes], line: int) -> Iterator[Block]:
+    def parse(self, chunks: Iterator[bytes], line: int) -> Iterator[Block]:
+        """Parse any chunks, of which the first begins at `line`, with the csv module."""
         lines = (text for chunk in chunks for text in io.StringIO(self.dialect.to_text(chunk), newline=""))
         reader = self.dialect.rows(lines)
         while True:
@@ -142,7 +160,8 @@ class _Shape:
             started_at = line + reader.line_num
             try:
                 rows.extend(islice(reader, ROWS_PER_BLOCK))
-            except csv.Error as error:  # the rows before the broken one are in the list
+            # `extend` has stored the rows before the broken one, and the reader continues after it.
+            except csv.Error as error:
                 yield self._block(rows, started_at, line + reader.line_num, broken=str(error))
                 continue
             if not rows:
@@ -153,26 +172,28 @@ class _Shape:
         lines = _line_numbers(rows, started_at, ended_at)
         rejected = []
         if broken:
-            reason = f"not CSV up to line {ended_at - 1}: {broken}"
+            reason = f"cannot be parsed as CSV up to line {ended_at - 1}: {broken}"
             rejected.append(RejectedRow(self.file, lines[len(rows)], reason, row=""))
         if set(map(len, rows)) - {len(self.names)}:
-            rejected += [self._misshapen(row, at) for row, at in zip(rows, lines, strict=False) if self._is_odd(row)]
+            # `lines` has one entry more than `rows`. The csv module returns a blank line as a row without fields.
+            misshapen = [
+                (row, at) for row, at in zip(rows, lines, strict=False) if len(row) not in {0, len(self.names)}
+            ]
+            rejected += [self._reject_misshapen(row, at) for row, at in misshapen]
             fitting = [(row, at) for row, at in zip(rows, lines, strict=False) if len(row) == len(self.names)]
             rows, lines = [row for row, _ in fitting], [at for _, at in fitting]
         columns = zip(*rows, strict=True) if rows else [()] * len(self.names)
         return Block(self.file, dict(zip(self.names, columns, strict=True)), lines[: len(rows)], rejected)
 
-    def _is_odd(self, row: list[str]) -> bool:
-        return bool(row) and len(row) != len(self.names)
-
-    def _misshapen(self, row: list[str], line: int) -> RejectedRow:
-        reason = f"has {len(row)} fields where {len(self.names)} belong"
-        return RejectedRow(self.file, line, reason, as_line(row))
+    def _reject_misshapen(self, row: list[str], line: int) -> RejectedRow:
+        reason = f"has {len(row)} fields instead of {len(self.names)}"
+        return RejectedRow(self.file, line, reason, to_csv_line(row))
 
 
 def _line_numbers(rows: list[list[str]], started_at: int, ended_at: int) -> Sequence[int]:
-    """(len(rows) + 1,) the line each row begins at, and the line after the last."""
+    """Return the (len(rows) + 1,) lines at which the rows begin, and the line after the last row."""
     if ended_at - started_at == len(rows):
         return range(started_at, ended_at + 1)
+    # A quoted field may contain line breaks: a row with b breaks takes 1 + b lines.
     breaks = [sum(part.count("\n") + part.count("\r") - part.count("\r\n") for part in row) for row in rows]
     return [int(at) for at in started_at + np.cumsum([0, *(1 + count for count in breaks)])]

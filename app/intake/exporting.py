@@ -24,8 +24,7 @@ from app.intake.export_rows import (
     user_row,
 )
 from app.intake.layouts import EXPORT_CARD
-from app.intake.table_writers import Format, TableWriter
-from app.intake.writing import writing_in
+from app.intake.table_writers import Format, TableWriter, writing_in
 from app.store import Store
 
 Progress = Callable[[float, str], None]

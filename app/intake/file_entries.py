@@ -37,7 +37,7 @@ def load_users(path: Path) -> FileEntries[User]:
 def _load(path: Path, kind: Kind, read: Callable[[Block], ReadEntries[Entry]]) -> FileEntries[Entry]:
     entries: list[Entry] = []
     rejected: list[RejectedRow] = []
-    for table in recognise(path).of(kind):
+    for table in recognise(path).tables_of(kind):
         for block in table.blocks():
             found = read(block)
             entries += found.entries

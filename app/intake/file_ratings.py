@@ -1,4 +1,4 @@
-"""A file's ratings as arrays, without a database: what `reckon evaluate` measures on."""
+"""Loads the ratings of a file as arrays without a database, as `reckon evaluate` and `reckon tune` need them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,15 +14,19 @@ from app.intake.layouts import recognise
 from app.intake.ratings import RatingReader
 from app.intake.scale import detect_scale
 
-_KEPT_REJECTED = 5
+_N_FIRST = 5
 
 
 @dataclass(frozen=True, slots=True)
 class FileRatings:
-    """All ratings of a file in its order, repeated pairs included.
+    """All ratings of a file in its order, including repeated ratings of the same pair.
 
-    `ratings.user_key` and `.item_key` are places in `user_ids` and `item_ids`, which are in order of appearance.
-    `scale`: detected. `n_rejected` rows could not be read; `rejected` holds the first few.
+    `user_ids`, `item_ids`: distinct ids in the order of their first appearance.
+    `ratings`: n ratings; `user_key` and `item_key` are indices into `user_ids` and `item_ids`, and a missing time is
+    `UNKNOWN_TIME`.
+    `scale`: the detected rating scale.
+    `n_rejected`: number of rows with an error; these are not in `ratings`.
+    `rejected`: the first rejected rows, at most five.
     """
 
     user_ids: list[str]
@@ -34,37 +38,43 @@ class FileRatings:
 
 
 def load_file(path: Path, columns: str | None = None) -> FileRatings:
-    """Reads a file, folder or zip of any layout that `reckon import` takes; about 32 bytes a rating.
+    """Load all ratings at `path`: a file, folder or zip in any layout that `reckon import` reads.
 
-    Raises `InvalidInputError` where it holds no ratings.
+    `columns`: the names of the columns, as in `--columns`. Needs about 32 bytes of memory per rating.
+
+    Raises `InvalidInputError` where `path` cannot be read or holds no valid rating.
     """
-    tables = recognise(path, columns).of(Kind.RATINGS)
+    tables = recognise(path, columns).tables_of(Kind.RATINGS)
     reader = RatingReader(to_microseconds(datetime.now(UTC)))
-    user_places: dict[str, int] = {}
-    item_places: dict[str, int] = {}
+    user_keys: dict[str, int] = {}
+    item_keys: dict[str, int] = {}
     parts: list[RatingColumns] = []
     rejected: list[RejectedRow] = []
     n_rejected = 0
     for table in tables:
         for block in table.blocks():
             read = reader.read(block)
-            parts.append(_columns(read.ratings, user_places, item_places))
-            rejected += read.rejected[: _KEPT_REJECTED - len(rejected)]
+            # Ids become integers block by block, so that only the distinct ones are kept as text.
+            parts.append(_to_columns(read.ratings, user_keys, item_keys))
+            # All rejected rows are counted, but memory holds only the few that are shown.
+            rejected += read.rejected[: _N_FIRST - len(rejected)]
             n_rejected += len(read.rejected)
+    # The scale follows from all values together, because a single block may not reach both ends.
     scale = detect_scale(part.value for part in parts)
     if scale is None:
         reason = f": {rejected[0].reason} (line {rejected[0].line})" if rejected else ""
         raise InvalidInputError(f"{path} holds no ratings{reason}", field="path")
     names = ("user_key", "item_key", "value", "rated_at")
     ratings = RatingColumns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-    return FileRatings(list(user_places), list(item_places), ratings, scale, n_rejected, rejected)
+    return FileRatings(list(user_keys), list(item_keys), ratings, scale, n_rejected, rejected)
 
 
-def _columns(ratings: IncomingRatings, user_places: dict[str, int], item_places: dict[str, int]) -> RatingColumns:
+def _to_columns(ratings: IncomingRatings, user_keys: dict[str, int], item_keys: dict[str, int]) -> RatingColumns:
+    """Replace ids by their indices; ids that are not in `user_keys` and `item_keys` are added to them."""
     n = len(ratings)
     return RatingColumns(
-        np.fromiter((user_places.setdefault(user_id, len(user_places)) for user_id in ratings.user_id), np.int64, n),
-        np.fromiter((item_places.setdefault(item_id, len(item_places)) for item_id in ratings.item_id), np.int64, n),
+        np.fromiter((user_keys.setdefault(user_id, len(user_keys)) for user_id in ratings.user_id), np.int64, n),
+        np.fromiter((item_keys.setdefault(item_id, len(item_keys)) for item_id in ratings.item_id), np.int64, n),
         ratings.value,
         ratings.rated_at,
     )

@@ -1,7 +1,7 @@
-"""An import: what a PATH holds goes into the store, block by block, and what cannot is set aside.
+"""Imports the files at a path into the store, block by block, and writes rejected rows to a file.
 
-Each block is one transaction, so that other writers wait for a fraction of a second; an import that was interrupted is
-finished by running it again, since rows that are already there change nothing.
+Each block is one transaction, so that other writers wait only for a fraction of a second. An interrupted import is
+completed by running it again, because rows that are stored already change nothing.
 """
 
 import time
@@ -19,12 +19,12 @@ from app.intake.events import EventReader
 from app.intake.files import verify
 from app.intake.layouts import Content, recognise
 from app.intake.ratings import RatingReader
-from app.intake.rejected import RejectedRows
-from app.intake.report import ImportReport
+from app.intake.report import ImportReport, RejectedRowWriter
 from app.intake.scale import detect_scale
 from app.store import Store
 
-Progress = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
+"""Takes the fraction done, 0 to 1, and the name of the stage."""
 
 
 def import_path(
@@ -36,90 +36,108 @@ def import_path(
     columns: str | None = None,
     scale: RatingScale | None = None,
     is_dry_run: bool = False,
-    progress: Progress = lambda fraction, stage: None,  # noqa: ARG005  the default takes what every other takes
+    progress: ProgressCallback = lambda fraction, stage: None,  # noqa: ARG005  the default has the signature of every callback
 ) -> ImportReport:
-    """Imports a file, folder or zip (`layouts` says which) and reports what became of its rows.
+    """Import a file, folder or zip in any layout that `layouts` recognises, and return the counts of rows.
 
-    `scale`: set first; rows off it are rejected. None: a store whose scale is open takes the one an export declares, or
-    the one detected in a first pass; any other holds to its own. `progress(fraction, stage)` is called at every block.
-    `check_settings` judges those of placements. Rejected rows go into a file in `rejected_dir`. A dry run changes
-    nothing and makes no file.
+    `rejected_dir`: folder for the file of rejected rows.
+    `check_settings`: checks the settings of placements.
+    `columns`: the names of the columns, as in `--columns`.
+    `scale`: the rating scale to set before the import; ratings that are not on it are rejected. None keeps the scale of
+    the store. Where the store has none yet, None takes the scale that an export states, or else the scale detected in a
+    first pass over the ratings.
+    `is_dry_run`: read and count all rows, but neither change the store nor write a file.
+    `progress`: called after every block.
 
-    Raises `InvalidInputError` where PATH cannot be read, `ConflictError` where a stored rating is off `scale`.
+    Raises `InvalidInputError` where `path` cannot be read, `ConflictError` where a stored rating is not on `scale`, and
+    `StorageFullError` where there is no space left.
     """
     started = time.perf_counter()
     content = recognise(path, columns)
+    # Archives are read twice, so that a damaged one is refused before its first rows are stored.
     verify(content.files)
-    with RejectedRows(None if is_dry_run else rejected_dir, path.stem) as rejected:
-        run = _Run(content, store, rejected, progress, is_dry_run=is_dry_run)
-        run.settle_scale(scale)
-        run.import_placements(check_settings)
-        run.import_event_types()
-        run.import_items()
-        run.import_users()  # before what they did, which counts for their countries
-        run.import_ratings()
-        run.import_events()
-    run.report.rejected_path, run.report.first_rejected = rejected.path, rejected.first
-    run.report.seconds = time.perf_counter() - started
-    return run.report
+    # The order follows references: events name their types, and they are counted by the countries of their users.
+    with RejectedRowWriter(None if is_dry_run else rejected_dir, path.stem) as rejected:
+        importer = _Importer(content, store, rejected, progress, is_dry_run=is_dry_run)
+        importer.resolve_scale(scale)
+        importer.import_placements(check_settings)
+        importer.import_event_types()
+        importer.import_items()
+        importer.import_users()
+        importer.import_ratings()
+        importer.import_events()
+    importer.report.rejected_path, importer.report.first_rejected = rejected.path, rejected.first
+    importer.report.seconds = time.perf_counter() - started
+    return importer.report
 
 
-class _Run:
-    """One import under way; `report` grows with it."""
+class _Importer:
+    """The state of one import. Each method `import_...` imports the rows of one kind and adds them to `report`."""
 
     def __init__(
-        self, content: Content, store: Store, rejected: RejectedRows, progress: Progress, *, is_dry_run: bool
+        self,
+        content: Content,
+        store: Store,
+        rejected: RejectedRowWriter,
+        progress: ProgressCallback,
+        *,
+        is_dry_run: bool,
     ) -> None:
         self._content = content
         self._store = store
         self._rejected = rejected
         self._progress = progress
+        # One time for the whole import, so that all rows are compared with the same limit.
         self._now = to_microseconds(datetime.now(UTC))
         self._reader = RatingReader(self._now)
-        self._types_of_file: set[str] = set()
+        self._imported_types: set[str] = set()
         self._bytes_done = 0
         self._bytes_to_read = sum(table.file.size for table in content.tables)
         self.report = ImportReport(store.instance.scale(), is_dry_run=is_dry_run, ignored=content.ignored)
 
-    def settle_scale(self, wanted: RatingScale | None) -> None:
-        if wanted is None and self._store.instance.is_scale_open():
-            wanted = self._content.declared_scale or self._detected_scale()
-        if wanted is None:
+    def resolve_scale(self, scale: RatingScale | None) -> None:
+        """Set the scale of the store to `scale`; where that is None and the store has none, to that of the files."""
+        if scale is None and self._store.instance.is_scale_open():
+            scale = self._content.declared_scale or self._detect_scale()
+        if scale is None:
             return
-        self.report.scale = wanted
+        self.report.scale = scale
         if not self.report.is_dry_run:
-            self._store.instance.set_scale(wanted)
+            self._store.instance.set_scale(scale)
 
-    def _detected_scale(self) -> RatingScale | None:
-        self._bytes_to_read += sum(table.file.size for table in self._content.of(Kind.RATINGS))
+    def _detect_scale(self) -> RatingScale | None:
+        # The files of ratings are read twice, which the progress display must count.
+        self._bytes_to_read += sum(table.file.size for table in self._content.tables_of(Kind.RATINGS))
         detected = detect_scale(self._reader.values(block) for block in self._blocks(Kind.RATINGS, "rating scale"))
         self.report.is_scale_detected = detected is not None
         return detected
 
     def import_placements(self, check_settings: SettingsCheck) -> None:
-        def take(row: Row) -> int | None:
+        def record(row: Row) -> int | None:
             name, settings = read_placement(row, check_settings)
             return None if self.report.is_dry_run else self._store.placements.put(name, settings)
 
-        self._import_declared(Kind.PLACEMENTS, take)
+        self._import_configuration(Kind.PLACEMENTS, record)
 
     def import_event_types(self) -> None:
-        def take(row: Row) -> int | None:
-            declared = read_event_type(row)
-            status = None if self.report.is_dry_run else self._store.events.put_type(declared)
-            self._types_of_file.add(declared.name)
+        def record(row: Row) -> int | None:
+            event_type = read_event_type(row)
+            status = None if self.report.is_dry_run else self._store.events.put_type(event_type)
+            # Reached only where the store accepted the type, so that events of a refused type are rejected.
+            self._imported_types.add(event_type.name)
             return status
 
-        self._import_declared(Kind.EVENT_TYPES, take)
+        self._import_configuration(Kind.EVENT_TYPES, record)
 
-    def _import_declared(self, kind: Kind, take: Callable[[Row], int | None]) -> None:
-        """Each row in a transaction of its own: they are few, and the next may be one too many."""
-        counts = self.report.of(kind)
+    def _import_configuration(self, kind: Kind, record: Callable[[Row], int | None]) -> None:
+        """Pass every row to `record`, which returns the status of the row, or None in a dry run."""
+        # Each row has its own transaction: rows are few, and one beyond a limit must not undo those before it.
+        counts = self.report.counts_of(kind)
         for block in self._blocks(kind, kind.label):
             counts.rejected += self._rejected.add(block.rejected)
             for index, values in enumerate(zip(*block.columns.values(), strict=True)):
                 try:
-                    status = take(dict(zip(block.columns, values, strict=True)))
+                    status = record(dict(zip(block.columns, values, strict=True)))
                 except (InvalidInputError, ConflictError) as error:
                     reason = f"{error.field}: {error}" if error.field else str(error)
                     counts.rejected += self._rejected.add([block.reject(index, reason)])
@@ -135,6 +153,7 @@ class _Run:
             counts.readable += len(read.entries)
             counts.rejected += self._rejected.add(read.rejected)
             if read.entries and not self.report.is_dry_run:
+                # Fields that are not `given` by a column of the file keep their stored values.
                 counts.add_statuses(self._store.items.record(read.entries, read.given))
 
     def import_users(self) -> None:
@@ -156,10 +175,11 @@ class _Run:
                 counts.add_statuses(self._store.ratings.record(read.ratings).status)
 
     def import_events(self) -> None:
-        """Of an id that comes again, or is stored, nothing is changed: it is the same event."""
+        """Import events; one whose id is stored already counts as unchanged, whatever its other fields say."""
         counts = self.report.events
-        declared = {known.name for known in self._store.events.types().values()} | self._types_of_file
-        reader = EventReader(self._now, declared)
+        # A dry run does not store the event types of the import, so they are added here.
+        types = {event_type.name for event_type in self._store.events.types().values()} | self._imported_types
+        reader = EventReader(self._now, types)
         for block in self._blocks(Kind.EVENTS, "events"):
             read = reader.read(block)
             counts.readable += len(read.events)
@@ -168,13 +188,15 @@ class _Run:
                 counts.add_statuses(self._store.events.record(read.events))
 
     def _blocks(self, kind: Kind, stage: str) -> Iterator[Block]:
-        """Blocks of all tables of a kind, one after the other, telling the progress between them."""
-        for table in self._content.of(kind):
+        """Yield the blocks of all tables of a kind and report progress after each of them."""
+        for table in self._content.tables_of(kind):
             for block in table.blocks():
                 yield block
-                self._tell(table.file.meter.bytes_read, stage)
+                self._report_progress(table.file.counter.bytes_read, stage)
+            # The stated size replaces the bytes counted so far, so that the files add up to `_bytes_to_read`.
             self._bytes_done += table.file.size
-            self._tell(0, stage)
+            self._report_progress(0, stage)
 
-    def _tell(self, bytes_of_file: int, stage: str) -> None:
+    def _report_progress(self, bytes_of_file: int, stage: str) -> None:
+        # Sizes are as the files state them and may be too small, so the fraction is limited to 1.
         self._progress(min(1.0, (self._bytes_done + bytes_of_file) / max(1, self._bytes_to_read)), stage)

@@ -1,4 +1,4 @@
-"""Parquet as blocks. Importing this module needs pyarrow, the extra `parquet`."""
+"""Reads Parquet files as blocks. Importing this module needs pyarrow, which the extra `parquet` installs."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,15 +13,19 @@ from app.intake.files import InputFile
 
 
 def field_names(file: InputFile) -> list[str]:
-    with _opened(file) as parquet:
+    """Return the names of the columns; raises `InvalidInputError` where the file is not valid Parquet."""
+    with _open(file) as parquet:
         return list(parquet.schema_arrow.names)
 
 
 def read_parquet(file: InputFile, naming: Naming) -> Iterator[Block]:
-    """Blocks with the file's columns as `naming` calls them; rows are counted from 1 where text files have lines."""
+    """Yield blocks with the columns of the file, translated by `naming`.
+
+    The line of a row is its number, counted from 1. Raises `InvalidInputError` where the file is damaged.
+    """
     row = 1
-    file.meter.bytes_read = 0
-    with _opened(file) as parquet:
+    file.counter.bytes_read = 0
+    with _open(file) as parquet:
         names = naming.of(parquet.schema_arrow.names)
         batches = parquet.iter_batches(batch_size=ROWS_PER_BLOCK)
         while True:
@@ -32,14 +36,16 @@ def read_parquet(file: InputFile, naming: Naming) -> Iterator[Block]:
             if batch is None:
                 return
             columns = {names[name]: _values(batch.column(name)) for name in batch.schema.names}
-            yield Block(file.shown, columns, range(row, row + batch.num_rows))
+            yield Block(file.display_name, columns, range(row, row + batch.num_rows))
             row += batch.num_rows
-            file.meter.bytes_read = file.size * row // parquet.metadata.num_rows
+            # pyarrow reads the file by itself, so the bytes read are estimated from the share of rows.
+            file.counter.bytes_read = file.size * row // parquet.metadata.num_rows
 
 
 def _values(column: Any) -> list[Any]:
-    """Python values; times to the microsecond, decimals as floats."""
+    """Return the values of a column as Python objects: times to the microsecond, decimals as floats."""
     kind = column.type
+    # Python's datetime has no nanoseconds; without the cast pyarrow would return objects of pandas or fail.
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", tz=kind.tz), safe=False)
     elif pa.types.is_decimal(kind):
@@ -48,10 +54,13 @@ def _values(column: Any) -> list[Any]:
     return values
 
 
-def _opened(file: InputFile) -> Any:
-    """A `pyarrow.parquet.ParquetFile`."""
+def _open(file: InputFile) -> Any:
+    """Return a `pyarrow.parquet.ParquetFile`."""
+    # Parquet keeps its index at the end of the file, and a stream from an archive cannot seek there cheaply.
     if file.path is None:
-        raise InvalidInputError(f"{file.shown}: Parquet is read from a file of its own, unpacked", field="path")
+        raise InvalidInputError(
+            f"{file.display_name} is in an archive: unpack Parquet files before the import", field="path"
+        )
     try:
         return pq.ParquetFile(file.path)
     except (pa.ArrowException, OSError) as error:
@@ -59,4 +68,4 @@ def _opened(file: InputFile) -> Any:
 
 
 def _damaged(file: InputFile, error: Exception) -> InvalidInputError:
-    return InvalidInputError(f"{file.shown} is damaged, cut short or no Parquet: {error}", field="path")
+    return InvalidInputError(f"{file.display_name} is damaged, cut short or not Parquet: {error}", field="path")

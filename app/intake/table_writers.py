@@ -1,33 +1,51 @@
-"""Rows to a file, as CSV or JSONL, each in one way: what `reckon import` reads back the same."""
+"""Writes tables as CSV or JSONL files in the form that `reckon import` reads back unchanged."""
 
 import csv
+import errno
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from app.errors import ConflictError, StorageFullError
+
+_NO_SPACE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
 
 class Format(StrEnum):
-    """Of an export. CSV holds lists as `A|B` and attributes as JSON in one field; raw, not guarded for spreadsheets."""
+    """The file format of an export.
+
+    CSV holds lists as `A|B` and attributes as JSON in one field. Fields are written unchanged, without protection
+    against formulas in spreadsheets.
+    """
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
 class TableWriter:
-    """Writes rows of the columns `names` to a file beside `path`, which it becomes in `publish()`."""
+    """Context manager that writes rows with the columns `names` to `path`.
+
+    Rows go to a hidden file beside `path`, which `publish` renames to `path`. Without `publish` nothing remains, so an
+    interrupted export never leaves half a file under its final name.
+
+    `n_rows`: number of rows written so far.
+    """
 
     def __init__(self, path: Path, names: Sequence[str], format_: Format) -> None:
         self.path = path
         self.n_rows = 0
         self._names = names
         self._format = format_
-        self._aside = path.with_name(f".{path.name}.partial")
+        # The leading dot hides the file from an import of the same folder.
+        self._partial_path = path.with_name(f".{path.name}.partial")
 
     def __enter__(self) -> Self:
-        self._file = self._aside.open("w", encoding="utf-8", newline="")
+        # newline="" leaves line breaks inside fields as they are, as the csv module requires.
+        self._file = self._partial_path.open("w", encoding="utf-8", newline="")
         self._minimal = csv.writer(self._file, lineterminator="\n")
         self._quoted = csv.writer(self._file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         if self._format is Format.CSV:
@@ -35,22 +53,38 @@ class TableWriter:
         return self
 
     def write(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Values: for CSV text or None, for JSONL whatever JSON holds."""
+        """Write rows with one value per column: text or None in CSV, any JSON value in JSONL."""
         for row in rows:
             self.n_rows += 1
             if self._format is Format.JSONL:
                 self._file.write(json.dumps(dict(zip(self._names, row, strict=True)), ensure_ascii=False) + "\n")
             elif any(value is not None and "\r" in value for value in row):
-                self._quoted.writerow(row)  # csv quotes a lone carriage return only when told to
+                # With minimal quoting the csv module leaves a lone carriage return unquoted, and it would end the row.
+                self._quoted.writerow(row)
             else:
                 self._minimal.writerow(row)
 
     def publish(self) -> None:
+        """Close the file and move it to `path`, replacing a file that is there."""
         self._file.close()
-        self._aside.replace(self.path)
+        self._partial_path.replace(self.path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._aside.unlink(missing_ok=True)
+        self._partial_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """Translate the `OSError` of a write in `folder` into an error with a message for users.
+
+    Raises `StorageFullError` where the device is full or a quota is reached, `ConflictError` for any other failure.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE_ERRORS:
+            raise StorageFullError(f"there is no room left in {folder}") from error
+        raise ConflictError(f"{folder} cannot be written to: {error.strerror or error}") from error

@@ -37,8 +37,8 @@ def test_bad_event_type(name: str, value: Any, field: str, message: str) -> None
 
 @pytest.mark.parametrize("settings", ['{"diversity": 0.5}', {"diversity": 0.5}])
 def test_placement(settings: Any) -> None:
-    name, found = read_placement({"placement": "home", "settings": settings}, settings_to_store)
-    assert (name, found["diversity"], found["rotation"]) == ("home", 0.5, 0.5)
+    name, stored = read_placement({"placement": "home", "settings": settings}, settings_to_store)
+    assert (name, stored["diversity"], stored["rotation"]) == ("home", 0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_placement(settings: Any) -> None:
         ("home", "", "settings", "'' is not JSON"),
         ("home", "{", "settings", "'{' is not JSON"),
         ("home", "[" * 100_000, "settings", "is not JSON"),
-        ("home", "[]", "settings", "no JSON object"),
-        ("home", None, "settings", "None is no JSON object"),
+        ("home", "[]", "settings", "not a JSON object"),
+        ("home", None, "settings", "None is not a JSON object"),
         ("home", '{"sources": ["nearby"]}', "sources.0", "Input should be 'nearest'"),
         ("home", '{"sources": []}', "sources", "at least 1"),
         ("home", '{"colour": 1}', "colour", "Unexpected"),

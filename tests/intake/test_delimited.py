@@ -42,7 +42,7 @@ def test_crlf_and_bom(path: Path) -> None:
     assert rows(read(path, b"\xef\xbb\xbfa,b\r\n1,2\r\n", has_header=True)) == [(2, "1", "2")]
 
 
-def test_blank_lines_passed_over(path: Path) -> None:
+def test_blank_lines_skipped(path: Path) -> None:
     assert rows(read(path, b"\n1,2\n\n\n3,4\n\n")) == [(2, "1", "2"), (5, "3", "4")]
 
 
@@ -71,7 +71,7 @@ def test_misshapen_rows(path: Path) -> None:
     blocks = read(path, b"1,2\n3\n4,5,6\n7,8\n")
     assert rows(blocks) == [(1, "1", "2"), (4, "7", "8")]
     rejected = [(row.line, row.reason, row.row) for block in blocks for row in block.rejected]
-    assert rejected == [(2, "has 1 fields where 2 belong", "3"), (3, "has 3 fields where 2 belong", "4,5,6")]
+    assert rejected == [(2, "has 1 fields instead of 2", "3"), (3, "has 3 fields instead of 2", "4,5,6")]
 
 
 def test_unclosed_quote(path: Path) -> None:
@@ -79,7 +79,7 @@ def test_unclosed_quote(path: Path) -> None:
     blocks = read(path, content)
     (broken,) = (row for block in blocks for row in block.rejected)
     assert broken.line == 2
-    assert "not CSV up to line" in broken.reason
+    assert "cannot be parsed as CSV up to line" in broken.reason
     assert rows(blocks)[0] == (1, "1", "2")
     assert rows(blocks)[-1] == (50_002, "x", "y")
 
@@ -94,7 +94,7 @@ def test_utf16_named(path: Path) -> None:
         read(path, "a,b\n1,2\n".encode("utf-16"))
 
 
-def test_small_stretches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_chunks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "CHUNK_BYTES", 7)
     monkeypatch.setattr(delimited, "ROWS_PER_BLOCK", 2)
     content = b"".join(b"%d,%d\n" % (n, n) for n in range(50)) + b'"5\n1",x\n' + b"7\n8,9\n"
@@ -113,7 +113,7 @@ def test_agrees_with_csv_module(
     text = "h,h\n" + "".join(
         ",".join('"' + part.replace('"', '""') + '"' for part in row) + line_break for row in table
     )
-    found = rows(read(path, text.encode(), has_header=True))
-    assert [list(row[1:]) for row in found] == table
+    parsed = rows(read(path, text.encode(), has_header=True))
+    assert [list(row[1:]) for row in parsed] == table
     lines = text.splitlines(keepends=False)
-    assert all(1 < row[0] <= len(lines) for row in found)
+    assert all(1 < row[0] <= len(lines) for row in parsed)

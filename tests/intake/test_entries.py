@@ -64,12 +64,12 @@ def test_user() -> None:
     ("name", "value", "reason"),
     [
         ("item_id", "", "item_id: an id has 1 to 128 characters"),
-        ("title", "Caf\udce9", "title: 'Caf\\udce9' holds NUL or was not UTF-8"),
-        ("title", "nul\0", "title: 'nul\\x00' holds NUL or was not UTF-8"),
+        ("title", "Caf\udce9", "title: 'Caf\\udce9' contains NUL or is not UTF-8"),
+        ("title", "nul\0", "title: 'nul\\x00' contains NUL or is not UTF-8"),
         ("title", ["x"], "title: ['x'] is not text"),
         ("categories", "[1]", "categories: 1 is not text"),
         ("categories", "[oops", "categories: '[oops' is not JSON"),
-        ("categories", {"a": 1}, "categories: {'a': 1} is no list of texts"),
+        ("categories", {"a": 1}, "categories: {'a': 1} is not a list of texts"),
         ("year", "soon", "year: 'soon' is not a number"),
         ("year", "1995.5", "year: '1995.5' is not a whole number"),
         ("year", 2**63, "year: 9223372036854775808 does not lie between -10000 and 10000"),
@@ -80,11 +80,11 @@ def test_user() -> None:
         ("image_url", "https://a.b/x y", "image_url: 'https://a.b/x y': a URL begins with"),
         ("is_available", "maybe", "is_available: 'maybe' is neither true nor false"),
         ("added_at", "soon", "added_at: 'soon' is not a time"),
-        ("attributes", "[1]", "attributes: [1] is no JSON object"),
-        ("attributes", {"a": {"b": 1}}, "a: {'b': 1} is no text, number, flag or list of texts"),
+        ("attributes", "[1]", "attributes: [1] is not a JSON object"),
+        ("attributes", {"a": {"b": 1}}, "a: {'b': 1} is not a text, a finite number, true, false or a list of texts"),
         ("attributes", {"a": [1]}, "a: 1 is not text"),
-        ("attributes", {"a\0": 1}, "attributes: 'a\\x00' holds NUL"),
-        ("price", float("inf"), "price: inf is no text, number, flag or list of texts"),
+        ("attributes", {"a\0": 1}, "attributes: 'a\\x00' contains NUL"),
+        ("price", float("inf"), "price: inf is not a text, a finite number, true, false or a list of texts"),
     ],
 )
 def test_bad_item_set_aside(name: str, value: Any, reason: str) -> None:
@@ -99,7 +99,7 @@ def test_bad_item_set_aside(name: str, value: Any, reason: str) -> None:
 def test_block_without_ids() -> None:
     """A later stretch of a JSONL file need not hold the names of the first."""
     assert [row.reason for row in read_items(block({"title": "x"})).rejected] == [
-        "item_id: None is no id: an id is text or a whole number"
+        "item_id: None is not an id: an id is text or an integer"
     ]
     assert len(read_users(block({"country": "NO"})).rejected) == 1
 

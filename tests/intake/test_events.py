@@ -17,8 +17,8 @@ def read(*rows: dict[str, Any]) -> ReadEvents:
 
 
 def test_event_of_text() -> None:
-    led_by = {"portion": "0.25", "placement": "home", "snapshot_version": "12", "recommendation_id": "AAAA"}
-    events = read(GOOD | {"at": "2020-02-29T01:02:03.000004+00:00"} | led_by).events
+    optional = {"portion": "0.25", "placement": "home", "snapshot_version": "12", "recommendation_id": "AAAA"}
+    events = read(GOOD | {"at": "2020-02-29T01:02:03.000004+00:00"} | optional).events
     assert (events.event_id, events.type, events.user_id, events.item_id) == (["e"], ["watched"], ["u"], ["i"])
     assert (events.at.tolist(), events.portion.tolist()) == ([1_582_938_123_000_004], [0.25])
     assert (events.placement, events.snapshot_version) == (["home"], [12])
@@ -32,15 +32,15 @@ def test_event_of_json() -> None:
 
 
 @pytest.mark.parametrize("nothing", [None, ""])
-def test_nothing_led_to_it(nothing: str | None) -> None:
+def test_optional_fields_missing(nothing: str | None) -> None:
     events = read(GOOD | dict.fromkeys(("portion", "placement", "snapshot_version"), nothing)).events
     assert np.isnan(events.portion).tolist() == [True]
     assert (events.placement, events.snapshot_version) == ([None], [None])
 
 
 def test_no_rows() -> None:
-    found = EventReader(NOW, ()).read(Block("events.csv", dict.fromkeys(GOOD, ()), ()))
-    assert (len(found.events), found.rejected) == (0, [])
+    result = EventReader(NOW, ()).read(Block("events.csv", dict.fromkeys(GOOD, ()), ()))
+    assert (len(result.events), result.rejected) == (0, [])
 
 
 @pytest.mark.parametrize(
@@ -48,36 +48,36 @@ def test_no_rows() -> None:
     [
         ("event_id", "", "event_id: an id has 1 to 128 characters"),
         ("event_id", "x" * 129, "event_id: an id has 1 to 128 characters"),
-        ("event_id", None, "event_id: None is no id"),
-        ("event_id", True, "event_id: True is no id"),
+        ("event_id", None, "event_id: None is not an id"),
+        ("event_id", True, "event_id: True is not an id"),
         ("event_id", "a/b", "event_id: an id holds no '/'"),
-        ("event_id", "Caf\udce9", "event_id: 'Caf\\udce9' was not UTF-8"),
+        ("event_id", "Caf\udce9", "event_id: 'Caf\\udce9' is not UTF-8"),
         ("type", "hummed", "type: there is no event type 'hummed'"),
         ("type", "Watched", "type: there is no event type 'Watched'"),
-        ("type", ["watched"], "type: ['watched'] is no id"),
+        ("type", ["watched"], "type: ['watched'] is not an id"),
         ("user_id", "a\0b", "user_id: an id holds no control characters"),
         ("item_id", " i", "item_id: an id holds no '/', no space"),
-        ("at", "", "at: it is not said when this happened"),
+        ("at", "", "at: the time of the event is missing"),
         ("at", "soon", "at: 'soon' is not a time"),
         ("at", "-99999999999999999", "at: "),
-        ("at", "1700000301", "at: lies in the future"),
-        ("at", "9999-12-31T23:59:59Z", "at: lies in the future"),
-        ("portion", "1.01", "portion: '1.01' is no portion: 0 to 1"),
-        ("portion", "-0.01", "portion: '-0.01' is no portion"),
+        ("at", "1700000301", "at: is more than 5 minutes in the future"),
+        ("at", "9999-12-31T23:59:59Z", "at: is more than 5 minutes in the future"),
+        ("portion", "1.01", "portion: '1.01' is not a portion: it must be from 0 to 1"),
+        ("portion", "-0.01", "portion: '-0.01' is not a portion"),
         ("portion", "nan", "portion: 'nan' is not a number"),
         ("portion", float("nan"), "portion: nan is not a finite number"),
         ("portion", True, "portion: True is not a number"),
         ("placement", "a\tb", "placement: an id holds no control characters"),
-        ("placement", 1.5, "placement: 1.5 is no id"),
-        ("snapshot_version", "1.5", "snapshot_version: '1.5' is no version of a snapshot"),
-        ("snapshot_version", "-1", "snapshot_version: '-1' is no version of a snapshot"),
-        ("snapshot_version", "1e300", "snapshot_version: '1e300' is no version of a snapshot"),
+        ("placement", 1.5, "placement: 1.5 is not an id"),
+        ("snapshot_version", "1.5", "snapshot_version: '1.5' is not a snapshot version"),
+        ("snapshot_version", "-1", "snapshot_version: '-1' is not a snapshot version"),
+        ("snapshot_version", "1e300", "snapshot_version: '1e300' is not a snapshot version"),
     ],
 )
-def test_bad_event_set_aside(name: str, value: Any, reason: str) -> None:
-    found = read(GOOD | {"event_id": "before"}, GOOD | {name: value}, GOOD | {"event_id": "behind"})
-    assert found.events.event_id == ["before", "behind"]
-    (rejected,) = found.rejected
+def test_bad_event_rejected(name: str, value: Any, reason: str) -> None:
+    result = read(GOOD | {"event_id": "before"}, GOOD | {name: value}, GOOD | {"event_id": "behind"})
+    assert result.events.event_id == ["before", "behind"]
+    (rejected,) = result.rejected
     assert (rejected.file, rejected.line) == ("events.csv", 3)
     assert rejected.reason.startswith(reason)
 

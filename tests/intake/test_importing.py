@@ -104,7 +104,7 @@ def test_named_fields_alone_overwrite(store: Store, tmp_path: Path) -> None:
     assert store.items.get("1") == Item("1", "Toy Story", ("Adventure", "Animation"), 1995, attributes)
 
 
-def test_bad_rows_set_aside(store: Store, table: Path) -> None:
+def test_bad_rows_rejected(store: Store, table: Path) -> None:
     soon = int((datetime.now(UTC) + timedelta(hours=1)).timestamp())
     table.write_bytes(
         b"user,item,rating,timestamp\n"
@@ -120,7 +120,7 @@ def test_bad_rows_set_aside(store: Store, table: Path) -> None:
     assert header == ["file", "line", "reason", "row"]
     assert sorted((row[1], row[2].split(":")[0], row[3]) for row in rows) == [
         ("3", "value", "u1,i2,nan,100"),
-        ("4", "has 2 fields where 4 belong", "u1,i2"),
+        ("4", "has 2 fields instead of 4", "u1,i2"),
         ("5", "user_id", "\\udcff,i1,3,100"),
         ("6", "rated_at", f"u2,i1,3,{soon}"),
         ("7", "value", '"a,b",i2,x,100'),
@@ -143,7 +143,7 @@ def test_scale_given(store: Store, table: Path) -> None:
         run(table, store, scale=RatingScale(0, 1))
 
 
-def test_declared_scale_holds(store: Store, table: Path) -> None:
+def test_stored_scale_kept(store: Store, table: Path) -> None:
     store.instance.set_scale(RatingScale(1, 10, 1))
     assert run(table, store).scale == RatingScale(1, 10, 1)
 
@@ -179,13 +179,13 @@ def test_interrupted_import_finished(store: Store, tmp_path: Path, monkeypatch: 
     assert run(path, store).ratings == Counts(readable=95, stored=65, unchanged=30)
 
 
-def test_progress_told(store: Store, tmp_path: Path) -> None:
-    told: list[tuple[float, str]] = []
-    run(write_1m(tmp_path / "ml"), store, progress=lambda fraction, stage: told.append((fraction, stage)))
-    fractions = [fraction for fraction, _ in told]
+def test_progress_reported(store: Store, tmp_path: Path) -> None:
+    calls: list[tuple[float, str]] = []
+    run(write_1m(tmp_path / "ml"), store, progress=lambda fraction, stage: calls.append((fraction, stage)))
+    fractions = [fraction for fraction, _ in calls]
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
-    assert list(dict.fromkeys(stage for _, stage in told)) == ["rating scale", "items", "users", "ratings"]
+    assert list(dict.fromkeys(stage for _, stage in calls)) == ["rating scale", "items", "users", "ratings"]
 
 
 EVENTS = "event_id,type,user_id,item_id,at\n"
@@ -200,7 +200,7 @@ def write(folder: Path, **texts: str) -> Path:
 
 
 def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
-    """Whatever the files are called; users before events, which count in their countries."""
+    """The names of the files play no part; users come before events, which count for their countries."""
     folder = write(
         tmp_path / "shop",
         a_happened="timestamp,event,user,item,event id,price\n100,hummed,u,i,e1,9.5\n",
@@ -210,7 +210,7 @@ def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
     )
     report = run(folder, store)
     assert report.n_rejected == 0
-    assert [report.of(kind).stored for kind in Kind] == [1, 1, 0, 1, 0, 1]
+    assert [report.counts_of(kind).stored for kind in Kind] == [1, 1, 0, 1, 0, 1]
     assert EventType("hummed", 2.5, is_consumption=True) in store.events.types().values()
     assert list(store.events.stream()) == [Event("e1", "hummed", "u", "i", from_microseconds(100_000_000))]
     assert len(store.trends.top_trending("NO")[0]) == 1
@@ -219,7 +219,7 @@ def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
 
 
 def test_same_event_twice(store: Store, tmp_path: Path) -> None:
-    """Of an id the first stays, in a file and over files, whatever the second says."""
+    """The first event of an id is kept, within a file and across files."""
     events = EVENTS + "e1,clicked,u,i,100\ne2,clicked,u,i,100\ne1,liked,v,j,200\n"
     folder = write(tmp_path / "shop", events=events)
     assert run(folder, store).events == Counts(readable=3, stored=2, unchanged=1)
@@ -230,7 +230,7 @@ def test_same_event_twice(store: Store, tmp_path: Path) -> None:
     assert store.users.get("v") is None
 
 
-def test_bad_events_set_aside(store: Store, tmp_path: Path) -> None:
+def test_bad_events_rejected(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "events.csv"
     good = b"e1,clicked,u,i,100\ne2,hummed,u,i,100\n"
     path.write_bytes(
@@ -241,13 +241,13 @@ def test_bad_events_set_aside(store: Store, tmp_path: Path) -> None:
     assert sorted((row.line, row.reason.split(":")[0]) for row in report.first_rejected) == [
         (3, "type"),
         (4, "event_id"),
-        (5, "has 4 fields where 5 belong"),
+        (5, "has 4 fields instead of 5"),
         (6, "user_id"),
     ]
     assert store.users.count() == 1
 
 
-def test_bad_declarations_set_aside(store: Store, tmp_path: Path) -> None:
+def test_bad_configuration_rejected(store: Store, tmp_path: Path) -> None:
     folder = write(
         tmp_path / "shop",
         event_types="type,weight,is_exposure,is_consumption\nread,1,0,1\nhummed,loud,0,0\na/b,1,0,0\nshort\n",
@@ -275,7 +275,7 @@ def test_one_type_too_many(store: Store, tmp_path: Path) -> None:
     assert report.events == Counts(readable=1, stored=1, rejected=1)
 
 
-def test_declarations_replaced(store: Store, tmp_path: Path) -> None:
+def test_configuration_replaced(store: Store, tmp_path: Path) -> None:
     store.placements.put("home", {"diversity": 0.5, "novelty": 0.5})
     store.placements.put("end", {"novelty": 0.5})
     folder = write(
@@ -332,7 +332,7 @@ def test_bomb_stores_nothing(store: Store, tmp_path: Path) -> None:
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("ratings.csv", "user,item,rating\nu,i,3\n" + "u,i,3\n" * (4 << 20))
-    with pytest.raises(InvalidInputError, match="far more than ratings would"):
+    with pytest.raises(InvalidInputError, match="far more than a file of ratings"):
         run(path, store)
     assert store.ratings.count() == 0
 

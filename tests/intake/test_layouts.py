@@ -95,7 +95,7 @@ def test_what_tells_events_elsewhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["type,weight\nt,1\n", "type,user,item\nt,u,i\n", "settings\n{}\n"])
 def test_no_events(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InvalidInputError, match="found: "):
+    with pytest.raises(InvalidInputError, match="its columns are: "):
         recognise(write(tmp_path, text))
 
 
@@ -123,8 +123,8 @@ def test_columns_of_items(tmp_path: Path) -> None:
 
 def test_columns_rename(tmp_path: Path) -> None:
     path = write(tmp_path, "rating,sku,who\n3,i,u\n")
-    found = first_row(recognise(path, "user=who, item=sku, rating=rating"))
-    assert found == {"value": "3", "item_id": "i", "user_id": "u"}
+    first = first_row(recognise(path, "user=who, item=sku, rating=rating"))
+    assert first == {"value": "3", "item_id": "i", "user_id": "u"}
 
 
 @pytest.mark.parametrize("columns", ["user,item", "user=", "a,b,c", "user=a,item", "tea"])
@@ -134,23 +134,23 @@ def test_columns_not_understood(tmp_path: Path, columns: str) -> None:
 
 
 def test_columns_miscounted(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="has 4 columns and --columns names 3"):
+    with pytest.raises(InvalidInputError, match="has 4 columns, but --columns names 3"):
         recognise(write(tmp_path, "1,2,3,4\n"), "user,item,rating")
 
 
 def test_columns_for_one_file(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="--columns describes one file"):
+    with pytest.raises(InvalidInputError, match="--columns describes a single file"):
         recognise(write_latest(tmp_path / "ml"), "user,item,rating,timestamp")
 
 
 def test_wrong_columns_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="found: when, what, who"):
+    with pytest.raises(InvalidInputError, match="its columns are: when, what, who"):
         recognise(write(tmp_path, "when,what,who\n1,2,3\n"))
 
 
 @pytest.mark.parametrize("text", ["\n\n", "just words\n", "1,2,3,4\n"])
 def test_not_a_table(tmp_path: Path, text: str) -> None:
-    with pytest.raises(InvalidInputError, match="found: "):
+    with pytest.raises(InvalidInputError, match="its columns are: "):
         recognise(write(tmp_path, text))
 
 
@@ -186,12 +186,12 @@ def test_generic_folder(tmp_path: Path) -> None:
 
 def test_folder_without_tables(tmp_path: Path) -> None:
     write(tmp_path, "x", "picture.png")
-    with pytest.raises(InvalidInputError, match=r"found only picture\.png"):
+    with pytest.raises(InvalidInputError, match=r"the only files are picture\.png"):
         recognise(tmp_path)
 
 
 def test_empty_folder(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="found only nothing"):
+    with pytest.raises(InvalidInputError, match="it has no files"):
         recognise(tmp_path)
 
 

@@ -8,7 +8,7 @@ from tests.support.movielens import write_1m, write_100k, write_latest
 
 
 def only_block(content: Content, kind: Kind) -> Block:
-    (table,) = content.of(kind)
+    (table,) = content.tables_of(kind)
     (block,) = table.blocks()
     assert block.rejected == []
     return block

@@ -29,20 +29,20 @@ def test_ratings(tmp_path: Path, unit: str) -> None:
         tmp_path, {"user": [1, 2], "item": ["a", "b"], "rating": [decimal.Decimal("4.5"), None], "date": times}
     )
     (block,) = recognise(path).tables[0].blocks()
-    found = RatingReader(NOW).read(block)
-    assert (found.ratings.user_id, found.ratings.item_id) == (["1"], ["a"])
-    assert found.ratings.value.tolist() == [4.5]
-    assert found.ratings.rated_at.tolist() == [1260759144000000 if unit == "ms" else 1260759144000005]
-    assert [(row.line, row.reason) for row in found.rejected] == [(2, "value: None is not a number")]
+    result = RatingReader(NOW).read(block)
+    assert (result.ratings.user_id, result.ratings.item_id) == (["1"], ["a"])
+    assert result.ratings.value.tolist() == [4.5]
+    assert result.ratings.rated_at.tolist() == [1260759144000000 if unit == "ms" else 1260759144000005]
+    assert [(row.line, row.reason) for row in result.rejected] == [(2, "value: None is not a number")]
 
 
 def test_damaged(tmp_path: Path) -> None:
     path = write(tmp_path, {"user": [1], "item": [1], "rating": [1]})
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(InvalidInputError, match="damaged, cut short or no Parquet"):
+    with pytest.raises(InvalidInputError, match="damaged, cut short or not Parquet"):
         recognise(path)
 
 
 def test_wrong_columns(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInputError, match="found: who, what"):
+    with pytest.raises(InvalidInputError, match="its columns are: who, what"):
         recognise(write(tmp_path, {"who": [1], "what": [1]}))

@@ -6,7 +6,7 @@ import pytest
 from app.entities import UNKNOWN_TIME, RatingScale
 from app.intake.blocks import Block
 from app.intake.ratings import RatingReader, ReadRatings
-from app.intake.value_cache import ValueCache
+from app.intake.values import ValueCache
 
 NOW = 1_700_000_000_000_000
 
@@ -18,12 +18,12 @@ def read(rows: list[tuple[Any, Any, Any, Any]], scale: RatingScale | None = None
 
 
 def test_whole_block() -> None:
-    found = read([("u1", "i1", "4.5", "1600000000"), ("u2", "i1", "3", "1600000001")])
-    assert found.rejected == []
-    assert found.ratings.user_id == ["u1", "u2"]
-    assert found.ratings.item_id == ["i1", "i1"]
-    assert found.ratings.value.tolist() == [4.5, 3.0]
-    assert found.ratings.rated_at.tolist() == [1600000000000000, 1600000001000000]
+    result = read([("u1", "i1", "4.5", "1600000000"), ("u2", "i1", "3", "1600000001")])
+    assert result.rejected == []
+    assert result.ratings.user_id == ["u1", "u2"]
+    assert result.ratings.item_id == ["i1", "i1"]
+    assert result.ratings.value.tolist() == [4.5, 3.0]
+    assert result.ratings.rated_at.tolist() == [1600000000000000, 1600000001000000]
 
 
 def test_no_times() -> None:
@@ -32,8 +32,8 @@ def test_no_times() -> None:
 
 
 def test_times_mixed() -> None:
-    found = read([("u", "i", "1", ""), ("u", "i", "1", "1600000000"), ("u", "i", "1", "1600000000000")])
-    assert found.ratings.rated_at.tolist() == [UNKNOWN_TIME, 1600000000000000, 1600000000000000]
+    result = read([("u", "i", "1", ""), ("u", "i", "1", "1600000000"), ("u", "i", "1", "1600000000000")])
+    assert result.ratings.rated_at.tolist() == [UNKNOWN_TIME, 1600000000000000, 1600000000000000]
 
 
 @pytest.mark.parametrize(
@@ -42,24 +42,30 @@ def test_times_mixed() -> None:
         (("", "i", "4", "1"), "user_id: an id has 1 to 128 characters, this one has 0"),
         (("u" * 10_000, "i", "4", "1"), "user_id: an id has 1 to 128 characters, this one has 10000"),
         (("u", "nul\0", "4", "1"), "item_id: an id holds no control characters or surrogates"),
-        (("u", "\udcff", "4", "1"), "item_id: '\\udcff' was not UTF-8 (iconv -f latin1 -t utf-8 mends that)"),
+        (
+            ("u", "\udcff", "4", "1"),
+            "item_id: '\\udcff' is not UTF-8: convert the file first (iconv -f latin1 -t utf-8)",
+        ),
         (("u", "\ud800", "4", "1"), "item_id: an id holds no control characters or surrogates"),
         (("u", "i", "nan", "1"), "value: 'nan' is not a number"),
         (("u", "i", "inf", "1"), "value: 'inf' is not a number"),
         (("u", "i", "1e999", "1"), "value: '1e999' is not a finite number"),
         (("u", "i", "good", "1"), "value: 'good' is not a number"),
-        (("u", "i", str(2**63), "1"), "value: '9223372036854775808' is no rating: beyond 1e+09"),
-        (("u", "i", "6", "1"), "value: not on the scale 1:5:1"),
-        (("u", "i", "4.5", "1"), "value: not on the scale 1:5:1"),
-        (("u", "i", "4", str(2**63)), "rated_at: '9223372036854775808' is not a time: too far from now"),
-        (("u", "i", "4", "1700000301"), "rated_at: lies in the future"),
+        (("u", "i", str(2**63), "1"), "value: '9223372036854775808' is not a rating: it is beyond 1e+09"),
+        (("u", "i", "6", "1"), "value: is not on the rating scale 1:5:1"),
+        (("u", "i", "4.5", "1"), "value: is not on the rating scale 1:5:1"),
+        (
+            ("u", "i", "4", str(2**63)),
+            "rated_at: '9223372036854775808' is not a time: it is beyond the range of epoch numbers",
+        ),
+        (("u", "i", "4", "1700000301"), "rated_at: is more than 5 minutes in the future"),
     ],
 )
-def test_bad_row_set_aside(row: tuple[str, str, str, str], reason: str) -> None:
+def test_bad_row_rejected(row: tuple[str, str, str, str], reason: str) -> None:
     good = ("u", "i", "4", "1700000299")
-    found = read([good, row, good], RatingScale(1, 5, 1))
-    assert len(found.ratings) == 2
-    assert [(rejected.line, rejected.reason) for rejected in found.rejected] == [(3, reason)]
+    result = read([good, row, good], RatingScale(1, 5, 1))
+    assert len(result.ratings) == 2
+    assert [(rejected.line, rejected.reason) for rejected in result.rejected] == [(3, reason)]
 
 
 def test_rejected_row_shown() -> None:
@@ -68,9 +74,9 @@ def test_rejected_row_shown() -> None:
 
 
 def test_json_types_kept_apart() -> None:
-    found = read([("u", 1, 1, None), ("u", True, 1.0, None), ("u", 1.0, True, None), ("u", [1], 2, None)])
-    assert found.ratings.item_id == ["1"]
-    assert [rejected.reason.split(":")[0] for rejected in found.rejected] == ["item_id", "item_id", "item_id"]
+    result = read([("u", 1, 1, None), ("u", True, 1.0, None), ("u", 1.0, True, None), ("u", [1], 2, None)])
+    assert result.ratings.item_id == ["1"]
+    assert [rejected.reason.split(":")[0] for rejected in result.rejected] == ["item_id", "item_id", "item_id"]
     (rejected,) = read([("u", "i", True, None)]).rejected
     assert rejected.reason == "value: True is not a number"
 
@@ -83,5 +89,5 @@ def test_values_alone() -> None:
 def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ValueCache, "capacity", 3)
     value_cache = ValueCache(int, frozenset({str}))
-    assert list(value_cache.of([str(n) for n in range(100)])) == list(range(100))
+    assert list(value_cache.convert_column([str(n) for n in range(100)])) == list(range(100))
     assert len(value_cache) <= 3

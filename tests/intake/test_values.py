@@ -89,7 +89,7 @@ def test_no_number(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [2**63, "9223372036854775808", "1e308", -2e9])
 def test_no_rating(value: Any) -> None:
-    with pytest.raises(InvalidInputError, match="is no rating"):
+    with pytest.raises(InvalidInputError, match="is not a rating"):
         read_rating(value)
 
 
