@@ -6,9 +6,12 @@ UV_VERSION := 0.13.8
 DATA ?=
 # All extras but two-tower: torch's default Linux wheel brings several GB of CUDA that nobody here needs.
 LOCKED_EXTRAS := --extra postgres --extra parquet --extra tune
+# Only learning needs the compiler, which is a third of an install: an API process runs without it.
+API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench lock clean
+.PHONY: help install demo test installs check bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,6 +32,9 @@ demo: install  ## a recommender on real ratings at http://127.0.0.1:8000 (DATA=f
 test: install check  ## the whole suite, on SQLite and on Postgres
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
+installs: install  ## a fresh environment of each kind of install: its size, and what it can do
+	@$(BIN)/python -m pytest tests/installs
+
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -41,8 +47,9 @@ bench: install  ## the figures, peers beside us
 	@$(BIN)/python -m benchmarks
 
 lock: install  ## renew the hash-locked requirements from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(LOCKED_EXTRAS) pyproject.toml --output-file requirements.txt
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 $(LOCKED_EXTRAS) --group dev pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) $(LOCKED_EXTRAS) pyproject.toml --output-file requirements.txt
+	$(COMPILE) $(API_ONLY) --constraint requirements.txt pyproject.toml --output-file requirements-api.txt
+	$(COMPILE) $(LOCKED_EXTRAS) --group dev pyproject.toml --output-file requirements-dev.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var

@@ -7,7 +7,12 @@ loads therefore import kernels inside the functions that fit.
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-import numba
+from app.algorithms.errors import AlgorithmError
+
+try:
+    import numba
+except ImportError as error:  # `requirements-api.txt` leaves it out
+    raise AlgorithmError("learning needs numba: pip install numba, or install requirements.txt") from error
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 

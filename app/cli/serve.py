@@ -93,8 +93,11 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
     from app.cli.supervisor import Child, run_together
     from app.settings import Settings
     from app.wiring import open_store
+    from app.worker import check_can_train
 
     # Children are restarted for ever, so what no restart can mend must be reported before the first one is started.
+    if worker:
+        check_can_train()
     open_store(Settings()).close()
     address = address_of(listener)
     with tempfile.TemporaryDirectory(prefix="reckon-metrics-") as metrics_folder:

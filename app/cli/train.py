@@ -35,8 +35,8 @@ def train(
     settings = Settings()
     store = open_store(settings)
     try:
-        job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param, recipe))
         trainer = build_trainer(settings, store)
+        job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param, recipe))
         with shown_progress(is_quiet=as_json) as progress:
             job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, progress=progress)
         snapshot = None if job.snapshot_version is None else store.snapshots.get(job.snapshot_version)

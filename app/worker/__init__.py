@@ -7,3 +7,15 @@ and settings. The `training_jobs` table is the queue.
 Rejected alternative: a task library. It needs a broker, and it loses the task of a killed worker, so the table would be
 needed beside it.
 """
+
+from importlib.util import find_spec
+
+from app.errors import UnavailableError
+
+
+def check_can_train() -> None:
+    """Raises `UnavailableError`, naming the install that has it, where numba is missing; does not import it."""
+    if find_spec("numba") is None:
+        raise UnavailableError(
+            "training needs numba, which an API-only install lacks: install requirements.txt, or use the worker image"
+        )

@@ -15,6 +15,7 @@ from app.settings import Settings
 from app.store.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
+from app.worker import check_can_train
 from app.worker.attempt import attempt
 from app.worker.triggers import Triggers
 
@@ -31,6 +32,8 @@ def new_worker_id() -> str:
 
 
 def build_trainer(settings: Settings, store: Store) -> Trainer:
+    """Raises `UnavailableError` in an API-only install, before any job is claimed."""
+    check_can_train()
     return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of))
 
 

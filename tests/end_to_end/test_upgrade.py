@@ -6,18 +6,17 @@ import sqlite3
 import tarfile
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 
 from app.snapshots.manifest import FORMAT
-from tests.support.service import Instance, RunningService, wait_until
+from tests.support.service import Instance, wait_until
 
 RELEASES = sorted((Path(__file__).parents[1] / "data" / "releases").glob("*.tar.xz"))
 
 pytestmark = pytest.mark.xdist_group("end_to_end")
 
-GIVEN = {"user_id": "u1", "item_id": "i1", "guest_id": "u2", "version": "1", "name": "page", "chart": "popular"}
+PARAMETERS = {"user_id": "u1", "item_id": "i1", "guest_id": "u2", "version": "1", "name": "page", "chart": "popular"}
 """Values of the path parameters, as the fixture holds them."""
 
 
@@ -28,27 +27,13 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Instance:
     return Instance(tmp_path)
 
 
-def get_all(service: RunningService) -> dict[str, int]:
-    """Path -> status of every GET operation, its path parameters filled from the fixture."""
-    _, document = service.call("GET", "/openapi.json")
-    job_id = service.call("POST", "/training-jobs", {})[1]["job_id"]
-    statuses = {}
-    for path, operations in document["paths"].items():
-        if "get" not in operations:
-            continue
-        filled = path
-        for name, value in (GIVEN | {"job_id": str(job_id)}).items():
-            filled = filled.replace(f"{{{name}}}", quote(value))
-        statuses[path] = service.call("GET", filled)[0]
-    return statuses
-
-
 def test_migrates_answers_and_learns(old: Instance) -> None:
     recipe = json.loads(stored(old, "SELECT recipe FROM installation"))
     assert {segment["name"] for segment in recipe["segments"]} >= {"rating", "taste", "prior"}
     old.run("migrate")
     with old.serving("--no-worker") as service:
-        statuses = get_all(service)
+        job_id = service.call("POST", "/training-jobs", {})[1]["job_id"]
+        statuses = service.get_every(PARAMETERS | {"job_id": job_id})
         assert {path: status for path, status in statuses.items() if status != 200} == {}
         assert service.call("GET", "/users/u1/ratings")[1]["ratings"]
         assert service.call("GET", "/placements/page")[1]["settings"]["filter"] == "year >= 1965"

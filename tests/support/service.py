@@ -9,11 +9,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -22,10 +23,11 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A data folder, and Postgres where a URL is given."""
+    """A data folder, Postgres where a URL is given, and the interpreter whose packages the commands see."""
 
     data_dir: Path
     database_url: str = ""
+    python: str = sys.executable
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,7 +40,7 @@ class Instance:
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "app.cli", *command],
+            [self.python, "-m", "app.cli", *command],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -51,7 +53,7 @@ class Instance:
         """Its standard error is added to `log_path`."""
         with self.log_path.open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", module, *command],
+                [self.python, "-m", module, *command],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=subprocess.PIPE,
@@ -111,6 +113,15 @@ class RunningService:
         """The process ids of its children, in the order in which they were started."""
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def get_every(self, parameters: Mapping[str, str]) -> dict[str, int]:
+        """Path -> status of every GET operation of the OpenAPI document, its path parameters filled in."""
+        statuses = {}
+        for path, operations in self.get("/openapi.json")["paths"].items():
+            if "get" in operations:
+                filled = path.format_map({name: quote(value) for name, value in parameters.items()})
+                statuses[path] = self.call("GET", filled)[0]
+        return statuses
 
     def items(self, user_id: str, limit: int = 20) -> list[str]:
         answer = self.get(f"/users/{user_id}/recommendations?limit={limit}")
