@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.intake.recording import EventRecorder, RatingRecorder
-from app.observability.lag import Lag
-from app.observability.metrics import Metrics, SnapshotState
+from app.observability.metrics import Lag, Metrics, SnapshotState
 from app.scoring import ActiveSnapshot
 from app.serving.charts import ChartReader
 from app.serving.exclusion import ExclusionExplainer

@@ -1,5 +1,5 @@
-"""What operators see: metrics and logs. Owns their names; everything above may report through it.
+"""Metrics and logs for operators. Owns their names; every package above may report through it.
 
-No user or item ids in metric labels; paths are templates. Metrics hang from one object that the wiring builds, not from
-the library's global registry, so that two services fit into one process.
+Metric labels hold no user or item ids, and paths are templates: the number of time series stays bounded. Metrics belong
+to one object that the wiring builds, not to the library's global registry, so that two services fit into one process.
 """

@@ -7,9 +7,10 @@ import structlog
 
 
 def configure_logs(log_format: str = "") -> None:
-    """`console`, `json`, or empty: by whether standard error is a terminal."""
+    """`log_format`: `console` or `json`; empty: `console` if standard error is a terminal."""
+    # Colours and alignment help on a terminal alone; a collector of logs parses JSON.
     is_console = log_format == "console" or (not log_format and sys.stderr.isatty())
-    # Not the library's default traceback, which prints every local variable: here those are ratings and vectors.
+    # The library's default traceback prints every local variable: ratings, vectors and ids of users.
     console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(
         processors=[
@@ -20,5 +21,6 @@ def configure_logs(log_format: str = "") -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        # Loggers are module-level: each is bound once, after this configuration.
         cache_logger_on_first_use=True,
     )

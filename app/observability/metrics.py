@@ -1,25 +1,34 @@
 """The metrics, in the Prometheus text format.
 
-With several API processes they share counters through files (`PROMETHEUS_MULTIPROC_DIR`, set by `reckon serve`), so
-that whichever process answers `/metrics` answers for all.
+Several API processes share counters through files (`PROMETHEUS_MULTIPROC_DIR`, set by `reckon serve`), so that
+`/metrics` of any process covers all of them.
 """
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 
 LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
+# From a cached answer, about 1 ms, to the slowest that a client is likely to wait for.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
+MAX_LAG_SECONDS = 3_600.0
+"""Older writes did not wait for this service: imports of old ratings, users who were away."""
+
+MAX_REMEMBERED_WRITES = 10_000
+
 SnapshotState = tuple[int, float]
-"""Version and creation time (seconds since 1970) of the snapshot served."""
+"""Version and creation time (seconds since 1970) of the snapshot that is served."""
 
 
 class Metrics:
+    """All metrics of one process; `snapshot_state` is called whenever they are rendered."""
+
     def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
@@ -32,14 +41,14 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self._registry,
         )
-        self._of_operations: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._by_operation: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._strategies = Counter(
             "reckon_recommendations",
             "Recommendation lists answered, by strategy",
             ["strategy"],
             registry=self._registry,
         )
-        self._of_strategies: dict[str, Counter] = {}
+        self._by_strategy: dict[str, Counter] = {}
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
         self._lag = Histogram(
             "reckon_write_to_effect_seconds",
@@ -63,21 +72,23 @@ class Metrics:
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
         key = method, path, status
-        if key not in self._of_operations:  # as many as there are operations and statuses: looking one up costs 5 us
-            self._of_operations[key] = (
+        # `labels()` costs 5 us; this dictionary has one entry for each operation and status.
+        if key not in self._by_operation:
+            self._by_operation[key] = (
                 self._requests.labels(method, path, str(status)),
                 self._seconds.labels(method, path),
             )
-        count, duration = self._of_operations[key]
+        count, duration = self._by_operation[key]
         count.inc()
         duration.observe(seconds)
 
     def count_recommendations(self, strategy: str) -> None:
-        if strategy not in self._of_strategies:
-            self._of_strategies[strategy] = self._strategies.labels(strategy)
-        self._of_strategies[strategy].inc()
+        if strategy not in self._by_strategy:
+            self._by_strategy[strategy] = self._strategies.labels(strategy)
+        self._by_strategy[strategy].inc()
 
     def count_ratings(self, status: str, number: int = 1) -> None:
+        # A label that never counted is not rendered, so zero must not create it.
         if number:
             self._ratings.labels(status).inc(number)
 
@@ -86,7 +97,7 @@ class Metrics:
         self._lag.labels(kind).observe(seconds)
 
     def count_events(self, type_: str, status: str, number: int = 1) -> None:
-        """`type_`: a declared one, of which there are few; empty for events that were rejected."""
+        """`type_`: a declared event type; empty for rejected events, whose type may be any text."""
         if number:
             self._events.labels(type_, status).inc(number)
 
@@ -94,18 +105,20 @@ class Metrics:
         self._poll_failures.inc()
 
     def render(self) -> bytes:
-        """Everything, of all processes, as text."""
+        """All metrics of all processes, as text."""
         registry = self._registry
+        # Several processes: the files of all of them, in place of this process's own values.
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own
+        # By itself: the files that the processes share cannot hold a collector.
         snapshot = CollectorRegistry()
         snapshot.register(self._snapshot)
         return generate_latest(registry) + generate_latest(snapshot)
 
 
 class _SnapshotCollector:
-    """Read when asked for: an age that is only stored when something happens stands still when nothing does."""
+    """Version and age of the snapshot served, computed when the metrics are read: a stored age would stand still."""
 
     def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
         self._snapshot_state = snapshot_state
@@ -118,3 +131,25 @@ class _SnapshotCollector:
             yield GaugeMetricFamily(
                 "reckon_snapshot_age_seconds", "Age of the snapshot served", time.time() - created_at
             )
+
+
+class Lag:
+    """Observes each write once, at the first answer of this process that takes it into account."""
+
+    def __init__(self, observe: Callable[[str, float], None]) -> None:
+        """`observe` takes the kind of the write and the seconds since it was made, as `Metrics.observe_lag` does."""
+        self._observe = observe
+        self._observed_writes: OrderedDict[Hashable, None] = OrderedDict()
+
+    def took_effect(self, kind: str, write: Hashable, written_at: int) -> None:
+        """`write` identifies the write among those of its kind; `written_at`: microseconds UTC."""
+        key = kind, write
+        if key in self._observed_writes:
+            return
+        self._observed_writes[key] = None
+        # The oldest is forgotten: memory stays bounded, and a write observed twice only blurs a histogram.
+        if len(self._observed_writes) > MAX_REMEMBERED_WRITES:
+            self._observed_writes.popitem(last=False)
+        seconds = time.time() - written_at / 1e6
+        if 0 <= seconds <= MAX_LAG_SECONDS:
+            self._observe(kind, seconds)

@@ -17,7 +17,7 @@ from app.serving.request_state import RequestState
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.serving_state import ServingState
 from app.serving.tokens import MAX_RETURNED, TokenSigner
-from app.store.trends import EVERYBODY, HALF_LIFE, LANDMARK, Trends
+from app.store.trends import ALL_COUNTRIES, HALF_LIFE, LANDMARK, Trends
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ class ChartReader:
     def _trending(self, n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
         n_read = 4 * n
         while True:  # until enough of them are eligible
-            keys, heat = self._trends.top_trending(query.country or EVERYBODY, n_read)
+            keys, heat = self._trends.top_trending(query.country or ALL_COUNTRIES, n_read)
             rows = request_state.serving.catalogue.rows_of_keys(keys)
             is_shown = eligible.has(rows)
             if np.count_nonzero(is_shown) >= n or len(keys) < n_read:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from app.algorithms.labels import TypeWeights, label_items
 from app.entities import EventType
 from app.serving.rows import NO_ROWS, Rows, within
-from app.store.events import Interactions
+from app.store.serving_reads import Interactions
 
 
 class EventTypeIndex:

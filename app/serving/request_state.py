@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from app.serving.placement_config import CompiledPlacement, PlacementConfig, PlacementConfigHolder
 from app.serving.query import ListOptions
 from app.serving.serving_state import ServingState, ServingStateHolder
-from app.store.serving_reads import ServingReads
-from app.store.users import UserVersions
+from app.store.serving_reads import ServingReads, UserVersions
 
 MICROSECONDS_A_MINUTE = 60_000_000
 

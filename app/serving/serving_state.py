@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from app.entities import to_microseconds
 from app.errors import ReckonError
-from app.observability.lag import Lag
+from app.observability.metrics import Lag
 from app.scoring import ActiveSnapshot, Refresh, Scorer
 from app.serving.catalogue import Catalogue
 from app.serving.rows import NO_ROWS, Rows

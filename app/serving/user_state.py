@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.entities import Rating, User
-from app.observability.lag import Lag
+from app.observability.metrics import Lag
 from app.scoring import Scorer, UserSide
 from app.serving.interactions import EventTypeIndex, UserInteractions
 from app.serving.rows import NO_ROWS, Rows, within
 from app.serving.serving_state import ServingState
-from app.store.events import Interactions
-from app.store.serving_reads import ServingReads
-from app.store.users import UserVersions
+from app.store.serving_reads import Interactions, ServingReads, UserVersions
 
 MAX_PROFILES = 20_000
 """Users whose profile a process remembers, each as of a version that every request compares."""

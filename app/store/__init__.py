@@ -1,12 +1,13 @@
-"""All that SQL keeps: ratings, items, users, training jobs, the register of snapshots. The only home of SQLAlchemy.
+"""Everything kept in SQL: ratings, items, users, events, placements, training jobs, the register of snapshots.
 
-It takes and returns entities, in bulk as columns; it translates and never decides what to recommend. May import
-`entities` and `errors`. SQLAlchemy Core, synchronous: a small SQLite read costs 60 us synchronously and 600 us through
-an async driver. What differs between the two databases stands in `sqlite.py` and `postgres.py`, and nowhere else.
+The only package that imports SQLAlchemy. It takes and returns entities, in bulk as columns; it may import `entities`
+and `errors`. It uses SQLAlchemy Core, synchronously: a small SQLite read costs 60 us that way and 600 us through an
+async driver. The differences between the two databases are in `sqlite.py` and `postgres.py`, behind the protocol of
+`dialect.py`; `serving_reads.py` holds the few reads of one answer.
 
-Refused: the ORM (rows would leave as objects that read lazily); foreign keys from ratings (they double the cost of a
-bulk write; the write path locks the user and readers ignore ratings of an item that is gone); a sequence number as the
-watermark of changes (sequences do not commit in order: `users.version` counts instead).
+Refused: the ORM (its objects would leave the package and read lazily); foreign keys from ratings (they double the cost
+of a bulk write; writers lock the user, and readers ignore ratings of deleted items); a sequence number as the watermark
+of changes (sequences do not commit in order; `users.version` counts changes instead).
 """
 
 from app.store.jobs import Claim, Job, LeaseLostError

@@ -1,7 +1,7 @@
-"""Numbers that grow, each under the lock of its row until its transaction ends: their values commit in order.
+"""Counters in the database. Growing one locks its row until the transaction ends, so its values commit in order.
 
-`catalogue` versions the items, `placements` the placements and event types, `snapshot` numbers the snapshots, `fencing`
-numbers the claims of training jobs, `erased` counts the rating changes of users that are gone.
+`catalogue` is the version of the items, `placements` of placements and event types; `snapshot` numbers the snapshots,
+`fencing` the claims of training jobs; `erased` counts the rating changes of deleted users.
 """
 
 import sqlalchemy as sa
@@ -10,13 +10,14 @@ from app.store.schema import counters
 
 
 def grow(connection: sa.Connection, name: str, by: int = 1) -> int:
-    """Add to the counter and return its new value; others who grow it wait until this transaction ends."""
+    """Adds to the counter and returns its new value; others wait until this transaction ends."""
+    # One statement: a read before the update could return the same value to two transactions.
     grown = sa.update(counters).where(counters.c.name == name).values(value=counters.c.value + by)
     return int(connection.execute(grown.returning(counters.c.value)).scalar_one())
 
 
 def lock(connection: sa.Connection, name: str) -> None:
-    """Wait for whoever grows the counter, and keep others from it until this transaction ends."""
+    """Locks the counter until this transaction ends, without growing it."""
     connection.execute(sa.select(counters.c.value).where(counters.c.name == name).with_for_update())
 
 

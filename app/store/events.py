@@ -1,12 +1,11 @@
-"""Events: each is stored once, by its id; what they amount to for a user and an item is kept beside them.
+"""Events: each is stored once, by its id; sums for each user, item and type are kept in `interactions`.
 
-Every sum of events (counts, first and last times, the largest portion) comes out the same in whatever order and however
-often they arrive. Weights are no part of it: they are applied when it is read, so that a changed one is valid at once.
+The sums (counts, first and last times, the largest portion) do not depend on the order of arrival or on replays.
+Weights are applied when the sums are read, so that a changed weight is valid at once.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,25 +14,17 @@ from numpy.typing import NDArray
 from app.entities import Event, EventType, IncomingEvents, InteractionColumns, from_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.store import counters
-from app.store.columns import KeyArray, TimeArray, ValueArray
 from app.store.database import Database
-from app.store.key_resolution import resolve_keys
-from app.store.lookup import Lookup
-from app.store.ratings import REPLACED, STORED, UNCHANGED
+from app.store.dialect import KeyArray, TimeArray, Upsert, ValueArray
+from app.store.ratings import REPLACED, STORED, UNCHANGED, resolve_keys
 from app.store.schema import event_types, events, items, users
-from app.store.trends import add_event
-from app.store.upsert import Upsert
+from app.store.trends import add_to_trends
 
 MAX_TYPES = 100
-"""Each is a label of metrics, and read with every change of a placement."""
+"""Each type is a label of metrics, and all are read at every change of a placement."""
 
 KNOWN_EVENTS = "SELECT event_id FROM events WHERE event_id = ?"
-INTERACTIONS = Lookup(
-    "SELECT item_key, type_key, count, first_at, last_at, portion FROM interactions WHERE user_key = ?",
-    by=int,
-    columns=("item_key", "type_key", "count", "first_at", "last_at", "portion"),
-)
-# NULL, which is all of it, where either is.
+# A NULL portion means the whole, so it is the larger one wherever either is NULL.
 LARGER_PORTION = (
     "CASE WHEN excluded.portion > interactions.portion THEN excluded.portion"
     " WHEN excluded.portion <= interactions.portion THEN interactions.portion END"
@@ -75,29 +66,8 @@ ADD_INTERACTIONS = Upsert(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Interactions:
-    """What a user's events amount to, in any order; equal lengths n, as `InteractionColumns`."""
-
-    item_key: KeyArray
-    type_key: KeyArray
-    count: KeyArray
-    first_at: TimeArray
-    last_at: TimeArray
-    portion: ValueArray
-
-    @classmethod
-    def of(cls, columns: Sequence[Sequence[Any]]) -> Self:
-        """From the columns of `INTERACTIONS`."""
-        item_key, type_key, count, first_at, last_at = (np.array(column, dtype=np.int64) for column in columns[:5])
-        return cls(item_key, type_key, count, first_at, last_at, portion=np.array(columns[5], dtype=np.float64))
-
-    def __len__(self) -> int:
-        return len(self.item_key)
-
-
 class _TakenError(Exception):
-    """Another transaction has stored one of the events meanwhile."""
+    """Another transaction has stored one of the events since they were looked up."""
 
 
 class Events:
@@ -105,7 +75,7 @@ class Events:
         self._database = database
 
     def types(self) -> dict[int, EventType]:
-        """The declared types by key, in the order in which they were declared."""
+        """The declared types by key, in the order of declaration."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(event_types).order_by(event_types.c.type_key)).all()
         return {row.type_key: EventType(row.name, row.weight, row.is_exposure, row.is_consumption) for row in rows}
@@ -118,9 +88,11 @@ class Events:
             "is_consumption": declared.is_consumption,
         }
         with self._database.writing() as connection:
+            # Orders concurrent declarations, so that the limit of types holds.
             counters.lock(connection, "placements")
-            is_it = event_types.c.name == declared.name
-            before = connection.execute(sa.select(*(event_types.c[name] for name in values)).where(is_it)).one_or_none()
+            is_same_type = event_types.c.name == declared.name
+            current = sa.select(*(event_types.c[name] for name in values)).where(is_same_type)
+            before = connection.execute(current).one_or_none()
             if before is None:
                 n_types = connection.execute(sa.select(sa.func.count()).select_from(event_types)).scalar_one()
                 if n_types >= MAX_TYPES:
@@ -129,14 +101,15 @@ class Events:
             elif before._asdict() == values:
                 return UNCHANGED
             else:
-                connection.execute(sa.update(event_types).where(is_it).values(**values))
+                connection.execute(sa.update(event_types).where(is_same_type).values(**values))
             counters.grow(connection, "placements")
         return STORED if before is None else REPLACED
 
     def delete_type(self, name: str) -> bool:
-        """False if there is none; raises `ConflictError` while there are events of it."""
+        """False if there is none. Raises `ConflictError` while there are events of the type."""
         with self._database.writing() as connection:
             counters.lock(connection, "placements")
+            # Writers of events hold a shared lock on the types they use: this one waits for them.
             find = sa.select(event_types.c.type_key).where(event_types.c.name == name).with_for_update()
             key = connection.execute(find).scalar_one_or_none()
             if key is None:
@@ -148,10 +121,10 @@ class Events:
         return True
 
     def record(self, incoming: IncomingEvents) -> NDArray[np.int8]:
-        """Store each event once, all in one transaction; (n,) STORED, or UNCHANGED where its id is known.
+        """Stores all events in one transaction; (n,) int8 STORED, or UNCHANGED where the id is known.
 
-        Of an id that comes twice, the first is stored. Users and items are made as needed. Raises `InvalidInputError`
-        for a type that is not declared.
+        Of events with the same id the first is stored. Missing users and items are inserted. Raises
+        `InvalidInputError` for a type that is not declared.
         """
         while True:
             try:
@@ -159,18 +132,18 @@ class Events:
                     new = self._new(connection, incoming)
                     if len(new):
                         self._store(connection, incoming, new)
-            except _TakenError:  # what the other stored is known now
-                continue
+            except _TakenError:
+                continue  # the next look-up finds the event of the other transaction
             status = np.full(len(incoming), UNCHANGED, dtype=np.int8)
             status[new] = STORED
             return status
 
     def _new(self, connection: sa.Connection, incoming: IncomingEvents) -> NDArray[np.intp]:
-        """The rows whose event is not stored yet, of equal ids the first."""
+        """(m,) rows of events that are not stored yet, of equal ids the first."""
         first: dict[str, int] = {}
         for row, event_id in enumerate(incoming.event_id):
             first.setdefault(event_id, row)
-        for (event_id,) in self._database.dialect.find_rows(connection, KNOWN_EVENTS, list(first)):
+        for (event_id,) in self._database.dialect.rows_of(connection, KNOWN_EVENTS, list(first)):
             del first[event_id]
         return np.fromiter(first.values(), np.intp, count=len(first))
 
@@ -189,24 +162,27 @@ class Events:
         )
         at, portion = incoming.at[new], incoming.portion[new]
         user_key, item_key = resolve_keys(self._database, connection, user_ids, item_ids)
-        type_key, weight = _of_types(connection, types)
-        told = _or_none(portion)
+        type_key, weight = _keys_and_weights(connection, types)
+        portions = _nan_to_none(portion)
         keys = (type_key.tolist(), user_key.tolist(), item_key.tolist())
-        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), told, placement, version))
+        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), portions, placement, version))
+        # Fewer rows than ids: another transaction stored one meanwhile, and sums must not count it twice.
         if n_stored != len(ids):
             raise _TakenError
-        add_interactions(self._database, connection, _amounts(user_key, item_key, type_key, at, portion))
+        add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
-        dialect.bump_users(connection, changed, changes, of="profile_version")
-        add_event(self._database, connection, user_key, item_key, at, weight * np.where(np.isnan(portion), 1, portion))
+        dialect.bump_users(connection, changed, changes, column="profile_version")
+        consumed = np.where(np.isnan(portion), 1, portion)
+        add_to_trends(self._database, connection, user_key, item_key, at, weight * consumed)
 
     def page(self, user_id: str, *, before: tuple[int, str] | None = None, limit: int = 100) -> list[Event]:
-        """The user's events, newest first, beginning behind the one of that time (microseconds UTC) and id."""
+        """The user's events, newest first, after the one with the time (microseconds UTC) and id of `before`."""
         statement = (
             _SELECT_EVENTS.where(users.c.user_id == user_id)
             .order_by(events.c.at.desc(), events.c.event_id.desc())
             .limit(limit)
         )
+        # Both columns of the order: events may have equal times.
         if before is not None:
             statement = statement.where(sa.tuple_(events.c.at, events.c.event_id) < before)
         with self._database.reading() as connection:
@@ -214,6 +190,7 @@ class Events:
 
     def stream(self, chunk_size: int = 10_000) -> Iterator[Event]:
         """All events in the order of ids."""
+        # A page and a transaction at a time, so that a slow consumer holds none open.
         after = ""
         statement = _SELECT_EVENTS.order_by(events.c.event_id).limit(chunk_size)
         while True:
@@ -230,9 +207,9 @@ class Events:
 
 
 def add_interactions(database: Database, connection: sa.Connection, added: InteractionColumns) -> None:
-    """Add up; each (user, item, type) at most once. The caller holds the users' locks."""
+    """Adds sums of distinct (user, item, type) to the stored ones. The caller holds the locks of the users."""
     keys = (added.user_key.tolist(), added.item_key.tolist(), added.type_key.tolist())
-    amounts = (added.count.tolist(), added.first_at.tolist(), added.last_at.tolist(), _or_none(added.portion))
+    amounts = (added.count.tolist(), added.first_at.tolist(), added.last_at.tolist(), _nan_to_none(added.portion))
     database.dialect.upsert(connection, ADD_INTERACTIONS, (*keys, *amounts))
 
 
@@ -244,22 +221,27 @@ _SELECT_EVENTS = (
 )
 
 
-def _of_types(connection: sa.Connection, names: list[str]) -> tuple[KeyArray, ValueArray]:
-    """(n,) keys and weights of the types of n events; none of the types goes until the transaction ends."""
+def _keys_and_weights(connection: sa.Connection, names: list[str]) -> tuple[KeyArray, ValueArray]:
+    """(n,) keys and weights of the types of n events; locks the types against deletion.
+
+    Raises `InvalidInputError` for a type that is not declared.
+    """
     statement = sa.select(event_types.c.name, event_types.c.type_key, event_types.c.weight)
+    # In the order of keys, as every writer locks them.
     some = statement.where(event_types.c.name.in_(sorted(set(names)))).order_by(event_types.c.type_key)
-    found = {row.name: row for row in connection.execute(some.with_for_update(read=True, key_share=True))}
-    missing = next((name for name in names if name not in found), None)
+    declared = {row.name: row for row in connection.execute(some.with_for_update(read=True, key_share=True))}
+    missing = next((name for name in names if name not in declared), None)
     if missing is not None:
         raise InvalidInputError(f"there is no event type {missing!r}", field="type")
-    rows = [found[name] for name in names]
+    rows = [declared[name] for name in names]
     return np.array([row.type_key for row in rows], np.int64), np.array([row.weight for row in rows], np.float64)
 
 
-def _amounts(
+def _summed(
     user_key: KeyArray, item_key: KeyArray, type_key: KeyArray, at: TimeArray, portion: ValueArray
 ) -> InteractionColumns:
-    """What (n,) events, at least one, amount to."""
+    """The sums of n >= 1 events by user, item and type."""
+    # Events of the same keys become neighbours; `starts` are the first ones of each group.
     order = np.lexsort((type_key, item_key, user_key))
     keys = np.stack([user_key, item_key, type_key])[:, order]
     starts = np.flatnonzero(np.concatenate([[True], (np.diff(keys) != 0).any(axis=0)]))
@@ -270,11 +252,11 @@ def _amounts(
         count=np.diff(starts, append=len(order)),
         first_at=np.minimum.reduceat(at[order], starts),
         last_at=np.maximum.reduceat(at[order], starts),
-        portion=np.maximum.reduceat(portion[order], starts),  # NaN, which is all of it, where any is
+        portion=np.maximum.reduceat(portion[order], starts),  # `maximum` keeps NaN, the whole
     )
 
 
-def _or_none(portion: ValueArray) -> list[float | None]:
+def _nan_to_none(portion: ValueArray) -> list[float | None]:
     return [None if np.isnan(each) else each for each in portion.tolist()]
 
 

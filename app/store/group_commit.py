@@ -1,7 +1,7 @@
-"""Ratings of many callers in one transaction: whoever comes while one is committed shares the next, and its fsync.
+"""Group commit: ratings that arrive while one transaction commits share the next one, and its fsync.
 
-A thread of its own writes; the callers wait on the event loop. Each gets what became of its own rows, as if the callers
-had come one after the other, in the order in which they came.
+A thread of its own writes; the callers wait on the event loop. Each caller gets the outcome of its own rows, as if the
+writes had been made one after the other in the order of arrival.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from app.store.ratings import Ratings, Recorded
 
 log = structlog.get_logger()
 
-ROWS_TOGETHER = 2_000  # a transaction of so many holds the lock for some 20 ms
+MAX_GROUP_ROWS = 2_000  # a transaction of this size holds the write lock for about 20 ms
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """What one caller waits for."""
+class PendingWrite:
+    """The rows of one caller and the future of their outcome."""
 
     incoming: IncomingRatings
     untimed_at: int
@@ -35,67 +35,74 @@ class Write:
 
 
 class GroupCommit:
+    """Queues writes from any event loop for one writing thread, which starts with the first write."""
+
     def __init__(self, ratings: Ratings) -> None:
         self._ratings = ratings
-        self._queue: SimpleQueue[Write | None] = SimpleQueue()  # None: closed
+        self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()  # None: closed
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
         self._is_closed = False
 
     async def record(self, incoming: IncomingRatings, *, untimed_at: int) -> Recorded:
-        """As `Ratings.record`. A caller who leaves has its rows stored all the same."""
-        n_rows = len(incoming)  # here, since an error of it in the thread would leave every caller waiting
+        """As `Ratings.record`. The rows are stored even if the caller is cancelled.
+
+        Raises `UnavailableError` once the service is stopping.
+        """
+        n_rows = len(incoming)  # here: rows of unequal lengths raise, which must not end the thread
+        # Under the lock of `close`, so that no write enters the queue behind its end.
         with self._starting:
             if self._is_closed:
                 raise UnavailableError("the service is stopping")
             if self._writer is None:
-                self._writer = threading.Thread(target=self._write, name="group-commit", daemon=True)
+                self._writer = threading.Thread(target=self._run, name="group-commit", daemon=True)
                 self._writer.start()
-            write = Write(incoming, untimed_at, n_rows, asyncio.get_running_loop().create_future())
+            write = PendingWrite(incoming, untimed_at, n_rows, asyncio.get_running_loop().create_future())
             self._queue.put(write)
         return await write.recorded
 
     def close(self) -> None:
-        """Once everything that waits is written."""
+        """Returns once all pending writes are stored."""
         with self._starting:
             self._is_closed = True
             self._queue.put(None)
         if self._writer is not None:
             self._writer.join()
 
-    def _write(self) -> None:
+    def _run(self) -> None:
         while group := self._next_group():
             try:
-                _tell(group, self._outcomes(group))
+                _deliver(group, self._outcomes(group))
             except Exception:
-                # The thread lives as long as the process: were it to end, all later callers would wait for ever.
+                # If the thread ended here, all later callers would wait forever.
                 log.exception("ratings were not acknowledged", n_callers=len(group))
 
-    def _next_group(self) -> list[Write]:
-        """All that wait, as far as they are small; of none where the queue is closed."""
-        group: list[Write] = []
+    def _next_group(self) -> list[PendingWrite]:
+        """The pending writes up to `MAX_GROUP_ROWS`, waiting for the first; empty once the queue is closed."""
+        group: list[PendingWrite] = []
         n_rows = 0
         with suppress(Empty):
-            while n_rows < ROWS_TOGETHER:
+            while n_rows < MAX_GROUP_ROWS:
                 write = self._queue.get(block=not group)
                 if write is None:
-                    self._queue.put(None)  # for the next look
+                    self._queue.put(None)  # the next call ends the thread
                     break
                 group.append(write)
                 n_rows += write.n_rows
         return group
 
-    def _outcomes(self, group: Sequence[Write]) -> list[Recorded | Exception]:
+    def _outcomes(self, group: Sequence[PendingWrite]) -> list[Recorded | Exception]:
         try:
             return list(self._record(group))
-        except ReckonError as error:  # of the database: nothing is stored of anybody's
+        except ReckonError as error:  # of the database: nothing was stored
             return [error] * len(group)
-        except Exception as error:  # noqa: BLE001  a defect that one caller's rows met is not the others'
+        except Exception as error:  # noqa: BLE001  a defect of one write must not fail the others
             if len(group) == 1:
                 return [error]
+            # Each write again by itself: only the one with the defect fails.
             return [outcome for write in group for outcome in self._outcomes([write])]
 
-    def _record(self, group: Sequence[Write]) -> list[Recorded]:
+    def _record(self, group: Sequence[PendingWrite]) -> list[Recorded]:
         lengths = [write.n_rows for write in group]
         recorded = self._ratings.record(
             IncomingRatings(
@@ -106,22 +113,24 @@ class GroupCommit:
             ),
             untimed_at=np.repeat([write.untimed_at for write in group], lengths),
         )
+        # Each caller's rows are one slice of the outcome, in order of arrival.
         ends = np.cumsum(lengths).tolist()
         return [recorded.part(end - length, end) for end, length in zip(ends, lengths, strict=True)]
 
 
-def _tell(group: Sequence[Write], outcomes: Sequence[Recorded | Exception]) -> None:
-    of_loops = defaultdict(list)
+def _deliver(group: Sequence[PendingWrite], outcomes: Sequence[Recorded | Exception]) -> None:
+    by_loop = defaultdict(list)
     for write, outcome in zip(group, outcomes, strict=True):
-        of_loops[write.recorded.get_loop()].append((write.recorded, outcome))
-    for loop, told in of_loops.items():
-        with suppress(RuntimeError):  # the loop is closed: nobody waits there any more
-            loop.call_soon_threadsafe(_resolve, told)
+        by_loop[write.recorded.get_loop()].append((write.recorded, outcome))
+    # One call for each loop: each call wakes the loop through a pipe.
+    for loop, resolved in by_loop.items():
+        with suppress(RuntimeError):  # a closed loop has no callers left
+            loop.call_soon_threadsafe(_resolve, resolved)
 
 
-def _resolve(told: Sequence[tuple[asyncio.Future[Recorded], Recorded | Exception]]) -> None:
-    for future, outcome in told:
-        if future.done():  # the caller has gone
+def _resolve(resolved: Sequence[tuple[asyncio.Future[Recorded], Recorded | Exception]]) -> None:
+    for future, outcome in resolved:
+        if future.done():  # the caller was cancelled
             continue
         if isinstance(outcome, Exception):
             future.set_exception(outcome)

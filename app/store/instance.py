@@ -1,4 +1,4 @@
-"""What there is once in a database: its identity, the key of signed tokens, the rating scale."""
+"""The one row of settings of a database: its identity, the key of signed tokens, the rating scale, the recipe."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,47 +9,41 @@ from app.entities import STEP_TOLERANCE, RatingScale
 from app.errors import ConflictError
 from app.store.database import Database
 from app.store.jobs import add_job
-from app.store.lookup import Lookup
 from app.store.schema import instance, ratings
-
-SCALE = Lookup(
-    "SELECT scale_minimum, scale_maximum, scale_step FROM installation WHERE id = ?",
-    by=int,
-    columns=("scale_minimum", "scale_maximum", "scale_step"),
-)
-ONLY_ID = 1
+from app.store.serving_reads import INSTANCE_ID, SCALE
 
 
 class Instance:
     def __init__(self, database: Database) -> None:
         self._database = database
+        # Neither changes during the life of a database, so they are read once.
         with database.reading() as connection:
             row = connection.execute(sa.select(instance.c.database_id, instance.c.token_key)).one()
         self.database_id: str = row.database_id
         self.token_key: bytes = bytes(row.token_key)
 
     def scale(self) -> RatingScale:
-        """The rating scale, for threads; on the event loop `Reads.scale` is the same."""
-        return RatingScale(*self._database.dialect.hot_row(SCALE.statement, ONLY_ID) or ())
+        """The rating scale, for threads; on the event loop `ServingReads.scale` is the same."""
+        return RatingScale(*self._database.dialect.hot_row(SCALE.statement, INSTANCE_ID) or ())
 
     def recipe(self) -> dict[str, Any] | None:
-        """What the service learns by, where a job does not say: the document of a recipe; None is the default."""
+        """The document of the recipe for jobs that name none; None: the default recipe."""
         with self._database.reading() as connection:
-            found: dict[str, Any] | None = connection.execute(sa.select(instance.c.recipe)).scalar_one()
-        return found
+            recipe: dict[str, Any] | None = connection.execute(sa.select(instance.c.recipe)).scalar_one()
+        return recipe
 
     def set_recipe(self, recipe: Mapping[str, Any] | None) -> None:
         with self._database.writing() as connection:
             connection.execute(sa.update(instance).values(recipe=None if recipe is None else dict(recipe)))
 
     def is_scale_open(self) -> bool:
-        """Nothing is rated and nobody declared a scale: the first import may detect it."""
+        """Whether the first import may detect the scale: none was declared and there are no ratings."""
         with self._database.reading() as connection:
             is_declared = connection.execute(sa.select(instance.c.is_scale_declared)).scalar_one()
             return not is_declared and connection.execute(sa.select(ratings.c.user_key).limit(1)).first() is None
 
     def set_scale(self, scale: RatingScale) -> None:
-        """Declare the scale and mark training due; stored ratings are never rescaled.
+        """Declares the scale and enqueues training if it differs; stored ratings are never rescaled.
 
         Raises `ConflictError` while a stored rating would fall outside, or between two steps.
         """
@@ -71,6 +65,7 @@ class Instance:
                     is_scale_declared=True,
                 )
             )
+            # In the same transaction: a changed scale without a training job would leave stale predictions live.
             if is_new and has_ratings:
                 add_job(connection, trigger="scale", now=self._database.dialect.now(connection))
 
@@ -79,5 +74,6 @@ def _is_on(scale: RatingScale) -> sa.ColumnElement[bool]:
     inside = ratings.c.value.between(scale.minimum, scale.maximum)
     if scale.step is None:
         return inside
+    # |(value - minimum) / step - nearest integer| < tolerance
     steps = (ratings.c.value - scale.minimum) / scale.step
     return inside & (sa.func.abs(steps - sa.func.round(steps)) < STEP_TOLERANCE)

@@ -12,9 +12,8 @@ import sqlalchemy as sa
 
 from app.entities import ITEM_FIELDS, Item, ItemFieldKind, from_microseconds, to_microseconds
 from app.store import counters
-from app.store.columns import KeyArray
 from app.store.database import Database
-from app.store.lookup import Lookup, Row
+from app.store.dialect import KeyArray, PointRead, Row
 from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import deleted_items, events, interactions, items, ratings, trends, users
 
@@ -301,15 +300,15 @@ _LEARNED = sa.select(items.c.item_key, items.c.item_id, *(items.c[name] for name
 
 
 @lru_cache(maxsize=1_000)
-def item_lookup(names: tuple[str, ...]) -> Lookup:
+def item_read(names: tuple[str, ...]) -> PointRead:
     """The look-up of columns of one item, by its id, for the event loop."""
     columns = (f"CAST({name} AS TEXT) AS {name}" if name in _DOCUMENTS else name for name in names)
     statement = f"SELECT {', '.join(columns)} FROM items WHERE item_id = ?"  # noqa: S608  names of our own columns
-    return Lookup(statement, by=str, columns=names)
+    return PointRead(statement, by=str, columns=names)
 
 
 def read_columns(names: tuple[str, ...], row: Row) -> dict[str, Value]:
-    """The columns of an `item_lookup`, by name, as `Item` has them."""
+    """The columns of an `item_read`, by name, as `Item` has them."""
     values = dict(zip(names, row, strict=True))
     for name in names:
         from_driver = _FROM_DRIVER.get(ITEM_FIELDS[name].kind)

@@ -1,4 +1,4 @@
-"""Training jobs: the table is the queue. A claim carries a fencing token; a silent worker's claim runs out."""
+"""Training jobs: the table is the queue. A claim carries a fencing token and expires without heartbeats."""
 
 import uuid
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ MAX_ATTEMPTS = 3
 
 
 class LeaseLostError(ReckonError):
-    """The job was taken over: whatever this worker still does must not be published."""
+    """Another worker has taken over the job: this one must not publish anything."""
 
     type = "lease-lost"
     title = "Another worker has taken over this job"
@@ -26,7 +26,7 @@ class LeaseLostError(ReckonError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request to train and how far it came; `state`: queued, running, succeeded, rejected or failed."""
+    """A request to train and its progress (0 to 1); `state`: queued, running, succeeded, rejected or failed."""
 
     job_id: str
     state: str
@@ -58,24 +58,26 @@ class Jobs:
         self._database = database
 
     def enqueue(self, trigger: str, *, seed: int | None = None, recipe: dict[str, Any] | None = None) -> Job:
-        """A new queued job, or the one already queued that asks for the same."""
+        """A new queued job, or the queued one with the same seed and recipe."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
             return add_job(connection, trigger=trigger, now=now, seed=seed, recipe=recipe)
 
     def claim(self, worker_id: str, *, lease_seconds: float) -> Claim | None:
-        """The job to work on: a running one whose worker fell silent, else the oldest queued one.
+        """The job to work on: a running one whose lease has expired, else the oldest queued one.
 
-        None while a run is alive: one database trains one job at a time. A job whose last allowed attempt fell silent
-        becomes failed.
+        None while another run holds its lease: one database trains one job at a time. A job whose lease expires in its
+        last allowed attempt becomes failed.
         """
         waiting = jobs.c.state.in_(("running", "queued"))
-        with self._database.reading() as connection:  # an idle worker asks every second: it must not write every second
+        # An idle worker calls this every second, which must not be a write every second.
+        with self._database.reading() as connection:
             if connection.execute(sa.select(jobs.c.job_key).where(waiting).limit(1)).first() is None:
                 return None
         with self._database.writing() as connection:
-            token = counters.grow(connection, "fencing")  # its row lock lets one claimer through at a time
+            token = counters.grow(connection, "fencing")  # the lock of its row serialises claims
             now = self._database.dialect.now(connection)
+            # A job that kills its workers must not be retried forever.
             spent = sa.update(jobs).where(jobs.c.state == "running", jobs.c.lease_until < now)
             reason = f"the worker fell silent {MAX_ATTEMPTS} times"
             connection.execute(
@@ -84,6 +86,7 @@ class Jobs:
             alive = sa.select(jobs.c.job_key).where(jobs.c.state == "running", jobs.c.lease_until >= now)
             if connection.execute(alive.limit(1)).first():
                 return None
+            # A run that lost its worker comes before queued jobs, or a busy queue could starve it.
             is_queued = sa.case((jobs.c.state == "queued", 1), else_=0)
             oldest = sa.select(jobs.c.job_key).where(waiting).order_by(is_queued, jobs.c.job_key).limit(1)
             key = connection.execute(oldest).scalar_one_or_none()
@@ -107,19 +110,19 @@ class Jobs:
             return Claim(job, worker_id, token, lease_seconds)
 
     def heartbeat(self, claim: Claim, *, progress: float, stage: str) -> None:
-        """Renew the lease and tell how far the run is. Raises `LeaseLostError` once another has taken over."""
+        """Renews the lease and stores the progress. Raises `LeaseLostError` once another worker has taken over."""
         with self._database.writing() as connection:
             lease_until = self._database.dialect.now(connection) + round(claim.lease_seconds * 1e6)
             update_held(connection, claim, progress=progress, stage=stage, lease_until=lease_until)
 
     def finish(self, claim: Claim, *, state: str, reason: str) -> None:
-        """End the run without a snapshot: `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
+        """Ends the run without a snapshot, `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
             update_held(connection, claim, state=state, reason=reason, finished_at=now)
 
     def release(self, claim: Claim) -> None:
-        """Give the job back to the queue (the worker was told to stop); the attempt does not count."""
+        """Returns the job to the queue, because the worker is stopping; the attempt does not count."""
         with self._database.writing() as connection:
             update_held(connection, claim, state="queued", stage=None, progress=0.0, attempts=jobs.c.attempts - 1)
 
@@ -146,7 +149,8 @@ def add_job(
     seed: int | None = None,
     recipe: dict[str, Any] | None = None,
 ) -> Job:
-    """Enqueue inside the transaction of the job's cause."""
+    """Enqueues inside the transaction of the job's cause; see `Jobs.enqueue`."""
+    # Equal requests share one job: a second run would repeat the same training.
     queued = connection.execute(sa.select(jobs).where(jobs.c.state == "queued").order_by(jobs.c.job_key)).all()
     for row in queued:
         if (row.recipe, row.seed) == (recipe, seed):
@@ -157,7 +161,8 @@ def add_job(
 
 
 def update_held(connection: sa.Connection, claim: Claim, **values: Any) -> None:
-    """Change the claimed job, provided that the claim still holds; else `LeaseLostError` (and nothing changes)."""
+    """Changes the claimed job. Raises `LeaseLostError`, and changes nothing, where the claim no longer holds."""
+    # The fencing token fails a worker that was only slow: a takeover has written a newer one.
     held = (jobs.c.job_id == claim.job.job_id) & (jobs.c.fencing_token == claim.token) & (jobs.c.state == "running")
     if connection.execute(sa.update(jobs).where(held).values(**values)).rowcount != 1:
         raise LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")

@@ -1,4 +1,4 @@
-"""A guest becomes a user: all that is known of the one becomes the other's, in one transaction."""
+"""Merging a guest into a user: everything known of the guest moves to the user in one transaction."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +14,11 @@ from app.store.events import add_interactions
 from app.store.ratings import UNCHANGED, decide
 from app.store.schema import events, interactions, items, ratings, users
 
-AMOUNTS = ("item_key", "type_key", "count", "first_at", "last_at", "portion")
+SUMS = ("item_key", "type_key", "count", "first_at", "last_at", "portion")
 
 
 class NoGuestError(NotFoundError):
-    """Also the answer to a merge that is asked for again."""
+    """There is no such guest, perhaps because it was merged before."""
 
     def __init__(self, guest_id: str) -> None:
         super().__init__("user", guest_id)
@@ -27,25 +27,26 @@ class NoGuestError(NotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """How much of the guest's changed the user."""
+    """The numbers of the guest's ratings and events that changed the user."""
 
     n_ratings: int
     n_events: int
 
 
 def merge_users(database: Database, user_id: str, guest_id: str) -> Merged:
-    """Ratings by the rule of the upsert, interactions added up; the guest fills what the user lacks, and is deleted.
+    """Moves ratings by the rule of the upsert, adds up interactions, and deletes the guest.
 
-    What the guest made (`created_by`) is the user's. The user is made if need be. Raises `NoGuestError` where there is
-    no guest.
+    Country and attributes of the guest fill those that the user lacks. Items created by the guest (`created_by`) become
+    the user's. A missing user is inserted. Raises `NoGuestError` where there is no guest.
     """
     find = sa.select(users.c.user_key).where(users.c.user_id == guest_id)
     with database.writing() as connection:
-        found = connection.execute(find).scalar_one_or_none()
-        if found is None:
+        known_key = connection.execute(find).scalar_one_or_none()
+        if known_key is None:
             raise NoGuestError(guest_id)
+        # Locks both users, in the order of their keys, before their ratings and events are read.
         user_key, guest_key = database.dialect.user_keys(connection, [user_id, guest_id]).tolist()
-        if guest_key != found:  # gone before we had its lock, and made anew for us
+        if guest_key != known_key:  # deleted before it was locked, and inserted again by `user_keys`
             raise NoGuestError(guest_id)
         _move_items(connection, user_id, guest_id)
         merged = Merged(
@@ -55,12 +56,14 @@ def merge_users(database: Database, user_id: str, guest_id: str) -> Merged:
         guest = connection.execute(sa.select(users).where(users.c.user_key == guest_key)).one()
         _fill_in(connection, user_key, guest)
         connection.execute(sa.delete(users).where(users.c.user_key == guest_key))
+        # The guest's version leaves the sum of all versions, which must never shrink.
         counters.grow(connection, "erased", guest.version)
     return merged
 
 
 def _move_items(connection: sa.Connection, user_id: str, guest_id: str) -> None:
-    """Goes through the whole catalogue, 10 ms for 100,000 items: an index would cost every change of one."""
+    """Changes the creator of the guest's items, by a scan of the catalogue: 10 ms for 100,000 items."""
+    # An index on `created_by` would slow down every write of an item for the sake of this rare operation.
     made = sa.select(items.c.item_key).where(items.c.created_by == guest_id).order_by(items.c.item_key)
     keys = connection.execute(made.with_for_update(key_share=True)).scalars().all()
     if keys:
@@ -79,6 +82,7 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
     rated_at = np.array([UNKNOWN_TIME if row.rated_at is None else row.rated_at for row in rows], dtype=np.int64)
     existing = database.dialect.existing(connection, np.full(len(rows), user_key), item_key)
     decided = decide(value, rated_at, existing, None)
+    # Only what wins against the user's own ratings is written; a guest's older opinion is dropped.
     moves = decided.status != UNCHANGED
     n_moved = int(moves.sum())
     if n_moved:
@@ -90,23 +94,25 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
 
 
 def _move_events(database: Database, connection: sa.Connection, user_key: int, guest_key: int) -> int:
-    statement = sa.select(*(interactions.c[name] for name in AMOUNTS)).where(interactions.c.user_key == guest_key)
+    statement = sa.select(*(interactions.c[name] for name in SUMS)).where(interactions.c.user_key == guest_key)
     rows = connection.execute(statement.order_by(interactions.c.item_key, interactions.c.type_key)).all()
     if not rows:
         return 0
+    # The last column holds NULLs, which become NaN only in a float array.
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     columns[-1] = columns[-1].astype(np.float64)
     add_interactions(database, connection, InteractionColumns(np.full(len(rows), user_key), *columns))
     connection.execute(sa.delete(interactions).where(interactions.c.user_key == guest_key))
     moved = sa.update(events).where(events.c.user_key == guest_key).values(user_key=user_key)
     n_moved = connection.execute(moved).rowcount
-    database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), of="profile_version")
+    database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), column="profile_version")
     return n_moved
 
 
 def _fill_in(connection: sa.Connection, user_key: int, guest: Any) -> None:
     is_user = users.c.user_key == user_key
     user = connection.execute(sa.select(users).where(is_user)).one()
+    # The user's own values win; `|` takes the right operand's.
     country, attributes = user.country or guest.country, guest.attributes | user.attributes
     if (country, attributes) != (user.country, user.attributes):
         version = users.c.profile_version + 1

@@ -1,4 +1,4 @@
-"""Placements: named settings of how a list is made. Each change grows the counter `placements`, which requests read."""
+"""Placements: named settings of lists. Every change grows the counter `placements`, which each request compares."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from app.store.ratings import REPLACED, STORED, UNCHANGED
 from app.store.schema import placements
 
 Settings = dict[str, Any]
-"""A JSON object; what may stand in it, the serving path knows."""
+"""A JSON object; `app.serving.placement` parses and validates it."""
 
 
 class Placements:
@@ -23,7 +23,7 @@ class Placements:
         return self.read()[1]
 
     def read(self) -> tuple[int, dict[str, Settings]]:
-        """The version (`Freshness.placements_version`) and the settings by name, as of one moment."""
+        """The version (`UserVersions.placements_version`) and the settings by name, as of one moment."""
         statement = sa.select(placements.c.name, placements.c.settings).order_by(placements.c.name)
         with self._database.reading() as connection:
             version = counters.read(connection, "placements")
@@ -36,9 +36,10 @@ class Placements:
     def put(self, name: str, settings: Settings) -> int:
         """STORED, REPLACED or UNCHANGED; the settings replace the whole."""
         with self._database.writing() as connection:
+            # Before the read, so that of two concurrent writers the second compares with what the first stored.
             counters.lock(connection, "placements")
             before = _stored(connection, name)
-            if before is not None and _written(before) == _written(settings):
+            if before is not None and _canonical(before) == _canonical(settings):
                 return UNCHANGED
             values = {"settings": settings, "updated_at": self._database.dialect.now(connection)}
             if before is None:
@@ -52,6 +53,7 @@ class Placements:
         """False if there is none."""
         with self._database.writing() as connection:
             counters.lock(connection, "placements")
+            # The counter grows only if something changed: every growth recompiles all placements in every process.
             is_deleted = connection.execute(sa.delete(placements).where(placements.c.name == name)).rowcount == 1
             if is_deleted:
                 counters.grow(connection, "placements")
@@ -60,10 +62,10 @@ class Placements:
 
 def _stored(connection: sa.Connection, name: str) -> Settings | None:
     statement = sa.select(placements.c.settings).where(placements.c.name == name)
-    found: Settings | None = connection.execute(statement).scalar_one_or_none()
-    return found
+    settings: Settings | None = connection.execute(statement).scalar_one_or_none()
+    return settings
 
 
-def _written(settings: Settings) -> str:
-    """Unlike dictionaries, tells `true` from `1`."""
+def _canonical(settings: Settings) -> str:
+    """Text to compare by: as values of Python, `true` and `1` are equal."""
     return json.dumps(settings, sort_keys=True)

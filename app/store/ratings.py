@@ -1,13 +1,12 @@
-"""Ratings: the upsert, tombstones, a user's history, everything in bulk.
+"""Ratings: the upsert, tombstones, and reads in bulk.
 
-The rule of the upsert, in one place: the newest `rated_at` wins; equal times: the later arrival; a replay changes
+The rule of the upsert (`decide`): the newest `rated_at` wins, of equal times the later arrival; a replay changes
 nothing; values are never added up. A deletion leaves a tombstone with its time, which the rule treats as any value.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
 
 import numpy as np
 import sqlalchemy as sa
@@ -15,29 +14,22 @@ from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, from_microseconds
 from app.store import counters
-from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.database import Database
-from app.store.key_resolution import resolve_keys
-from app.store.lookup import Lookup
+from app.store.dialect import ExistingRatings, KeyArray, TimeArray, ValueArray
 from app.store.schema import items, ratings, users
-from app.store.trends import add_event
+from app.store.trends import add_to_trends
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
-TOMBSTONES_KEPT = timedelta(days=30)
+"""What became of an incoming row, of a rating, event, item, user, placement or event type alike."""
 
-HISTORY = Lookup(
-    "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at"
-    " FROM ratings WHERE user_key = ? AND value IS NOT NULL",
-    by=int,
-    columns=("item_key", "value", "rated_at"),
-)
+TOMBSTONES_KEPT = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of each incoming row; equal lengths n, in order of arrival.
+    """What became of each incoming rating; equal lengths n, in order of arrival.
 
-    `status` (n,) int8: STORED, REPLACED or UNCHANGED. `value`, `rated_at`: what is stored now.
+    `status` (n,) int8: STORED, REPLACED or UNCHANGED. `value` (n,) float64 and `rated_at` (n,) int64: those now stored.
     """
 
     status: NDArray[np.int8]
@@ -51,37 +43,21 @@ class Recorded:
         return Recorded(self.status[start:end], self.value[start:end], self.rated_at[start:end])
 
 
-@dataclass(frozen=True, slots=True)
-class RatingHistory:
-    """A user's ratings, newest first, unknown times last; equal lengths n."""
-
-    item_key: KeyArray
-    value: ValueArray
-    rated_at: TimeArray
-
-    @classmethod
-    def of(cls, columns: Sequence[Sequence[Any]]) -> Self:
-        """From the columns of `HISTORY`, in any order."""
-        item_key, value, rated_at = columns
-        times = np.array(rated_at, dtype=np.int64)
-        newest_first = (~times).argsort(kind="stable")  # the complement reverses the order of all, of the least too
-        return cls(np.array(item_key, dtype=np.int64)[newest_first], np.array(value)[newest_first], times[newest_first])
-
-
 class Ratings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, incoming: IncomingRatings, *, untimed_at: TimeArray | None = None) -> Recorded:
-        """Upsert all rows, in order of arrival, in one transaction.
+        """Upserts all rows, in order of arrival, in one transaction; inserts missing users and items.
 
-        `untimed_at` (n,): rows without a time take this one (the server's clock, microseconds UTC) and leave an equal
-        value untouched; None (files): they stay without, older than any known time. Users and items are made as needed.
+        `untimed_at` (n,) int64: the time of rows without one (the server's clock, microseconds UTC), which leave an
+        equal value untouched. None (files): such rows stay without a time, older than any known time.
         """
         n = len(incoming)
         recorded = Recorded(np.empty(n, dtype=np.int8), np.empty(n), np.empty(n, dtype=np.int64))
         with self._database.writing() as connection:
             user_key, item_key = resolve_keys(self._database, connection, incoming.user_id, incoming.item_id)
+            # A pair that comes twice is decided twice, the second time against what the first stored.
             for rows in _rounds(user_key, item_key):
                 pairs = user_key[rows], item_key[rows]
                 decided = decide(
@@ -97,10 +73,10 @@ class Ratings:
                 )
                 write = decided.status != UNCHANGED
                 self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
+            # A rating that replaces another one says nothing new of the item's popularity.
             new = recorded.status == STORED
-            add_event(
-                self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], np.ones(new.sum())
-            )
+            weight = np.ones(new.sum())
+            add_to_trends(self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], weight)
         return recorded
 
     def _write(
@@ -109,11 +85,12 @@ class Ratings:
         if not len(user_key):
             return
         self._database.dialect.write_ratings(connection, user_key, item_key, value, rated_at)
+        # In the same transaction: a request that sees the version sees the ratings.
         changed_users, changes = np.unique(user_key, return_counts=True)
         self._database.dialect.bump_users(connection, changed_users, changes)
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
-        """Leave a tombstone of time `at`, or of the rating's own time if that is later; False if there is no rating."""
+        """Leaves a tombstone of time `at`, or of the rating's own time if later; False if there is no rating."""
         with self._database.writing() as connection:
             pair = connection.execute(
                 sa.select(users.c.user_key, items.c.item_key)
@@ -125,26 +102,22 @@ class Ratings:
                 return False
             user_key, item_key = np.array([pair.user_key]), np.array([pair.item_key])
             existing = self._database.dialect.existing(connection, user_key, item_key)
-            if not existing.is_found[0] or np.isnan(existing.value[0]):
+            if not existing.is_stored[0] or np.isnan(existing.value[0]):
                 return False
+            # Not older than the rating, or a replay of the rating would win against the tombstone.
             deleted_at = np.maximum(existing.rated_at, at)
             self._write(connection, user_key, item_key, np.array([np.nan]), deleted_at)
             return True
 
     def purge_tombstones(self, *, now: int) -> int:
-        """Forget deletions that are too old for a replay to come; returns how many."""
+        """Removes tombstones older than `TOMBSTONES_KEPT`, against which no replay is expected; returns how many."""
         before = now - TOMBSTONES_KEPT // timedelta(microseconds=1)
         with self._database.writing() as connection:
             statement = sa.delete(ratings).where(ratings.c.value.is_(None), ratings.c.rated_at < before)
             return connection.execute(statement).rowcount
 
-    def history(self, user_key: int) -> RatingHistory:
-        """The user's ratings by surrogate key, by the shortest way (the serving path reads this)."""
-        rows = self._database.dialect.hot_rows(HISTORY.statement, user_key)
-        return RatingHistory.of(list(zip(*rows, strict=True)) if rows else [()] * 3)
-
     def page(self, user_id: str, *, after: int = 0, limit: int = 100) -> list[tuple[int, Rating]]:
-        """The user's ratings in the order of item keys, each with its item key, beginning behind key `after`."""
+        """The user's ratings in the order of item keys, each with its item key, from those above `after`."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 sa.select(ratings.c.item_key, items.c.item_id, ratings.c.value, ratings.c.rated_at)
@@ -162,19 +135,19 @@ class Ratings:
             return int(connection.execute(statement).scalar_one())
 
     def change_count(self) -> int:
-        """Rating changes so far, edits and deletions included, those of deleted users too."""
+        """The number of rating changes so far, with edits, deletions and the changes of deleted users."""
         with self._database.reading() as connection:
             return count_changes(connection)
 
     def counts_by_item(self) -> tuple[KeyArray, NDArray[np.int64]]:
-        """(item keys, number of ratings), for the items that have any: popularity before there is a snapshot."""
+        """((n,) item keys, (n,) numbers of ratings) of the items with any: popularity before there is a snapshot."""
         statement = "SELECT item_key, count(*) FROM ratings WHERE value IS NOT NULL GROUP BY item_key"
         with self._database.reading() as connection:
             rows = self._database.dialect.all_rows(connection, statement, [("key", "i8"), ("count", "i8")])
         return rows["key"], rows["count"]
 
     def stream(self, chunk_size: int = 50_000) -> Iterator[IncomingRatings]:
-        """All ratings by public id, in the order of surrogate keys, in chunks: memory does not grow with the table."""
+        """All ratings by public id, in the order of surrogate keys, in chunks, so that memory stays bounded."""
         after = (0, 0)
         statement = (
             sa.select(ratings.c.user_key, ratings.c.item_key, users.c.user_id, items.c.item_id)
@@ -186,6 +159,7 @@ class Ratings:
             .limit(chunk_size)
         )
         while True:
+            # A transaction for each chunk: a long one would keep SQLite's log and Postgres' dead rows from being freed.
             with self._database.reading() as connection:
                 pair = sa.tuple_(ratings.c.user_key, ratings.c.item_key)
                 rows = connection.execute(statement.where(pair > after)).all()
@@ -200,6 +174,28 @@ class Ratings:
             after = (rows[-1].user_key, rows[-1].item_key)
 
 
+def resolve_keys(
+    database: Database, connection: sa.Connection, user_ids: list[str], item_ids: list[str]
+) -> tuple[KeyArray, KeyArray]:
+    """((n,) user keys, (n,) item keys) of n rows; inserts missing users and items; locks the users."""
+    distinct_users, user_places = _distinct(user_ids)
+    distinct_items, item_places = _distinct(item_ids)
+    user_keys = database.dialect.user_keys(connection, distinct_users)
+    item_keys, inserted = database.dialect.item_keys(connection, distinct_items)
+    if inserted:
+        version = counters.grow(connection, "catalogue")
+        # New items carry version 0 until the catalogue's is known; none of them is visible before the commit.
+        connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))
+    return user_keys[user_places], item_keys[item_places]
+
+
+def _distinct(ids: list[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The distinct ids in order of arrival, and the place of each row's id among them."""
+    places: dict[str, int] = {}
+    of_row = np.fromiter((places.setdefault(identifier, len(places)) for identifier in ids), np.intp, count=len(ids))
+    return list(places), of_row
+
+
 def count_changes(connection: sa.Connection) -> int:
     """As `Ratings.change_count`."""
     total = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(users.c.version), 0))).scalar_one()
@@ -211,7 +207,8 @@ def _moment(rated_at: int | None) -> datetime | None:
 
 
 def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]]:
-    """Row indices in rounds, none of which holds a pair twice; a pair's n-th arrival is in round n."""
+    """Row indices in rounds without repeated pairs: the n-th arrival of a pair is in round n."""
+    # Equal pairs become neighbours in order of arrival; the place within its pair is the row's round.
     order = np.lexsort((np.arange(len(user_key)), item_key, user_key))
     is_first = np.ones(len(order), dtype=np.bool_)
     is_first[1:] = (np.diff(user_key[order]) != 0) | (np.diff(item_key[order]) != 0)
@@ -223,16 +220,19 @@ def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]
 
 
 def decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None) -> Recorded:
-    """The upsert rule on rows of distinct pairs; see the head of this file."""
-    is_there = existing.is_found & ~np.isnan(existing.value)
+    """Applies the rule of the upsert to (n,) rows of distinct pairs."""
+    is_there = existing.is_stored & ~np.isnan(existing.value)
     time = rated_at
     repeats = np.zeros(len(value), dtype=np.bool_)
     if untimed_at is not None:
         is_untimed = rated_at == UNKNOWN_TIME
         time = np.where(is_untimed, untimed_at, rated_at)
+        # The same value again without a time is a retry; it must not look newer than it is.
         repeats = is_untimed & is_there & (existing.value == value)
-    wins = ~existing.is_found | (time >= existing.rated_at)
+    # `>=`: of equal times the later arrival wins.
+    wins = ~existing.is_stored | (time >= existing.rated_at)
     same = is_there & (existing.value == value) & (existing.rated_at == time)
     writes = wins & ~same & ~repeats
+    # A rating in place of a tombstone is new: its user had none.
     status = np.where(writes, np.where(is_there, REPLACED, STORED), UNCHANGED).astype(np.int8)
     return Recorded(status, np.where(writes, value, existing.value), np.where(writes, time, existing.rated_at))

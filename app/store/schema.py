@@ -32,11 +32,12 @@ metadata = MetaData(
     }
 )
 
-# SQLite gives 64-bit row ids only to INTEGER PRIMARY KEY.
+# SQLite gives 64-bit row ids only to INTEGER PRIMARY KEY, and reuses deleted ones without AUTOINCREMENT.
 SurrogateKey = BigInteger().with_variant(Integer(), "sqlite")
 
+# The table keeps its first name; one row, made by the migration.
 instance = Table(
-    "installation",  # one row, made by the migration
+    "installation",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1", name="single"), primary_key=True, autoincrement=False),
     Column("database_id", Text, nullable=False),
@@ -49,7 +50,7 @@ instance = Table(
 )
 
 counters = Table(
-    "counters",  # each grows under its row's lock, so its values commit in order
+    "counters",  # see `counters.py`
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
@@ -107,7 +108,7 @@ items = Table(
 )
 
 deleted_items = Table(
-    "deleted_items",  # so that a running process learns what is gone
+    "deleted_items",  # running processes read here which items to drop
     metadata,
     Column("item_key", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False, index=True),
@@ -122,6 +123,7 @@ ratings = Table(
     Column("rated_at", BigInteger),  # NULL: not known, older than any known time; a tombstone's deletion time
     sqlite_with_rowid=False,
 )
+# Partial: the purge reads tombstones alone, and no index on times slows down the write of a rating.
 Index(
     "ix_ratings_tombstones",
     ratings.c.rated_at,
@@ -141,7 +143,7 @@ event_types = Table(
 )
 
 events = Table(
-    "events",  # what arrived, once each; what it amounts to stands in `interactions`
+    "events",  # each event once, by its id; `interactions` holds the sums of them
     metadata,
     Column("event_id", Text, CheckConstraint("length(event_id) BETWEEN 1 AND 128", name="id"), primary_key=True),
     Column("type_key", BigInteger, nullable=False),
@@ -149,10 +151,11 @@ events = Table(
     Column("item_key", BigInteger, nullable=False, index=True),
     Column("at", BigInteger, nullable=False),
     Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),
-    Column("placement", Text),  # this and the next: of the recommendation that led to it
+    Column("placement", Text),  # this and the next one: of the list that the event answers
     Column("snapshot_version", BigInteger),
     sqlite_with_rowid=False,
 )
+# A user's events by time, newest first, for their pages.
 Index("ix_events_user_key", events.c.user_key, events.c.at)
 
 interactions = Table(
@@ -177,17 +180,18 @@ placements = Table(
 )
 
 trends = Table(
-    "trends",
+    "trends",  # `trends.py` has the formula of `heat`
     metadata,
-    Column("country", Text, primary_key=True),  # '': everybody
+    Column("country", Text, primary_key=True),  # '': all countries
     Column("item_key", BigInteger, primary_key=True, autoincrement=False),
     Column("heat", Double, CheckConstraint("heat > -1e300 AND heat < 1e300", name="finite"), nullable=False),
     sqlite_with_rowid=False,
 )
+# The top of a country is read from the end of this index.
 Index("ix_trends_country", trends.c.country, trends.c.heat)
 
 training_jobs = Table(
-    "training_jobs",  # the queue itself
+    "training_jobs",  # the queue of the workers
     metadata,
     Column("job_key", SurrogateKey, primary_key=True, autoincrement=True),
     Column("job_id", Text, nullable=False, unique=True),
@@ -225,6 +229,7 @@ snapshots = Table(
     Column("is_live", Boolean, nullable=False, server_default=false()),
     Column("is_pinned", Boolean, nullable=False, server_default=false()),
 )
+# The database itself guarantees that at most one snapshot is live.
 Index(
     "uq_snapshots_is_live",
     snapshots.c.is_live,

@@ -1,60 +1,151 @@
-"""What an answer reads, for the event loop: a function call on SQLite, one statement for all who wait on Postgres.
+"""The reads of one answer, for the event loop.
 
-Each read sees every change acknowledged before it was asked for. On SQLite nothing here suspends the caller: a read
-takes 10 us, less than handing it to anybody. Every other read and all writes are for threads.
+Each read sees every change that was acknowledged before it began. SQLite is read on the loop itself: a point read takes
+10 us, less than handing it to a thread. Postgres answers all concurrent reads of one statement together
+(`shared_reader.py`). Every other read and all writes are for threads.
 """
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
 
 from app.entities import RatingScale, User
 from app.store.database import Database
-from app.store.events import INTERACTIONS, Interactions
-from app.store.instance import ONLY_ID, SCALE
-from app.store.items import item_lookup, read_columns
-from app.store.lookup import Lookup
-from app.store.ratings import HISTORY, RatingHistory
-from app.store.users import FRESHNESS, UserVersions
+from app.store.dialect import KeyArray, PointRead, Row, TimeArray, ValueArray
+from app.store.items import item_read, read_columns
 
-USER = Lookup(
+# One statement for all versions: two would cost a second round trip to Postgres for every request.
+VERSIONS = PointRead(
+    "SELECT catalogue.value AS catalogue, placements.value AS placements, users.user_key,"
+    " coalesce(users.version, 0) AS version, coalesce(users.profile_version, 0) AS profile_version"
+    " FROM counters AS catalogue JOIN counters AS placements ON placements.name = 'placements'"
+    " LEFT JOIN users ON users.user_id = ? WHERE catalogue.name = 'catalogue'",
+    by=str,
+    columns=("catalogue", "placements", "user_key", "version", "profile_version"),
+)
+HISTORY = PointRead(
+    "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at"
+    " FROM ratings WHERE user_key = ? AND value IS NOT NULL",
+    by=int,
+    columns=("item_key", "value", "rated_at"),
+)
+# Most users have no events: `has_events` spares them the second read.
+USER = PointRead(
     "SELECT user_id, country, CAST(attributes AS TEXT) AS attributes,"
     " EXISTS (SELECT 1 FROM interactions WHERE interactions.user_key = users.user_key) AS has_events"
     " FROM users WHERE user_key = ?",
     by=int,
     columns=("user_id", "country", "attributes", "has_events"),
 )
+INTERACTIONS = PointRead(
+    "SELECT item_key, type_key, count, first_at, last_at, portion FROM interactions WHERE user_key = ?",
+    by=int,
+    columns=("item_key", "type_key", "count", "first_at", "last_at", "portion"),
+)
+SCALE = PointRead(
+    "SELECT scale_minimum, scale_maximum, scale_step FROM installation WHERE id = ?",
+    by=int,
+    columns=("scale_minimum", "scale_maximum", "scale_step"),
+)
+INSTANCE_ID = 1
+"""The id of the only row of the instance's table."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserVersions:
+    """The versions that a request compares with what it holds in memory.
+
+    `user_key`: None for an unknown user. `placements_version` counts changes of placements and event types,
+    `user_version` those of the user's ratings, `profile_version` those of the user's attributes and events.
+    """
+
+    catalogue_version: int
+    placements_version: int
+    user_key: int | None
+    user_version: int
+    profile_version: int
+
+    @classmethod
+    def from_row(cls, row: Row | None) -> Self:
+        """From the row of `VERSIONS`."""
+        if row is None:
+            raise LookupError("a counter is missing")  # every migrated database has both
+        return cls(*row)
+
+
+@dataclass(frozen=True, slots=True)
+class RatingHistory:
+    """A user's ratings, newest first, unknown times last; equal lengths n."""
+
+    item_key: KeyArray
+    value: ValueArray
+    rated_at: TimeArray
+
+    @classmethod
+    def from_columns(cls, columns: Sequence[Sequence[Any]]) -> Self:
+        """From the columns of `HISTORY`, rows in any order."""
+        item_key, value, rated_at = columns
+        times = np.array(rated_at, dtype=np.int64)
+        # The bitwise complement reverses the order of all int64; negation would overflow for `UNKNOWN_TIME`.
+        newest_first = (~times).argsort(kind="stable")
+        return cls(np.array(item_key, dtype=np.int64)[newest_first], np.array(value)[newest_first], times[newest_first])
+
+
+@dataclass(frozen=True, slots=True)
+class Interactions:
+    """A user's events, summed by item and type, in any order; equal lengths n, columns as in `InteractionColumns`."""
+
+    item_key: KeyArray
+    type_key: KeyArray
+    count: KeyArray
+    first_at: TimeArray
+    last_at: TimeArray
+    portion: ValueArray
+
+    @classmethod
+    def from_columns(cls, columns: Sequence[Sequence[Any]]) -> Self:
+        """From the columns of `INTERACTIONS`; NULL, a whole portion, becomes NaN."""
+        item_key, type_key, count, first_at, last_at = (np.array(column, dtype=np.int64) for column in columns[:5])
+        return cls(item_key, type_key, count, first_at, last_at, portion=np.array(columns[5], dtype=np.float64))
+
+    def __len__(self) -> int:
+        return len(self.item_key)
 
 
 class ServingReads:
+    """Reads of one user by surrogate key, and of what every request needs."""
+
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
 
     async def freshness(self, user_id: str) -> UserVersions:
         """All versions that a request needs."""
-        return UserVersions.of(await self._dialect.look_up_row(FRESHNESS, user_id))
+        return UserVersions.from_row(await self._dialect.read_row(VERSIONS, user_id))
 
     async def history(self, user_key: int) -> RatingHistory:
-        """The user's ratings by surrogate key."""
-        return RatingHistory.of(await self._dialect.look_up_columns(HISTORY, user_key))
+        return RatingHistory.from_columns(await self._dialect.read_columns(HISTORY, user_key))
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
-        rows = await self._dialect.look_up_rows(item_lookup(names), item_ids)
+        rows = await self._dialect.read_rows(item_read(names), item_ids)
         return [None if row is None else read_columns(names, row) for row in rows]
 
     async def scale(self) -> RatingScale:
-        """The rating scale, read anew for each request: `reckon scale set` changes it while the service runs."""
-        return RatingScale(*await self._dialect.look_up_row(SCALE, ONLY_ID) or ())
+        """The rating scale, read for each request: `reckon scale set` changes it while the service runs."""
+        return RatingScale(*await self._dialect.read_row(SCALE, INSTANCE_ID) or ())
 
     async def profile(self, user_key: int) -> tuple[User | None, Interactions | None]:
-        """The user, and what the user's events amount to; None where there are none."""
-        row = await self._dialect.look_up_row(USER, user_key)
+        """The user and the sums of the user's events; None for each that does not exist."""
+        row = await self._dialect.read_row(USER, user_key)
         if row is None:
             return None, None
         user_id, country, attributes, has_events = row
         user = User(user_id, country, json.loads(attributes))
         if not has_events:
             return user, None
-        found = Interactions.of(await self._dialect.look_up_columns(INTERACTIONS, user_key))
-        return user, found if len(found) else None  # none where the user was deleted or merged between the two reads
+        interactions = Interactions.from_columns(await self._dialect.read_columns(INTERACTIONS, user_key))
+        # They may be gone: the user may have been deleted or merged between the two reads.
+        return user, interactions if len(interactions) else None

@@ -1,7 +1,8 @@
-"""One connection to Postgres for the small reads of an event loop: all who wait for the same are answered at once.
+"""One connection to Postgres for the point reads of an event loop; concurrent reads of one statement are batched.
 
-With 16 callers a read costs this process 8 us, a history of 100 ratings 25 us; by the pool, from a thread, 160 and
-250 us. It lives on the loop itself: a reading thread measured no faster, and a server that keeps silent would hold it.
+With 16 concurrent callers a read costs this process 8 us, a history of 100 ratings 25 us; through the pool, from a
+thread, 160 and 250 us. The connection lives on the loop: a thread that reads measured no faster, and a server that
+stops answering would block it.
 """
 
 import asyncio
@@ -13,40 +14,42 @@ import psycopg
 import structlog
 
 from app.errors import UnavailableError
-from app.store.lookup import Row
+from app.store.dialect import Row
 
 log = structlog.get_logger()
 
 STATEMENT_SECONDS = 5
-ANSWER_SECONDS = STATEMENT_SECONDS + 1.0  # of a server that does not even say that it timed out
-CONNECTING: Mapping[str, Any] = {
+# Longer than the server's own timeout, for a server that does not even report it.
+ANSWER_SECONDS = STATEMENT_SECONDS + 1.0
+CONNECTION_ARGUMENTS: Mapping[str, Any] = {
     "connect_timeout": 5,
     "application_name": "reckon-reads",
-    "keepalives_idle": 5,  # a host that is gone is noticed
+    # Probes detect a host that disappeared without closing the connection.
+    "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 5_000,
 }
-# All are look-ups of few rows by an index, whatever the statistics say of a table that has grown since.
-SETTINGS = f"""
+# Every statement reads few rows by an index. Stale statistics of a table that has grown must not make the planner scan.
+SESSION_SETTINGS = f"""
     SET statement_timeout = '{STATEMENT_SECONDS}s'; SET plan_cache_mode = force_generic_plan; SET jit = off;
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
 """
 
 
 @dataclass(slots=True)
-class Batch:
-    """Those who wait for rows of one statement, in order of arrival."""
+class ReadBatch:
+    """The pending reads of one statement, in order of arrival."""
 
     statement: str
     parameters: list[object] = field(default_factory=list)
     answers: list[asyncio.Future[Row | None]] = field(default_factory=list)
 
     def resolve(self, rows: list[Row]) -> None:
-        found = {row[0]: row[1:] for row in rows}
+        by_place = {row[0]: row[1:] for row in rows}
         for place, answer in enumerate(self.answers, start=1):
-            if not answer.done():  # the caller may have gone
-                answer.set_result(found.get(place))
+            if not answer.done():  # a caller may have been cancelled meanwhile
+                answer.set_result(by_place.get(place))
 
     def reject(self, error: Exception) -> None:
         for answer in self.answers:
@@ -55,107 +58,114 @@ class Batch:
 
 
 class SharedReader:
-    """A statement has one `%s`, an array of parameters; a row of it begins with the place, from 1, of its parameter."""
+    """Opens a session at the first read, and another one after a session has failed.
+
+    A statement has one `%s`, an array of parameters. Each of its rows begins with the place, from 1, of the parameter
+    that it answers.
+    """
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._arguments = {**arguments, **CONNECTING}
-        self._session: Session | None = None
+        self._arguments = {**arguments, **CONNECTION_ARGUMENTS}
+        self._session: ReaderSession | None = None
 
     async def row(self, statement: str, parameter: object) -> Row | None:
         """The parameter's row, None where it has none; sees everything committed before the call."""
         session = self._session
         if session is None or not session.is_open_on(asyncio.get_running_loop()):
-            session = self._session = Session(self._arguments)
-        return await session.ask(statement, parameter)
+            session = self._session = ReaderSession(self._arguments)
+        return await session.read(statement, parameter)
 
     def close(self) -> None:
         if self._session is not None:
             self._session.close()
 
 
-class Session:
-    """Lives as long as connections can be had and answer; the reader's next caller begins another."""
+class ReaderSession:
+    """A task that sends one batch after the other; it ends when the server cannot be reached or stops answering."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._arguments = arguments
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[str, Batch] = {}
-        self._more = asyncio.Event()
+        self._pending: dict[str, ReadBatch] = {}
+        self._has_pending = asyncio.Event()
         self._has_given_up = False
-        self._task = self._loop.create_task(self._serve())
+        self._task = self._loop.create_task(self._run())
 
     def is_open_on(self, loop: asyncio.AbstractEventLoop) -> bool:
         return self._loop is loop and not self._has_given_up and not self._task.done()
 
-    def ask(self, statement: str, parameter: object) -> asyncio.Future[Row | None]:
-        batch = self._waiting.get(statement)
+    def read(self, statement: str, parameter: object) -> asyncio.Future[Row | None]:
+        """Adds the read to the next batch of its statement."""
+        batch = self._pending.get(statement)
         if batch is None:
-            batch = self._waiting[statement] = Batch(statement)
-            self._more.set()
+            batch = self._pending[statement] = ReadBatch(statement)
+            self._has_pending.set()
         answer: asyncio.Future[Row | None] = self._loop.create_future()
         batch.parameters.append(parameter)
         batch.answers.append(answer)
         return answer
 
-    async def _serve(self) -> None:
-        batch: Batch | None = None
+    async def _run(self) -> None:
+        batch: ReadBatch | None = None
         try:
             while True:
                 connection = await psycopg.AsyncConnection.connect(**self._arguments, autocommit=True)
                 try:
-                    await connection.execute(SETTINGS)
-                    batch = await self._answer(connection, batch)
+                    await connection.execute(SESSION_SETTINGS)
+                    batch = await self._send_batches(connection, batch)
                 finally:
                     await connection.close()
         except psycopg.Error as error:
             self._reject(error, batch)
         except Exception as error:
-            log.exception("shared reader failed")  # the next caller begins another session
+            log.exception("shared reader failed")  # the next read opens another session
             self._reject(error, batch)
         finally:
             self._reject(UnavailableError("the database does not answer"), batch)
 
-    async def _answer(self, connection: psycopg.AsyncConnection[Row], batch: Batch | None) -> Batch | None:
-        """Until the connection breaks; returns the batch to try once more, if it broke after it had worked."""
+    async def _send_batches(
+        self, connection: psycopg.AsyncConnection[Row], batch: ReadBatch | None
+    ) -> ReadBatch | None:
+        """Runs until the connection breaks; returns the batch to retry if it broke after it had worked."""
         cursor = connection.cursor(binary=True)
         has_worked = False
         while not connection.closed:
-            batch = batch or await self._next()
-            # Taken off the queue before it is sent: whoever comes now may have written after what this one reads.
+            # The batch leaves the queue before it is sent: a later caller may have written after the server read.
+            batch = batch or await self._next_batch()
             deadline = self._loop.call_later(ANSWER_SECONDS, self._give_up, batch)
             try:
                 await cursor.execute(batch.statement, (batch.parameters,), prepare=True)
                 batch.resolve(await cursor.fetchall())
             except psycopg.Error as error:
                 if connection.broken and has_worked:
-                    return batch  # the server was restarted since
+                    return batch  # the server was restarted since the last batch
                 batch.reject(error)
-            except Exception as error:  # noqa: BLE001  a defect that one batch met is not that of those who wait
+            except Exception as error:  # noqa: BLE001  a defect of one batch must not fail the pending ones
                 batch.reject(error)
-                return None  # it may have broken off between a question and its answer
+                return None  # the protocol may be between a query and its result: connect again
             finally:
                 deadline.cancel()
             batch, has_worked = None, True
         return None
 
-    async def _next(self) -> Batch:
-        while not self._waiting:
-            self._more.clear()
-            await self._more.wait()
-        return self._waiting.pop(next(iter(self._waiting)))
+    async def _next_batch(self) -> ReadBatch:
+        while not self._pending:
+            self._has_pending.clear()
+            await self._has_pending.wait()
+        return self._pending.pop(next(iter(self._pending)))
 
-    def _give_up(self, batch: Batch) -> None:
-        """The server keeps silent: all who wait are told, and nobody waits while the driver tries to end this."""
+    def _give_up(self, batch: ReadBatch) -> None:
+        """Fails all pending reads at once: cancelling a driver whose server is silent may take long."""
         self._has_given_up = True
         self._reject(UnavailableError("the database does not answer"), batch)
         self._task.cancel()
 
-    def _reject(self, error: Exception, batch: Batch | None) -> None:
-        waiting, self._waiting = self._waiting, {}
-        for each in (*waiting.values(), *([] if batch is None else [batch])):
+    def _reject(self, error: Exception, batch: ReadBatch | None) -> None:
+        pending, self._pending = self._pending, {}
+        for each in (*pending.values(), *([] if batch is None else [batch])):
             each.reject(error)
 
     def close(self) -> None:
-        """From any thread, once nobody asks any more."""
+        """From any thread, once no more reads come."""
         if not self._task.done():
             self._loop.call_soon_threadsafe(self._task.cancel)

@@ -1,4 +1,4 @@
-"""The register of published snapshots: which there are, which is live, whether it is pinned."""
+"""The register of published snapshots: their versions, which one is live, and whether it is pinned."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +16,7 @@ from app.store.schema import snapshots
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEntry:
-    """One published snapshot; `path` is relative to the data folder, `card` what its manifest says of it."""
+    """One published snapshot; `path` is relative to the data folder, `card` the summary of its manifest."""
 
     version: int
     path: str
@@ -31,16 +31,17 @@ class SnapshotRegister:
         self._database = database
 
     def next_version(self) -> int:
-        """A number no other snapshot has or will have; gaps are allowed."""
+        """A number that no other snapshot has or will have; numbers may be skipped."""
         with self._database.writing() as connection:
             return counters.grow(connection, "snapshot")
 
     def register(self, claim: Claim, *, version: int, path: str, card: dict[str, Any]) -> None:
-        """Publish in one transaction: the row, the live one (unless another is pinned), the end of the job.
+        """Publishes in one transaction: inserts the row, makes it live unless another is pinned, and ends the job.
 
-        Raises `LeaseLostError`, and publishes nothing, when the job was taken over meanwhile.
+        Raises `LeaseLostError`, and publishes nothing, when another worker has taken over the job.
         """
         with self._database.writing() as connection:
+            # The end of the job comes first: it raises, and rolls back, where the lease is lost.
             now = self._database.dialect.now(connection)
             reason = card.get("reason")
             update_held(
@@ -55,12 +56,13 @@ class SnapshotRegister:
             )
             values = {"version": version, "path": path, "card": card, "created_at": now}
             connection.execute(sa.insert(snapshots).values(**values))
+            # While a snapshot is pinned, new ones are published without going live.
             is_pinned = connection.execute(sa.select(snapshots.c.version).where(snapshots.c.is_pinned)).first()
             if is_pinned is None:
                 _make_live(connection, version, is_pinned=False)
 
     def activate(self, version: int | None) -> SnapshotEntry:
-        """Make a version live and pin it; None: the newest one, unpinned. `NotFoundError` if it is not kept."""
+        """Makes a version live and pins it; None: the newest one, unpinned. Raises `NotFoundError`."""
         with self._database.writing() as connection:
             chosen = version
             if chosen is None:
@@ -76,10 +78,6 @@ class SnapshotRegister:
             row = connection.execute(sa.select(snapshots).where(snapshots.c.is_live)).one_or_none()
         return None if row is None else _to_entry(row)
 
-    def live_version(self) -> int | None:
-        with self._database.reading() as connection:
-            return connection.execute(sa.select(snapshots.c.version).where(snapshots.c.is_live)).scalar_one_or_none()
-
     def get(self, version: int) -> SnapshotEntry:
         with self._database.reading() as connection:
             row = connection.execute(sa.select(snapshots).where(snapshots.c.version == version)).one_or_none()
@@ -88,20 +86,20 @@ class SnapshotRegister:
         return _to_entry(row)
 
     def entries(self) -> list[SnapshotEntry]:
-        """All that are registered, newest first."""
+        """All registered snapshots, newest first."""
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(snapshots).order_by(snapshots.c.version.desc()))
             return [_to_entry(row) for row in rows]
 
     def forget(self, version: int) -> bool:
-        """Take it off the register, unless it is live; True if it is gone."""
+        """Removes the entry unless it is live; True if it was removed."""
         with self._database.writing() as connection:
             statement = sa.delete(snapshots).where(snapshots.c.version == version, ~snapshots.c.is_live)
             return connection.execute(statement).rowcount == 1
 
 
 def _make_live(connection: sa.Connection, version: int, *, is_pinned: bool) -> None:
-    # First none, then one: the unique index on the live row holds after every statement.
+    # Two statements: the unique index on the live row is checked after each, so the old one must go first.
     connection.execute(sa.update(snapshots).where(snapshots.c.is_live).values(is_live=False, is_pinned=False))
     connection.execute(
         sa.update(snapshots).where(snapshots.c.version == version).values(is_live=True, is_pinned=is_pinned)

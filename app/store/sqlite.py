@@ -14,27 +14,35 @@ import sqlalchemy as sa
 
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
-from app.store.columns import ExistingRatings, KeyArray, TimeArray, ValueArray
-from app.store.database import Version, translated
-from app.store.lookup import Lookup, Row
-from app.store.upsert import Upsert
+from app.store.dialect import (
+    ExistingRatings,
+    KeyArray,
+    PointRead,
+    Row,
+    TimeArray,
+    Upsert,
+    ValueArray,
+    VersionColumn,
+    translated,
+)
 from app.store.write_lock import WriteLock
 
-BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon: our own queue on the lock
-# Many rows are asked for as one JSON array: a statement a row costs 3 us, eight times as much. Keys follow the order of
-# arrival.
-FIND_USERS = "SELECT user_key FROM json_each(?) AS asked LEFT JOIN users ON user_id = asked.value ORDER BY asked.key"
-MAKE_USERS = "INSERT INTO users (user_id) SELECT value FROM json_each(?) ORDER BY key"
-FIND_ITEMS = "SELECT item_key FROM json_each(?) AS asked LEFT JOIN items ON item_id = asked.value ORDER BY asked.key"
-MAKE_ITEMS = "INSERT INTO items (item_id, version) SELECT value, 0 FROM json_each(?) ORDER BY key"
+BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon; those of Reckon queue on the write lock
+# Many parameters are passed as one JSON array: one statement for each row costs 3 us, eight times as much. New keys
+# follow the order of arrival, which makes imports reproducible.
+FIND_USERS = "SELECT user_key FROM json_each(?) AS wanted LEFT JOIN users ON user_id = wanted.value ORDER BY wanted.key"
+INSERT_USERS = "INSERT INTO users (user_id) SELECT value FROM json_each(?) ORDER BY key"
+FIND_ITEMS = "SELECT item_key FROM json_each(?) AS wanted LEFT JOIN items ON item_id = wanted.value ORDER BY wanted.key"
+INSERT_ITEMS = "INSERT INTO items (item_id, version) SELECT value, 0 FROM json_each(?) ORDER BY key"
 FIND_RATINGS = (
-    "SELECT asked.key, ratings.value, rated_at FROM json_each(?) AS asked CROSS JOIN ratings"
-    " ON user_key = json_extract(asked.value, '$[0]') AND item_key = json_extract(asked.value, '$[1]')"
+    "SELECT wanted.key, ratings.value, rated_at FROM json_each(?) AS wanted CROSS JOIN ratings"
+    " ON user_key = json_extract(wanted.value, '$[0]') AND item_key = json_extract(wanted.value, '$[1]')"
 )
 
 
 class SqliteDialect:
-    reads_are_local = True
+    """The `Dialect` of one SQLite file."""
+
     driver_error: type[Exception] = sqlite3.Error
 
     def __init__(self, url: sa.URL) -> None:
@@ -52,7 +60,8 @@ class SqliteDialect:
 
     @staticmethod
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late for a reader
+        # `_begin` sends BEGIN: the driver's own comes with the first write, too late to fix what a reader sees.
+        connection.isolation_level = None
         for pragma in (
             f"busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}",
             "journal_mode = WAL",
@@ -67,7 +76,7 @@ class SqliteDialect:
     @staticmethod
     def _begin(connection: sa.Connection) -> None:
         is_writer = connection.get_execution_options().get("is_writer", False)
-        # A read transaction that turns into a writer fails at once when another wrote meanwhile: writers start as such.
+        # A read transaction that begins to write fails at once if another one wrote meanwhile, whatever the timeout.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
     def writing(self) -> Iterator[sa.Connection]:
@@ -79,7 +88,7 @@ class SqliteDialect:
             yield connection
 
     def _hot_connection(self) -> sqlite3.Connection:
-        """One connection a thread, outside the pool and SQLAlchemy: 6 to 10 us for one row by its index."""
+        """One read-only connection for each thread, without pool and SQLAlchemy: 6 to 10 us for a row by its index."""
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -89,22 +98,19 @@ class SqliteDialect:
             self._local.connection = connection
         return connection
 
-    def hot_row(self, statement: str, parameter: object) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._hot_execute(statement, parameter).fetchone()
+    def hot_row(self, statement: str, parameter: object) -> Row | None:
+        row: Row | None = self._hot_execute(statement, parameter).fetchone()
         return row
 
-    def hot_rows(self, statement: str, parameter: object) -> list[tuple[Any, ...]]:
-        return self._hot_execute(statement, parameter).fetchall()
+    async def read_row(self, read: PointRead, parameter: object) -> Row | None:
+        return self.hot_row(read.statement, parameter)
 
-    async def look_up_row(self, lookup: Lookup, parameter: object) -> Row | None:
-        return self.hot_row(lookup.statement, parameter)
+    async def read_rows(self, read: PointRead, parameters: Sequence[object]) -> list[Row | None]:
+        return [self.hot_row(read.statement, parameter) for parameter in parameters]
 
-    async def look_up_rows(self, lookup: Lookup, parameters: Sequence[object]) -> list[Row | None]:
-        return [self.hot_row(lookup.statement, parameter) for parameter in parameters]
-
-    async def look_up_columns(self, lookup: Lookup, parameter: object) -> Sequence[Sequence[Any]]:
-        rows = self.hot_rows(lookup.statement, parameter)
-        return list(zip(*rows, strict=True)) if rows else [()] * len(lookup.columns)
+    async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
+        rows = self._hot_execute(read.statement, parameter).fetchall()
+        return list(zip(*rows, strict=True)) if rows else [()] * len(read.columns)
 
     def _hot_execute(self, statement: str, parameter: object) -> sqlite3.Cursor:
         try:
@@ -112,31 +118,31 @@ class SqliteDialect:
         except sqlite3.Error as error:
             raise translated(error, self) from None
 
-    def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is the database's
+    def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is that of the database
         return time.time_ns() // 1_000
 
     def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
-        keys, _ = _find_or_make(_cursor(connection), user_ids, FIND_USERS, MAKE_USERS)
+        keys, _ = _find_or_insert(_cursor(connection), user_ids, FIND_USERS, INSERT_USERS)
         return keys
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
-        return _find_or_make(_cursor(connection), item_ids, FIND_ITEMS, MAKE_ITEMS)
+        return _find_or_insert(_cursor(connection), item_ids, FIND_ITEMS, INSERT_ITEMS)
 
     def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings:
-        is_found = np.zeros(len(user_key), dtype=np.bool_)
+        is_stored = np.zeros(len(user_key), dtype=np.bool_)
         value = np.zeros(len(user_key))
         rated_at = np.zeros(len(user_key), dtype=np.int64)
         pairs = json.dumps(np.column_stack((user_key, item_key)).tolist())
         for row, stored, time_ in _cursor(connection).execute(FIND_RATINGS, (pairs,)):
-            is_found[row] = True
+            is_stored[row] = True
             value[row] = np.nan if stored is None else stored
             rated_at[row] = UNKNOWN_TIME if time_ is None else time_
-        return ExistingRatings(is_found, value, rated_at)
+        return ExistingRatings(is_stored, value, rated_at)
 
     def write_ratings(
         self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
     ) -> None:
-        # The driver stores NaN as NULL, which is what a tombstone is. Sorted rows touch each page of the tree once.
+        # The driver stores NaN as NULL, the value of a tombstone. Sorted rows touch each page of the B-tree once.
         order = np.lexsort((item_key, user_key))
         times = rated_at[order].tolist()
         if UNKNOWN_TIME in times:
@@ -148,22 +154,22 @@ class SqliteDialect:
         )
 
     def bump_users(
-        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, of: Version = "version"
+        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, column: VersionColumn = "version"
     ) -> None:
         _cursor(connection).executemany(
-            f"UPDATE users SET {of} = {of} + ? WHERE user_key = ?",  # noqa: S608  one of two names of ours
+            f"UPDATE users SET {column} = {column} + ? WHERE user_key = ?",  # noqa: S608  one of two names of ours
             zip(changes.tolist(), user_key.tolist(), strict=True),
         )
 
     def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
-        return _cursor(connection).executemany(upsert.of_one, zip(*columns, strict=True)).rowcount
+        return _cursor(connection).executemany(upsert.of_one_row, zip(*columns, strict=True)).rowcount
 
-    def find_rows(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def rows_of(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[Row]:
         of_all = statement.replace("= ?", "IN (SELECT value FROM json_each(?))")
         return _cursor(connection).execute(of_all, (json.dumps(values),)).fetchall()
 
-    def log2_sum(self, one: str, other: str) -> str:
-        return f"log2_sum({one}, {other})"
+    def log2_sum(self, left: str, right: str) -> str:
+        return f"log2_sum({left}, {right})"
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
@@ -183,22 +189,23 @@ class SqliteDialect:
         self._write_lock.close()
 
 
-def _log2_sum(one: float, other: float) -> float:
-    """In Python: not every SQLite is built with mathematical functions."""
-    return max(one, other) + math.log2(1 + 2 ** -abs(one - other))
+def _log2_sum(left: float, right: float) -> float:
+    """A function of SQL written in Python, since not every SQLite is built with mathematical functions."""
+    # log2(2^a + 2^b) = max(a, b) + log2(1 + 2^-|a - b|), whose power cannot overflow
+    return max(left, right) + math.log2(1 + 2 ** -abs(left - right))
 
 
 def _cursor(connection: sa.Connection) -> sqlite3.Cursor:
-    """A driver cursor inside the connection's transaction: `executemany` by it is 2.4 times Core's speed."""
+    """A cursor of the driver inside the connection's transaction; its `executemany` is 2.4 times as fast as Core's."""
     driver: sqlite3.Connection = connection.connection.driver_connection  # type: ignore[assignment]  # of our engine
     return driver.cursor()
 
 
-def _find_or_make(cursor: sqlite3.Cursor, ids: Sequence[str], find: str, make: str) -> tuple[KeyArray, list[str]]:
-    """Keys in the order of distinct `ids`, and which of them were made."""
+def _find_or_insert(cursor: sqlite3.Cursor, ids: Sequence[str], find: str, insert: str) -> tuple[KeyArray, list[str]]:
+    """Keys in the order of distinct `ids`, and the ids that were inserted."""
     keys = cursor.execute(find, (json.dumps(ids),)).fetchall()
-    made = [identifier for identifier, (key,) in zip(ids, keys, strict=True) if key is None]
-    if made:
-        cursor.execute(make, (json.dumps(made),))
+    missing = [identifier for identifier, (key,) in zip(ids, keys, strict=True) if key is None]
+    if missing:
+        cursor.execute(insert, (json.dumps(missing),))
         keys = cursor.execute(find, (json.dumps(ids),)).fetchall()
-    return np.array(keys, dtype=np.int64).reshape(len(ids)), made
+    return np.array(keys, dtype=np.int64).reshape(len(ids)), missing

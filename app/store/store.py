@@ -1,4 +1,4 @@
-"""The store: one database and the tables' files that work on it."""
+"""The store: one database, and an object for each part of what it keeps."""
 
 from pathlib import Path
 
@@ -48,9 +48,11 @@ class Store:
                 raise SchemaError(f"the database is {schema.value}: run `reckon migrate`")
             return cls(database)
         except ReckonError:
+            # A caller that gets no store cannot close the connections.
             database.close()
             raise
 
     def close(self) -> None:
+        # First: the pending writes need the database.
         self.group_commit.close()
         self.database.close()

@@ -1,4 +1,4 @@
-"""What training reads: everything as of one moment, and how much changed since."""
+"""What training reads: all data as of one moment, and the number of changes since."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,29 +9,50 @@ from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME, InteractionColumns, RatingColumns
 from app.store import counters
-from app.store.columns import EventTypeColumns, KeyArray
 from app.store.database import Database
-from app.store.interactions import read_interactions, read_types
+from app.store.dialect import KeyArray, ValueArray
 from app.store.ratings import count_changes
 from app.store.schema import interactions, ratings, users
 
 RATING_DTYPE = np.dtype([("user_key", "i8"), ("item_key", "i8"), ("value", "f8"), ("rated_at", "i8")])
+# A structured array has no NULL, so the least int64, `UNKNOWN_TIME`, stands for it.
 ALL_RATINGS = (
     "SELECT user_key, item_key, value, coalesce(rated_at, -9223372036854775807 - 1)"
     " FROM ratings WHERE value IS NOT NULL ORDER BY user_key, item_key"
 )
 USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
 ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
+_INTEGER_COLUMNS = ("user_key", "item_key", "type_key", "count", "first_at", "last_at")
+INTERACTION_DTYPE = np.dtype([*((name, "i8") for name in _INTEGER_COLUMNS), ("portion", "f8")])
+# Likewise, -1 stands for a NULL portion until `_interactions` makes it NaN.
+ALL_INTERACTIONS = (
+    "SELECT user_key, item_key, type_key, count, first_at, last_at, coalesce(portion, -1)"
+    " FROM interactions ORDER BY user_key, item_key, type_key"
+)
+EVENT_TYPE_DTYPE = np.dtype([("type_key", "i8"), ("weight", "f8"), ("is_exposure", "?")])
+ALL_EVENT_TYPES = "SELECT type_key, weight, is_exposure FROM event_types ORDER BY type_key"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypeColumns:
+    """The declared event types by column, see `EventType`; equal lengths t.
+
+    `type_key`: (t,) int64 ascending. `weight`: (t,) float64. `is_exposure`: (t,) bool.
+    """
+
+    type_key: KeyArray
+    weight: ValueArray
+    is_exposure: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
     """Everything a training run reads, as of one moment.
 
-    `item_keys` (n_items,) and `user_keys` (n_users,) int64 ascending, rated or not; `user_versions` and
-    `user_profile_versions` (n_users,) int64: `users.version` and `users.profile_version`; `change_count`: rating
-    changes so far; `newest_rated_at`: microseconds UTC or `UNKNOWN_TIME`. `interactions`: in the order of (user, item,
-    type), some perhaps of users or items that are gone.
+    `item_keys` (n_items,) and `user_keys` (n_users,): int64 ascending, rated or not. `user_versions` and
+    `user_profile_versions`: (n_users,) int64, `users.version` and `users.profile_version`. `interactions`: in the order
+    of (user, item, type); some may be of deleted users or items. `change_count`: the number of rating changes so far.
+    `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
     """
 
     ratings: RatingColumns
@@ -47,7 +68,7 @@ class TrainingData:
 
 
 class ChangeCounts(NamedTuple):
-    """`ratings`: as `Ratings.change_count`. `profiles`: of users' attributes and events; deleted users take theirs."""
+    """`ratings`: as `Ratings.change_count`. `profiles`: changes of attributes and events of the users that exist."""
 
     ratings: int
     profiles: int
@@ -58,21 +79,23 @@ class TrainingReads:
         self._database = database
 
     def load(self) -> TrainingData:
-        """Everything a training run reads, in one read transaction; memory: 32 bytes a rating while it loads.
+        """Everything that a training run reads, in one read transaction.
 
-        And twice 56 bytes for each (user, item, type) of which there are events.
+        Memory while it loads: 32 bytes a rating, and twice 56 bytes for each (user, item, type) with events.
         """
+        # One transaction: the versions must be those of exactly these ratings and events.
         with self._database.reading() as connection:
             all_rows = self._database.dialect.all_rows
             rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
             item_rows = all_rows(connection, "SELECT item_key FROM items ORDER BY item_key", [("key", "i8")])
             user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
-            all_interactions = read_interactions(self._database, connection)
-            event_types = read_types(self._database, connection)
+            all_interactions = self._interactions(connection)
+            event_types = self._event_types(connection)
             catalogue_version = counters.read(connection, "catalogue")
             change_count = count_changes(connection)
+        # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
         item_keys = np.ascontiguousarray(item_rows["key"])
-        rows = rows[np.isin(rows["item_key"], item_keys)]  # an item may have gone while a rating of it came
+        rows = rows[np.isin(rows["item_key"], item_keys)]  # ratings have no foreign key to items
         columns = RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
         return TrainingData(
             ratings=columns,
@@ -87,15 +110,26 @@ class TrainingReads:
             newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),
         )
 
+    def _interactions(self, connection: sa.Connection) -> InteractionColumns:
+        rows = self._database.dialect.all_rows(connection, ALL_INTERACTIONS, INTERACTION_DTYPE)
+        columns = {name: np.ascontiguousarray(rows[name]) for name in INTERACTION_DTYPE.names or ()}
+        columns["portion"][columns["portion"] < 0] = np.nan
+        return InteractionColumns(**columns)
+
+    def _event_types(self, connection: sa.Connection) -> EventTypeColumns:
+        rows = self._database.dialect.all_rows(connection, ALL_EVENT_TYPES, EVENT_TYPE_DTYPE)
+        return EventTypeColumns(*(np.ascontiguousarray(rows[name]) for name in EVENT_TYPE_DTYPE.names or ()))
+
     def change_counts(self) -> ChangeCounts:
-        """Both, in one read."""
+        """Both numbers, in one read transaction."""
         of_all = (sa.func.coalesce(sa.func.sum(column), 0) for column in (users.c.version, users.c.profile_version))
         with self._database.reading() as connection:
             of_ratings, of_profiles = connection.execute(sa.select(*of_all)).one()
             return ChangeCounts(int(of_ratings) + counters.read(connection, "erased"), int(of_profiles))
 
-    def is_anything_said(self) -> bool:
-        """Whether there is any rating, tombstones included, or any event."""
+    def has_ratings_or_events(self) -> bool:
+        """Whether there is any rating, or tombstone, or event."""
+        # `EXISTS` stops at the first row, where a count would scan both tables.
         either = sa.or_(sa.exists(sa.select(ratings.c.user_key)), sa.exists(sa.select(interactions.c.user_key)))
         with self._database.reading() as connection:
             return bool(connection.execute(sa.select(either)).scalar_one())

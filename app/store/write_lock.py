@@ -1,8 +1,8 @@
-"""One writer at a time on a SQLite file, across threads and processes.
+"""A lock that admits one writer of a SQLite file at a time, across threads and processes.
 
 SQLite 3.7.0-3.51.2 can lose committed rows when one connection writes while another checkpoints (the "WAL-reset" race,
 fixed in 3.51.3, 3.50.7 and 3.44.6). Checkpoints happen inside commits, so a lock around every write excludes the race
-on every version. It also queues writers instead of letting SQLite's busy handler poll, which lets one starve.
+on every version. It also queues the threads of a process; SQLite's busy handler polls and can starve a writer.
 """
 
 import fcntl
@@ -20,13 +20,16 @@ LONG_HOLD_SECONDS = 0.05
 
 
 class WriteLock:
+    """An `flock` on the file at `path`, and a lock of the threads of this process."""
+
     def __init__(self, path: Path) -> None:
         self._file = path.open("ab")
         self._threads = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Raises `UnavailableError` when the lock cannot be had within `WAIT_SECONDS`."""
+        """Raises `UnavailableError` when the lock is not free within `WAIT_SECONDS`."""
+        # `flock` belongs to the open file, which the threads share: a second lock orders them.
         deadline = time.monotonic() + WAIT_SECONDS
         if not self._threads.acquire(timeout=WAIT_SECONDS):
             raise UnavailableError("other writers are busy; try again")
@@ -40,10 +43,12 @@ class WriteLock:
         finally:
             self._threads.release()
         if time.monotonic() - since > LONG_HOLD_SECONDS:
-            time.sleep(3 * POLL_SECONDS)  # a bulk writer comes back at once: whoever polls gets a turn first
+            # A bulk writer takes the lock again at once: the pause lets a polling process have its turn first.
+            time.sleep(3 * POLL_SECONDS)
 
     def _lock_file(self, deadline: float) -> None:
         while True:
+            # Polled, because a blocking `flock` has no timeout.
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

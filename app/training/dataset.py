@@ -158,5 +158,5 @@ def _items(store: Store, data: TrainingData) -> list[Item]:
 
 
 def _users(store: Store, data: TrainingData) -> list[User]:
-    users = dict(store.users.described())
+    users = dict(store.users.with_profiles())
     return [users.get(key) or User("undescribed") for key in data.user_keys.tolist()]

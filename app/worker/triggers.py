@@ -49,7 +49,7 @@ class Triggers:
         n_rated = counts.ratings - watermark.get("change_count", 0)
         n_profiles = max(counts.profiles - watermark.get("profile_change_count", 0), 0)
         n_changes = n_rated + n_profiles
-        if n_changes <= 0 or not self.store.training_reads.is_anything_said():
+        if n_changes <= 0 or not self.store.training_reads.has_ratings_or_events():
             return None
         n_ratings, n_events = watermark.get("n_ratings", 0), watermark.get("n_events", 0)
         is_led_by_events = newest is not None and newest.card.get("is_led_by_events", False)

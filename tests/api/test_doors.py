@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 import app.api.docs
 from app.main import create_app
 from app.settings import Settings
-from app.store.database import UnexpectedDatabaseError
+from app.store.dialect import UnexpectedDatabaseError
 from tests.support.live_app import serving
 from tests.support.service import wait_until
 

@@ -10,15 +10,11 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from app.store.events import INTERACTIONS
-from app.store.instance import SCALE
-from app.store.lookup import Lookup
-from app.store.ratings import HISTORY
-from app.store.serving_reads import USER
-from app.store.users import FRESHNESS
+from app.store.dialect import PointRead
+from app.store.serving_reads import HISTORY, INTERACTIONS, SCALE, USER, VERSIONS
 from tests.support.statements import Statements
 
-POINT_READS = (FRESHNESS, HISTORY, SCALE, USER, INTERACTIONS)
+POINT_READS = (VERSIONS, HISTORY, SCALE, USER, INTERACTIONS)
 NAMES = {"user_id": "user-0", "guest_id": "guest", "item_id": "item-1", "chart": "trending", "name": "home"}
 RATED = [{"item_id": "item-1", "value": 4}]
 BODIES: dict[str, dict[str, Any]] = {
@@ -48,9 +44,9 @@ def api(statements: Statements, trained_url: str, tmp_path: Path) -> Iterator[Te
         yield opened
 
 
-def is_of(statement: str, lookup: Lookup) -> bool:
-    """Whether it is the look-up, its parameter filled in."""
-    before, _, after = lookup.statement.partition("?")
+def is_of(statement: str, read: PointRead) -> bool:
+    """Whether it is the point read, its parameter filled in."""
+    before, _, after = read.statement.partition("?")
     return statement.startswith(before) and statement.endswith(after)
 
 

@@ -8,7 +8,7 @@ import pytest
 from app.entities import EventType
 from app.serving.interactions import EventTypeIndex, UserInteractions
 from app.serving.user_state import UserState
-from app.store.events import Interactions
+from app.store.serving_reads import Interactions
 
 CLICKED = MappingProxyType({1: EventType("clicked", 1.0)})
 

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.store import Store
-from app.store.database import UnexpectedDatabaseError
-from app.store.users import FRESHNESS
+from app.store.dialect import UnexpectedDatabaseError
+from app.store.serving_reads import VERSIONS
 
 USER_ID = "a-user-of-ours"
 BAD_JOB = sa.text(
@@ -34,9 +34,9 @@ def test_parameter_stays_out_of_errors(store: Store) -> None:
     """Of the point reads, which go around SQLAlchemy; no driver knows how to send a dictionary."""
     dialect = store.database.dialect
     with pytest.raises(UnexpectedDatabaseError) as in_thread:
-        dialect.hot_row(FRESHNESS.statement, {USER_ID: 1})
+        dialect.hot_row(VERSIONS.statement, {USER_ID: 1})
     with pytest.raises(UnexpectedDatabaseError) as on_loop:
-        asyncio.run(dialect.look_up_row(FRESHNESS, {USER_ID: 1}))
+        asyncio.run(dialect.read_row(VERSIONS, {USER_ID: 1}))
     for caught in (in_thread, on_loop):
         assert USER_ID not in text_of(caught.value)
         assert "[SQL" not in text_of(caught.value)

@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import NotFoundError
 from app.store import Claim, LeaseLostError, Store
+from tests.support.published import live_version
 
 
 def claimed(store: Store, worker: str = "w1", lease_seconds: float = 60) -> Claim:
@@ -54,7 +55,7 @@ def test_silent_worker_is_replaced(store: Store) -> None:
         store.snapshots.register(silent, version=1, path="p", card={})
     assert store.snapshots.entries() == []
     store.snapshots.register(taker, version=2, path="p", card={})
-    assert store.snapshots.live_version() == 2
+    assert live_version(store) == 2
 
 
 def test_third_silence_fails(store: Store) -> None:
@@ -80,7 +81,7 @@ def test_newest_goes_live(store: Store) -> None:
     assert store.snapshots.live() is None
     first, second = published(store), published(store)
     assert second > first
-    assert store.snapshots.live_version() == second
+    assert live_version(store) == second
     assert [entry.version for entry in store.snapshots.entries()] == [second, first]
     assert store.jobs.latest(1)[0].snapshot_version == second
 
@@ -89,12 +90,12 @@ def test_activation_pins(store: Store) -> None:
     first, second = published(store), published(store)
     assert store.snapshots.activate(first).is_pinned
     third = published(store)
-    assert store.snapshots.live_version() == first
+    assert live_version(store) == first
     assert not store.snapshots.forget(first)
     assert store.snapshots.forget(second)
     assert store.snapshots.activate(None).version == third
     published(store)
-    assert store.snapshots.live_version() == third + 1
+    assert live_version(store) == third + 1
 
 
 def test_activate_unknown(store: Store) -> None:

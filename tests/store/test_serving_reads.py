@@ -12,7 +12,7 @@ from app.entities import UNKNOWN_TIME, User
 from app.errors import UnavailableError
 from app.store import Store, shared_reader
 from app.store.postgres import PostgresDialect
-from app.store.users import FRESHNESS
+from app.store.serving_reads import VERSIONS
 from tests.support.databases import hang_up, refusing_connections
 from tests.support.events import happened
 from tests.support.ratings import incoming
@@ -21,15 +21,16 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 
 
-def test_as_read_by_threads(store: Store) -> None:
+def test_versions_and_history(store: Store) -> None:
     store.ratings.record(incoming(("ann", "x", 3), ("ann", "y", 4, 7), ("ann", "z", 5, 9)))
     freshness = asyncio.run(store.reads.freshness("ann"))
     assert freshness == store.users.freshness("ann")
     assert freshness.user_key is not None
-    history, same = asyncio.run(store.reads.history(freshness.user_key)), store.ratings.history(freshness.user_key)
-    assert history.value.tolist() == same.value.tolist() == [5, 4, 3]
-    assert history.rated_at.tolist() == same.rated_at.tolist() == [9, 7, UNKNOWN_TIME]
-    assert history.item_key.tolist() == same.item_key.tolist()
+    history = asyncio.run(store.reads.history(freshness.user_key))
+    assert history.value.tolist() == [5, 4, 3]  # newest first, unknown times last
+    assert history.rated_at.tolist() == [9, 7, UNKNOWN_TIME]
+    names = store.items.ids_of(history.item_key.tolist())
+    assert [names[key] for key in history.item_key.tolist()] == ["z", "y", "x"]
     assert (history.item_key.dtype, history.value.dtype) == (np.dtype("int64"), np.dtype("float64"))
 
 
@@ -48,14 +49,14 @@ def test_events_gone_between_reads(store: Store, monkeypatch: pytest.MonkeyPatch
     key = store.users.freshness("ann").user_key
     assert key is not None
     assert asyncio.run(store.reads.profile(key))[1] is not None
-    look_up_row = store.reads._dialect.look_up_row
+    read_row = store.reads._dialect.read_row
 
     async def look_up_and_delete(*asked: Any) -> Any:
-        row = await look_up_row(*asked)
+        row = await read_row(*asked)
         store.users.delete("ann")
         return row
 
-    monkeypatch.setattr(store.reads._dialect, "look_up_row", look_up_and_delete)
+    monkeypatch.setattr(store.reads._dialect, "read_row", look_up_and_delete)
     assert asyncio.run(store.reads.profile(key)) == (User("ann"), None)
 
 
@@ -171,5 +172,5 @@ def test_silent_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_server() -> None:
     dialect = PostgresDialect(sa.make_url("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
     with pytest.raises(UnavailableError):
-        asyncio.run(dialect.look_up_row(FRESHNESS, "ann"))
+        asyncio.run(dialect.read_row(VERSIONS, "ann"))
     dialect.close()

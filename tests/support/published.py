@@ -53,3 +53,8 @@ def opened_shop(
         store.users.record(users)
         store.ratings.record(ratings)
         yield Shop(Trainer(store, Publisher(store, folder)))
+
+
+def live_version(store: Store) -> int | None:
+    entry = store.snapshots.live()
+    return None if entry is None else entry.version

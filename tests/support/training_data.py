@@ -3,8 +3,7 @@
 import numpy as np
 
 from app.entities import IncomingRatings, InteractionColumns, RatingColumns
-from app.store.columns import EventTypeColumns
-from app.store.training_reads import TrainingData
+from app.store.training_reads import EventTypeColumns, TrainingData
 
 
 def training_data(incoming: IncomingRatings, n_unrated: int = 0) -> TrainingData:

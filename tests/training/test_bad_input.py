@@ -19,7 +19,7 @@ from app.training.dataset import to_rows
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.recipe import default_recipe, rating_recipe
 from tests.support.commands import Finished, reckon
-from tests.support.published import Shop, opened_shop
+from tests.support.published import Shop, live_version, opened_shop
 from tests.support.training_data import training_data
 from tests.support.user_states import tasteful_ratings
 
@@ -189,10 +189,10 @@ def with_towers() -> dict[str, Any]:
     ],
 )
 def test_failure_keeps_live(shop: Shop, recipe: dict[str, Any], problem: str) -> None:
-    live = shop.store.snapshots.live_version()
+    live = live_version(shop.store)
     with pytest.raises((TrainingFailedError, SnapshotRejectedError), match=problem):
         shop.train(recipe)
-    assert shop.store.snapshots.live_version() == live
+    assert live_version(shop.store) == live
     assert shop.store.jobs.latest(1)[0].state == "failed"
     assert len(shop.store.snapshots.entries()) == 1
 
@@ -203,7 +203,7 @@ def test_missing_extra_keeps_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         shop.train()
         with pytest.raises(TrainingFailedError, match=r"pip install 'reckon\[two-tower\]'"):
             shop.train(with_towers())
-        assert shop.store.snapshots.live_version() == 1
+        assert live_version(shop.store) == 1
 
 
 def test_taste_without_penalty() -> None:

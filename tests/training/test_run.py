@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.publisher import Publisher
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
+from tests.support.published import live_version
 from tests.support.ratings import incoming
 from tests.support.user_states import tasteful_ratings
 
@@ -85,7 +87,7 @@ def test_history_is_as_stored(trainer: Trainer) -> None:
     snapshot = live_snapshot(trainer)
     for user_row, user_key in enumerate(snapshot.user_keys.tolist()):
         rows, values = snapshot.history(user_row)
-        stored = store.ratings.history(user_key)
+        stored = asyncio.run(store.reads.history(user_key))
         assert snapshot.item_keys[rows].tolist() == stored.item_key.tolist()
         assert values.tolist() == stored.value.tolist()
 
@@ -140,7 +142,7 @@ def test_worse_than_live_is_rejected(trainer: Trainer) -> None:
     useless = rating_recipe("biases").document
     with pytest.raises(SnapshotRejectedError):
         trainer.run(claimed(trainer.store, recipe=useless))
-    assert trainer.store.snapshots.live_version() == version
+    assert live_version(trainer.store) == version
     assert [folder.name for folder in trainer.publisher.root.iterdir()] == [f"{version:06d}"]
 
 
@@ -148,7 +150,7 @@ def test_same_recipe_again(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
     first = trainer.run(claimed(trainer.store))
     assert trainer.run(claimed(trainer.store)) == first + 1
-    assert trainer.store.snapshots.live_version() == first + 1
+    assert live_version(trainer.store) == first + 1
 
 
 def test_other_recipe_is_compared_in_pairs(trainer: Trainer) -> None:
@@ -160,7 +162,7 @@ def test_other_recipe_is_compared_in_pairs(trainer: Trainer) -> None:
     assert second > first
     with pytest.raises(SnapshotRejectedError, match="on the same training part"):
         trainer.run(claimed(trainer.store, recipe=narrow))
-    assert trainer.store.snapshots.live_version() == second
+    assert live_version(trainer.store) == second
 
 
 def test_divergence_keeps_live(trainer: Trainer) -> None:
@@ -169,7 +171,7 @@ def test_divergence_keeps_live(trainer: Trainer) -> None:
     wild = rating_recipe("funk_svd", {"learning_rate": 1e6}).document
     with pytest.raises(TrainingFailedError):
         trainer.run(claimed(trainer.store, recipe=wild))
-    assert trainer.store.snapshots.live_version() == version
+    assert live_version(trainer.store) == version
 
 
 def test_unknown_recipe_says_so(trainer: Trainer) -> None:
@@ -203,7 +205,7 @@ def test_taken_over_leaves_no_trace(trainer: Trainer) -> None:
         trainer.run(stale)
     assert list(trainer.publisher.root.iterdir()) == []
     version = trainer.run(taken)
-    assert trainer.store.snapshots.live_version() == version
+    assert live_version(trainer.store) == version
 
 
 class CutOff(SnapshotRegister):
@@ -232,7 +234,7 @@ def test_newest_are_kept(trainer: Trainer) -> None:
     assert [entry.version for entry in trainer.store.snapshots.entries()] == [*versions[:2:-1], versions[0]]
     kept = sorted(int(folder.name) for folder in trainer.publisher.root.iterdir())
     assert kept == [versions[0], *versions[3:]]
-    assert trainer.store.snapshots.live_version() == versions[0]
+    assert live_version(trainer.store) == versions[0]
 
 
 def test_pinned_stays_live(trainer: Trainer) -> None:
@@ -240,7 +242,7 @@ def test_pinned_stays_live(trainer: Trainer) -> None:
     pinned = trainer.run(claimed(trainer.store))
     trainer.store.snapshots.activate(pinned)
     later = trainer.run(claimed(trainer.store))
-    assert trainer.store.snapshots.live_version() == pinned
+    assert live_version(trainer.store) == pinned
     assert trainer.store.jobs.latest(1)[0].snapshot_version == later
 
 

@@ -10,6 +10,7 @@ from app.store.jobs import MAX_ATTEMPTS
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.run import Trainer
 from app.worker.attempt import attempt
+from tests.support.published import live_version
 from tests.support.user_states import tasteful_ratings
 
 
@@ -111,7 +112,7 @@ def test_published(trainer: Trainer) -> None:
         stopping=threading.Event(),
         progress=lambda share, _: told.append(share),
     )
-    assert version == trainer.store.snapshots.live_version() is not None
+    assert version == live_version(trainer.store) is not None
     assert trainer.store.jobs.get(job.job_id).state == "succeeded"
     assert told == sorted(told)
     assert 0 <= told[0] <= told[-1] <= 1

@@ -15,6 +15,7 @@ from app.store.schema import snapshots
 from app.training.run import Trainer
 from app.worker.follow import see_through
 from app.worker.loop import Worker
+from tests.support.published import live_version
 from tests.support.service import Instance, wait_until
 from tests.support.user_states import tasteful_ratings
 
@@ -31,7 +32,7 @@ def test_works_until_nothing_is_due(worker: Worker) -> None:
     worker.store.ratings.record(tasteful_ratings(n_users=60))
     assert not worker.step(stopping)  # due, enqueued
     assert worker.step(stopping)
-    assert worker.store.snapshots.live_version() is not None
+    assert live_version(worker.store) is not None
     assert not worker.step(stopping)
     assert len(worker.store.jobs.latest()) == 1
 
@@ -94,7 +95,7 @@ def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
     thread = threading.Thread(target=worker.run, args=(stopping,))
     thread.start()
     worker.store.ratings.record(tasteful_ratings(n_users=60))
-    wait_until(lambda: worker.store.snapshots.live_version() is not None, 60)
+    wait_until(lambda: live_version(worker.store) is not None, 60)
     stopping.set()
     thread.join(10)
     assert not thread.is_alive()

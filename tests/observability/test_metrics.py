@@ -1,11 +1,11 @@
-"""From a write to its effect: told once a write, and never of what was not waiting for us."""
+"""From a write to its effect: observed once for each write, and only for writes that waited."""
 
 import time
 
-from app.observability.lag import Lag
+from app.observability.metrics import Lag
 
 
-def test_once_a_write() -> None:
+def test_lag_once_a_write() -> None:
     seen: list[tuple[str, float]] = []
     lag = Lag(lambda kind, seconds: seen.append((kind, seconds)))
     now = time.time_ns() // 1_000
@@ -16,7 +16,7 @@ def test_once_a_write() -> None:
     assert [(kind, round(seconds)) for kind, seconds in seen] == [("ratings", 2), ("ratings", 1), ("events", 0)]
 
 
-def test_long_ago_and_to_come() -> None:
+def test_no_lag_of_old_and_future_writes() -> None:
     seen: list[float] = []
     lag = Lag(lambda _kind, seconds: seen.append(seconds))
     now = time.time_ns() // 1_000

@@ -1,0 +1,171 @@
+"""What the two databases do differently, as one protocol, and the values that pass through it.
+
+`sqlite.py` and `postgres.py` implement `Dialect`; `database.py` chooses one of them. The files of the tables see the
+protocol alone, so that SQL of one database stands in one file.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+from sqlalchemy.exc import StatementError
+
+from app.errors import ReckonError
+
+KeyArray = NDArray[np.int64]
+ValueArray = NDArray[np.float64]
+TimeArray = NDArray[np.int64]
+
+Row = tuple[Any, ...]
+
+VersionColumn = Literal["version", "profile_version"]
+"""Which version of a user grows: that of the ratings, or that of the attributes and events."""
+
+
+@dataclass(frozen=True, slots=True)
+class PointRead:
+    """A read of few rows by an index, on the path of every answer.
+
+    `statement` holds one `?`, a parameter of type `by`, and names its `columns`. Both databases accept its text;
+    Postgres answers several concurrent reads of the same statement at once.
+    """
+
+    statement: str
+    by: type[str | int]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingRatings:
+    """The stored ratings of given (user, item) pairs; equal lengths n.
+
+    `is_stored` (n,) bool. `value` (n,) float64: NaN for a tombstone. `rated_at` (n,) int64 microseconds UTC,
+    `UNKNOWN_TIME` where it is not known. Both are meaningless where nothing is stored.
+    """
+
+    is_stored: NDArray[np.bool_]
+    value: ValueArray
+    rated_at: TimeArray
+
+
+@dataclass(frozen=True)
+class Upsert:
+    """An insert of many rows into one table, given as columns, that merges into the rows with the same key.
+
+    `columns`: name and Postgres type of each. `key`: the names of the primary key's columns. `merged`: name and new
+    value of each column that changes in an existing row, the value as an expression over the columns of the table and
+    of `excluded`; where it is empty, an existing row stays as it is.
+    """
+
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
+    merged: tuple[tuple[str, str], ...] = ()
+
+    def _statement(self, rows: str) -> str:
+        changes = ", ".join(f"{name} = {value}" for name, value in self.merged)
+        return (
+            f"INSERT INTO {self.table} ({self._names}) {rows}"
+            f" ON CONFLICT ({', '.join(self.key)}) {f'DO UPDATE SET {changes}' if changes else 'DO NOTHING'}"
+        )
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(name for name, _ in self.columns)
+
+    @cached_property
+    def of_one_row(self) -> str:
+        """The statement with one parameter for each column."""
+        return self._statement(f"VALUES ({', '.join('?' * len(self.columns))})")
+
+    @cached_property
+    def of_arrays(self) -> str:
+        """The statement with one array for each column."""
+        arrays = ", ".join(f"%s::{type_}[]" for _, type_ in self.columns)
+        given = f"unnest({arrays}) AS given ({self._names})"
+        # Rows are locked in the order of their keys, as in every other bulk write, so that writers cannot deadlock.
+        return self._statement(f"SELECT * FROM {given} ORDER BY {', '.join(self.key)}")  # noqa: S608  names of ours
+
+
+class Dialect(Protocol):
+    """Opening, locking, point reads and bulk work by arrays."""
+
+    engine: sa.Engine
+    driver_error: type[Exception]
+
+    def writing(self) -> Iterator[sa.Connection]:
+        """Yields the connection of one write transaction, then commits it, or rolls back and raises."""
+
+    def hot_row(self, statement: str, parameter: object) -> Row | None:
+        """For threads: the first row of a point read outside any transaction; `statement` has one `?`."""
+
+    async def read_row(self, read: PointRead, parameter: object) -> Row | None:
+        """For the event loop: the only row, None where there is none."""
+
+    async def read_rows(self, read: "PointRead", parameters: Sequence[object]) -> list[Row | None]:
+        """As `read_row` for each of the parameters, in their order."""
+
+    async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
+        """For the event loop: all rows in any order, as one sequence for each column."""
+
+    def now(self, connection: sa.Connection) -> int:
+        """The database's clock in microseconds UTC; leases of workers on several hosts are compared by it."""
+
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
+        """(n,) keys of n distinct ids; inserts missing users and locks each user until the transaction ends."""
+
+    def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
+        """(n,) keys of n distinct ids, and the ids that were inserted, with version 0 for the caller to set."""
+
+    def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings: ...
+
+    def write_ratings(
+        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+    ) -> None:
+        """Inserts or overwrites (n,) ratings of distinct pairs unconditionally. A NaN `value` is a tombstone."""
+
+    def bump_users(
+        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, column: VersionColumn = "version"
+    ) -> None:
+        """Adds the (n,) `changes` to a version of n distinct users."""
+
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
+        """Returns the number of rows inserted or merged; `columns` in the order of the upsert, with distinct keys."""
+
+    def rows_of(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[Row]:
+        """All rows of `statement`, which ends in `= ?`, for each of the distinct values."""
+
+    # SQLite may lack mathematical functions, and Postgres raises where a power underflows.
+    def log2_sum(self, left: str, right: str) -> str:
+        """SQL of log2(2^left + 2^right) for two expressions whose powers may overflow."""
+
+    def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
+        """All rows of a large read as a structured array."""
+
+    def expected(self, error: BaseException | None) -> ReckonError | None:
+        """The `ReckonError` for a driver's error with an operational cause; None for an error that is a defect."""
+
+    def close(self) -> None: ...
+
+
+class UnexpectedDatabaseError(Exception):
+    """A database error that only a defect of this program causes.
+
+    Names the driver's error class and its code alone. The statement, its parameters and the driver's message, which may
+    quote stored values, are left out: this error is logged with its traceback.
+    """
+
+    def __init__(self, original: BaseException | None) -> None:
+        code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
+        super().__init__(f"{type(original).__name__} ({code or 'no code'})")
+
+
+def translated(error: Exception, dialect: Dialect) -> Exception:
+    """The error to raise, `from None`, in place of one of SQLAlchemy or the driver; it keeps the traceback."""
+    original = error.orig if isinstance(error, StatementError) else error
+    raised = dialect.expected(original) or UnexpectedDatabaseError(original)
+    return raised.with_traceback(error.__traceback__)
