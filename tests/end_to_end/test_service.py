@@ -216,13 +216,13 @@ def test_process_dies_while_the_database_is_away(instance: Instance) -> None:
     """The other process answers meanwhile; the dead one is back once the database is."""
     with instance.serving("--processes", "2", "--no-worker") as service:
         killed, kept = service.children()
+        wait_until(lambda: _answers_without(service, killed), 60)  # it may still be starting, and would die as well
         with refusing_connections(instance.database_url):
             os.kill(killed, signal.SIGKILL)
             wait_until(lambda: len(instance.logged("process ended")) >= 3, 60)
             assert service.call("GET", "/livez")[0] == 200
-        os.kill(kept, signal.SIGSTOP)  # only the one that was started again can answer
-        wait_until(lambda: _answers(service), 60)
-        os.kill(kept, signal.SIGCONT)
+        # Only the process that was started again can answer.
+        wait_until(lambda: _answers_without(service, kept), 60)
         deaths = instance.logged("process ended")
         assert {each["child"] for each in deaths} == {"api 1"}
         assert deaths[1]["exit_code"] != 0
@@ -232,6 +232,15 @@ def test_unusable_database_is_reported_once(tmp_path: Path) -> None:
     refused = Instance(tmp_path).run("serve", "--port", "0", check=False)
     assert refused.returncode == 1
     assert refused.stderr == "reckon: the database is empty: run `reckon migrate`\n"
+
+
+def _answers_without(service: RunningService, pid: int) -> bool:
+    """Whether another process than this one answers."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        return _answers(service)
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _answers(service: RunningService) -> bool:

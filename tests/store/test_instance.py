@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from app.entities import Item, RatingScale
 from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
 from app.store import REPLACED, Store, migrate
+from app.store.dialect import UnexpectedDatabaseError
 from app.store.migration import MIGRATIONS, SchemaError
 from app.store.schema import metadata
 from app.store.write_lock import WriteLock
@@ -75,7 +76,7 @@ def test_release_before_item_details(store: Store, database_url: str, tmp_path: 
     migrated = Store.open(database_url, tmp_path)
     assert migrated.items.get("x") == item
     assert migrated.items.record([replace(item, url="https://example.com/x")]) == [REPLACED]
-    with pytest.raises(sa.exc.IntegrityError), migrated.database.writing() as connection:
+    with pytest.raises(UnexpectedDatabaseError, match=r"CHECK|23514"), migrated.database.writing() as connection:
         connection.execute(sa.text("UPDATE items SET url = :url"), {"url": "h" * 2_049})
     migrated.close()
 

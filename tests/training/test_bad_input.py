@@ -165,7 +165,7 @@ def test_file_is_no_recipe(command: Path, content: bytes) -> None:
         (("--algorithm", "als", "--param", "learning_rate=1"), "n_factors (a whole number from 1 to 4096, default 8)"),
         (("--algorithm", "als", "--param", "n_factors"), "n_factors is a whole number from 1 to 4096"),
         (("--algorithm", "als", "--param", "regularization=inf"), "regularization is a number from 0 to 1e+06"),
-        (("--algorithm", "als", "--recipe", "recipe.json"), "leave out --algorithm"),
+        (("--algorithm", "als", "--recipe", "recipe.json"), "--recipe excludes --algorithm"),
     ],
 )
 @pytest.mark.usefixtures("command")
