@@ -103,7 +103,7 @@ class PopularInGroups:
     user_groups: NDArray[np.int32]
 
     @classmethod
-    def count(cls, memberships: Memberships, rated: sparse.csr_array) -> "PopularInGroups":
+    def from_memberships(cls, memberships: Memberships, rated: sparse.csr_array) -> "PopularInGroups":
         """`rated`: (n_users, n_items), an entry for each rating. Groups without ratings are left out."""
         n_users, n_items = rated.shape
         is_member = _members(memberships, n_users)

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from app.algorithms.feature_map import crossed_width
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.scoring.features import Encodings
 from app.scoring.groups import Group
 from app.scoring.index import map_index
@@ -34,7 +35,12 @@ def extra_layouts() -> dict[str, Layout]:
 
 
 def write_snapshot(
-    root: Path, manifest: Manifest, arrays: SnapshotArrays, encodings: Encodings, groups: Sequence[Group] = ()
+    root: Path,
+    manifest: Manifest,
+    arrays: SnapshotArrays,
+    encodings: Encodings,
+    groups: Sequence[Group] = (),
+    progress: ProgressCallback = ignore,
 ) -> Path:
     """Build the index, write the snapshot `manifest.version` below `root`, and return its folder.
 
@@ -44,11 +50,15 @@ def write_snapshot(
     sizes = check_arrays(arrays.named, extra_layouts())
     if len(groups) != sizes["n_group_starts"] - 1:
         raise SnapshotDamagedError("the names of the groups do not fit their arrays")
-    # Before the index is built, which takes minutes of a large catalogue.
+    stage = Stage.from_progress(progress)
+    # Before the index is built, which takes minutes for a large catalogue.
     make_room(root, arrays)
-    index, kind = build_index(arrays.item_vectors, arrays.user_vectors, partial(_known, arrays))
+    with stage.part("index", 0.7) as part:
+        index, kind = build_index(arrays.item_vectors, arrays.user_vectors, partial(_known, arrays))
+        part.note(kind=kind.name, recall=round(kind.recall, 4), n_lists=kind.n_lists)
     documents = {FEATURES_FILE: encodings.document, GROUPS_FILE: groups}
-    return write_folder(root, replace(manifest, index=kind), arrays, documents, index_bytes(index))
+    with stage.part("writing"):
+        return write_folder(root, replace(manifest, index=kind), arrays, documents, index_bytes(index))
 
 
 def _known(arrays: SnapshotArrays, user_row: int) -> Known:

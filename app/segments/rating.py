@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.fold_in import fold_in, influences
-from app.algorithms.progress import ProgressCallback, part
+from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
 from app.algorithms.rating_vectors import RatingVectors
@@ -157,21 +157,19 @@ class RatingSegment(Segment):
         self, validation: Validation, n_ratings: int, rng: np.random.Generator, progress: ProgressCallback
     ) -> tuple[LearnedSegment, str]:
         """The learner with the lowest RMSE, of those that so many ratings can afford."""
-        names = _affordable(validation.train, n_ratings)
+        stage, names = Stage.from_progress(progress), _affordable(validation.train, n_ratings)
         if len(names) == 1:
             why = "all ratings are equal" if names == ["biases"] else f"more than {SLOW_UP_TO:,} ratings"
             learned = self.fit(self.complete(names[0]), validation.train, rng, progress)
             return learned, f"rating by {names[0]}: {why}"
-        tried = [
-            self.fit(
-                self.complete(name),
-                validation.train,
-                each_rng,
-                part(progress, done / len(names), (done + 1) / len(names), name),
-            )
-            for done, (name, each_rng) in enumerate(zip(names, rng.spawn(len(names)), strict=True))
-        ]
-        errors = [_rmse(each, validation) for each in tried]
+        tried: list[LearnedSegment] = []
+        errors: list[float] = []
+        # Each learner has a generator of its own, so that adding one changes no other.
+        for name, each_rng in zip(names, rng.spawn(len(names)), strict=True):
+            with stage.part(name, (len(tried) + 1) / len(names)) as candidate:
+                tried.append(self.fit(self.complete(name), validation.train, each_rng, candidate))
+                errors.append(_rmse(tried[-1], validation))
+                candidate.note(rmse=round(errors[-1], 4))
         best = int(np.argmin(errors))
         figures = ", ".join(f"{name} {error:.4f}" for name, error in zip(names, errors, strict=True))
         return tried[best], f"rating by {names[best]}: RMSE inside the training part {figures}"
@@ -216,6 +214,7 @@ def _affordable(ratings: RatingMatrix, n_ratings: int) -> list[str]:
 def _rmse(learned: LearnedSegment, validation: Validation) -> float:
     if learned.vectors is None:
         raise ValueError("a rating segment has rating vectors")
+    # RMSE = sqrt(mean (r^_ui - r_ui)^2) over the held-out ratings
     return float(np.sqrt(np.mean(validation.errors(learned.vectors) ** 2)))
 
 

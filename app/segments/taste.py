@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.progress import ProgressCallback
+from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteFoldIn
 from app.segments.base import (
@@ -144,7 +144,7 @@ class _TasteSearch:
         self._segment = segment
         self._validation = validation
         self._seed = int(rng.integers(2**63))  # every fit starts alike, so that only the settings differ
-        self._progress = progress
+        self._stage = Stage.from_progress(progress)
         self.tried: dict[tuple[int, int], tuple[float, LearnedSegment]] = {}
 
     def run(self) -> tuple[float, LearnedSegment]:
@@ -162,16 +162,19 @@ class _TasteSearch:
             return -np.inf
         if (weight, pressure) not in self.tried:
             self.tried[weight, pressure] = self._try(UNOBSERVED_WEIGHTS[weight], PRESSURES[pressure])
-            # How many fits there will be is not known beforehand; each closes a fifth of what is left.
-            self._progress(1 - 0.8 ** len(self.tried), "taste")
         return self.tried[weight, pressure][0]
 
     def _try(self, unobserved_weight: float, pressure: float) -> tuple[float, LearnedSegment]:
         # The pressure is the product of both settings.
         settings = {"unobserved_weight": unobserved_weight, "regularization": pressure / unobserved_weight}
         recipe, rng = self._segment.complete("als_implicit", settings), np.random.default_rng(self._seed)
-        learned = self._segment.fit(recipe, self._validation.train, rng)
-        return self._validation.ndcg(learned.user_part, learned.item_part), learned
+        # How many fits there will be is not known beforehand; each closes a fifth of what is left.
+        n = len(self.tried) + 1
+        with self._stage.part(f"als_implicit {n}", 1 - 0.8**n, **settings) as candidate:
+            learned = self._segment.fit(recipe, self._validation.train, rng, candidate)
+            ndcg = self._validation.ndcg(learned.user_part, learned.item_part)
+            candidate.note(ndcg_at_10=round(ndcg, 4))
+        return ndcg, learned
 
 
 def _climb(height: Callable[[int], float], start: int) -> int:

@@ -1,9 +1,11 @@
 """How much each segment counts: weights learned on held-out ratings inside the training part.
 
-Scores are standardised per user, so weights compare segments whatever their units. Only their ratios matter: one
-segment, the anchor, has weight 1, and the others are found by coordinate ascent on nDCG@10 over a grid. The curve is
-flat at its top and chance decides which point of it is highest, so a weight is judged by the mean of itself and its
-neighbours on the grid.
+    score(u, i) = sum_s w_s z_s(u, i)     z_s: the score of segment s, divided by its standard deviation for the user
+
+Standardised scores make weights comparable whatever the units of the segments. Only the ratios of weights matter: one
+segment, the anchor, has weight 1, and the others are found by coordinate ascent on nDCG@10 over a grid. nDCG is a step
+function of the weights without a useful gradient, and one segment at a time keeps the number of trials linear in the
+number of segments.
 
 A segment that does not help gets weight 0 and is left out; required segments keep `LEAST_WEIGHT`.
 """
@@ -11,30 +13,48 @@ A segment that does not help gets weight 0 and is left out; required segments ke
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.segments.base import LEAST_WEIGHT
 from app.segments.registry import SEGMENTS
-from app.training.learned import Learned
+from app.training.fit import Learned
 from app.training.shortlist import Shortlist
 from app.training.sides import Weights, join
 from app.training.validation_split import ValidationSplit
 
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
+"""The weights that are tried beside weight 1 of the anchor. Ratios matter, so the steps grow with the weight."""
+
 ROUNDS = 3
+"""How often the ascent passes over all segments, at most. It usually stops after the second, which changes nothing."""
 
 
 def unlearned_weights(names: list[str]) -> Weights:
-    """Where there are too few ratings to learn weights from: close to a list of bestsellers."""
+    """Weights for too few ratings to learn any from: close to a list of bestsellers."""
     return {name: SEGMENTS[name].starting_weight for name in names}
 
 
-def learn_weights(learned: Learned, inner: ValidationSplit) -> Weights:
+def learn_weights(learned: Learned, inner: ValidationSplit, progress: ProgressCallback = ignore) -> Weights:
     """Segment name -> weight, by nDCG@10 on `inner`, from whose training part `learned` comes."""
+    stage = Stage.from_progress(progress)
     names = [segment.recipe.name for segment in learned.segments]
-    shortlist = Shortlist.draw(join(learned, dict.fromkeys(names, 1.0)), inner)
+    shortlist = Shortlist.from_sides(join(learned, dict.fromkeys(names, 1.0)), inner)
     anchors = [name for name in names if SEGMENTS[name].anchors_weights]
-    # With the second anchor fixed, the first has weight 0: all ratios beside it were tried while it was fixed itself.
-    ascents = [_ascend(shortlist, names, anchor, absent=anchors[:place]) for place, anchor in enumerate(anchors)]
-    _, weights = max(ascents, key=lambda each: each[0])
+    # A weight of 0 cannot be reached as a ratio to the anchor, so each possible anchor has an ascent of its own. An
+    # ascent leaves the anchors before it at weight 0: all ratios beside them were tried while they were the anchor.
+    ascents = []
+    for place, anchor in enumerate(anchors):
+        with stage.part(f"anchor {anchor}", (place + 1) / len(anchors)) as part:
+            ndcg, weights = _ascend(shortlist, names, anchor, absent=anchors[:place])
+            part.note(ndcg_at_10=round(ndcg, 4), weights=weights)
+            ascents.append((ndcg, weights))
+    ndcg, weights = max(ascents, key=lambda ascent: ascent[0])
+    shown = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    compared = ", ".join(f"{anchor} {tried:.4f}" for anchor, (tried, _) in zip(anchors, ascents, strict=True))
+    stage.decide(
+        f"{shown}: the best nDCG@10 inside the training part by anchor, {compared}",
+        ndcg_at_10=round(ndcg, 4),
+        n_users=len(inner.user_rows),
+    )
     return {name: max(weight, LEAST_WEIGHT if SEGMENTS[name].is_required else 0.0) for name, weight in weights.items()}
 
 
@@ -47,10 +67,13 @@ def _ascend(shortlist: Shortlist, names: list[str], anchor: str, absent: list[st
     for _ in range(ROUNDS):
         before = dict(weights)
         for name in free:
+            # w_name = argmax over the grid of nDCG(w), with all other weights held fixed
             tried = [shortlist.ndcg(np.array([*(weights | {name: weight}).values()])) for weight in GRID]
-            # Judged with its neighbours: a single high point is chance.
+            # The curve is flat at its top, and which of its points is highest is chance. The mean of a point and its
+            # neighbours says more.
             smooth = _smoothed(np.array(tried))
             weights[name], best = GRID[int(smooth.argmax())], float(smooth.max())
+        # A round without a change is a maximum along every coordinate, so further rounds would repeat it.
         if weights == before:
             break
     return best, weights
@@ -59,5 +82,6 @@ def _ascend(shortlist: Shortlist, names: list[str], anchor: str, absent: list[st
 def _smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """(g,) each point averaged with its neighbours, 1 : 2 : 1; the ends are repeated."""
     padded = np.pad(curve, 1, mode="edge")
+    # s_n = (c_{n-1} + 2 c_n + c_{n+1}) / 4
     smooth: NDArray[np.float64] = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     return smooth

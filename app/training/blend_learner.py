@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.algorithms.progress import ProgressCallback, ignore, part
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.entities import RatingScale
@@ -17,7 +17,10 @@ from app.training.sides import Sides, join
 
 @dataclass(frozen=True)
 class Blend:
-    """`resolved`: what the ratings made of the recipe."""
+    """What a training run would publish, as the measures of single algorithms read it.
+
+    `rating`: predicts ratings. `sides`: rank. `resolved`: the recipe after the data chose.
+    """
 
     rating: RatingVectors
     sides: Sides
@@ -25,7 +28,7 @@ class Blend:
 
     @property
     def item_factors(self) -> NDArray[np.float32]:
-        """(n_items, c): the columns that say which items are alike, for maps of items."""
+        """(n_items, c) float32, the columns whose directions say which items are alike; for maps of items."""
         return self.sides.likeness
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -44,9 +47,11 @@ class BlendLearner:
     recipe: Recipe | None = None
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> Blend:
+        # The order of `evaluate_recipe`, so that a measured blend is the one that a run with this generator learns.
         resolve_rng, fit_rng = rng.spawn(2)
-        recipe = self.recipe or default_recipe()
-        resolved = resolve(recipe, ratings, self.scale, resolve_rng, part(progress, 0.0, 0.6, "settling"))
-        learned = fit(resolved.recipe, ratings, fit_rng, part(progress, 0.6, 1.0, "learning"))
-        progress(1.0, "learned")
+        stage, recipe = Stage.from_progress(progress), self.recipe or default_recipe()
+        with stage.part("resolving", 0.6) as part:
+            resolved = resolve(recipe, ratings, self.scale, resolve_rng, part)
+        with stage.part("fitting") as part:
+            learned = fit(resolved.recipe, ratings, fit_rng, part)
         return Blend(learned.rating, join(learned, resolved.weights), resolved)

@@ -1,4 +1,4 @@
-"""What a run learns from: all ratings and events of one moment, by row instead of by key."""
+"""The data of a run: all ratings and events of one moment, by row instead of by key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.algorithms.labels import POSITIVE, UNKNOWN, EventLabels, TypeWeights, label_pairs
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.evaluation.splits import hold_out_latest
@@ -19,7 +20,7 @@ ENOUGH_RATINGS = 1000
 """Ratings that suffice by themselves for learning and holding out, however many events there are."""
 
 RATINGS_PER_LABEL = 0.05
-"""With fewer ratings than this for each label, events lead."""
+"""With fewer ratings than this for each label, events lead: labels are then learned from as ratings."""
 
 
 def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
@@ -27,6 +28,7 @@ def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -
 
     Labels of events are learned from only if they are older than every rating held out of their user.
     """
+    # Training on the past and measuring on what came after it is what serving does.
     is_held_out = hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
     train, holdout = ratings.subset(~is_held_out), ratings.subset(is_held_out)
     return train if train.labels is None else train.with_labels(_before(holdout, train.labels)), holdout
@@ -38,7 +40,7 @@ def _before(holdout: RatingMatrix, labels: EventLabels) -> EventLabels:
     A pair's label is made of all its events, so a pair with a newer event has no label at all.
     """
     is_timed = holdout.times != UNKNOWN_TIME
-    # Users without anything held out keep all their labels.
+    # first_at(u) = min over held-out ratings of u of their time; users without any keep all their labels.
     first_at = np.full(holdout.n_users, np.iinfo(np.int64).max)
     np.minimum.at(first_at, holdout.user_rows[is_timed], holdout.times[is_timed])
     return labels.subset(labels.last_at < first_at[labels.user_rows])
@@ -57,21 +59,22 @@ def to_rows(data: TrainingData) -> RatingMatrix:
 
 
 def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
-    """The labels that the events in `data` give pairs without a rating, not even a held-out one."""
-    found, n_items = data.interactions, len(data.item_keys)
-    is_there = np.isin(found.item_key, data.item_keys) & np.isin(found.user_key, data.user_keys)
-    cells = np.searchsorted(data.user_keys, found.user_key[is_there]) * n_items
-    cells += np.searchsorted(data.item_keys, found.item_key[is_there])
-    # One number for a pair of user and item: user row * n_items + item row.
+    """The labels that the events in `data` give to pairs of user and item without a rating."""
+    events, n_items = data.interactions, len(data.item_keys)
+    # Events may be newer than the keys, or of items that were deleted since.
+    is_known = np.isin(events.item_key, data.item_keys) & np.isin(events.user_key, data.user_keys)
+    # One number for a pair of user and item: cell = user row * n_items + item row
+    cells = np.searchsorted(data.user_keys, events.user_key[is_known]) * n_items
+    cells += np.searchsorted(data.item_keys, events.item_key[is_known])
     is_first = np.diff(cells, prepend=-1) != 0  # of its pair: events come sorted by pair
     pair, starts = np.cumsum(is_first) - 1, np.flatnonzero(is_first)
     types = TypeWeights(data.event_types.type_key, data.event_types.weight, data.event_types.is_exposure)
-    columns = (found.type_key[is_there], found.count[is_there], found.portion[is_there])
+    columns = (events.type_key[is_known], events.count[is_known], events.portion[is_known])
     labels = label_pairs(types, pair, len(starts), *columns).labels
-    last_at = np.maximum.reduceat(found.last_at[is_there], starts) if len(starts) else np.empty(0, np.int64)
+    last_at = np.maximum.reduceat(events.last_at[is_known], starts) if len(starts) else np.empty(0, np.int64)
     rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
     rated += np.searchsorted(data.item_keys, data.ratings.item_key)
-    # A rating says more of a pair than its events.
+    # A rating says more of a pair than its events. Held-out ratings count here as well: their events would reveal them.
     kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
     user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
     return EventLabels(user_rows, item_rows, labels[kept] == POSITIVE, last_at[kept], counts_as)
@@ -79,11 +82,15 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One moment of the store, by key and by row, the scale of its ratings, and how its features were made.
+    """One moment of the store, by key and by row.
 
-    `ratings`: what is learned from; its features describe all items and users. The `labels` of events stand beside the
-    ratings. Where there are hardly any ratings, the labels stand among them, at the ends of the scale; the dataset then
-    `is_led_by_events`. `memberships`: the groups of users that the recipe asks for.
+    `data`: as read, by key.
+    `ratings`: what is learned from; its features describe all items and users. Where there are hardly any ratings, it
+    holds the labels as well, at the ends of the scale; the dataset then `is_led_by_events`.
+    `scale`: of the ratings.
+    `encodings`: how features were made of items and users.
+    `labels`: of events, for pairs without a rating.
+    `memberships`: the groups of users that the recipe names.
     """
 
     data: TrainingData
@@ -134,25 +141,31 @@ def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> R
     )
 
 
-def load_dataset(store: Store, user_groups: Sequence[str] = ()) -> Dataset:
+def load_dataset(store: Store, user_groups: Sequence[str] = (), progress: ProgressCallback = ignore) -> Dataset:
     """Everything that a run reads. `user_groups`: the fields and attributes that make groups of users.
 
     Raises `SnapshotRejectedError` where there are no ratings and no events that tell what users like.
     """
+    stage = Stage.from_progress(progress)
     scale = store.instance.scale()
     data = store.training_reads.load()
     labels = to_labels(data, scale.liked_from)
     ratings = learnable(to_rows(data), labels, scale)
     if not ratings.item_choice_counts.any():
-        raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what anybody likes")
+        raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what users like")
     users = _users(store, data)
     features, encodings = describe(_items(store, data), users)
     memberships = Memberships.from_users(users, user_groups)
-    return Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships)
+    dataset = Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships)
+    stage.note(n_users=len(users), n_items=len(data.item_keys), n_ratings=len(data.ratings), n_labels=len(labels))
+    for choice in dataset.of_events:
+        stage.decide(choice)
+    return dataset
 
 
 def _items(store: Store, data: TrainingData) -> list[Item]:
     """One for each row; an item deleted since the ratings were read has no content."""
+    # The catalogue is read after the ratings, in a transaction of its own, so either may lack a row of the other.
     items = dict(store.items.by_key())
     return [items.get(key) or Item("gone") for key in data.item_keys.tolist()]
 

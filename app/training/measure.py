@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from app.algorithms.rating_vectors import RatingVectors
 from app.evaluation.intervals import Interval, resampled_means
 from app.evaluation.ranking import RankingMetrics, Score
-from app.training.fit import fit
-from app.training.learned import Learned
+from app.training.fit import Learned, fit
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
 from app.training.uncertainty import HoldoutUncertainty
@@ -24,7 +23,9 @@ INTERVAL_SEED = 0
 
 @dataclass(frozen=True)
 class Figures:
-    """`values`: by metric. `intervals`: 95 %, [low, high], for metrics that are means over users or ratings."""
+    """`values`: by metric.
+    `intervals`: 95 %, [low, high], for metrics that are means over users or ratings.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -35,9 +36,10 @@ class Figures:
 
 @dataclass(frozen=True)
 class RecipeReport:
-    """Empty where nothing could be measured. `ndcg_of_users`: (b,) nDCG@10 of the split's users.
+    """Empty where nothing could be measured.
 
-    `uncertainty`: how far off predictions are, where the learner does not say so itself.
+    `ndcg_of_users`: (b,) nDCG@10 of the split's users.
+    `uncertainty`: the deviation of predictions, for a learner that gives none itself; None otherwise.
     """
 
     snapshot: Figures = field(default_factory=Figures)
@@ -56,6 +58,7 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeRep
     """What was learned from `split.train`, measured on the hold-out; the baselines are fitted on the same part."""
     # Lists are ranked by the whole blend, errors are those of the rating segment alone.
     ranking = split.rank(sides.score)
+    # `biases` draws nothing, so any generator will do.
     biases = fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
     # The same scores for every user: how often each item was chosen.
     bestsellers = split.train.item_choice_counts.astype(np.float32)
@@ -71,6 +74,7 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeRep
 
 def _errors(split: ValidationSplit, vectors: RatingVectors) -> Figures:
     errors = split.errors(vectors)
+    # RMSE = sqrt(mean e^2). The root is monotone, so the roots of an interval of the mean square are one of the RMSE.
     return _roots(_means({RMSE: errors**2})) | _means({MAE: np.abs(errors)})
 
 
@@ -86,6 +90,7 @@ def _lists(ranking: RankingMetrics) -> Figures:
 
 
 def _means(per_unit: Mapping[str, NDArray[np.float64]]) -> Figures:
+    # A fixed seed of its own, so that the intervals depend on the measured values alone.
     resamples = resampled_means(np.column_stack([*per_unit.values()]), np.random.default_rng(INTERVAL_SEED))
     intervals = {name: Interval.from_resamples(column) for name, column in zip(per_unit, resamples.T, strict=True)}
     return Figures(

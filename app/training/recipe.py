@@ -1,4 +1,4 @@
-"""What to learn: the segments of the vectors, the algorithm of each, and its settings."""
+"""What to learn: the segments of the vectors, the algorithm of each, and its hyperparameters."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -101,7 +101,7 @@ def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
 
 
 def fallback_recipe() -> Recipe:
-    """A list of bestsellers: published while nothing is live and the recipe asked for did not pass."""
+    """A list of bestsellers: published while nothing is live and the requested recipe did not pass."""
     return rating_recipe("biases")
 
 
@@ -115,7 +115,7 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise InvalidInputError(f"not a recipe: {shortened(where)}: {first['msg']}", field="recipe") from error
-    # Nothing held out could not be measured, and everything held out not be learned.
+    # At 0 nothing is left to measure, and at 1 nothing to learn from.
     if not 0 < recipe.holdout_fraction < 1:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
     if len(recipe.user_groups) > MAX_USER_GROUPS or len(set(recipe.user_groups)) < len(recipe.user_groups):
@@ -123,7 +123,7 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
     # From here on only the present names occur, in cards and in answers as well.
     segments = [replace(each, name=FORMER_NAMES.get(each.name, each.name)) for each in recipe.segments]
     names = [segment.name for segment in segments]
-    # Read when it is needed, so that a segment registered later counts.
+    # Read here and not at import, so that a segment that a test registers counts as well.
     required = [segment.name for segment in SEGMENTS.values() if segment.is_required]
     if names != in_order(names) or not set(required) <= set(names):
         raise InvalidInputError(

@@ -1,4 +1,4 @@
-"""What a recipe leaves to the data, resolved on a split inside the training part: algorithms, settings, weights.
+"""Resolves what a recipe leaves to the data, on a split inside the training part: algorithms, settings, weights.
 
 The hold-out of the run plays no part. The work is bounded by the size of the data, never by the clock: the same seed
 and ratings give the same snapshot on any machine.
@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from app.algorithms.progress import ProgressCallback, ignore, part
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import RatingScale
 from app.segments.base import AUTO, LearnedSegment, SegmentFitError, SegmentRecipe
 from app.segments.registry import SEGMENTS
 from app.training.blend import learn_weights, unlearned_weights
 from app.training.errors import TrainingFailedError
-from app.training.fit import fit_segment
-from app.training.learned import Learned
+from app.training.fit import Learned, fit_segment
 from app.training.recipe import Recipe, complete
 from app.training.sides import Weights
 from app.training.validation_split import ValidationSplit, inner_split
@@ -30,7 +29,11 @@ MAX_USERS = 1000
 
 @dataclass(frozen=True)
 class ResolvedRecipe:
-    """`recipe`: without `auto`, and without segments of weight 0. `choices`: why it is this one, a sentence each."""
+    """A recipe after the data chose.
+
+    `recipe`: without `auto`, and without segments of weight 0.
+    `choices`: why it is this one, a sentence each; the snapshot's card shows them.
+    """
 
     recipe: Recipe
     weights: Weights
@@ -44,40 +47,50 @@ def resolve(
     rng: np.random.Generator,
     progress: ProgressCallback = ignore,
 ) -> ResolvedRecipe:
-    """What `ratings`, all of them a training part, make of `recipe`. Raises `TrainingFailedError`."""
+    """What `ratings`, all of them a training part, make of `recipe`. Raises `TrainingFailedError`.
+
+    Each segment is a part of the stage `progress`, and each choice is a decision of it.
+    """
+    stage = Stage.from_progress(progress)
     # Generators are spawned in a fixed order, so that equal seeds give equal snapshots.
     (split_rng,) = rng.spawn(1)
     sizes = {"max_ratings": MAX_RATINGS, "max_users": MAX_USERS}
     # A second split by the same rule: choices made on the hold-out would flatter the report.
     inner = inner_split(ratings, scale, recipe.holdout_fraction, split_rng, **sizes)
-    recipe, choices = prepare(recipe, inner.train if inner.is_measurable else ratings)
+    stage.note(n_ratings=len(inner.train), n_held_out=len(inner.holdout), n_users_measured=len(inner.user_rows))
+    recipe, reasons = prepare(recipe, inner.train if inner.is_measurable else ratings)
+    choices = [stage.decide(reason) for reason in reasons]
     if not inner.is_measurable:
-        return _unmeasured(recipe, choices)
+        choices.append(stage.decide("too few ratings to compare anything"))
+        return _without_comparison(recipe, choices)
     learned: list[LearnedSegment] = []
     n = len(recipe.segments)
-    for done, (segment, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True)):
-        stage = part(progress, done / n, (done + 1) / n, segment.name)
-        if segment.algorithm == AUTO:
-            chosen, choice = _choose(segment, inner, len(ratings), segment_rng, stage)
-            choices.append(choice)
-        else:
-            chosen = fit_segment(segment, inner.train, segment_rng, stage)
+    for segment, segment_rng in zip(recipe.segments, rng.spawn(n), strict=True):
+        with stage.part(segment.name, 0.9 * (len(learned) + 1) / n, algorithm=segment.algorithm) as part:
+            if segment.algorithm == AUTO:
+                chosen, choice = _choose(segment, inner, len(ratings), segment_rng, part)
+                choices.append(part.decide(choice))
+            else:
+                chosen = fit_segment(segment, inner.train, segment_rng, part)
         learned.append(chosen)
-    # The blend is learned from the same fits, so no segment is learned twice.
-    weights = learn_weights(Learned.from_segments(tuple(learned), inner.train), inner)
-    notes = [SEGMENTS[name].note(weight, inner.train) for name, weight in weights.items()]
-    choices += [note for note in notes if note is not None]
-    choices += [f"{name} left out: it improves no list" for name, weight in weights.items() if weight == 0]
+    with stage.part("weights") as part:
+        # The blend is learned from the same fits, so no segment is learned twice.
+        weights = learn_weights(Learned.from_segments(tuple(learned), inner.train), inner, part)
+        notes = [SEGMENTS[name].note(weight, inner.train) for name, weight in weights.items()]
+        choices += [part.decide(note) for note in notes if note is not None]
+        choices += [
+            part.decide(f"{name} left out: it improves no list") for name, weight in weights.items() if weight == 0
+        ]
     # A segment of weight 0 would cost columns and memory and change no list.
     kept = tuple(segment.recipe for segment in learned if weights[segment.recipe.name] > 0)
     return ResolvedRecipe(replace(recipe, segments=kept), weights, tuple(choices))
 
 
 def prepare(recipe: Recipe, ratings: RatingMatrix) -> tuple[Recipe, list[str]]:
-    """`recipe` without the segments that `ratings` cannot teach anything, and why they are missing."""
+    """`recipe` without the segments that cannot be learned from `ratings`, and why each of them is missing."""
     prepared = [SEGMENTS[segment.name].prepare(segment, ratings) for segment in recipe.segments]
     segments = tuple(segment for segment, _ in prepared if segment is not None)
-    return replace(recipe, segments=segments), [why for _, why in prepared if why is not None]
+    return replace(recipe, segments=segments), [reason for _, reason in prepared if reason is not None]
 
 
 def _choose(
@@ -89,7 +102,8 @@ def _choose(
         raise TrainingFailedError(str(error)) from error
 
 
-def _unmeasured(recipe: Recipe, choices: list[str]) -> ResolvedRecipe:
+def _without_comparison(recipe: Recipe, choices: list[str]) -> ResolvedRecipe:
+    """The recipe for data in which no two candidates can be compared: simple algorithms and fixed weights."""
     segments = tuple(
         complete(segment.name, SEGMENTS[segment.name].algorithm_without_data, {})
         if segment.algorithm == AUTO
@@ -97,6 +111,4 @@ def _unmeasured(recipe: Recipe, choices: list[str]) -> ResolvedRecipe:
         for segment in recipe.segments
     )
     weights = unlearned_weights([segment.name for segment in segments])
-    return ResolvedRecipe(
-        replace(recipe, segments=segments), weights, (*choices, "too few ratings to compare anything")
-    )
+    return ResolvedRecipe(replace(recipe, segments=segments), weights, tuple(choices))

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
+import structlog
 from threadpoolctl import threadpool_limits
 
-from app.algorithms.progress import ProgressCallback, ignore, part
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.errors import InvalidInputError
 from app.snapshots.manifest import FORMAT
 from app.store.jobs import Claim
@@ -17,13 +18,15 @@ from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport, RecordedReport
-from app.training.measure import NDCG
+from app.training.measure import NDCG, RecipeReport
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe
 from app.training.tables import check_tables, fit_tables
 from app.training.validation_split import ValidationSplit
 
 DEFAULT_SEED = 0
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -36,30 +39,38 @@ class Trainer:
     def run(self, claim: Claim, progress: ProgressCallback = ignore) -> int:
         """Train for the claimed job and return the published version, which is live unless another is pinned.
 
+        Each step is a stage: its duration, figures and decisions are logged with the id of the job.
+
         Raises `SnapshotRejectedError` (the job is rejected), `TrainingFailedError` or `InvalidInputError` (a retry
         would fail as well), each with the reason, and `LeaseLostError` when another worker has taken the job over; the
         live snapshot then stays. What `progress` raises passes through.
         """
+        stages = Stage(progress, log.bind(job_id=claim.job.job_id, attempt=claim.job.attempts))
         # BLAS works on many small matrices here, where its threads would only wait for one another.
         with threadpool_limits(1, "blas"):
-            return self._run(claim, progress)
+            return self._run(claim, stages)
 
-    def _run(self, claim: Claim, progress: ProgressCallback) -> int:
+    def _run(self, claim: Claim, run: Stage) -> int:
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
+        # One generator for each step, so that what one step draws does not depend on the others.
         split_rng, trial_rng, final_rng, tables_rng = np.random.default_rng(seed).spawn(4)
-        progress(0.0, "loading")
-        dataset = load_dataset(self.store, recipe.user_groups)
-        check_tables(recipe, dataset.ratings)
-        train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
-        split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng)
-        evaluated = self.evaluate(recipe, split, trial_rng, part(progress, 0.1, 0.5, "trying out"))
+        with run.part("loading", until=0.08) as stage:
+            dataset = load_dataset(self.store, recipe.user_groups, stage)
+            check_tables(recipe, dataset.ratings)
+        with run.part("splitting", until=0.1) as stage:
+            train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
+            split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng)
+            stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
+        with run.part("evaluating", until=0.5) as stage:
+            evaluated = self.evaluate(recipe, split, trial_rng, stage)
         # What is served is learned from all ratings, the hold-out included.
-        learned = fit(evaluated.recipe, dataset.ratings, final_rng, part(progress, 0.5, 0.7, "learning"))
-        tables = fit_tables(evaluated.recipe, dataset.ratings, tables_rng, part(progress, 0.7, 0.8, "learning"))
-        return self.publisher.publish(
-            learned, tables, evaluated, dataset, claim, seed, part(progress, 0.8, 1.0, "publishing")
-        )
+        with run.part("refitting", until=0.7) as stage:
+            learned = fit(evaluated.recipe, dataset.ratings, final_rng, stage)
+        with run.part("tables", until=0.8) as stage:
+            tables = fit_tables(evaluated.recipe, dataset.ratings, tables_rng, stage)
+        with run.part("publishing", until=1.0) as stage:
+            return self.publisher.publish(learned, tables, evaluated, dataset, claim, seed, stage)
 
     def evaluate(
         self, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
@@ -68,16 +79,19 @@ class Trainer:
 
         Raises `SnapshotRejectedError` or `TrainingFailedError` where something is live, which then stays.
         """
-        live, later = self.live(), part(progress, 0.6, 1.0, "trying out")
+        live, stage = self.live(), Stage.from_progress(progress)
         try:
-            evaluated = evaluate_recipe(recipe, split, rng, part(progress, 0.0, 0.6, "trying out"))
-            gate.check_alone(evaluated.report)
-            if live is not None:
-                gate.check_against_live(evaluated.report, live_report(live, recipe, split, rng, later))
+            with stage.part("candidate", until=0.6) as part:
+                evaluated = evaluate_recipe(recipe, split, rng, part)
+            with stage.part("gate") as part:
+                _pass_gate(evaluated.report, live, recipe, split, rng, part)
         except (SnapshotRejectedError, TrainingFailedError) as error:
             if live is not None:
+                stage.decide(f"rejected: {error.detail}; snapshot {live.version} stays live")
                 raise
-            return fall_back(error.detail, split, rng, later)
+            # Any list is better than none, and the reason stands on the card.
+            with stage.part("fallback") as part:
+                return fall_back(error.detail, split, rng, part)
         return evaluated
 
     def live(self) -> SnapshotEntry | None:
@@ -87,14 +101,31 @@ class Trainer:
         return live if is_comparable else None
 
 
+def _pass_gate(
+    report: RecipeReport,
+    live: SnapshotEntry | None,
+    recipe: Recipe,
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    stage: Stage,
+) -> None:
+    """Raises `SnapshotRejectedError` or, from fitting the live recipe anew, `TrainingFailedError`."""
+    stage.decide(f"passed alone: {gate.check_alone(report)}")
+    if live is not None:
+        compared = gate.check_against_live(report, live_report(live, recipe, split, rng, stage))
+        stage.decide(f"passed against snapshot {live.version}: {compared}")
+
+
 def live_report(
     live: SnapshotEntry, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
 ) -> LiveReport:
-    """The live snapshot's figures: as recorded if it was made like the candidate, else those of its recipe fitted
-    anew.
+    """The live snapshot's figures.
+
+    They are the recorded ones if it was made like the candidate, and otherwise those of its recipe fitted anew.
     """
     metrics = live.card["metrics"]
     recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
+    # The scale decides which ratings are liked, so figures of two scales cannot be compared.
     if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(split.scale)):
         return recorded
     try:

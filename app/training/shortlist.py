@@ -18,8 +18,11 @@ _SCORES_PER_BATCH = 4_000_000
 
 @dataclass(frozen=True)
 class Shortlist:
-    """For b users: `scores` (b, c, segments) float32 by segment, -inf where a user has fewer than c candidates;
-    `is_relevant` (b, c) bool; `ideal` (b,), the gain of the best possible list.
+    """Up to c candidates of each of b users.
+
+    `scores`: (b, c, segments) float32, by segment; -inf where a user has fewer than c candidates.
+    `is_relevant`: (b, c) bool, held out and liked.
+    `ideal`: (b,), the discounted gain of the best possible list.
     """
 
     scores: NDArray[np.float32]
@@ -27,7 +30,7 @@ class Shortlist:
     ideal: NDArray[np.float64]
 
     @classmethod
-    def draw(cls, sides: Sides, split: ValidationSplit) -> "Shortlist":
+    def from_sides(cls, sides: Sides, split: ValidationSplit) -> "Shortlist":
         """From `sides`, whose weights are all 1, for the users of `split`."""
         n_items = split.train.n_items
         n_batch = max(1, _SCORES_PER_BATCH // max(1, n_items * len(sides.segments)))
@@ -39,6 +42,7 @@ class Shortlist:
         scores = np.concatenate([_padded(scores, width, -np.inf) for scores, _ in batches])
         is_relevant = np.concatenate([_padded(relevant, width, 0) for _, relevant in batches])
         n_relevant = split.n_relevant
+        # ideal = sum over n = 1 .. min(n_relevant, K) of 1 / log2(n + 1)
         discounts = np.cumsum(1 / np.log2(np.arange(2, K + 2)))
         return cls(scores, is_relevant, discounts[np.minimum(n_relevant, K) - 1])
 
@@ -47,8 +51,10 @@ class Shortlist:
         with np.errstate(invalid="ignore"):  # 0 times -inf, where there is no candidate
             scores = np.nan_to_num(self.scores @ weights.astype(np.float32), nan=-np.inf, neginf=-np.inf)
         k = min(K, scores.shape[1])
+        # Only the best k are sorted: a full sort of every shortlist for every weight would take most of the time.
         best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         best = np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable"), 1)
+        # nDCG = sum over places n of rel_n / log2(n + 1), divided by the ideal
         gain = np.take_along_axis(self.is_relevant, best, 1) @ (1 / np.log2(np.arange(2, k + 2)))
         return float(np.mean(gain / self.ideal))
 
@@ -72,6 +78,7 @@ def _candidates(
         np.put_along_axis(is_kept, best, values=True, axis=1)
     is_kept &= is_candidate
     width = int(is_kept.sum(axis=1).max(initial=1))
+    # A stable sort by "not kept" moves the kept items to the front, in the order of their rows.
     places = np.argsort(~is_kept, axis=1, kind="stable")[:, :width]
     is_there = np.take_along_axis(is_kept, places, axis=1)
     scores = np.stack([np.take_along_axis(scores, places, axis=1) for scores in by_segment], axis=2)

@@ -1,4 +1,8 @@
-"""What was learned, weighted and joined: the two sides whose dot product is the score."""
+"""What was learned, weighted and joined: the two sides whose dot product is the score.
+
+Every candidate of a run has sides, which are measured; the arrays of a snapshot are made of the published ones alone,
+and stand with the publisher.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ from app.scoring.sides import item_moments, join_item_parts, join_user_parts, un
 from app.segments.base import LearnedSegment, first_likeness
 from app.segments.registry import SEGMENTS
 from app.snapshots.manifest import SegmentEntry
-from app.training.learned import Learned
+from app.training.fit import Learned
 
 Weights = Mapping[str, float]
 """Segment name -> weight of its scores, standardised per user."""
@@ -20,9 +24,11 @@ Weights = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Sides:
-    """`item_vectors`: (n_items, d) float32, `user_vectors`: (n_users, d) float32; the rest as in `SnapshotArrays`.
+    """The two sides, and what folds new users and items in.
 
-    `extra`: the arrays of the segments' states.
+    `item_vectors`: (n_items, d) float32, unweighted.
+    `user_vectors`: (n_users, d) float32, weighted and standardised: user vector . item vector is the score.
+    `extra`: the arrays of the segments' states, by their names in a snapshot; all others are as in `SnapshotArrays`.
     """
 
     segments: tuple[SegmentEntry, ...]
@@ -45,6 +51,7 @@ class Sides:
 
     def score(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """The scores of all items for some users, (b, n_items)."""
+        # s_ui = user vector . item vector
         scores: NDArray[np.float32] = self.user_vectors[user_rows] @ self.item_vectors.T
         return scores
 
@@ -68,7 +75,7 @@ def join(learned: Learned, weights: Weights) -> Sides:
         for part in kept
     )
     user_vectors = join_user_parts({part.recipe.name: part.user_part for part in kept}, segments, item_covariance)
-    # Without popularity or ratings there is no list for unknown users, who then keep what the segments gave them.
+    # A segment with an `unknown_weight` ranks for unknown users. Without one they keep what the segments gave them.
     if any(SEGMENTS[entry.name].unknown_weight > 0 for entry in segments):
         user_vectors[learned.is_unknown] = unknown_user_side(segments, item_covariance)
     return Sides(
@@ -91,7 +98,7 @@ def _join_maps(
 ) -> NDArray[np.float32]:
     """(f, dimension) float32; no rows where there are no features."""
     known = {name: each.weights for name, each in maps.items() if each is not None}
-    # Segments that map no features have zero columns here.
+    # part = offset + features . weights, and each segment has its own columns; those that map no features have zeros.
     joined = np.zeros((max((len(weights) for weights in known.values()), default=0), dimension), np.float32)
     for name, weights in known.items():
         joined[:, slice(*columns[name])] = weights

@@ -1,4 +1,4 @@
-"""The neighbour tables of a recipe: for every item, the items that a rating of it speaks for most."""
+"""The neighbour tables of a recipe: for every item, the items that a rating of it recommends most."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from app.algorithms.errors import AlgorithmError
 from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
 from app.algorithms.neighbour_table import NeighbourTable
-from app.algorithms.progress import ProgressCallback, ignore, part
+from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.training.errors import TrainingFailedError
 from app.training.recipe import EASE_TABLE, N_NEIGHBOURS, Recipe, TableRecipe
@@ -22,22 +22,22 @@ def fit_tables(
 
     Raises `TrainingFailedError` where an algorithm gives up.
     """
-    n = len(recipe.tables)
-    # A neighbour table knows ratings alone, so an engagement counts as a rating that is just liked.
+    stage, n = Stage.from_progress(progress), len(recipe.tables)
+    # These algorithms read ratings alone, so an engagement counts as a rating that is just liked.
     observed = ratings if ratings.labels is None else ratings.with_positive(ratings.labels.counts_as)
-    tables = {}
-    for done, (table, table_rng) in enumerate(zip(recipe.tables, rng.spawn(n), strict=True)):
-        try:
-            tables[table.algorithm] = _fit(
-                table, observed, table_rng, part(progress, done / n, (done + 1) / n, table.algorithm)
-            )
-        except AlgorithmError as error:
-            raise TrainingFailedError(f"the table {table.algorithm}: {error}") from error
+    tables: dict[str, NeighbourTable] = {}
+    for table, table_rng in zip(recipe.tables, rng.spawn(n), strict=True):
+        with stage.part(table.algorithm, (len(tables) + 1) / n) as part:
+            try:
+                tables[table.algorithm] = _fit(table, observed, table_rng, part)
+            except AlgorithmError as error:
+                raise TrainingFailedError(f"the table {table.algorithm}: {error}") from error
     return tables
 
 
 def check_tables(recipe: Recipe, ratings: RatingMatrix) -> None:
     """Raises `TrainingFailedError` where the ratings are too many for a table, before anything is learned."""
+    # EASE inverts a dense matrix of all pairs of items; a run would otherwise fail after minutes of other work.
     try:
         if any(table.algorithm == EASE_TABLE for table in recipe.tables):
             EASE.check_size(ratings)
@@ -49,6 +49,7 @@ def _fit(
     table: TableRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
 ) -> NeighbourTable:
     if table.algorithm == EASE_TABLE:
+        # Its weights differ by direction: a list starts from the rated items, so the outgoing weights are kept.
         return (
             build(EASE, table.hyperparameters)
             .fit(ratings, rng, progress)

@@ -44,8 +44,10 @@ Settings = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class HoldoutUncertainty:
-    """Learned from one training part, for any other. An item with n ratings: deviation^2 = new_item^2 / (1 + n /
-    half_known).
+    """Learned from one training part, for any other.
+
+    `of_users`: the deviation that a user brings.
+    `new_item`, `half_known`: an item with n ratings has deviation^2 = new_item^2 / (1 + n / half_known).
     """
 
     of_users: UserUncertainty
@@ -56,6 +58,7 @@ class HoldoutUncertainty:
     def learn(cls, vectors: RatingVectors, split: ValidationSplit) -> Self:
         """From `vectors` learned from `split.train`; the mean variance is the mean squared error on the hold-out."""
         split = _thinned(split)
+        # s^2 = mean e^2, the variance of all pairs together
         mean = float(np.mean(split.errors(vectors) ** 2))
         if len(split.holdout) < ENOUGH_PAIRS or not mean:
             return cls(UserUncertainty.constant(math.sqrt(mean)))
@@ -65,6 +68,7 @@ class HoldoutUncertainty:
         settings, shares = pairs.regress(np.maximum(pairs.columns(settings) @ shares, LEAST))
         # Scaled so that the mean variance is the mean squared error that was measured.
         fitted = pairs.columns(settings)[: len(split.holdout)] @ shares
+        # `shares` are o^2, v_user and v_item in units of the mean variance.
         of_noise, of_user, of_item = shares / fitted.mean()
         noise_ratings, half_known, half_known_item = settings
         of_users = UserUncertainty(
@@ -79,6 +83,7 @@ class HoldoutUncertainty:
     def around(self, vectors: RatingVectors, ratings: RatingMatrix) -> RatingUncertainty:
         """The uncertainty of what `vectors`, learned from `ratings`, predict."""
         counts = ratings.user_counts
+        # e_u = sqrt(sum of squared errors of the user / number of ratings)
         errors = np.sqrt(_squares_left(vectors, ratings) / np.maximum(counts, 1))
         # deviation^2 = new_item^2 / (1 + n / half_known)
         item_deviations = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
@@ -106,9 +111,11 @@ class _Pairs:
     @classmethod
     def tripled(cls, vectors: RatingVectors, split: ValidationSplit, unit: float) -> Self:
         train, users, items = split.train, split.holdout.user_rows, split.holdout.item_rows
+        # In units of the mean variance, so that coefficients and thresholds do not depend on the rating scale.
         left = _squares_left(vectors, train) / unit
         own = (left / np.maximum(train.user_counts, 1))[users]
         m, n = train.user_counts[users], train.item_counts[items]
+        # What would be predicted for an unknown user is mu + b_i, and for an unknown item mu + b_u.
         variants = vectors, _without_users(vectors), _without_items(vectors)
         return cls(
             squares=np.concatenate([split.errors(each) ** 2 for each in variants]) / unit,
@@ -130,6 +137,7 @@ class _Pairs:
         columns |= {(2, c): _unknown(self.item_counts, c) for c in HALF_KNOWN}
         place = {key: place for place, key in enumerate(columns)}
         # [X | y] = Q [R | r]:  |X b - y| = |R b - r|, whichever of the columns are chosen
+        # The variance of e^2 grows with the square of its mean, so each pair is divided by its estimated variance.
         weighted = np.column_stack([*columns.values(), self.squares]) / variances[:, None]
         # All hundred choices of columns share one factorisation.
         triangle = np.asarray(np.linalg.qr(weighted, mode="r"))
@@ -141,11 +149,13 @@ class _Pairs:
         return best, fits[best][0]
 
     def _noise(self, a: float) -> Float64Array:
+        # (a s^2 + m e_u^2) / (a + m): the user's own error, drawn towards the common one while m is small
         noise: Float64Array = (a * self.noise + self.user_counts * self.own) / (a + self.user_counts)
         return noise
 
 
 def _unknown(counts: NDArray[np.int64], half_known: float) -> Float64Array:
+    # 1 for n = 0 and one half for n = c: what is not yet known after n ratings
     unknown: Float64Array = 1 / (1 + counts / half_known)
     return unknown
 

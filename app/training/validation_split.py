@@ -1,4 +1,4 @@
-"""A training part, a hold-out and the users measured on it: what recipes are compared on."""
+"""A training part, a hold-out and the users measured on it: the data that recipes are compared on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,11 @@ MAX_USERS = 2000
 
 @dataclass(frozen=True)
 class ValidationSplit:
-    """One split; `user_rows`: (b,) the users whose lists are measured, the same for every recipe."""
+    """One split of the ratings.
+
+    `user_rows`: (b,) the users whose lists are measured, the same for every recipe, so that recipes differ in nothing
+    else.
+    """
 
     train: RatingMatrix
     holdout: RatingMatrix
@@ -38,7 +42,7 @@ class ValidationSplit:
         rng: np.random.Generator,
         max_users: int = MAX_USERS,
     ) -> "ValidationSplit":
-        """Of the users who like something held out, up to `max_users`."""
+        """Measures up to `max_users` of the users who like a held-out item; the lists of others cannot be judged."""
         user_rows = users_with_relevant(holdout, scale.liked_from)
         # Sorted, so that the order of the users does not depend on the draw.
         if len(user_rows) > max_users:
@@ -79,6 +83,7 @@ class ValidationSplit:
     def errors(self, vectors: RatingVectors) -> NDArray[np.float64]:
         """(n,) predicted minus actual rating of everything held out, in units of the scale; predictions are clipped."""
         held = self.holdout
+        # Clipped as served: no prediction outside the scale is ever shown.
         predicted = vectors.predict(held.user_rows, held.item_rows).clip(self.scale.minimum, self.scale.maximum)
         return predicted.astype(np.float64) - held.values
 
@@ -93,21 +98,23 @@ def inner_split(
     max_users: int,
 ) -> ValidationSplit:
     """`ratings`, themselves a training part, split once more; of large data, only some users, drawn at random."""
-    some = _some_users(ratings, max_ratings, rng)
-    return ValidationSplit.draw(*hold_out(some, fraction, rng), scale, rng, max_users)
+    sample = _sample_users(ratings, max_ratings, rng)
+    return ValidationSplit.draw(*hold_out(sample, fraction, rng), scale, rng, max_users)
 
 
 def _cells(known: sparse.csr_array, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(b, n_items), whether `known` has an entry there."""
+    # A stored rating of 0 is an entry as well, so the values are replaced by ones before the matrix becomes dense.
     mask = sparse.csr_array((np.ones(known.nnz, np.bool_), known.indices, known.indptr), shape=known.shape)
     cells: NDArray[np.bool_] = mask[user_rows].toarray()
     return cells
 
 
-def _some_users(ratings: RatingMatrix, max_ratings: int, rng: np.random.Generator) -> RatingMatrix:
+def _sample_users(ratings: RatingMatrix, max_ratings: int, rng: np.random.Generator) -> RatingMatrix:
     """All ratings of some users, about `max_ratings` together, the users in rows without gaps."""
     if len(ratings) <= max_ratings:
         return ratings
-    # Whole users, since half a history is another kind of history.
+    # Whole users: half of a history would hold out other ratings than the whole one.
     order = rng.permutation(ratings.n_users)
     chosen = np.sort(order[np.cumsum(ratings.user_counts[order]) <= max_ratings])
     return ratings.select_users(chosen)

@@ -11,9 +11,9 @@ from tests.support.known_ratings import ratings_of_rank
 def test_part_maps_shares() -> None:
     reported: list[tuple[float, str]] = []
     inner = part(lambda share, stage: reported.append((share, stage)), 0.5, 0.75, "taste")
-    inner(0.0, "ignored")
-    inner(1.0, "ignored")
-    assert reported == [(0.5, "taste"), (0.75, "taste")]
+    inner(0.0, "")
+    inner(1.0, "als epoch 1 of 1")
+    assert reported == [(0.5, "taste"), (0.75, "taste: als epoch 1 of 1")]
 
 
 def test_epoch_text() -> None:

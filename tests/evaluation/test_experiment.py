@@ -209,4 +209,4 @@ def test_progress_over_folds() -> None:
     assert isinstance(outcome, Outcome)
     shares = [share for share, _ in told]
     assert shares == pytest.approx([1 / 3, 2 / 3, 1, 1])
-    assert told[0][1] == "fold 1 of 3"
+    assert told[0][1] == "fold 1 of 3: known"

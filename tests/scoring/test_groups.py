@@ -30,7 +30,7 @@ def listed(popular: PopularInGroups, number: int) -> list[tuple[int, int]]:
 def test_worked_example() -> None:
     users = [User("a", "FI"), User("b", "FI"), User("c", "SE"), User("d"), User("e", "NO")]
     rated = rated_by([1, 4], [4, 2], [0], [3], [])
-    popular = PopularInGroups.count(Memberships.from_users(users, ["country"]), rated)
+    popular = PopularInGroups.from_memberships(Memberships.from_users(users, ["country"]), rated)
     assert popular.groups == (FI, SE)  # nobody from NO has rated
     assert listed(popular, 0) == [(4, 2), (1, 1), (2, 1)]
     assert listed(popular, 1) == [(0, 1)]
@@ -44,7 +44,9 @@ def test_counts_as_by_hand(n_users: int, n_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows = [rng.permutation(n_items)[: rng.integers(0, n_items + 1)].tolist() for _ in range(n_users)]
     users = [User(str(n), None, {"likes": list(rng.permutation(["x", "y", "z"])[: n % 4])}) for n in range(n_users)]
-    popular = PopularInGroups.count(Memberships.from_users(users, ["likes"]), rated_by(*rows, n_items=n_items))
+    popular = PopularInGroups.from_memberships(
+        Memberships.from_users(users, ["likes"]), rated_by(*rows, n_items=n_items)
+    )
     expected: dict[tuple[str, str], Counter[int]] = {}
     for user, items in zip(users, rows, strict=True):
         for group in groups_of(user, ["likes"]):
@@ -88,18 +90,18 @@ def test_largest_groups_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     users = [User(str(n), "ABCD"[n % 4]) for n in range(12)]
     rated = rated_by(*([n % 5] if n % 4 == 3 else list(range(n % 4 + 2)) for n in range(12)))
     memberships = Memberships.from_users(users, ["country"])
-    with_most = PopularInGroups.count(memberships, rated)
+    with_most = PopularInGroups.from_memberships(memberships, rated)
     assert [value for _, value in with_most.groups] == ["A", "B", "C", "D"]
     monkeypatch.setattr(groups_file, "MAX_GROUPS", 2)
     monkeypatch.setattr(groups_file, "MAX_GROUP_ITEMS", 3)
-    cut = PopularInGroups.count(memberships, rated)
+    cut = PopularInGroups.from_memberships(memberships, rated)
     assert [value for _, value in cut.groups] == ["B", "C"]
     assert listed(cut, 1) == listed(with_most, 2)[:3]
     assert cut.user_groups.tolist() == [0, 1] * 3
 
 
 def test_nobody_has_groups() -> None:
-    popular = PopularInGroups.count(Memberships(), rated_by([1], []))
+    popular = PopularInGroups.from_memberships(Memberships(), rated_by([1], []))
     assert popular.groups == ()
     assert popular.starts.tolist() == [0]
     assert popular.user_starts.tolist() == [0, 0, 0]

@@ -17,10 +17,9 @@ from app.scoring.features import describe
 from app.scoring.groups import Group, Memberships, PopularInGroups
 from app.segments.base import SegmentRecipe
 from app.snapshots.arrays import SnapshotArrays
-from app.training.assemble import assemble
 from app.training.dataset import Dataset, to_labels, to_rows
-from app.training.fit import fit
-from app.training.learned import Learned
+from app.training.fit import Learned, fit
+from app.training.publisher import assemble
 from app.training.recipe import Recipe, complete
 from app.training.sides import Sides, join
 from tests.support.snapshot_data import DATABASE_ID, manifest_of
@@ -80,7 +79,7 @@ class Published:
             patch.setattr("app.algorithms.two_tower.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))
         sides = join(learned, WEIGHTS)
-        popular = PopularInGroups.count(Memberships.from_users(USERS, ["country"]), dataset.ratings.by_user)
+        popular = PopularInGroups.from_memberships(Memberships.from_users(USERS, ["country"]), dataset.ratings.by_user)
         return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular, {}))
 
     def open(self, folder: Path, **arrays: Any) -> Scorer:

@@ -8,8 +8,7 @@ from app.entities import IncomingRatings, RatingScale
 from app.segments.base import LEAST_WEIGHT, SegmentRecipe
 from app.training.blend import learn_weights
 from app.training.dataset import hold_out, to_rows
-from app.training.fit import fit
-from app.training.learned import Learned
+from app.training.fit import Learned, fit
 from app.training.recipe import Recipe, complete, rating_recipe
 from app.training.shortlist import Shortlist
 from app.training.sides import join
@@ -78,6 +77,6 @@ def test_shortlist_ranks_alike(split: ValidationSplit) -> None:
     learned = learned_from(split)
     for weights in ([0.3, 1.0, 0.2], [1.0, 0.0, 0.5], [0.0, 1.0, 0.0]):
         named = dict(zip(("rating", "taste", "popularity"), weights, strict=True))
-        shortlist = Shortlist.draw(join(learned, dict.fromkeys(named, 1.0)), split)
+        shortlist = Shortlist.from_sides(join(learned, dict.fromkeys(named, 1.0)), split)
         exact = split.rank(join(learned, {**named, "rating": max(named["rating"], 1e-9)}).score).ndcg.mean()
         assert shortlist.ndcg(np.array(weights)) == pytest.approx(exact, abs=1e-3)

@@ -7,8 +7,7 @@ from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.segments.base import SegmentRecipe
 from app.training.errors import TrainingFailedError
-from app.training.fit import fit
-from app.training.learned import Learned
+from app.training.fit import Learned, fit
 from app.training.recipe import Recipe, complete, rating_recipe
 from app.training.sides import join
 

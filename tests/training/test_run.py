@@ -1,10 +1,12 @@
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
@@ -67,6 +69,64 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     metrics = snapshot.manifest.metrics
     assert metrics["snapshot"]["ndcg@10"] > metrics["bestsellers"]["ndcg@10"]  # type: ignore[operator]
     assert metrics["snapshot"]["rmse"] < metrics["biases"]["rmse"]  # type: ignore[operator]
+
+
+STEPS = ["loading", "splitting", "evaluating", "refitting", "tables", "publishing"]
+
+
+def test_stages_are_logged(trainer: Trainer) -> None:
+    """Each stage once with its duration, in the order of the run, and each choice of the card when it is made."""
+    trainer.store.ratings.record(tasteful_ratings())
+    claim = claimed(trainer.store)
+    reports: list[tuple[float, str]] = []
+    with capture_logs() as entries:
+        trainer.run(claim, lambda share, text: reports.append((share, text)))
+    ended = [entry for entry in entries if entry["event"] == "stage finished"]
+    stages = [entry["stage"] for entry in ended]
+    assert [stage for stage in stages if ">" not in stage] == STEPS
+    assert len(stages) == len(set(stages))
+    assert all(entry["duration_seconds"] >= 0 and entry["job_id"] == claim.job.job_id for entry in ended)
+    assert {stage for stage in stages if stage.startswith("publishing >")} == {
+        f"publishing > {part}"
+        for part in ("assembling", "snapshot", "snapshot > index", "snapshot > writing", "opening", "registering")
+    }
+    candidates = [
+        entry for entry in ended if entry["stage"].startswith("evaluating > candidate > resolving > rating >")
+    ]
+    assert [entry["stage"].rpartition(" ")[2] for entry in candidates] == ["funk_svd", "bayesian_mf", "biases"]
+    assert all(entry["rmse"] > 0 for entry in candidates)
+    decisions = [entry["decision"] for entry in entries if entry["event"] == "decision"]
+    choices = live_snapshot(trainer).manifest.choices
+    assert choices
+    assert [decision for decision in decisions if decision in choices] == [*choices]
+    assert sum("passed" in decision for decision in decisions) == 1
+    shares = [share for share, _ in reports]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert any(re.match(r"refitting: \w+ (epoch|sweep) \d+ of \d+", text) for _, text in reports)
+
+
+def test_rejection_is_a_logged_decision(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    trainer.run(claimed(trainer.store))
+    with capture_logs() as entries, pytest.raises(SnapshotRejectedError) as error:
+        trainer.run(claimed(trainer.store, recipe=rating_recipe("biases").document))
+    decisions = [entry["decision"] for entry in entries if entry["event"] == "decision"]
+    assert error.value.detail in decisions[-1]
+    assert "stays live" in decisions[-1]
+    failed = [entry["stage"] for entry in entries if entry["event"] == "stage failed"]
+    assert failed == ["evaluating > gate", "evaluating"]
+
+
+def test_log_level_changes_no_result(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    trainer.run(claimed(trainer.store))
+    quiet = live_snapshot(trainer)
+    monkeypatch.setattr("app.algorithms.progress.LOGGED_SECONDS", 0.0)
+    with capture_logs():
+        trainer.run(claimed(trainer.store))
+    loud = live_snapshot(trainer)
+    np.testing.assert_array_equal(quiet.user_vectors, loud.user_vectors)
 
 
 def test_unchanged_history_folds_in_alike(trainer: Trainer) -> None:

@@ -16,8 +16,7 @@ from app.segments.base import SegmentRecipe
 from app.segments.registry import SEGMENTS
 from app.training.blend import unlearned_weights
 from app.training.errors import TrainingFailedError
-from app.training.fit import fit
-from app.training.learned import Learned
+from app.training.fit import Learned, fit
 from app.training.recipe import Recipe, complete, default_recipe, parse_recipe
 from app.training.resolve import resolve
 from app.training.sides import join
