@@ -1,10 +1,13 @@
-"""What commands show: progress as a bar on a terminal, as lines elsewhere, and not at all under `--json`; tables."""
+"""What commands show on standard error and standard output: progress, the log of a run, tables.
+
+Progress is a bar on a terminal and lines elsewhere; `--json` shows neither progress nor the log.
+"""
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,13 +37,15 @@ def _bar() -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description:<14}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    # The text stands last: its length changes with every stage, and the bar must not move.
+    columns = (BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=1.0)
         yield lambda fraction, stage: progress.update(task, completed=fraction, description=stage)
 
 
 def _lines() -> ProgressCallback:
+    # A pipe keeps every line, so there is one at most every few seconds.
     written_at = time.monotonic()
 
     def progress(fraction: float, stage: str) -> None:
@@ -51,6 +56,58 @@ def _lines() -> ProgressCallback:
             sys.stderr.write(f"{fraction:4.0%} {stage}\n")
 
     return progress
+
+
+def show_log(*, is_quiet: bool = False) -> None:
+    """Show what is logged as plain lines on standard error, above the bar where there is one.
+
+    `is_quiet`: unexpected errors alone.
+    """
+    import logging
+
+    import structlog
+
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, _as_line],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR if is_quiet else logging.INFO),
+        # The bar replaces `sys.stderr` while it is shown, so the stream is read when a logger is bound and not before.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _as_line(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> str:
+    """A log entry as a line: "evaluating > measuring: 0.52 s, rmse 0.8412"."""
+    import structlog
+
+    event = fields.pop("event")
+    # The texts of progress stand beside the bar already.
+    if event == "progress":
+        raise structlog.DropEvent
+    # One job runs at a time, and its outcome names it.
+    stage, _, _ = fields.pop("stage", ""), fields.pop("job_id", None), fields.pop("attempt", None)
+    if event == "decision":
+        return f"{stage}: {fields['decision']}"
+    exception = fields.pop("exception", "")
+    parts = []
+    if event.startswith("stage "):
+        failure = f"failed with {fields.pop('error')} after " if event == "stage failed" else ""
+        event = f"{stage}: {failure}{fields.pop('duration_seconds'):.2f} s"
+        parts.append(fields.pop("last_text", ""))
+    parts += [f"{name} {_shown(value)}" for name, value in fields.items() if value not in (None, [], {}, ())]
+    line = ", ".join(part for part in (event, *parts) if part)
+    return f"{line}\n{exception}" if exception else line
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_shown(each)}" for name, each in value.items()) + ")"
+    if isinstance(value, list | tuple):
+        return " ".join(map(_shown, value))
+    # A flag is an int to Python, and must not be shown as a number.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def table_console() -> "Console":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.terminal import shown_progress
+from app.cli.terminal import show_log, shown_progress
 
 if TYPE_CHECKING:
     from app.store.jobs import Job
@@ -21,17 +21,13 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
 ) -> None:
     """Train now and publish a snapshot if it passes the gate. Waits for the worker if one runs the job already."""
-    import logging
-
-    import structlog
-
     from app.settings import Settings
     from app.wiring import open_store
     from app.worker.follow import see_through
     from app.worker.loop import build_trainer
 
-    # The outcome is printed below; only unexpected errors are logged.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    # The stages, figures and decisions of the run are shown while it goes on; its outcome is printed below.
+    show_log(is_quiet=as_json)
     settings = Settings()
     store = open_store(settings)
     try:

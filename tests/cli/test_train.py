@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,20 @@ def test_trains_and_says_so(instance: Instance) -> None:
     assert "bestsellers" in done.stdout
 
 
+def test_stages_and_decisions_on_errors(instance: Instance) -> None:
+    done = instance.run("train")
+    lines = done.stderr.splitlines()
+    assert any(re.fullmatch(r"loading: \d+\.\d\d s, n_users 200, .*", line) for line in lines)
+    assert any(line.startswith("evaluating > gate: passed alone: rmse") for line in lines)
+    # The card's choices are printed last, and each was shown as a decision when it was made.
+    choices = done.stdout.split("biases")[-1].splitlines()[1:]
+    assert choices
+    assert all(any(line.endswith(choice) for line in lines) for choice in choices)
+
+
 def test_json_alone_on_output(instance: Instance) -> None:
     done = instance.run("train", "--json", "--seed", "3", "--algorithm", "funk_svd", "--param", "n_factors=8")
+    assert done.stderr == ""
     outcome = json.loads(done.stdout)
     assert outcome["state"] == "succeeded"
     assert outcome["is_live"] is True
