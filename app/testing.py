@@ -80,14 +80,14 @@ class RunningApp:
         When it returns, answers come from that snapshot. Raises `RuntimeError`, with the reason, where training ends
         without a snapshot: there is too little to learn from, or the gate rejects the result.
         """
-        from app.worker.follow import see_through  # noqa: PLC0415  imports the learners and their compiler
+        from app.worker.follow import run_to_end  # noqa: PLC0415  imports the learners and their compiler
         from app.worker.loop import build_trainer  # noqa: PLC0415  see above
 
         store = Store.open(self.settings.database_url, self.settings.data_dir)
         try:
             job = store.jobs.enqueue("request", seed=seed)
             trainer = build_trainer(self.settings, store)
-            job = see_through(job, trainer, lease_seconds=self.settings.worker_lease_seconds)
+            job = run_to_end(job, trainer, lease_seconds=self.settings.worker_lease_seconds)
             if job.snapshot_version is None:
                 raise RuntimeError(f"training {job.state}: {job.reason}")
             is_live = store.snapshots.get(job.snapshot_version).is_live

@@ -23,7 +23,7 @@ def train(
     """Train now and publish a snapshot if it passes the gate. Waits for the worker if one runs the job already."""
     from app.settings import Settings
     from app.wiring import open_store
-    from app.worker.follow import see_through
+    from app.worker.follow import run_to_end
     from app.worker.loop import build_trainer
 
     # The stages, figures and decisions of the run are shown while it goes on; its outcome is printed below.
@@ -34,7 +34,7 @@ def train(
         trainer = build_trainer(settings, store)
         job = store.jobs.enqueue("request", seed=seed, recipe=_recipe(algorithm, param, recipe))
         with shown_progress(is_quiet=as_json) as progress:
-            job = see_through(job, trainer, lease_seconds=settings.worker_lease_seconds, progress=progress)
+            job = run_to_end(job, trainer, lease_seconds=settings.worker_lease_seconds, progress=progress)
         snapshot = None if job.snapshot_version is None else store.snapshots.get(job.snapshot_version)
     except KeyboardInterrupt:
         typer.echo("reckon: interrupted; the job is back in the queue", err=True)

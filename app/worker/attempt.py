@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class StoppedError(Exception):
-    """The worker was asked to stop; the job returns to the queue."""
+    """The worker is stopping; the job returns to the queue."""
 
 
 def attempt(
@@ -60,6 +60,7 @@ def attempt(
             with _unrecorded_is_logged():
                 jobs.finish(claim, state="failed", reason=reason)
     except BaseException:
+        # An interrupt or an exit is no failure of the job, which another worker may take at once.
         with _unrecorded_is_logged():
             jobs.release(claim)
         raise
@@ -68,6 +69,7 @@ def attempt(
 
 def _stoppable(stopping: threading.Event, *listeners: ProgressCallback) -> ProgressCallback:
     def progress(share: float, stage: str) -> None:
+        # Learners call this often, so a stop takes effect within an epoch and leaves no half-written state.
         if stopping.is_set():
             raise StoppedError
         for listener in listeners:

@@ -12,7 +12,7 @@ from app.worker.loop import new_worker_id
 POLL_SECONDS = 0.5
 
 
-def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, progress: ProgressCallback = ignore) -> Job:
+def run_to_end(job: Job, trainer: Trainer, *, lease_seconds: float, progress: ProgressCallback = ignore) -> Job:
     """Returns the finished job. Also runs the jobs before it in the queue, unless a live worker runs them.
 
     A user is waiting, so an unexpected error fails the job at once instead of leaving it to a later attempt.
@@ -20,6 +20,7 @@ def see_through(job: Job, trainer: Trainer, *, lease_seconds: float, progress: P
     jobs, worker_id = trainer.store.jobs, new_worker_id()
     while job.finished_at is None:
         claim = jobs.claim(worker_id, lease_seconds=lease_seconds)
+        # No claim: a live worker runs this job, or one before it, and its progress is in the job row.
         if claim is None:
             progress(job.progress, job.stage or job.state)
             time.sleep(POLL_SECONDS)

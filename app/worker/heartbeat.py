@@ -28,7 +28,9 @@ class Heartbeat:
 
     def progress(self, share: float, stage: str) -> None:
         """Records the progress of the run. Raises `LeaseLostError` once another worker owns the job."""
+        # One assignment of a tuple is atomic, so the thread reads a share and a text that belong together.
         self._progress = (share, stage)
+        # An exception of the thread would be lost there; raised here, it ends the run.
         if self._lost is not None:
             raise self._lost
 

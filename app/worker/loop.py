@@ -90,6 +90,7 @@ class Worker:
             self.tidy_sometimes()
             return False
         attempt(claim, self.trainer, self.store.jobs, stopping=stopping)
+        # A run may have published, so the next idle moment removes the snapshots beyond those kept.
         self._tidied_at = -TIDY_SECONDS
         return True
 

@@ -44,6 +44,7 @@ class Triggers:
         if _is_busy_or_resting(self.store.jobs.latest(LATEST_JOBS), now):
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
+        # The watermark was read in the transaction of the ratings, so no change is counted twice or missed.
         watermark = {} if newest is None else newest.card["watermark"]
         counts = self.store.training_reads.change_counts()
         n_rated = counts.ratings - watermark.get("change_count", 0)
@@ -69,6 +70,6 @@ def _is_busy_or_resting(latest: list[Job], now: datetime) -> bool:
     ended_at = latest[0].finished_at
     if ended_at is None:
         return True
-    # A run that published nothing would most likely publish nothing again, so each doubles the pause.
-    n_fruitless = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
-    return now < ended_at + min(PAUSE * (1 << n_fruitless), LONGEST_PAUSE)
+    # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
+    n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
+    return now < ended_at + min(PAUSE * (1 << n_unpublished), LONGEST_PAUSE)

@@ -13,7 +13,7 @@ from app.store import Store, counters
 from app.store.jobs import LeaseLostError
 from app.store.schema import snapshots
 from app.training.run import Trainer
-from app.worker.follow import see_through
+from app.worker.follow import run_to_end
 from app.worker.loop import Worker
 from tests.support.published import live_version
 from tests.support.service import Instance, wait_until
@@ -137,13 +137,13 @@ def test_tidies_after_a_run(worker: Worker) -> None:
     assert not orphan.exists()
 
 
-def test_see_through_works_it(worker: Worker) -> None:
+def test_run_to_end(worker: Worker) -> None:
     worker.store.ratings.record(tasteful_ratings(n_users=60))
-    job = see_through(worker.store.jobs.enqueue("request"), worker.trainer, lease_seconds=15)
+    job = run_to_end(worker.store.jobs.enqueue("request"), worker.trainer, lease_seconds=15)
     assert job.state == "succeeded"
 
 
-def test_see_through_follows_living_worker(worker: Worker) -> None:
+def test_run_to_end_follows_live_worker(worker: Worker) -> None:
     store = worker.store
     job = store.jobs.enqueue("request")
     claim = store.jobs.claim("another", lease_seconds=60)
@@ -151,7 +151,7 @@ def test_see_through_follows_living_worker(worker: Worker) -> None:
     finish = threading.Timer(0.3, lambda: store.jobs.finish(claim, state="failed", reason="by the other one"))
     finish.start()
     told: list[str] = []
-    ended = see_through(job, worker.trainer, lease_seconds=15, progress=lambda _, stage: told.append(stage))
+    ended = run_to_end(job, worker.trainer, lease_seconds=15, progress=lambda _, stage: told.append(stage))
     finish.join()
     assert (ended.state, ended.reason) == ("failed", "by the other one")
     assert told
