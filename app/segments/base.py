@@ -9,7 +9,7 @@ while serving and a user folded in while training pass through the same arithmet
 
 All segments here are dense: their parts are columns of one matrix. A sparse segment (a table of the strongest entries
 of each item, whose user side is the decayed history) will be another kind of `Segment` with another kind of fold. What
-does not speak of columns (name, algorithms, choice, weight, arrays, check) is the same for both.
+does not depend on columns (name, algorithms, choice, weight, arrays, check) is the same for both.
 """
 
 from abc import ABC, abstractmethod
@@ -33,7 +33,7 @@ AUTO = "auto"
 
 LEAST_WEIGHT = 1e-4
 """The least weight of a required segment. It only breaks ties, but keeps the predicted rating readable from the user
-side, and a list for users of whom nothing is known."""
+side, and a list for unknown users."""
 
 TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10) when a map from features is learned."""
@@ -68,11 +68,12 @@ class SegmentRecipe:
 
 
 class Observations(NamedTuple):
-    """What is known of one user.
+    """The observations of one user.
 
-    `item_rows`: (m,) int, rated items. `values`: (m,), their ratings in the rating scale. `positive_rows`,
-    `negative_rows`: int, other items that engaged the user, or that they declined, by events. `liked_from`: ratings at
-    or above it are liked.
+    `item_rows`: (m,) int, rated items.
+    `values`: (m,), their ratings in the rating scale.
+    `positive_rows`, `negative_rows`: int, other items that engaged the user, and that the user declined, by events.
+    `liked_from`: ratings at or above it are liked.
     """
 
     item_rows: NDArray[np.integer]
@@ -85,9 +86,9 @@ class Observations(NamedTuple):
 class UserPart(NamedTuple):
     """One user's part of a segment.
 
-    `columns`: (c,) float32, unweighted. `bias` and `deviation` belong to predicted ratings, in units of the rating
-    scale: what is added to each prediction, and the standard deviation that comes of what is not known of the user.
-    Both are 0 in segments that predict no ratings.
+    `columns`: (c,) float32, unweighted.
+    `bias`: added to each predicted rating, in units of the rating scale; 0 in segments that predict no ratings.
+    `deviation`: the user's share of the standard deviation of a predicted rating, in the same units; likewise.
     """
 
     columns: Float32Array
@@ -141,13 +142,13 @@ class DenseFold(ABC):
         """
 
     def item_parts(self, features: sparse.csr_array) -> Float32Array | None:
-        """(n, c), the part of items of which only features (n, f) are known; None: by the map from features."""
+        """(n, c), the part of items with features (n, f) alone; None: by the map from features."""
 
     def described_part(self, features: sparse.csr_array) -> Float32Array | None:
-        """(c,), the part of a user of whom only features (1, g) are known; None: by the map from features."""
+        """(c,), the part of a user with features (1, g) alone; None: by the map from features."""
 
     def observation_weights(self, values: NDArray[np.floating]) -> NDArray[np.floating] | None:
-        """(m,), how much each rating of a user says of what the user chooses; None where the segment does not weigh."""
+        """(m,), the weight of each rating of a user as a choice; None in segments that do not weigh ratings."""
 
     def check(self, n_items: int, n_item_features: int, n_user_features: int) -> None:
         """Raises `SegmentStateError` where the state does not fit the catalogue or its features."""
@@ -157,9 +158,12 @@ class DenseFold(ABC):
 class LearnedSegment:
     """One segment as learned, not yet weighted.
 
-    `item_part`: (n_items, c) float32. `user_part`: (n_users, c) float32, every user folded in. `unrated_item`: (c,),
-    the part of an item of which nothing is known. `vectors`: what predicted ratings come from, in the segment that
-    predicts them. `item_map`, `user_map`: from features to parts, None where there are no features.
+    `item_part`: (n_items, c) float32.
+    `user_part`: (n_users, c) float32, every user folded in.
+    `unrated_item`: (c,), the part of an item without ratings, events and features.
+    `fold`: folds one more user in.
+    `vectors`: predict ratings, in the one segment that does.
+    `item_map`, `user_map`: from features to parts, None where there are no features.
     """
 
     recipe: SegmentRecipe
@@ -190,9 +194,9 @@ class Validation(Protocol):
 class Segment(ABC):
     """One kind of segment. Stateless; the registry holds one object of each.
 
-    Class attributes say what recipes may ask for and how the blend treats the segment; the methods learn it and open
-    what was published. Numba and learners are imported only inside `fit`, `choose` and `hyperparameters`, since every
-    API process imports this package.
+    Class attributes say what a recipe may name and how the blend treats the segment; the methods learn the segment and
+    open its published state. Numba and learners are imported only inside `fit`, `choose` and `hyperparameters`, since
+    every API process imports this package.
     """
 
     name: ClassVar[str]
@@ -220,7 +224,7 @@ class Segment(ABC):
     """Whether its weight may be fixed at 1 while the weights of the other segments are learned relative to it."""
 
     unknown_weight: ClassVar[float] = 0.0
-    """Its weight in the user side of a user of whom nothing is known."""
+    """Its weight in the user side of an unknown user, one without ratings, events and features."""
 
     layouts: ClassVar[Mapping[str, Layout]] = {}
     """The arrays of its state by name. An axis `n_NAME_columns`, NAME the segment's name, is as long as its columns."""
@@ -235,7 +239,7 @@ class Segment(ABC):
         """Learn from `ratings` and fold every user in. Raises `SegmentFitError` where the algorithm gives up."""
         try:
             return self._fit(recipe, ratings, rng, progress)
-        # Callers report which algorithm failed, and the algorithm itself does not know its name in recipes.
+        # A caller reports the algorithm by its name in recipes, which the algorithm itself does not hold.
         except AlgorithmError as error:
             raise SegmentFitError(f"{recipe.algorithm}: {error}") from error
 
@@ -262,7 +266,7 @@ class Segment(ABC):
 
         Raises `InvalidHyperparameterError` for a name or a value that the algorithm does not take.
         """
-        # `auto` has none: what the data choose must not be mixed with what a caller fixes.
+        # `auto` has none: hyperparameters chosen from the data must not be mixed with given ones.
         if algorithm == AUTO or not self.has_hyperparameters:
             if given:
                 raise InvalidHyperparameterError(f"{algorithm} has no hyperparameters")
@@ -290,14 +294,14 @@ class Segment(ABC):
         raise NotImplementedError(f"{self.name} is not chosen by validation")
 
     def note(self, weight: float, ratings: RatingMatrix) -> str | None:
-        """A sentence for the snapshot's card on the segment's learned `weight`; None where it needs none."""
+        """A sentence for the snapshot's card on the segment's learned `weight`; None unless overridden."""
 
     def unknown_part(self, n_columns: int) -> Float32Array:
-        """(n_columns,), the part of a user of whom nothing is known, counted with `unknown_weight`."""
+        """(n_columns,), the part of an unknown user, weighted by `unknown_weight`."""
         return np.zeros(n_columns, np.float32)
 
     def likeness(self, columns: slice) -> slice | None:
-        """Those of its columns whose directions say which items are alike; None where none of them do."""
+        """Those of its columns whose directions are compared for similar items; None: no columns of this segment."""
 
     def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
         """(n_items,), how many observations each item's part is learned from."""
@@ -308,21 +312,22 @@ class Segment(ABC):
         return ratings.user_choice_counts
 
     def item_trust(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(n_items,), how much each item's part says of new items, by `item_counts`; 0 for items without any."""
+        """(n_items,), the weight of each item in the regression of parts on features; 0 for `item_counts` of 0."""
+        # n / (n + 10): a part learned from few observations is mostly noise.
         return counts / (counts + TRUST)
 
     def extend(self, learned: LearnedSegment, ratings: RatingMatrix) -> LearnedSegment:
         """`learned` with the parts of items and users that were not learned from filled in from their features.
 
-        A map from features to parts is learned from all others (`FeatureMap`), one for each segment: a new item gets a
-        taste, a rating and a popularity of its own and enters the same dot product as every other item. Without any
-        features a row keeps what `fit` gave it.
+        Each segment learns a map from features to its own parts (`FeatureMap`). A new item so gets a rating, a taste
+        and a popularity part and enters the same dot product as every other item. A row without features keeps the part
+        that `fit` gave it.
         """
         features = ratings.features
         if features is None:
             return learned
         if features.items.shape[1]:
-            # Crossed features of items are shared by all segments; the map is the segment's own.
+            # An item is new to this segment if the segment learned nothing from it, whatever others learned.
             counts = self.item_counts(ratings)
             learned_map, item_part = _extended(
                 features.items, learned.item_part, self.item_trust(counts), is_learned=counts > 0
@@ -330,7 +335,7 @@ class Segment(ABC):
             learned = replace(learned, item_part=item_part, item_map=learned_map)
         if features.users.shape[1]:
             counts = self.user_counts(ratings)
-            # A user who chose anything is folded in, even where this segment learned nothing from it.
+            # A user with any choice has been folded in, which is more specific than features, so the part is kept.
             learned_map, user_part = _extended(
                 features.users, learned.user_part, counts / (counts + TRUST), is_learned=ratings.user_choice_counts > 0
             )
@@ -342,10 +347,10 @@ def _extended(
     features: sparse.csr_array, part: Float32Array, trust: NDArray[np.float64], *, is_learned: NDArray[np.bool_]
 ) -> tuple[FeatureMap, Float32Array]:
     """The map from (n, f) features to (n, c) parts, and the parts with rows that have features alone mapped."""
-    # A comedy of the fifties is rated otherwise than comedies, and than films of the fifties.
+    # Products of two features are features as well: a comedy of the fifties is rated otherwise than the sum of both.
     described = crossed(features)
     learned = FeatureMap.fit(described, part, trust)
-    # Rows that were learned from keep what was learned: the map knows less of them.
+    # part_n = offset + features_n . map for new rows alone: for others, the learned part is the better estimate.
     is_cold = ~is_learned & (np.diff(features.indptr) > 0)
     part = part.copy()
     part[is_cold] = learned.predict(described[is_cold])
@@ -353,10 +358,10 @@ def _extended(
 
 
 def first_likeness(segments: Sequence[tuple[Segment, slice]]) -> slice:
-    """The columns that say which items are alike, of segments with their columns in the order of the registry.
+    """The columns compared for similar items; `segments`: with their columns, in the order of the registry.
 
-    What users choose says more than how they rate it, so the taste, which stands behind the rating, comes first.
+    Choices describe items better than ratings do, so the last segment with such columns is taken: the taste stands
+    behind the rating.
     """
-    # The first one found from the end wins.
     columns = (segment.likeness(columns) for segment, columns in reversed(segments))
     return next((each for each in columns if each is not None), slice(0, 0))

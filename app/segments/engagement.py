@@ -1,9 +1,9 @@
-"""The segment `engagement`: what engages users once they meet it, learned from labels of events.
+"""The segment `engagement`: whether a user engages with an item that is shown, learned from labels of events.
 
     item part  [ x_i | b_i ]      user part  [ p_u | 1 ]      log-odds  b + b_u + b_i + p_u . x_i
 
-To the taste, an item that was shown and declined is the same as one that was never shown. This segment learns from the
-difference, and from ratings liked and not liked beside it.
+The segment `taste` treats an item that was shown and declined like one that was never shown. This segment learns from
+the difference. Ratings are labels here as well: 1 if liked, 0 if not.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ from app.segments.base import (
 ALGORITHM = "logistic"
 
 ENOUGH_LABELS = 100
-"""Labels of each kind that `auto` wants: fewer say little, and ratings as labels say nothing new."""
+"""Labels of each kind that `auto` requires. With fewer, nearly all labels would be ratings, which `rating` reads."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class EngagementFold(DenseFold):
         return self.regression.numbers
 
     def select(self, observed: Observations) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-        """Everything the user met. Of events, inf is the label 1 and -inf the label 0, wherever liking begins."""
+        """All rated, engaged and declined items. The values of events are inf for the label 1 and -inf for 0."""
+        # A label is 1 where the value reaches a threshold, and infinite values stay on their side of any threshold.
         _, _, positive_rows, negative_rows, _ = observed
         n_of_events = len(positive_rows), len(negative_rows)
         if not any(n_of_events):
@@ -66,12 +67,12 @@ class EngagementFold(DenseFold):
     def influences(
         self, columns: Float32Array, values: NDArray[np.floating], shown: Float32Array
     ) -> NDArray[np.float64]:
-        """How much of p_u . x_i each label carries; over all of them that adds up to it. b_i is carried by none."""
+        """(n, m), the share of each label in p_u . x_i. The shares add up to it; b_i belongs to no label."""
         return self.regression.influences(columns, values, shown)
 
 
 class EngagementSegment(Segment):
-    """Learned by logistic factors; `auto` wants enough labels of both kinds, or leaves the segment out."""
+    """Learned by logistic factors; `auto` leaves the segment out unless there are enough labels of both kinds."""
 
     name = "engagement"
     algorithms = (ALGORITHM, AUTO)
@@ -88,11 +89,11 @@ class EngagementSegment(Segment):
 
         learner, liked_from = build(Logistic, recipe.hyperparameters), _labelled_from(ratings)
         if liked_from is None:
-            raise InvalidRatingsError("no event says what any user met")
+            raise InvalidRatingsError("there are no events to learn labels from")
         liked_from = liked_from if learner.threshold is None else learner.threshold
-        # The labels are 0 and 1 already, so the learner must not put a threshold to them again.
+        # `as_labels` makes 0 and 1 of the values, so the learner must not apply a threshold again.
         odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, progress).log_odds
-        # [x_i | b_i] and [p_u | 1]; b + b_u moves no item and is left out.
+        # log-odds = b + b_u + b_i + p_u . x_i; b + b_u is the same for all items of a user and changes no order.
         item_part = np.hstack([odds.item_factors, odds.item_biases[:, None]])
         return LearnedSegment(
             recipe=recipe,
@@ -106,24 +107,24 @@ class EngagementSegment(Segment):
         return EngagementFold(EngagementFoldIn.from_state(numbers))
 
     def prepare(self, recipe: SegmentRecipe, ratings: RatingMatrix) -> tuple[SegmentRecipe | None, str | None]:
-        """By `auto` there must be enough labels of each kind; where an algorithm was asked for, any will do."""
+        """`auto` requires enough labels of each kind; a recipe that names the algorithm requires one of any kind."""
         is_auto = recipe.algorithm == AUTO
-        # Of one kind alone nothing can be told apart.
+        # Labels of one kind alone fit a constant.
         n_positive, n_negative = counts = count_labels(ratings)
         if any(counts) and (not is_auto or min(n_positive, n_negative) >= ENOUGH_LABELS):
             return self.complete(ALGORITHM, recipe.hyperparameters), None
-        # A service without events is not told that it lacks them.
+        # A service that sends no events needs no sentence on their absence.
         is_expected = _labelled_from(ratings) is not None or not is_auto
         return None, f"{self.name} left out: too few labels, {_counted(counts)}" if is_expected else None
 
     def note(self, weight: float, ratings: RatingMatrix) -> str | None:
-        """How many labels the weight was learned from, where the segment is used."""
+        """The weight and the number of labels, if the segment is used."""
         if weight <= 0:
             return None
         return f"{self.name} by {ALGORITHM}: weight {weight:g}, {_counted(count_labels(ratings))}"
 
     def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
-        """What was declined counts as well: an item is new until a user meets it."""
+        """Declined pairs count as well: an item's odds are learned from both kinds."""
         return ratings.item_observed_counts
 
     def user_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:

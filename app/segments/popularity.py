@@ -1,8 +1,9 @@
 """The segment `popularity`: how many users chose an item, the same for every user.
 
-    pop_i = log(1 + n_i), standardised over the items that were chosen at all      score  1 . pop_i
+    pop_i = (log(1 + n_i) - mean) / standard deviation      score  1 . pop_i
 
-n_i: the users who rated the item or were engaged by it.
+n_i: the number of users who rated the item or were engaged by it. Mean and deviation are those of chosen items. Counts
+follow a power law, so their logarithm keeps a few bestsellers from deciding every list.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ class PopularityFold(DenseFold):
 
 
 class PopularitySegment(Segment):
-    """Counts; nothing is chosen and nothing is tuned."""
+    """Learned by counting; it has no hyperparameters."""
 
     name = POPULARITY
     algorithms = (POPULARITY,)
@@ -69,15 +70,16 @@ class PopularitySegment(Segment):
         return np.ones(n_columns, np.float32)
 
     def item_trust(self, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-        # As of the taste: between n^0 and n^1, so that new items are not taken for the long tail.
+        # A power between n^0 and n^1, for the reason given in `TasteSegment.item_trust`: mapped with equal weights, a
+        # new item would be as unpopular as the long tail.
         return counts.astype(np.float64) ** (1 / 3)
 
 
 def popularity_part(counts: NDArray[np.integer]) -> tuple[Float32Array, Float32Array]:
     """The item part (n_items, 1) of items chosen by `counts` (n_items,) users, and that of an unchosen one, (1,)."""
     of_chosen = np.log1p(counts[counts > 0]) if counts.any() else np.zeros(1)
-    # Standardised over chosen items only, so that a long tail of others changes no list. Where all items are equally
-    # popular the part is 0 everywhere.
+    # Standardised over chosen items only, so that importing a catalogue of unchosen ones changes no list. Where all
+    # items are equally popular, the part is 0 everywhere.
     spread = of_chosen.std() or 1.0
     # pop_i = (log(1 + n_i) - mean) / standard deviation
     standardised = (np.log1p(np.append(counts, 0)) - of_chosen.mean()) / spread

@@ -1,8 +1,8 @@
-"""The segment `rating`: what a user would rate an item, and so the only one that predicts ratings.
+"""The segment `rating`: the rating that a user would give an item. No other segment predicts ratings.
 
     item part  [ q_i | b_i ]      user part  [ p_u | 1 ]      predicted rating  mu + b_u + b_i + p_u . q_i
 
-mu and b_u move no item, so they stand beside the dot product.
+mu and b_u are the same for all items of a user and change no order, so they stand beside the dot product.
 """
 
 import math
@@ -45,8 +45,10 @@ MAX_FEATURES = 128
 class RatingFold(DenseFold):
     """Folds a user's ratings in by ridge regression on the item part.
 
-    `mean`: mu, in the rating scale. `regularization`, `biased`, `precision`: as of `RatingVectors`. `user_uncertainty`:
-    what a user's ratings leave open; `new_item`: the deviation of an item without ratings, in the rating scale.
+    `mean`: mu, in the rating scale.
+    `regularization`, `biased`, `precision`: as of `RatingVectors`.
+    `user_uncertainty`: the deviation that a user brings, by the number of ratings and the error left on them.
+    `new_item`: the deviation of an item without ratings, in the rating scale.
     """
 
     mean: float
@@ -91,7 +93,7 @@ class RatingFold(DenseFold):
         # The last column is 1, so that it meets b_i in the dot product.
         user_columns = np.ones(len(p_u) + 1, np.float32)
         user_columns[:-1] = p_u
-        # e_u: what the fold-in leaves of the user's own ratings says how far off it may be elsewhere.
+        # e_u = sqrt(mean (target - q_i . p_u - b_u)^2): a user whose own ratings fit badly is predicted badly.
         left = targets - factors @ p_u - bias
         error = math.sqrt(float(left @ left) / len(left)) if len(left) else 0.0
         return UserPart(user_columns, float(bias), self.user_uncertainty.standard_deviation(error, len(left)))
@@ -99,7 +101,7 @@ class RatingFold(DenseFold):
     def influences(
         self, columns: Float32Array, values: NDArray[np.floating], shown: Float32Array
     ) -> NDArray[np.float64]:
-        """How much of p_u . q_i each rating carries. b_i, the same for every user, is carried by none."""
+        """(n, m), the share of each rating in p_u . q_i. b_i, the same for every user, belongs to no rating."""
         # The regression is linear in its targets, so p_u . q_i is a sum over ratings.
         factors, targets = columns[:, :-1], values - self.mean - columns[:, -1]
         return influences(
@@ -116,7 +118,7 @@ class RatingSegment(Segment):
     algorithm_without_data = "biases"
     is_required = True
     starting_weight = 0.1
-    # Of a user of whom nothing is known it only breaks ties, but tells which rating to expect.
+    # For an unknown user it only breaks ties, but keeps the expected rating readable from the user side.
     unknown_weight = LEAST_WEIGHT
     layouts: ClassVar[Mapping[str, Layout]] = {
         "precision": (np.dtype(np.float64), (2, "n_rating_columns", "n_rating_columns")),
@@ -181,7 +183,7 @@ class RatingSegment(Segment):
         return columns
 
     def likeness(self, columns: slice) -> slice:
-        """q_i without b_i, which says how good an item is and not what it is like."""
+        """q_i without b_i: b_i is the quality of an item and no property that two items share."""
         return slice(columns.start, columns.stop - 1)
 
     def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
@@ -201,7 +203,7 @@ def with_uncertainty(learned: LearnedSegment, uncertainty: RatingUncertainty) ->
 
 
 def _affordable(ratings: RatingMatrix, n_ratings: int) -> list[str]:
-    # Equal ratings tell no item from another, so there is nothing for a factorisation to learn.
+    # Equal ratings hold no differences between items for a factorisation to learn.
     if np.ptp(ratings.values) == 0:
         return ["biases"]
     if n_ratings > SLOW_UP_TO:
@@ -219,6 +221,6 @@ def _rmse(learned: LearnedSegment, validation: Validation) -> float:
 
 
 def _training_error(vectors: RatingVectors, ratings: RatingMatrix) -> float:
-    """The root mean squared error on the ratings learned from: too small, but all there is without a hold-out."""
+    """The RMSE on the training ratings: too small, but the only estimate without a hold-out."""
     left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows)
     return float(np.sqrt(np.mean(left**2, dtype=np.float64))) if len(left) else 0.0

@@ -1,4 +1,4 @@
-"""The segments there are. A new one is a file of this package and a line here.
+"""The list of segments. A new one is a file of this package and a line here.
 
 Their order is the order of their columns in the vectors, and the order in which a recipe lists them.
 """
@@ -37,11 +37,12 @@ def segment_layouts() -> dict[str, Layout]:
 
 def arrays_of(segment: Segment, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Those of a snapshot's `arrays` that belong to `segment`, by its own names."""
-    # Some arrays are optional, so what is missing is for the segment to judge.
+    # Some arrays are optional, and only the segment can say whether a missing one is an error.
     named = {name: arrays.get(f"{segment.name}.{name}") for name in segment.layouts}
     return {name: array for name, array in named.items() if array is not None}
 
 
 def in_order(names: Sequence[str]) -> list[str]:
     """Those of `names` that are segments, in the order of the registry."""
+    # Columns must not depend on the order in which a caller listed the names.
     return [name for name in SEGMENTS if name in names]

@@ -1,4 +1,4 @@
-"""The segment `towers`: two networks embed users and items by what is known of them; score v_u . v_i.
+"""The segment `towers`: one network embeds users and one embeds items; score v_u . v_i.
 
 Both vectors have length 1. v_u comes from a user's features and ratings, v_i from an item's features and, in training,
 its ratings. The networks are published as arrays and run by numpy, so serving needs no torch.
@@ -39,8 +39,8 @@ NO_VALUES: Float32Array = np.empty(0, np.float32)
 class TowersFold(DenseFold):
     """Runs the two networks.
 
-    `unknown_user`: (d,) float32, the part of a user of whom nothing is known, which is the mean of the users with
-    ratings: a network trained on described users alone would answer anything.
+    `unknown_user`: (d,) float32, the part of a user without ratings and features, which is the mean of the users with
+    ratings: no such user was in the training data of the network, so its output would be arbitrary.
     """
 
     user_tower: Tower
@@ -89,7 +89,7 @@ class TowersFold(DenseFold):
         top_items = self.history.top_items
         if len(top_items) and not (top_items.min() >= 0 and top_items.max() < n_items):
             raise SegmentStateError("towers.top_items leaves the items")
-        # A network of other widths would fail at the first request, or worse, read wrong columns.
+        # A network of other widths would fail at the first request, or read wrong columns without failing.
         inputs = self.user_tower.n_features, self.item_tower.n_features
         if inputs != (n_user_features + self.history.n_columns, n_item_features + N_ITEM_COLUMNS):
             raise SegmentStateError("the towers do not fit the features")
@@ -97,10 +97,10 @@ class TowersFold(DenseFold):
     def _embedded(
         self, features: sparse.csr_array, item_rows: NDArray[np.integer], values: NDArray[np.floating]
     ) -> Float32Array:
-        # Of a user of whom nothing is known the network would say anything.
+        # The output for an empty input is arbitrary.
         if not features.nnz and not len(item_rows):
             return self.unknown_user
-        # The network's input: features first, then what the ratings say (`HistoryFeatures`).
+        # v_u = network([features | features of the history]), see `HistoryFeatures`
         known = np.concatenate([features.toarray()[0], self.history.features(item_rows, values)])
         embedded: Float32Array = self.user_tower.embed(known[None])[0]
         return embedded
@@ -116,7 +116,7 @@ def _layer_layouts(side: str) -> dict[str, Layout]:
 
 
 class TowersSegment(Segment):
-    """Learned by `two_tower` where a recipe asks for it: it needs torch, and features of users and items."""
+    """Learned by `two_tower`, for recipes that name it: it needs torch, and features of users and items."""
 
     name = "towers"
     algorithms = ("two_tower",)
@@ -132,7 +132,7 @@ class TowersSegment(Segment):
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedSegment:
-        """v_i and v_u; rows without ratings by their features, and the mean of rated rows where nothing is known."""
+        """v_i and v_u. Rows without ratings are embedded from features, and rows without both are the mean."""
         from app.algorithms.hyperparameters import build  # noqa: PLC0415  see `Segment`
         from app.algorithms.two_tower import TwoTower  # noqa: PLC0415  see `Segment`
 
@@ -164,7 +164,7 @@ def _with_mean(
     vectors: Float32Array, features: sparse.csr_array, counts: NDArray[np.int64]
 ) -> tuple[Float32Array, Float32Array]:
     """`vectors`, those of rows without ratings and features replaced by the mean of the rated rows; and that mean."""
-    # The mean of learned vectors claims nothing in particular.
+    # The mean of learned vectors has the same expected score as a vector drawn from them.
     mean = vectors[counts > 0].mean(axis=0)
     is_known = (counts > 0) | (np.diff(features.indptr) > 0)
     return np.where(is_known[:, None], vectors, mean), mean

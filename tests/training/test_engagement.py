@@ -98,7 +98,7 @@ def test_left_out_where_nothing_is_measured(recipe: Recipe) -> None:
 
 
 def test_nothing_to_learn_it_from() -> None:
-    with pytest.raises(TrainingFailedError, match="logistic: no event says"):
+    with pytest.raises(TrainingFailedError, match="logistic: there are no events"):
         fit(ASKED, labelled(0, 0), np.random.default_rng(0))
 
 
