@@ -1,4 +1,4 @@
-"""Step 5b: what answers. Vectors, segments and the index, assembled from a snapshot.
+"""Step 5b: the scorer, assembled from the vectors, segments and index of a snapshot.
 
 Owns the arithmetic of the two sides, whose dot product is the score (`sides.py`), the `Scorer` that folds users in,
 scores, predicts and explains (`scorer.py`), the FAISS index and its build, similar items and users, neighbour tables,

@@ -15,7 +15,7 @@ RETRY_SECONDS = 60.0
 
 
 class Refresh(Enum):
-    """The outcome of a look at the live version. Log all but `UNCHANGED`; on `OUTDATED` enqueue training."""
+    """The outcome of `ActiveSnapshot.refresh`. The caller logs all but `UNCHANGED`, and trains on `OUTDATED`."""
 
     UNCHANGED = "unchanged"
     SWAPPED = "swapped"
@@ -67,6 +67,7 @@ class ActiveSnapshot:
 
     def _refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
         served = None if self.current is None else self.current.version
+        # A version is never changed after it is published, so equal numbers mean equal files.
         if live_version == served:
             self._refused, self.problem = None, ""
         elif live_version is None or folder is None:
@@ -79,7 +80,7 @@ class ActiveSnapshot:
     def _swap(self, version: int, folder: Path) -> Refresh:
         try:
             self.current = open_snapshot(folder, self._database_id, version)
-        # What was served stays: an old list is better than none.
+        # `current` keeps the old scorer: an old list is better than none.
         except SnapshotError as error:
             self._refuse(version, error.detail)
             return REFUSALS[type(error)]

@@ -43,9 +43,9 @@ class Encodings:
 
 def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:
     """The features of all items and users, a row each in their order, and the encodings for later ones."""
-    of_items, of_users = item_table(items), user_table(users)
-    encodings = Encodings(Encoding.fit(of_items), Encoding.fit(of_users))
-    return Features(encodings.items.encode(of_items), encodings.users.encode(of_users)), encodings
+    items_read, users_read = item_table(items), user_table(users)
+    encodings = Encodings(Encoding.fit(items_read), Encoding.fit(users_read))
+    return Features(encodings.items.encode(items_read), encodings.users.encode(users_read)), encodings
 
 
 def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:
@@ -78,7 +78,7 @@ def _attribute_columns(
         # An attribute may have the name of a field and must not replace it.
         name = ATTRIBUTE + attribute if attribute in _FIELDS else attribute
         values = [row.get(attribute) for row in rows]
-        # Reading later rows, the kind is that of learning, whatever the new rows hold.
+        # Later rows are read with the kinds of the training data, since the encoding has columns of that kind.
         kind = _common_kind(values) if kinds is None else kinds.get(name)
         if kind == "set":
             sets[name] = [as_texts(value) for value in values]
@@ -122,7 +122,7 @@ def _as_text(value: AttributeValue | None) -> str | None:
     """Numbers in their shortest form, 3 and 3.0 alike; flags as true and false; lists joined."""
     if value is None or isinstance(value, str):
         return value
-    # A bool is an int to Python, so it is asked for first.
+    # A bool is an int to Python, so it is tested first.
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list):

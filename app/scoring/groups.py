@@ -1,4 +1,4 @@
-"""What is popular among users who have something in common: a country, a membership, an age group.
+"""Popular items by group of users: a country, a membership, an age group.
 
 A group is a field or an attribute of users and one of its values, as text. A user whose value is a list belongs to the
 group of each of its members.
@@ -64,7 +64,7 @@ def groups_of(user: User, names: Sequence[str]) -> list[Group]:
 
 def _groups_by(users: Sequence[User], name: str) -> Iterator[tuple[int, Group]]:
     values = [_value(user, name) for user in users]
-    # Numbers make groups only where they are few: otherwise nearly every user is alone in theirs.
+    # Many distinct numbers would make groups of one user each, whose counts say nothing.
     n_numbers = len({value for value in values if _is_number(value)})
     for row, value in enumerate(values):
         if n_numbers <= MAX_NUMBERS or not _is_number(value):
@@ -107,12 +107,14 @@ class PopularInGroups:
         """`rated`: (n_users, n_items), an entry for each rating. Groups without ratings are left out."""
         n_users, n_items = rated.shape
         is_member = _members(memberships, n_users)
+        # totals(g) = sum over members u of the number of ratings of u
         totals = is_member @ np.diff(rated.indptr)
         # Groups without ratings have no popular items, and many groups would make the counts large.
         largest = np.argsort(-totals, kind="stable")[:MAX_GROUPS]
         kept = np.sort(largest[totals[largest] > 0])
         is_member = sparse.csr_array(is_member[kept])
         ones = sparse.csr_array((np.ones(rated.nnz, np.int32), rated.indices, rated.indptr), shape=(n_users, n_items))
+        # counted(g, i) = sum over members u of g of [u rated i], one sparse product for all groups
         counted = sparse.csr_array(is_member @ ones)
         group_of = np.repeat(np.arange(len(kept)), np.diff(counted.indptr))
         # By group, most rated first, ties by row.

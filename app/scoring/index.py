@@ -23,8 +23,8 @@ best 20 of 10k and of 100k items: FP16 alone finds 0.999 of them, INT8 alone 0.9
 all."""
 
 DROPPED_PER_ITEM = 1 / 300
-"""Up to this share of refused items, the search asks for as many more results and drops the refused ones. A filter is
-applied to every item, 1 to 5 ns each; one more result costs 0.3 us."""
+"""Up to this share of refused items, a search returns as many more results and drops the refused ones afterwards. A
+filter inside the index costs 1 to 5 ns for every item of the catalogue; one more result costs 0.3 us."""
 
 REFUSED_PER_ITEM = 1 / 50
 """Beyond this share of refused items all lists are searched. How many lists are enough was measured with the items that
@@ -154,15 +154,17 @@ class ItemIndex:
         self, query: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None, n_refused: int, n_probes: int
     ) -> NDArray[np.int64]:
         factor, surplus = MORE[self.kind.name]
-        n_asked, is_dropping = factor * n + surplus, n_refused <= DROPPED_PER_ITEM * len(self.vectors)
+        n_results, is_dropping = factor * n + surplus, n_refused <= DROPPED_PER_ITEM * len(self.vectors)
         if is_dropping:
-            n_asked += n_refused
+            # In the worst case every refused item ranks before the n wanted ones.
+            n_results += n_refused
         parameters = self._parameters.filled(None if is_dropping else allowed, n_probes)
-        rows = self._search(query, min(n_asked, len(self.vectors)), parameters)
+        rows = self._search(query, min(n_results, len(self.vectors)), parameters)
         rows = rows[rows >= 0]  # FAISS fills up with -1 where fewer are allowed, or in the lists
         return rows[allowed[rows]] if allowed is not None and is_dropping and n_refused else rows
 
     def _search(self, query: NDArray[np.float32], n: int, parameters: Any) -> NDArray[np.int64]:
+        # u . v = (u * scales) . (v / scales), and the index holds v / scales
         scaled = np.ascontiguousarray(query if self._scales is None else query * self._scales, np.float32)
         scores, rows = np.empty(n, np.float32), np.empty(n, np.int64)
         # OpenMP keeps this per thread, so it is set where the search runs. One query gains nothing from more threads.

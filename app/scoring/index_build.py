@@ -51,7 +51,8 @@ SCORES_MEASURED = 50_000_000
 """Scores that measuring may compute: the more items, the fewer users."""
 
 FEW_KNOWN = 0.1
-"""This share of the users, those of whom least is known, search all lists: their sides are of another kind."""
+"""This share of the users, those with the fewest ratings and engagements, search all lists: lists are formed by the
+sides of all users, and theirs differ most."""
 
 LIST_SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 5 / 16, 3 / 8, 7 / 16, 1 / 2, 5 / 8, 3 / 4)
 """The shares of all lists that are tried; where more are needed, a full scan is as fast."""
@@ -98,7 +99,7 @@ def build_index(
             in_lists = _in_lists(kind, vectors, users, samples) if len(vectors) >= LISTS_FROM and samples else None
             return in_lists or (index, replace(kind, recall=recall))
     exact = IndexKind(EXACT, 1.0)
-    # Rounding loses too much: scores differ by less than a half-precision number can tell.
+    # Neither kind reached the recall: scores differ by less than the rounding of half precision.
     return _filled(exact, vectors), exact
 
 
@@ -113,7 +114,11 @@ def index_bytes(index: Index) -> memoryview:
 
 
 class _Sample(NamedTuple):
-    """One user: the side (d,), what is known, and the highest scores of items not consumed, best first."""
+    """One user that recall is measured with.
+
+    `query`: (d,), the user side.
+    `best`: the highest exact scores of items not consumed, best first.
+    """
 
     query: NDArray[np.float32]
     known: Known
@@ -124,6 +129,7 @@ def _samples(vectors: NDArray[np.float32], users: NDArray[np.float32], knowledge
     samples = []
     least, most = N_QUERIES
     for row in _evenly(len(users), min(max(least, SCORES_MEASURED // max(len(vectors), 1)), most)):
+        # Recall is measured as served: with the consumed items excluded, for the items that come after them.
         query, known = np.ascontiguousarray(users[row]), knowledge(row)
         scores = vectors @ query
         scores[known.consumed] = -np.inf
@@ -146,6 +152,8 @@ def _recall(index: ItemIndex, samples: Sequence[_Sample], depth: int) -> float:
         allowed = np.ones(len(index.vectors), np.bool_)
         allowed[known.consumed] = False
         scores = index.vectors[index.candidates(query, len(best), allowed, known.n_known)] @ query
+        # recall = |{i in result : u . i >= s_n}| / n, with s_n the n-th highest exact score. Items with equal scores
+        # are interchangeable, hence scores are compared and not rows; the tolerance is rounding in the product.
         least = best[-1] - 1e-6 * np.abs(best).max()
         shares.append(min(len(best), int(np.count_nonzero(scores >= least))) / len(best))
     return float(np.mean(shares)) if shares else 1.0
@@ -168,6 +176,7 @@ def _in_lists(
     list_of, centres = _lists(vectors, users, round(math.sqrt(len(vectors)) / 2))
     kind = replace(kind, n_lists=len(centres), least_known=least_known)
     index = _filled(kind, vectors, list_of, centres)
+    # For each depth, the smallest share of lists that reaches the recall: shares are tried in ascending order.
     probes: list[tuple[int, int]] = []
     for depth in DEPTHS:
         for n_probes in sorted({math.ceil(share * len(centres)) for share in LIST_SHARES}):
@@ -184,8 +193,9 @@ def _lists(
     vectors: NDArray[np.float32], users: NDArray[np.float32], n_lists: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(n,) the list of each item, and (n_lists, d) the mean of the items of each list."""
-    some = users[_evenly(len(users), N_MOMENTS)].astype(np.float64)
-    variances, directions = np.linalg.eigh(some.T @ some / len(some))
+    sample = users[_evenly(len(users), N_MOMENTS)].astype(np.float64)
+    # C = mean_u u u' = V diag(s) V', so L = V diag(sqrt(s)); rounding may make an s of 0 slightly negative.
+    variances, directions = np.linalg.eigh(sample.T @ sample / len(sample))
     towards = (directions * np.sqrt(np.maximum(variances, 0.0))).astype(np.float32)  # L
     use_all_threads()
     clustering = faiss.Kmeans(vectors.shape[1], n_lists, niter=N_ITERATIONS, seed=SEED)
@@ -196,6 +206,7 @@ def _lists(
         block = vectors[start : start + BLOCK]
         _, nearest = clustering.index.search(block @ towards, 1)
         list_of[start : start + BLOCK] = nearest[:, 0]
+        # sums(l) = sum over items i of list l of v_i, in the plain space: queries are compared with these centres.
         members = sparse.csr_array((np.ones(len(block)), (nearest[:, 0], np.arange(len(block)))), (n_lists, len(block)))
         sums += members @ block
     counts = np.bincount(list_of, minlength=n_lists)

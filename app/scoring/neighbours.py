@@ -11,11 +11,11 @@ from app.scoring.index import Neighbours
 from app.snapshots.arrays import Layout, check_range, require
 
 TABLES = ("knn", "ease")
-"""The tables that a snapshot may hold. Row i of `tables.NAME_rows` holds the items that a rating of item i speaks for,
-best first, -1 where there are no more; `tables.NAME_weights` holds how much it does."""
+"""The tables that a snapshot may hold. Row i of `tables.NAME_rows` holds the items that a rating of item i recommends,
+best first, -1 where there are no more; `tables.NAME_weights` holds the weight of each."""
 
 MAX_VOTERS = 100
-"""The newest rated items that vote: more would change little and cost as much each."""
+"""The newest rated items that vote: each further one costs as much and changes less."""
 
 
 def table_layouts() -> dict[str, Layout]:

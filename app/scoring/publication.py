@@ -84,7 +84,7 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
             raise SnapshotDamagedError(f"there is no {segment.name} segment")
     index = map_index(files.index_path, files.arrays.item_vectors, manifest.index)
     scorer = Scorer.from_parts(manifest, files.arrays, index, _encodings(files), _groups(files))
-    _ask_canaries(scorer)
+    _check_canaries(scorer)
     return scorer
 
 
@@ -95,7 +95,7 @@ def _encodings(files: SnapshotFiles) -> Encodings:
         encodings = Encodings.from_document(document)
         widths = crossed_width(len(encodings.items.names)), crossed_width(len(encodings.users.names))
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise SnapshotDamagedError(f"{FEATURES_FILE} does not say how features are read") from error
+        raise SnapshotDamagedError(f"{FEATURES_FILE} does not hold encodings of features") from error
     if widths != (files.sizes["n_item_features"], files.sizes["n_user_features"]):
         raise SnapshotDamagedError(f"{FEATURES_FILE} does not fit the maps of features")
     return encodings
@@ -111,10 +111,13 @@ def _groups(files: SnapshotFiles) -> tuple[Group, ...]:
     return groups
 
 
-def _ask_canaries(scorer: Scorer) -> None:
-    """Search for real users and compare the best scores with dot products: FAISS may load a wrong file in silence."""
+def _check_canaries(scorer: Scorer) -> None:
+    """Search for real users and compare the best scores with dot products.
+
+    FAISS verifies nothing, and a wrong file may load without an error. Raises `SnapshotDamagedError`.
+    """
     n_users = len(scorer.user_keys)
-    # Users spread over all rows; a snapshot without users has nothing to ask with.
+    # Users are spread over all rows; a snapshot without users has no queries to check.
     for user_row in np.unique(np.linspace(0, n_users - 1, CANARY_QUERIES).astype(int)) if n_users else ():
         vector = scorer.user_vectors[user_row]
         rows, scores = scorer.nearest(vector, 10)

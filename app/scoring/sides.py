@@ -1,11 +1,17 @@
 """The item side and the user side, whose dot product is the score.
 
-    item side  [ q_i     | b_i | y_i     | pop_i ]     unweighted user side  [ a_u p_u | a_u | c_u x_u | w_pop ]     a_u
-    = w_rating / std_i(p_u . q_i + b_i), c_u = w_taste / std_i(x_u . y_i)
+    item side  [ q_i     | b_i | y_i     | pop_i ]     unweighted
+    user side  [ a_u p_u | a_u | c_u x_u | w_pop ]     a_u = w_rating / std_i(p_u . q_i + b_i)
+                                                       c_u = w_taste / std_i(x_u . y_i)
 
 Each segment is a block of columns. Its user part is divided by the standard deviation that its scores have over the
-chosen items, then multiplied by the segment's weight, so weights compare segments whatever their units. Training weighs
-all users at once and serving one user between two ratings, both with the functions below.
+chosen items, then multiplied by the segment's weight, so weights compare segments whatever their units. The deviation
+needs no scores: with x a user part and y_i the item parts,
+
+    Var_i(x . y_i) = mean_i (x . (y_i - y))^2 = x' Cov(y) x     y = mean_i y_i
+
+so the covariance of the item side, computed once, serves every user. Training weighs all users at once and serving one
+user between two ratings, both with the functions below.
 """
 
 import math
@@ -69,7 +75,7 @@ def join_user_parts(
 
 
 def weigh(part: NDArray[np.float32], covariance: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """As `join_user_parts` of one user's part (c,) of one segment, in half the time: (c,).
+    """One user's part (c,) of one segment, weighted and standardised: as `join_user_parts`, in half the time.
 
     `covariance`: (c, c), that of the segment's columns.
     """
@@ -91,9 +97,9 @@ def part_scales(
 
 
 def unknown_user_side(segments: Sequence[SegmentEntry], item_covariance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The user side (d,) of a user of whom nothing is known: popularity alone ranks.
+    """The user side (d,) of an unknown user: popularity alone ranks.
 
-    Each segment says with which part and weight it stands in it; most have weight 0.
+    Each segment defines its part and its weight there (`unknown_part`, `unknown_weight`); most have weight 0.
     """
     parts = {
         entry.name: SEGMENTS[entry.name].unknown_part(entry.columns[1] - entry.columns[0])[None] for entry in segments

@@ -2,8 +2,8 @@
 
     similarity(i, j) = cos(q_i, q_j) * n_j / (n_j + 10)
 
-The vector of an item j with few ratings is mostly chance, and shrinking keeps chance neighbours out of the list. For
-users the same holds. Which columns of the vectors are compared, the segments say (`Segment.likeness`).
+The vector of an item j with few ratings is mostly noise, and shrinking keeps chance neighbours out of the list. The
+same holds for users. `Segment.likeness` names the columns of the vectors that are compared.
 """
 
 import numpy as np
@@ -40,7 +40,7 @@ def similar_items(
     # One more than wanted, since every item is among its own neighbours.
     neighbours, similarity = search_many(directions * trust(item_counts)[:, None], directions, N_SIMILAR + 1)
     is_neighbour = (neighbours != np.arange(n_items)[:, None]) & (neighbours >= 0) & (similarity > 0)
-    # A stable sort moves what is no neighbour to the end and keeps the order of the others.
+    # A stable sort moves rows that are no neighbours to the end and keeps the order of the others.
     order = np.argsort(~is_neighbour, axis=1, kind="stable")[:, :N_SIMILAR]
     is_kept = np.take_along_axis(is_neighbour, order, axis=1)
     rows[is_kept] = np.take_along_axis(neighbours, order, axis=1)[is_kept]

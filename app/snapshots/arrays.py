@@ -1,7 +1,7 @@
 """The arrays of a snapshot: one `.npy` file each, with the dtype and shape that every reader may rely on.
 
 Every snapshot has the arrays of `SnapshotArrays`. Beside them stand arrays that not every snapshot has: the states of
-segments and the neighbour tables. The caller describes those with layouts; this package knows none of them by name.
+segments and the neighbour tables. The caller describes those with layouts; this package names none of them.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ Layout = tuple[np.dtype[Any], tuple[str | int, ...]]
 
 @dataclass(frozen=True)
 class SnapshotArrays:
-    """Everything a snapshot holds but its manifest, its documents and its index.
+    """All arrays of a snapshot.
 
     A *row* is a position along `n_items` or `n_users`. Beside each type stand the dtype and the names (or fixed
     lengths) of the axes, which `check_arrays` enforces.
@@ -30,16 +30,16 @@ class SnapshotArrays:
     Items: the whole catalogue. `item_vectors`: the columns of all segments, unweighted, padded with zero columns; the
     row of an item without ratings is what its features give it. `item_counts`: how many users chose each item, that is
     rated it or were engaged by it. `popular_rows`: all rows, most chosen first. `unrated_item`: the vector of an item
-    of which nothing is known. `item_mean`, `item_covariance`: of the vectors of all items that were chosen.
+    without ratings, events and features. `item_mean`, `item_covariance`: of the vectors of all items that were chosen.
 
     Users: `user_vectors` are weighted and standardised, so that a row times an item's row is the score. `user_biases`:
-    in units of the rating scale. `user_deviations`, `item_deviations`: what is not known of either, in the rating
+    in units of the rating scale. `user_deviations`, `item_deviations`: the parts of the uncertainty, in the rating
     scale; the root of the sum of both squares is the standard deviation of a rating around its prediction.
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
 
     Histories: the ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
-    `history_values`, newest first. The items that u did not rate and that events say something of stand likewise from
-    `label_starts[u]` on in `label_rows`; `are_positive` tells those that engaged u from those that u declined.
+    `history_values`, newest first. The items that u did not rate and that have a label by events stand likewise from
+    `label_starts[u]` on in `label_rows`; `are_positive` is true for those that engaged u, false for those declined.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
@@ -162,7 +162,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
     for name in ("item_deviations", "user_deviations"):
         require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():
-        # One NaN would spread to every score of a row.
+        # One NaN would spread to every score of its row, and a sort leaves scores with NaN in no order.
         require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")
     return sizes
 

@@ -1,4 +1,8 @@
-"""Files that are on the disk once they are closed. Every write of a snapshot passes through here."""
+"""Files that are on the disk once they are closed. Every write of a snapshot passes through here.
+
+A write alone reaches the page cache of the system and is lost at a power cut, as is the entry of a new file in its
+folder. So both are fsynced: first the content of every file, then the folder that lists them.
+"""
 
 import hashlib
 import os
@@ -16,12 +20,14 @@ class DurableFile:
     """
 
     def __init__(self, path: Path) -> None:
+        # O_EXCL and O_NOFOLLOW: an existing file or a link at this path is an error, never overwritten or followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
         self._sha256 = hashlib.sha256()
         self._size = 0
 
     def write(self, content: bytes | bytearray | memoryview) -> int:
+        # Hashed here, so that the digest is that of the written bytes and not of what a second read returns.
         remaining = memoryview(content).cast("B")
         self._sha256.update(remaining)
         self._size += len(remaining)
@@ -41,6 +47,7 @@ class DurableFile:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
+            # After an error the file is removed with its folder, so there is nothing to make durable.
             if kind is None:
                 os.fsync(self._descriptor)
         finally:
@@ -49,6 +56,7 @@ class DurableFile:
 
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable: without it a rename or a new file may be lost at a power cut."""
+    # fsync of a file writes its content and not its name, which belongs to the folder (man 2 fsync).
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

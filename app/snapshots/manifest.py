@@ -20,9 +20,10 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """One segment of the vectors: columns `start` to `stop` (exclusive) of both sides, and its weight.
+    """One segment of the vectors.
 
-    `numbers`: the scalars of its state, beside its arrays; what they mean, the segment knows.
+    `columns`: start and stop (exclusive) on both sides.
+    `numbers`: the scalars of its state, beside its arrays; the segment interprets them.
     """
 
     name: str
@@ -39,9 +40,10 @@ class SegmentEntry:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The state of what was learned from, read in the same transaction.
+    """The state of the data that was learned from, read in the same transaction as the data.
 
-    `n_events`: all that were stored. `profile_change_count`: changes of attributes and events of users.
+    `n_events`: all stored events.
+    `profile_change_count`: changes of attributes and events of users.
     """
 
     n_ratings: int
@@ -54,12 +56,14 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class IndexKind:
-    """How the index stores vectors, and the share of the best items that it was measured to find (`recall`).
+    """How the index stores and searches vectors.
 
-    `scales`: (dimension,) what the columns are divided by; empty where they are not. `n_lists`: how many lists the
-    items are divided into; 0 for none. `probes`: (n, p) with n ascending: for the best n items, p of the lists are
-    searched, for users of whom at least `least_known` ratings and engagements are known. For all others every list is
-    searched, since recall was not measured for them.
+    `recall`: the measured share of the best items that a search finds.
+    `scales`: (dimension,) divisors of the columns; empty where columns are stored as they are.
+    `n_lists`: how many lists the items are divided into; 0 for none.
+    `probes`: (n, p) with n ascending: a search for the best n items reads p lists.
+    `least_known`: ratings and engagements from which on `probes` holds; with fewer, every list is searched, since
+    recall was not measured for such users.
     """
 
     name: str
@@ -86,11 +90,15 @@ class FileDigest:
 class Manifest:
     """What a snapshot is and what it was made from.
 
-    `created_at`: UTC, ISO 8601. `requested_recipe`: what was asked for; `recipe`: what the data made of it. `metrics`:
-    of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it could not be
-    measured; `intervals`: their 95 % intervals, [low, high]. `choices`: why this recipe, a sentence each. `reason`: why
-    this was published instead of what was asked for. `is_led_by_events`: there were hardly any ratings, so labels of
-    events were learned from as ratings at the ends of the scale. `index` and `files` are filled in by the writer.
+    `created_at`: UTC, ISO 8601.
+    `requested_recipe`: as the job requested it; `recipe`: after the data chose.
+    `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
+    could not be measured; `intervals`: their 95 % intervals, [low, high].
+    `choices`: why this recipe, a sentence each.
+    `reason`: why a fallback was published instead of the requested recipe; None otherwise.
+    `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
+    the scale.
+    `index`, `files`: filled in by the writer.
     """
 
     version: int
@@ -123,6 +131,7 @@ class Manifest:
 def card(manifest: Manifest) -> dict[str, Any]:
     """What the register of snapshots shows: all but the files, and the numbers that only the index needs."""
     document = asdict(manifest)
+    # Digests serve the reader of the folder alone.
     del document["files"]
     if document["index"] is not None:
         del document["index"]["scales"]
@@ -133,6 +142,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """The manifest as JSON, with the checksum of its own content."""
     document = asdict(manifest)
     document["sha256"] = _checksum(document)
+    # NaN is no JSON, and a reader in another language would refuse the whole manifest for one.
     return json.dumps(document, indent=1, allow_nan=False).encode()
 
 
@@ -144,16 +154,17 @@ def read_manifest(content: bytes) -> Manifest:
     """
     try:
         document = json.loads(content)
-        found_format = document.get("format")
+        written_format = document.get("format")
     except (ValueError, RecursionError, AttributeError) as error:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} is not a JSON object") from error
-    if type(found_format) is not int:
+    # `True` is an int to `isinstance`.
+    if type(written_format) is not int:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no format")
-    # The format is read before the checksum: other formats may be summed in another way.
-    if found_format < FORMAT:
-        raise SnapshotOutdatedError(f"format {found_format} is older than {FORMAT}, the oldest that is read")
-    if found_format > FORMAT:
-        raise SnapshotForeignError(f"format {found_format} is newer than {FORMAT}, the newest that is read")
+    # The format is read before the checksum, since another format may define the checksum otherwise.
+    if written_format < FORMAT:
+        raise SnapshotOutdatedError(f"format {written_format} is older than {FORMAT}, the oldest that is read")
+    if written_format > FORMAT:
+        raise SnapshotForeignError(f"format {written_format} is newer than {FORMAT}, the newest that is read")
     # The manifest holds the checksums of all other files, so its own protects them all.
     if document.pop("sha256", None) != _checksum(document):
         raise SnapshotDamagedError(f"{MANIFEST_FILE} is not what was written")

@@ -1,7 +1,7 @@
-"""A snapshot folder read: every checksum first, then the parts against each other.
+"""Reads a snapshot folder: verifies every checksum first, then the parts against each other.
 
-What is read has the shape that the manifest claims, and is what was written. What the arrays mean is checked where they
-are used (`scoring`).
+Afterwards the contents are those that were written, with the shapes that the manifest states. The meaning of the arrays
+is checked by the package that uses them (`scoring`).
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class SnapshotFiles:
 
 
 def known_files(extra: Mapping[str, Layout]) -> frozenset[str]:
-    """The only names that are ever opened beside the manifest, whatever a manifest says."""
+    """The only names that are opened beside the manifest, whatever a manifest lists."""
     return REQUIRED_FILES | frozenset(map(array_file, extra))
 
 
@@ -78,10 +78,12 @@ def read_snapshot(folder: Path, database_id: str, version: int, extra: Mapping[s
 
 
 def _verify_files(folder: Path, digests: Mapping[str, FileDigest], known: frozenset[str]) -> None:
+    # Names from a forged manifest are compared with known names and never joined to a path before.
     if not REQUIRED_FILES <= digests.keys() <= known:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} lists other files than this format has")
     for name, digest in digests.items():
         with os.fdopen(_open_regular(folder / name), "rb") as file:
+            # The size is compared first: it is known at once, and hashing a large file takes a second.
             if os.fstat(file.fileno()).st_size != digest.size:
                 raise SnapshotDamagedError(f"{name} is not {digest.size} bytes long")
             if hashlib.file_digest(file, "sha256").hexdigest() != digest.sha256:
@@ -97,7 +99,7 @@ def _read_document(path: Path) -> Any:
 
 def _read_small(path: Path, max_bytes: int) -> bytes:
     with os.fdopen(_open_regular(path), "rb") as file:
-        # One byte more than allowed tells a file that is too long, without reading all of it.
+        # One byte more than allowed shows that a file is too long, without reading all of it.
         content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise SnapshotDamagedError(f"{path.name} is too long")

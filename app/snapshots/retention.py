@@ -10,7 +10,7 @@ from pathlib import Path
 from app.snapshots.write import STAGING_PREFIX, folder_name
 
 ORPHAN_SECONDS = 3600.0
-"""Younger folders may belong to a run that is about to register them."""
+"""Younger folders may belong to a run that is about to register them. Writing and opening take minutes at most."""
 
 _OURS = re.compile(rf"{re.escape(STAGING_PREFIX)}.+|\d{{6,}}(\.removed)?")
 
@@ -18,11 +18,13 @@ _OURS = re.compile(rf"{re.escape(STAGING_PREFIX)}.+|\d{{6,}}(\.removed)?")
 def remove_snapshot(root: Path, version: int) -> None:
     """Remove a snapshot's folder. It is renamed first, so that no reader sees half of it."""
     folder = root / folder_name(version)
+    # Removing a tree is no atomic step, but a rename is: a reader finds a whole folder or none.
     removed = folder.with_suffix(".removed")
     try:
         os.rename(folder, removed)  # noqa: PTH104  kept beside the calls of `os` in write.py
     except FileNotFoundError:
         return
+    # What cannot be removed now keeps its new name and is an orphan an hour later.
     shutil.rmtree(removed, ignore_errors=True)
 
 

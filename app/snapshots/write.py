@@ -1,4 +1,10 @@
-"""A snapshot folder written: aside, durably, and visible under its name only when whole."""
+"""Writes a snapshot folder: aside, durably, and visible under its name only when complete.
+
+    write and fsync each file -> fsync the staging folder -> rename it -> fsync the folder above
+
+A process that is killed between any two steps leaves either a staging folder, which `retention` removes, or a complete
+snapshot.
+"""
 
 import json
 import os
@@ -26,7 +32,7 @@ DOCUMENTS = (FEATURES_FILE, GROUPS_FILE)
 STAGING_PREFIX = ".staging-"
 
 ROOM_FACTOR = 2.5
-"""Free space asked for before writing, in sizes of the snapshot: the rest of the machine writes as well."""
+"""Free space required before writing, in sizes of the snapshot: other programs write to the disk as well."""
 
 
 def folder_name(version: int) -> str:
