@@ -1,8 +1,8 @@
 """Step 5: one training run, from ratings to a live snapshot: load, hold out, fit, measure, gate, refit, publish.
 
-Owns the recipe (which segments, algorithms and settings), what the data make of it, the weights of the segments, the
+Owns the recipe (segments, algorithms and hyperparameters), its resolution by the data, the weights of the segments, the
 report on the hold-out, the gate in front of publication and the assembly of a snapshot's arrays. `run.py` is the list
-of steps; each step is a file. How a segment is learned and chosen, the segments know themselves.
+of steps; each step is a file. The package `segments` learns and chooses the single segments.
 
 Decisions, and why:
 
@@ -10,14 +10,16 @@ Decisions, and why:
   over its two settings, the weights by nDCG on shortlists. The hold-out is read once, for the report. Of large data,
   users are drawn at random, and the work depends on the size of the data alone, never on a clock: equal seeds give
   equal snapshots.
-- **What events say is cut where the hold-out begins** (`dataset.py`), for each user as for ratings. Where all events
-are
-  newer than what is held out, no segment can show that it learned from them, and `engagement` gets no weight.
+- **Events are cut where the hold-out begins** (`dataset.py`), for each user, as ratings are. Where all events are newer
+  than the held-out ratings, no segment can show that it learned from them, and `engagement` gets no weight.
 - **Hold-out errors give the uncertainty of a prediction** (`uncertainty.py`) where the learner gives none: from the
   counts of ratings of user and item, and from how well the user's own ratings are fitted. No extra fit is made.
+- **Every step is a `Stage`** (`algorithms/progress.py`): a progress callback that logs durations, figures and decisions
+  by structlog. The worker writes them as its log, and `reckon train` shows them. Functions that take a `progress` log
+  nothing when they are called with a plain callback, as experiments do.
 
 May import: evaluation, scoring, segments, snapshots, algorithms, store. Never serving, never settings: the worker
-passes what it needs.
+passes the values that training needs.
 
 Refused: training inside an API process (numba, all cores, minutes); publishing every result (a worse list is worse than
 an old one, so the gate decides); scoring a snapshot on ratings that it was learned from.

@@ -25,7 +25,7 @@ GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
 """The weights that are tried beside weight 1 of the anchor. Ratios matter, so the steps grow with the weight."""
 
 ROUNDS = 3
-"""How often the ascent passes over all segments, at most. It usually stops after the second, which changes nothing."""
+"""How often the ascent passes over all segments, at most; it ends earlier when a round changes no weight."""
 
 
 def unlearned_weights(names: list[str]) -> Weights:
@@ -70,7 +70,7 @@ def _ascend(shortlist: Shortlist, names: list[str], anchor: str, absent: list[st
             # w_name = argmax over the grid of nDCG(w), with all other weights held fixed
             tried = [shortlist.ndcg(np.array([*(weights | {name: weight}).values()])) for weight in GRID]
             # The curve is flat at its top, and which of its points is highest is chance. The mean of a point and its
-            # neighbours says more.
+            # neighbours has less variance.
             smooth = _smoothed(np.array(tried))
             weights[name], best = GRID[int(smooth.argmax())], float(smooth.max())
         # A round without a change is a maximum along every coordinate, so further rounds would repeat it.

@@ -28,7 +28,7 @@ class Blend:
 
     @property
     def item_factors(self) -> NDArray[np.float32]:
-        """(n_items, c) float32, the columns whose directions say which items are alike; for maps of items."""
+        """(n_items, c) float32, the columns whose directions are compared for similar items; for maps of items."""
         return self.sides.likeness
 
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
@@ -47,7 +47,7 @@ class BlendLearner:
     recipe: Recipe | None = None
 
     def fit(self, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore) -> Blend:
-        # The order of `evaluate_recipe`, so that a measured blend is the one that a run with this generator learns.
+        # Spawned in the order of `evaluate_recipe`: resolving first, then the fit.
         resolve_rng, fit_rng = rng.spawn(2)
         stage, recipe = Stage.from_progress(progress), self.recipe or default_recipe()
         with stage.part("resolving", 0.6) as part:

@@ -61,7 +61,7 @@ def to_rows(data: TrainingData) -> RatingMatrix:
 def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     """The labels that the events in `data` give to pairs of user and item without a rating."""
     events, n_items = data.interactions, len(data.item_keys)
-    # Events may be newer than the keys, or of items that were deleted since.
+    # Events of items and users that have no row cannot be learned from.
     is_known = np.isin(events.item_key, data.item_keys) & np.isin(events.user_key, data.user_keys)
     # One number for a pair of user and item: cell = user row * n_items + item row
     cells = np.searchsorted(data.user_keys, events.user_key[is_known]) * n_items
@@ -74,7 +74,8 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     last_at = np.maximum.reduceat(events.last_at[is_known], starts) if len(starts) else np.empty(0, np.int64)
     rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
     rated += np.searchsorted(data.item_keys, data.ratings.item_key)
-    # A rating says more of a pair than its events. Held-out ratings count here as well: their events would reveal them.
+    # A rating is more informative than the events of its pair. Held-out ratings count here as well, since the events
+    # of their pairs would reveal them.
     kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
     user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
     return EventLabels(user_rows, item_rows, labels[kept] == POSITIVE, last_at[kept], counts_as)
@@ -106,7 +107,7 @@ class Dataset:
 
     @property
     def of_events(self) -> tuple[str, ...]:
-        """A sentence on the labels and how they were used; none where there are no labels."""
+        """A sentence on the labels and their use; empty without labels."""
         n_positive = int(np.count_nonzero(self.labels.are_positive))
         counted = f"events: {n_positive:,} pairs of user and item engaged, {len(self.labels) - n_positive:,} declined"
         if not len(self.labels):
@@ -119,11 +120,10 @@ class Dataset:
         return (f"{counted}, none of them rated; engaged counts as a rating of {self.labels.counts_as:g} to the taste",)
 
 
-def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
-    """The ratings beside the labels; where there are hardly any ratings, both as ratings.
+def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
+    """The matrix that is learned from: `rated` with `labels` beside it, or both as ratings if there are few ratings.
 
-    A first rating among a thousand labels must not replace all of them: too little could be learned from it, and
-    nothing could be held out.
+    A first rating must not replace a thousand labels: too little could be learned from it, and nothing be held out.
     """
     if not len(labels):
         return rated
@@ -144,13 +144,13 @@ def learnable(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> R
 def load_dataset(store: Store, user_groups: Sequence[str] = (), progress: ProgressCallback = ignore) -> Dataset:
     """Everything that a run reads. `user_groups`: the fields and attributes that make groups of users.
 
-    Raises `SnapshotRejectedError` where there are no ratings and no events that tell what users like.
+    Raises `SnapshotRejectedError` where there are no ratings and no events with positive labels.
     """
     stage = Stage.from_progress(progress)
     scale = store.instance.scale()
     data = store.training_reads.load()
     labels = to_labels(data, scale.liked_from)
-    ratings = learnable(to_rows(data), labels, scale)
+    ratings = training_ratings(to_rows(data), labels, scale)
     if not ratings.item_choice_counts.any():
         raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what users like")
     users = _users(store, data)

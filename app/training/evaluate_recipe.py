@@ -60,7 +60,7 @@ def fall_back(
 ) -> EvaluatedRecipe:
     """A list of bestsellers; `reason`: why nothing better can be published."""
     recipe, stage = fallback_recipe(), Stage.from_progress(progress)
-    choice = stage.decide("bestsellers: what was asked for did not pass", reason=reason)
+    choice = stage.decide("bestsellers: the requested recipe did not pass", reason=reason)
     resolved = ResolvedRecipe(recipe, BESTSELLERS, (choice,))
     return EvaluatedRecipe(recipe, resolved, _report(resolved, split, rng, stage), reason)
 

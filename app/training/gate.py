@@ -82,7 +82,7 @@ def _check_pairs(candidate: NDArray[np.float64], live: NDArray[np.float64]) -> s
     # The upper end of the 95 % interval of the mean gain: mean + 1.96 s / sqrt(n). The spread of one gain is unknown,
     # and a single user is no evidence against a candidate.
     highest = gains.mean() + NORMAL_95 * gains.std(ddof=1) / math.sqrt(len(gains)) if len(gains) > 1 else math.inf
-    # The candidate is rejected only if the whole interval lies below the margin: doubt speaks for the newer data.
+    # The candidate is rejected only if the whole interval lies below the margin: in doubt, newer data are better.
     if highest < -MARGIN * live.mean():
         raise SnapshotRejectedError(
             f"{NDCG} {candidate.mean():.4f} is below the live recipe's {live.mean():.4f}, on the same training part"
@@ -96,7 +96,7 @@ def _check_pairs(candidate: NDArray[np.float64], live: NDArray[np.float64]) -> s
 def _check_recorded(report: RecipeReport, live: RecordedReport) -> str:
     ndcg, bestsellers_ndcg = report.snapshot.values[NDCG], report.bestsellers.values[NDCG]
     # Bestsellers need no learning, so a fall that they share comes from the newer ratings and not from the candidate.
-    # A rise asks for no more: lists of bestsellers may improve for reasons that personal lists do not share.
+    # A rise does not raise the bar: lists of bestsellers may improve for reasons that personal lists do not share.
     fall = min(1.0, bestsellers_ndcg / live.bestsellers_ndcg) if live.bestsellers_ndcg > 0 else 1.0
     # least = (1 - margin) nDCG_live min(1, nDCG_bestsellers now / then)
     least = (1 - MARGIN) * live.ndcg * fall

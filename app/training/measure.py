@@ -68,7 +68,7 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeRep
         biases=_errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases))),
         ndcg_of_users=ranking.ndcg,
         is_finite=learned.is_finite,
-        uncertainty=HoldoutUncertainty.learn(learned.rating, split) if learned.uncertainty.is_constant else None,
+        uncertainty=HoldoutUncertainty.from_holdout(learned.rating, split) if learned.uncertainty.is_constant else None,
     )
 
 

@@ -19,7 +19,7 @@ FORMER_NAMES = {"prior": POPULARITY}
 """Names that segments had in recipes of earlier releases, which stay accepted -> their names now."""
 
 N_NEIGHBOURS = 50
-"""Neighbours of each item that a table stores, at most: as many as similar items."""
+"""Neighbours of each item that a table stores, at most: as many as the stored similar items."""
 
 KNN_TABLE, EASE_TABLE = "knn", "ease"
 
@@ -175,6 +175,7 @@ def segment_of(algorithm: str) -> str:
     for segment in tunable:
         if algorithm in segment.algorithms:
             return segment.name
+    # Some algorithms are baselines for experiments alone and have no segment.
     can_be = ", ".join(algorithm for segment in tunable for algorithm in segment.algorithms)
     raise InvalidInputError(f"{algorithm} is measured only; the service can learn by: {can_be}", field="algorithm")
 

@@ -45,7 +45,7 @@ class Sides:
 
     @property
     def likeness(self) -> NDArray[np.float32]:
-        """(n_items, c): the columns that say which items are alike."""
+        """(n_items, c) float32, the columns whose directions are compared for similar items."""
         columns = first_likeness([(SEGMENTS[entry.name], entry.slice) for entry in self.segments])
         return np.ascontiguousarray(self.item_vectors[:, columns])
 

@@ -55,10 +55,10 @@ class HoldoutUncertainty:
     half_known: float = 1.0
 
     @classmethod
-    def learn(cls, vectors: RatingVectors, split: ValidationSplit) -> Self:
+    def from_holdout(cls, vectors: RatingVectors, split: ValidationSplit) -> Self:
         """From `vectors` learned from `split.train`; the mean variance is the mean squared error on the hold-out."""
         split = _thinned(split)
-        # s^2 = mean e^2, the variance of all pairs together
+        # mean e^2 over the hold-out, the unit of all variances below
         mean = float(np.mean(split.errors(vectors) ** 2))
         if len(split.holdout) < ENOUGH_PAIRS or not mean:
             return cls(UserUncertainty.constant(math.sqrt(mean)))

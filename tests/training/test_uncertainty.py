@@ -40,7 +40,7 @@ def test_met_where_counts_decide() -> None:
     """The mean squared error of fresh pairs, from new to well known on each side, is what was said."""
     split, others = drawn(np.full(N_USERS, 0.7))
     vectors = learned_from(split)
-    spread = HoldoutUncertainty.learn(vectors, split).around(vectors, split.train)
+    spread = HoldoutUncertainty.from_holdout(vectors, split).around(vectors, split.train)
     variances = spread.standard_deviation(others.user_rows, others.item_rows).astype(np.float64) ** 2
     squares = (others.values - vectors.predict(others.user_rows, others.item_rows)) ** 2
     for counts in (split.train.user_counts[others.user_rows], split.train.item_counts[others.item_rows]):
@@ -55,7 +55,7 @@ def test_met_where_users_differ() -> None:
     noises = np.where(np.arange(N_USERS) % 2, 0.3, 1.2)
     split, _ = drawn(noises)
     vectors = learned_from(split)
-    spread = HoldoutUncertainty.learn(vectors, split)
+    spread = HoldoutUncertainty.from_holdout(vectors, split)
     assert spread.of_users.standard_deviation(0.3, 1000) == pytest.approx(0.3, rel=0.25)
     assert spread.of_users.standard_deviation(1.2, 1000) == pytest.approx(1.2, rel=0.25)
 
@@ -63,7 +63,7 @@ def test_met_where_users_differ() -> None:
 def test_mean_is_that_of_holdout() -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     vectors, held = learned_from(split), split.holdout
-    deviations = HoldoutUncertainty.learn(vectors, split).around(vectors, split.train)
+    deviations = HoldoutUncertainty.from_holdout(vectors, split).around(vectors, split.train)
     variances = deviations.standard_deviation(held.user_rows, held.item_rows).astype(np.float64) ** 2
     assert variances.mean() == pytest.approx(np.mean(split.errors(vectors) ** 2), rel=1e-5)
 
@@ -71,7 +71,7 @@ def test_mean_is_that_of_holdout() -> None:
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
 def test_follows_the_scale(unit: float) -> None:
     one, other = (
-        HoldoutUncertainty.learn(learned_from(split), split)
+        HoldoutUncertainty.from_holdout(learned_from(split), split)
         for split in (drawn(np.full(N_USERS, 0.7), unit=each)[0] for each in (1.0, unit))
     )
     assert other.of_users.standard_deviation(0.7 * unit, 5) == pytest.approx(
@@ -83,14 +83,14 @@ def test_follows_the_scale(unit: float) -> None:
 def test_same_again() -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     vectors = learned_from(split)
-    assert HoldoutUncertainty.learn(vectors, split) == HoldoutUncertainty.learn(vectors, split)
+    assert HoldoutUncertainty.from_holdout(vectors, split) == HoldoutUncertainty.from_holdout(vectors, split)
 
 
 def test_few_pairs_are_all_alike() -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     few = ValidationSplit(split.train, split.holdout.subset(np.arange(ENOUGH_PAIRS - 1)), split.scale, split.user_rows)
     vectors = learned_from(few)
-    spread = HoldoutUncertainty.learn(vectors, few).around(vectors, few.train)
+    spread = HoldoutUncertainty.from_holdout(vectors, few).around(vectors, few.train)
     error = np.sqrt(np.mean(few.errors(vectors) ** 2))
     np.testing.assert_allclose(spread.user_std, error, rtol=1e-6)
     assert not spread.item_std.any()
@@ -102,16 +102,16 @@ def test_without_any_error() -> None:
     held = split.holdout
     foretold = vectors.predict(held.user_rows, held.item_rows)
     exact = RatingMatrix(N_USERS, N_ITEMS, held.user_rows, held.item_rows, foretold)
-    spread = HoldoutUncertainty.learn(vectors, ValidationSplit(split.train, exact, split.scale, split.user_rows))
+    spread = HoldoutUncertainty.from_holdout(vectors, ValidationSplit(split.train, exact, split.scale, split.user_rows))
     assert spread.of_users.standard_deviation(0.0, 0) == 0
 
 
 def test_large_holdout_is_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     split, _ = drawn(np.full(N_USERS, 0.7))
     vectors = learned_from(split)
-    whole = HoldoutUncertainty.learn(vectors, split)
+    whole = HoldoutUncertainty.from_holdout(vectors, split)
     monkeypatch.setattr("app.training.uncertainty.MAX_PAIRS", len(split.holdout) // 2)
-    half = HoldoutUncertainty.learn(vectors, split)
+    half = HoldoutUncertainty.from_holdout(vectors, split)
     assert half != whole
     assert half.of_users.standard_deviation(0.7, 5) == pytest.approx(whole.of_users.standard_deviation(0.7, 5), rel=0.1)
 
