@@ -20,8 +20,8 @@ def test_parts_follow_one_another() -> None:
     with listener.whole.part("fitting", 0.5) as fitting:
         with fitting.part("als", 0.5) as als:
             als(0.5, "als epoch 1 of 2")
-        with fitting.part("biases"):
-            pass
+        with fitting.part("biases") as biases:
+            biases(0.5, "biases epoch 1 of 2")
     with listener.whole.part("writing"):
         pass
     assert listener.reports == [
@@ -30,6 +30,7 @@ def test_parts_follow_one_another() -> None:
         (0.125, "fitting: als epoch 1 of 2"),
         (0.25, "fitting: als"),
         (0.25, "fitting: biases"),
+        (0.375, "fitting: biases epoch 1 of 2"),
         (0.5, "fitting: biases"),
         (0.5, "fitting"),
         (0.5, "writing"),
