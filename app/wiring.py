@@ -65,6 +65,7 @@ class Service:
             ratings=store.ratings,
             trends=store.trends,
             jobs=store.jobs,
+            instance=store.instance,
             lag=lag,
             count_failure=metrics.count_poll_failure,
         )

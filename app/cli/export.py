@@ -12,7 +12,7 @@ from app.cli.terminal import shown_progress
 from app.intake.table_writers import Format, writing_in
 
 if TYPE_CHECKING:
-    from app.scoring import Scorer
+    from app.scoring import PublishedScorer
     from app.store import Store
 
 VECTORS = "vectors"
@@ -52,7 +52,7 @@ def export(
         typer.echo(f"in {folder}")
 
 
-def _live_snapshot(store: "Store", data_dir: Path) -> "Scorer":
+def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
     """Raises `NotFoundError` if no snapshot is live, and the errors of `open_snapshot` if it is damaged."""
     from app.errors import NotFoundError
     from app.scoring import open_snapshot
@@ -63,7 +63,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "Scorer":
     return open_snapshot(data_dir / live.path, store.instance.database_id, live.version)
 
 
-def _export_vectors(folder: Path, store: "Store", snapshot: "Scorer", format_: Format) -> dict[str, Any]:
+def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", format_: Format) -> dict[str, Any]:
     """Writes P, Q and the biases of the rating segment.
 
     Predicted rating = mean + user bias + item bias + p . q, clipped to the scale.
@@ -74,12 +74,12 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Scorer", format_: F
     segment = snapshot.rating
     items = snapshot.item_vectors[:, segment.slice]  # [q_i | b_i]
     users = snapshot.user_vectors[:, segment.slice]  # [a_u p_u | a_u]
-    user_ids = store.users.ids_of(snapshot.user_keys.tolist())
-    item_ids = store.items.ids_of(snapshot.item_keys.tolist())
+    user_ids = store.users.ids_of(snapshot.arrays.user_keys.tolist())
+    item_ids = store.items.ids_of(snapshot.arrays.item_keys.tolist())
     n_users = write_vectors(
         folder / f"users.{format_.value}",
         "user_id",
-        [user_ids.get(key) for key in snapshot.user_keys.tolist()],
+        [user_ids.get(key) for key in snapshot.arrays.user_keys.tolist()],
         snapshot.arrays.user_biases,
         users[:, :-1] / users[:, -1:],
         format_,
@@ -87,7 +87,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Scorer", format_: F
     n_items = write_vectors(
         folder / f"items.{format_.value}",
         "item_id",
-        [item_ids.get(key) for key in snapshot.item_keys.tolist()],
+        [item_ids.get(key) for key in snapshot.arrays.item_keys.tolist()],
         items[:, -1],
         items[:, :-1],
         format_,
@@ -95,7 +95,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "Scorer", format_: F
     card = {
         "snapshot_version": snapshot.version,
         "algorithm": segment.entry.algorithm,
-        "mean_rating": snapshot.rating_fold.mean,
+        "mean_rating": segment.fold.mean,
         "scale": snapshot.manifest.rating_scale,
     }
     (folder / "vectors.json").write_text(json.dumps(card) + "\n")

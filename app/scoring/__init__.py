@@ -16,11 +16,12 @@ from app.scoring.active import ActiveSnapshot, Refresh
 from app.scoring.index import NO_HISTORY
 from app.scoring.popular import popularity_scorer
 from app.scoring.publication import open_snapshot, write_snapshot
-from app.scoring.scorer import Scorer, UserSide
+from app.scoring.scorer import PublishedScorer, Scorer, UserSide
 
 __all__ = [
     "NO_HISTORY",
     "ActiveSnapshot",
+    "PublishedScorer",
     "Refresh",
     "Scorer",
     "UserSide",

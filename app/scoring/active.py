@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from app.scoring.publication import open_snapshot
-from app.scoring.scorer import Scorer
+from app.scoring.scorer import PublishedScorer
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 
 RETRY_SECONDS = 60.0
@@ -39,7 +39,7 @@ class ActiveSnapshot:
     snapshot stay mapped until the last request that uses it ends.
     """
 
-    current: Scorer | None
+    current: PublishedScorer | None
     problem: str
     """Why the live snapshot is not the one served; empty while it is."""
 

@@ -160,9 +160,19 @@ class PopularInGroups:
         """Group -> its position in `groups`."""
         return {group: number for number, group in enumerate(self.groups)}
 
+    def numbers_of(self, user: User) -> list[int]:
+        """The numbers of the groups that a user belongs to by what is known of them now."""
+        numbers = map(self.numbers.get, groups_of(user, self.attributes))
+        return [number for number in numbers if number is not None]
+
     def popular_in(self, number: int) -> NDArray[np.int32]:
         """The rows that the members of a group rated, most rated first, up to `MAX_GROUP_ITEMS`."""
         return self.rows[self.starts[number] : self.starts[number + 1]]
+
+    def popular_by(self, attribute: str, value: str) -> NDArray[np.int32]:
+        """As `popular_in`, by the name of the group; empty for a group that does not exist."""
+        number = self.numbers.get((attribute, value))
+        return self.rows[:0] if number is None else self.popular_in(number)
 
 
 def _members(memberships: Memberships, n_users: int) -> sparse.csr_array:

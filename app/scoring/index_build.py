@@ -103,12 +103,6 @@ def build_index(
     return _filled(exact, vectors), exact
 
 
-def exact_index(vectors: NDArray[np.float32]) -> ItemIndex:
-    """An index that scans `vectors` (n, d) as they are: nothing is learned or measured."""
-    kind = IndexKind(EXACT, 1.0)
-    return ItemIndex(_filled(kind, vectors), vectors, kind)
-
-
 def index_bytes(index: Index) -> memoryview:
     return memoryview(faiss.serialize_index(index))
 

@@ -6,10 +6,9 @@ from numpy.typing import NDArray
 from app.entities import RatingScale
 from app.scoring.features import Encodings
 from app.scoring.groups import PopularInGroups
-from app.scoring.index_build import exact_index
+from app.scoring.index import PopularityIndex
 from app.scoring.scorer import Scorer, SegmentBlock
-from app.scoring.sides import item_moments, join_item_parts
-from app.segments.popularity import POPULARITY, popularity_part
+from app.segments.popularity import POPULARITY
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.manifest import SegmentEntry
 
@@ -17,37 +16,29 @@ from app.snapshots.manifest import SegmentEntry
 def popularity_scorer(item_keys: NDArray[np.int64], counts: NDArray[np.integer], scale: RatingScale) -> Scorer:
     """A scorer of unpublished vectors with one segment, `popularity`, and the interface of any other scorer.
 
-    `item_keys`: (n_items,) int64, ascending; `counts`: (n_items,), how many users chose each item.
+    `item_keys`: (n_items,) int64, by row; `counts`: (n_items,), how many users chose each item.
 
-    Its version is None. Every user gets the same side, whatever they rated; no user is known, no rating is predicted
-    (NaN), nothing is similar, and there are no groups and no tables.
+    The score of an item is log(1 + n_i), n_i its count, for every user, whatever they rated; rows with equal counts
+    stand in ascending order. Its version is None. No user is known, no rating is predicted (NaN), nothing is similar,
+    and there are no groups and no tables.
     """
-    # The same part as the published segment has, so lists do not jump with the first snapshot.
-    part, unrated_item = popularity_part(counts)
-    item_vectors, columns = join_item_parts({POPULARITY: part})
-    mean, covariance = item_moments(item_vectors, counts > 0)
-    # No users and no groups: their arrays of start positions still hold the leading 0.
-    sizes = {
-        "n_items": len(item_keys),
-        "dimension": item_vectors.shape[1],
-        "n_starts": 1,
-        "n_group_starts": 1,
-    }
+    # score_i = pop_i . 1, pop_i = log(1 + n_i); an unchosen item has pop_i = 0, as the zeros of `unrated_item` say.
+    item_vectors = np.log1p(counts).astype(np.float32)[:, None]
+    popular_rows = np.argsort(-item_vectors[:, 0], kind="stable")
+    # No users and no groups: their arrays of start positions still hold the leading 0. The covariance stays 0, so the
+    # part of the user side is not standardised and the score is the logarithm itself.
     arrays = SnapshotArrays.with_zeros(
-        sizes,
+        {"n_items": len(item_keys), "dimension": 1, "n_starts": 1, "n_group_starts": 1},
         item_keys=item_keys,
         item_vectors=item_vectors,
         item_counts=counts.astype(np.int32),
-        popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
-        unrated_item=join_item_parts({POPULARITY: unrated_item[None]})[0][0],
-        item_mean=mean,
-        item_covariance=covariance,
+        popular_rows=popular_rows.astype(np.int32),
     )
-    entry = SegmentEntry(POPULARITY, POPULARITY, columns[POPULARITY], weight=1.0)
+    entry = SegmentEntry(POPULARITY, POPULARITY, (0, 1), weight=1.0)
     return Scorer(
         arrays=arrays,
         blocks=(SegmentBlock.from_entry(entry, arrays),),
-        index=exact_index(item_vectors),
+        index=PopularityIndex(popular_rows, item_vectors),
         encodings=Encodings(),
         groups=PopularInGroups.from_arrays((), arrays),
         tables={},

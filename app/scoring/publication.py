@@ -16,7 +16,7 @@ from app.scoring.groups import Group
 from app.scoring.index import map_index
 from app.scoring.index_build import Known, build_index, index_bytes
 from app.scoring.neighbours import table_layouts
-from app.scoring.scorer import Scorer
+from app.scoring.scorer import PublishedScorer, Scorer
 from app.segments.registry import SEGMENTS, segment_layouts
 from app.snapshots.arrays import Layout, SnapshotArrays, check_arrays
 from app.snapshots.errors import SnapshotDamagedError
@@ -67,7 +67,7 @@ def _known(arrays: SnapshotArrays, user_row: int) -> Known:
     return Known(rated, len(rated) + len(positive))
 
 
-def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
+def open_snapshot(folder: Path, database_id: str, version: int) -> PublishedScorer:
     """A scorer of the snapshot in `folder`, verified and mapped, that has answered trial queries.
 
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
@@ -83,7 +83,7 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> Scorer:
         if segment.is_required and segment.name not in names:
             raise SnapshotDamagedError(f"there is no {segment.name} segment")
     index = map_index(files.index_path, files.arrays.item_vectors, manifest.index)
-    scorer = Scorer.from_parts(manifest, files.arrays, index, _encodings(files), _groups(files))
+    scorer = PublishedScorer.from_parts(manifest, files.arrays, index, _encodings(files), _groups(files))
     _check_canaries(scorer)
     return scorer
 
@@ -116,11 +116,11 @@ def _check_canaries(scorer: Scorer) -> None:
 
     FAISS verifies nothing, and a wrong file may load without an error. Raises `SnapshotDamagedError`.
     """
-    n_users = len(scorer.user_keys)
+    n_users = len(scorer.arrays.user_keys)
     # Users are spread over all rows; a snapshot without users has no queries to check.
     for user_row in np.unique(np.linspace(0, n_users - 1, CANARY_QUERIES).astype(int)) if n_users else ():
         vector = scorer.user_vectors[user_row]
-        rows, scores = scorer.nearest(vector, 10)
+        rows, scores = scorer.index.nearest(vector, 10)
         # The best score by a product with every item: what the index must find.
         best = float((scorer.item_vectors @ vector).max(initial=-np.inf))
         tolerance = CANARY_TOLERANCE * (1.0 + abs(best))

@@ -13,8 +13,8 @@ from app.algorithms.feature_map import crossed
 from app.algorithms.neighbour_table import NeighbourTable
 from app.entities import Item, RatingScale, User
 from app.scoring.features import Encodings, item_table, user_table
-from app.scoring.groups import Group, PopularInGroups, groups_of
-from app.scoring.index import NO_HISTORY, ItemIndex, Neighbours
+from app.scoring.groups import Group, PopularInGroups
+from app.scoring.index import ItemIndex, Neighbours, PopularityIndex
 from app.scoring.neighbours import open_tables, voted_for
 from app.scoring.sides import join_user_parts, part_scales, unknown_user_side, weigh
 from app.scoring.similar import similar_to, similar_users, unit_directions
@@ -64,102 +64,53 @@ class SegmentBlock:
         columns = entry.slice
         # A copy, since a view of some columns slows the products of every fold-in down.
         covariance = np.ascontiguousarray(arrays.item_covariance[columns, columns])
+        if isinstance(fold, RatingFold):
+            return RatingBlock(entry, segment, fold, columns, covariance)
         return cls(entry, segment, fold, columns, covariance)
 
 
 @dataclass(frozen=True)
+class RatingBlock(SegmentBlock):
+    """The segment that predicts ratings."""
+
+    fold: RatingFold
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scorer:
     """Answers from one set of vectors; immutable, shared by all requests.
 
-    `manifest_or_none`: None where the vectors were never published (`popularity_scorer`). `blocks`: the segments in the
-    order of their columns. `scale`: of the ratings. `is_led_by_events`: see `Manifest`.
+    `blocks`: the segments in the order of their columns. `scale`: of the ratings. `is_led_by_events`: see `Manifest`.
+    `rating`: the block among `blocks` that predicts ratings, None where none does. `version`: of the snapshot, None for
+    vectors that were never published (`popularity_scorer`).
     """
 
     arrays: SnapshotArrays
     blocks: tuple[SegmentBlock, ...]
-    index: ItemIndex
+    index: ItemIndex | PopularityIndex
     encodings: Encodings
     groups: PopularInGroups
     tables: Mapping[str, NeighbourTable]
     scale: RatingScale
+    rating: RatingBlock | None = None
     is_led_by_events: bool = False
-    manifest_or_none: Manifest | None = None
-
-    @classmethod
-    def from_parts(
-        cls,
-        manifest: Manifest,
-        arrays: SnapshotArrays,
-        index: ItemIndex,
-        encodings: Encodings,
-        groups: tuple[Group, ...] = (),
-    ) -> "Scorer":
-        """Raises `SnapshotDamagedError` where a segment or a table lacks something, or does not fit the features."""
-        blocks = tuple(SegmentBlock.from_entry(entry, arrays) for entry in manifest.segments)
-        n_items = len(arrays.item_keys)
-        for block in blocks:
-            try:
-                block.fold.check(n_items, len(encodings.items.names), len(encodings.users.names))
-            except SegmentStateError as error:
-                raise SnapshotDamagedError(str(error)) from error
-        return cls(
-            arrays=arrays,
-            blocks=blocks,
-            index=index,
-            encodings=encodings,
-            groups=PopularInGroups.from_arrays(groups, arrays),
-            tables=open_tables(arrays.extra, n_items),
-            scale=manifest.scale,
-            is_led_by_events=manifest.is_led_by_events,
-            manifest_or_none=manifest,
-        )
-
-    # What it is, and the arrays that callers read.
+    version: int | None = None
 
     @property
-    def manifest(self) -> Manifest:
-        """Raises `LookupError` where nothing was published."""
-        if self.manifest_or_none is None:
-            raise LookupError("these vectors were not published")
-        return self.manifest_or_none
-
-    @property
-    def version(self) -> int | None:
-        """None where nothing was published."""
-        return None if self.manifest_or_none is None else self.manifest_or_none.version
+    def is_learned(self) -> bool:
+        """Whether training learned it, so that users get lists of their own."""
+        return self.version is not None
 
     @property
     def n_items(self) -> int:
         return len(self.arrays.item_keys)
 
-    @property
-    def item_keys(self) -> NDArray[np.int64]:
-        return self.arrays.item_keys
+    # What follows is read several times in a request and looked up once.
 
     @cached_property
     def item_vectors(self) -> NDArray[np.float32]:
         """(n_items, d), the item side."""
         return self.arrays.item_vectors
-
-    @property
-    def item_counts(self) -> NDArray[np.int32]:
-        return self.arrays.item_counts
-
-    @property
-    def popular_rows(self) -> NDArray[np.int32]:
-        return self.arrays.popular_rows
-
-    @property
-    def unrated_item(self) -> NDArray[np.float32]:
-        return self.arrays.unrated_item
-
-    @property
-    def similar_rows(self) -> NDArray[np.int32]:
-        return self.arrays.similar_rows
-
-    @property
-    def user_keys(self) -> NDArray[np.int64]:
-        return self.arrays.user_keys
 
     @cached_property
     def user_vectors(self) -> NDArray[np.float32]:
@@ -170,13 +121,6 @@ class Scorer:
     def liked_from(self) -> float:
         """Ratings at or above it are liked."""
         return self.scale.liked_from
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources of candidates that can be asked while this is served."""
-        stored = {"similar": len(self.similar_rows) > 0, "group": len(self.groups.groups) > 0}
-        always = ("nearest", "category", "popular", "trending", "newest", "boosted")
-        return [*always, *(name for name, is_there in stored.items() if is_there), *self.tables]
 
     # One user.
 
@@ -191,14 +135,6 @@ class Scorer:
         """The user side as published: the fold-in of the history at the snapshot."""
         biases, deviations = self.arrays.user_biases, self.arrays.user_deviations
         return UserSide(self.user_vectors[user_row], float(biases[user_row]), float(deviations[user_row]))
-
-    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """See `SnapshotArrays.history`."""
-        return self.arrays.history(user_row)
-
-    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """See `SnapshotArrays.labels`."""
-        return self.arrays.labels(user_row)
 
     def fold_in(
         self,
@@ -262,29 +198,13 @@ class Scorer:
         """Whether `fold_in` reads the user's features, too."""
         return self.reads_users and self._reads_features
 
-    # Items: found, by their features, alike.
-
-    def nearest(self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None) -> Neighbours:
-        """The `n` items with the highest score for the user side `vector` (d,): rows and scores, best first.
-
-        `allowed`: (n_items,) bool, None for all. Fewer only where fewer are allowed; ties by row.
-        """
-        return self.index.nearest(vector, n, allowed)
-
-    def candidates(
-        self, vector: NDArray[np.float32], n: int, allowed: NDArray[np.bool_] | None = None, n_known: int = NO_HISTORY
-    ) -> NDArray[np.int64]:
-        """As `nearest` for callers that score the items anyway: the rows in any order, and some more of them.
-
-        `n_known`: how many ratings and engagements the side was made of; `NO_HISTORY` where it is no user's own.
-        """
-        return self.index.candidates(vector, n, allowed, n_known)
+    # Items.
 
     def vectors_of(self, items: Sequence[Item]) -> NDArray[np.float32]:
         """The item side (n, d) of items without ratings, by their features alone."""
         encoding = self.encodings.items
         features = encoding.encode(item_table(items, encoding.kinds))
-        vectors = np.tile(self.unrated_item, (len(items), 1))
+        vectors = np.tile(self.arrays.unrated_item, (len(items), 1))
         # An item without any known feature keeps the vector of an unknown item.
         is_described = np.diff(features.indptr) > 0
         described = features[is_described]
@@ -296,13 +216,13 @@ class Scorer:
 
     def similar(self, item_row: int, n: int) -> Neighbours:
         """Up to `n` items most similar to this one, rows and similarities, best first; none for an unrated item."""
-        stored = self.similar_rows.shape
+        stored = self.arrays.similar_rows.shape
         if stored[0] and n <= stored[1]:
             # Stored rows end with -1 where there are fewer similar items.
-            rows = self.similar_rows[item_row]
+            rows = self.arrays.similar_rows[item_row]
             n = min(n, int(np.count_nonzero(rows >= 0)))
             return rows[:n].astype(np.int64), self.arrays.similar_scores[item_row, :n]
-        return similar_to(item_row, self._directions, self.item_counts, n)
+        return similar_to(item_row, self._directions, self.arrays.item_counts, n)
 
     def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, c) of length 1, what items with vectors (n, d) are compared by; 0 for an unrated item."""
@@ -333,7 +253,8 @@ class Scorer:
         """Up to `n` items that a history speaks for by a table of `tables`, best first, and how much it does.
 
         `item_rows`: (m,), newest first, of which the first `MAX_VOTERS` count. `values`: (m,), their ratings, if a
-        better rating is to count for more. `allowed`: as of `nearest`. Items of the history may be among the answers.
+        better rating is to count for more. `allowed`: as of `ItemIndex.nearest`. Items of the history may be among the
+        answers.
         """
         weights = None
         if values is not None:
@@ -341,27 +262,6 @@ class Scorer:
             weighed = (block.fold.observation_weights(values) for block in self.blocks)
             weights = next((each for each in weighed if each is not None), None)
         return voted_for(self.tables[table], item_rows, weights, n, allowed)
-
-    # Groups of users.
-
-    @property
-    def group_attributes(self) -> tuple[str, ...]:
-        """The fields and attributes of users that make groups."""
-        return self.groups.attributes
-
-    def groups_of(self, user: User) -> list[int]:
-        """The numbers of the groups that a user belongs to by what is known of them now."""
-        numbers = map(self.groups.numbers.get, groups_of(user, self.groups.attributes))
-        return [number for number in numbers if number is not None]
-
-    def popular_in(self, number: int) -> NDArray[np.int32]:
-        """See `PopularInGroups.popular_in`."""
-        return self.groups.popular_in(number)
-
-    def group_rows_of(self, attribute: str, value: str) -> NDArray[np.int32]:
-        """As `popular_in`, by the group's name; none for a group that does not exist."""
-        number = self.groups.numbers.get((attribute, value))
-        return self.groups.rows[:0] if number is None else self.groups.popular_in(number)
 
     # Ratings.
 
@@ -371,13 +271,13 @@ class Scorer:
         By the rating segment alone; NaN where there is none.
         """
         # Nothing in the other segments is in units of the rating scale.
-        rating = self._rating
+        rating = self.rating
         if rating is None:
             return np.full(len(vectors), np.nan, np.float32)
         weighted = user.vector[rating.slice]
         # The last column of the weighted part is a_u, and a_u > 0.
         deviations = vectors[:, rating.slice] @ weighted / weighted[-1]
-        predicted: NDArray[np.float32] = np.float32(self.rating_fold.mean + user.bias) + deviations
+        predicted: NDArray[np.float32] = np.float32(rating.fold.mean + user.bias) + deviations
         # For a few numbers this takes half the time of `clip`.
         np.maximum(predicted, self._ends[0], out=predicted)
         return np.minimum(predicted, self._ends[1], out=predicted)
@@ -387,10 +287,10 @@ class Scorer:
 
         Rows from `n_items` on stand for items newer than the snapshot. NaN where no ratings are predicted.
         """
-        if self._rating is None:
+        if self.rating is None:
             return np.full(len(item_rows), np.nan, np.float32)
         if len(item_rows) and item_rows.max() >= self.n_items:
-            item_deviations = np.full(len(item_rows), self.rating_fold.new_item, np.float32)
+            item_deviations = np.full(len(item_rows), self.rating.fold.new_item, np.float32)
             is_learned = item_rows < self.n_items
             item_deviations[is_learned] = self.arrays.item_deviations[item_rows[is_learned]]
         else:  # nearly always
@@ -398,21 +298,6 @@ class Scorer:
         # deviation^2 = user^2 + item^2: independent, since either side is learned given the other.
         both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
         return both
-
-    @property
-    def rating(self) -> SegmentBlock:
-        """The segment that predicts ratings. Raises `LookupError` where there is none."""
-        if self._rating is None:
-            raise LookupError("no segment predicts ratings")
-        return self._rating
-
-    @cached_property
-    def rating_fold(self) -> RatingFold:
-        """Raises `LookupError` where no segment predicts ratings."""
-        fold = self.rating.fold
-        if not isinstance(fold, RatingFold):
-            raise TypeError("the rating segment has a fold of its own")
-        return fold
 
     # Why a score is what it is.
 
@@ -480,13 +365,9 @@ class Scorer:
         return any(block.fold.reads_features for block in self.blocks)
 
     @cached_property
-    def _rating(self) -> SegmentBlock | None:
-        return next((block for block in self.blocks if isinstance(block.fold, RatingFold)), None)
-
-    @cached_property
     def _unknown_deviation(self) -> float:
         """What is not known of a user without ratings, in the rating scale."""
-        return 0.0 if self._rating is None else self.rating_fold.user_uncertainty.standard_deviation(0.0, 0)
+        return 0.0 if self.rating is None else self.rating.fold.user_uncertainty.standard_deviation(0.0, 0)
 
     @cached_property
     def _ends(self) -> tuple[float, float]:
@@ -495,3 +376,45 @@ class Scorer:
     @cached_property
     def _directions(self) -> NDArray[np.float32]:
         return self.directions(self.item_vectors)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedScorer(Scorer):
+    """The scorer of a published snapshot, which always predicts ratings."""
+
+    manifest: Manifest
+    rating: RatingBlock
+
+    @classmethod
+    def from_parts(
+        cls,
+        manifest: Manifest,
+        arrays: SnapshotArrays,
+        index: ItemIndex | PopularityIndex,
+        encodings: Encodings,
+        groups: tuple[Group, ...] = (),
+    ) -> "PublishedScorer":
+        """Raises `SnapshotDamagedError` where a segment or a table lacks something, or does not fit the features."""
+        blocks = tuple(SegmentBlock.from_entry(entry, arrays) for entry in manifest.segments)
+        n_items = len(arrays.item_keys)
+        for block in blocks:
+            try:
+                block.fold.check(n_items, len(encodings.items.names), len(encodings.users.names))
+            except SegmentStateError as error:
+                raise SnapshotDamagedError(str(error)) from error
+        rating = next((block for block in blocks if isinstance(block, RatingBlock)), None)
+        if rating is None:
+            raise SnapshotDamagedError("no segment predicts ratings")
+        return cls(
+            arrays=arrays,
+            blocks=blocks,
+            rating=rating,
+            index=index,
+            encodings=encodings,
+            groups=PopularInGroups.from_arrays(groups, arrays),
+            tables=open_tables(arrays.extra, n_items),
+            scale=manifest.scale,
+            is_led_by_events=manifest.is_led_by_events,
+            version=manifest.version,
+            manifest=manifest,
+        )

@@ -159,24 +159,16 @@ def popular(n: int, eligible: Eligible, query: ChartQuery, request_state: Reques
     if query.country is not None:
         return _popular_in(query.country, eligible, serving).first(n)
     rows = eligible.first(n, serving.popular_rows)
-    counts = _counts(rows, serving)
+    counts = serving.scorer.arrays.item_counts[rows].astype(np.int64)
     return Order(rows, counts).first(int(np.count_nonzero(counts)))  # items without ratings come last
 
 
-def _counts(rows: Rows, serving: ServingState) -> NDArray[np.int64]:
-    if serving.snapshot is None:
-        # popularity = log(1 + count), so count = exp(popularity) - 1
-        return np.rint(np.expm1(serving.popularity[rows])).astype(np.int64)
-    return serving.snapshot.item_counts[rows].astype(np.int64)
-
-
 def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Order:
-    snapshot = serving.snapshot
-    numbers = [] if snapshot is None else snapshot.groups_of(User("any", country))
-    if snapshot is None or not numbers:
+    groups = serving.scorer.groups
+    numbers = groups.numbers_of(User("any", country))
+    if not numbers:
         return Order(NO_ROWS, NO_ROWS)
     # The rows of all groups stand in one array; group g has those from starts[g] to starts[g + 1].
-    groups = snapshot.groups
     of_group = slice(groups.starts[numbers[0]], groups.starts[numbers[0] + 1])
     rows, counts = groups.rows[of_group].astype(np.int64), groups.counts[of_group].astype(np.int64)
     is_shown = eligible.has(rows)

@@ -21,7 +21,7 @@ class Context:
 
     `options`: those of the query. `plan`: the parts that are on. `now`: microseconds UTC, the only clock of the
     request. `bits`: what marks candidates with their proposers. `side`: what ranks, the user's own unless a restriction
-    or a caller changed it; None before anything is learned. `trace`: observes the run where someone reads it after.
+    or a caller changed it. `trace`: observes the run, None where nothing reads it afterwards.
 
     `due_rows`: what is due to be consumed again, the most overdue first. `rules`: those that apply to this user, known
     once the restrictions have acted. `n_pooled`: candidates of each source, at least as many as are requested.
@@ -35,7 +35,7 @@ class Context:
     eligible: Eligible
     now: int
     bits: Bits
-    side: UserSide | None
+    side: UserSide
     due_rows: Rows
     trace: Trace | None = None
     rules: Sequence[OrderRule] = ()
@@ -44,21 +44,14 @@ class Context:
     def best(self, n: int, mask: Mask | None = None) -> Rows:
         """Up to `n` eligible rows with the highest scores, best first; only those in `mask`, where one is given.
 
-        The index finds learned items, and items newer than it are scored one by one. Before anything is learned the
-        order is by popularity.
+        The index finds the items of the scorer, and items newer than it are scored one by one.
         """
         # A mask may have more rows than the request: items that arrived since it began.
         allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
-        snapshot = self.serving.snapshot
-        if snapshot is None or self.side is None:
-            rows = self.serving.popular_rows
-            # Items that arrived after popularity was counted come last.
-            rows = np.append(rows, np.arange(len(rows), len(allowed)))
-            return rows[allowed[rows]][:n]
-        vector, n_learned = self.side.vector, self.serving.n_learned
-        rows, scores = snapshot.nearest(vector, n, allowed[:n_learned])
-        # The index does not hold items newer than the snapshot; they are few, and scored one by one.
-        newer = np.flatnonzero(allowed[n_learned:]) + n_learned
+        vector, n_indexed = self.side.vector, self.serving.scorer.n_items
+        rows, scores = self.serving.scorer.index.nearest(vector, n, allowed[:n_indexed])
+        # The index does not hold items newer than the scorer; they are few, and scored one by one.
+        newer = np.flatnonzero(allowed[n_indexed:]) + n_indexed
         if not len(newer):
             return rows
         rows = np.append(rows, newer)

@@ -36,11 +36,11 @@ def explained(items: Sequence[RecommendedItem], shown: Ranked, trace: Trace, con
 
 def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
     """For each row the segments' addends; none before anything is learned."""
-    snapshot, side = context.serving.snapshot, context.side
-    if snapshot is None or side is None:
+    scorer = context.serving.scorer
+    if not scorer.is_learned:  # the whole score is popularity
         return [[] for _ in rows]
     # score = sum over segments of user side . item side, each over its own columns
-    addends = snapshot.shares(side, vectors_of(rows, context.serving))
+    addends = scorer.shares(context.side, vectors_of(rows, context.serving))
     # Addends may be negative: a share is that of the sizes, which sum to 100 %.
     sizes = sum(np.abs(each) for each in addends.values())
     percents = {name: 100 * np.abs(each) / np.where(sizes > 0, sizes, 1) for name, each in addends.items()}
@@ -58,15 +58,15 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
 
     None where a rule changed the user side: the history does not explain that one.
     """
-    snapshot, user, n_learned = context.serving.snapshot, context.user, context.serving.n_learned
+    scorer, user, n_learned = context.serving.scorer, context.user, context.serving.n_learned
     is_learned = user.rated_rows < n_learned
     rated, values = user.rated_rows[is_learned], user.values[is_learned]
     positive = user.positive_rows[user.positive_rows < n_learned]
     negative = user.negative_rows[user.negative_rows < n_learned]
-    if snapshot is None or context.side is not user.side or not len(rated) + len(positive):
+    if context.side is not user.side or not len(rated) + len(positive):
         return [[] for _ in rows]
     # A folded-in user side is linear in the history, so its score is a sum over the history.
-    influences = snapshot.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
+    influences = scorer.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
     history = np.append(rated, positive)
     # An item is no reason for itself, though liking it raises its score most: shares are of what the others add.
     influences[rows[:, None] == history] = 0

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from app.entities import UNKNOWN_TIME
-from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.query import Query, RecommendedItem
@@ -102,23 +101,22 @@ def home_row_candidates(context: Context) -> Iterator[HomeRowCandidates]:
 
 def because_you_liked(context: Context) -> Iterator[HomeRowCandidates]:
     """What is most similar to an item that the user liked, for the items liked last."""
-    snapshot, catalogue = context.serving.snapshot, context.serving.catalogue
-    if snapshot is None:
-        return
+    scorer, catalogue = context.serving.scorer, context.serving.catalogue
     # Items newer than the snapshot have no neighbours.
-    liked = context.user.liked_rows(snapshot.liked_from)
+    liked = context.user.liked_rows(scorer.liked_from)
     for row in liked[liked < context.serving.n_learned][:N_LIKED].tolist():
         title = f"Because you liked {catalogue.titles[row] or catalogue.item_ids[row]}"
-        rows = _similar_rows(row, snapshot, context)
+        rows = _similar_rows(row, context)
         yield from _if_enough(f"liked:{catalogue.item_ids[row]}", title, "similar", rows, context)
 
 
-def _similar_rows(row: int, snapshot: Scorer, context: Context) -> Rows:
+def _similar_rows(row: int, context: Context) -> Rows:
     """Read where the neighbours of items are stored; else the best for a user who liked this item alone."""
-    if len(snapshot.similar_rows):
-        rows, _ = snapshot.similar(row, snapshot.similar_rows.shape[1])
+    scorer = context.serving.scorer
+    if len(scorer.arrays.similar_rows):
+        rows, _ = scorer.similar(row, scorer.arrays.similar_rows.shape[1])
         return rows
-    near = replace(context, side=context.user.side_of_liked(np.array([row]), snapshot))
+    near = replace(context, side=context.user.side_of_liked(np.array([row]), scorer))
     return near.best(context.options.limit)
 
 
@@ -133,10 +131,10 @@ def top_in_categories(context: Context) -> Iterator[HomeRowCandidates]:
 
 def popular(context: Context) -> Iterator[HomeRowCandidates]:
     """In the user's country, where that is known; or everywhere, unless the recommendations are just that."""
-    snapshot, user = context.serving.snapshot, context.user.profile
+    user = context.user.profile
     country = None if user is None else user.country
-    if snapshot is not None and country is not None:
-        rows = snapshot.group_rows_of("country", country).astype(np.int64)
+    if country is not None:
+        rows = context.serving.scorer.groups.popular_by("country", country).astype(np.int64)
         yield from _if_enough(f"country:{country}", f"Popular in {country}", "group", rows, context)
     elif not context.user.is_unknown:
         yield from _if_enough("popular", "Popular", "popular", context.serving.popular_rows, context)
@@ -152,17 +150,16 @@ def newest(context: Context) -> Iterator[HomeRowCandidates]:
     rows = serving.catalogue.newest(context.options.limit, context.eligible.mask)
     # Where neither is known, an item may be as old as the store.
     is_new = serving.catalogue.added_at[rows] != UNKNOWN_TIME
-    if serving.snapshot is not None:
+    if serving.scorer.is_learned:
         is_new |= rows >= serving.n_learned
     yield from _if_enough("newest", "New", "newest", rows[is_new], context)
 
 
 def something_different(context: Context) -> Iterator[HomeRowCandidates]:
     """Good elsewhere, and deliberately unlike what the user likes."""
-    snapshot, side = context.serving.snapshot, context.user.side
-    if snapshot is None or side is None or context.user.is_unknown:
+    if context.user.is_unknown:
         return
-    elsewhere = replace(context, side=turned(side, snapshot))
+    elsewhere = replace(context, side=turned(context.user.side, context.serving.scorer))
     rows = elsewhere.best(context.options.limit)
     yield from _if_enough("different", "Something different", "nearest", rows, context)
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.spherical_k_means import cluster_centres, cluster_directions
-from app.scoring import Scorer
 from app.serving.candidates import Candidates
 from app.serving.context import Context
 from app.serving.mix_names import MixNames
@@ -76,20 +75,20 @@ class Mixer:
 
 
 def mixed(n_mixes: int, context: Context) -> list[Mix]:
-    snapshot = context.serving.snapshot
-    parts = [] if snapshot is None else parts_of(n_mixes, snapshot, context)
-    if snapshot is None or not parts:
+    parts = parts_of(n_mixes, context)
+    if not parts:
         return list(islice(_of_categories(context), n_mixes))
     names = MixNames(context.serving)
-    mixes = (_of_part(number, parts, names, snapshot, context) for number in range(len(parts)))
+    mixes = (_of_part(number, parts, names, context) for number in range(len(parts)))
     return [mix for mix in mixes if mix.items]
 
 
-def parts_of(n_parts: int, snapshot: Scorer, context: Context) -> list[LikedPart]:
+def parts_of(n_parts: int, context: Context) -> list[LikedPart]:
     """The parts of what was liked; that with the most liked items first, ties by the latest."""
-    liked = context.user.liked_rows(snapshot.liked_from)
+    scorer = context.serving.scorer
+    liked = context.user.liked_rows(scorer.liked_from)
     liked = liked[liked < context.serving.n_learned][:MAX_LIKED]
-    directions = snapshot.directions(snapshot.item_vectors[liked])
+    directions = scorer.directions(scorer.item_vectors[liked])
     # An item without learned vectors has no direction, and belongs to no part.
     has_direction = np.any(directions != 0, axis=1)
     liked, directions = liked[has_direction], directions[has_direction]
@@ -104,13 +103,13 @@ def parts_of(n_parts: int, snapshot: Scorer, context: Context) -> list[LikedPart
     return [part for *_, part in sorted(parts, key=lambda each: each[:2])]
 
 
-def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, snapshot: Scorer, context: Context) -> Mix:
+def _of_part(number: int, parts: Sequence[LikedPart], names: MixNames, context: Context) -> Mix:
     """The best for a user who liked the items of this part alone, that are closest to it; by the user's own score."""
     part, serving, limit = parts[number], context.serving, context.options.limit
     # Candidates are those of a user who liked this part alone; the order shown is by the whole user side.
-    near = replace(context, side=context.user.side_of_liked(part.liked_rows, snapshot))
+    near = replace(context, side=context.user.side_of_liked(part.liked_rows, serving.scorer))
     pool = near.best(POOL_FACTOR * limit)
-    likeness = snapshot.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
+    likeness = serving.scorer.directions(vectors_of(pool, serving)) @ np.stack([each.centre for each in parts]).T
     # No item is in two mixes: each is left to the part it is closest to.
     rows = pool[np.argmax(likeness, axis=1) == number][:limit]
     name = names.of(np.append(part.liked_rows, rows), int(part.liked_rows[0]))

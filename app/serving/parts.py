@@ -35,13 +35,14 @@ class Part:
     """What a source, a restriction and a rule of order declare.
 
     `request_options`: fields of `ListOptions`, or `returned_keys`, any of which turns it on for one request.
-    `needs_events`: it acts only on users with stored events. `is_on`: whether its settings turn it on.
-    `depends_on_clock`: whether its result may change with time alone.
+    `needs_events`: it acts only on users with stored events. `needs_snapshot`: it is off before anything is learned.
+    `is_on`: whether its settings turn it on. `depends_on_clock`: whether its result may change with time alone.
     """
 
     name: str
     request_options: tuple[str, ...] = ()
     needs_events: bool = False
+    needs_snapshot: bool = False
 
     @property
     def is_on(self) -> bool:
@@ -51,9 +52,9 @@ class Part:
     def depends_on_clock(self) -> bool:
         return False
 
-    def works_with(self, snapshot: Scorer | None) -> bool:  # noqa: ARG002  overridden where it matters
-        """Whether this snapshot holds what the part reads; None before anything is learned."""
-        return True
+    def works_with(self, scorer: Scorer) -> bool:
+        """Whether this scorer holds what the part reads."""
+        return scorer.is_learned or not self.needs_snapshot
 
 
 class Source(Part, ABC):

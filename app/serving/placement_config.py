@@ -60,7 +60,7 @@ class CompiledPlacement:
                 for part in parts
                 if (part.is_on or not given.isdisjoint(part.request_options))
                 and (has_events or not part.needs_events)
-                and part.works_with(serving.snapshot)
+                and part.works_with(serving.scorer)
             )
 
         sources, restrictions, rules = on(self._sources), on(self._restrictions), on(self._rules)

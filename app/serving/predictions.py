@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.scoring import Scorer
-from app.serving.ranking import vectors_of
+from app.serving.ranking import null_where_nan, vectors_of
 from app.serving.request_state import RequestStates
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
@@ -89,12 +88,12 @@ def predicted(pairs: Sequence[Pair], user: UserState, serving: ServingState) -> 
     rows = np.array([n_rows if row is None else row for row in known], dtype=np.int64)
     ratings, uncertainties = _predict(rows, rows < n_rows, user, serving)
     for pair, row, rating, uncertainty in zip(pairs, rows.tolist(), ratings, uncertainties, strict=True):
-        item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, serving.snapshot)
+        item: Knowledge = "unknown" if row >= n_rows else _knowledge(row, serving)
         yield Prediction(pair.index, "predicted", pair.user_id, pair.item_id, rating, uncertainty, user.strategy, item)
 
 
-def _knowledge(row: int, snapshot: Scorer | None) -> Knowledge:
-    is_learned = snapshot is not None and row < snapshot.n_items and snapshot.item_counts[row] > 0
+def _knowledge(row: int, serving: ServingState) -> Knowledge:
+    is_learned = row < serving.n_learned and serving.scorer.arrays.item_counts[row] > 0
     return "learned" if is_learned else "new"
 
 
@@ -102,19 +101,15 @@ def _predict(
     rows: Rows, is_known: NDArray[np.bool_], user: UserState, serving: ServingState
 ) -> tuple[Sequence[float | None], Sequence[float | None]]:
     """(n,) predicted ratings and their uncertainties; None before anything is learned."""
-    snapshot, side = serving.snapshot, user.side
-    if snapshot is None or side is None:
-        return [None] * len(rows), [None] * len(rows)
-    ratings = snapshot.predict(side, _vectors(rows, is_known, snapshot, serving))
-    uncertainties = snapshot.deviations(side, rows)
-    return np.round(ratings.astype(np.float64), 4).tolist(), np.round(uncertainties.astype(np.float64), 4).tolist()
+    ratings = serving.scorer.predict(user.side, _vectors(rows, is_known, serving))
+    return null_where_nan(ratings), null_where_nan(serving.scorer.deviations(user.side, rows))
 
 
-def _vectors(rows: Rows, is_known: NDArray[np.bool_], snapshot: Scorer, serving: ServingState) -> NDArray[np.float32]:
+def _vectors(rows: Rows, is_known: NDArray[np.bool_], serving: ServingState) -> NDArray[np.float32]:
     """(n, d) the item side; of an unknown item, that of an item without ratings and features."""
     if is_known.all():
         return vectors_of(rows, serving)
     # Of an item that does not exist, nothing is known: the mean item side.
-    vectors = np.tile(snapshot.unrated_item, (len(rows), 1))
+    vectors = np.tile(serving.scorer.arrays.unrated_item, (len(rows), 1))
     vectors[is_known] = vectors_of(rows[is_known], serving)
     return vectors

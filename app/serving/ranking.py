@@ -28,35 +28,26 @@ def scored(rows: Rows, proposed_by: int, context: Context) -> Ranked:
     return Ranked(rows, scores, scores, np.full(len(rows), proposed_by))
 
 
-def score(rows: Rows, side: UserSide | None, serving: ServingState) -> NDArray[np.float32]:
-    """(n,) scores of rows (n,); popularity alone before anything is learned."""
-    if serving.snapshot is not None and side is not None:
-        return vectors_of(rows, serving) @ side.vector
-    scores = np.zeros(len(rows), dtype=np.float32)
-    is_counted = rows < len(serving.popularity)
-    scores[is_counted] = serving.popularity[rows[is_counted]]
-    return scores
+def score(rows: Rows, side: UserSide, serving: ServingState) -> NDArray[np.float32]:
+    """(n,) scores of rows (n,)."""
+    return vectors_of(rows, serving) @ side.vector
 
 
 def vectors_of(rows: Rows, serving: ServingState) -> NDArray[np.float32]:
-    """(n, d) the item side; of items newer than the snapshot, by their features."""
-    snapshot = serving.snapshot
-    if snapshot is None:
-        raise LookupError("nothing is learned yet")
-    is_learned = rows < serving.n_learned
-    if is_learned.all():  # nearly always, and one `take` is faster than two indexed copies
-        return snapshot.item_vectors.take(rows, axis=0)
-    vectors = np.empty((len(rows), snapshot.item_vectors.shape[1]), dtype=np.float32)
-    vectors[is_learned] = snapshot.item_vectors[rows[is_learned]]
-    vectors[~is_learned] = serving.newer_vectors(rows[~is_learned])
+    """(n, d) the item side; of items newer than the scorer, by their features."""
+    item_vectors = serving.scorer.item_vectors
+    is_held = rows < len(item_vectors)
+    if is_held.all():  # nearly always, and one `take` is faster than two indexed copies
+        return item_vectors.take(rows, axis=0)
+    vectors = np.empty((len(rows), item_vectors.shape[1]), dtype=np.float32)
+    vectors[is_held] = item_vectors[rows[is_held]]
+    vectors[~is_held] = serving.newer_vectors(rows[~is_held])
     return vectors
 
 
-def predict(rows: Rows, side: UserSide | None, serving: ServingState) -> list[float | None]:
-    """(n,) predicted ratings on the rating scale, by the rating segment; None before anything is learned."""
-    if serving.snapshot is None or side is None:
-        return [None] * len(rows)
-    # The rating segment has columns of its own: the score itself is no rating.
-    predicted = serving.snapshot.predict(side, vectors_of(rows, serving))
-    rounded: list[float | None] = predicted.astype(np.float64).round(4).tolist()
-    return rounded
+def null_where_nan(values: NDArray[np.float32]) -> list[float | None]:
+    """(n,) rounded to four decimals for an answer, in which null stands for what is not predicted."""
+    rounded = values.astype(np.float64).round(4)
+    nullable: list[float | None] = rounded.tolist()
+    # All or none are NaN: a scorer predicts ratings or it does not.
+    return [None] * len(nullable) if len(nullable) and np.isnan(rounded[0]) else nullable

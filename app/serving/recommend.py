@@ -11,7 +11,7 @@ from app.serving.context import Context
 from app.serving.explain import explained
 from app.serving.provenance import BITS, names_of
 from app.serving.query import ExplainedRecommendations, Query, Recommendations, RecommendedItem
-from app.serving.ranking import predict, rank, scored
+from app.serving.ranking import null_where_nan, rank, scored, vectors_of
 from app.serving.request_state import RequestState
 from app.serving.reranking.weighing import stand
 from app.serving.rows import NO_ROWS
@@ -143,7 +143,9 @@ def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
     item_ids, titles = catalogue.item_ids, catalogue.titles
     # By columns: one conversion of each array is faster than one of each of its numbers.
     scores = shown.scores.astype(np.float64).round(5).tolist()
-    predicted = predict(shown.rows, context.user.side, context.serving)
+    # By the user's own side, and by the rating segment alone: the score itself is no rating.
+    vectors = vectors_of(shown.rows, context.serving)
+    predicted = null_where_nan(context.serving.scorer.predict(context.user.side, vectors))
     columns = zip(shown.rows.tolist(), scores, predicted, shown.proposed_by.tolist(), strict=True)
     return [
         RecommendedItem(item_ids[row], titles[row], score, rating, names_of(bits))

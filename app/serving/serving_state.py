@@ -1,4 +1,4 @@
-"""What requests are answered from: the active snapshot with its catalogue, swapped as one reference."""
+"""What requests are answered from: a scorer with its catalogue, swapped as one reference."""
 
 import hashlib
 import threading
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from app.entities import to_microseconds
 from app.errors import ReckonError
 from app.observability.metrics import Lag
-from app.scoring import ActiveSnapshot, Refresh, Scorer
+from app.scoring import ActiveSnapshot, Refresh, Scorer, popularity_scorer
 from app.serving.catalogue import Catalogue
 from app.serving.rows import NO_ROWS, Rows
+from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.ratings import Ratings
@@ -34,39 +35,44 @@ N_TRENDING = 1_000
 class ServingState:
     """One state for the whole of a request.
 
-    `popular_rows`: catalogue rows, most popular first; items newer than the snapshot are not among them. `popularity`:
-    (n counted rows,) the score of a row by popularity alone, used while there is no snapshot. `trending_rows`: what is
-    rated and used most of late, first. `popularity_digest`, `trends_digest`: the same in every process that holds the
-    same. `tops`: category code -> catalogue version and rows, filled by the category source.
+    `scorer`: of the live snapshot, or of popularity alone before anything is learned. Its rows are the first of the
+    catalogue; later ones are items newer than it. `popular_rows`: the rows of the scorer, most popular first.
+    `trending_rows`: what is rated and used most of late, first. `popularity_digest`: of the counts behind a scorer of
+    popularity alone, empty for a snapshot. Both digests are equal where the states of two processes are. `tops`:
+    category code -> catalogue version and rows, filled by the category source.
 
-    `version`: of the snapshot, None before anything is learned. `n_learned`: rows below have vectors, the others are
-    newer than the snapshot.
+    `version`: of the snapshot, None before anything is learned. `n_learned`: rows below were learned, the others are
+    newer than the snapshot; 0 before anything is learned.
     """
 
-    snapshot: Scorer | None
+    scorer: Scorer
     catalogue: Catalogue
-    popular_rows: Rows
-    popularity: NDArray[np.float32]
     popularity_digest: bytes = b""
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
     trends_digest: bytes = b""
     tops: dict[int, tuple[int, Rows]] = field(default_factory=dict)
+    popular_rows: Rows = field(init=False)
     version: int | None = field(init=False)
     n_learned: int = field(init=False)
 
     def __post_init__(self) -> None:
         # Fields and not properties: a request reads them a dozen times.
-        object.__setattr__(self, "version", None if self.snapshot is None else self.snapshot.version)
-        object.__setattr__(self, "n_learned", 0 if self.snapshot is None else self.snapshot.n_items)
+        scorer = self.scorer
+        object.__setattr__(self, "popular_rows", scorer.arrays.popular_rows.astype(np.int64))
+        object.__setattr__(self, "version", scorer.version)
+        object.__setattr__(self, "n_learned", scorer.n_items if scorer.is_learned else 0)
 
     def newer_vectors(self, rows: Rows) -> NDArray[np.float32]:
-        """The item side (n, d) of rows that are newer than the snapshot."""
-        vectors, places = self.catalogue.newer_vectors, rows - self.n_learned
-        if self.snapshot is None or len(places) == 0 or places.max() < len(vectors):
+        """The item side (n, d) of rows that are newer than the scorer."""
+        vectors, places = self.catalogue.newer_vectors, rows - self.scorer.n_items
+        is_described = places < len(vectors)
+        if len(vectors) and is_described.all():
             return vectors[places]
-        # An item that another thread is adding at this moment has a row before it has a vector.
-        padded = np.tile(self.snapshot.unrated_item, (len(places), 1))
-        padded[places < len(vectors)] = vectors[places[places < len(vectors)]]
+        # Popularity describes no newer item; and an item that another thread is adding at this moment has a row before
+        # it has a vector.
+        padded = np.tile(self.scorer.arrays.unrated_item, (len(places), 1))
+        if is_described.any():
+            padded[is_described] = vectors[places[is_described]]
         return padded
 
 
@@ -83,6 +89,7 @@ class ServingStateHolder:
         ratings: Ratings,
         trends: Trends,
         jobs: Jobs,
+        instance: Instance,
         lag: Lag,
         count_failure: Callable[[], None],
     ) -> None:
@@ -93,17 +100,18 @@ class ServingStateHolder:
         self._ratings = ratings
         self._trends = trends
         self._jobs = jobs
+        self._instance = instance
         self._lag = lag
         self._count_failure = count_failure
         self._since = datetime.now(UTC)
         self._counted_changes = -1
         self._stopped = threading.Event()
-        self.current = self._unlearned(Catalogue(items, NO_KEYS))
+        self.current = self._by_popularity(Catalogue(items, NO_KEYS))
         # A process that starts beside a snapshot it cannot load answers popular items until it can load one.
         self._poll_and_report()
 
     def poll(self) -> None:
-        """Looks for another live snapshot and loads it aside; without one, counts what is popular."""
+        """Look for another live snapshot and load it aside; without one, count what is popular."""
         entry = self._register.live()
         folder = None if entry is None else self._data_dir / entry.path
         outcome = self._active.refresh(None if entry is None else entry.version, folder)
@@ -115,19 +123,19 @@ class ServingStateHolder:
             self._jobs.enqueue("outdated snapshot")
         if outcome is Refresh.SWAPPED and entry is not None and entry.created_at > self._since:
             self._lag.took_effect("snapshot", entry.version, to_microseconds(entry.created_at))
-        snapshot = self._active.current
-        if snapshot is None:
-            catalogue = self.current.catalogue
-            if self.current.snapshot is not None:
-                self.current = self._unlearned(catalogue.rebased(NO_KEYS))
+        self._follow_scorer()
+        self._follow_trends()
+
+    def _follow_scorer(self) -> None:
+        scorer, catalogue = self._active.current, self.current.catalogue
+        if scorer is None:
+            if self.current.scorer.is_learned:
+                self.current = self._by_popularity(catalogue.rebased(NO_KEYS))
             elif self._ratings.change_count() != self._counted_changes:
                 catalogue.refresh()
-                self.current = self._unlearned(catalogue)
-        elif snapshot is not self.current.snapshot:
-            catalogue = self.current.catalogue.rebased(snapshot.item_keys, snapshot.vectors_of)
-            popularity = np.empty(0, dtype=np.float32)
-            self.current = ServingState(snapshot, catalogue, snapshot.popular_rows.astype(np.int64), popularity)
-        self._follow_trends()
+                self.current = self._by_popularity(catalogue)
+        elif scorer is not self.current.scorer:
+            self.current = ServingState(scorer, catalogue.rebased(scorer.arrays.item_keys, scorer.vectors_of))
 
     def _follow_trends(self) -> None:
         # Trends age by themselves, but in the same proportion: only a changed order is a changed state.
@@ -138,14 +146,19 @@ class ServingStateHolder:
             digest = _digest(self.current.catalogue.keys[trending])
             self.current = replace(self.current, trending_rows=trending, trends_digest=digest)
 
-    def _unlearned(self, catalogue: Catalogue) -> ServingState:
+    def _by_popularity(self, catalogue: Catalogue) -> ServingState:
+        """A state whose scorer knows popularity alone, by the ratings stored now."""
+        # The change count is read first: ratings stored in between are counted again by the next poll.
         self._counted_changes = self._ratings.change_count()
-        keys, counts = self._ratings.counts_by_item()
-        popularity = np.zeros(len(catalogue), dtype=np.float32)
-        rows = catalogue.rows_of_keys(keys)
-        popularity[rows[rows >= 0]] = np.log1p(counts[rows >= 0])
-        digest = _digest(catalogue.keys[: len(popularity)], popularity)  # by row, which orders equal counts
-        return ServingState(None, catalogue, np.argsort(-popularity, kind="stable"), popularity, digest)
+        rated_keys, n_ratings = self._ratings.counts_by_item()
+        keys = catalogue.keys.copy()
+        counts = np.zeros(len(keys), np.int64)
+        rows = catalogue.rows_of_keys(rated_keys)
+        is_counted = (rows >= 0) & (rows < len(keys))  # not deleted, and not added since
+        counts[rows[is_counted]] = n_ratings[is_counted]
+        scorer = popularity_scorer(keys, counts, self._instance.scale())
+        # Of keys and counts by row, because the row orders equal counts.
+        return ServingState(scorer, catalogue, _digest(keys, counts))
 
     def _poll_and_report(self) -> None:
         """As `poll`; logs and counts a failure, after which the snapshot served before stays."""

@@ -5,7 +5,6 @@ from asyncio import to_thread
 import numpy as np
 
 from app.errors import NotFoundError
-from app.scoring import Scorer
 from app.serving.query import SimilarItem, SimilarItems
 from app.serving.request_state import RequestState
 
@@ -19,21 +18,21 @@ async def similar_items(item_id: str, limit: int, request_state: RequestState) -
     row = serving.catalogue.row_of_id(item_id)
     if row is None:
         raise NotFoundError("item", item_id)
-    if serving.snapshot is None or row >= serving.n_learned:
+    if row >= serving.n_learned:
         return SimilarItems(item_id, serving.version, [])
-    if len(serving.snapshot.similar_rows):
-        items = _available(row, limit, serving.snapshot, request_state)
+    if len(serving.scorer.arrays.similar_rows):
+        items = _available(row, limit, request_state)
     else:
-        items = await to_thread(_available, row, limit, serving.snapshot, request_state)  # a scan of all items
+        items = await to_thread(_available, row, limit, request_state)  # a scan of all items
     return SimilarItems(item_id, serving.version, items)
 
 
-def _available(row: int, limit: int, snapshot: Scorer, request_state: RequestState) -> list[SimilarItem]:
-    catalogue = request_state.serving.catalogue
+def _available(row: int, limit: int, request_state: RequestState) -> list[SimilarItem]:
+    scorer, catalogue = request_state.serving.scorer, request_state.serving.catalogue
     available = catalogue.available(request_state.now)
     n = limit
     while True:  # until enough of them are available
-        rows, similarities = snapshot.similar(row, n)
+        rows, similarities = scorer.similar(row, n)
         shown = available[rows].nonzero()[0][:limit]
         if len(shown) == limit or len(rows) < n:
             break

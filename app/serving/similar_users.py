@@ -46,14 +46,14 @@ class SimilarUserFinder:
         return SimilarUsers(user_id, serving.version, user.strategy, similar)
 
     def _existing(self, user: UserState, limit: int, serving: ServingState) -> list[SimilarUser]:
-        snapshot = serving.snapshot
-        if snapshot is None or user.side is None or user.is_unknown:
+        scorer = serving.scorer
+        if user.is_unknown:
             return []
-        own_row = None if user.user_key is None else snapshot.user_row(user.user_key)
+        own_row = None if user.user_key is None else scorer.user_row(user.user_key)
         n = limit
         while True:  # until enough of them still exist
-            rows, similarities = snapshot.similar_users(user.side, n, own_row)
-            keys = snapshot.user_keys[rows].tolist()
+            rows, similarities = scorer.similar_users(user.side, n, own_row)
+            keys = scorer.arrays.user_keys[rows].tolist()
             ids = self._users.ids_of(keys)
             if len(ids) >= limit or len(rows) < n:
                 break

@@ -36,15 +36,15 @@ NO_PROFILE = StoredProfile(0, None, None)
 
 @dataclass(frozen=True)
 class UserState:
-    """`strategy`: personalized, fold_in, profile or popular, as of recommendations. `side`: None before anything is
-    learned. `rated_rows`: catalogue rows (n,) of all rated items, newest first; `values`: (n,) their ratings.
-    `interactions`: None where no event of the user is stored. `profile`: the stored user with country and attributes,
-    None where nothing but ratings is stored.
+    """`strategy`: personalized, fold_in, profile or popular, as of recommendations. `side`: of an unknown user where
+    the strategy is popular. `rated_rows`: catalogue rows (n,) of all rated items, newest first; `values`: (n,) their
+    ratings. `interactions`: None where no event of the user is stored. `profile`: the stored user with country and
+    attributes, None where nothing but ratings is stored.
     """
 
     strategy: str
     user_key: int | None
-    side: UserSide | None
+    side: UserSide
     rated_rows: Rows = field(default_factory=lambda: NO_ROWS)
     values: NDArray[np.floating] = field(default_factory=lambda: NO_VALUES)
     interactions: UserInteractions | None = None
@@ -80,12 +80,12 @@ class UserState:
         """Whether nothing is known that says what the user likes."""
         return self.strategy == "popular"
 
-    def side_of_liked(self, liked_rows: Rows, snapshot: Scorer) -> UserSide:
+    def side_of_liked(self, liked_rows: Rows, scorer: Scorer) -> UserSide:
         """The user side if these of the liked items, all learned, were the whole history."""
         is_rated, positive = within(self.rated_rows, liked_rows), self.positive_rows
-        user = self.profile if snapshot.folds_features else None
+        user = self.profile if scorer.folds_features else None
         positive = positive[within(positive, liked_rows)]
-        return snapshot.fold_in(self.rated_rows[is_rated], self.values[is_rated], user, positive)
+        return scorer.fold_in(self.rated_rows[is_rated], self.values[is_rated], user, positive)
 
 
 class UserStates:
@@ -98,9 +98,9 @@ class UserStates:
 
     async def load(self, user: UserVersions, serving: ServingState, event_types: EventTypeIndex) -> UserState:
         """The state of a stored user, or of an unknown one."""
-        snapshot, key = serving.snapshot, user.user_key
+        scorer, key = serving.scorer, user.user_key
         if key is None:
-            return UserState("popular", None, None if snapshot is None else snapshot.unknown_side)
+            return UserState("popular", None, scorer.unknown_side)
         # Without attributes and events, the common case, there is nothing to read.
         profile = await self._profile(key, user.profile_version) if user.profile_version else NO_PROFILE
         interactions = None
@@ -108,13 +108,13 @@ class UserStates:
             item_rows = serving.catalogue.rows_of_keys(profile.interactions.item_key)
             interactions = UserInteractions(profile.interactions, item_rows, event_types)
         # The snapshot holds the user side folded in from its history: on the same versions it is still right.
-        row = None if snapshot is None else snapshot.user_row(key)
-        if snapshot is not None and row is not None:
-            learned_versions = snapshot.arrays.user_versions[row], snapshot.arrays.user_profile_versions[row]
+        row = scorer.user_row(key)
+        if row is not None:
+            learned_versions = scorer.arrays.user_versions[row], scorer.arrays.user_profile_versions[row]
             if learned_versions == (user.user_version, user.profile_version):  # nothing changed since
-                rated, ratings = snapshot.history(row)
+                rated, ratings = scorer.arrays.history(row)
                 if len(rated) or (interactions is not None and len(interactions.positive_rows)):
-                    side, rows = snapshot.user_side(row), rated.astype(np.int64)
+                    side, rows = scorer.user_side(row), rated.astype(np.int64)
                     return UserState("personalized", key, side, rows, ratings, interactions, profile.user)
         # Anything that changed makes it a fold-in of the whole history as it is now.
         history = await self._reads.history(key)
@@ -143,23 +143,21 @@ class UserStates:
         user: User | None,
     ) -> UserState:
         """By the history where any of it is learned, else by attributes, else as an unknown user."""
-        snapshot, n_learned = serving.snapshot, serving.n_learned
-        if snapshot is None:
-            return UserState("popular", user_key, None, rows, values, interactions, user)
-        unfolded = UserState("", user_key, None, rows, values, interactions)
-        positive = unfolded.positive_rows[unfolded.positive_rows < n_learned]
-        negative = unfolded.negative_rows[unfolded.negative_rows < n_learned]
+        scorer, n_learned = serving.scorer, serving.n_learned
+        unknown = UserState("popular", user_key, scorer.unknown_side, rows, values, interactions, user)
+        positive = unknown.positive_rows[unknown.positive_rows < n_learned]
+        negative = unknown.negative_rows[unknown.negative_rows < n_learned]
         # Ratings of items newer than the snapshot count once the next one knows these items.
         is_learned = rows < n_learned
         learned, rated = (rows, values) if is_learned.all() else (rows[is_learned], values[is_learned])
         if len(learned) or len(positive):
-            with_features = user if snapshot.folds_features else None
-            side = snapshot.fold_in(learned, rated, with_features, positive, negative)
+            with_features = user if scorer.folds_features else None
+            side = scorer.fold_in(learned, rated, with_features, positive, negative)
             return UserState("fold_in", user_key, side, rows, values, interactions, user)
-        by_attributes = snapshot.side_of(user) if snapshot.reads_users and user is not None else None
+        by_attributes = scorer.side_of(user) if scorer.reads_users and user is not None else None
         if by_attributes is not None:
             return UserState("profile", user_key, by_attributes, rows, values, interactions, user)
-        return UserState("popular", user_key, snapshot.unknown_side, rows, values, interactions, user)
+        return unknown
 
     async def _profile(self, user_key: int, version: int) -> StoredProfile:
         """The user's profile as of this version or later."""

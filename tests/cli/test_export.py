@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring import PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import Encodings
 from app.store import Store
 from tests.support.commands import reckon
@@ -58,7 +58,7 @@ def test_vectors_need_a_snapshot(rated: Store, tmp_path: Path) -> None:
     assert rated.snapshots.entries() == []
 
 
-def publish(store: Store, data_dir: Path) -> Scorer:
+def publish(store: Store, data_dir: Path) -> PublishedScorer:
     """A live snapshot of what is stored, learned by nobody."""
     data, database_id = store.training_reads.load(), store.instance.database_id
     arrays = snapshot_arrays(n_items=len(data.item_keys), n_users=len(data.user_keys), n_factors=3)

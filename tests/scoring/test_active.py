@@ -48,7 +48,7 @@ def test_swaps_to_live(active: ActiveSnapshot, tmp_path: Path) -> None:
     assert active.current.version == 2
     shutil.rmtree(tmp_path / "000001")
     assert first is not None  # a request in flight keeps what it got, files gone or not
-    assert len(first.nearest(first.user_vectors[0], 10)[0]) == 10
+    assert len(first.index.nearest(first.user_vectors[0], 10)[0]) == 10
 
 
 def test_rolls_back(active: ActiveSnapshot, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_requests_during_swaps(active: ActiveSnapshot, tmp_path: Path) -> None:
             if snapshot is None:
                 failures.append("no snapshot")
                 continue
-            rows, scores = snapshot.nearest(snapshot.user_vectors[0], 5)
+            rows, scores = snapshot.index.nearest(snapshot.user_vectors[0], 5)
             if not np.allclose(snapshot.item_vectors[rows] @ snapshot.user_vectors[0], scores, rtol=1e-4, atol=1e-5):
                 failures.append("mixed versions")
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn
-from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring import PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import Encodings
 from app.scoring.sides import item_moments, join_item_parts
 from app.snapshots.arrays import SnapshotArrays
@@ -31,7 +31,7 @@ def parts_of(arrays: SnapshotArrays) -> dict[str, NDArray[np.float32]]:
     return {"rating": own["rating"], "taste": own["taste"], "engagement": drawn, "popularity": own["popularity"]}
 
 
-def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is_led: bool = False) -> Scorer:
+def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is_led: bool = False) -> PublishedScorer:
     arrays = snapshot_arrays(N_ITEMS)
     parts = {name: part for name, part in parts_of(arrays).items() if name != left_out}
     item_vectors, columns = join_item_parts(parts)
@@ -49,16 +49,16 @@ def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     return published(tmp_path_factory.mktemp("beside"), FOLD.numbers)
 
 
 @pytest.fixture(scope="module")
-def led(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def led(tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     return published(tmp_path_factory.mktemp("led"), FOLD.numbers, is_led=True)
 
 
-def engagement_of(snapshot: Scorer, *known: NDArray[Any]) -> NDArray[np.float32]:
+def engagement_of(snapshot: PublishedScorer, *known: NDArray[Any]) -> NDArray[np.float32]:
     """The segment's share of the score of all items."""
     rated, values, positive, negative = known
     side = snapshot.fold_in(rated, values, None, positive, negative)
@@ -72,11 +72,11 @@ def test_folded_in_from_all_that_was_met(name: str, request: pytest.FixtureReque
     rows, labels = np.concatenate([RATED, POSITIVE, NEGATIVE]), np.array([1, 0, 1, 0, 1, 1, 0, 0, 0])
     part = FOLD.part(columns[rows], np.where(labels, np.inf, -np.inf))
     share = columns @ part
-    expected = 0.7 * share / share[snapshot.item_counts > 0].std()
+    expected = 0.7 * share / share[snapshot.arrays.item_counts > 0].std()
     np.testing.assert_allclose(engagement_of(snapshot, RATED, VALUES, POSITIVE, NEGATIVE), expected, atol=1e-4)
 
 
-def test_declined_changes_this_segment_alone(snapshot: Scorer) -> None:
+def test_declined_changes_this_segment_alone(snapshot: PublishedScorer) -> None:
     with_it, without = (snapshot.fold_in(RATED, VALUES, None, POSITIVE, negative) for negative in (NEGATIVE, NONE))
     engagement = snapshot.manifest.segment("engagement")
     assert engagement is not None
@@ -86,7 +86,7 @@ def test_declined_changes_this_segment_alone(snapshot: Scorer) -> None:
     assert (changed < engagement.columns[1]).all()
 
 
-def test_shares_are_the_score(snapshot: Scorer) -> None:
+def test_shares_are_the_score(snapshot: PublishedScorer) -> None:
     side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
     shares = snapshot.shares(side, snapshot.item_vectors)
     assert list(shares) == ["rating", "taste", "engagement", "popularity"]
@@ -106,13 +106,13 @@ def test_what_was_met_carries_score(name: str, request: pytest.FixtureRequest) -
     np.testing.assert_allclose(carried.sum(axis=1) + by_none, vectors @ side.vector, atol=1e-3)
 
 
-def test_declined_is_not_named(snapshot: Scorer) -> None:
+def test_declined_is_not_named(snapshot: PublishedScorer) -> None:
     carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
     assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
     assert snapshot.influences(RATED, VALUES, snapshot.item_vectors[:0], POSITIVE, NEGATIVE).shape == (0, 6)
 
 
-def test_engaged_speaks_for_itself(snapshot: Scorer) -> None:
+def test_engaged_speaks_for_itself(snapshot: PublishedScorer) -> None:
     carried = snapshot.influences(NONE, np.empty(0), snapshot.item_vectors[POSITIVE], POSITIVE)
     assert (np.diag(carried) > 0).all()
 

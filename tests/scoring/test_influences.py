@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring import PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import Encodings
 from app.segments.rating import RatingFold
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, segments, snapshot_arrays
@@ -16,7 +16,7 @@ from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manife
 N_ITEMS, N_FACTORS = 60, 5
 
 
-def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Scorer:
+def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> PublishedScorer:
     arrays = snapshot_arrays(N_ITEMS, n_factors=N_FACTORS)
     if not has_precision:
         extra = {name: array for name, array in arrays.extra.items() if name != "rating.precision"}
@@ -27,19 +27,19 @@ def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Scorer:
 
 
 @pytest.fixture(scope="module", params=["penalty", "precision", "unbiased"])
-def snapshot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def snapshot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     fold = replace(RATING_FOLD, biased=request.param != "unbiased")
     return published(tmp_path_factory.mktemp("snapshots"), fold, has_precision=request.param == "precision")
 
 
-def history_of(snapshot: Scorer, n: int, seed: int) -> tuple[Any, Any]:
+def history_of(snapshot: PublishedScorer, n: int, seed: int) -> tuple[Any, Any]:
     rng = np.random.default_rng(seed)
     return rng.permutation(snapshot.n_items)[:n], rng.integers(1, 6, n).astype(np.float64)
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 10_000))
-def test_ratings_carry_score(snapshot: Scorer, n: int, seed: int) -> None:
+def test_ratings_carry_score(snapshot: PublishedScorer, n: int, seed: int) -> None:
     rows, values = history_of(snapshot, n, seed)
     side, vectors = snapshot.fold_in(rows, values), snapshot.item_vectors
     carried = snapshot.influences(rows, values, vectors)
@@ -50,17 +50,17 @@ def test_ratings_carry_score(snapshot: Scorer, n: int, seed: int) -> None:
     np.testing.assert_allclose(carried.sum(axis=1) + carried_by_none, vectors @ side.vector, atol=1e-3)
 
 
-def test_segments_share_score(snapshot: Scorer) -> None:
+def test_segments_share_score(snapshot: PublishedScorer) -> None:
     side = snapshot.user_side(2)
     shares = snapshot.shares(side, snapshot.item_vectors)
     assert list(shares) == ["rating", "taste", "popularity"]
     np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
 
 
-def test_rating_carries_what_it_changes(snapshot: Scorer) -> None:
+def test_rating_carries_what_it_changes(snapshot: PublishedScorer) -> None:
     """Without a taste to reweigh, what a rating carries is what the score loses where that rating says nothing new."""
     rows, values = history_of(snapshot, 8, 0)
-    columns, fold = snapshot.item_vectors[rows][:, snapshot.rating.slice], snapshot.rating_fold
+    columns, fold = snapshot.item_vectors[rows][:, snapshot.rating.slice], snapshot.rating.fold
     shown = snapshot.item_vectors[:, snapshot.rating.slice]
     carried = fold.influences(columns, values, shown)
     as_expected = values.copy()
@@ -69,15 +69,15 @@ def test_rating_carries_what_it_changes(snapshot: Scorer) -> None:
     np.testing.assert_allclose(carried[:, 3], shown @ (with_it - without_it), atol=1e-4)
 
 
-def test_nothing_carries_nothing(snapshot: Scorer) -> None:
+def test_nothing_carries_nothing(snapshot: PublishedScorer) -> None:
     nothing = np.empty(0, np.int64)
     assert snapshot.influences(nothing, np.empty(0), snapshot.item_vectors).shape == (N_ITEMS, 0)
     rows, values = history_of(snapshot, 3, 0)
     assert snapshot.influences(rows, values, snapshot.item_vectors[:0]).shape == (0, 3)
 
 
-def test_items_carry_each_other(snapshot: Scorer) -> None:
-    rows = np.flatnonzero(snapshot.item_counts)[:6]
+def test_items_carry_each_other(snapshot: PublishedScorer) -> None:
+    rows = np.flatnonzero(snapshot.arrays.item_counts)[:6]
     _, block, _ = snapshot.blocks
     taste = snapshot.item_vectors[:, block.slice]
     carried = block.fold.influences(taste[rows], np.full(6, 4.0), taste[rows])

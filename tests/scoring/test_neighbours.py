@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.algorithms.neighbour_table import NeighbourTable
-from app.scoring import Scorer, open_snapshot
+from app.scoring import PublishedScorer, open_snapshot
 from app.scoring.neighbours import MAX_VOTERS, voted_for
 from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
 
@@ -16,7 +16,7 @@ TABLE = NeighbourTable(
 
 
 @pytest.fixture
-def snapshot(tmp_path: Path) -> Scorer:
+def snapshot(tmp_path: Path) -> PublishedScorer:
     return open_snapshot(write_small_snapshot(tmp_path), DATABASE_ID, 1)
 
 
@@ -53,7 +53,7 @@ def test_newest_vote() -> None:
     assert sorted(rows.tolist()) == list(range(200 - MAX_VOTERS, 200))
 
 
-def test_tables_of_snapshot(snapshot: Scorer) -> None:
+def test_tables_of_snapshot(snapshot: PublishedScorer) -> None:
     assert list(snapshot.tables) == ["knn"]
     rows, sums = snapshot.neighbours("knn", np.array([5, 6]), 2)
     assert (rows.tolist(), sums.tolist()) == ([7, 6], [1.5, 1.0])

@@ -16,15 +16,13 @@ def scorer() -> Scorer:
 def test_most_chosen_first(scorer: Scorer) -> None:
     assert scorer.version is None
     assert scorer.n_items == 5
-    assert scorer.popular_rows.tolist() == BEST_FIRST
-    rows, scores = scorer.nearest(scorer.unknown_side.vector, 5)
+    assert scorer.arrays.popular_rows.tolist() == BEST_FIRST
+    vector = scorer.unknown_side.vector
+    rows, scores = scorer.index.nearest(vector, 10)
     assert rows.tolist() == BEST_FIRST
-    np.testing.assert_allclose(scores, (scorer.item_vectors @ scorer.unknown_side.vector)[rows], rtol=1e-6)
-    assert scorer.nearest(scorer.unknown_side.vector, 2, np.array([True, True, False, False, True]))[0].tolist() == [
-        0,
-        4,
-    ]
-    assert set(scorer.candidates(scorer.unknown_side.vector, 3)) >= set(BEST_FIRST[:3])
+    np.testing.assert_array_equal(scores, np.log1p(COUNTS).astype(np.float32)[rows])
+    assert scorer.index.nearest(vector, 2, np.array([True, True, False, False, True]))[0].tolist() == [0, 4]
+    assert scorer.index.candidates(vector, 3).tolist() == BEST_FIRST[:3]
 
 
 def test_every_user_is_unknown(scorer: Scorer) -> None:
@@ -40,10 +38,7 @@ def test_every_user_is_unknown(scorer: Scorer) -> None:
 def test_no_rating_is_predicted(scorer: Scorer) -> None:
     assert np.isnan(scorer.predict(scorer.unknown_side, scorer.item_vectors)).all()
     assert np.isnan(scorer.deviations(scorer.unknown_side, np.arange(5))).all()
-    with pytest.raises(LookupError):
-        _ = scorer.rating
-    with pytest.raises(LookupError):
-        _ = scorer.manifest
+    assert scorer.rating is None
 
 
 def test_score_is_popularity_alone(scorer: Scorer) -> None:
@@ -59,10 +54,9 @@ def test_nothing_is_alike(scorer: Scorer) -> None:
         assert scorer.similar(2, n)[0].tolist() == []
     assert scorer.similar_users(scorer.unknown_side, 3)[0].tolist() == []
     assert scorer.directions(scorer.item_vectors).shape == (5, 0)
-    assert scorer.groups_of(User("new", "FI")) == []
-    assert scorer.group_rows_of("country", "FI").tolist() == []
+    assert scorer.groups.numbers_of(User("new", "FI")) == []
+    assert scorer.groups.popular_by("country", "FI").tolist() == []
     assert not scorer.tables
-    assert scorer.sources == ["nearest", "category", "popular", "trending", "newest", "boosted"]
 
 
 def test_new_items_count_as_unchosen(scorer: Scorer) -> None:
@@ -73,6 +67,6 @@ def test_new_items_count_as_unchosen(scorer: Scorer) -> None:
 @pytest.mark.parametrize("counts", [np.empty(0, np.int64), np.zeros(3, np.int64)])
 def test_nothing_chosen(counts: np.ndarray) -> None:
     scorer = popularity_scorer(np.arange(len(counts)), counts, RatingScale())
-    rows, scores = scorer.nearest(scorer.unknown_side.vector, 10)
+    rows, scores = scorer.index.nearest(scorer.unknown_side.vector, 10)
     assert rows.tolist() == list(range(len(counts)))
     np.testing.assert_array_equal(scores, 0)

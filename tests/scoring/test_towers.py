@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.scoring import Scorer, open_snapshot
+from app.scoring import PublishedScorer, open_snapshot
 from app.segments.towers import TowersSegment
 from app.snapshots.errors import SnapshotDamagedError
 from tests.support.made_up_towers import ITEMS, USERS, Published
@@ -23,38 +23,38 @@ def published() -> Published:
 
 
 @pytest.fixture(scope="module")
-def snapshot(published: Published, tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def snapshot(published: Published, tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     return published.open(tmp_path_factory.mktemp("towers"))
 
 
-def towers_of(snapshot: Scorer, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+def towers_of(snapshot: PublishedScorer, vector: NDArray[np.float32]) -> NDArray[np.float32]:
     segment = snapshot.manifest.segment("towers")
     assert segment is not None
     return vector[..., segment.slice]
 
 
-def test_user_side_is_fold_in(snapshot: Scorer) -> None:
+def test_user_side_is_fold_in(snapshot: PublishedScorer) -> None:
     for row, user in enumerate(USERS[:15]):
-        side = snapshot.fold_in(*snapshot.history(row), user)
+        side = snapshot.fold_in(*snapshot.arrays.history(row), user)
         np.testing.assert_allclose(side.vector, snapshot.user_vectors[row], atol=1e-4)
         assert np.linalg.norm(towers_of(snapshot, side.vector)) > 0
 
 
-def test_fold_in_knows_attributes(snapshot: Scorer) -> None:
-    history = snapshot.history(2)  # of somebody without a country
+def test_fold_in_knows_attributes(snapshot: PublishedScorer) -> None:
+    history = snapshot.arrays.history(2)  # of somebody without a country
     undescribed, described = snapshot.fold_in(*history), snapshot.fold_in(*history, USERS[0])
     assert snapshot.folds_features
     assert np.abs(towers_of(snapshot, undescribed.vector - described.vector)).max() > 0.01
     np.testing.assert_array_equal(undescribed.vector[:1], described.vector[:1])
 
 
-def test_fold_in_knows_ratings(snapshot: Scorer) -> None:
-    rows, values = snapshot.history(0)
+def test_fold_in_knows_ratings(snapshot: PublishedScorer) -> None:
+    rows, values = snapshot.arrays.history(0)
     changed = snapshot.fold_in(rows, values[::-1], USERS[0])
     assert np.abs(towers_of(snapshot, changed.vector - snapshot.user_vectors[0])).max() > 0.01
 
 
-def test_new_user_by_attributes(snapshot: Scorer) -> None:
+def test_new_user_by_attributes(snapshot: PublishedScorer) -> None:
     side = snapshot.side_of(USERS[15])
     assert side is not None
     np.testing.assert_allclose(side.vector, snapshot.user_vectors[15], atol=1e-4)
@@ -63,7 +63,7 @@ def test_new_user_by_attributes(snapshot: Scorer) -> None:
     assert np.abs(towers_of(snapshot, side.vector - other.vector)).max() > 0.01
 
 
-def test_unknown_user_is_mean(snapshot: Scorer, published: Published) -> None:
+def test_unknown_user_is_mean(snapshot: PublishedScorer, published: Published) -> None:
     nobody = snapshot.fold_in(np.empty(0, np.int64), np.empty(0))
     np.testing.assert_allclose(nobody.vector, snapshot.user_vectors[16], atol=1e-4)
     _, towers, _ = published.learned.segments
@@ -71,15 +71,15 @@ def test_unknown_user_is_mean(snapshot: Scorer, published: Published) -> None:
     assert snapshot.side_of(USERS[16]) is None
 
 
-def test_new_items_as_if_published(snapshot: Scorer) -> None:
+def test_new_items_as_if_published(snapshot: PublishedScorer) -> None:
     vectors = snapshot.vectors_of(ITEMS)
     np.testing.assert_allclose(vectors[20:], snapshot.item_vectors[20:], atol=1e-5)
     assert np.linalg.norm(towers_of(snapshot, vectors[20])) == pytest.approx(1, abs=1e-5)
-    np.testing.assert_array_equal(vectors[21], snapshot.unrated_item)
+    np.testing.assert_array_equal(vectors[21], snapshot.arrays.unrated_item)
     assert snapshot.vectors_of([]).shape == (0, snapshot.item_vectors.shape[1])
 
 
-def test_bare_item_is_mean(snapshot: Scorer) -> None:
+def test_bare_item_is_mean(snapshot: PublishedScorer) -> None:
     towers = towers_of(snapshot, snapshot.item_vectors)
     np.testing.assert_allclose(towers[21], towers[:20].mean(axis=0), atol=1e-6)
 

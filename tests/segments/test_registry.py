@@ -11,7 +11,7 @@ from scipy import sparse
 
 from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from app.segments.base import DenseFold, Float32Array, Layout, LearnedSegment, Segment, SegmentRecipe, UserPart
 from app.segments.registry import SEGMENTS, in_order
 from app.snapshots.errors import SnapshotDamagedError
@@ -81,7 +81,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def scorer(shop: Shop) -> Scorer:
+def scorer(shop: Shop) -> PublishedScorer:
     recipe = parse_recipe({"segments": [{"name": name, "algorithm": algorithm} for name, algorithm in WANTED]})
     return shop.train(recipe.document)
 
@@ -101,7 +101,7 @@ def test_part_of_recipes(shop: Shop) -> None:
     assert in_order(["parity", "taste"]) == ["taste", "parity"]
 
 
-def test_published_and_read_back(scorer: Scorer) -> None:
+def test_published_and_read_back(scorer: PublishedScorer) -> None:
     *_, block = scorer.blocks
     assert isinstance(block.fold, ParityFold)
     assert block.fold.strength == 2.0
@@ -109,9 +109,9 @@ def test_published_and_read_back(scorer: Scorer) -> None:
     np.testing.assert_array_equal(scorer.item_vectors[:, block.slice][:, 0], block.fold.sign)
 
 
-def test_in_the_score(scorer: Scorer) -> None:
+def test_in_the_score(scorer: PublishedScorer) -> None:
     for row in (0, 5, 9):
-        side = scorer.fold_in(*scorer.history(row))
+        side = scorer.fold_in(*scorer.arrays.history(row))
         np.testing.assert_allclose(side.vector, scorer.user_vectors[row], atol=1e-4)
         shares = scorer.shares(side, scorer.item_vectors)
         assert list(shares) == ["rating", "popularity", "parity"]
@@ -119,7 +119,7 @@ def test_in_the_score(scorer: Scorer) -> None:
         np.testing.assert_allclose(sum(shares.values()), scorer.item_vectors @ side.vector, atol=1e-5)
 
 
-def test_on_the_card(scorer: Scorer, shop: Shop) -> None:
+def test_on_the_card(scorer: PublishedScorer, shop: Shop) -> None:
     shown = card(scorer.manifest)
     assert [segment["name"] for segment in shown["segments"]] == ["rating", "popularity", "parity"]
     assert [segment["name"] for segment in shown["recipe"]["segments"]] == ["rating", "popularity", "parity"]
@@ -131,7 +131,7 @@ def test_names_are_their_keys() -> None:
     assert all(name == segment.name for name, segment in SEGMENTS.items())
 
 
-def test_incomplete_state_is_damage(scorer: Scorer) -> None:
+def test_incomplete_state_is_damage(scorer: PublishedScorer) -> None:
     arrays = replace(scorer.arrays, extra={})
     with pytest.raises(SnapshotDamagedError, match="the segment parity lacks 'sign'"):
-        Scorer.from_parts(scorer.manifest, arrays, scorer.index, scorer.encodings)
+        PublishedScorer.from_parts(scorer.manifest, arrays, scorer.index, scorer.encodings)

@@ -8,6 +8,8 @@ import numpy as np
 
 from app.entities import Item
 from app.serving.provenance import PROPOSERS
+from app.settings import Settings
+from app.store import Store
 from app.wiring import Service
 from tests.support.ratings import incoming
 from tests.support.requests import ids, recommended
@@ -32,12 +34,12 @@ def test_everything_unrated_once(service: Service) -> None:
 def test_score_is_one_dot_product(service: Service) -> None:
     answer = recommended(service, limit=10)
     serving = service.serving.current
-    assert serving.snapshot is not None
+    assert serving.scorer is not None
     user = service.store.users.freshness("user-0")
     assert user.user_key is not None
-    row = serving.snapshot.user_row(user.user_key)
+    row = serving.scorer.user_row(user.user_key)
     assert row is not None
-    scores = serving.snapshot.item_vectors @ serving.snapshot.user_vectors[row]
+    scores = serving.scorer.item_vectors @ serving.scorer.user_vectors[row]
     rows = [serving.catalogue.row_of_id(item_id) for item_id in ids(answer)]
     np.testing.assert_allclose([item.score for item in answer.items], scores[rows], atol=1e-4)
     assert [item.score for item in answer.items] == sorted((item.score for item in answer.items), reverse=True)
@@ -221,3 +223,28 @@ def test_more_unavailable_than_not(service: Service) -> None:
     gone = {f"item-{n}" for n in range(45)}
     service.store.items.record([Item(item_id, is_available=False) for item_id in gone], {"is_available"})
     assert ids(recommended(service, limit=5)) == [item_id for item_id in whole if item_id not in gone][:5]
+
+
+def test_before_a_snapshot(store: Store, settings: Settings) -> None:
+    """Popularity alone, whatever the user rated; equal counts by row, and items newer than the count last."""
+    store.items.record([Item(f"i{n}", categories=("x",)) for n in range(6)])
+    store.ratings.record(incoming(("a", "i4", 3), ("b", "i4", 3), ("a", "i2", 5), ("b", "i3", 5)))
+    service = Service.build(settings)
+    service.store.items.record([Item("newer")])
+    for user_id, consumed in (("nobody", set()), ("a", {"i4", "i2"})):
+        answer = recommended(service, user_id)
+        assert (answer.strategy, answer.snapshot_version) == ("popular", None)
+        assert ids(answer) == [each for each in ("i4", "i2", "i3", "i0", "i1", "i5", "newer") if each not in consumed]
+        n_ratings = {"i4": 2, "i2": 1, "i3": 1}
+        scores = [round(float(np.log1p(np.float32(n_ratings.get(item_id, 0)))), 5) for item_id in ids(answer)]
+        assert [item.score for item in answer.items] == scores
+        assert {item.predicted_rating for item in answer.items} == {None}
+        assert {item.sources[0] for item in answer.items} == {"popular"}
+    reasons = recommended(service, "a", explain=True).items[0].reasons  # type: ignore[attr-defined]
+    assert (reasons.segments, reasons.because) == ([], [])
+    service.serving.poll()  # nothing was rated: nothing is counted anew
+    assert len(service.serving.current.popular_rows) == 6
+    service.store.ratings.record(incoming(("c", "newer", 5)))
+    service.serving.poll()
+    assert ids(recommended(service, "nobody"))[3] == "newer"
+    service.store.close()

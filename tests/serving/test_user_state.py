@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from app.entities import EventType
+from app.scoring import UserSide
 from app.serving.interactions import EventTypeIndex, UserInteractions
 from app.serving.user_state import UserState
 from app.store.serving_reads import Interactions
 
+SIDE = UserSide(np.zeros(1, np.float32), 0.0, 0.0)
 CLICKED = MappingProxyType({1: EventType("clicked", 1.0)})
 
 
@@ -26,5 +28,5 @@ def clicked(*rows: int) -> UserInteractions:
 )
 def test_ratings_and_engagements_are_known(strategy: str, expected: int) -> None:
     """An item that was rated and clicked counts once; what is not the user's own side is made of nothing."""
-    user = UserState(strategy, 1, None, np.array([4, 7, 9]), np.array([3.0, 4.0, 5.0]), clicked(2, 7, 8))
+    user = UserState(strategy, 1, SIDE, np.array([4, 7, 9]), np.array([3.0, 4.0, 5.0]), clicked(2, 7, 8))
     assert user.n_known == expected

@@ -12,7 +12,7 @@ from app.algorithms.history_features import HistoryFeatures
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
 from app.entities import Item, RatingScale, User
-from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring import PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import describe
 from app.scoring.groups import Group, Memberships, PopularInGroups
 from app.segments.base import SegmentRecipe
@@ -82,7 +82,7 @@ class Published:
         popular = PopularInGroups.from_memberships(Memberships.from_users(USERS, ["country"]), dataset.ratings.by_user)
         return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular, {}))
 
-    def open(self, folder: Path, **arrays: Any) -> Scorer:
+    def open(self, folder: Path, **arrays: Any) -> PublishedScorer:
         """Written and read; `arrays`: of the towers, in place of its own, None to leave one out."""
         changed = dict(self.arrays.extra) | {f"towers.{name}": array for name, array in arrays.items()}
         extra = {name: array for name, array in changed.items() if array is not None}

@@ -8,7 +8,7 @@ from typing import Any
 
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import ReckonError
-from app.scoring import Scorer, open_snapshot
+from app.scoring import PublishedScorer, open_snapshot
 from app.store import Store, migrate
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -24,7 +24,7 @@ class Shop:
     def store(self) -> Store:
         return self.trainer.store
 
-    def train(self, recipe: dict[str, Any] | None = None, seed: int = 0) -> Scorer:
+    def train(self, recipe: dict[str, Any] | None = None, seed: int = 0) -> PublishedScorer:
         """The snapshot published; raises what the run raises."""
         self.store.jobs.enqueue("request", recipe=recipe, seed=seed)
         claim = self.store.jobs.claim("a-worker", lease_seconds=60)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from tests.support.published import opened_shop
 from tests.support.ratings import incoming
 from tests.support.user_states import tasteful_ratings
@@ -18,12 +18,12 @@ TASTEFUL = tasteful_ratings()
 IDENTICAL = incoming(*((f"u{user}", f"i{item}", 1 + item % 5, item) for user in range(20) for item in range(15)))
 NOISE = [tasteful_ratings(20, 15, 4, seed=seed) for seed in range(4)]
 
-Train = Callable[..., Scorer]
+Train = Callable[..., PublishedScorer]
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Train:
-    def publish(ratings: IncomingRatings, scale: RatingScale | None = None) -> Scorer:
+    def publish(ratings: IncomingRatings, scale: RatingScale | None = None) -> PublishedScorer:
         with opened_shop(tmp_path, ratings, scale) as shop:
             return shop.train()
 
@@ -31,16 +31,16 @@ def train(tmp_path: Path) -> Train:
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     with opened_shop(tmp_path_factory.mktemp("plain"), TASTEFUL) as shop:
         return shop.train()
 
 
-def segments(snapshot: Scorer) -> dict[str, str]:
+def segments(snapshot: PublishedScorer) -> dict[str, str]:
     return {segment.name: segment.algorithm for segment in snapshot.manifest.segments}
 
 
-def ndcg(snapshot: Scorer, of: str = "snapshot") -> float:
+def ndcg(snapshot: PublishedScorer, of: str = "snapshot") -> float:
     value = snapshot.manifest.metrics[of]["ndcg@10"]
     assert value is not None
     return value
@@ -51,7 +51,7 @@ def likes(value: float = 1.0) -> IncomingRatings:
 
 
 @pytest.mark.parametrize("scale", [RatingScale(-10, 10), RatingScale(0, 100), RatingScale(0, 0.01)], ids=str)
-def test_scale_changes_nothing(train: Train, plain: Scorer, scale: RatingScale) -> None:
+def test_scale_changes_nothing(train: Train, plain: PublishedScorer, scale: RatingScale) -> None:
     share = (TASTEFUL.value - 1) / 4
     snapshot = train(replace(TASTEFUL, value=scale.minimum + share * (scale.maximum - scale.minimum)), scale)
     assert snapshot.manifest.reason is None
@@ -59,13 +59,13 @@ def test_scale_changes_nothing(train: Train, plain: Scorer, scale: RatingScale) 
     assert ndcg(snapshot) == pytest.approx(ndcg(plain), abs=0.02)
 
 
-def test_choices_name_figures(plain: Scorer) -> None:
+def test_choices_name_figures(plain: PublishedScorer) -> None:
     choices = plain.manifest.choices
     assert any(choice.startswith("rating by bayesian_mf: RMSE inside the training part funk_svd") for choice in choices)
     assert any(choice.startswith("taste by als_implicit: ") for choice in choices)
 
 
-def test_without_times(train: Train, plain: Scorer) -> None:
+def test_without_times(train: Train, plain: PublishedScorer) -> None:
     snapshot = train(replace(TASTEFUL, rated_at=np.full(len(TASTEFUL), UNKNOWN_TIME)))
     assert snapshot.manifest.reason is None
     assert ndcg(snapshot) > 0.9 * ndcg(plain)
@@ -125,7 +125,7 @@ def test_fallback_is_bestsellers(train: Train) -> None:
     assert "bestsellers" in " ".join(snapshot.manifest.choices)
     assert str(snapshot.manifest.reason).startswith(("rmse", "ndcg@10"))
     scores = snapshot.item_vectors @ snapshot.user_vectors[0]
-    np.testing.assert_array_equal(np.argsort(-scores, kind="stable"), snapshot.popular_rows)
+    np.testing.assert_array_equal(np.argsort(-scores, kind="stable"), snapshot.arrays.popular_rows)
     predicted = snapshot.predict(snapshot.user_side(0), snapshot.item_vectors[np.arange(snapshot.n_items)])
     assert np.ptp(predicted) > 0.1
     assert (np.abs(predicted - 3) <= 2).all()

@@ -11,7 +11,7 @@ from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import Features, RatingMatrix
 from app.entities import Item, RatingScale, User
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from app.segments.base import SegmentRecipe
 from app.segments.engagement import ENOUGH_LABELS
 from app.training.errors import TrainingFailedError
@@ -162,7 +162,7 @@ def test_without_events_nothing_changes(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scorer]:
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PublishedScorer]:
     """What is learned from suitable ratings and pushed events, with the segment and without."""
     items, users = [Item(f"i{item}") for item in range(N_ITEMS)], [User(f"u{user}") for user in range(N_USERS)]
     ratings = incoming(*suitable_ratings())
@@ -171,11 +171,11 @@ def pushed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Scorer]:
         return {"without": shop.train(WITHOUT.document), "with": shop.train()}
 
 
-def ndcg(snapshot: Scorer) -> float:
+def ndcg(snapshot: PublishedScorer) -> float:
     return snapshot.manifest.metrics["snapshot"]["ndcg@10"] or 0.0
 
 
-def test_learns_from_what_is_declined(pushed: dict[str, Scorer]) -> None:
+def test_learns_from_what_is_declined(pushed: dict[str, PublishedScorer]) -> None:
     """To the taste, what is pushed and clicked now and then is what people choose; the held-out ratings know better."""
     snapshot, without = pushed["with"], pushed["without"]
     segment = snapshot.manifest.segment("engagement")
@@ -189,28 +189,28 @@ def test_learns_from_what_is_declined(pushed: dict[str, Scorer]) -> None:
     assert share_suiting(snapshot) > share_suiting(without) + 0.15
 
 
-def share_suiting(snapshot: Scorer) -> float:
+def share_suiting(snapshot: PublishedScorer) -> float:
     """Of the ten best items of each user among those they have not met."""
     is_suitable, hits = suits(), []
     for user in range(N_USERS):
         scores = snapshot.item_vectors @ snapshot.user_vectors[user]
-        for observed in (snapshot.history(user)[0], *snapshot.labels(user)):
+        for observed in (snapshot.arrays.history(user)[0], *snapshot.arrays.labels(user)):
             scores[observed] = -np.inf
         hits.append(is_suitable[user, np.argsort(-scores)[:10]].mean())
     return float(np.mean(hits))
 
 
-def test_published_user_side_is_fold_in(pushed: dict[str, Scorer]) -> None:
+def test_published_user_side_is_fold_in(pushed: dict[str, PublishedScorer]) -> None:
     snapshot = pushed["with"]
     for user in range(N_USERS):
-        folded = snapshot.fold_in(*snapshot.history(user), None, *snapshot.labels(user))
+        folded = snapshot.fold_in(*snapshot.arrays.history(user), None, *snapshot.arrays.labels(user))
         np.testing.assert_allclose(folded.vector, snapshot.user_vectors[user], atol=1e-4)
 
 
-def test_next_event_is_folded_in(pushed: dict[str, Scorer]) -> None:
+def test_next_event_is_folded_in(pushed: dict[str, PublishedScorer]) -> None:
     """A declined item pulls down its like, an engaged one pulls them up."""
     snapshot, user = pushed["with"], 0
-    history, (positive, negative) = snapshot.history(user), snapshot.labels(user)
+    history, (positive, negative) = snapshot.arrays.history(user), snapshot.arrays.labels(user)
     new = np.setdiff1d(np.flatnonzero(suits()[user]), np.concatenate([history[0], positive, negative]))[:1]
 
     def score(*labels: Any) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from app.entities import Item, User
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -24,22 +24,22 @@ def shop(store: Store, tmp_path: Path) -> Shop:
     return Shop(Trainer(store, Publisher(store, tmp_path)))
 
 
-def share_suiting(snapshot: Scorer, n: int = 10) -> float:
+def share_suiting(snapshot: PublishedScorer, n: int = 10) -> float:
     """Of the n best items that each user has neither rated nor met, those that suit them."""
     hits = []
     for user in range(N_USERS):
         scores = snapshot.item_vectors @ snapshot.user_vectors[user]
-        scores[snapshot.history(user)[0]] = -np.inf
-        for observed in snapshot.labels(user):
+        scores[snapshot.arrays.history(user)[0]] = -np.inf
+        for observed in snapshot.arrays.labels(user):
             scores[observed] = -np.inf
         hits += [suits(user, item) for item in np.argsort(-scores)[:n].tolist() if np.isfinite(scores[item])]
     return float(np.mean(hits))
 
 
-def assert_folds_in_alike(snapshot: Scorer) -> None:
-    for user in range(len(snapshot.user_keys)):
-        positive, negative = snapshot.labels(user)
-        rows, values = snapshot.history(user)
+def assert_folds_in_alike(snapshot: PublishedScorer) -> None:
+    for user in range(len(snapshot.arrays.user_keys)):
+        positive, negative = snapshot.arrays.labels(user)
+        rows, values = snapshot.arrays.history(user)
         stored, folded = snapshot.user_side(user), snapshot.fold_in(rows, values, None, positive, negative)
         if len(rows) or len(positive):
             np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
@@ -105,10 +105,10 @@ def test_engaged_items_are_popular(shop: Shop) -> None:
     before = shop.train()
     record_interactions(shop.store, [(f"u{user}", "i39", "bought") for user in range(N_USERS)])
     after = shop.train()
-    assert before.item_counts[39] < 20
-    assert after.item_counts[39] == N_USERS
-    assert after.popular_rows[0] == 39
-    np.testing.assert_array_equal(after.item_counts[:39], before.item_counts[:39])
+    assert before.arrays.item_counts[39] < 20
+    assert after.arrays.item_counts[39] == N_USERS
+    assert after.arrays.popular_rows[0] == 39
+    np.testing.assert_array_equal(after.arrays.item_counts[:39], before.arrays.item_counts[:39])
 
 
 def test_declined_alone_is_unknown(shop: Shop) -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME, IncomingRatings, Item, RatingScale
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
 
@@ -19,7 +19,7 @@ N_USERS, N_ITEMS, NOISE = 150, 120, 0.5
 class Known:
     """`values`: (n_users, n_items), what everybody would rate everything; `is_told`: what is stored of it."""
 
-    snapshot: Scorer
+    snapshot: PublishedScorer
     values: NDArray[np.float64]
     is_told: NDArray[np.bool_]
 
@@ -65,23 +65,23 @@ def test_intervals_hold(known: Known) -> None:
 
 def test_folded_in_as_stored(known: Known) -> None:
     for user_row in range(N_USERS):
-        folded = known.snapshot.fold_in(*known.snapshot.history(user_row))
+        folded = known.snapshot.fold_in(*known.snapshot.arrays.history(user_row))
         assert folded.deviation == pytest.approx(known.snapshot.user_side(user_row).deviation, rel=1e-3)
 
 
 def test_ratings_make_surer(known: Known) -> None:
     """Of two who are equally true to their taste, the one of whom more is known is no less sure; so with items."""
     snapshot = known.snapshot
-    deviations = [snapshot.rating_fold.user_uncertainty.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
+    deviations = [snapshot.rating.fold.user_uncertainty.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
     assert deviations == sorted(deviations, reverse=True)
-    few, many = np.array_split(np.argsort(snapshot.item_counts), 2)
+    few, many = np.array_split(np.argsort(snapshot.arrays.item_counts), 2)
     assert snapshot.arrays.item_deviations[few].mean() > snapshot.arrays.item_deviations[many].mean()
     assert snapshot.unknown_side.deviation > snapshot.arrays.user_deviations.mean()
 
 
 def test_best_known_are_surer_than_new(known: Known) -> None:
     snapshot = known.snapshot
-    user_row, item_row = int(known.is_told.sum(axis=1).argmax()), int(snapshot.item_counts.argmax())
+    user_row, item_row = int(known.is_told.sum(axis=1).argmax()), int(snapshot.arrays.item_counts.argmax())
     best_known = snapshot.deviations(snapshot.user_side(user_row), np.array([item_row]))[0]
     assert best_known < snapshot.deviations(snapshot.unknown_side, np.array([item_row]))[0]
     assert best_known < snapshot.deviations(snapshot.user_side(user_row), np.array([snapshot.n_items]))[0]

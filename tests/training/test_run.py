@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
-from app.scoring import Scorer, open_snapshot
+from app.scoring import PublishedScorer, open_snapshot
 from app.store import Claim, LeaseLostError, Store
 from app.store.snapshots import SnapshotRegister
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
@@ -36,7 +36,7 @@ def claimed(store: Store, **job: object) -> Claim:
     return claim
 
 
-def live_snapshot(trainer: Trainer) -> Scorer:
+def live_snapshot(trainer: Trainer) -> PublishedScorer:
     entry = trainer.store.snapshots.live()
     assert entry is not None
     folder = trainer.publisher.data_dir / entry.path
@@ -54,16 +54,16 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     assert (job.state, job.snapshot_version, job.reason) == ("succeeded", version, None)
     snapshot = live_snapshot(trainer)
     data = store.training_reads.load()
-    np.testing.assert_array_equal(snapshot.item_keys, data.item_keys)
-    np.testing.assert_array_equal(snapshot.user_keys, data.user_keys)
+    np.testing.assert_array_equal(snapshot.arrays.item_keys, data.item_keys)
+    np.testing.assert_array_equal(snapshot.arrays.user_keys, data.user_keys)
     np.testing.assert_array_equal(snapshot.arrays.user_versions, data.user_versions)
     np.testing.assert_array_equal(snapshot.arrays.user_profile_versions, data.user_profile_versions)
     rated_by_finns = data.ratings.item_key[data.ratings.user_key == data.user_keys[3]]
     assert snapshot.groups.groups == (("country", "FI"),)
-    assert set(snapshot.item_keys[snapshot.group_rows_of("country", "FI")]) == set(rated_by_finns)
+    assert set(snapshot.arrays.item_keys[snapshot.groups.popular_by("country", "FI")]) == set(rated_by_finns)
     assert snapshot.arrays.user_profile_versions[3] == snapshot.arrays.user_profile_versions.sum() > 0
-    assert snapshot.item_counts[-1] == 0
-    np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.unrated_item)
+    assert snapshot.arrays.item_counts[-1] == 0
+    np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.arrays.unrated_item)
     assert snapshot.manifest.counts == {"items": 61, "users": 120, "ratings": 2400, "labels": 0}
     assert snapshot.manifest.watermark.change_count == data.change_count
     metrics = snapshot.manifest.metrics
@@ -134,8 +134,8 @@ def test_unchanged_history_folds_in_alike(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
     trainer.run(claimed(trainer.store))
     snapshot = live_snapshot(trainer)
-    for user_row in range(len(snapshot.user_keys)):
-        stored, folded = snapshot.user_side(user_row), snapshot.fold_in(*snapshot.history(user_row))
+    for user_row in range(len(snapshot.arrays.user_keys)):
+        stored, folded = snapshot.user_side(user_row), snapshot.fold_in(*snapshot.arrays.history(user_row))
         np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
         assert folded.bias == pytest.approx(stored.bias, abs=1e-4)
 
@@ -145,10 +145,10 @@ def test_history_is_as_stored(trainer: Trainer) -> None:
     store.ratings.record(incoming(("u", "a", 1, 30), ("u", "b", 2, None), ("u", "c", 3, 40), ("v", "b", 4, 10)))
     trainer.run(claimed(store))
     snapshot = live_snapshot(trainer)
-    for user_row, user_key in enumerate(snapshot.user_keys.tolist()):
-        rows, values = snapshot.history(user_row)
+    for user_row, user_key in enumerate(snapshot.arrays.user_keys.tolist()):
+        rows, values = snapshot.arrays.history(user_row)
         stored = asyncio.run(store.reads.history(user_key))
-        assert snapshot.item_keys[rows].tolist() == stored.item_key.tolist()
+        assert snapshot.arrays.item_keys[rows].tolist() == stored.item_key.tolist()
         assert values.tolist() == stored.value.tolist()
 
 
@@ -179,7 +179,7 @@ def test_degenerate_ratings_fall_back(trainer: Trainer, ratings: IncomingRatings
     assert snapshot.manifest.reason
     assert trainer.store.jobs.get(claim.job.job_id).reason == snapshot.manifest.reason
     assert snapshot.manifest.segments[0].algorithm == "biases"
-    rows, scores = snapshot.nearest(snapshot.user_vectors[0], 10)
+    rows, scores = snapshot.index.nearest(snapshot.user_vectors[0], 10)
     assert len(rows) == min(10, snapshot.n_items)
     assert np.isfinite(scores).all()
     side = snapshot.user_side(0)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.algorithms import ease
-from app.scoring import Scorer
+from app.scoring import PublishedScorer
 from app.training.errors import TrainingFailedError
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
@@ -21,12 +21,12 @@ def recipe_with(tables: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Scorer:
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     with opened_shop(tmp_path_factory.mktemp("shop"), tasteful_ratings()) as shop:
         return shop.train(recipe_with(TABLES))
 
 
-def test_tables_are_published(snapshot: Scorer) -> None:
+def test_tables_are_published(snapshot: PublishedScorer) -> None:
     assert list(snapshot.tables) == ["knn", "ease"]
     assert snapshot.tables["knn"].rows.shape == (60, 10)
     assert snapshot.tables["ease"].rows.shape == (60, 50)
@@ -37,11 +37,11 @@ def test_tables_are_published(snapshot: Scorer) -> None:
 
 
 @pytest.mark.parametrize("table", ["knn", "ease"])
-def test_history_finds_held_back(snapshot: Scorer, table: str) -> None:
+def test_history_finds_held_back(snapshot: PublishedScorer, table: str) -> None:
     """Of what users rated, a table finds the one item held back among the first tenth more often than chance does."""
     found = []
-    for user_row in range(len(snapshot.user_keys)):
-        rows, values = snapshot.history(user_row)
+    for user_row in range(len(snapshot.arrays.user_keys)):
+        rows, values = snapshot.arrays.history(user_row)
         allowed = np.ones(60, np.bool_)
         allowed[rows[1:]] = False
         found.append(rows[0] in snapshot.neighbours(table, rows[1:], 4, values[1:], allowed)[0])

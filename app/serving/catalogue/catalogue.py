@@ -64,7 +64,7 @@ class Catalogue:
         *,
         inherited: Inheritance | None = None,
     ) -> None:
-        """`vectors_of`: the item side (n, d) of items that came after the snapshot; None where nothing is learned."""
+        """`vectors_of`: the item side (n, d) of items newer than the snapshot; None where features say nothing."""
         self._items = items
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)

@@ -15,6 +15,7 @@ class Dissimilar(Restriction):
     """Drops no rows: it must act before retrieval, and still one dot product ranks."""
 
     name = "dissimilar"
+    needs_snapshot = True
 
     dissimilar: Annotated[
         bool,
@@ -25,17 +26,13 @@ class Dissimilar(Restriction):
     def is_on(self) -> bool:
         return self.dissimilar
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
-
     def restrict(self, context: Context) -> None:
-        if context.serving.snapshot is not None and context.side is not None:
-            context.side = turned(context.side, context.serving.snapshot)
+        context.side = turned(context.side, context.serving.scorer)
 
 
-def turned(side: UserSide, snapshot: Scorer) -> UserSide:
+def turned(side: UserSide, scorer: Scorer) -> UserSide:
     """The user side with the columns negated by which items are alike."""
     vector = side.vector.copy()
     # Popularity and item biases keep their sign: unlike the user, but not bad.
-    vector[snapshot.likeness] *= -1
+    vector[scorer.likeness] *= -1
     return side._replace(vector=vector)

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
@@ -21,6 +20,7 @@ from app.serving.ranking import vectors_of
 @dataclass(kw_only=True)
 class Diversity(OrderRule):
     name = "diversity"
+    needs_snapshot = True
 
     diversity: Annotated[Share, Field(description="How much an item like those above it sinks (MMR)")] = 0.0
 
@@ -28,15 +28,12 @@ class Diversity(OrderRule):
     def is_on(self) -> bool:
         return self.diversity > 0
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
-
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Fills the first `limit` places; relevance runs from 0 to 1, likeness is the cosine of item vectors."""
-        snapshot, n = context.serving.snapshot, min(context.options.limit, len(ranked.rows))
-        if snapshot is None or not n:
+        n = min(context.options.limit, len(ranked.rows))
+        if not n:
             return ranked
-        directions = snapshot.directions(vectors_of(ranked.rows, context.serving))
+        directions = context.serving.scorer.directions(vectors_of(ranked.rows, context.serving))
         relevance = ranked.standings - ranked.standings.min()
         relevance /= relevance.max() or 1.0  # equal standings are equally relevant
         placed = chosen_places(relevance, directions, self.diversity, n)

@@ -7,14 +7,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
 from app.serving.reranking.slots import insert, n_slots
 
 FEW_RATINGS = 10
-"""As many as halve the weight of a similarity, see `app.snapshots.similar`."""
+"""As many as halve the weight of a similarity, see `app.scoring.similar`."""
 
 POOL_FACTOR = 5
 """Candidates for each slot, so that more than the best few items are tried."""
@@ -25,6 +24,7 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 @dataclass(kw_only=True)
 class Exploration(OrderRule):
     name = "exploration"
+    needs_snapshot = True
     inserts = "exploration"
     depends_on_clock = True
 
@@ -34,17 +34,11 @@ class Exploration(OrderRule):
     def is_on(self) -> bool:
         return self.exploration > 0
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
-
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        snapshot = context.serving.snapshot
-        if snapshot is None:
-            return ranked
         n = n_slots(self.exploration, context.options.limit)
         # Items newer than the snapshot have no ratings in it.
         is_little_known = np.ones(len(context.eligible.mask), np.bool_)
-        is_little_known[: context.serving.n_learned] = snapshot.item_counts < FEW_RATINGS
+        is_little_known[: context.serving.n_learned] = context.serving.scorer.arrays.item_counts < FEW_RATINGS
         promising = context.best(POOL_FACTOR * n, is_little_known)
         # One seed a user and hour: a page that is loaded again is the same.
         user_seed = zlib.crc32((context.query.user_id or "").encode())

@@ -6,7 +6,6 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from app.scoring import Scorer
 from app.serving.candidates import Ranked
 from app.serving.context import Context
 from app.serving.parts import OrderRule, Share
@@ -16,6 +15,7 @@ from app.serving.reranking.weighing import weigh
 @dataclass(kw_only=True)
 class Novelty(OrderRule):
     name = "novelty"
+    needs_snapshot = True
 
     novelty: Annotated[Share, Field(description="How much little-known items rise")] = 0.0
 
@@ -23,17 +23,14 @@ class Novelty(OrderRule):
     def is_on(self) -> bool:
         return self.novelty > 0
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
-
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
-        snapshot, n_learned = context.serving.snapshot, context.serving.n_learned
-        if snapshot is None or not n_learned:
+        arrays, n_learned = context.serving.scorer.arrays, context.serving.n_learned
+        if not n_learned:
             return ranked
         counts = np.zeros(len(ranked.rows))
         is_learned = ranked.rows < n_learned
-        counts[is_learned] = snapshot.item_counts[ranked.rows[is_learned]]
-        most = float(snapshot.item_counts[snapshot.popular_rows[0]])
+        counts[is_learned] = arrays.item_counts[ranked.rows[is_learned]]
+        most = float(arrays.item_counts[arrays.popular_rows[0]])
         # factor = 1 - novelty log(1 + n_i) / log(1 + max n), where item i has n_i ratings
         known = np.log1p(counts) / np.log1p(max(most, 1.0))
         return weigh(ranked, 1 - self.novelty * known)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Restriction
 from app.serving.ranking import vectors_of
@@ -10,21 +9,19 @@ from app.serving.ranking import vectors_of
 
 class PredictedEnough(Restriction):
     name = "min_predicted_rating"
+    needs_snapshot = True
     request_options = ("min_predicted_rating",)
     is_on = False
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
-
     def restrict(self, context: Context) -> None:
-        """Of what is eligible so far; drops nothing while no ratings can be predicted."""
-        least, snapshot, side = context.options.min_predicted_rating, context.serving.snapshot, context.user.side
-        if least is None or snapshot is None or side is None:
+        """Of what is eligible so far; drops nothing before ratings can be predicted."""
+        least, scorer, side = context.options.min_predicted_rating, context.serving.scorer, context.user.side
+        if least is None:
             return
         mask, n_learned = context.eligible.mask, context.serving.n_learned
         # All items at once: one product with the rating columns is faster than selecting the eligible rows.
-        learned = snapshot.predict(side, snapshot.item_vectors)
+        learned = scorer.predict(side, scorer.item_vectors)
         mask[:n_learned] &= learned[: len(mask)] >= least
         newer = np.flatnonzero(mask[n_learned:]) + n_learned
         if len(newer):
-            mask[newer] = snapshot.predict(side, vectors_of(newer, context.serving)) >= least
+            mask[newer] = scorer.predict(side, vectors_of(newer, context.serving)) >= least

@@ -30,6 +30,6 @@ SOURCES: tuple[Source, ...] = (
 )
 
 
-def sources_of(snapshot: Scorer) -> list[str]:
-    """The names of the sources that can propose while this snapshot is served."""
-    return [source.name for source in SOURCES if source.works_with(snapshot)]
+def sources_of(scorer: Scorer) -> list[str]:
+    """The names of the sources that can propose while this scorer is served."""
+    return [source.name for source in SOURCES if source.works_with(scorer)]

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from app.scoring import Scorer
 from app.serving.context import Context
 from app.serving.parts import Source
 from app.serving.rows import NO_ROWS, Rows
@@ -18,9 +17,7 @@ N_TOP = 200
 
 class CategorySource(Source):
     name = "category"
-
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None
+    needs_snapshot = True
 
     def candidates(self, context: Context) -> Rows:
         codes = favourite_categories(context.user, context.serving)[:N_CATEGORIES]
@@ -30,9 +27,9 @@ class CategorySource(Source):
 
 def favourite_categories(user: UserState, serving: ServingState) -> list[int]:
     """Codes of the categories of liked items, the most frequent first; ties by code."""
-    if serving.snapshot is None:
+    if not serving.scorer.is_learned:  # what to like is then all of the store
         return []
-    return _most_frequent(serving.catalogue.category_counts(user.liked_rows(serving.snapshot.liked_from)))
+    return _most_frequent(serving.catalogue.category_counts(user.liked_rows(serving.scorer.liked_from)))
 
 
 def popular_categories(serving: ServingState) -> list[int]:

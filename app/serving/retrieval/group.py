@@ -13,14 +13,14 @@ N_EACH = 20
 class GroupSource(Source):
     name = "group"
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None and len(snapshot.groups.groups) > 0
+    def works_with(self, scorer: Scorer) -> bool:
+        return len(scorer.groups.groups) > 0
 
     def candidates(self, context: Context) -> Rows:
         """The top 20 for each attribute that the snapshot counts by and the user has."""
-        snapshot, user = context.serving.snapshot, context.user.profile
-        if snapshot is None or user is None:
+        scorer, user = context.serving.scorer, context.user.profile
+        if user is None:
             return NO_ROWS
         # By the attributes stored now, which may be others than at the snapshot.
-        tops = [snapshot.popular_in(number) for number in snapshot.groups_of(user)]
+        tops = [scorer.groups.popular_in(number) for number in scorer.groups.numbers_of(user)]
         return np.concatenate([NO_ROWS, *(context.eligible.first(N_EACH, top) for top in tops)])

@@ -16,16 +16,16 @@ class NeighboursSource(Source):
 
     name: str
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None and self.name in snapshot.tables
+    def works_with(self, scorer: Scorer) -> bool:
+        return self.name in scorer.tables
 
     def candidates(self, context: Context) -> Rows:
-        snapshot, n_learned = context.serving.snapshot, context.serving.n_learned
+        scorer, n_learned = context.serving.scorer, context.serving.n_learned
         rows, values = context.user.rated_rows, context.user.values
         is_learned = rows < n_learned
-        if snapshot is None or not is_learned.any():
+        if not is_learned.any():
             return NO_ROWS
         # The table has the rows of the snapshot alone.
         allowed = context.eligible.mask[:n_learned]
-        rows, _ = snapshot.neighbours(self.name, rows[is_learned], N_PROPOSED, values[is_learned], allowed)
+        rows, _ = scorer.neighbours(self.name, rows[is_learned], N_PROPOSED, values[is_learned], allowed)
         return rows

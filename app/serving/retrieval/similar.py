@@ -15,17 +15,15 @@ N_LIKED, N_EACH = 10, 10
 class SimilarSource(Source):
     name = "similar"
 
-    def works_with(self, snapshot: Scorer | None) -> bool:
-        return snapshot is not None and len(snapshot.similar_rows) > 0
+    def works_with(self, scorer: Scorer) -> bool:
+        return len(scorer.arrays.similar_rows) > 0
 
     def candidates(self, context: Context) -> Rows:
-        snapshot = context.serving.snapshot
-        if snapshot is None:
-            return NO_ROWS
-        liked = context.user.liked_rows(snapshot.liked_from)
+        scorer = context.serving.scorer
+        liked = context.user.liked_rows(scorer.liked_from)
         liked = liked[liked < context.serving.n_learned][:N_LIKED]
         if not len(liked):
             return NO_ROWS
         # Row -1 fills the places of an item that has fewer neighbours, and is never eligible.
-        rows = snapshot.similar_rows.take(liked, axis=0)[:, :N_EACH].ravel()
+        rows = scorer.arrays.similar_rows.take(liked, axis=0)[:, :N_EACH].ravel()
         return context.eligible.among(rows[rows >= 0])

@@ -16,7 +16,7 @@ class TestDiversity(OrderRuleContract):
 
 
 def mean_likeness(service: Service) -> float:
-    snapshot = service.serving.current.snapshot
+    snapshot = service.serving.current.scorer
     assert snapshot is not None
     rows = service.serving.current.catalogue.rows_of_ids(ids(recommended(service, limit=10)))
     directions = snapshot.directions(snapshot.item_vectors[rows])

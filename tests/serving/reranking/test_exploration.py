@@ -16,9 +16,9 @@ def test_little_known_items_get_slots(service: Service) -> None:
     answer = recommended(service, limit=10)
     explored = [item.item_id for item in answer.items if "exploration" in item.sources]
     assert len(explored) == 2
-    snapshot, catalogue = service.serving.current.snapshot, service.serving.current.catalogue
+    snapshot, catalogue = service.serving.current.scorer, service.serving.current.catalogue
     assert snapshot is not None
-    assert (snapshot.item_counts[catalogue.rows_of_ids(explored)] < 10).all()
+    assert (snapshot.arrays.item_counts[catalogue.rows_of_ids(explored)] < 10).all()
 
 
 def test_same_within_the_hour(service: Service) -> None:

@@ -14,10 +14,10 @@ class TestNovelty(OrderRuleContract):
 
 
 def mean_count(service: Service) -> float:
-    snapshot, catalogue = service.serving.current.snapshot, service.serving.current.catalogue
+    snapshot, catalogue = service.serving.current.scorer, service.serving.current.catalogue
     assert snapshot is not None
     rows = catalogue.rows_of_ids(ids(recommended(service, limit=10)))
-    return float(np.mean(snapshot.item_counts[rows]))
+    return float(np.mean(snapshot.arrays.item_counts[rows]))
 
 
 def test_less_popular(service: Service) -> None:
