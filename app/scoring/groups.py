@@ -15,7 +15,7 @@ from scipy import sparse
 
 from app.entities import AttributeValue, User
 from app.scoring.features import ATTRIBUTE, as_texts
-from app.segments.base import NO_ROWS
+from app.segments.base import NO_ITEM_ROWS
 from app.snapshots.arrays import SnapshotArrays
 
 Group = tuple[str, str]
@@ -43,8 +43,8 @@ class Memberships:
     """
 
     groups: tuple[Group, ...] = ()
-    user_rows: NDArray[np.int32] = field(default_factory=lambda: NO_ROWS)
-    numbers: NDArray[np.int32] = field(default_factory=lambda: NO_ROWS)
+    user_rows: NDArray[np.int32] = field(default_factory=lambda: NO_ITEM_ROWS)
+    numbers: NDArray[np.int32] = field(default_factory=lambda: NO_ITEM_ROWS)
 
     @classmethod
     def from_users(cls, users: Sequence[User], names: Sequence[str]) -> "Memberships":

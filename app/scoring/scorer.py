@@ -18,7 +18,7 @@ from app.scoring.index import ItemIndex, Neighbours, PopularityIndex
 from app.scoring.neighbours import open_tables, voted_for
 from app.scoring.sides import join_user_parts, part_scales, unknown_user_side, weigh
 from app.scoring.similar import similar_to, similar_users, unit_directions
-from app.segments.base import NO_ROWS, DenseFold, Observations, Segment, SegmentStateError, first_likeness
+from app.segments.base import NO_ITEM_ROWS, DenseFold, Observations, Segment, SegmentStateError, first_likeness
 from app.segments.rating import RatingFold
 from app.segments.registry import SEGMENTS, arrays_of
 from app.snapshots.arrays import SnapshotArrays
@@ -141,8 +141,8 @@ class Scorer:
         item_rows: NDArray[np.integer],
         values: NDArray[np.floating],
         user: User | None = None,
-        positive_rows: NDArray[np.integer] = NO_ROWS,
-        negative_rows: NDArray[np.integer] = NO_ROWS,
+        positive_rows: NDArray[np.integer] = NO_ITEM_ROWS,
+        negative_rows: NDArray[np.integer] = NO_ITEM_ROWS,
     ) -> UserSide:
         """The user side of a user with these ratings: the arithmetic that made `user_vectors`, for one user.
 
@@ -313,8 +313,8 @@ class Scorer:
         item_rows: NDArray[np.integer],
         values: NDArray[np.floating],
         vectors: NDArray[np.float32],
-        positive_rows: NDArray[np.integer] = NO_ROWS,
-        negative_rows: NDArray[np.integer] = NO_ROWS,
+        positive_rows: NDArray[np.integer] = NO_ITEM_ROWS,
+        negative_rows: NDArray[np.integer] = NO_ITEM_ROWS,
     ) -> NDArray[np.float64]:
         """How much of the score of n items each of a user's m ratings and engagements carries, (n, m).
 

@@ -38,7 +38,8 @@ side, and a list for unknown users."""
 TRUST = 10.0
 """A vector learned from n ratings counts n / (n + 10) when a map from features is learned."""
 
-NO_ROWS: NDArray[np.int32] = np.empty(0, np.int32)
+NO_ITEM_ROWS: NDArray[np.int32] = np.empty(0, np.int32)
+"""As snapshots store rows. Serving computes with rows in int64 and has its own constant."""
 
 Float32Array = NDArray[np.float32]
 
@@ -78,8 +79,8 @@ class Observations(NamedTuple):
 
     item_rows: NDArray[np.integer]
     values: NDArray[np.floating]
-    positive_rows: NDArray[np.integer] = NO_ROWS
-    negative_rows: NDArray[np.integer] = NO_ROWS
+    positive_rows: NDArray[np.integer] = NO_ITEM_ROWS
+    negative_rows: NDArray[np.integer] = NO_ITEM_ROWS
     liked_from: float = 0.0
 
 

@@ -18,7 +18,7 @@ from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
 from app.segments.base import (
-    NO_ROWS,
+    NO_ITEM_ROWS,
     DenseFold,
     Float32Array,
     Layout,
@@ -80,7 +80,7 @@ class TowersFold(DenseFold):
         return UserPart(self._embedded(features, item_rows, values))
 
     def described_part(self, features: sparse.csr_array) -> Float32Array:
-        return self._embedded(features, NO_ROWS, NO_VALUES)
+        return self._embedded(features, NO_ITEM_ROWS, NO_VALUES)
 
     def item_parts(self, features: sparse.csr_array) -> Float32Array:
         return self.item_tower.embed(join_features(features, None, self.item_tower.n_features))

@@ -178,7 +178,7 @@ def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Orde
 def newest(n: int, eligible: Eligible, _query: ChartQuery, request_state: RequestState) -> Order:
     """Added last; the same in every country."""
     catalogue = request_state.serving.catalogue
-    rows = catalogue.newest(n, eligible.mask)
+    rows = catalogue.newest.first(n, eligible.mask)
     return Order(rows, catalogue.added_at[rows])
 
 

@@ -147,7 +147,7 @@ def trending(context: Context) -> Iterator[HomeRowCandidates]:
 def newest(context: Context) -> Iterator[HomeRowCandidates]:
     """What is known to be new: by the time it was added, or because it is newer than the snapshot."""
     serving = context.serving
-    rows = serving.catalogue.newest(context.options.limit, context.eligible.mask)
+    rows = serving.catalogue.newest.first(context.options.limit, context.eligible.mask)
     # Where neither is known, an item may be as old as the store.
     is_new = serving.catalogue.added_at[rows] != UNKNOWN_TIME
     if serving.scorer.is_learned:

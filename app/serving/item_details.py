@@ -8,7 +8,7 @@ items. It is newer than the catalogue that the list was made from, never older.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from app.entities import BARE_ITEM, ITEM_FIELDS
@@ -35,12 +35,18 @@ class ItemSelection:
     """What a request wants to know of each item; nothing at all means the default fields.
 
     `answer_fields`: of `ANSWER_FIELDS`. `columns`: of `COLUMNS`, in the order of the table. `attributes`: names of
-    single attributes; an item that lacks one is shown without it.
+    single attributes; an item that lacks one is shown without it. `is_everything_default`: nothing is selected.
     """
 
     answer_fields: frozenset[str] = frozenset()
     columns: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    is_everything_default: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Set through `object` because the class is frozen; once for a selection that is kept with its query string.
+        is_default = not (self.answer_fields or self.columns or self.attributes)
+        object.__setattr__(self, "is_everything_default", is_default)
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Self:
@@ -62,10 +68,6 @@ class ItemSelection:
             attributes = {}
         columns = tuple(name for name in COLUMNS if name in names)
         return cls(frozenset(names) - {*COLUMNS}, columns, tuple(attributes))
-
-    @property
-    def is_everything_default(self) -> bool:
-        return not (self.answer_fields or self.columns or self.attributes)
 
     @property
     def columns_to_read(self) -> tuple[str, ...]:

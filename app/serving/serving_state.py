@@ -26,7 +26,6 @@ from app.store.snapshots import SnapshotRegister
 from app.store.trends import Trends
 
 log = structlog.get_logger()
-NO_KEYS: Rows = np.empty(0, dtype=np.int64)
 
 N_TRENDING = 1_000
 
@@ -106,7 +105,7 @@ class ServingStateHolder:
         self._since = datetime.now(UTC)
         self._counted_changes = -1
         self._stopped = threading.Event()
-        self.current = self._by_popularity(Catalogue(items, NO_KEYS))
+        self.current = self._by_popularity(Catalogue(items, NO_ROWS))
         # A process that starts beside a snapshot it cannot load answers popular items until it can load one.
         self._poll_and_report()
 
@@ -130,7 +129,7 @@ class ServingStateHolder:
         scorer, catalogue = self._active.current, self.current.catalogue
         if scorer is None:
             if self.current.scorer.is_learned:
-                self.current = self._by_popularity(catalogue.rebased(NO_KEYS))
+                self.current = self._by_popularity(catalogue.rebased(NO_ROWS))
             elif self._ratings.change_count() != self._counted_changes:
                 catalogue.refresh()
                 self.current = self._by_popularity(catalogue)

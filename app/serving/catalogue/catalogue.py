@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 
 from app.entities import NEVER, Item
 from app.serving.catalogue.array_cache import ArrayCache, Name
-from app.serving.catalogue.attributes import Attributes
 from app.serving.catalogue.cells import Mask, Scalar
-from app.serving.catalogue.columns import SetColumn, TextColumn, TimeColumn
 from app.serving.catalogue.item_columns import FieldColumn, ItemColumns
 from app.serving.catalogue.newest import NewestOrder
 from app.serving.catalogue.row_numbers import RowNumbers
-from app.serving.rows import Rows
+from app.serving.rows import NO_ROWS, Rows
 from app.store.items import CatalogueColumns, Items
 
 VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
-NO_ROWS: Rows = np.empty(0, np.int64)
 DESCRIBED_AT_ONCE = 5_000
 
 
@@ -54,6 +51,9 @@ class Catalogue:
     row and is unavailable. Items added later get the next rows, and vectors from their features, `newer_vectors`
     (n_newer, d); a reader may see fewer of these than rows. `refresh` may run in several threads. Callers must not
     write to the arrays they get.
+
+    `item_ids`, `titles`: by row, at least as many as there are rows; those of a deleted item stay for a while.
+    `newest`: the rows by the time their items were added, as of the last refresh.
     """
 
     def __init__(
@@ -74,13 +74,17 @@ class Catalogue:
         if inherited is None:
             inherited = Inheritance(threading.Lock(), -1, ItemColumns(len(snapshot_keys)), NO_ROWS)
         self._refreshing, self.version, self._columns, newer_keys = inherited
+        # The columns grow in place, so these stay the same objects.
+        self.item_ids = self._columns.item_ids
+        self.titles = self._columns.titles
+        self.attributes = self._columns.attributes
         self._numbers.reserve(newer_keys)
         self._numbers.publish(len(self._columns))
         self._row_of_id = {item_id: row for row, item_id in enumerate(self.item_ids) if item_id}
         self._describe(np.arange(len(snapshot_keys), len(self)))
         self._columns.compact()
         self._note_expiry()
-        self._newest = NewestOrder.of(self.added_at, self.keys)
+        self.newest = NewestOrder.from_times(self.added_at, self.keys)
         with _no_collection():
             self.refresh()
 
@@ -102,11 +106,6 @@ class Catalogue:
     def __len__(self) -> int:
         return self._numbers.n_rows
 
-    @property
-    def n_newer(self) -> int:
-        """How many items were added after the snapshot; theirs are the last rows."""
-        return self._numbers.n_newer
-
     def refresh(self) -> None:
         """Applies what changed in the store since the version held."""
         with self._refreshing:
@@ -123,7 +122,7 @@ class Catalogue:
             self._describe(rows[rows >= self._numbers.n_snapshot])
             self._columns.compact()
             self._note_expiry()
-            self._newest = self._newest.after(np.concatenate(moved), self.added_at, self.keys)
+            self.newest = self.newest.after(np.concatenate(moved), self.added_at, self.keys)
             self._memo.forget()
             self.version = changes.version  # last: a reader that sees it sees all the rest
 
@@ -135,7 +134,7 @@ class Catalogue:
         # First room, then cells, then the number of rows: a reader never sees a row before its cells are written.
         n_rows = max(len(self), int(rows.max(initial=-1)) + 1)
         self._columns.grow(n_rows)
-        is_moved = is_new | (self._added_at.cells.buffer[rows] != part.fields["added_at"])
+        is_moved = is_new | (self._columns.added_at.cells.buffer[rows] != part.fields["added_at"])
         self._columns.write(rows, part)
         self._numbers.publish(n_rows)
         self._row_of_id.update(zip(part.item_id, rows.tolist(), strict=True))
@@ -152,17 +151,17 @@ class Catalogue:
         self._columns.clear(rows)
 
     def _note_expiry(self) -> None:
-        until = self._available_until.cells.buffer[self._columns.available.buffer]
+        until = self._columns.available_until.cells.buffer[self._columns.available.buffer]
         self._next_expiry = int(until.min(initial=NEVER))
 
     def _describe(self, rows: Rows) -> None:
         """Computes vectors from the features of items that have no learned ones."""
         if self._vectors_of is None or not len(rows):
             return
-        n_held = len(self.newer_vectors)
+        n_held, n_newer = len(self.newer_vectors), self._numbers.n_newer
         places = rows - self._numbers.n_snapshot
-        if len(self._vectors) < self.n_newer or places.min() < n_held:  # readers may be using the old array
-            vectors = np.zeros((self.n_newer + (self.n_newer >> 3), self._vectors.shape[1]), np.float32)
+        if len(self._vectors) < n_newer or places.min() < n_held:  # readers may be using the old array
+            vectors = np.zeros((n_newer + (n_newer >> 3), self._vectors.shape[1]), np.float32)
             vectors[:n_held] = self.newer_vectors
             self._vectors = vectors
         keys = self.keys[rows]
@@ -170,7 +169,8 @@ class Catalogue:
             found = self._items.of_keys(keys[start : start + DESCRIBED_AT_ONCE].tolist())
             of_found = self._numbers.of(np.array([*found], np.int64)) - self._numbers.n_snapshot
             self._vectors[of_found] = self._vectors_of([*found.values()])
-        self.newer_vectors = self._vectors[: self.n_newer]  # at once: a request reads the old ones or the new ones
+        # At once: a request reads the old ones or the new ones.
+        self.newer_vectors = self._vectors[:n_newer]
 
     @property
     def keys(self) -> Rows:
@@ -178,30 +178,9 @@ class Catalogue:
         return self._numbers.keys
 
     @property
-    def item_ids(self) -> list[str]:
-        """By row; the id of a deleted item stays for a while."""
-        return self._columns.item_ids
-
-    @property
-    def titles(self) -> list[str | None]:
-        return self._columns.titles
-
-    @property
     def added_at(self) -> NDArray[np.int64]:
         """(n,) microseconds UTC, `UNKNOWN_TIME` where not known."""
-        return self._added_at.cells.buffer[: len(self)]
-
-    @property
-    def _added_at(self) -> TimeColumn:
-        return self._columns.of_kind("added_at", TimeColumn)
-
-    @property
-    def _available_until(self) -> TimeColumn:
-        return self._columns.of_kind("available_until", TimeColumn)
-
-    @property
-    def categories(self) -> SetColumn:
-        return self._columns.of_kind("categories", SetColumn)
+        return self._columns.added_at.cells.buffer[: len(self)]
 
     def field(self, name: str) -> FieldColumn | None:
         """The column of a filterable field; its cells may be more than there are rows.
@@ -210,10 +189,6 @@ class Catalogue:
         `attributes` and `available`.
         """
         return self._columns.get(name)
-
-    @property
-    def attributes(self) -> Attributes:
-        return self._columns.attributes
 
     def row_of_id(self, item_id: str) -> int | None:
         return self._row_of_id.get(item_id)
@@ -245,12 +220,12 @@ class Catalogue:
     def _expire(self, now: int) -> None:
         with self._refreshing:
             available = self._columns.available
-            available.buffer = available.buffer & (self._available_until.cells.buffer > now)
+            available.buffer = available.buffer & (self._columns.available_until.cells.buffer > now)
             self._note_expiry()
 
     def in_category(self, category: str) -> Mask:
         """(n,) mask of the rows in a category."""
-        return self.remembered(("category", category), lambda: self.categories.having(category))
+        return self.remembered(("category", category), lambda: self._columns.categories.having(category))
 
     def remembered(self, name: Name, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
         """(n,) result of `make`, kept by name until the catalogue changes."""
@@ -259,25 +234,21 @@ class Catalogue:
     @property
     def category_names(self) -> list[str]:
         """By code; code 0 is none."""
-        return self.categories.vocabulary.elements.texts
+        return self._columns.categories.vocabulary.elements.texts
 
     def categories_of(self, row: int) -> tuple[int, ...]:
         """Codes of a row's categories, in the order given."""
-        categories = self.categories
+        categories = self._columns.categories
         return categories.vocabulary.sets[int(categories.cells.buffer[row])]
 
     def category_counts(self, rows: Rows) -> NDArray[np.int64]:
         """(n_categories,) by code: how many of the rows are in each category."""
-        categories = self.categories
+        categories = self._columns.categories
         sets = categories.cells.buffer[rows]
         members = categories.vocabulary.members().of(sets)
-        return np.bincount(members, minlength=len(categories.vocabulary.elements))
+        return np.bincount(members, minlength=len(categories.vocabulary.elements.texts))
 
     def rows_created_by(self, user_id: str) -> Rows:
-        creators = self._columns.of_kind("created_by", TextColumn)
+        creators = self._columns.created_by
         code = creators.vocabulary.find(user_id)
         return np.flatnonzero(creators.cells.buffer[: len(self)] == code) if code else NO_ROWS
-
-    def newest(self, n: int, allowed: Mask) -> Rows:
-        """Up to `n` of the allowed rows, latest `added_at` first; unknown times come last, ordered by key."""
-        return self._newest.first(n, allowed, self.added_at, self.keys)

@@ -40,8 +40,14 @@ def _column_of(declared: ItemField, n_rows: int) -> FieldColumn:
 class ItemColumns:
     """Equal lengths n, the cells with spare room.
 
-    `available`: bool, whether the item may be shown now, as far as its expiry was looked at.
+    `available`: bool, whether the item may be shown now, as far as its expiry was looked at. `added_at` and the columns
+    after it: those of the fields that answers read by name.
     """
+
+    added_at: TimeColumn
+    available_until: TimeColumn
+    categories: SetColumn
+    created_by: TextColumn
 
     def __init__(self, n_rows: int) -> None:
         self.item_ids: list[str] = [""] * n_rows
@@ -51,6 +57,7 @@ class ItemColumns:
         self._fields: dict[str, FieldColumn] = {
             name: _column_of(declared, n_rows) for name, declared in _FIELDS.items()
         }
+        self._name_columns()
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -59,7 +66,14 @@ class ItemColumns:
         """The column of a field; None for an unknown one, and for those that have an attribute of their own here."""
         return self._fields.get(name)
 
-    def of_kind(self, name: str, kind: type[KindOfColumn]) -> KindOfColumn:
+    def _name_columns(self) -> None:
+        # Attributes and not properties, since a request reads them a dozen times; set anew where columns are replaced.
+        self.added_at = self._of_kind("added_at", TimeColumn)
+        self.available_until = self._of_kind("available_until", TimeColumn)
+        self.categories = self._of_kind("categories", SetColumn)
+        self.created_by = self._of_kind("created_by", TextColumn)
+
+    def _of_kind(self, name: str, kind: type[KindOfColumn]) -> KindOfColumn:
         """The column of a field that is known to be of this kind."""
         column = self._fields[name]
         if not isinstance(column, kind):
@@ -102,6 +116,7 @@ class ItemColumns:
         taken.item_ids = ["" if row < 0 else self.item_ids[row] for row in places]
         taken.titles = [None if row < 0 else self.titles[row] for row in places]
         taken._fields = {name: column.taken(rows) for name, column in self._fields.items()}
+        taken._name_columns()
         taken.attributes = self.attributes.taken(rows)
         taken.available = self.available.taken(rows)
         return taken
@@ -110,4 +125,5 @@ class ItemColumns:
         for name, column in self._fields.items():
             if isinstance(column, CodedColumn):
                 self._fields[name] = column.compacted()
+        self._name_columns()
         self.attributes.compact()

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.catalogue.cells import Mask
-from app.serving.rows import Rows
+from app.serving.rows import NO_ROWS, Rows
 
 SORTED_APART = 1_000
 """New and changed rows are kept apart up to this many, or 1 % of all; beyond that everything is sorted again."""
@@ -16,43 +16,47 @@ SORTED_APART = 1_000
 class NewestOrder:
     """Rows by `added_at`, latest first, unknown times last; equal times by key, greatest first.
 
-    `order`: (n,) int32, as of the last full sort. `apart`: rows added or changed since, in the same order, marked in
-    `is_apart` (n,) bool. Keeping them apart avoids sorting a million rows for one changed item.
+    `added_at`: (n,) int64 microseconds UTC, `keys`: (n,) int64, both by row. `order`: (n,) int32, as of the last full
+    sort. `apart`: rows added or changed since, in the same order, marked in `is_apart` (n,) bool. Keeping them apart
+    avoids sorting a million rows for one changed item.
     """
 
+    added_at: NDArray[np.int64]
+    keys: Rows
     order: NDArray[np.int32]
     apart: Rows
     is_apart: Mask
 
     @classmethod
-    def of(cls, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
+    def from_times(cls, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
         """The order of all rows; both arguments are (n,)."""
-        return cls(_latest_first(added_at, keys).astype(np.int32), np.empty(0, np.int64), np.zeros(len(keys), np.bool_))
+        order = _latest_first(added_at, keys).astype(np.int32)
+        return cls(added_at, keys, order, NO_ROWS, np.zeros(len(keys), np.bool_))
 
     def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
         """The order after the rows `changed` were added or got another time."""
         if len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
-            return NewestOrder.of(added_at, keys)
+            return NewestOrder.from_times(added_at, keys)
         is_apart = np.zeros(len(keys), np.bool_)
         is_apart[self.apart] = is_apart[changed] = True
         apart = np.flatnonzero(is_apart)
-        return NewestOrder(self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
+        return NewestOrder(added_at, keys, self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
 
-    def first(self, n: int, allowed: Mask, added_at: NDArray[np.int64], keys: Rows) -> Rows:
+    def first(self, n: int, allowed: Mask) -> Rows:
         """The first `n` allowed rows; rows beyond the end of the mask are not allowed."""
-        found = self._sorted(n, allowed)
+        rows = self._sorted(n, allowed)
         if not len(self.apart):  # the usual case
-            return found[:n]
+            return rows[:n]
         apart = self.apart[self.apart < len(allowed)]
         apart = apart[allowed[apart]][:n]
         if len(apart):
-            found = np.append(found, apart)
-            found = found[_latest_first(added_at[found], keys[found])]
-        return found[:n]
+            rows = np.append(rows, apart)
+            rows = rows[_latest_first(self.added_at[rows], self.keys[rows])]
+        return rows[:n]
 
     def _sorted(self, n: int, allowed: Mask) -> Rows:
         """At least `n` allowed rows that are not apart, or all of them; looked for in steps of growing size."""
-        parts, n_found, start, n_looked_at = [np.empty(0, np.int64)], 0, 0, 2 * n
+        parts, n_found, start, n_looked_at = [NO_ROWS], 0, 0, 2 * n
         while n_found < n and start < len(self.order):
             rows = self.order[start : start + n_looked_at]
             if len(allowed) < len(self.is_apart):

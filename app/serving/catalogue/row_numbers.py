@@ -10,6 +10,8 @@ from app.serving.rows import Rows
 class RowNumbers:
     """The snapshot's keys ascend by row; newer items have the next rows, in the order of arrival.
 
+    `keys`: (n_rows,) int64 by row.
+
     New keys nearly always ascend too, so both parts are searched by bisection; keys out of order are kept in a dict.
     """
 
@@ -17,16 +19,12 @@ class RowNumbers:
         self.n_snapshot = len(snapshot_keys)
         self.n_rows = self.n_snapshot
         self._snapshot_keys: Rows = np.asarray(snapshot_keys)  # a plain array: slicing a memory map is slow
+        self.keys = self._snapshot_keys
         self._keys = Cells(self._snapshot_keys, np.int64(NEVER))
         self._ascending = Cells.of(
             np.int64, NEVER, 0
         )  # of newer rows; unused cells hold NEVER, which is greater than any key
         self._others: dict[int, int] = {}
-
-    @property
-    def keys(self) -> Rows:
-        """(n,) by row."""
-        return self._keys.buffer[: self.n_rows]
 
     @property
     def n_newer(self) -> int:
@@ -49,6 +47,8 @@ class RowNumbers:
         return rows
 
     def publish(self, n_rows: int) -> None:
+        # Keys first: a reader that sees the new number of rows finds a key for each.
+        self.keys = self._keys.buffer[:n_rows]
         self.n_rows = n_rows
 
     def of(self, keys: Rows) -> Rows:

@@ -27,7 +27,7 @@ class CategorySource(Source):
 
 def favourite_categories(user: UserState, serving: ServingState) -> list[int]:
     """Codes of the categories of liked items, the most frequent first; ties by code."""
-    if not serving.scorer.is_learned:  # what to like is then all of the store
+    if not serving.n_learned:  # every list is by popularity alone
         return []
     return _most_frequent(serving.catalogue.category_counts(user.liked_rows(serving.scorer.liked_from)))
 

@@ -11,4 +11,4 @@ class NewestSource(Source):
     name = "newest"
 
     def candidates(self, context: Context) -> Rows:
-        return context.serving.catalogue.newest(N_PROPOSED, context.eligible.mask)
+        return context.serving.catalogue.newest.first(N_PROPOSED, context.eligible.mask)
