@@ -3,7 +3,7 @@
     request_state.py   one version of user, snapshot, catalogue and placements, and the time; entity tags
     user_state.py      what is known of the user: mapped from the snapshot, or folded in
     recommend.py       the steps of every list, observed by a `Trace` (`candidates.py`)
-    parts.py           what sources, restrictions and rules of order declare
+    parts.py           what sources, restrictions and rules of order declare, and the context of one request
     retrieval/         one file a source, one line of its registry
     reranking/         one file a rule, one line of its registry
     placement.py       the settings, derived from the registries; `placement_config.py` compiles them

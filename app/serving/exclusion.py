@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from app.serving.candidates import Trace
-from app.serving.context import Context
+from app.serving.parts import Context
 from app.serving.provenance import names_of
 from app.serving.query import Query
 from app.serving.ranking import score

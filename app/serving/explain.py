@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.candidates import Ranked, Trace
-from app.serving.context import Context
+from app.serving.parts import Context
 from app.serving.query import Because, ExplainedItem, Reasons, RecommendedItem, SegmentShare
 from app.serving.ranking import vectors_of
 from app.serving.rows import Rows

@@ -14,7 +14,7 @@ import numpy as np
 
 from app.entities import UNKNOWN_TIME
 from app.serving.candidates import Ranked
-from app.serving.context import Context
+from app.serving.parts import Context
 from app.serving.query import Query, RecommendedItem
 from app.serving.ranking import scored
 from app.serving.recommend import Recommender, items_of, ranked_list, restrict

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from app.algorithms.spherical_k_means import cluster_centres, cluster_directions
 from app.serving.candidates import Candidates
-from app.serving.context import Context
 from app.serving.mix_names import MixNames
+from app.serving.parts import Context
 from app.serving.query import Query, RecommendedItem
 from app.serving.ranking import rank, vectors_of
 from app.serving.recommend import Recommender, items_of, restrict

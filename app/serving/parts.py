@@ -1,4 +1,4 @@
-"""The parts of the pipeline: sources, restrictions and rules of order.
+"""The parts of the pipeline (sources, restrictions and rules of order) and the context in which they act.
 
 A part owns what it is: its name, its settings with their bounds and documentation, when it is on, and what its result
 depends on. The registries (`retrieval.SOURCES`, `reranking.RESTRICTIONS`, `reranking.ORDER_RULES`) hold one instance of
@@ -10,18 +10,20 @@ its description and bounds. Two parts may declare the same setting in the same w
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
+import numpy as np
 from pydantic import Field
 
-from app.scoring import Scorer
-from app.serving.candidates import Ranked
+from app.scoring import Scorer, UserSide
+from app.serving.candidates import Bits, Eligible, Ranked, Trace
+from app.serving.catalogue import Mask
+from app.serving.query import ListOptions, Query
 from app.serving.rows import Rows
-
-if TYPE_CHECKING:  # a context holds the plan, which is made of parts
-    from app.serving.context import Context
+from app.serving.serving_state import ServingState
+from app.serving.user_state import UserState
 
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Duration = Annotated[float, Field(strict=True, gt=0, le=1e6, allow_inf_nan=False)]
@@ -105,6 +107,50 @@ class Plan:
     has_events: bool
     depends_on_clock: bool
     depends_on_trends: bool
+
+
+@dataclass(slots=True)
+class Context:
+    """One request while it is answered; the parts of the pipeline read it, and some write what they find out.
+
+    `options`: those of the query. `plan`: the parts that are on. `now`: microseconds UTC, the only clock of the
+    request. `bits`: what marks candidates with their proposers. `side`: what ranks, the user's own unless a restriction
+    or a caller changed it. `trace`: observes the run, None where nothing reads it afterwards.
+
+    `due_rows`: what is due to be consumed again, the most overdue first. `rules`: those that apply to this user, known
+    once the restrictions have acted. `n_pooled`: candidates of each source, at least as many as are requested.
+    """
+
+    query: Query
+    options: ListOptions
+    plan: Plan
+    user: UserState
+    serving: ServingState
+    eligible: Eligible
+    now: int
+    bits: Bits
+    side: UserSide
+    due_rows: Rows
+    trace: Trace | None = None
+    rules: Sequence[OrderRule] = ()
+    n_pooled: int = 0
+
+    def best(self, n: int, mask: Mask | None = None) -> Rows:
+        """Up to `n` eligible rows with the highest scores, best first; only those in `mask`, where one is given.
+
+        The index finds the items of the scorer, and items newer than it are scored one by one.
+        """
+        # A mask may have more rows than the request: items that arrived since it began.
+        allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
+        vector, n_indexed = self.side.vector, self.serving.scorer.n_items
+        rows, scores = self.serving.scorer.index.nearest(vector, n, allowed[:n_indexed])
+        # The index does not hold items newer than the scorer; they are few, and scored one by one.
+        newer = np.flatnonzero(allowed[n_indexed:]) + n_indexed
+        if not len(newer):
+            return rows
+        rows = np.append(rows, newer)
+        scores = np.append(scores, self.serving.newer_vectors(newer) @ vector)
+        return rows[np.argsort(-scores, kind="stable")[:n]]
 
 
 class Setting(NamedTuple):

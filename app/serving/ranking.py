@@ -3,12 +3,14 @@
 score(u, i) = user side . item side
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from app.scoring import UserSide
 from app.serving.candidates import Candidates, Ranked
-from app.serving.context import Context
+from app.serving.parts import Context
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 
@@ -47,7 +49,6 @@ def vectors_of(rows: Rows, serving: ServingState) -> NDArray[np.float32]:
 
 def null_where_nan(values: NDArray[np.float32]) -> list[float | None]:
     """(n,) rounded to four decimals for an answer, in which null stands for what is not predicted."""
-    rounded = values.astype(np.float64).round(4)
-    nullable: list[float | None] = rounded.tolist()
+    rounded: list[float] = values.astype(np.float64).round(4).tolist()
     # All or none are NaN: a scorer predicts ratings or it does not.
-    return [None] * len(nullable) if len(nullable) and np.isnan(rounded[0]) else nullable
+    return [None] * len(rounded) if rounded and math.isnan(rounded[0]) else [*rounded]

@@ -7,8 +7,8 @@ run the same functions, and a `Trace` in the context observes them.
 import numpy as np
 
 from app.serving.candidates import Candidates, Eligible, Ranked, Trace
-from app.serving.context import Context
 from app.serving.explain import explained
+from app.serving.parts import Context
 from app.serving.provenance import BITS, names_of
 from app.serving.query import ExplainedRecommendations, Query, Recommendations, RecommendedItem
 from app.serving.ranking import null_where_nan, rank, scored, vectors_of

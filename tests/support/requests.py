@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from app.entities import Rating
-from app.serving.context import Context
 from app.serving.exclusion import ExclusionExplainer, WhyNot
 from app.serving.expressions import parse_boost, parse_filter
+from app.serving.parts import Context
 from app.serving.placement import Placement
 from app.serving.query import ListOptions, Query, Recommendations
 from app.serving.recommend import restrict

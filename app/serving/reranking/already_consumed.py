@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,6 @@
 """What is not available, or no longer, is not recommended."""
 
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 
 
 class Available(Restriction):

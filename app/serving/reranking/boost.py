@@ -1,8 +1,7 @@
 """The boosts of the placement and of the request lift some items and lower others."""
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule
+from app.serving.parts import Context, OrderRule
 from app.serving.reranking.weighing import weigh
 from app.serving.retrieval.boosted import Boosts
 

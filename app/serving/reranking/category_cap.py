@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule
+from app.serving.parts import Context, OrderRule
 from app.serving.ranking import scored
 
 

@@ -7,9 +7,8 @@ import numpy as np
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
 from app.serving.expressions import Filter, parse_filter
-from app.serving.parts import Expression, OrderRule, Share, parsed
+from app.serving.parts import Context, Expression, OrderRule, Share, parsed
 from app.serving.reranking.weighing import weigh
 
 

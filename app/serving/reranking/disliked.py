@@ -1,7 +1,6 @@
 """What a user's events count against is not shown to that user again, in any placement."""
 
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 
 
 class Disliked(Restriction):

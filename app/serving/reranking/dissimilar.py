@@ -6,8 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.scoring import Scorer, UserSide
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 
 
 @dataclass(kw_only=True)

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule, Share
+from app.serving.parts import Context, OrderRule, Share
 from app.serving.ranking import vectors_of
 
 

@@ -8,8 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule, Share
+from app.serving.parts import Context, OrderRule, Share
 from app.serving.reranking.slots import insert, n_slots
 
 FEW_RATINGS = 10

@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from app.serving.context import Context
 from app.serving.expressions import Filter, parse_filter
-from app.serving.parts import Expression, Restriction, parsed
+from app.serving.parts import Context, Expression, Restriction, parsed
 
 
 @dataclass(kw_only=True)

@@ -8,8 +8,7 @@ from pydantic import Field
 
 from app.entities import UNKNOWN_TIME
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import Duration, OrderRule, Share
+from app.serving.parts import Context, Duration, OrderRule, Share
 from app.serving.reranking.weighing import weigh
 
 MICROSECONDS_A_DAY = 86_400_000_000

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 from app.serving.ranking import vectors_of
 
 

@@ -6,9 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
 from app.serving.expressions import Filter, parse_filter
-from app.serving.parts import Expression, OrderRule, Share, parsed
+from app.serving.parts import Context, Expression, OrderRule, Share, parsed
 from app.serving.reranking.slots import insert, n_slots
 
 

@@ -7,8 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule, Restriction, Share
+from app.serving.parts import Context, OrderRule, Restriction, Share
 from app.serving.reranking.slots import insert, n_slots
 from app.serving.rows import NO_ROWS, Rows
 

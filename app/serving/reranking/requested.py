@@ -1,7 +1,6 @@
 """What the request itself rules out: items of earlier pages, excluded items, other categories."""
 
-from app.serving.context import Context
-from app.serving.parts import Restriction
+from app.serving.parts import Context, Restriction
 
 
 class Requested(Restriction):

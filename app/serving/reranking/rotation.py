@@ -7,8 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import Duration, OrderRule, Share
+from app.serving.parts import Context, Duration, OrderRule, Share
 from app.serving.reranking.weighing import weigh
 
 MICROSECONDS_AN_HOUR = 3_600_000_000

@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
+from app.serving.parts import Context
 from app.serving.ranking import scored
 from app.serving.rows import Rows
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from app.serving.context import Context
 from app.serving.expressions import Boost, parse_boost
-from app.serving.parts import Expression, Part, Source, parsed
+from app.serving.parts import Context, Expression, Part, Source, parsed
 from app.serving.rows import Rows
 
 

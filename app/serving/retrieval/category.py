@@ -3,8 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState

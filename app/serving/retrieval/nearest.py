@@ -1,8 +1,7 @@
 """The items with the highest scores for the user: from the index, and those newer than it one by one."""
 
 from app.scoring import NO_HISTORY
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import Rows
 
 

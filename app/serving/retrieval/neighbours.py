@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from app.scoring import Scorer
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import NO_ROWS, Rows
 
 N_PROPOSED = 50

@@ -1,7 +1,6 @@
 """The items added last."""
 
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import Rows
 
 N_PROPOSED = 20

@@ -5,8 +5,7 @@ the rest of the answer.
 """
 
 from app.scoring import Scorer
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import NO_ROWS, Rows
 
 N_LIKED, N_EACH = 10, 10

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from app.serving.context import Context
-from app.serving.parts import Source
+from app.serving.parts import Context, Source
 from app.serving.rows import Rows
 
 N_PROPOSED = 3

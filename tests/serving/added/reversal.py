@@ -6,8 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from app.serving.candidates import Ranked
-from app.serving.context import Context
-from app.serving.parts import OrderRule, Share
+from app.serving.parts import Context, OrderRule, Share
 from app.serving.reranking.slots import insert
 
 

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from app.serving.context import Context
-from app.serving.parts import OrderRule
+from app.serving.parts import Context, OrderRule
 from app.serving.query import NO_OPTIONS
 from app.serving.recommend import ranked_list
 from app.serving.reranking.weighing import stand
