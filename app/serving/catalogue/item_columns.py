@@ -81,6 +81,7 @@ class ItemColumns:
         return column
 
     def grow(self, n_rows: int) -> None:
+        # In place, because the catalogue holds these two lists, too.
         n_new = n_rows - len(self)
         self.item_ids += [""] * n_new
         self.titles += [None] * n_new

@@ -47,6 +47,7 @@ class NewestOrder:
         rows = self._sorted(n, allowed)
         if not len(self.apart):  # the usual case
             return rows[:n]
+        # Up to n of either part hold the first n of both.
         apart = self.apart[self.apart < len(allowed)]
         apart = apart[allowed[apart]][:n]
         if len(apart):
@@ -58,6 +59,7 @@ class NewestOrder:
         """At least `n` allowed rows that are not apart, or all of them; looked for in steps of growing size."""
         parts, n_found, start, n_looked_at = [NO_ROWS], 0, 0, 2 * n
         while n_found < n and start < len(self.order):
+            # Most rows are allowed, so the first few steps nearly always suffice.
             rows = self.order[start : start + n_looked_at]
             if len(allowed) < len(self.is_apart):
                 rows = rows[rows < len(allowed)]
