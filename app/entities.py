@@ -158,7 +158,7 @@ class ItemField:
     `max_length`: characters of a text, elements of `texts` in a request.
     `limits_stored`: whether `max_length` of a text also holds for imports and the database.
     `minimum`, `maximum`: bounds of a number; both are given for the kinds `integer` and `number`.
-    `is_filterable`: every serving process holds the column in memory; filters, boosts and learners see it. Other
+    `is_filterable`: every serving process holds the column in memory; filters and boosts see it. Other
     columns are read from the database when a list asks for them.
     `is_open_ended`: a missing time means never, not unknown.
     """
