@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 from scipy import sparse
 
-from app.algorithms.by_name import make_learner
 from app.algorithms.errors import AlgorithmError, InvalidHyperparameterError
 from app.algorithms.feature_map import FeatureMap, crossed
 from app.algorithms.progress import ProgressCallback, ignore
@@ -273,6 +272,8 @@ class Segment(ABC):
             if given:
                 raise InvalidHyperparameterError(f"{algorithm} has no hyperparameters")
             return {}
+        from app.algorithms.by_name import make_learner  # noqa: PLC0415  serving imports segments without learners
+
         learner: Any = make_learner(algorithm, given)
         return asdict(learner)
 

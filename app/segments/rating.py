@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.by_name import RATING_LEARNERS, make_rating_learner
 from app.algorithms.fold_in import fold_in, influences
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
@@ -114,7 +113,7 @@ class RatingSegment(Segment):
     """Learned by any learner of rating vectors; `auto` takes the one that predicts held-out ratings best."""
 
     name = RATING
-    algorithms = (*RATING_LEARNERS, AUTO)
+    algorithms = ("als", "bayesian_mf", "biases", "content_linear", "funk_svd", AUTO)
     default_algorithm = AUTO
     algorithm_without_data = "biases"
     is_required = True
@@ -129,6 +128,8 @@ class RatingSegment(Segment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedSegment:
         """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
+        from app.algorithms.by_name import make_rating_learner  # noqa: PLC0415  see `Segment`
+
         vectors = make_rating_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
         uncertainty = vectors.uncertainty or RatingUncertainty.constant(
             _training_error(vectors, ratings), ratings.n_users, ratings.n_items

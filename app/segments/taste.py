@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.by_name import TASTE_LEARNERS, make_taste_learner
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteFoldIn
@@ -83,7 +82,7 @@ class TasteSegment(Segment):
     """Learned by implicit ALS; `auto` searches its two most important hyperparameters by nDCG@10."""
 
     name = "taste"
-    algorithms = (*TASTE_LEARNERS, AUTO)
+    algorithms = ("als_implicit", AUTO)
     default_algorithm = AUTO
     algorithm_without_data = "als_implicit"
     starting_weight = 0.5
@@ -94,6 +93,8 @@ class TasteSegment(Segment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedSegment:
         """y_i and x_u, every user folded in against the final item side."""
+        from app.algorithms.by_name import make_taste_learner  # noqa: PLC0415  see `Segment`
+
         vectors = make_taste_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
         return LearnedSegment(
             recipe=recipe,
