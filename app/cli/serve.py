@@ -1,17 +1,22 @@
-"""`reckon serve`: the API processes and the training worker, started, watched and stopped together."""
+"""`reckon serve`: starts, watches and stops the API processes and the training worker."""
 
+import fcntl
 import os
+import shutil
 import socket
 import tempfile
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from ipaddress import ip_address
+from pathlib import Path
 
 import typer
 
 BACKLOG = 2_048
 DRAIN_SECONDS = 10
+METRICS_PREFIX = "reckon-metrics-"
 
 
 def serve(
@@ -20,10 +25,10 @@ def serve(
     port: int | None = typer.Option(None, min=0, max=65535, help="Port to bind [RECKON_PORT]"),
     worker: bool = typer.Option(True, help="Run the training worker too"),
     insecure: bool = typer.Option(
-        False, "--insecure", help="Allow an address that others can reach: there are no keys yet"
+        False, "--insecure", help="Allow an address that other machines can reach; the API has no keys yet"
     ),
 ) -> None:
-    """Serve the API, with the training worker beside it. Ctrl-C stops all of it."""
+    """Serve the API and run the training worker. Ctrl-C stops all processes."""
     from app.settings import Settings
 
     settings = Settings()
@@ -34,17 +39,26 @@ def serve(
             listener,
             processes=processes,
             worker=worker,
-            announce=lambda: typer.echo(f"Reckon answers at {address} (docs: {address}/docs)"),
+            announce=lambda: _announce(address),
         )
 
 
+def _announce(address: str) -> None:
+    # The service goes on where its output is a closed pipe or a full disk.
+    with suppress(OSError):
+        typer.echo(f"Reckon answers at {address} (docs: {address}/docs)")
+
+
 def bind(host: str, port: int, *, insecure: bool) -> socket.socket:
-    """A listening socket. Raises `ConflictError` when the address is taken, or reachable by others without leave."""
+    """A listening socket.
+
+    Raises `ConflictError` if the address is in use, or if other machines can reach it and `insecure` is false.
+    """
     from app.errors import ConflictError
 
     if not insecure and not _is_loopback(host):
         raise ConflictError(
-            f"{host} can be reached by others and there are no keys yet: add --insecure if that is meant"
+            f"other machines can reach {host}, and the API has no keys yet: add --insecure to allow this"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -69,7 +83,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Where this machine reaches the listener."""
+    """The URL at which this machine reaches the listener."""
     host, port = listener.getsockname()[:2]
     if host in {"0.0.0.0", "::"}:  # noqa: S104  compared with, not bound
         host = "localhost"
@@ -95,23 +109,51 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
     from app.wiring import open_store
     from app.worker import check_can_train
 
-    # Children are restarted for ever, so what no restart can mend must be reported before the first one is started.
+    # Children are restarted for ever, so an error that no restart can repair must be raised before the first start.
     if worker:
         check_can_train()
     open_store(Settings()).close()
     address = address_of(listener)
-    with tempfile.TemporaryDirectory(prefix="reckon-metrics-") as metrics_folder:
+    with metrics_folder() as folder:
         environment = dict(os.environ)
-        # One answer gains nothing from several threads, and the processes would compete for the cores.
+        # A single answer is not faster with several threads, and the processes would compete for the cores.
         of_api = environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         if processes > 1:
-            of_api["PROMETHEUS_MULTIPROC_DIR"] = metrics_folder
+            of_api["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
         children = [
             Child(f"api {n}", api_command(listener), of_api, (listener.fileno(),)) for n in range(1, processes + 1)
         ]
         if worker:
             children.append(Child("worker", ["app.cli", "worker"], environment))
         run_together(children, is_ready=lambda: is_ready(address), announce=announce)
+
+
+@contextmanager
+def metrics_folder() -> Iterator[Path]:
+    """A temporary folder in which the API processes share their metrics.
+
+    Removes the folders of services that were killed. The lock on a folder tells whether its service still runs: the
+    system releases it however the service ends.
+    """
+    parent = Path(tempfile.gettempdir())
+    for old in parent.glob(f"{METRICS_PREFIX}*"):
+        # Another user's folder cannot be opened, and the folder of a running service is locked.
+        with suppress(OSError), _locked(old):
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=METRICS_PREFIX) as name, _locked(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Raises `OSError` if another process holds the lock."""
+    # Children do not inherit the descriptor, so the lock does not outlive this process.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def api_command(listener: socket.socket) -> list[str]:

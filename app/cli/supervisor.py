@@ -1,10 +1,12 @@
-"""Child processes started, watched and stopped together, which end with their parent.
+"""Starts, watches and stops child processes, which end when their parent ends.
 
-`python -m app.cli.supervisor MODULE ARGUMENTS...` is the child's side: it runs a module until the parent is gone.
+`python -m app.cli.supervisor MODULE ARGUMENTS...` is the side of the child: it runs a module until the parent is gone.
 
-The standard input of a child is a pipe whose other end only the parent holds, and never writes to. However the parent
-ends, SIGKILL included, the kernel closes its end and the child reads the end of the file. PR_SET_PDEATHSIG was refused:
-it exists on Linux alone, fires when the thread that made the child ends, and misses a parent that died before the call.
+The standard input of a child is a pipe. Only the parent holds the other end, and it never writes to it. However the
+parent ends, SIGKILL included, the kernel closes that end and the child reads the end of the file.
+
+Rejected alternative: PR_SET_PDEATHSIG exists only on Linux, fires when the thread that made the child ends, and misses
+a parent that died before the call.
 """
 
 import os
@@ -15,21 +17,24 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any
 
 import structlog
+
+from app.errors import ReckonError
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-"""The pause before a restart doubles with every death, up to the longest."""
+"""The pause before a restart doubles each time the process ends, up to the longest pause."""
 
 STEADY_SECONDS = 60.0
-"""A child that lived this long starts again after the first pause. Longer than any pause."""
+"""A child that ran this long starts again after the first pause. Longer than any pause."""
 
 log = structlog.get_logger()
 
@@ -38,7 +43,10 @@ log = structlog.get_logger()
 class Child:
     """One child process, restarted whenever it ends.
 
-    `name` is what the log calls it; `command` a Python module and its arguments.
+    `name`: the name in the log.
+    `command`: a Python module and its arguments.
+    `environment`: the environment variables of the process.
+    `passed_descriptors`: open files that the process inherits.
     """
 
     name: str
@@ -51,9 +59,9 @@ class Child:
     _restart_at: float = 0.0
 
     def start(self) -> None:
-        """Raises `OSError` when the system cannot make another process."""
+        """Start the process. Raises `OSError` if the system cannot make another one."""
         self._started_at = time.monotonic()
-        # In a session of its own, so that Ctrl-C in the terminal reaches it through the supervisor alone, in order.
+        # The child has its own session: Ctrl-C in the terminal reaches only the supervisor, which stops all in order.
         self._process = subprocess.Popen(  # noqa: S603  our own commands
             [sys.executable, "-m", "app.cli.supervisor", *self.command],
             env=self.environment,
@@ -63,7 +71,7 @@ class Child:
         )
 
     def watch(self) -> None:
-        """Start the process again if it ended and its pause is over. Never waits, so that the others are watched."""
+        """Start the process again if it ended and its pause is over. Returns at once, so the others are watched too."""
         if self._process is None:
             if time.monotonic() >= self._restart_at:
                 self._restart()
@@ -75,7 +83,7 @@ class Child:
         self._forget()
         # A negative status is the number of the signal that ended the process.
         ending = {"signal": signal.Signals(-status).name} if status < 0 else {"exit_code": status}
-        log.error("process ended", child=self.name, pid=pid, **ending, pause_seconds=self._plan_restart())
+        _log(log.error, "process ended", child=self.name, pid=pid, **ending, pause_seconds=self._plan_restart())
 
     def _plan_restart(self) -> float:
         """The pause before the next start, in seconds."""
@@ -90,12 +98,12 @@ class Child:
         try:
             self.start()
         except OSError as error:
-            # The machine is out of processes or memory for now. The other children go on serving.
-            log.error(  # noqa: TRY400  the traceback would only show this function
-                "process not started", child=self.name, reason=str(error), pause_seconds=self._plan_restart()
-            )
+            # The machine may be short of processes or memory for a while. The other children go on serving.
+            pause_seconds = self._plan_restart()
+            _log(log.error, "process not started", child=self.name, reason=str(error), pause_seconds=pause_seconds)
         else:
-            log.info("process started again", child=self.name, pid=self._process.pid if self._process else None)
+            pid = None if self._process is None else self._process.pid
+            _log(log.info, "process started again", child=self.name, pid=pid)
 
     def _forget(self) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -107,7 +115,7 @@ class Child:
             self._process.terminate()
 
     def wait(self) -> None:
-        """Wait until the process ended; kill it after `STOP_SECONDS`."""
+        """Wait until the process has ended. Kill it after `STOP_SECONDS`."""
         if self._process is None:
             return
         try:
@@ -118,10 +126,17 @@ class Child:
         self._forget()
 
 
-def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], announce: Callable[[], None]) -> None:
-    """Run until one of `STOP_SIGNALS`, then stop all. `announce` is called once, when `is_ready` is first true.
+def _log(write: Callable[..., Any], event: str, **values: Any) -> None:
+    # The reader of the log may have closed its pipe, or the disk may be full. The children must go on serving.
+    with suppress(OSError):
+        write(event, **values)
 
-    A child that ends is started again, however often; the others go on meanwhile.
+
+def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], announce: Callable[[], None]) -> None:
+    """Run the children until one of `STOP_SIGNALS` arrives, then stop all of them.
+
+    A child that ends is started again, however often; the others go on meanwhile. `announce` is called once, when
+    `is_ready` returns true for the first time.
     """
     with _stop_signals() as received:
         try:
@@ -153,7 +168,7 @@ def _stop_signals() -> Iterator[list[int]]:
     previous = {
         number: signal.signal(number, receive)
         for number in STOP_SIGNALS
-        # Under `nohup` SIGHUP is ignored: the service is meant to outlive its terminal.
+        # `nohup` makes the process ignore SIGHUP, because the service is to outlive its terminal.
         if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN)
     }
     try:
@@ -164,15 +179,23 @@ def _stop_signals() -> Iterator[list[int]]:
 
 
 def run_child(module: str, arguments: list[str]) -> None:
-    """Run the module as `python -m` does, in this process, until it ends or the parent is gone."""
+    """Run the module as `python -m` does, in this process, until it ends or the parent is gone.
+
+    An expected error is one line of the log, and exit code 1.
+    """
     threading.Thread(target=_end_with_parent, name="end with parent", daemon=True).start()
     sys.argv[1:] = arguments
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except ReckonError as error:
+        # A child is started again as long as the database is unreachable; a traceback each time would bury the reason.
+        log.error("process cannot start", reason=error.detail)  # noqa: TRY400  see above
+        sys.exit(1)
 
 
 def _end_with_parent() -> None:
-    """Stop this process as the parent would have: SIGTERM, so that requests in flight are finished, later SIGKILL."""
-    # Not `sys.stdin.read`, whose lock would be held by this thread when the interpreter ends.
+    """Wait for the end of the parent, then stop this process: SIGTERM first, so that requests finish, later SIGKILL."""
+    # `sys.stdin.read` would leave this thread holding a lock when the interpreter ends.
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,9 +1,18 @@
-"""Pauses before restarts, and signals."""
+"""Pauses before restarts, signals, and what a service leaves behind."""
 
+import json
+import os
 import signal
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
-from app.cli.supervisor import STEADY_SECONDS, Child, _stop_signals
+import pytest
+
+from app.cli.serve import METRICS_PREFIX, metrics_folder
+from app.cli.supervisor import STEADY_SECONDS, Child, _stop_signals, log
 
 
 def test_pauses_grow() -> None:
@@ -26,3 +35,50 @@ def test_nohup_is_heeded() -> None:
             assert received == [signal.SIGQUIT]
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_unwritable_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child is started again where its end cannot be logged."""
+
+    def fail(*_: object, **_named: object) -> None:
+        raise BrokenPipeError
+
+    for method in ("info", "error"):
+        monkeypatch.setattr(log, method, fail, raising=False)
+    child = Child("dying", ["this"], dict(os.environ))
+    child.start()
+    child.terminate()
+    child.wait()
+    child._restart()
+    assert child._process is not None
+    child._process.wait()
+    child.watch()
+    assert child._process is None
+
+
+def test_unreachable_database_is_one_line() -> None:
+    command = [sys.executable, "-m", "app.cli.supervisor", "uvicorn", "app.main:create_app", "--factory", "--port", "0"]
+    environment = os.environ | {
+        "RECKON_DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none",
+        "RECKON_LOG_FORMAT": "json",
+    }
+    # The child ends when its standard input does, so that stays open until the error is logged.
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stderr is not None
+        (line,) = child.stderr.read().splitlines()
+    assert child.returncode == 1
+    assert json.loads(line)["reason"] == "the database does not answer"
+
+
+def test_metrics_of_killed_services_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of a running service stays; one whose service was killed is removed by the next start."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    killed = tmp_path / f"{METRICS_PREFIX}killed"
+    killed.mkdir()
+    (killed / "counter_1.db").touch()
+    with metrics_folder() as running:
+        assert not killed.exists()
+        with metrics_folder() as another:
+            assert running.exists()
+            assert another.exists()
+    assert list(tmp_path.iterdir()) == []
