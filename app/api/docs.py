@@ -1,16 +1,33 @@
-"""The interactive documentation. Its files are part of the package, so that it works offline."""
+"""The interactive documentation, and what FastAPI cannot say of lists in the OpenAPI document.
+
+The files of the documentation are part of the package, so that it works offline.
+"""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from app.serving.item_details import COLUMNS
+
 STATIC = Path(__file__).parent / "static"
+LIST_ITEMS = ("RecommendedItem", "ExplainedItem")
+"""The components that describe an item of a list."""
 
 
 def install(app: FastAPI) -> None:
+    """Adds `/docs` with its files, and completes `/openapi.json`."""
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = describe()
+        _add_columns(document["components"]["schemas"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/docs", include_in_schema=False)
@@ -22,3 +39,11 @@ def install(app: FastAPI) -> None:
             swagger_css_url="/static/swagger/swagger-ui.css",
             swagger_favicon_url="/static/swagger/favicon-32x32.png",
         )
+
+
+def _add_columns(schemas: dict[str, Any]) -> None:
+    # The classes of list items lack the columns of stored items, which are added to the JSON where `fields` names them.
+    # None of them is required, so clients that do not use `fields` are not affected.
+    stored = schemas["ItemOut"]["properties"]
+    for name in LIST_ITEMS:
+        schemas[name]["properties"] |= {column: stored[column] for column in COLUMNS}

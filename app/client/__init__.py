@@ -54,6 +54,7 @@ from .operations.pages import (
 from .operations.placements import Placement, Placements, PlacementSettings, SourceName
 from .operations.rankings import ExcludedItem, Pair, Prediction, Predictions, Ranking, RejectedPair
 from .operations.recommendations import (
+    AttributeField,
     BatchOptions,
     Because,
     GuestRating,
@@ -69,6 +70,7 @@ from .operations.recommendations import (
     SegmentShare,
     UserRecommendations,
     WhyNot,
+    attribute_field,
 )
 from .operations.training import Health, Readiness, Snapshot, Snapshots, TrainingJob
 from .retries import NO_RETRIES, Retries
@@ -79,6 +81,7 @@ __all__ = [
     "NO_RETRIES",
     "AsyncFakeReckon",
     "AsyncReckon",
+    "AttributeField",
     "BatchOptions",
     "Because",
     "Chart",
@@ -155,4 +158,5 @@ __all__ = [
     "UserRecommendations",
     "WhyNot",
     "__version__",
+    "attribute_field",
 ]

@@ -5,7 +5,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.client import Event, GuestRating, InvalidInputError, NotFoundError, Pair, Rating, Reckon, RecommendedItem
+from app.client import (
+    AttributeField,
+    Event,
+    GuestRating,
+    InvalidInputError,
+    ItemField,
+    NotFoundError,
+    Pair,
+    Rating,
+    Reckon,
+    RecommendedItem,
+    attribute_field,
+)
 from app.client.operations.rankings import Prediction, RejectedPair
 
 
@@ -45,6 +57,28 @@ def test_explained(shop: Reckon) -> None:
     plain, explained = shop.recommendations("ann"), shop.recommendations("ann", explain=True)
     assert all(item.reasons is None for item in plain)
     assert all(item.reasons is not None for item in explained)
+
+
+def test_columns(shop: Reckon) -> None:
+    """Columns and single attributes; the name of an attribute may hold what separates fields."""
+    odd = 'price, "net" \\'
+    shop.put_item("a", year=1977, url="https://example.com/a", attributes={odd: 3, "colour": "red"})
+    fields: list[ItemField | AttributeField] = [
+        "year",
+        "url",
+        "is_available",
+        attribute_field(odd),
+        attribute_field("missing"),
+    ]
+    for answer in (
+        shop.recommendations("ann", fields=fields),
+        shop.recommendations_for(fields=fields),
+    ):
+        item = next(each for each in answer if each.item_id == "a")
+        assert (item.year, item.url, item.is_available) == (1977, "https://example.com/a", True)
+        assert item.attributes == {odd: 3}
+        assert item.title is None
+        assert item.added_at is None
 
 
 def test_why_not(shop: Reckon) -> None:

@@ -25,7 +25,9 @@ from app.client.call import Operation, signature_of
 from app.client.errors import BY_STATUS
 from app.client.fake import Answers, Memory
 from app.client.operations import Operations
+from app.client.operations.recommendations import ItemField
 from app.main import create_app
+from app.serving.item_details import ANSWER_FIELDS, COLUMNS
 from app.settings import Settings
 from app.store import migrate
 
@@ -171,6 +173,11 @@ def test_answers(document: Document, name: str) -> None:
 def test_errors_have_classes(document: Document, name: str) -> None:
     statuses = {int(status) for status in document.operation(OPERATIONS[name])["responses"]}
     assert {status for status in statuses if status >= 400} <= set(BY_STATUS)
+
+
+def test_item_fields() -> None:
+    """The document describes `fields` by a pattern, which names no values to compare."""
+    assert get_args(ItemField) == (*ANSWER_FIELDS, *COLUMNS)
 
 
 ROWS = {

@@ -15,6 +15,7 @@ from app.client import (
     RecommendedItem,
     Sent,
     StoredRating,
+    attribute_field,
 )
 
 
@@ -44,6 +45,7 @@ def refused(reckon: Reckon, asynchronous: AsyncReckon) -> object:
     reckon.recommendations("ann", limt=3)  # type: ignore[call-arg]
     reckon.recommendations("ann", category=3)  # type: ignore[arg-type]
     reckon.iter_recommendations("ann", cursor="x")  # type: ignore[call-arg]
+    reckon.recommendations("ann", fields=["title", "year", attribute_field("price")])
     reckon.recommendations("ann", fields=["titel"])  # type: ignore[list-item]
     reckon.rate("ann", "x", "good")  # type: ignore[arg-type]
     reckon.chart("worst")  # type: ignore[arg-type]

@@ -2,31 +2,61 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, Unpack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NewType, TypedDict, Unpack
 
 from ..call import Call, Iteration, Request, operation
 
-ItemField = Literal["item_id", "title", "score", "predicted_rating", "sources", "reasons"]
+ItemField = Literal[
+    # What the list says of an item.
+    "item_id",
+    "title",
+    "score",
+    "predicted_rating",
+    "sources",
+    "reasons",
+    # Columns of the stored item.
+    "categories",
+    "year",
+    "attributes",
+    "is_available",
+    "available_until",
+    "created_by",
+    "added_at",
+    "description",
+    "url",
+    "image_url",
+]
+
+# A type of its own, so that type checkers still report a misspelt field.
+AttributeField = NewType("AttributeField", str)
 
 
-# Each class of options adds to the one before what fewer operations take: a ranking has its own candidates and needs no
-# exclusions, an iteration has no limit, and a batch has no cursor, which belongs to one user's list.
+def attribute_field(name: str) -> AttributeField:
+    """Return the field of a single attribute, for the option `fields`: `["title", attribute_field("price")]`."""
+    # In quotes, a name may contain commas, which separate the fields in a query string.
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    return AttributeField(f'attributes."{quoted}"')
+
+
+# Each class adds the options that fewer operations take: a ranking has its own candidates and needs no exclusions, an
+# iteration has no limit, and a batch has no cursor, which belongs to the list of one user.
 class RankingOptions(TypedDict, total=False):
-    """Which items may stand in a list, and what moves them. An option that is left out has the service's default."""
+    """Which items a list may contain, and what moves them. An option that is left out has the service's default."""
 
     category: str | None
     """Only items of this category."""
     filter: str | None
     """Only items that fulfil a condition: `year >= 1990 and "Drama" in categories`."""
     boost: str | None
-    """What stands higher or lower: `"Drama" in categories -> 1.5`."""
+    """What moves items up or down: `"Drama" in categories -> 1.5`."""
     min_predicted_rating: float | None
-    """Only items that the user would rate at least so, on the rating scale."""
+    """Only items with at least this predicted rating, on the rating scale."""
     placement: str | None
     """The placement whose rules apply; by default `home`."""
     explain: bool
-    """Answer the reasons of every item."""
+    """Return the reasons for the rank of every item."""
 
 
 class IterationOptions(RankingOptions, total=False):
@@ -34,30 +64,28 @@ class IterationOptions(RankingOptions, total=False):
 
     exclude: Iterable[str]
     """Ids of items to leave out."""
-    fields: Sequence[ItemField]
-    """Answer only these fields of the items, beside `item_id`; by default all."""
+    fields: Sequence[ItemField | AttributeField]
+    """Return only these fields of the items, and `item_id`; by default all but the columns of the stored item."""
 
 
 class BatchOptions(IterationOptions, total=False):
     """The options of a list of limited length."""
 
     limit: int | None
-    """How many items to answer, 1 to 100; by default 20."""
+    """Number of items, 1 to 100; by default 20."""
 
 
 class ListOptions(BatchOptions, total=False):
     """The options of one page of a list."""
 
     cursor: str | None
-    """`next_cursor` of the page before."""
+    """`next_cursor` of the previous page."""
 
 
 def written(options: Mapping[str, Any]) -> dict[str, Any]:
-    """`options` as a query or body holds them.
-
-    Iterables become lists, since a request may be written more than once. `explain=False` is the default and left out,
-    so that one list has one address, whether or not the option is given.
-    """
+    """Return `options` in the form of a query or body."""
+    # Iterables become lists, because a request may be encoded more than once. `explain=False` is the default and is
+    # left out, so that the same list always has the same address.
     sent = {name: list(value) if name in {"exclude", "fields"} else value for name, value in options.items()}
     return {name: value for name, value in sent.items() if value is not False}
 
@@ -66,8 +94,8 @@ def written(options: Mapping[str, Any]) -> dict[str, Any]:
 class SegmentShare:
     """One segment's part of a score.
 
-    `score`: what the segment adds to the item's score.
-    `share_percent`: the size of that part, of the sizes of all parts.
+    `score`: the segment's contribution to the score of the item.
+    `share_percent`: its absolute value, as a percentage of the sum over all segments.
     """
 
     segment: str
@@ -77,7 +105,7 @@ class SegmentShare:
 
 @dataclass(frozen=True, slots=True)
 class Because:
-    """A rated item that speaks for this one. `share_percent`: of the influence of all rated items."""
+    """A rated item that raised the score. `share_percent`: its share of the influence of all rated items."""
 
     item_id: str
     title: str | None
@@ -87,7 +115,7 @@ class Because:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A rule that moved an item. Ranks count from 1; `rank_before` is None for an item that the rule brought in."""
+    """A rule that moved an item. Ranks count from 1; `rank_before` is None for an item that the rule added."""
 
     rule: str
     rank_before: int | None
@@ -100,7 +128,7 @@ class Reasons:
 
     `segments`: the parts of its score.
     `because`: the rated items with the greatest influence.
-    `rules`: what moved it.
+    `rules`: the rules that moved it.
     """
 
     segments: tuple[SegmentShare, ...]
@@ -110,11 +138,16 @@ class Reasons:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """An item of a list. A field that the option `fields` leaves out is None, or empty; the score is NaN then.
+    """An item of a list. A field that is not returned is None or empty; a `score` that is not returned is NaN.
 
     `predicted_rating`: on the rating scale; None before anything is learned.
     `sources`: which sources proposed the item.
     `reasons`: None without `explain=True`.
+
+    The other fields are columns of the stored item, as in `Item`. They are returned only if the option `fields` names
+    them.
+
+    `attributes`: those that `fields` names and the item has.
     """
 
     item_id: str
@@ -123,13 +156,24 @@ class RecommendedItem:
     predicted_rating: float | None = None
     sources: tuple[str, ...] = ()
     reasons: Reasons | None = None
+    categories: tuple[str, ...] = ()
+    year: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    is_available: bool | None = None
+    available_until: datetime | None = None
+    created_by: str | None = None
+    added_at: datetime | None = None
+    description: str | None = None
+    url: str | None = None
+    image_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendations:
     """A page of a list, best first.
 
-    `strategy`: what the user was known by: personalized, fold_in, profile or popular.
+    `strategy`: what the list is based on: `personalized` (the user's vector in the snapshot), `fold_in` (a vector made
+    for this list from newer ratings or events), `profile` (the user's attributes) or `popular`.
     `snapshot_version`: None before anything is learned.
     """
 
@@ -153,7 +197,7 @@ class UserRecommendations:
 
 @dataclass(frozen=True, slots=True)
 class RecommendationsBatch:
-    """In the order of the user ids."""
+    """The lists of several users, in the order of the user ids."""
 
     results: tuple[UserRecommendations, ...]
 
@@ -174,8 +218,8 @@ class WhyNot:
     """What happened to an item on its way into a list.
 
     `stage`: `shown`, `unknown`, `restricted` or `moved_down` (by `rule`), `not_proposed`, `outranked`.
-    `rank`: in the list as shown.
-    `rank_by_score`: among all eligible items.
+    `rank`: the rank in the list as shown.
+    `rank_by_score`: the rank among all eligible items.
     `score_needed`: the lowest score in the list.
     """
 
@@ -192,13 +236,13 @@ class WhyNot:
 
 
 class RecommendationOperations:
-    # The POSTs below store nothing, so they have the timeout of a read and may be repeated.
+    # The POSTs of this class store nothing, so they have the timeout of a read and may be repeated.
 
     @operation("GET", "/users/{user_id}/recommendations")
     def recommendations(self, user_id: str, **options: Unpack[ListOptions]) -> Request[Recommendations]:
-        """What to recommend to a user, best first; an unknown user gets popular items.
+        """Recommend items to a user, best first; an unknown user gets popular items.
 
-        The answer reflects every rating stored before the request. See `ListOptions`.
+        The list takes every rating into account that was stored before the request. See `ListOptions`.
         """
         return Request(Recommendations, path={"user_id": user_id}, query=written(options))
 
@@ -206,16 +250,16 @@ class RecommendationOperations:
     def iter_recommendations(
         self, user_id: str, *, page_size: int = 100, **options: Unpack[IterationOptions]
     ) -> Call[Recommendations]:
-        """One item after the other, none twice, also while ratings arrive; as `recommendations`."""
+        """Iterate over the items of `recommendations`; no item comes twice, even if ratings arrive in between."""
         return RecommendationOperations.recommendations.call(user_id, limit=page_size, **options)
 
     @operation("POST", "/recommendations", changes=False, is_repeatable=True)
     def recommendations_for(
         self, *, user_id: str | None = None, ratings: Iterable[GuestRating] = (), **options: Unpack[ListOptions]
     ) -> Request[Recommendations]:
-        """What to recommend to a guest, known by `ratings` alone (newest first); nothing is stored.
+        """Recommend items to a guest, who is known by `ratings` alone (newest first). Nothing is stored.
 
-        With `user_id` in their place, for options too long for an address: up to 10,000 excluded items.
+        With `user_id` instead of `ratings`, the list is that of a user, and there may be up to 10,000 excluded items.
         """
         return Request(Recommendations, body={"user_id": user_id, "ratings": list(ratings), **written(options)})
 
@@ -223,10 +267,10 @@ class RecommendationOperations:
     def recommendations_batch(
         self, user_ids: Iterable[str], **options: Unpack[BatchOptions]
     ) -> Request[RecommendationsBatch]:
-        """What to recommend to up to 100 users, in one request, with the same options for each."""
+        """Recommend items to up to 100 users in one request, with the same options for each."""
         return Request(RecommendationsBatch, body={"user_ids": list(user_ids), **written(options)})
 
     @operation("GET", "/users/{user_id}/recommendations/explain/{item_id}")
     def why_not(self, user_id: str, item_id: str, **options: Unpack[ListOptions]) -> Request[WhyNot]:
-        """Why an item is not in the list that `recommendations` answers with the same options."""
+        """Explain why an item is not in the list that `recommendations` returns with the same options."""
         return Request(WhyNot, path={"user_id": user_id, "item_id": item_id}, query=written(options))
