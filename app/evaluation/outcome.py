@@ -1,4 +1,4 @@
-"""The results of an experiment: figures of every fold, their confidence intervals, and differences."""
+"""The results of an experiment: metrics of every fold, their confidence intervals, and differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ from app.evaluation.ranking import RankingMetrics
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the plots of a report need. `actual`: (n,) the test ratings. `item_factors`: (n_items, k), or None."""
+    """The data for the plots of a report.
+
+    `actual`: (n,) the test ratings.
+    `item_factors`: (n_items, k); None for an algorithm without item vectors.
+    """
 
     actual: NDArray[np.float32]
     ranking: RankingMetrics | None
@@ -23,10 +27,12 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """`metrics`: by name; None if nothing could be measured (no relevant items, or no predicted ratings).
+    """The results of one fold.
 
+    `metrics`: by name; None if nothing could be measured (no relevant items, or no predicted ratings).
     `errors`: (n,) float32 predicted - actual rating, in the order of the test ratings; None without predicted ratings.
-    `of_users`: metric name -> (b,) one figure for each of `user_rows`, the users with relevant held-out items.
+    `user_rows`: (b,) the users with relevant held-out items.
+    `of_users`: metric name -> (b,) one value for each of `user_rows`.
     """
 
     metrics: dict[str, float | None]
@@ -48,7 +54,7 @@ class FoldResult:
         seconds: tuple[float, float],
         details: Details | None = None,
     ) -> "FoldResult":
-        """Computes the metrics of one fold. `seconds`: time to fit, and time to predict and rank."""
+        """Build the result by computing the metrics. `seconds`: time to fit, and time to predict and rank."""
         figures: dict[str, float | None] = {str(metric): None for metric in metrics}
         of_users: dict[str, PerUnit] = {}
         for metric in metrics:
@@ -70,7 +76,11 @@ def _rating_error(metric: Metric, errors: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The results of one algorithm on all folds. Means are over the folds that could be measured."""
+    """The results of one algorithm on all folds. Means are over the folds that could be measured.
+
+    `n_users`: number of users of the whole experiment.
+    `seed`: seed of the resamples; outcomes of the same experiment share it, so that they can be compared in pairs.
+    """
 
     measured: tuple[Metric, ...]
     folds: tuple[FoldResult, ...]
@@ -79,7 +89,7 @@ class Outcome:
 
     @cached_property
     def metrics(self) -> dict[str, float | None]:
-        """Name -> mean over the folds; None if nothing could be measured."""
+        """By name, the mean over the folds; None if nothing could be measured."""
         return {
             str(metric): mean_of_measured([fold.metrics[str(metric)] for fold in self.folds])
             for metric in self.measured
@@ -87,7 +97,7 @@ class Outcome:
 
     @cached_property
     def intervals(self) -> dict[str, Interval | None]:
-        """Name -> 95 % interval of the mean; None also for coverage and gini, which are not means over users."""
+        """By name, the 95 % interval of the mean; None also for coverage and gini, which are not means over users."""
         resamples = self.resamples
         return {
             str(m): Interval.from_resamples(resamples[str(m)]) if str(m) in resamples else None for m in self.measured
@@ -102,7 +112,7 @@ class Outcome:
         return sum(fold.predict_seconds for fold in self.folds) / len(self.folds)
 
     def minus(self, other: "Outcome") -> dict[str, Difference | None]:
-        """Name -> paired difference from `other`, of the same experiment; None if either lacks the metric."""
+        """Return by name the paired difference from `other`, of the same experiment; None if either lacks the metric."""
         differences: dict[str, Difference | None] = {}
         for name, mine in self.metrics.items():
             theirs = other.metrics[name]
@@ -113,22 +123,25 @@ class Outcome:
                     mine - theirs, self.resamples[name], other.resamples[name]
                 )
             else:
+                # Coverage and gini are not means over units, so there is nothing to resample.
                 differences[name] = Difference(mine - theirs, None, None)
         return differences
 
     @cached_property
     def resamples(self) -> dict[str, Resamples]:
-        """Name -> (N_RESAMPLES,) values of the metric, for metrics that are means over users or ratings."""
+        """By name, the (N_RESAMPLES,) values of the metric, for metrics that are means over users or ratings."""
         return self._of_ratings() | self._of_users()
 
     def _of_ratings(self) -> dict[str, Resamples]:
-        """A rating is in the test part of one fold: each fold is resampled by itself, and the figures are averaged."""
+        """Return the resamples of the rating errors."""
+        # A rating is in the test part of one fold only, so the folds are resampled independently and then averaged.
         wanted = [metric for metric in self.measured if metric.k is None]
         parts = []
         for place, fold in enumerate(self.folds):
             if wanted and fold.errors is not None:
                 errors = fold.errors.astype(np.float64)
                 losses = np.column_stack([RATING_ERRORS[metric.name].of_ratings(errors) for metric in wanted])
+                # A generator for each fold, so that the draws of a fold do not depend on how many folds came before.
                 parts.append(resampled_means(losses, np.random.default_rng([self.seed, place])))
         if not parts:
             return {}
@@ -139,7 +152,8 @@ class Outcome:
         }
 
     def _of_users(self) -> dict[str, Resamples]:
-        """A user may be measured in several folds, whose figures correlate, so users are drawn with all their folds."""
+        """Return the resamples of the ranking metrics."""
+        # A user may be measured in several folds, whose values correlate. So users are drawn together with all folds.
         folds = [fold for fold in self.folds if fold.of_users]
         if not folds:
             return {}
@@ -147,6 +161,7 @@ class Outcome:
         figures = np.full((self.n_users, len(folds), len(names)), np.nan)
         for place, fold in enumerate(folds):
             figures[fold.user_rows, place] = np.column_stack([fold.of_users[name] for name in names])
+        # NaN: the user has no relevant items in the fold.
         is_measured = ~np.isnan(figures).all(axis=(1, 2))
         flat = figures[is_measured].reshape(np.count_nonzero(is_measured), -1)
         means = resampled_means(flat, np.random.default_rng([self.seed, len(self.folds)]))

@@ -1,8 +1,8 @@
 """Step 1: take in ratings, items, users, events, event types and placements, and export them.
 
 This package owns every file layout that Reckon reads (all MovieLens layouts, CSV, TSV, JSONL, Parquet), the export, the
-MovieLens download and the generated catalogue. It imports only `store`, `entities`, `errors` and numpy. Parquet needs
-pyarrow, an optional extra.
+MovieLens download and the generated catalogue. It imports only `store`, `entities`, `errors`, numpy and
+`algorithms.progress`, the type of a progress callback. Parquet needs pyarrow, an optional extra.
 
 The modules follow the path of an import:
 

@@ -1,4 +1,4 @@
-"""Reads items and users from blocks, row by row: catalogues are small compared with the ratings."""
+"""Converts blocks to items and users, row by row, because catalogues are small compared with the ratings."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -20,7 +20,10 @@ _USER_FIELDS = frozenset({"country", "attributes"})
 
 @dataclass(frozen=True, slots=True)
 class ReadEntries(Generic[Entry]):
-    """The entries of one block; `given`: the fields that its columns hold. An import leaves the others as stored."""
+    """The entries of one block.
+
+    `given`: the fields that the block has columns for. An import does not change the other fields of stored entries.
+    """
 
     entries: list[Entry]
     given: frozenset[str]
@@ -28,7 +31,8 @@ class ReadEntries(Generic[Entry]):
 
 
 def read_items(block: Block) -> ReadEntries[Item]:
-    # Only columns of the block: a column that is absent keeps the default, and costs nothing for each row.
+    """Convert a block to items. A row that is not valid is rejected with the field and the reason."""
+    # Only the columns of the block are read, so an absent column keeps the default and costs nothing per row.
     readers = [
         (name, partial(_ITEM_READERS[declared.kind], name, declared))
         for name, declared in ITEM_FIELDS.items()
@@ -44,12 +48,14 @@ def read_items(block: Block) -> ReadEntries[Item]:
 
 
 def read_users(block: Block) -> ReadEntries[User]:
+    """Convert a block to users. A row that is not valid is rejected with the field and the reason."""
     return _read(block, _user, _USER_FIELDS, "user_id")
 
 
 def _read(block: Block, make: Callable[[Row], Entry], fields: Collection[str], id_name: str) -> ReadEntries[Entry]:
     names = block.columns.keys()
     given = names & fields
+    # Every unknown column becomes an attribute.
     if names - set(fields) - IGNORED_NAMES - {id_name}:
         given |= {"attributes"}
     entries, rejected = [], list(block.rejected)
@@ -63,7 +69,8 @@ def _read(block: Block, make: Callable[[Row], Entry], fields: Collection[str], i
 
 def _user(row: Row) -> User:
     age = row.get("age")
-    if isinstance(age, str) and age.isdecimal():  # the only user column that is a number in every known data set
+    # Age is the only user column that is a number in every known data set; postal codes look like numbers too.
+    if isinstance(age, str) and age.isdecimal():
         row |= {"age": int(age)}
     attributes = read_attributes(row, _USER_FIELDS | {"user_id"})
     return User(read_id(row.get("user_id"), "user_id"), read_text(row.get("country"), "country"), attributes)
@@ -78,7 +85,7 @@ def _text(name: str, declared: ItemField, value: Any) -> str | None:
 
 def _url(name: str, _declared: ItemField, value: Any) -> str | None:
     text = read_text(value, name)
-    # Spaces around a URL are common in scraped files, and never part of it.
+    # Scraped files often have spaces around a URL, and a URL contains none.
     if text is None or not text.strip():
         return None
     try:
@@ -110,7 +117,8 @@ def _number(name: str, declared: ItemField, value: Any) -> float | None:
     return number
 
 
-# How a cell of a file is read, by the kind of its column; None for an empty one. Attributes take the whole row.
+# Functions that read a cell of a file, by the kind of its column; an empty cell gives None. Attributes are not among
+# them, because they are read from the whole row.
 _ITEM_READERS: dict[ItemFieldKind, Callable[[str, ItemField, Any], Any]] = {
     "text": _text,
     "url": _url,

@@ -1,4 +1,4 @@
-"""An entity as one row of an export: typed values for JSONL, text for CSV."""
+"""Converts entities to rows of an export: typed values for JSONL, text for CSV."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ ITEM_NAMES = ("item_id", *ITEM_FIELDS)
 
 
 def rating_rows(chunk: IncomingRatings, format_: Format) -> Iterator[Sequence[Any]]:
-    """`rated_at` as ISO 8601 with microseconds; None where it is not known."""
+    """Convert a chunk of ratings; `rated_at` in ISO 8601 with microseconds, None if it is not known."""
     times = [None if time == "NaT" else time for time in _iso_8601(chunk.rated_at)]
     values: list[Any] = chunk.value.tolist()
     if format_ is Format.CSV:
@@ -38,12 +38,12 @@ def user_row(user: User, format_: Format) -> Sequence[Any]:
 
 
 def event_row(event: Event, format_: Format) -> Sequence[Any]:
-    who_and_when = event.event_id, event.type, event.user_id, event.item_id, _moment(event.at)
+    common = event.event_id, event.type, event.user_id, event.item_id, _moment(event.at)
     if format_ is Format.JSONL:
-        return *who_and_when, event.portion, event.placement, event.snapshot_version
+        return *common, event.portion, event.placement, event.snapshot_version
     portion = None if event.portion is None else as_digits(event.portion)
     version = None if event.snapshot_version is None else str(event.snapshot_version)
-    return *who_and_when, portion, event.placement, version
+    return *common, portion, event.placement, version
 
 
 def event_type_row(declared: EventType, format_: Format) -> Sequence[Any]:
@@ -58,12 +58,13 @@ def placement_row(name: str, settings: dict[str, Any], format_: Format) -> Seque
 
 
 def as_digits(number: float) -> str:
-    """The shortest digits that read back as the same number."""
+    """Return the shortest decimal digits that are read back as the same number."""
     return repr(number).removesuffix(".0")
 
 
 def _iso_8601(microseconds: NDArray[np.int64]) -> list[str]:
-    moments = microseconds.view("datetime64[us]")  # `UNKNOWN_TIME` is how datetime64 keeps its NaT
+    # `UNKNOWN_TIME` has the bits of NaT, so unknown times become "NaT".
+    moments = microseconds.view("datetime64[us]")
     texts: list[str] = np.datetime_as_string(moments, unit="us", timezone="UTC").tolist()
     return texts
 
@@ -77,7 +78,7 @@ def _flag(is_so: bool) -> str:
 
 
 def _listed(texts: tuple[str, ...]) -> str | None:
-    """`A|B`, as MovieLens has it; JSON where that would not read back the same."""
+    """Return `A|B`, as in MovieLens, or JSON if `A|B` would not be read back as the same texts."""
     joined = "|".join(texts)
     return (joined or None) if read_list(joined, "categories") == texts else json.dumps(texts, ensure_ascii=False)
 
@@ -95,7 +96,8 @@ def _if_known(write: Callable[[Any], str]) -> Callable[[Any], str | None]:
 
 
 _FIELD_WRITERS: dict[Format, dict[ItemFieldKind, Callable[[Any], Any]]] = {
-    Format.JSONL: {"time": _moment},  # JSON has a way of its own for all other kinds
+    # JSON has a type for every other kind.
+    Format.JSONL: {"time": _moment},
     Format.CSV: {
         "texts": _listed,
         "integer": _if_known(str),
@@ -105,7 +107,7 @@ _FIELD_WRITERS: dict[Format, dict[ItemFieldKind, Callable[[Any], Any]]] = {
         "attributes": _object,
     },
 }
-# Looked up once, not for each cell of each row.
+# The writers are looked up here once, instead of for every cell of every row.
 _ITEM_WRITERS = {
     format_: [(name, writers.get(declared.kind, _as_it_is)) for name, declared in ITEM_FIELDS.items()]
     for format_, writers in _FIELD_WRITERS.items()

@@ -1,4 +1,4 @@
-"""Exports everything that is stored as files, from which an import restores the same state."""
+"""Exports everything that is stored to files, from which an import restores the same state."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import Event, RatingScale
 from app.errors import ConflictError
 from app.intake.export_rows import (
@@ -27,9 +28,7 @@ from app.intake.layouts import EXPORT_CARD
 from app.intake.table_writers import Format, TableWriter, writing_in
 from app.store import Store
 
-Progress = Callable[[float, str], None]
-
-_EVENTS_BETWEEN_TELLING = 10_000
+_EVENTS_PER_REPORT = 10_000
 _COLUMNS = {
     "ratings": RATING_NAMES,
     "events": EVENT_NAMES,
@@ -42,7 +41,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """How many rows were written, by the name of their file, and where."""
+    """`counts`: the number of rows by file name without suffix. `files`: the paths of all files."""
 
     counts: dict[str, int]
     files: list[Path]
@@ -52,19 +51,21 @@ def export_to(
     folder: Path,
     store: Store,
     format_: Format = Format.CSV,
-    progress: Progress = lambda fraction, stage: None,  # noqa: ARG005  the default takes what every other takes
+    progress: ProgressCallback = ignore,
 ) -> ExportReport:
-    """Writes a file of each kind in `folder`, and a card with the rating scale.
+    """Write one file for each kind of entity to `folder`, and a card with the rating scale.
 
-    Files appear once all of them are complete. Times are exact to the microsecond, unknown ones empty; ids stand as
-    they are. Raises `StorageFullError` where there is no room, `ConflictError` where the folder cannot be written to or
-    holds an export in the other format, which an import would mix with this one.
+    Files get their final names once all of them are complete. Times are exact to the microsecond; unknown times are
+    empty. Ids are written unchanged.
+
+    Raises `StorageFullError` if there is no space left, and `ConflictError` if the folder cannot be written to or holds
+    an export in the other format, which an import would mix with this one.
     """
     with writing_in(folder):
         return _export(folder, store, format_, progress)
 
 
-def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> ExportReport:
+def _export(folder: Path, store: Store, format_: Format, progress: ProgressCallback) -> ExportReport:
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_mixture(folder, format_)
     with ExitStack() as stack:
@@ -72,13 +73,14 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
             name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_))
             for name, columns in _COLUMNS.items()
         }
-        # Ratings and events go first: an item, user or type that is added meanwhile is then in a later file.
+        # Ratings and events are read first, so that every item, user and type that they name is in a later file, even
+        # if it is added during the export.
         n_ratings, n_events = store.ratings.count(), store.events.count()
         total = max(1, n_ratings + n_events)
         for chunk in store.ratings.stream():
             writers["ratings"].write(rating_rows(chunk, format_))
             progress(min(1.0, writers["ratings"].n_rows / total), "ratings")
-        events = _telling(store.events.stream(), lambda n: progress(min(1.0, (n_ratings + n) / total), "events"))
+        events = _reporting(store.events.stream(), lambda n: progress(min(1.0, (n_ratings + n) / total), "events"))
         writers["events"].write(event_row(event, format_) for event in events)
         writers["items"].write(item_row(item, format_) for item in store.items.stream())
         writers["users"].write(user_row(user, format_) for user in store.users.stream())
@@ -86,7 +88,7 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
         writers["event_types"].write(event_type_row(declared, format_) for declared in types)
         placements = store.placements.all().items()
         writers["placements"].write(placement_row(name, settings, format_) for name, settings in placements)
-        progress(1.0, "all others")
+        progress(1.0, "items, users and settings")
         for writer in writers.values():
             writer.publish()
     card = folder / EXPORT_CARD
@@ -95,23 +97,23 @@ def _export(folder: Path, store: Store, format_: Format, progress: Progress) -> 
     return ExportReport(counts, [*(writer.path for writer in writers.values()), card])
 
 
-def _telling(events: Iterator[Event], progress: Callable[[int], None]) -> Iterator[Event]:
+def _reporting(events: Iterator[Event], progress: Callable[[int], None]) -> Iterator[Event]:
+    """Yield `events` and report the number of events yielded so far."""
     for number, event in enumerate(events, start=1):
         yield event
-        if number % _EVENTS_BETWEEN_TELLING == 0:
+        # Ratings come in chunks, events one by one: a report for each would take longer than writing it.
+        if number % _EVENTS_PER_REPORT == 0:
             progress(number)
 
 
 def _refuse_mixture(folder: Path, format_: Format) -> None:
     others = [folder / f"ratings.{other.value}" for other in Format if other is not format_]
-    found = next((path for path in others if path.exists()), None)
-    if found is not None:
-        raise ConflictError(
-            f"{found} is there already: an import of {folder} would read both; export to another folder"
-        )
+    existing = next((path for path in others if path.exists()), None)
+    if existing is not None:
+        raise ConflictError(f"{existing} exists, and an import of {folder} would read both: export to another folder")
 
 
 def _exactly(scale: RatingScale) -> str:
-    """As `RatingScale.parse` reads it, with every digit."""
+    """Format a scale for `RatingScale.parse`, with every digit."""
     ends = (scale.minimum, scale.maximum) if scale.step is None else (scale.minimum, scale.maximum, scale.step)
     return ":".join(map(as_digits, ends))

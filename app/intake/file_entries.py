@@ -1,4 +1,4 @@
-"""The items or users of a file, without a database: what `reckon evaluate` knows beside ratings."""
+"""Loads the items or users of a file without a database, for `reckon evaluate` and `reckon tune`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from app.intake.layouts import recognise
 
 @dataclass(frozen=True, slots=True)
 class FileEntries(Generic[Entry]):
-    """Entries in the order of their file, an id maybe more than once; `rejected` rows could not be read."""
+    """Entries in the order of the file; an id may occur more than once. `rejected`: rows that could not be read."""
 
     entries: list[Entry]
     rejected: list[RejectedRow]
 
 
 def load_items(path: Path) -> FileEntries[Item]:
-    """Reads the items of a file, folder or zip of any layout that `reckon import` takes.
+    """Load the items of a file, folder or zip in any layout that `reckon import` reads.
 
-    Raises `InvalidInputError` where it holds none.
+    Raises `InvalidInputError` if it holds none.
     """
     return _load(path, Kind.ITEMS, read_items)
 
 
 def load_users(path: Path) -> FileEntries[User]:
-    """As `load_items`."""
+    """Load users, as `load_items` loads items."""
     return _load(path, Kind.USERS, read_users)
 
 
@@ -39,9 +39,9 @@ def _load(path: Path, kind: Kind, read: Callable[[Block], ReadEntries[Entry]]) -
     rejected: list[RejectedRow] = []
     for table in recognise(path).tables_of(kind):
         for block in table.blocks():
-            found = read(block)
-            entries += found.entries
-            rejected += found.rejected
+            part = read(block)
+            entries += part.entries
+            rejected += part.rejected
     if not entries:
         reason = f": {rejected[0].reason} (line {rejected[0].line})" if rejected else ""
         raise InvalidInputError(f"{path} holds no {kind.value}{reason}", field=kind.value)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import RatingScale, to_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.intake.blocks import Block
@@ -23,9 +24,6 @@ from app.intake.report import ImportReport, RejectedRowWriter
 from app.intake.scale import detect_scale
 from app.store import Store
 
-ProgressCallback = Callable[[float, str], None]
-"""Takes the fraction done, 0 to 1, and the name of the stage."""
-
 
 def import_path(
     path: Path,
@@ -36,7 +34,7 @@ def import_path(
     columns: str | None = None,
     scale: RatingScale | None = None,
     is_dry_run: bool = False,
-    progress: ProgressCallback = lambda fraction, stage: None,  # noqa: ARG005  the default has the signature of every callback
+    progress: ProgressCallback = ignore,
 ) -> ImportReport:
     """Import a file, folder or zip in any layout that `layouts` recognises, and return the counts of rows.
 

@@ -9,10 +9,11 @@ import hashlib
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import InvalidInputError, UnavailableError
 from app.intake.files import InputFile, input_files
 
@@ -28,13 +29,10 @@ TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 50 << 20
 _BUFFER_BYTES = 1 << 16
 
-ProgressCallback = Callable[[float, str], None]
-"""Takes the fraction done, 0 to 1, and the name of the stage."""
-
 
 def download_movielens(
     folder: Path,
-    progress: ProgressCallback = lambda fraction, stage: None,  # noqa: ARG005  the default has the signature of every callback
+    progress: ProgressCallback = ignore,
     *,
     url: str = MOVIELENS_URL,
     sha256: Mapping[str, str] = MOVIELENS_SHA256,

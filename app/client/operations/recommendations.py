@@ -34,7 +34,7 @@ AttributeField = NewType("AttributeField", str)
 
 
 def attribute_field(name: str) -> AttributeField:
-    """Return the field of a single attribute, for the option `fields`: `["title", attribute_field("price")]`."""
+    """Return the name of the attribute `name` for the option `fields`."""
     # In quotes, a name may contain commas, which separate the fields in a query string.
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return AttributeField(f'attributes."{quoted}"')
