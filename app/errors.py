@@ -1,7 +1,7 @@
-"""Errors that a caller can act on. Each carries a stable `type`, a status and a text that is safe to show.
+"""Errors that a caller can act on. Each has a stable `type`, an HTTP status and a text that is safe to show.
 
-A door (API, command line) catches `ReckonError` and shows it; every other exception is a defect and shows nothing of
-itself. Subclasses take typed data and write their own text.
+The API and the command line catch `ReckonError` and show its text. Any other exception is a defect, and its text is
+only logged, because it may hold SQL, paths or data of users.
 """
 
 from typing import ClassVar
@@ -10,8 +10,11 @@ from typing import ClassVar
 class ReckonError(Exception):
     """Base of all expected errors.
 
-    `type` becomes the last part of the problem type (RFC 9457), `status` the HTTP status, `field` names the part of the
-    input at fault, where there is one.
+    `type`: last part of the problem type (RFC 9457).
+    `title`: the same text for all errors of the type.
+    `status`: HTTP status.
+    `detail`: what is wrong in this case.
+    `field`: the part of the input at fault, such as `body.value`; None where no single part is.
     """
 
     type: ClassVar[str] = "internal-error"
@@ -25,7 +28,7 @@ class ReckonError(Exception):
 
 
 class InvalidInputError(ReckonError):
-    """A value that is malformed: nothing was stored."""
+    """A value of the input is not valid. Nothing was stored."""
 
     type = "invalid-input"
     title = "The request is malformed"
@@ -33,7 +36,7 @@ class InvalidInputError(ReckonError):
 
 
 class NotFoundError(ReckonError):
-    """A named user, item, job or snapshot does not exist."""
+    """The user, item, job, snapshot or other resource that the request names does not exist."""
 
     type = "not-found"
     title = "There is no such thing"
@@ -46,7 +49,7 @@ class NotFoundError(ReckonError):
 
 
 class ConflictError(ReckonError):
-    """The request is well formed but contradicts what is stored."""
+    """The request is valid but conflicts with the stored state."""
 
     type = "conflict"
     title = "The request contradicts what is stored"
@@ -54,7 +57,7 @@ class ConflictError(ReckonError):
 
 
 class UnavailableError(ReckonError):
-    """A part that the request needs does not answer now; trying again may help."""
+    """A component that the request needs does not answer now. A later attempt may succeed."""
 
     type = "unavailable"
     title = "The service cannot answer this now"
@@ -62,7 +65,7 @@ class UnavailableError(ReckonError):
 
 
 class StorageFullError(ReckonError):
-    """There is no room left to store anything; reading still works."""
+    """The storage is full. Reading still works."""
 
     type = "storage-full"
     title = "There is no room left to store this"

@@ -62,7 +62,10 @@ ROUTERS = [
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """The application with the given settings, or with those of the environment."""
+    """Build the application with the given settings, or with those of the environment.
+
+    Raises `ReckonError` if the database cannot be used.
+    """
     settings = settings or Settings()
     configure_logs(settings.log_format)
     service = Service.build(settings)
@@ -70,10 +73,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         following = service.serving.follow(settings.snapshot_poll_seconds)
-        # What exists now stays. A full garbage collection, every few thousand requests, would stop all of them for
-        # 70 ms.
+        # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
+        # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
         yield
+        # Tests start several applications in one process; frozen objects of an old one would never be freed.
         gc.unfreeze()
         service.serving.stop()
         following.join()
@@ -96,5 +100,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(HeadAsGet)
-    app.add_middleware(RequestMetrics, metrics=service.metrics)  # outermost
+    # Added last, this is the outermost: it also counts and times the answers of the others.
+    app.add_middleware(RequestMetrics, metrics=service.metrics)
     return app

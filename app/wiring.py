@@ -1,4 +1,7 @@
-"""Builds every object from the settings, once for each application. An object receives what it uses, not all."""
+"""Builds all objects from the settings, once for each application.
+
+Each object receives only the objects that it uses. Nothing is global, so a process can hold several applications.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +28,13 @@ from app.store import Store
 
 
 def open_store(settings: Settings) -> Store:
+    """Open the database of the settings. Raises `ReckonError` if it cannot be used."""
     return Store.open(settings.database_url, settings.data_dir)
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the handlers of the API use. Nothing is global: every application has its own."""
+    """The objects that the handlers of the API use; each application has its own."""
 
     store: Store
     serving: ServingStateHolder
@@ -53,8 +57,11 @@ class Service:
 
     @classmethod
     def build(cls, settings: Settings) -> "Service":
+        """Build the service. Raises `ReckonError` if the database of the settings cannot be used."""
         store = open_store(settings)
+        # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
+        # A function, because the metrics must report the snapshot that is live when they are read.
         metrics = Metrics(lambda: _snapshot_state(active))
         lag = Lag(metrics.observe_lag)
         serving = ServingStateHolder(
@@ -69,6 +76,7 @@ class Service:
             lag=lag,
             count_failure=metrics.count_poll_failure,
         )
+        # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
         config = PlacementConfigHolder(store.placements, store.events)
         user_states = UserStates(store.reads, lag)
@@ -97,6 +105,7 @@ class Service:
 
 
 def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
+    """Return the version and the time (seconds since 1970) of the live snapshot; None without one."""
     snapshot = active.current
     if snapshot is None:
         return None

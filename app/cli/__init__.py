@@ -1,5 +1,6 @@
-"""The command line: one file for each command or group. Commands import what they need when they run, so that
-`--help` is instant.
+"""The command line: one file for each command or group of commands.
+
+Commands import what they need when they run, so that `--help` is instant.
 """
 
 import json
@@ -21,7 +22,7 @@ from app.errors import ReckonError
 
 cli = typer.Typer(
     name="reckon",
-    help="Reckon, a recommendation microservice: put ratings in, train, serve.",
+    help="Reckon, a recommendation microservice: import ratings, train, serve.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -30,6 +31,7 @@ cli = typer.Typer(
 
 @cli.callback()
 def prepare() -> None:
+    # Typer runs this before every command. It has no docstring, because Typer would show it in place of `help`.
     from app.observability.logs import configure_logs
     from app.settings import Settings
 
@@ -50,10 +52,11 @@ cli.add_typer(snapshots, name="snapshots")
 
 
 def main() -> None:
-    """Runs a command. An expected error is one line on standard error, and exit code 1."""
+    """Run a command. An expected error becomes one line on standard error and exit code 1."""
     try:
         cli()
     except ReckonError as error:
+        # Programs that read the output as JSON get the error as JSON too.
         if "--json" in sys.argv:
             sys.stdout.write(json.dumps({"error": {"type": error.type, "detail": error.detail}}) + "\n")
         sys.stderr.write(f"reckon: {error.detail}\n")

@@ -1,4 +1,4 @@
-"""`reckon demo`: downloads ratings, learns from them and serves. A second start reuses the data and the snapshot."""
+"""`reckon demo`: downloads ratings, trains on them and serves. A second start reuses the data and the snapshot."""
 
 import json
 import os
@@ -12,14 +12,16 @@ import typer
 
 VISITOR = "you"
 COMPLETE = "ready"
-"""An empty file that marks a data folder whose ratings are imported and learned."""
+"""The name of an empty file that marks a data folder with imported ratings and a live snapshot."""
 
 
 def demo(
-    data: Path | None = typer.Argument(None, help="A file or folder that `reckon import` reads; default: MovieLens"),
-    var: Path = typer.Option(Path("var"), help="The folder for the data of the demo, one subfolder for each data set"),
+    data: Path | None = typer.Argument(
+        None, help="A file or folder in any layout that `reckon import` reads; default: MovieLens"
+    ),
+    var: Path = typer.Option(Path("var"), help="Folder for the data of the demo, with a subfolder for each data set"),
 ) -> None:
-    """Load real ratings, learn from them, and serve. Ctrl-C stops all processes; the next start is instant."""
+    """Load real ratings, train on them, and serve. Ctrl-C stops all processes; the next start is instant."""
     from app.cli.serve import address_of, bind, run_service
     from app.settings import Settings
 
@@ -28,7 +30,8 @@ def demo(
     settings = Settings()
     listener = bind(settings.host, settings.port, insecure=False)
     os.environ["RECKON_DATA_DIR"] = str(data_dir)
-    os.environ["RECKON_DATABASE_URL"] = ""  # the demo leaves the database of the environment alone
+    # The demo must not write to the database that the environment names.
+    os.environ["RECKON_DATABASE_URL"] = ""
     with listener:
         run_service(
             listener,
@@ -39,16 +42,17 @@ def demo(
 
 
 def prepare(data: Path | None, var: Path) -> Path:
-    """The folder of a database with ratings and a live snapshot. Makes it if it is missing or incomplete."""
+    """Return the folder of a database with ratings and a live snapshot, and make it if it is missing or incomplete."""
     if data is not None:
         return load(data, var / f"demo-{data.resolve().stem}")
-    for made in (var / "demo-movielens", var / "demo-generated"):
-        if is_complete(made):
-            return made
+    # A generated catalogue of an earlier start is preferred to a new download, so that a second start is instant.
+    for folder in (var / "demo-movielens", var / "demo-generated"):
+        if is_complete(folder):
+            return folder
     source = fetch(var)
     if source is not None:
         return load(source, var / "demo-movielens")
-    typer.echo("For real films, remove var/demo-generated and start again with a network.")
+    typer.echo(f"For real films, remove {var / 'demo-generated'} and start again with network access.")
     return load(generate(var / "demo-generated"), var / "demo-generated")
 
 
@@ -57,16 +61,20 @@ def is_complete(data_dir: Path) -> bool:
 
 
 def load(source: Path, data_dir: Path) -> Path:
-    """Migrates, imports and trains, unless the folder is complete."""
+    """Migrate, import and train, unless the folder is complete."""
     if not is_complete(data_dir):
         for command in (["migrate"], ["import", str(source)], ["train"]):
             run(command, data_dir)
+        # Only now: the steps of an interrupted start are run again, and change nothing that is done already.
         (data_dir / COMPLETE).touch()
     return data_dir
 
 
 def fetch(var: Path) -> Path | None:
-    """The downloaded MovieLens file, which is kept for the next start. Prints a message and returns None on failure."""
+    """Download MovieLens and return the file, which is kept for the next start.
+
+    Prints a message and returns None if the download fails.
+    """
     from app.cli.terminal import shown_progress
     from app.errors import UnavailableError
     from app.intake.movielens_download import download_movielens
@@ -75,7 +83,7 @@ def fetch(var: Path) -> Path | None:
         with shown_progress() as progress:
             return download_movielens(var / "downloads", progress)
     except UnavailableError as error:
-        typer.echo(f"MovieLens cannot be downloaded ({error.detail}): the demo uses a generated catalogue.")
+        typer.echo(f"MovieLens cannot be downloaded ({error.detail}). The demo uses a generated catalogue.")
         return None
 
 
@@ -86,7 +94,7 @@ def generate(data_dir: Path) -> Path:
 
 
 def run(command: list[str], data_dir: Path) -> None:
-    """Runs a `reckon` command as a process of its own, on the database of the demo."""
+    """Run a `reckon` command in a separate process on the database of the demo."""
     environment = os.environ | {"RECKON_DATA_DIR": str(data_dir), "RECKON_DATABASE_URL": ""}
     finished = subprocess.run([sys.executable, "-m", "app.cli", *command], env=environment, check=False)  # noqa: S603  our own commands
     if finished.returncode:
@@ -94,7 +102,7 @@ def run(command: list[str], data_dir: Path) -> None:
 
 
 def show(address: str, seconds: float) -> None:
-    """Prints three commands to try: recommend, rate the first item, recommend again."""
+    """Print three commands to try: recommend, rate the first item, recommend again."""
     path = f"{address}/users/{VISITOR}/recommendations"
     with urllib.request.urlopen(f"{path}?limit=3", timeout=10) as answer:  # noqa: S310  our own address
         items = json.load(answer)["items"]
@@ -104,7 +112,7 @@ def show(address: str, seconds: float) -> None:
         rating = json.dumps({"user_id": VISITOR, "item_id": items[0]["item_id"], "value": liked_value()})
         typer.echo(f"  curl -X POST {address}/ratings -H 'content-type: application/json' -d '{rating}'")
         typer.echo(f"  curl '{path}?limit=5'   # the list changed")
-    typer.echo("\nCtrl-C stops it.")
+    typer.echo("\nPress Ctrl-C to stop.")
 
 
 def liked_value() -> float:

@@ -1,4 +1,4 @@
-"""`reckon evaluate`: how good algorithms are on a file, without a database."""
+"""`reckon evaluate`: measures algorithms on the ratings of a file, without a database."""
 
 import json
 import sys
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from app.evaluation.report_data import Point
 
 SPLITS_HELP = (
-    "folds:K, random:F, user-time:F (the newest share of every user), time:F (the newest share of all), leave-one-out"
-    " (the newest of every user), cold-users:F and cold-items:F (their ratings are not learned from)"
+    "folds:K, random:F, user-time:F (the newest share of each user's ratings), time:F (the newest share of all"
+    " ratings), leave-one-out (the newest rating of each user), cold-users:F and cold-items:F (a share of the users or"
+    " items has no training ratings)"
 )
 DEFAULT_METRICS = "rmse,mse,mae,ndcg@10,recall@10,coverage@10"
 BLEND = "blend"
@@ -32,30 +33,34 @@ BLEND = "blend"
 
 def evaluate(
     path: Path = typer.Argument(help="Ratings in any layout that `reckon import` reads"),
-    test: Path | None = typer.Option(None, help="Measure on this file, learn from all of PATH"),
+    test: Path | None = typer.Option(
+        None, help="Measure on the ratings of this file and learn from all ratings of PATH"
+    ),
     split: str | None = typer.Option(None, help=SPLITS_HELP),
-    folds: int | None = typer.Option(None, min=2, max=100, help="Short for --split folds:K; the default is 5"),
-    seed: int = typer.Option(0, min=0, help="Seed of the split, of learning and of the intervals"),
+    folds: int | None = typer.Option(None, min=2, max=100, help="Short for --split folds:K; default: 5"),
+    seed: int = typer.Option(0, min=0, help="Seed of the split, the learning and the intervals"),
     algorithm: list[str] = typer.Option(
         ["funk_svd"],
-        help="May be repeated; the others are compared with the first. blend: what the service learns by default;"
-        " popular: bestsellers",
+        help="An algorithm to measure; may be repeated, and the others are then compared with the first. blend: the"
+        " default of the service; popular: bestsellers",
     ),
     param: list[str] = typer.Option(
         [],
         metavar="NAME=VALUE",
-        help="A hyperparameter of all algorithms that have it, or ALGORITHM.NAME=VALUE; may be repeated",
+        help="A hyperparameter of all algorithms that have it, or ALGORITHM.NAME=VALUE for one; may be repeated",
     ),
     metrics: str = typer.Option(
         DEFAULT_METRICS,
-        help="rmse, mse, mae; @K: ndcg, ndcg_full, recall, recall_full, precision, hit_rate, map, mrr, novelty,"
-        " coverage, gini",
+        help="Comma-separated: rmse, mse, mae; with @K: ndcg, ndcg_full, recall, recall_full, precision, hit_rate, map,"
+        " mrr, novelty, coverage, gini",
     ),
-    relevant_from: float | None = typer.Option(None, help="Lowest rating of a relevant item; default: liked"),
-    items: Path | None = typer.Option(None, help="A file of items: features to learn from, titles to show"),
-    users: Path | None = typer.Option(None, help="A file of users: features to learn from"),
+    relevant_from: float | None = typer.Option(
+        None, help="Lowest rating of a relevant item; default: 75 % of the scale"
+    ),
+    items: Path | None = typer.Option(None, help="A file of items, for features and titles"),
+    users: Path | None = typer.Option(None, help="A file of users, for features"),
     columns: str | None = typer.Option(None, help="As for `reckon import`"),
-    report: Path | None = typer.Option(None, help="Write a page with plots to this file; it needs no network"),
+    report: Path | None = typer.Option(None, help="Write an HTML page with plots to this file"),
     as_json: bool = typer.Option(False, "--json", help="Print the results as JSON"),
 ) -> None:
     """Measure algorithms on the ratings of a file, side by side, on the same split."""
@@ -94,7 +99,7 @@ def report_problem(message: str) -> None:
 
 
 def _blend(scale: "RatingScale") -> "Learner":
-    # Here because evaluation does not know recipes, by which the blend is learned.
+    # The command makes this learner, because evaluation does not import training, which owns recipes.
     from app.training.blend_learner import BlendLearner
 
     return BlendLearner(scale)
@@ -108,6 +113,7 @@ def _write_report(path: Path, run: "EvaluationRun", data: "RatedData", progress:
     first = run.first
     curve: Mapping[str, Sequence[Point]] = {}
     if first is not None:
+        # The curve takes as long as a few more fits, so only the first algorithm gets one.
         whole = run.outcomes[first].folds[0]
         curve = learning_curve(run.experiment, run.algorithms[first], whole, progress=progress)
     page = EvaluationReport(
@@ -129,7 +135,7 @@ def _write_report(path: Path, run: "EvaluationRun", data: "RatedData", progress:
 
 
 def _show(run: "EvaluationRun") -> None:
-    """Prints two tables: the figures of each algorithm, and the differences of the others from the first."""
+    """Print two tables: the metrics of each algorithm, and the differences of the others from the first."""
     console = table_console()
     n_folds = len(run.experiment.held_out)
     table = _table(run, f"{run.source}, split {run.split}, means over {n_folds} fold(s), 95 % intervals")
@@ -141,7 +147,7 @@ def _show(run: "EvaluationRun") -> None:
         table.add_row(name, *cells, *seconds, f"{run.peak_rss_bytes[name] / 1e6:.0f}")
     console.print(table)
     if run.differences:
-        table = _table(run, f"minus {run.first}, paired; p: the chance of such a difference without any")
+        table = _table(run, f"minus {run.first}, paired; p: probability of a difference at least as large by chance")
         for name, differences in run.differences.items():
             table.add_row(name, *(_difference_cell(each) for each in differences.values()))
         console.print(table)

@@ -8,7 +8,7 @@ import typer
 
 from app.cli.terminal import shown_progress
 
-# What an option's default is made of must be imported here; both are light.
+# Defaults of options are needed when the command is declared, so their modules are imported here. Both are light.
 from app.intake.table_writers import Format, writing_in
 
 if TYPE_CHECKING:
@@ -19,15 +19,16 @@ VECTORS = "vectors"
 
 
 def export(
-    folder: Path = typer.Argument(metavar="DIR", help="The folder for the files; created if missing"),
+    folder: Path = typer.Argument(metavar="DIR", help="Folder for the files; created if missing"),
     format_: Format = typer.Option(Format.CSV, "--format", help="csv or jsonl"),
-    vectors: bool = typer.Option(False, "--vectors", help="Also DIR/vectors: factors and biases of the live snapshot"),
+    vectors: bool = typer.Option(
+        False, "--vectors", help="Also write the factors and biases of the live snapshot to DIR/vectors"
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
 ) -> None:
-    """Write all ratings, events, items, users, event types and placements to files, from which `reckon import` restores
-    them.
+    """Write all ratings, events, items, users, event types and placements to files for `reckon import`.
 
-    Fields are written as they are stored: open the files in a spreadsheet only if you trust the authors of the titles.
+    Fields are written unchanged. A spreadsheet may run formulas in titles, so open the files only if you trust them.
     """
     from app.intake.exporting import export_to
     from app.settings import Settings
@@ -64,7 +65,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
 
 
 def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", format_: Format) -> dict[str, Any]:
-    """Writes P, Q and the biases of the rating segment.
+    """Write P, Q and the biases of the rating segment.
 
     Predicted rating = mean + user bias + item bias + p . q, clipped to the scale.
     """
@@ -74,6 +75,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", f
     segment = snapshot.rating
     items = snapshot.item_vectors[:, segment.slice]  # [q_i | b_i]
     users = snapshot.user_vectors[:, segment.slice]  # [a_u p_u | a_u]
+    # p_u = (a_u p_u) / a_u: the weight a_u belongs to the blend and not to the predicted rating.
     user_ids = store.users.ids_of(snapshot.arrays.user_keys.tolist())
     item_ids = store.items.ids_of(snapshot.arrays.item_keys.tolist())
     n_users = write_vectors(

@@ -1,4 +1,4 @@
-"""`reckon import`: ratings, items, users, events, event types and placements from files into the database."""
+"""`reckon import`: reads ratings, items, users, events, event types and placements from files into the database."""
 
 import json
 from pathlib import Path
@@ -18,14 +18,14 @@ def import_(
         None, help="user,item,rating,timestamp in the order of the file (- skips a column), or user=NAME,item=NAME,..."
     ),
     scale: str | None = typer.Option(None, help="MIN:MAX[:STEP]; by default the first import detects the scale"),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Read and count all rows, change nothing"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Read and count all rows without storing them"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON"),
 ) -> None:
     """Import ratings, items, users, events, event types and placements from files into the database.
 
     Importing a file twice changes nothing. The newest rating of a user for an item wins, an event is stored once by its
-    id, and a placement or event type of the same name is replaced. Rows that cannot be stored are written to a file in
-    RECKON_DATA_DIR/rejected, with line number and reason.
+    id, and a placement or event type of the same name is replaced. Rows that are not valid are written to a file in
+    RECKON_DATA_DIR/rejected with line number and reason.
     """
     from app.entities import RatingScale
     from app.intake.importing import import_path
@@ -49,11 +49,12 @@ def import_(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo("reckon: interrupted; run the same import again to finish it", err=True)
+        typer.echo("reckon: interrupted; run the same command again to finish the import", err=True)
         raise typer.Exit(130) from None
     finally:
         store.close()
     typer.echo(json.dumps(report.as_json()) if as_json else "\n".join(_lines(report)))
+    # Some rejected rows are normal in real data. Without any valid row, the file or the columns are wrong.
     if report.n_rejected and not report.n_readable:
         raise typer.Exit(1)
 
@@ -71,7 +72,7 @@ def _lines(report: "ImportReport") -> list[str]:
     lines += [f"rejected    {row.file}, line {row.line}: {row.reason}" for row in report.first_rejected]
     if report.rejected_path is not None:
         lines.append(f"            all {report.n_rejected:,} in {report.rejected_path}")
-    lines.append(f"{'nothing was changed: a dry run of' if report.is_dry_run else 'done in'} {report.seconds:.1f} s")
+    lines.append(f"{'dry run, nothing stored;' if report.is_dry_run else 'done in'} {report.seconds:.1f} s")
     return lines
 
 

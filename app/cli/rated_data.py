@@ -1,4 +1,4 @@
-"""Files of ratings, items and users as one matrix with features: what `evaluate` and `tune` work on."""
+"""Loads files of ratings, items and users as one matrix with features, for `evaluate` and `tune`."""
 
 import sys
 from pathlib import Path
@@ -17,9 +17,9 @@ def load_rated_data(
     items: Path | None = None,
     users: Path | None = None,
 ) -> "RatedData":
-    """Reads the files. Items and users without ratings have rows in the matrix, too.
+    """Load the files. Items and users without ratings also have rows in the matrix.
 
-    Raises `InvalidInputError` for a file that holds nothing of its kind.
+    Raises `InvalidInputError` for a file without the ratings, items or users that it should hold.
     """
     from app.entities import Item, User
     from app.evaluation.rated_data import RatedData, newest_ratings
@@ -40,4 +40,4 @@ def load_rated_data(
 
 
 def _report_rejected(row: "RejectedRow") -> None:
-    sys.stderr.write(f"reckon: some rows could not be read, as {row.file} line {row.line}: {row.reason}\n")
+    sys.stderr.write(f"reckon: some rows were rejected, the first in {row.file}, line {row.line}: {row.reason}\n")

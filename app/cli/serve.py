@@ -20,10 +20,10 @@ METRICS_PREFIX = "reckon-metrics-"
 
 
 def serve(
-    processes: int = typer.Option(1, min=1, max=64, help="How many API processes share the port"),
-    host: str | None = typer.Option(None, help="Address to bind [RECKON_HOST]"),
-    port: int | None = typer.Option(None, min=0, max=65535, help="Port to bind [RECKON_PORT]"),
-    worker: bool = typer.Option(True, help="Run the training worker too"),
+    processes: int = typer.Option(1, min=1, max=64, help="Number of API processes that share the port"),
+    host: str | None = typer.Option(None, help="Address to bind; default: RECKON_HOST"),
+    port: int | None = typer.Option(None, min=0, max=65535, help="Port to bind; default: RECKON_PORT"),
+    worker: bool = typer.Option(True, help="Also run the training worker"),
     insecure: bool = typer.Option(
         False, "--insecure", help="Allow an address that other machines can reach; the API has no keys yet"
     ),

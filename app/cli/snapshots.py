@@ -1,4 +1,4 @@
-"""`reckon snapshots list|activate`: the published snapshots, and which one is live."""
+"""`reckon snapshots list|activate`: lists the published snapshots and selects the live one."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -28,18 +28,20 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the snapshot
     if as_json:
         typer.echo(json.dumps([_as_json(entry) for entry in entries]))
     else:
-        typer.echo("\n".join(map(_line, entries)) or "no snapshot yet: run `reckon train`")
+        typer.echo("\n".join(map(_line, entries)) or "there are no snapshots: run `reckon train`")
 
 
 @snapshots.command()
 def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A version from the list")) -> None:
-    """Make a snapshot live and pin it; `latest` ends the pinning and activates the newest."""
+    """Make a snapshot live and pin it. `latest` unpins and activates the newest."""
     from app.errors import InvalidInputError
     from app.settings import Settings
     from app.wiring import open_store
 
     if version != "latest" and not (version.isascii() and version.isdecimal() and len(version) < MAX_DIGITS):
-        raise InvalidInputError(f"{version!r} is not a version: a number, or latest", field="version")
+        raise InvalidInputError(
+            f"{version!r} is not a snapshot version, which is a number or `latest`", field="version"
+        )
     store = open_store(Settings())
     try:
         entry = store.snapshots.activate(None if version == "latest" else int(version))

@@ -1,4 +1,4 @@
-"""The trials of searches in a file, one JSON object a line: an interrupted search goes on where it ended."""
+"""Stores the trials of searches in a file, one JSON object per line, so that an interrupted search can be resumed."""
 
 import json
 import os
@@ -18,7 +18,7 @@ class TrialLog:
     path: Path
 
     def trials_of(self, task: Task) -> dict[str, Trial]:
-        """The trials of a task, by the key of each.
+        """Return the trials of a task by their keys.
 
         Cuts off a last line that was not written completely. Raises `InvalidInputError` for a file that holds anything
         but trials.
@@ -32,7 +32,8 @@ class TrialLog:
         return trials
 
     def append(self, task: Task, trial: Trial) -> None:
-        """Writes a whole line at once; it is on the disk when this returns."""
+        """Append a trial; it is on the disk when this returns. Raises `InvalidInputError` if the write fails."""
+        # One write in append mode, so that the lines of concurrent searches do not mix.
         line = (json.dumps(asdict(task) | asdict(trial)) + "\n").encode()
         try:
             descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -55,15 +56,15 @@ class TrialLog:
         try:
             documents = [json.loads(line) for line in whole.splitlines()]
         except ValueError as error:
-            raise self._refusal("holds no trials") from error
+            raise self._refusal("is not a file of trials") from error
         if not all(
             isinstance(each, dict) and {"algorithm", "hyperparameters", "value"} <= each.keys() for each in documents
         ):
-            raise self._refusal("holds no trials")
+            raise self._refusal("is not a file of trials")
         if torn:
-            # Only the start of a trial is cut off: any other text is a file of the user's.
+            # Only the beginning of a trial is cut off. Any other text means that the file is not a log of trials.
             if not torn.startswith(b'{"algorithm"'[: len(torn)]):
-                raise self._refusal("holds no trials")
+                raise self._refusal("is not a file of trials")
             os.truncate(self.path, len(whole) + len(newline))
         return documents
 

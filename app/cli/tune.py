@@ -1,4 +1,4 @@
-"""`reckon tune`: the best hyperparameters for the ratings of a file."""
+"""`reckon tune`: searches for the best hyperparameters for the ratings of a file."""
 
 import json
 from pathlib import Path
@@ -21,37 +21,43 @@ def tune(
     grid: list[str] = typer.Option(
         [],
         metavar="NAME=VALUE,...",
-        help="Try these values, in every combination with others; may be repeated",
+        help="Values to try, in every combination with those of other names; may be repeated",
     ),
     range_: list[str] = typer.Option(
         [],
         "--range",
         metavar="NAME=LOW:HIGH",
-        help="Search this range by Optuna (extra tune), on a logarithmic scale if LOW is above 0; may be repeated."
-        " Without --grid and --range: all hyperparameters, around their defaults",
+        help="Range to search with Optuna (extra tune), on a logarithmic scale if LOW is above 0; may be repeated."
+        " Default without --grid: ranges around the defaults of all hyperparameters",
     ),
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A fixed hyperparameter; may be repeated"),
-    metric: str = typer.Option("rmse", help="The metric to optimise: rmse, mae, ndcg@10, recall@20, ..."),
+    metric: str = typer.Option("rmse", help="Metric to optimise, such as rmse, mae, ndcg@10 or recall@20"),
     split: str = typer.Option("user-time:0.2", help=f"Split of the training part: {SPLITS_HELP}"),
     hold_out: str = typer.Option(
         "user-time:0.2",
-        help="Hidden from the search; the best trial is measured on it at the end; or none",
+        help="Split whose test part is hidden from the search; the best trial is measured on it at the end; or none",
     ),
-    trials: int = typer.Option(30, min=1, max=100_000, help="Trials of a search by ranges, earlier runs included"),
-    budget_seconds: float | None = typer.Option(None, min=0, help="Start no trial after this time"),
-    seed: int = typer.Option(0, min=0, help="Seed of the splits, of learning and of the proposals"),
-    relevant_from: float | None = typer.Option(None, help="Lowest rating of a relevant item; default: liked"),
-    items: Path | None = typer.Option(None, help="A file of items: features to learn from"),
-    users: Path | None = typer.Option(None, help="A file of users: features to learn from"),
+    trials: int = typer.Option(
+        30, min=1, max=100_000, help="Number of trials of a search by ranges, those of earlier runs included"
+    ),
+    budget_seconds: float | None = typer.Option(None, min=0, help="Start no new trial after this many seconds"),
+    seed: int = typer.Option(0, min=0, help="Seed of the splits, the learning and the proposals"),
+    relevant_from: float | None = typer.Option(
+        None, help="Lowest rating of a relevant item; default: 75 % of the scale"
+    ),
+    items: Path | None = typer.Option(None, help="A file of items, for features"),
+    users: Path | None = typer.Option(None, help="A file of users, for features"),
     columns: str | None = typer.Option(None, help="As for `reckon import`"),
     results: Path = typer.Option(
-        Path("tune-results.jsonl"), help="The file that keeps every trial; a trial in it is not run again"
+        Path("tune-results.jsonl"), help="File that stores every trial; stored trials are not run again"
     ),
-    save: Path | None = typer.Option(None, help="Write the best trial as a recipe, for `reckon train --recipe`"),
-    apply: bool = typer.Option(False, "--apply", help="Make the best trial part of the recipe of the service"),
-    as_json: bool = typer.Option(False, "--json", help="Print the outcome as JSON"),
+    save: Path | None = typer.Option(
+        None, help="Write the best trial to this file as a recipe for `reckon train --recipe`"
+    ),
+    apply: bool = typer.Option(False, "--apply", help="Put the best trial into the recipe of the service"),
+    as_json: bool = typer.Option(False, "--json", help="Print the result as JSON"),
 ) -> None:
-    """Search for better hyperparameters, by grid or by Optuna. Trials of earlier searches are not run again."""
+    """Search for better hyperparameters by a grid or with Optuna. Stored trials are not run again."""
     from app.cli.rated_data import load_rated_data
     from app.cli.trial_log import TrialLog
     from app.evaluation.metrics import Metric
@@ -61,7 +67,8 @@ def tune(
     wanted = Metric.parse(metric)
     choices = Choices.parse(algorithm, param, grid, range_)
     if save or apply:
-        segment_of(algorithm)  # raises before a search whose result could not be used
+        # Raises now for an algorithm that no segment uses, instead of after hours of search.
+        segment_of(algorithm)
     data = load_rated_data(path, columns=columns, items=items, users=users)
     splits = {"hold_out": hold_out, "split": split}
     log = TrialLog(results)
@@ -72,7 +79,9 @@ def tune(
         with shown_progress(is_quiet=as_json) as progress:
             tuning.run(trials, budget_seconds, progress)
     except KeyboardInterrupt:
-        typer.echo(f"reckon: interrupted; {results} keeps the trials, the same command goes on with them", err=True)
+        typer.echo(
+            f"reckon: interrupted; {results} holds the trials, and the same command continues with them", err=True
+        )
         raise typer.Exit(130) from None
     if as_json:
         typer.echo(json.dumps(tuning.document))
@@ -90,8 +99,8 @@ def _show(tuning: "Tuning") -> None:
 
     ranked, task = tuning.ranked, tuning.task
     names = [*(tuning.choices.grid or tuning.choices.ranges)]
-    learned_from = "all ratings" if tuning.final is None else f"what {task.hold_out} leaves"
-    title = f"{task.algorithm}: the best of {len(tuning.search.trials)} trials, split {task.split} of {learned_from}"
+    learned_from = "all ratings" if tuning.final is None else f"the training part of {task.hold_out}"
+    title = f"{task.algorithm}: best of {len(tuning.search.trials)} trials, split {task.split} of {learned_from}"
     table = Table(title=title, title_justify="left")
     for name in (task.metric, "95 % interval", *names, "seconds"):
         table.add_column(name, justify="right")
@@ -104,9 +113,8 @@ def _show(tuning: "Tuning") -> None:
     if difference is not None:
         best, default = (tuning.outcomes[name].metrics[task.metric] for name in ("best", "default"))
         chance = "" if difference.chance is None else f", p {difference.chance:.3f}"
-        typer.echo(
-            f"on {task.hold_out}, held out: best {best:.4f}, defaults {default:.4f} ({difference.value:+.4f}{chance})"
-        )
+        compared = f"best {best:.4f}, defaults {default:.4f} ({difference.value:+.4f}{chance})"
+        typer.echo(f"on the held-out part of {task.hold_out}: {compared}")
     typer.echo("best: " + " ".join(f"--param {name}={value}" for name, value in tuning.best.hyperparameters.items()))
 
 
@@ -126,7 +134,7 @@ def _save(tuning: "Tuning", path: Path) -> None:
 
 
 def _apply(tuning: "Tuning") -> None:
-    """Stores the tuned segment in the recipe of the service; its other segments stay."""
+    """Store the tuned segment in the recipe of the service; the other segments stay unchanged."""
     from app.settings import Settings
     from app.training.recipe import parse_recipe, with_tuned
     from app.wiring import open_store

@@ -1,4 +1,4 @@
-"""Learners by name, with hyperparameters given as text: what `--algorithm` and `--param` say."""
+"""Makes learners from the options `--algorithm` and `--param`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -11,16 +11,16 @@ from app.errors import InvalidInputError
 from app.evaluation.experiment import BestsellerLearner
 
 Makers = Mapping[str, Callable[[], Learner]]
-"""Learners without hyperparameters by name, made when they are needed."""
+"""Functions that make learners without hyperparameters, by name; called only when the learner is requested."""
 
 POPULAR = "popular"
 
 
 def make_learners(names: Sequence[str], params: Sequence[str], others: Makers) -> dict[str, Learner]:
-    """The learner of each name.
+    """Return the learner of each name.
 
-    `names`: algorithms, `popular` (bestsellers) or names of `others`, which the caller adds. `params`: `NAME=VALUE` for
-    every algorithm that has this hyperparameter, or `ALGORITHM.NAME=VALUE` for one.
+    `names`: algorithms, `popular` (bestsellers) or names of `others`, which the caller adds.
+    `params`: `NAME=VALUE` for every algorithm with this hyperparameter, or `ALGORITHM.NAME=VALUE` for one.
 
     Raises `InvalidInputError` for an algorithm or hyperparameter that does not exist; the message lists those that do.
     """
@@ -35,7 +35,7 @@ def make_learners(names: Sequence[str], params: Sequence[str], others: Makers) -
 
 
 def hyperparameters_of(name: str) -> list[Any]:
-    """The dataclass fields of an algorithm's hyperparameters; other learners have none."""
+    """Return the dataclass fields of an algorithm's hyperparameters; empty for other learners."""
     return list(fields(LEARNERS[name])) if name in LEARNERS else []
 
 
@@ -60,7 +60,7 @@ def _values_by_algorithm(names: list[str], params: Sequence[str]) -> dict[str, d
             raise InvalidInputError(f"{param!r} is not NAME=VALUE or ALGORITHM.NAME=VALUE", field="param")
         if is_of_one and algorithm not in names:
             raise InvalidInputError(f"{param!r} is for none of: {', '.join(names)}", field="param")
-        # A hyperparameter that no algorithm has goes to the first, whose error lists its own.
+        # A hyperparameter that no algorithm has is passed to the first, whose error lists those that exist.
         having = [name for name in names if hyperparameter in known[name]] or names[:1]
         for name in [algorithm] if is_of_one else having:
             values[name][hyperparameter] = value

@@ -1,4 +1,4 @@
-"""Several algorithms on the same split: measured one after the other, and compared with the first."""
+"""Measures several algorithms on the same split and compares them with the first."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from app.evaluation.outcome import Outcome
 
 @dataclass
 class EvaluationRun:
-    """Algorithms on one split, and what came of each.
+    """Algorithms on one split, and their results.
 
-    source: what was read, for people.
-    split: its name, as on the command line.
+    source: name of the data, for display.
+    split: name of the split, as on the command line.
     algorithms: name -> learner; the others are compared with the first.
     n_rejected: rows of the files that could not be read.
-    outcomes: name -> the figures of every fold.
-    peak_rss_bytes: name -> the most memory the process had held when the algorithm was done.
+    outcomes: name -> the results of every fold.
+    peak_rss_bytes: name -> the peak memory of the process up to the end of the algorithm.
     problems: name -> why the algorithm could not be measured.
     """
 
@@ -37,9 +37,9 @@ class EvaluationRun:
     problems: dict[str, str] = field(default_factory=dict)
 
     def run(self, progress: ProgressCallback, report_problem: Callable[[str], None]) -> None:
-        """Measures every algorithm. One that gives up gets an entry in `problems`, and the run goes on.
+        """Measure every algorithm. One that fails gets an entry in `problems`, and the run continues.
 
-        Raises `InvalidInputError` before anything is measured, for an algorithm that cannot run at all.
+        Raises `InvalidInputError` before anything is measured if an algorithm cannot run at all.
         """
         warm_up(self.experiment, self.algorithms, progress)
         n = len(self.algorithms)
@@ -51,6 +51,7 @@ class EvaluationRun:
                 report_problem(_named(name, error))
             else:
                 self.outcomes[name] = outcome
+                # The system never lowers the peak, so a later algorithm cannot show less than an earlier one.
                 self.peak_rss_bytes[name] = peak_rss_bytes()
 
     @property
@@ -59,13 +60,13 @@ class EvaluationRun:
 
     @property
     def first(self) -> str | None:
-        """The algorithm that all others are compared with; None if it could not be measured."""
+        """The algorithm with which the others are compared; None if it could not be measured."""
         first = next(iter(self.algorithms))
         return first if first in self.outcomes else None
 
     @property
     def hyperparameters(self) -> dict[str, dict[str, Any]]:
-        """Name -> all hyperparameters of the algorithm, defaults included."""
+        """By name, all hyperparameters of the algorithm, defaults included."""
         return {
             name: {each.name: getattr(learner, each.name) for each in hyperparameters_of(name)}
             for name, learner in self.algorithms.items()
@@ -73,7 +74,7 @@ class EvaluationRun:
 
     @property
     def differences(self) -> dict[str, dict[str, Difference | None]]:
-        """Name of a further algorithm -> every metric minus that of the first algorithm."""
+        """By name of a further algorithm, every metric minus that of the first."""
         if self.first is None:
             return {}
         first = self.outcomes[self.first]
@@ -81,14 +82,15 @@ class EvaluationRun:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `--json` prints. Names are only added, never changed.
+        """The output of `--json`. New versions add names and never change or remove one.
 
-        `data`: what was measured on. `results`: one for each algorithm, in the order of the request: its
-        `hyperparameters`, `problem` (null, or why it could not be measured), `metrics` by name (means over the folds;
-        null if nothing could be measured), `intervals` ([low, high] of the metrics at `confidence`; null for coverage
-        and gini, which are no means), seconds, memory, and the metrics of each of the `folds`. `comparisons`: every
-        further algorithm `against` the first, by metric: the `difference`, its paired `interval`, and the `chance` of a
-        difference as large without any.
+        `data`: counts and scale of the ratings.
+        `results`: one for each algorithm, in the order of the request: its `hyperparameters`, `problem` (null, or why
+        it could not be measured), `metrics` by name (means over the folds; null if nothing could be measured),
+        `intervals` ([low, high] of the metrics at `confidence`; null for coverage and gini, which are not means over
+        users), seconds, memory, and the metrics of each of the `folds`.
+        `comparisons`: every further algorithm `against` the first, by metric: the `difference`, its paired `interval`,
+        and `chance`, the probability of a difference at least as large by chance.
         """
         ratings = self.experiment.ratings
         return {
@@ -135,16 +137,16 @@ class EvaluationRun:
 
 
 def warm_up(experiment: Experiment, algorithms: Mapping[str, Learner], progress: ProgressCallback) -> None:
-    """Runs every algorithm on few ratings, so that one that cannot run fails in seconds, before hours of measuring.
+    """Run every algorithm on few ratings. One that cannot run fails in seconds, before hours of measuring.
 
-    Raises `InvalidInputError` naming the algorithm that lacks features or an optional package.
+    Raises `InvalidInputError` with the name of the algorithm that lacks features or an optional package.
     """
     for name, learner in algorithms.items():
         progress(0.0, f"{name} warming up")
         try:
             experiment.warm_up(learner)
         except FeaturesNeededError as error:
-            message = f"{_named(name, error)}; --items and --users name the files that have them"
+            message = f"{_named(name, error)}; give files with features by --items and --users"
             raise InvalidInputError(message, field="algorithm") from error
         except AlgorithmError as error:
             raise InvalidInputError(_named(name, error), field="algorithm") from error
@@ -155,6 +157,7 @@ def _part(progress: ProgressCallback, name: str, place: int, n: int) -> Progress
 
 
 def _named(name: str, error: Exception) -> str:
+    # Some errors of algorithms begin with their name.
     return str(error) if str(error).startswith(name) else f"{name}: {error}"
 
 

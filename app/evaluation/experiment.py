@@ -1,4 +1,4 @@
-"""Measures an algorithm on splits of the ratings: fits it on one part and tests it on the other, for each fold."""
+"""Measures an algorithm on splits of the ratings: for each fold, fits it on one part and tests it on the other."""
 
 import resource
 import time
@@ -19,16 +19,16 @@ from app.evaluation.ranking import RankingMetrics, evaluate_ranking, users_with_
 
 WARM_UP_RATINGS = 2_000
 LONGEST_DRAWN = 50
-"""The length of the lists in a report."""
+"""The length of the lists that a report draws."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Ratings, their splits, and the metrics to compute.
+    """Ratings, their splits and the metrics to compute.
 
     held_out: one (n,) mask for each fold.
     relevant_from: the lowest rating of a relevant item.
-    is_detailed: outcomes keep the details that the plots of a report need.
+    is_detailed: whether outcomes keep the details for the plots of a report.
     """
 
     ratings: RatingMatrix
@@ -40,27 +40,29 @@ class Experiment:
     is_detailed: bool = False
 
     def warm_up(self, learner: Learner) -> None:
-        """Fits the learner on few ratings, so that it is compiled and missing features or packages raise now.
+        """Fit the learner on few ratings, to compile it and to detect missing features or packages early.
 
-        Raises what the learner raises, except if the fit diverges: on so few ratings this means nothing.
+        Raises the errors of the learner, except `FitDivergedError`.
         """
         few = _few(self.ratings)
         try:
             learned = learner.fit(few, self._rng())
         except FitDivergedError:
+            # On so few ratings, a fit that diverges tells nothing about the whole.
             return
         except FeaturesNeededError:
             if _lost_features(self.ratings, few):
                 return
             raise
+        # Scoring and predicting are compiled too.
         learned.scores(few.user_rows[:1])
         if isinstance(learned, Predictor):
             learned.predict(few.user_rows[:1], few.item_rows[:1])
 
     def run(self, learner: Learner, progress: ProgressCallback = ignore) -> Outcome:
-        """Measures all folds, one after the other. Times exclude compilation if the learner was warmed up.
+        """Measure all folds, one after the other. Times exclude compilation if the learner was warmed up.
 
-        Raises `AlgorithmError` if the learner gives up.
+        Raises `AlgorithmError` if the learner fails.
         """
         n_folds = len(self.held_out)
         folds = []
@@ -72,14 +74,14 @@ class Experiment:
         return Outcome(tuple(self.metrics), tuple(folds), self.ratings.n_users, self.seed)
 
     def parts(self, fold: int) -> tuple[RatingMatrix, RatingMatrix]:
-        """The training part and the test part of a fold."""
+        """Return the training part and the test part of a fold."""
         held_out = self.held_out[fold]
         return self.ratings.subset(~held_out), self.ratings.subset(held_out)
 
     def run_fold(
         self, learner: Learner, train: RatingMatrix, test: RatingMatrix, progress: ProgressCallback = ignore
     ) -> FoldResult:
-        """Fits on `train` and measures on `test`."""
+        """Fit on `train` and measure on `test`."""
         started = time.perf_counter()
         learned = learner.fit(train, self._rng(), progress)
         fitted = time.perf_counter()
@@ -100,6 +102,7 @@ class Experiment:
         if not is_wanted or not isinstance(learned, Predictor):
             return None
         predicted = learned.predict(test.user_rows, test.item_rows)
+        # NaN would pass `clip` and make the mean of all errors NaN.
         if not np.isfinite(predicted).all():
             raise FitDivergedError("a predicted rating is not a finite number")
         errors: NDArray[np.float32] = predicted.clip(self.scale.minimum, self.scale.maximum) - test.values
@@ -108,6 +111,7 @@ class Experiment:
     def _lists(
         self, learned: Ranker, train: RatingMatrix, test: RatingMatrix
     ) -> tuple[NDArray[np.int64], RankingMetrics | None]:
+        # One ranking of the greatest length serves all metrics: shorter lists are its first items.
         longest = max([metric.k or 0 for metric in self.metrics] + [LONGEST_DRAWN] * self.is_detailed)
         user_rows = users_with_relevant(test, self.relevant_from)
         if not longest or not len(user_rows):
@@ -116,12 +120,13 @@ class Experiment:
         return user_rows, evaluate_ranking(learned.scores, user_rows, train, test, liked_from=liked_from, k=longest)
 
     def _rng(self) -> np.random.Generator:
+        # A new generator for each fit, so that a fold does not depend on the folds before it.
         return np.random.default_rng(self.seed)
 
 
 @dataclass(frozen=True, slots=True)
 class BestsellerLearner:
-    """Learns bestsellers: every user gets the items with the most ratings. Predicts no ratings."""
+    """Recommends the items with the most ratings to every user. Predicts no ratings."""
 
     def fit(
         self, ratings: RatingMatrix, _rng: np.random.Generator, _progress: ProgressCallback = ignore
@@ -140,7 +145,7 @@ class Bestsellers:
 
 
 def _few(ratings: RatingMatrix) -> RatingMatrix:
-    """The first ratings, with their users and items only."""
+    """Return the first ratings with only their users and items."""
     first = slice(0, WARM_UP_RATINGS)
     users, user_rows = np.unique(ratings.user_rows[first], return_inverse=True)
     items, item_rows = np.unique(ratings.item_rows[first], return_inverse=True)
@@ -152,7 +157,7 @@ def _few(ratings: RatingMatrix) -> RatingMatrix:
 
 
 def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
-    """True if items or users have features, but not those of the first ratings."""
+    """Whether items or users have features in all ratings, but not in the first ones."""
     if ratings.features is None or few.features is None:
         return False
     sides = ((ratings.features.items, few.features.items), (ratings.features.users, few.features.users))
@@ -160,11 +165,12 @@ def _lost_features(ratings: RatingMatrix, few: RatingMatrix) -> bool:
 
 
 def _item_factors(learned: Ranker) -> NDArray[np.float32] | None:
-    """(n_items, k) vectors of items; None if the algorithm has none."""
+    """Return the (n_items, k) vectors of items; None if the algorithm has none."""
     factors: NDArray[np.float32] | None = getattr(learned, "item_factors", getattr(learned, "item_vectors", None))
     return factors if factors is not None and factors.ndim == 2 and factors.shape[1] > 0 else None  # noqa: PLR2004  rows, columns
 
 
 def peak_rss_bytes() -> int:
-    """The peak memory of this process."""
+    """Return the peak memory of this process."""
+    # Linux reports kilobytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 N_RESAMPLES = 1000
 LEVEL = 0.95
 MAX_UNITS = 5_000
-"""More units than this are put into this many bags at random, and bags are drawn. The variance changes by less than 2 %."""
+"""More units are put into this many bags at random, and bags are drawn; the variance changes by less than 2 %."""
 
 _DRAWS_PER_BATCH = 1_000_000
 _MIN_UNITS = 2

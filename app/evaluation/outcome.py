@@ -112,7 +112,10 @@ class Outcome:
         return sum(fold.predict_seconds for fold in self.folds) / len(self.folds)
 
     def minus(self, other: "Outcome") -> dict[str, Difference | None]:
-        """Return by name the paired difference from `other`, of the same experiment; None if either lacks the metric."""
+        """Return by name the paired difference from `other`, an outcome of the same experiment.
+
+        None for a metric that either of them lacks.
+        """
         differences: dict[str, Difference | None] = {}
         for name, mine in self.metrics.items():
             theirs = other.metrics[name]

@@ -1,4 +1,4 @@
-"""Plots as SVG text that stands inside a page: its style sheet colours the classes `s0` to `s7`, by light or dark."""
+"""Draws plots as SVG for an HTML page, whose style sheet colours the classes `s0` to `s7` for light and dark mode."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,13 @@ _WIDTH, _HEIGHT = 560, 340
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 14, 44
 _MAP_WIDTH, _MAP_HEIGHT = 1120, 680
 _MAX_LABELS = 60
-_LETTER, _LINE = 6.2, 14  # size of a letter of a label, about
+# The approximate width of a letter and height of a line of a label, in pixels.
+_LETTER, _LINE = 6.2, 14
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A range of values laid on pixels `start` to `stop`."""
+    """Maps the values `low` to `high` to the pixels `start` to `stop`."""
 
     low: float
     high: float
@@ -30,26 +31,29 @@ class _Axis:
     @property
     def ticks(self) -> list[float]:
         step = _nice_step(self.high - self.low)
+        # The tolerance keeps a tick at the end of the axis in spite of rounding.
         first = math.ceil(self.low / step - 1e-9)
         return [n * step for n in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
 def _nice_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, so that four to nine fit."""
+    """Return 1, 2 or 5 times a power of ten, such that four to nine steps fit into the span."""
     power = 10.0 ** math.floor(math.log10(span / 4))
     return next(power * factor for factor in (5, 2, 1) if span / (power * factor) >= 4)  # noqa: PLR2004  ticks
 
 
 def _axis(values: Sequence[float], start: float, stop: float, margin: float = 0.06) -> _Axis:
     low, high = min(values), max(values)
+    # An axis of equal values still needs a width.
     room = (high - low) * margin or abs(high) * margin or 1.0
     return _Axis(low - room, high + room, start, stop)
 
 
 def line_plot(series: Series, names: Sequence[str], x_label: str, y_label: str, *, as_percent: bool = False) -> str:
-    """A line of points for each series. `names`: of all that any plot shows, so that each has one colour in all.
+    """Draw a line with points for each series.
 
-    `as_percent`: how x is written.
+    `names`: the series of all plots of a page, so that a series has the same colour in all of them.
+    `as_percent`: whether x is written as a percentage.
     """
     points = [point for line in series.values() for point in line]
     x_axis = _axis([point.x for point in points], _LEFT, _WIDTH - _RIGHT)
@@ -69,7 +73,7 @@ def _legend(styles: Mapping[str, str]) -> str:
 
 
 def _style(place: int) -> str:
-    """A colour; dashed when colours come around again."""
+    """Return the classes of a series; colours repeat after the last, with dashed lines."""
     return f"s{place % N_COLOURS}" + (" again" if place >= N_COLOURS else "")
 
 
@@ -107,13 +111,15 @@ def _line(points: Sequence[Point], x_axis: _Axis, y_axis: _Axis, style: str) -> 
 
 
 def map_plot(items: ItemMap, titles: Sequence[str], groups: Sequence[str]) -> str:
-    """Every item a dot, larger the more it is rated, its title told to whoever points at it; the best known are named.
+    """Draw every item as a dot whose size grows with its number of ratings. The tooltip holds the title.
 
-    `titles`, `groups`: by item row; the most frequent groups have colours, and a legend.
+    The most rated items have labels. `titles`, `groups`: by item row; the most frequent groups have colours and a
+    legend.
     """
     x_axis = _axis(items.places[:, 0].tolist(), 20, _MAP_WIDTH - 20, margin=0.02)
     y_axis = _axis(items.places[:, 1].tolist(), _MAP_HEIGHT - 20, 20, margin=0.02)
     styles = {group: _style(place) for place, group in enumerate(_most_frequent([groups[row] for row in items.rows]))}
+    # The items are sorted by their number of ratings. Counts have a long tail, so the radius grows with log(1 + n).
     most = math.log1p(float(items.n_ratings[0]))
     dots, centres = [], []
     for row, (x, y), n in zip(items.rows.tolist(), items.places.tolist(), items.n_ratings.tolist(), strict=True):
@@ -127,7 +133,8 @@ def map_plot(items: ItemMap, titles: Sequence[str], groups: Sequence[str]) -> st
         )
         centres.append(centre)
     names = _labels(centres, [titles[row] for row in items.rows])
-    drawn = "".join(reversed(dots))  # the best known on top
+    # SVG paints in order, so the most rated items are drawn last and lie on top.
+    drawn = "".join(reversed(dots))
     svg = f'<svg class="map" viewBox="0 0 {_MAP_WIDTH} {_MAP_HEIGHT}" role="img" aria-label="map of the items">'
     return f"{svg}{drawn}{''.join(names)}</svg>{_legend(styles) if styles else ''}"
 
@@ -141,12 +148,13 @@ def _most_frequent(groups: Sequence[str]) -> list[str]:
 
 
 def _labels(centres: Sequence[tuple[float, float]], titles: Sequence[str]) -> list[str]:
-    """Titles beside their dots, best known first, where there is room."""
+    """Return the titles beside their dots, the most rated items first, where there is room."""
     taken: list[tuple[float, float, float]] = []
     labels = []
     for (x, y), title in zip(centres, titles, strict=True):
         shown = title if len(title) <= 28 else f"{title[:27]}…"  # noqa: PLR2004  longer ones cover too much
         width = _LETTER * len(shown)
+        # A label is left out if it overlaps one that is already there: on another line, or beside it, it does not.
         is_free = all(abs(y - line) > _LINE or x + 10 > right or left > x + 10 + width for left, right, line in taken)
         if is_free and x + 10 + width < _MAP_WIDTH:
             taken.append((x, x + 10 + width, y))

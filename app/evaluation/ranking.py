@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.algorithms.rating_matrix import RatingMatrix
 
 Score = Callable[[NDArray[np.int64]], NDArray[np.floating]]
-"""User rows (b,) -> scores (b, n_items) of all items, higher first; an item whose score is not finite is not shown."""
+"""User rows (b,) -> (b, n_items) scores of all items, higher is better; an item without a finite score is not shown."""
 
 _SCORES_PER_BATCH = 4_000_000
 
@@ -26,9 +26,12 @@ PerUser = NDArray[np.float64]
 class RankingMetrics:
     """The lists of b users, of length k, and which of their items are relevant.
 
-    `shown`: (b, k) item rows, -1 after the end of a shorter list. `is_hit`: (b, k) bool. `n_relevant`: (b,) int64, > 0.
-    `n_candidates`: number of items of train and test. `n_raters`: (n_items,) int64 number of users of train who rated
-    each item. `n_raters_in_all`: number of users of train with ratings.
+    `shown`: (b, k) item rows, -1 after the end of a shorter list.
+    `is_hit`: (b, k) whether the shown item is relevant.
+    `n_relevant`: (b,) int64 number of relevant items, > 0.
+    `n_candidates`: number of items of train and test.
+    `n_raters`: (n_items,) int64 number of users of train who rated each item.
+    `n_raters_in_all`: number of users of train with ratings.
     """
 
     shown: NDArray[np.int64]
@@ -39,7 +42,7 @@ class RankingMetrics:
     n_raters_in_all: int
 
     def at(self, k: int) -> "RankingMetrics":
-        """The first k items of every list."""
+        """Return the metrics of the first k items of every list."""
         return replace(self, shown=self.shown[:, :k], is_hit=self.is_hit[:, :k])
 
     @property
@@ -48,6 +51,7 @@ class RankingMetrics:
 
     @cached_property
     def _discounts(self) -> NDArray[np.float64]:
+        # discount(rank) = 1 / log2(1 + rank). Ideal lists may be longer than k, see `ndcg_full`.
         places = np.arange(1, max(self.k, int(self.n_relevant.max(initial=0))) + 1)
         discounts: NDArray[np.float64] = 1 / np.log2(1.0 + places)
         return discounts
@@ -100,6 +104,7 @@ class RankingMetrics:
     @cached_property
     def average_precision(self) -> PerUser:
         """(b,) mean over min(k, relevant) of the precision at each hit; the mean over users is MAP."""
+        # AP = sum over hits of precision(rank of the hit) / min(k, relevant)
         precision = np.cumsum(self.is_hit, axis=1) / np.arange(1, self.k + 1)
         of_hits: PerUser = (precision * self.is_hit).sum(axis=1)
         return of_hits / np.minimum(self.k, self.n_relevant)
@@ -107,44 +112,46 @@ class RankingMetrics:
     @cached_property
     def reciprocal_rank(self) -> PerUser:
         """(b,) 1 / rank of the first hit, 0 without a hit; the mean over users is MRR."""
+        # `argmax` of booleans is the first hit, or 0 without one.
         return np.where(self._n_hits > 0, 1 / (np.argmax(self.is_hit, axis=1) + 1), 0.0)
 
     @cached_property
     def novelty(self) -> PerUser:
         """(b,) mean over the shown items of -log2(n_i / n), the self-information of item i, rated by n_i of n users.
 
-        Zhou et al. 2010; Vargas & Castells 2011. An item without ratings counts as rated by one user.
+        See Zhou et al. 2010; Vargas & Castells 2011. An item without ratings counts as rated by one user.
         """
         surprise = np.log2(max(self.n_raters_in_all, 1) / np.maximum(self.n_raters, 1))
+        # The row -1 after the end of a list reads the last item, which the mask then removes.
         is_shown = self.shown >= 0
         novelty: PerUser = (surprise[self.shown] * is_shown).sum(axis=1) / np.maximum(is_shown.sum(axis=1), 1)
         return novelty
 
     @cached_property
     def gini(self) -> float:
-        """Gini coefficient of how often the lists show each of n candidates: 0 if equally often, 1 if one item alone.
+        """Gini coefficient of how often the lists show each of n candidates: 0 if all equally often, 1 if only one.
 
-        Shani & Gunawardana 2011: with x_1 <= ... <= x_n the number of times each is shown, G =
-        sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j).
+        With x_1 <= ... <= x_n the number of times each is shown (Shani & Gunawardana 2011),
+        G = sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j).
         """
         n = self.n_candidates
         times_shown = np.unique(self.shown[self.shown >= 0], return_counts=True)[1]
-        if n < 2 or not len(times_shown):  # noqa: PLR2004  one candidate cannot be preferred
+        if n < 2 or not len(times_shown):  # noqa: PLR2004  one candidate alone has no inequality
             return 0.0
-        # G = sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j); candidates that are never shown come first and add nothing.
+        # G = sum_j (2j - n - 1) x_j / ((n - 1) sum_j x_j). Candidates that are never shown come first and add nothing.
         x = np.sort(times_shown)
         j = np.arange(n - len(x) + 1, n + 1)
         return float((2 * j - n - 1) @ x / ((n - 1) * x.sum()))
 
     @cached_property
     def coverage(self) -> float:
-        """Share of the candidates that are in at least one list."""
+        """Fraction of the candidates that are in at least one list."""
         shown = np.unique(self.shown)
         return np.count_nonzero(shown >= 0) / max(self.n_candidates, 1)
 
 
 def users_with_relevant(holdout: RatingMatrix, liked_from: float) -> NDArray[np.int64]:
-    """The users with relevant items, ascending: those that can be measured."""
+    """Return the (b,) rows of the users with relevant items, ascending; only these can be measured."""
     return np.unique(holdout.user_rows[holdout.values >= liked_from]).astype(np.int64)
 
 
@@ -157,19 +164,24 @@ def evaluate_ranking(
     liked_from: float,
     k: int,
 ) -> RankingMetrics:
-    """Ranks the candidates of `user_rows` (b,) by `score`; each user must have a relevant item in `holdout`.
+    """Rank the candidates of each user by `score`.
 
-    Returns lists of length k, or of all candidates if these are fewer.
+    `user_rows`: (b,) users, each with a relevant item in `holdout`.
+
+    The lists have length k, or hold all candidates if these are fewer.
     """
     is_candidate = (train.item_counts + holdout.item_counts) > 0
     relevant = holdout.subset(holdout.values >= liked_from).by_user
     k = min(k, max(int(np.count_nonzero(is_candidate)), 1))
     shown = np.full((len(user_rows), k), -1, dtype=np.int64)
     is_hit = np.zeros((len(user_rows), k), dtype=np.bool_)
+    # Users are scored in batches, because a matrix of all users and items may not fit into memory.
     n_batch = max(1, _SCORES_PER_BATCH // max(train.n_items, 1))
+    # One mask serves all users: setting and clearing a few entries is faster than a new mask of all items.
     is_relevant = np.zeros(train.n_items, dtype=np.bool_)
     for start in range(0, len(user_rows), n_batch):
         users = user_rows[start : start + n_batch]
+        # A copy, because learners may return a view of their own arrays.
         scores = np.array(score(users), dtype=np.float32)
         scores[:, ~is_candidate] = -np.inf
         for row, user in enumerate(users):

@@ -1,4 +1,4 @@
-"""The ratings of files as one matrix: what is evaluated and tuned on."""
+"""The ratings of files as one matrix, the data of `reckon evaluate` and `reckon tune`."""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ from app.evaluation.splits import held_out_by, keep_newest
 
 @dataclass(frozen=True)
 class RatedData:
-    """One rating for each pair, the newest; rows are places in `user_ids` and `item_ids`.
+    """The newest rating of each pair. Rows are positions in `user_ids` and `item_ids`.
 
-    is_test: (n,) which ratings come from the test file; None without a test file.
-    items: (n_items) what is known of each row; empty without a file of items.
+    is_test: (n,) whether each rating comes from the test file; None without a test file.
+    items: (n_items) the item of each row; empty without a file of items.
     n_rejected: rows of all files that could not be read.
     """
 
@@ -32,11 +32,11 @@ class RatedData:
     n_rejected: int
 
     def held_out(self, split: str, seed: int) -> list[NDArray[np.bool_]]:
-        """(n,) masks, one for each fold; the test file, if there is one, is the only fold."""
+        """Return one (n,) mask for each fold; a test file is the only fold."""
         return held_out_by(split, self.ratings, seed) if self.is_test is None else [self.is_test]
 
     def relevant_from(self, wanted: float | None) -> float:
-        """The lowest rating of a relevant item: `wanted`, or the threshold of liked on the scale."""
+        """Return the lowest rating of a relevant item: `wanted`, or the threshold of liked on the scale."""
         if wanted is None:
             return self.scale.liked_from
         if not np.isfinite(wanted):
@@ -45,24 +45,26 @@ class RatedData:
 
     @property
     def titles(self) -> list[str]:
-        """(n_items) for people: the title of each item, or its id if the title is not known."""
+        """(n_items) the title of each item, or its id if the title is not known."""
         if not self.items:
             return list(self.item_ids)
         return [item.title or item.item_id for item in self.items]
 
     @property
     def groups(self) -> list[str]:
-        """(n_items) the first category of each item, or "" if none is known."""
+        """(n_items) the first category of each item; empty if none is known."""
         if not self.items:
             return [""] * len(self.item_ids)
         return [item.categories[0] if item.categories else "" for item in self.items]
 
     @cached_property
     def fingerprint(self) -> str:
-        """Equal for the same ratings, ids and features in the same order, and only then."""
+        """A text that is equal only for the same ratings, ids and features in the same order."""
+        # Ids from files may hold surrogates, which UTF-8 cannot encode.
         digest = hashlib.sha256(repr((self.user_ids, self.item_ids)).encode("utf-8", "backslashreplace"))
         arrays = [self.ratings.user_rows, self.ratings.item_rows, self.ratings.values, self.ratings.times]
         if self.ratings.features is not None:
+            # All three arrays of a CSR matrix, since each alone leaves the matrix undetermined.
             matrices = (self.ratings.features.items, self.ratings.features.users)
             arrays += [part for matrix in matrices for part in (matrix.indptr, matrix.indices, matrix.data)]
         for array in arrays:
@@ -73,10 +75,12 @@ class RatedData:
 def newest_ratings(
     ratings: RatingColumns, n_test: int | None, shape: tuple[int, int], features: Features | None = None
 ) -> tuple[RatingMatrix, NDArray[np.bool_] | None]:
-    """The newest rating of each pair, and which of them are among the last `n_test` ratings.
+    """Return the newest rating of each pair, and the (n,) mask of those among the last `n_test` ratings.
 
-    `ratings`: keys are rows of a matrix of `shape` (n_users, n_items). A pair that is in both parts stays in both.
+    `ratings`: keys are rows of a matrix of `shape` (n_users, n_items).
+    `n_test`: number of ratings from the test file, which come last; the mask is None without one.
     """
+    # Repeated pairs are removed from each file separately: the test file may hold a pair of the training file.
     n_train = len(ratings) - (n_test or 0)
     train, test = (
         part.start + keep_newest(ratings.user_key[part], ratings.item_key[part], ratings.rated_at[part])

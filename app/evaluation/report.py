@@ -1,4 +1,4 @@
-"""An evaluation as an HTML page: one file that needs no network. Every text in it is escaped."""
+"""Renders an evaluation as an HTML page: one file that needs no network. Every text in it is escaped."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,15 +13,20 @@ from app.evaluation.report_data import ItemMap, Point, Series, errors_by_rating,
 from app.evaluation.report_style import STYLE
 
 CLEAR = 0.05
-"""A difference whose `chance` is lower is set in bold."""
+"""A difference with a lower `chance` is set in bold."""
 
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What the page is made of. `titles`, `groups`: by item row. `curve`: metric -> points, of the first algorithm.
+    """The content of the page.
 
-    `hyperparameters`: of all who were to be measured. `differences`: name -> every metric of a further algorithm minus
-    the first one's. `problems`: name -> why it could not be measured.
+    `source`, `split`: the name of the data and of the split.
+    `hyperparameters`: by name, those of all requested algorithms.
+    `outcomes`: by name, the results of the algorithms that could be measured.
+    `differences`: by name, every metric of a further algorithm minus that of the first.
+    `titles`, `groups`: by item row.
+    `curve`: metric -> points of the learning curve of the first algorithm.
+    `problems`: name -> why the algorithm could not be measured.
     """
 
     source: str
@@ -36,7 +41,7 @@ class EvaluationReport:
     problems: Mapping[str, str] = field(default_factory=dict)
 
     def render(self) -> str:
-        """The page as HTML."""
+        """Return the page as HTML."""
         parts = [self._head(), self._figures(), self._comparison(), *self._plots(), *self._maps(), self._settings()]
         title = escape(f"Evaluation of {self.source}")
         return (
@@ -50,7 +55,7 @@ class EvaluationReport:
         facts = (
             f"{len(ratings):,} ratings of {ratings.n_users:,} users and {ratings.n_items:,} items on the scale"
             f" {self.experiment.scale}. Split {self.split}, {len(self.experiment.held_out)} fold(s), seed"
-            f" {self.experiment.seed}; relevant is what is rated {self.experiment.relevant_from:g} or higher."
+            f" {self.experiment.seed}. Items rated {self.experiment.relevant_from:g} or higher are relevant."
         )
         return f"<h1>Evaluation of {escape(self.source)}</h1><p>{escape(facts)}</p>"
 
@@ -75,24 +80,28 @@ class EvaluationReport:
             for name, differences in self.differences.items()
         ]
         note = (
-            "Paired, on the same users and ratings, with 95 % intervals; p: its chance if there is none."
+            "Paired differences on the same users and ratings, with 95 % intervals. p: probability of a difference at"
+            " least as large by chance."
             f" Bold: p below {CLEAR:g}."
         )
         first = next(iter(self.outcomes))
-        return _card(f"Compared with {first}", note, _table(["minus it", *map(str, self.experiment.metrics)], rows))
+        return _card(
+            f"Compared with {first}", note, _table([f"minus {first}", *map(str, self.experiment.metrics)], rows)
+        )
 
     def _plots(self) -> list[str]:
         first = next(iter(self.hyperparameters))
         plots = [
             *self._plot(
                 "Error by rating",
-                "The error of the prediction, by the actual rating.",
+                "RMSE of the predictions for each actual rating.",
                 errors_by_rating(self.outcomes),
                 "rating",
             ),
             *self._plot(
                 "Recall against coverage",
-                "Means over the folds, for lists of 5 to 50. Up: more relevant items. Right: more different items.",
+                "Means over the folds, for lists of 5 to 50 items. Higher: more relevant items. Further right: more of"
+                " the catalogue is shown.",
                 recall_against_coverage(self.outcomes),
                 "coverage@k",
                 "recall@k",
@@ -106,20 +115,21 @@ class EvaluationReport:
     def _plot(self, title: str, note: str, series: Series, x_label: str, y_label: str = "RMSE") -> list[str]:
         if not series:
             return []
+        # All requested algorithms, so that a colour means the same in every plot, even if one could not be measured.
         names = list(self.hyperparameters)
         return [_card(title, note, line_plot(series, names, x_label, y_label, as_percent=x_label != "rating"))]
 
     def _maps(self) -> list[str]:
-        maps = {name: found for name, outcome in self.outcomes.items() if (found := self._map(outcome)) is not None}
+        maps = {name: made for name, outcome in self.outcomes.items() if (made := self._map(outcome)) is not None}
         return [
             _card(
                 f"Map of the items, {name}",
-                f"The {len(found.rows):,} most rated items on the two main axes of item space, which hold"
-                f" {found.explained:.0%} of its variance; similar items lie close, larger dots are rated more often."
-                " Point at one for its title.",
-                map_plot(found, self.titles, self.groups),
+                f"The {len(each.rows):,} most rated items on the two principal axes of item space, which show"
+                f" {each.explained:.0%} of its variance. Similar items lie close together; larger dots have more"
+                " ratings. Hover over a dot for the title.",
+                map_plot(each, self.titles, self.groups),
             )
-            for name, found in maps.items()
+            for name, each in maps.items()
         ]
 
     def _map(self, outcome: Outcome) -> ItemMap | None:
@@ -138,9 +148,9 @@ class EvaluationReport:
 
 
 def _best(metric: Metric, outcomes: Mapping[str, Outcome]) -> str | None:
-    """The algorithm that is best at it; None for one alone."""
+    """Return the algorithm with the best value of the metric; None if fewer than two have a value."""
     values = {name: value for name, each in outcomes.items() if (value := each.metrics[str(metric)]) is not None}
-    if len(values) < 2:  # noqa: PLR2004  one is no choice
+    if len(values) < 2:  # noqa: PLR2004  nothing to compare
         return None
     return (min if metric.is_lower_better else max)(values, key=lambda name: values[name])
 

@@ -1,4 +1,4 @@
-"""The data of the plots of a report: errors by rating, recall against coverage, learning curves, maps of items."""
+"""Computes the data for the plots of a report: errors by rating, recall and coverage, learning curves, item maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ Series = Mapping[str, Sequence[Point]]
 
 
 def errors_by_rating(outcomes: Mapping[str, Outcome]) -> Series:
-    """RMSE of the test ratings of each value, by algorithm; many values are put into bins.
+    """Return the RMSE on the test ratings of each value, by algorithm. More than 21 values are put into 10 bins.
 
     Algorithms that predict no ratings are left out.
     """
@@ -49,19 +49,23 @@ def _errors_of(outcome: Outcome) -> list[Point]:
     actual, errors = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
     values, group = np.unique(actual, return_inverse=True)
     if len(values) > _MAX_VALUES:
+        # Each bin is drawn at its centre. `edges[1:-1]` puts the largest rating into the last bin.
         edges = np.linspace(values[0], values[-1], _BINS + 1)
         values, group = (edges[1:] + edges[:-1]) / 2, np.searchsorted(edges[1:-1], actual, side="right")
     counts = np.bincount(group, minlength=len(values))
-    mean, rmse = (np.bincount(group, weights, len(values)) / np.maximum(counts, 1) for weights in (errors, errors**2))
+    # The mean of e and of e^2 for each value; the maximum avoids 0 / 0 in empty bins, which are left out below.
+    mean, squares = (
+        np.bincount(group, weights, len(values)) / np.maximum(counts, 1) for weights in (errors, errors**2)
+    )
     return [
         Point(value, np.sqrt(square), f"{value:g}: RMSE {np.sqrt(square):.3f}, mean error {error:+.3f}, {n:,} ratings")
-        for value, square, error, n in zip(values, rmse, mean, counts, strict=True)
+        for value, square, error, n in zip(values, squares, mean, counts, strict=True)
         if n
     ]
 
 
 def recall_against_coverage(outcomes: Mapping[str, Outcome]) -> Series:
-    """(coverage@k, recall@k), means over the folds, for lists of 5 to 50."""
+    """Return the points (coverage@k, recall@k), means over the folds, for lists of 5 to 50 items."""
     series = {}
     for name, outcome in outcomes.items():
         points = []
@@ -83,22 +87,24 @@ def learning_curve(
     shares: Sequence[float] = CURVE_SHARES,
     progress: ProgressCallback = ignore,
 ) -> Mapping[str, Sequence[Point]]:
-    """RMSE and nDCG@10 on the test part of the first fold, after learning from random shares of its training part.
+    """Return RMSE and nDCG@10 on the test part of the first fold, learned from random shares of its training part.
 
-    `whole`: the detailed result with the whole training part. A larger share contains the smaller ones. A share that is
+    `whole`: the detailed result for the whole training part. A larger share contains the smaller ones. A share that is
     too small to learn from is left out.
     """
     train, test = experiment.parts(0)
     order = np.random.default_rng(experiment.seed).permutation(len(train))
-    asked = replace(experiment, metrics=CURVE_METRICS, is_detailed=False)
+    partial = replace(experiment, metrics=CURVE_METRICS, is_detailed=False)
     reached = {}
     for place, share in enumerate(shares):
         progress(place / len(shares), f"learning from {share:.0%}")
+        # Sorted, so that the ratings keep their input order.
         part = train.subset(np.sort(order[: round(share * len(train))]))
         try:
-            reached[share] = asked.run_fold(learner, part, test).metrics
+            reached[share] = partial.run_fold(learner, part, test).metrics
         except AlgorithmError:
             continue
+    # The whole training part has been measured already, though maybe on other metrics.
     ranking = None if whole.details is None else whole.details.ranking
     seconds = (whole.fit_seconds, whole.predict_seconds)
     reached[1.0] = FoldResult.from_predictions(
@@ -117,7 +123,13 @@ def learning_curve(
 
 @dataclass(frozen=True, slots=True)
 class ItemMap:
-    """`places`: (m, 2) of `rows` (m,), the most rated first. `explained`: share of the variance that is seen."""
+    """Items as points in the plane, the most rated first.
+
+    `rows`: (m,) item rows.
+    `places`: (m, 2) coordinates.
+    `n_ratings`: (m,) number of ratings of each item.
+    `explained`: fraction of the variance in item space that the two axes show.
+    """
 
     rows: NDArray[np.int64]
     places: NDArray[np.float64]
@@ -126,19 +138,22 @@ class ItemMap:
 
 
 def item_map(item_factors: NDArray[np.floating], item_counts: NDArray[np.int64]) -> ItemMap | None:
-    """The most rated items on the two main axes (PCA) of their directions in item space; None for fewer than three.
+    """Project the most rated items on the two principal axes of their directions in item space.
 
-    `item_factors`: (n_items, k); items without a vector are left out.
+    `item_factors`: (n_items, k); an item whose vector is 0 is left out. Returns None for fewer than three items.
     """
     lengths = np.linalg.norm(item_factors, axis=1)
     most_rated = np.argsort(-item_counts, kind="stable")
     rows = most_rated[(lengths[most_rated] > 0) & (item_counts[most_rated] > 0)][:MAX_MAPPED]
     if len(rows) < 3:  # noqa: PLR2004  two points have no second axis
         return None
+    # Directions, because the length of a vector mostly reflects how popular the item is.
     directions = item_factors[rows].astype(np.float64) / lengths[rows, None]
+    # PCA: the coordinates on the principal axes are U S of the centred matrix U S V^T.
     left, spread, _ = np.linalg.svd(directions - directions.mean(axis=0), full_matrices=False)
     places = np.zeros((len(rows), 2))
     places[:, : len(spread)] = (left * spread)[:, :2]
-    places *= np.where(places[np.abs(places).argmax(axis=0), [0, 1]] < 0, -1, 1)  # an axis has no sign of its own
+    # The sign of an axis is arbitrary. The outermost item is placed on the positive side, to make maps reproducible.
+    places *= np.where(places[np.abs(places).argmax(axis=0), [0, 1]] < 0, -1, 1)
     explained = float((spread[:2] ** 2).sum() / max((spread**2).sum(), 1e-300))
     return ItemMap(rows, places, item_counts[rows], explained)

@@ -1,4 +1,4 @@
-"""How a report looks: one style sheet, light and dark by the reader's own setting. Colours differ in lightness too."""
+"""The style sheet of a report, for light and dark mode. Colours also differ in lightness, for colour-blind readers."""
 
 STYLE = """
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #ffffff; --ink: #1b2330; --soft: #5d6878; --line: #dde2ea;

@@ -1,4 +1,4 @@
-"""Searches for hyperparameters: measures proposals one after the other on an inner split; no trial runs twice."""
+"""Searches for hyperparameters: measures proposals one after the other on an inner split. No trial runs twice."""
 
 import itertools
 import json
@@ -21,8 +21,10 @@ Values = Mapping[str, Any]
 LOG_FROM = 0.0
 """Ranges whose lower end is above this are searched on a logarithmic scale, others on a linear one."""
 
-_RATIO, _RATIO_OF_COUNTS = 10.0, 4.0  # a search without ranges goes this far from a default
-_INSTALL = "searching ranges needs Optuna: pip install 'reckon[tune]'; --grid does not"
+# Without given ranges, a search goes from default / ratio to default * ratio. Counts, such as the number of factors,
+# make training slower in proportion, so their ranges are narrower.
+_RATIO, _RATIO_OF_COUNTS = 10.0, 4.0
+_INSTALL = "a search by ranges needs Optuna: pip install 'reckon[tune]'; --grid works without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ class Trial:
 
 
 def key_of(hyperparameters: Values) -> str:
-    """A text that is equal for equal hyperparameters."""
+    """Return a text that is equal for equal hyperparameters."""
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
 def measure(
     experiment: Experiment, metric: Metric, learner: Learner, values: Values, progress: ProgressCallback = ignore
 ) -> Trial:
-    """Measures `metric`, one of those of `experiment`. A learner that gives up makes a trial with a problem."""
+    """Measure `metric`, one of those of `experiment`. If the learner fails, the trial has a problem and no value."""
     started = time.perf_counter()
     try:
         outcome = experiment.run(learner, progress)
@@ -66,16 +68,16 @@ def measure(
 
 
 class Proposals(Protocol):
-    """Proposes hyperparameters to try. `n`: the number of all proposals."""
+    """A sequence of hyperparameters to try. `n`: the number of all proposals."""
 
     n: int
 
     def ask(self) -> Values | None:
-        """The next values, which replace the defaults; None at the end."""
+        """Return the next values, which replace the defaults; None at the end."""
         ...
 
     def record(self, trial: Trial) -> None:
-        """Takes the result of the last proposal."""
+        """Take the result of the last proposal."""
         ...
 
 
@@ -92,12 +94,16 @@ class GridSearch:
         return None if combination is None else dict(zip(self._names, combination, strict=True))
 
     def record(self, trial: Trial) -> None:
-        """Does nothing: the proposals of a grid do not depend on results."""
+        """Do nothing: the proposals of a grid do not depend on results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values of a hyperparameter: both of `kind` bool; `low` to `high`, both included, of int or float."""
+    """The values of a hyperparameter to search.
+
+    `kind`: bool, int or float.
+    `low`, `high`: the ends, both included, of int and float; of bool, both values are tried.
+    """
 
     kind: type
     low: float = 0.0
@@ -112,8 +118,10 @@ class Range:
 
 
 def ranges_around_defaults(fields: Sequence[Any]) -> dict[str, Range]:
-    """Name -> range of each hyperparameter: a tenth to ten times the default, a quarter to four times for integers, and
-    both values of a flag. A hyperparameter whose default is 0 is left out, since 0 has no multiples.
+    """Return by name the range of each hyperparameter.
+
+    It is a tenth to ten times the default, for integers a quarter to four times, and for flags both values. A
+    hyperparameter whose default is 0 is left out, because multiples of 0 are 0.
     """
     ranges = {}
     for field in fields:
@@ -128,11 +136,12 @@ def ranges_around_defaults(fields: Sequence[Any]) -> dict[str, Range]:
 
 
 def load_optuna() -> Any:
-    """Imports Optuna. Raises `InvalidInputError` with the command that installs it if it is missing."""
+    """Import and return Optuna. Raises `InvalidInputError` with the command that installs it if it is missing."""
     try:
         import optuna  # noqa: PLC0415  an extra
     except ImportError as error:
         raise InvalidInputError(_INSTALL, field="range") from error
+    # Optuna logs every trial to standard error, where the progress is shown.
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 
@@ -143,13 +152,13 @@ class Tpe:
     def __init__(
         self, ranges: Mapping[str, Range], n: int, *, is_lower_better: bool, seed: int, earlier: Sequence[Trial] = ()
     ) -> None:
-        """`earlier`: known trials; those inside the ranges are used, and count among the `n`."""
+        """Start a study. `earlier`: known trials; those inside the ranges are used and count towards `n`."""
         self._optuna = optuna = load_optuna()
         self._space = {name: self._distribution(each) for name, each in ranges.items()}
         known = [trial for trial in earlier if trial.value is not None and _lies_in(ranges, trial)]
         self.n = n
-        self._n_asked = len(known)
-        # The seed depends on the number of known trials: a resumed search must not repeat its first proposals.
+        self._n_proposed = len(known)
+        # The seed depends on the number of known trials, so that a resumed search does not repeat its first proposals.
         self._study = optuna.create_study(
             direction="minimize" if is_lower_better else "maximize",
             sampler=optuna.samplers.TPESampler(seed=seed + len(known)),
@@ -159,20 +168,21 @@ class Tpe:
             self._study.add_trial(
                 optuna.trial.create_trial(params=values, distributions=self._space, value=trial.value)
             )
-        self._asked: Any = None
+        self._proposal: Any = None
 
     def ask(self) -> Values | None:
-        if self._n_asked >= self.n:
+        if self._n_proposed >= self.n:
             return None
-        self._n_asked += 1
-        self._asked = self._study.ask(self._space)
-        return dict(self._asked.params)
+        self._n_proposed += 1
+        self._proposal = self._study.ask(self._space)
+        return dict(self._proposal.params)
 
     def record(self, trial: Trial) -> None:
         if trial.value is None:
-            self._study.tell(self._asked, state=self._optuna.trial.TrialState.FAIL)
+            # A failed trial is excluded from the model of good and bad values.
+            self._study.tell(self._proposal, state=self._optuna.trial.TrialState.FAIL)
         else:
-            self._study.tell(self._asked, trial.value)
+            self._study.tell(self._proposal, trial.value)
 
     def _distribution(self, each: Range) -> Any:
         kinds = self._optuna.distributions
@@ -191,7 +201,13 @@ def _lies_in(ranges: Mapping[str, Range], trial: Trial) -> bool:
 
 @dataclass
 class Search:
-    """Runs proposals. `measure` runs one, `record` keeps a new trial, `trials` holds all by key."""
+    """Runs proposals.
+
+    `complete`: adds the values that a proposal leaves out.
+    `measure`: runs one trial.
+    `record`: stores a new trial.
+    `trials`: all trials by key, those of earlier searches included.
+    """
 
     complete: Callable[[Values], Values]
     measure: Callable[[Values, ProgressCallback], Trial]
@@ -201,13 +217,14 @@ class Search:
     def run(
         self, proposals: Proposals, budget_seconds: float | None = None, progress: ProgressCallback = ignore
     ) -> None:
-        """Runs until the proposals end or the time is up. A started trial is finished."""
+        """Run until the proposals end or the time is up. A trial that has started is finished."""
         started = time.monotonic()
         n_done = 0
         while (values := proposals.ask()) is not None:
             spent = time.monotonic() - started
             if budget_seconds is not None and spent >= budget_seconds:
                 return
+            # Whichever comes first, the end of the proposals or of the time, ends the search.
             share = (
                 n_done / proposals.n if budget_seconds is None else max(n_done / proposals.n, spent / budget_seconds)
             )
@@ -216,7 +233,7 @@ class Search:
             n_done += 1
 
     def look_at(self, values: Values) -> Trial:
-        """The trial of these values: the known one, or a new one."""
+        """Return the trial of these values; measure it if it is not known."""
         hyperparameters = self.complete(values)
         known = self.trials.get(key_of(hyperparameters))
         if known is not None:
@@ -227,6 +244,6 @@ class Search:
         return trial
 
     def best_first(self, *, is_lower_better: bool) -> list[Trial]:
-        """The trials that could be measured."""
+        """Return the trials that could be measured, the best first."""
         measured = [trial for trial in self.trials.values() if trial.value is not None]
         return sorted(measured, key=lambda trial: (trial.value or 0.0) * (1 if is_lower_better else -1))

@@ -1,4 +1,4 @@
-"""One search of `reckon tune`: what is tried, on which ratings, and what came of it."""
+"""One run of `reckon tune`: the values to try, the search on the ratings, and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -34,10 +34,10 @@ NO_HOLD_OUT = "none"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the value of a trial depends on: only values of one task can be compared.
+    """Everything that the value of a trial depends on. Only values of the same task can be compared.
 
     data: the fingerprint of the ratings.
-    hold_out: the split whose held-out part the search never sees; `none` without one.
+    hold_out: the split whose held-out part is hidden from the search; `none` if nothing is held out.
     split: the inner split on which trials are measured.
     """
 
@@ -51,22 +51,22 @@ class Task:
 
 
 class Trials(Protocol):
-    """Keeps the trials of earlier searches."""
+    """A store of trials, which keeps those of earlier searches."""
 
     def trials_of(self, task: Task) -> dict[str, Trial]:
-        """The trials of a task, by the key of each."""
+        """Return the trials of a task by their keys."""
         ...
 
     def append(self, task: Task, trial: Trial) -> None:
-        """Keeps a new trial."""
+        """Store a new trial."""
         ...
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The values of an algorithm's hyperparameters that a search tries, all of them checked.
+    """The checked values of an algorithm's hyperparameters that a search tries.
 
-    fixed: hyperparameters that stay, as `NAME=VALUE`.
+    fixed: hyperparameters that the search does not change, as `NAME=VALUE`.
     grid: values by name; ranges: the range by name. One of the two is empty.
     """
 
@@ -77,12 +77,14 @@ class Choices:
 
     @classmethod
     def parse(cls, algorithm: str, fixed: Sequence[str], grid: Sequence[str], ranges: Sequence[str]) -> "Choices":
-        """From `NAME=VALUE`, `NAME=VALUE,VALUE` and `NAME=LOW:HIGH`; without the last two, ranges around all defaults.
+        """Parse `NAME=VALUE`, `NAME=VALUE,VALUE` and `NAME=LOW:HIGH`.
 
+        Without a grid and ranges, the ranges are those around the defaults of all hyperparameters that are not fixed.
         Raises `InvalidInputError` with the correct form.
         """
         if grid and ranges:
             raise InvalidInputError("--grid and --range exclude each other", field="range")
+        # The algorithm itself converts and checks every value, so its bounds are declared only there.
         defaults = cls(algorithm, fixed, {}, {})
         fixed_values = defaults.values({})
         if not fixed_values:
@@ -98,13 +100,13 @@ class Choices:
         return replace(defaults, grid=tried, ranges=searched)
 
     def values(self, proposed: Values) -> dict[str, Any]:
-        """All hyperparameters: the proposed, the fixed, and for the others the defaults."""
+        """Return all hyperparameters: the proposed and the fixed ones, and the defaults of the others."""
         texts = [*self.fixed, *(f"{name}={value}" for name, value in proposed.items())]
         learner = make_learners([self.algorithm], texts, {})[self.algorithm]
         return {each.name: getattr(learner, each.name) for each in hyperparameters_of(self.algorithm)}
 
     def read(self, name: str, texts: Sequence[str]) -> list[Any]:
-        """The texts as values of the hyperparameter `name`, converted and checked by the algorithm."""
+        """Return the texts as values of the hyperparameter `name`, converted and checked by the algorithm."""
         return [self.values({name: text})[name] for text in texts]
 
 
@@ -125,16 +127,18 @@ def _ends(name: str, text: str) -> list[str]:
 def _range(ends: Sequence[Any]) -> Range:
     low, high = ends
     if low >= high:
-        raise InvalidInputError(f"a range goes from a lower end to a higher one, not {low} to {high}", field="range")
+        raise InvalidInputError(
+            f"the low end of a range must be below its high end, not {low} to {high}", field="range"
+        )
     return Range(type(low), low, high)
 
 
 @dataclass
 class Tuning:
-    """A search, and the measurement of its best trial on held-out ratings.
+    """A search and the measurement of its best trial on held-out ratings.
 
-    log: keeps every trial, and knows those of earlier searches.
-    report_problem: called with the reason for which a trial could not be measured.
+    log: stores every trial and returns those of earlier searches.
+    report_problem: called with the reason if a trial could not be measured.
     experiment: measures trials on the training part alone.
     final: measures on the held-out part; None if nothing is held out.
     outcomes: `best` and `default` on the held-out part; empty without one.
@@ -163,7 +167,11 @@ class Tuning:
         seed: int,
         relevant_from: float | None,
     ) -> "Tuning":
-        """Raises `InvalidInputError` if the ratings are too few for the splits, or if Optuna is missing."""
+        """Build a tuning of the ratings with a held-out part and an inner split.
+
+        Raises `InvalidInputError` if there are too few ratings for the splits, or if Optuna is missing.
+        """
+        # A missing package is reported now, before minutes of compilation.
         if not choices.grid:
             load_optuna()
         liked_from = data.relevant_from(relevant_from)
@@ -171,8 +179,9 @@ class Tuning:
         if hold_out != NO_HOLD_OUT:
             masks = held_out_by(hold_out, ratings, seed)
             if len(masks) > 1:
-                raise InvalidInputError(f"{hold_out} has several parts: name one part", field="hold-out")
+                raise InvalidInputError(f"{hold_out} has several test parts: choose a split with one", field="hold-out")
             final = Experiment(ratings, masks, data.scale, (metric,), liked_from, seed)
+            # From here on, the search works without the held-out part.
             ratings = ratings.subset(~masks[0])
         inner = Experiment(ratings, held_out_by(split, ratings, seed), data.scale, (metric,), liked_from, seed)
         task = Task(choices.algorithm, str(metric), data.fingerprint, hold_out, split, seed, liked_from)
@@ -180,14 +189,15 @@ class Tuning:
 
     @cached_property
     def search(self) -> Search:
-        """The search, with the trials of this task from earlier searches."""
+        """The search, which starts with the trials of earlier searches on this task."""
         return Search(self.choices.values, self._measure, self._record, self.log.trials_of(self.task))
 
     def run(self, n_trials: int, budget_seconds: float | None, progress: ProgressCallback) -> None:
-        """Measures the defaults first, so that the best is never worse; then the proposals; last, the hold-out.
+        """Measure the defaults, then the proposals, then the best trial on the held-out part.
 
-        Raises `InvalidInputError` for an algorithm that cannot run here or cannot be measured by this metric.
+        Raises `InvalidInputError` for an algorithm that cannot run or cannot be measured by this metric.
         """
+        # The defaults are a trial too, so the best is never worse than they are on the inner split.
         warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, progress)
         default = self.search.look_at({})
         if default.value is None:
@@ -196,6 +206,7 @@ class Tuning:
         self.search.run(self._proposals(n_trials), budget_seconds, progress)
         if self.final is not None:
             progress(1.0, "measuring the best")
+            # The defaults may be the best trial; the dictionary by key then measures them once.
             on_hold_out = {
                 trial.key: self.final.run(self._learner(trial.hyperparameters))
                 for trial in {each.key: each for each in (self.best, default)}.values()
@@ -206,13 +217,14 @@ class Tuning:
         if self.choices.grid:
             return GridSearch(self.choices.grid)
         free, fixed = self.choices.ranges, self.choices.values({})
-        alike = [
+        # Trials with other values of the fixed hyperparameters say nothing about this search.
+        comparable = [
             trial
             for trial in self.search.trials.values()
             if all(trial.hyperparameters[name] == value for name, value in fixed.items() if name not in free)
         ]
         is_lower_better = self.metric.is_lower_better
-        return Tpe(free, n_trials, is_lower_better=is_lower_better, seed=self.task.seed, earlier=alike)
+        return Tpe(free, n_trials, is_lower_better=is_lower_better, seed=self.task.seed, earlier=comparable)
 
     @property
     def ranked(self) -> list[Trial]:
@@ -224,12 +236,12 @@ class Tuning:
 
     @property
     def difference(self) -> Difference | None:
-        """The metric of the best minus that of the defaults, on the held-out part."""
+        """The metric of the best trial minus that of the defaults, on the held-out part; None without one."""
         return self.outcomes["best"].minus(self.outcomes["default"])[str(self.metric)] if self.outcomes else None
 
     @property
     def document(self) -> dict[str, Any]:
-        """What `--json` prints. Names are only added, never changed."""
+        """The output of `--json`. New versions add names and never change or remove one."""
         return {
             **asdict(self.task),
             "best": asdict(self.best),

@@ -41,7 +41,7 @@ def test_report_as_json(folder: Path) -> None:
 def test_dry_run(folder: Path, store: Store) -> None:
     finished = reckon("import", folder, "--dry-run")
     assert finished.output.startswith("ratings     3 readable, 0 rejected\n")
-    assert "nothing was changed" in finished.output
+    assert "nothing stored" in finished.output
     assert store.ratings.count() == 0
 
 
@@ -94,5 +94,5 @@ def test_interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finished = reckon("import", folder)
     assert (finished.exit_code, finished.errors) == (
         130,
-        "reckon: interrupted; run the same import again to finish it\n",
+        "reckon: interrupted; run the same command again to finish the import\n",
     )

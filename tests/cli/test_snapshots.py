@@ -47,4 +47,4 @@ def test_no_such_version(instance: Instance, version: str) -> None:
 
 def test_nothing_published(tmp_path: Path) -> None:
     migrate("", tmp_path)
-    assert "no snapshot yet" in Instance(tmp_path).run("snapshots", "list").stdout
+    assert "there are no snapshots" in Instance(tmp_path).run("snapshots", "list").stdout

@@ -48,7 +48,7 @@ def test_torn_last_line(log: TrialLog, kept: int) -> None:
 @pytest.mark.parametrize("content", ["user,item,rating\n1,2,3\n", '{"a": 1}\n', "[1]\n", "precious", '{"a": 1'])
 def test_files_of_something_else(log: TrialLog, content: str) -> None:
     log.path.write_text(content)
-    with pytest.raises(InvalidInputError, match="holds no trials"):
+    with pytest.raises(InvalidInputError, match="is not a file of trials"):
         log.trials_of(TASK)
     assert log.path.read_text() == content
 

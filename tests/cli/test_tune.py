@@ -111,7 +111,7 @@ def test_budget_of_time(ratings: Path, results: Path) -> None:
 def test_table_for_people(ratings: Path, results: Path) -> None:
     done = reckon("tune", ratings, "--results", results, *GRID)
     assert done.exit_code == 0
-    for text in ("best of 5 trials", "regularization", "held out: best", "--param n_factors="):
+    for text in ("best of 5 trials", "regularization", "held-out part of", "--param n_factors="):
         assert text in done.output
 
 
@@ -137,7 +137,7 @@ def test_applied_to_the_service(ratings: Path, results: Path, store: Store, data
 def test_interrupted(ratings: Path, results: Path) -> None:
     with patch("app.evaluation.search.GridSearch.record", side_effect=KeyboardInterrupt):
         done = reckon("tune", ratings, "--results", results, *GRID)
-    assert (done.exit_code, "goes on" in done.errors) == (130, True)
+    assert (done.exit_code, "continues" in done.errors) == (130, True)
     assert len(results.read_text().splitlines()) == 2
 
 
@@ -157,11 +157,11 @@ def test_without_optuna(ratings: Path, results: Path, monkeypatch: pytest.Monkey
         (["--grid", "n_factors=2,many"], "not 'many'"),
         (["--grid", "n_factors"], "NAME=VALUE,..."),
         (["--range", "n_factors=2"], "NAME=LOW:HIGH"),
-        (["--range", "n_factors=8:2"], "from a lower end"),
+        (["--range", "n_factors=8:2"], "must be below its high end"),
         (["--range", "n_factors=0:2"], "n_factors"),
         (["--range", "n_factors=2:8", "--grid", "n_epochs=2"], "exclude"),
         (["--metric", "accuracy"], "ndcg@K"),
-        (["--hold-out", "folds:5"], "name one part"),
+        (["--hold-out", "folds:5"], "choose a split with one"),
         (["--split", "random:0.0001"], "nothing to measure on"),
         (["--algorithm", "content_linear"], "--items"),
         (["--algorithm", "als_implicit", "--grid", "n_factors=2"], "--metric ndcg@10"),

@@ -19,8 +19,8 @@ def test_event_type() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "field", "message"),
     [
-        ("type", "", "type", "an id has 1 to 128"),
-        ("type", "a/b", "type", "no '/'"),
+        ("type", "", "type", "an id must have 1 to 128"),
+        ("type", "a/b", "type", "must not contain '/'"),
         ("weight", "", "weight", "'' is not a number"),
         ("weight", None, "weight", "None is not a number"),
         ("weight", "inf", "weight", "'inf' is not a number"),
@@ -47,7 +47,7 @@ def test_placement(settings: Any) -> None:
         ("Home", "{}", "placement", "a placement is called by"),
         ("home\n", "{}", "placement", "control characters"),
         ("a" * 65, "{}", "placement", "1 to 64"),
-        ("", "{}", "placement", "an id has"),
+        ("", "{}", "placement", "an id must have"),
         ("home", "", "settings", "'' is not JSON"),
         ("home", "{", "settings", "'{' is not JSON"),
         ("home", "[" * 100_000, "settings", "is not JSON"),

@@ -63,7 +63,7 @@ def test_user() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("item_id", "", "item_id: an id has 1 to 128 characters"),
+        ("item_id", "", "item_id: an id must have 1 to 128 characters"),
         ("title", "Caf\udce9", "title: 'Caf\\udce9' contains NUL or is not UTF-8"),
         ("title", "nul\0", "title: 'nul\\x00' contains NUL or is not UTF-8"),
         ("title", ["x"], "title: ['x'] is not text"),
@@ -74,10 +74,10 @@ def test_user() -> None:
         ("year", "1995.5", "year: '1995.5' is not a whole number"),
         ("year", 2**63, "year: 9223372036854775808 does not lie between -10000 and 10000"),
         ("description", "x" * 10_001, "description: 'xxx"),
-        ("url", "/films/1", "url: '/films/1': a URL begins with http:// or https://"),
-        ("url", "javascript:alert(1)", "url: 'javascript:alert(1)': a URL begins with"),
+        ("url", "/films/1", "url: '/films/1': a URL must begin with http:// or https://"),
+        ("url", "javascript:alert(1)", "url: 'javascript:alert(1)': a URL must begin with"),
         ("image_url", "https://a.b/" + "x" * 2_048, "image_url: 'https://a.b/xxx"),
-        ("image_url", "https://a.b/x y", "image_url: 'https://a.b/x y': a URL begins with"),
+        ("image_url", "https://a.b/x y", "image_url: 'https://a.b/x y': a URL must begin with"),
         ("is_available", "maybe", "is_available: 'maybe' is neither true nor false"),
         ("added_at", "soon", "added_at: 'soon' is not a time"),
         ("attributes", "[1]", "attributes: [1] is not a JSON object"),

@@ -39,14 +39,14 @@ def test_times_mixed() -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        (("", "i", "4", "1"), "user_id: an id has 1 to 128 characters, this one has 0"),
-        (("u" * 10_000, "i", "4", "1"), "user_id: an id has 1 to 128 characters, this one has 10000"),
-        (("u", "nul\0", "4", "1"), "item_id: an id holds no control characters or surrogates"),
+        (("", "i", "4", "1"), "user_id: an id must have 1 to 128 characters, not 0"),
+        (("u" * 10_000, "i", "4", "1"), "user_id: an id must have 1 to 128 characters, not 10000"),
+        (("u", "nul\0", "4", "1"), "item_id: an id must not contain control characters or surrogates"),
         (
             ("u", "\udcff", "4", "1"),
             "item_id: '\\udcff' is not UTF-8: convert the file first (iconv -f latin1 -t utf-8)",
         ),
-        (("u", "\ud800", "4", "1"), "item_id: an id holds no control characters or surrogates"),
+        (("u", "\ud800", "4", "1"), "item_id: an id must not contain control characters or surrogates"),
         (("u", "i", "nan", "1"), "value: 'nan' is not a number"),
         (("u", "i", "inf", "1"), "value: 'inf' is not a number"),
         (("u", "i", "1e999", "1"), "value: '1e999' is not a finite number"),
