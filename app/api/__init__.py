@@ -1,9 +1,11 @@
-"""Step 8, a door: JSON over HTTP. Owns paths, schemas and the form of problems; decides nothing about recommending.
+"""Step 8: JSON over HTTP.
+
+This package owns paths, schemas and the form of errors. It makes no decision about what to recommend.
 
 Each file exports one `router` of handlers, which are functions of the module. A handler reads its input, calls one of
-the objects of `service_of(request)`, and makes the answer.
+the objects of `service_of(request)`, and builds the response.
 
-Lists are answered on the event loop: their reads take 10 us from a local file, and one query of Postgres serves all
-requests that wait at the same time. Other handlers that touch the database are plain functions, which the framework
-runs in threads.
+Handlers of lists run on the event loop: their reads take 10 us from a SQLite file, and on Postgres one query serves all
+requests that wait at the same time. Other handlers that use the database are plain functions, which the framework runs
+in threads.
 """

@@ -20,6 +20,7 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
+        # A declared length over the limit is refused without reading the body at all.
         declared = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
         received = 0
 

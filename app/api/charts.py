@@ -15,6 +15,7 @@ from app.serving.expressions import parse_filter
 from app.serving.parts import Expression
 from app.serving.rows import NO_ROWS
 
+# The handlers serialise answers themselves: FastAPI would validate each answer again, which doubles the cost.
 CHART: TypeAdapter[Chart] = TypeAdapter(Chart)
 
 router = APIRouter(tags=["charts"], route_class=StrictRoute)
@@ -44,6 +45,7 @@ async def get_chart(
     days. `newest` sorts by `added_at`. An unknown category or country has no items.
     """
     service = service_of(request)
+    # A cursor belongs to one chart with its options. Used with others, it could skip items, so it is refused.
     sequence = f"/charts/{json.dumps([chart, category, country, filter])}"
     query = ChartQuery(
         sequence=sequence,
@@ -53,6 +55,7 @@ async def get_chart(
         filter=None if filter is None else parse_filter(filter),
         returned_keys=NO_ROWS if cursor is None else service.tokens.read_cursor(sequence, cursor),
     )
+    # A chart is the same for every user, so the state is that of no user in particular.
     request_state = await service.request_states.read("")
     page = await service.charts.chart(chart, query, request_state)
     return Response(CHART.dump_json(page), media_type=JSON)

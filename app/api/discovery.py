@@ -19,6 +19,7 @@ HOME: TypeAdapter[Home] = TypeAdapter(Home)
 MIXES: TypeAdapter[Mixes] = TypeAdapter(Mixes)
 SIMILAR_USERS: TypeAdapter[SimilarUsers] = TypeAdapter(SimilarUsers)
 
+# Both pages make one list for each row, so the number of items is bounded as for a single list.
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items in each")]
 PlacementName = Annotated[Name, Query(max_length=100, description="The placement whose rules apply")]
 

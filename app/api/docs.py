@@ -28,6 +28,7 @@ def install(app: FastAPI) -> None:
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
+    # FastAPI's own page loads its scripts from a public server, which an isolated network cannot reach.
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
     @app.get("/docs", include_in_schema=False)

@@ -31,7 +31,7 @@ router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 @router.post("/events", summary="Send up to 1,000 events", responses=responses(400, 413, 422, 503, 507))
 def post_events(request: Request, batch: EventsIn) -> EventsOut:
-    """Checks each event by itself, stores the valid ones once by id in one transaction, and names the others.
+    """Checks each event separately, stores the valid ones once by id in one transaction, and reports the others.
 
     User and item need not exist. The next answer for the user, from any process, takes the events into account. A late
     event counts at its own time.
@@ -54,7 +54,9 @@ def get_events(
     service = service_of(request)
     listing = f"events of {user_id}"
     before = None if cursor is None else service.tokens.read_moment(listing, cursor)
+    # One more than requested tells whether there is another page.
     page = service.store.events.page(user_id, before=before, limit=limit + 1)
+    # Only an empty page needs the second read: a user with events exists.
     if not page and service.store.users.get(user_id) is None:
         raise NotFoundError("user", user_id)
     last = page[limit - 1] if len(page) > limit else None
@@ -92,7 +94,7 @@ def delete_event_type(request: Request, name: Id) -> None:
 
 
 def _count(metrics: Metrics, rows: Sequence[ReceivedEvent | str], outcomes: Sequence[RowOutcome]) -> None:
-    # The type of a rejected event is any text: as a label it would make a time series each.
+    # The type of a rejected event may be any text, and each label value makes a new time series.
     counts = Counter(
         ("" if isinstance(row, str) or outcome.status == "rejected" else row.type, outcome.status)
         for row, outcome in zip(rows, outcomes, strict=True)

@@ -1,10 +1,10 @@
-"""HEAD, answered wherever GET is (RFC 9110, 9.3.2): the status and headers of the GET, without its body."""
+"""Answers HEAD for every path with GET (RFC 9110, 9.3.2): the status and headers of the GET, without its body."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware: routes see a GET, so that no route need declare HEAD and the OpenAPI document lists none."""
+    """ASGI middleware that passes HEAD on as GET, so that no route declares HEAD and the OpenAPI document has none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -21,7 +21,7 @@ class HeadAsGet:
                 message = {"type": "http.response.body", "more_body": message.get("more_body", False)}
             await send(message)
 
-        # The same scope, not a copy: the router adds the route to it, by which the metrics name the request.
+        # The scope is changed and not copied, because the router adds the route to it, which the metrics need.
         scope["method"] = "GET"
         try:
             await self._app(scope, receive, send_head)

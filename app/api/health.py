@@ -1,4 +1,4 @@
-"""For operators: probes of liveness and readiness, and metrics."""
+"""Probes of liveness and readiness, and metrics, for operators."""
 
 from typing import Literal
 
@@ -30,6 +30,7 @@ async def livez() -> Health:
 def readyz(request: Request) -> Readiness:
     """503 while the database does not answer. 200 without a snapshot, since popular items can be listed."""
     service = service_of(request)
+    # A read of one row: it fails if the database does not answer, and costs nothing otherwise.
     service.store.users.freshness("")
     return Readiness(status="ready", snapshot_version=service.serving.current.version)
 

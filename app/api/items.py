@@ -25,9 +25,10 @@ def get_items(
     service = service_of(request)
     after = 0 if cursor is None else service.tokens.read_position("items", cursor)
     page = service.store.items.page(search=q, after=after, limit=limit + 1)
+    # One more than requested was read, to know whether there is another page.
     more = len(page) > limit
     return ItemsPage(
-        items=[ItemOut.of(item) for _, item in page[:limit]],
+        items=[ItemOut.from_item(item) for _, item in page[:limit]],
         next_cursor=service.tokens.position("items", page[limit - 1][0]) if more else None,
     )
 
@@ -37,7 +38,7 @@ def get_item(request: Request, item_id: Id) -> ItemOut:
     item = service_of(request).store.items.get(item_id)
     if item is None:
         raise NotFoundError("item", item_id)
-    return ItemOut.of(item)
+    return ItemOut.from_item(item)
 
 
 @router.put(
@@ -50,7 +51,7 @@ def put_item(request: Request, item_id: Id, body: ItemIn, response: Response) ->
     item = body.to_entity(item_id)
     (status,) = service_of(request).store.items.record([item])
     response.status_code = 201 if status == STORED else 200
-    return ItemOut.of(item)
+    return ItemOut.from_item(item)
 
 
 @router.delete("/{item_id}", summary="Delete an item and its ratings", status_code=204, responses=responses(422, 503))

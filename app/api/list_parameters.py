@@ -1,4 +1,4 @@
-"""The options of a list: as query parameters of a GET, and as the body of a POST."""
+"""The options of a list, as query parameters of a GET and as the body of a POST."""
 
 from dataclasses import replace
 from functools import cached_property
@@ -30,12 +30,12 @@ def _known_fields(texts: list[str]) -> list[str]:
 
 
 _FIELD_NAME = rf"({'|'.join((*ANSWER_FIELDS, *COLUMNS))}|attributes\.[^,]+)"
-# For the schema alone: the validator of the whole list judges, and names the fields there are.
+# The pattern is only for the schema. The validator of the whole list checks the names and lists those that exist.
 FieldNames = Annotated[str, Field(json_schema_extra={"pattern": f"^{_FIELD_NAME}(,{_FIELD_NAME})*$"})]
 
 
 class ConditionFields(BaseModel):
-    """Options of lists and rankings. Bodies are validated strictly, query parameters are text."""
+    """The options that lists and rankings share. Bodies are validated strictly; query parameters are text."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -77,16 +77,16 @@ class ListFields(ConditionFields):
         list[FieldNames],
         AfterValidator(_known_fields),
         Field(
-            description="Of the items only these, beside `item_id`: fields of the list, columns of the item as"
-            " `GET /items/{item_id}` has them, and single attributes as `attributes.NAME`; separated by commas, may be"
-            " repeated. An item that lacks an attribute is shown without it",
+            description="Fields of the items to return, besides `item_id`: fields of the list, columns of the item as"
+            " in `GET /items/{item_id}`, and single attributes as `attributes.NAME`. Separated by commas; may be"
+            " repeated. An item that lacks an attribute is returned without it",
             examples=[["title,year,attributes.minutes"]],
         ),
     ] = []
 
     @cached_property
     def selection(self) -> ItemSelection:
-        """What is wanted of each item."""
+        """The fields to return for each item."""
         return ItemSelection.parse(self.fields)
 
     def options(self) -> ListOptions:
@@ -94,7 +94,7 @@ class ListFields(ConditionFields):
 
     @cached_property
     def _options(self) -> ListOptions:
-        """Once, since the same parameters are kept for the next who asks alike."""
+        # Computed once, because `query_string` caches the parameters for all requests with the same query string.
         explain = self.explain or "reasons" in self.selection.answer_fields
         return replace(super().options(), limit=self.limit, exclude=tuple(self.exclude), explain=explain)
 
@@ -110,13 +110,14 @@ class PageFields(ListFields):
 
 class ListParameters(PageFields):
     min_predicted_rating: Annotated[
-        float | None,  # not `Finite`, which is strict: in a query string all numbers are text
+        # `Finite` is strict and would refuse the text of a query string.
+        float | None,
         Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE, description="On the rating scale"),
     ] = None
 
 
 class ListBody(PageFields):
-    """As `ListParameters`, with room for more ids."""
+    """The options of a list in a body, which has room for more ids than a URL."""
 
     model_config = ConfigDict(strict=True)
 
@@ -131,7 +132,7 @@ class GuestRating(BaseModel):
 
 
 class Recipient(BaseModel):
-    """The user of a list: a stored user, or a guest with ratings."""
+    """The user for whom a list is made: a stored user, or a guest with ratings."""
 
     user_id: Id | None = None
     ratings: Annotated[
@@ -146,7 +147,8 @@ class Recipient(BaseModel):
         return self
 
     def rated(self, scale: RatingScale) -> tuple[Rating, ...]:
-        """The guest's ratings, the first of each item. Raises `InvalidInputError` for a value off the scale."""
+        """Return the guest's ratings. Raises `InvalidInputError` for a value that is not on the scale."""
+        # The newest comes first, so the first rating of each item counts.
         newest: dict[str, Rating] = {}
         for place, rating in enumerate(self.ratings):
             value = scale.check(float(rating.value), f"body.ratings.{place}.value")
@@ -155,11 +157,11 @@ class Recipient(BaseModel):
 
 
 class GuestBody(ListBody, Recipient):
-    """A guest, or a stored user whose options do not fit into a URL."""
+    """A list for a guest, or for a stored user whose options do not fit into a URL."""
 
 
 class RankingBody(ConditionFields, Recipient):
-    """The options of a list, and the caller's candidates."""
+    """A ranking of the caller's candidates."""
 
     model_config = ConfigDict(strict=True)
 

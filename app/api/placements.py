@@ -1,4 +1,4 @@
-"""Placements: where lists are shown, and the rules that apply there. A change is valid at once in every process."""
+"""Placements: named places where lists are shown, with their rules. A change applies at once in every process."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -43,6 +43,7 @@ class PreviewIn(ListBody):
 def get_placements(request: Request) -> PlacementsOut:
     """`home` always exists; it has the default settings until others are put."""
     stored = service_of(request).store.placements.all()
+    # `home` comes first even if it is not stored; a stored one replaces the defaults.
     documents = {DEFAULT_PLACEMENT: stored.get(DEFAULT_PLACEMENT, {})} | stored
     return PlacementsOut(
         placements=[PlacementOut(name=name, settings=parse_placement(each)) for name, each in documents.items()]
@@ -66,7 +67,8 @@ def put_placement(request: Request, name: PlacementName, body: Placement, respon
     """Replaces the whole placement: settings that are left out get their defaults. Applies to the next request of
     every process.
     """
-    CompiledPlacement(body)  # raises where an expression does not parse, before anything is stored
+    # Raises if an expression cannot be parsed, before anything is stored.
+    CompiledPlacement(body)
     status = service_of(request).store.placements.put(name, body.document)
     response.status_code = 201 if status == STORED else 200
     return PlacementOut(name=name, settings=body)
@@ -102,6 +104,7 @@ def _with_settings(request_state: RequestState, name: str, settings: Placement |
 
 
 def _query(name: str, body: PreviewIn, tokens: TokenSigner) -> Query:
+    # A preview is always of the placement in the path; the body may repeat its name but not contradict it.
     if "placement" in body.model_fields_set and body.placement != name:
         raise InvalidInputError(f"the path names the placement {name!r}", field="body.placement")
     query = body.query(body.user_id, tokens)

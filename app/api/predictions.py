@@ -21,7 +21,8 @@ router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
     responses=responses(400, 413, 422, 503, also={200: {"model": Predictions}}),
 )
 async def post_predictions(request: Request, body: PairsIn) -> Response:
-    """Predicts the ratings of up to 1,000 pairs, in their order. Checks each pair by itself and names the bad ones.
+    """Predicts the ratings of up to 1,000 pairs, in their order. Checks each pair separately and reports
+    those that are not valid.
 
     Takes every acknowledged rating into account. The prediction for an unknown user is what other users think of the
     item; for an unknown item, how the user rates in general. `uncertainty` is larger if less is known, and for users
@@ -30,6 +31,7 @@ async def post_predictions(request: Request, body: PairsIn) -> Response:
     rows = read_rows(body.pairs, PairIn, lambda pair: pair)
     pairs = [Pair(index, row.user_id, row.item_id) for index, row in enumerate(rows) if isinstance(row, PairIn)]
     version, predictions = await service_of(request).predictor.predict(pairs)
+    # The predictions are those of the valid pairs, in order; the problems of the others go between them.
     good = iter(predictions)
     results = [
         RejectedPair(index, "rejected", row) if isinstance(row, str) else next(good) for index, row in enumerate(rows)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault, a request id, no internals."""
+"""Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault and a request id, no internals."""
 
 import re
 from http import HTTPStatus
@@ -18,6 +18,7 @@ log = structlog.get_logger()
 
 PREFIX = "urn:reckon:problem:"
 MEDIA_TYPE = "application/problem+json"
+# A body of 1,000 faulty ids would make an answer that is larger than the request.
 MAX_ERRORS = 20
 
 
@@ -34,14 +35,14 @@ class Problem(BaseModel):
     type: str = Field(description="Stable; programs may rely on it", examples=[PREFIX + "invalid-input"])
     title: str = Field(examples=["The request is malformed"])
     status: int = Field(examples=[422])
-    detail: str = Field(description="For people; may change", examples=["7.5 is not on the rating scale 1:5"])
+    detail: str = Field(description="Text for display; may change", examples=["7.5 is not on the rating scale 1:5"])
     field: str | None = Field(None, description="The part of the input that is wrong", examples=["body.value"])
     errors: list[FieldError] = Field(default_factory=list, description="All errors, if the input has several")
     request_id: str = Field(description="Identifies the request in the logs", examples=["0f6d2c3a9b7e4d51"])
 
 
 def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = None) -> dict[int | str, dict[str, Any]]:
-    """The error responses of an operation, for OpenAPI; `also`: its other responses."""
+    """Return the error responses of an operation for OpenAPI. `also`: its other responses."""
     return (also or {}) | {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -52,7 +53,7 @@ def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = Non
 
 
 def install(app: FastAPI) -> None:
-    """Makes every error a problem document, and describes it in the OpenAPI document."""
+    """Install handlers that answer every error with a problem document, and add its schema to the OpenAPI document."""
     app.add_exception_handler(ReckonError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
@@ -73,11 +74,13 @@ def install(app: FastAPI) -> None:
 def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     problem.request_id = request.scope.get("state", {}).get("request_id", "")
     content = problem.model_dump(exclude_none=True)
+    # An empty list would say that there are no errors.
     if not problem.errors:
         del content["errors"]
     return JSONResponse(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
+# The framework types handlers as taking any exception; each of these is registered for one class.
 async def _expected(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ReckonError):
         raise TypeError(error)
@@ -126,18 +129,21 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _allowed_methods(request: Request) -> str:
-    """All methods of the path; the framework names those of the first route that has it, and none of a mount."""
+    """Return all methods of the path, for the header `Allow`."""
+    # The framework names only those of the first route with this path, and none of a mount.
     documented = (
         {method.upper() for method in operations}
         for template, operations in request.app.openapi()["paths"].items()
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), request.url.path)
     )
-    methods = next(documented, {"GET"})  # the document itself, its pages and files are only read
+    # Paths that the document does not list are its own pages and files, which can only be read.
+    methods = next(documented, {"GET"})
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:
     request_id = request.scope.get("state", {}).get("request_id", "")
+    # Only the log gets the exception. Its text may hold SQL, paths or data of users.
     log.error("defect", request_id=request_id, path=request.url.path, exc_info=error)
     problem = Problem(
         type=PREFIX + ReckonError.type,
@@ -150,19 +156,21 @@ async def _defect(request: Request, error: Exception) -> JSONResponse:
 
 
 def _field_error(fault: dict[str, Any]) -> FieldError:
-    """Leaves out the input itself, which may hold text that JSON cannot encode."""
+    """Convert an error of Pydantic or the framework."""
+    # The input itself is left out, because it may hold text that JSON cannot encode.
     if fault.get("type") == "json_invalid":
         return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
     return FieldError(field=_printable(".".join(map(str, fault["loc"]))), detail=_printable(str(fault["msg"])))
 
 
 def fault_of(error: ValidationError) -> str:
-    """The first error of a row of a batch, in one line."""
+    """Return the first error of a row of a batch, in one line."""
     fault = error.errors(include_url=False, include_input=False)[0]
-    # The message of Pydantic would name our class.
-    message = "it is no object" if fault["type"] == "model_type" else fault["msg"]
+    # Pydantic's message would name our class.
+    message = "it is not an object" if fault["type"] == "model_type" else fault["msg"]
     return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {message}")
 
 
 def _printable(text: str) -> str:
+    # Lone surrogates in an input cannot be encoded as UTF-8.
     return text.encode("utf-8", "backslashreplace").decode()

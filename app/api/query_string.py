@@ -1,7 +1,7 @@
-"""Query strings, parsed and validated once: clients send the same few over and over.
+"""Parses and validates query strings, and caches the results, because clients repeat the same few query strings.
 
-A handler calls `parameters` instead of declaring a Pydantic class as its parameter, since FastAPI would spend 70 us on
-one for every request, a third of the time of a list. `described` adds the parameters to the OpenAPI document.
+A handler calls `parameters` instead of declaring a Pydantic class as its parameter: FastAPI would spend 70 us on that
+for every request, a third of the time of a list. `described` adds the parameters to the OpenAPI document.
 """
 
 from collections.abc import Collection
@@ -14,16 +14,16 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 
 MAX_BYTES = 60_000
-"""The HTTP server accepts no longer request lines."""
+"""The HTTP server refuses longer request lines."""
 
 KEPT_BYTES = 1_000
-"""Longer query strings hold filters and lists of ids; they seldom come twice, so they are not cached."""
+"""Longer query strings hold filters and lists of ids. They are rarely repeated, so they are not cached."""
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
 def parameters(request: Request, kind: type[Parameters]) -> Parameters:
-    """The query string of `request` as `kind`.
+    """Return the query string of `request` as `kind`.
 
     Raises `RequestValidationError` for a value that is not valid and for a parameter that `kind` does not have.
     """
@@ -34,12 +34,12 @@ def parameters(request: Request, kind: type[Parameters]) -> Parameters:
 
 
 def names(query_string: bytes) -> frozenset[str]:
-    """The names of the parameters in a query string."""
+    """Return the names of the parameters in a query string."""
     return _kept_names(query_string) if len(query_string) <= KEPT_BYTES else _names(query_string)
 
 
 def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
-    """Raises `RequestValidationError` where a parameter was given that is not known."""
+    """Raise `RequestValidationError` if a given parameter is not known."""
     unknown = sorted(set(given) - set(known))
     if unknown:
         takes = f"this path takes {', '.join(sorted(known))}" if known else "this path takes none"
@@ -49,7 +49,7 @@ def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
 
 
 def described(kind: type[BaseModel]) -> dict[str, Any]:
-    """The fields of `kind` as query parameters of OpenAPI: the `openapi_extra` of an operation."""
+    """Return the fields of `kind` as query parameters, for the `openapi_extra` of an operation."""
     fields = kind.model_json_schema()["properties"].items()
     return {
         "parameters": [
@@ -69,13 +69,14 @@ def _read(kind: type[BaseModel], query_string: bytes) -> Any:
     if len(query_string) > MAX_BYTES:
         raise RequestValidationError([{"loc": ("query",), "msg": f"at most {MAX_BYTES} bytes; POST has room"}])
     given: dict[str, Any] = {}
+    # Parameters of type list may be repeated; of any other, the last value counts, as in FastAPI.
     repeated = {name for name, field in kind.model_fields.items() if get_origin(field.annotation) is list}
     for name, value in _pairs(query_string):
         if name in repeated:
             given.setdefault(name, []).append(value)
         else:
             given[name] = value
-    # Before the values are validated: a misspelt name is the only fault that is reported then.
+    # Checked before the values, so that a misspelt name is the only error that is reported.
     refuse_unknown(given, kind.model_fields)
     try:
         return kind.model_validate(given)
@@ -89,6 +90,7 @@ def _names(query_string: bytes) -> frozenset[str]:
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:
+    # A server passes the raw bytes. `parse_qsl` decodes the percent escapes, which hold all that is not ASCII.
     return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
 
 

@@ -12,6 +12,7 @@ from app.api.routing import StrictRoute, service_of
 from app.serving.query import Query
 from app.serving.rankings import ExplainedRanking, Ranking
 
+# One adapter for each class: a union would try both for every answer.
 PLAIN: TypeAdapter[Ranking] = TypeAdapter(Ranking)
 EXPLAINED: TypeAdapter[ExplainedRanking] = TypeAdapter(ExplainedRanking)
 RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
@@ -33,6 +34,7 @@ async def post_ranking(request: Request, body: RankingBody) -> Response:
     """
     service = service_of(request)
     request_state = await service.request_states.read(body.user_id or "")
+    # Only ratings in the body are checked against the scale, so only they need the read.
     rated = body.rated(await service.store.reads.scale()) if body.ratings else ()
     ranking = await service.rankings.rank(body.item_ids, Query(body.user_id, body.options(), rated), request_state)
     if isinstance(ranking, ExplainedRanking):

@@ -1,4 +1,4 @@
-"""Ratings: stored one by one or up to 1,000 at once, listed and deleted."""
+"""Ratings: stored singly or up to 1,000 at once, listed and deleted."""
 
 from collections import Counter
 from typing import Annotated
@@ -37,9 +37,10 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
 
 @router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
 async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
-    """Checks each rating by itself, stores the valid ones in order in one transaction, and names the others."""
+    """Checks each rating separately, stores the valid ones in order in one transaction, and reports the others."""
     service = service_of(request)
     outcomes = await service.rating_recorder.record_batch(read_rows(batch.ratings, RatingIn, RatingIn.to_entity))
+    # One increment for each status instead of one for each row.
     for status, number in Counter(outcome.status for outcome in outcomes).items():
         service.metrics.count_ratings(status, number)
     return RatingsOut.from_outcomes(outcomes)
@@ -57,6 +58,7 @@ def get_ratings(
     listing = f"ratings of {user_id}"
     after = 0 if cursor is None else service.tokens.read_position(listing, cursor)
     page = service.store.ratings.page(user_id, after=after, limit=limit + 1)
+    # Only an empty page needs the second read: a user with ratings exists.
     if not page and service.store.users.get(user_id) is None:
         raise NotFoundError("user", user_id)
     more = len(page) > limit

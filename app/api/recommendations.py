@@ -44,7 +44,7 @@ UNCHANGED = {"description": "The list with this entity tag is still current"}
 
 
 router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
-# Not included in `router`: FastAPI looks for a route in every router on the way to it.
+# A router of its own, included first in the application, because FastAPI tries the routes of all routers in order.
 direct_router = APIRouter(tags=["recommendations"], route_class=DirectRoute)
 
 
@@ -68,11 +68,13 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     wanted = parameters(request, ListParameters)
     query = wanted.query(user_id, service.tokens)
     request_state = await service.request_states.read(user_id)
-    question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])  # no id holds a NUL
+    # An id cannot contain NUL, so the key of the cache is unambiguous.
+    question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])
     entity_tag = request_state.entity_tag(question, query.options)
     held = held_by(request)
     if is_among(entity_tag, held):
         return unchanged(entity_tag)
+    # The entity tag covers everything that the list depends on, so an equal tag means an equal list.
     cached = service.cache.get(question, entity_tag)
     if cached is None:
         recommendations = await service.recommender.recommend(query, request_state)
@@ -134,6 +136,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
 async def post_batch(request: Request, body: BatchIn) -> Response:
     """Makes one list for each user with the same options, in the order of `user_ids`."""
     service = service_of(request)
+    # The expressions of the options are parsed once for all users.
     options = body.options()
     results = []
     for user_id in body.user_ids:
@@ -142,7 +145,8 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
         service.metrics.count_recommendations(recommendations.strategy)
         list_ = await as_bytes(recommendations, body.selection, service.store.reads)
         results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
-        await sleep(0)  # 100 lists take long: other requests use the event loop in between
+        # 100 lists take long. This lets the event loop serve other requests in between.
+        await sleep(0)
     return Response(b'{"results":[%b]}' % b",".join(results), media_type=JSON)
 
 
@@ -153,7 +157,7 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
     openapi_extra=described(ListParameters),
 )
 async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
-    """Repeats the steps of the same request for a list, and tells at which step the item dropped out, or its rank."""
+    """Repeats the steps of the same request for a list. Returns the step at which the item was dropped, or its rank."""
     service = service_of(request)
     query = parameters(request, ListParameters).query(user_id, service.tokens)
     return await service.exclusion.why_not(item_id, query, await service.request_states.read(user_id))

@@ -1,4 +1,4 @@
-"""Gives every request an id, counts and times it, and logs a failed one."""
+"""Gives every request an id, counts and times requests, and logs failed ones."""
 
 import secrets
 import time
@@ -14,7 +14,7 @@ SERVER_ERROR = 500
 
 
 class RequestMetrics:
-    """Plain ASGI middleware: the base class of the framework would cost a task and a queue for each request."""
+    """ASGI middleware. The framework's base class for middleware would cost a task and a queue for each request."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -26,6 +26,7 @@ class RequestMetrics:
             return
         request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
+        # The status of a request that fails before it has an answer.
         status = SERVER_ERROR
         since = time.perf_counter()
 
@@ -39,7 +40,7 @@ class RequestMetrics:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            # The template of the path: a label with ids in it would make a time series for each id.
+            # The label is the template of the path. The path itself would make a time series for each id.
             path = getattr(scope.get("route"), "path", "unmatched")
             self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
             if status >= SERVER_ERROR:

@@ -1,4 +1,4 @@
-"""The HTTP answer of a list: its bytes, its entity tag, and 304 if the caller has it already."""
+"""HTTP responses of lists: the JSON, the entity tag, and 304 if the client has the list already."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.store.serving_reads import ServingReads
 
 JSON = "application/json"
 PRIVATE = "private, no-cache"
-"""A cache may keep the answer for this user alone, and validates it before every use."""
+"""A cache may store the list for one user only, and must validate it before every use."""
 
 PLAIN: TypeAdapter[Recommendations] = TypeAdapter(Recommendations)
 EXPLAINED: TypeAdapter[ExplainedRecommendations] = TypeAdapter(ExplainedRecommendations)
@@ -21,10 +21,8 @@ EXPLAINED: TypeAdapter[ExplainedRecommendations] = TypeAdapter(ExplainedRecommen
 async def as_bytes(
     answer: Recommendations | ExplainedRecommendations, selection: ItemSelection, reads: ServingReads
 ) -> bytes:
-    """The answer as JSON; of its items the fields that are selected, where any are, and their ids.
-
-    Serialised here because the framework would validate the answer first, which doubles the cost.
-    """
+    """Return the answer as JSON, with the selected fields of its items, or the default fields if none are selected."""
+    # The framework would validate the answer before it serialises it, which doubles the cost.
     adapter: TypeAdapter[Any] = EXPLAINED if isinstance(answer, ExplainedRecommendations) else PLAIN
     if selection.is_everything_default:
         return adapter.dump_json(answer)
@@ -32,6 +30,7 @@ async def as_bytes(
     include: Any = dict.fromkeys(whole, True) | {"items": {"__all__": {"item_id", *selection.answer_fields}}}
     if not selection.columns_to_read:
         return adapter.dump_json(answer, include=include)
+    # Columns of stored items are not part of the answer's class, so they are added to the document.
     document = adapter.dump_python(answer, include=include)
     details = await read_details([item.item_id for item in answer.items], selection, reads)
     for item, columns in zip(document["items"], details, strict=True):
@@ -40,16 +39,18 @@ async def as_bytes(
 
 
 def held_by(request: Request) -> str | None:
-    """The header `If-None-Match` (RFC 9110): entity tags of answers that the caller has, or `*`."""
+    """Return the header `If-None-Match` (RFC 9110): entity tags of lists that the client has, or `*`."""
     return request.headers.get("if-none-match")
 
 
 def is_among(entity_tag: str, held: str | None) -> bool:
+    # Tags never contain a comma, so the header can be split at commas.
     return held is not None and entity_tag in {tag.strip() for tag in held.split(",")}
 
 
 def answered(body: bytes, entity_tag: str, held: str | None) -> Response:
-    """The answer; 304 for `If-None-Match: *`, which means any answer: a request without one has failed before."""
+    """Return the list, or 304 for `If-None-Match: *`."""
+    # `*` matches any current representation. A request without one has failed before this point.
     if held == "*":
         return unchanged(entity_tag)
     return Response(body, media_type=JSON, headers={"etag": entity_tag, "cache-control": PRIVATE})

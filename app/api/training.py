@@ -12,6 +12,7 @@ from app.training.recipe import parse_recipe
 
 LATEST = "latest"
 Version = Annotated[int, Path(ge=1, lt=2**63)]
+# The pattern stays below 2^63, the largest version that the database can hold.
 VersionOrLatest = Annotated[str, Path(pattern=rf"^({LATEST}|[1-9][0-9]{{0,17}})$", examples=[LATEST])]
 
 router = APIRouter(tags=["training"], route_class=StrictRoute)
@@ -21,8 +22,9 @@ router = APIRouter(tags=["training"], route_class=StrictRoute)
     "/training-jobs", summary="Request a training run", status_code=202, responses=responses(400, 413, 422, 503, 507)
 )
 def post_training_job(request: Request, body: TrainingJobIn | None = None) -> TrainingJobOut:
-    """Queues a training run for the worker. While an equal request waits in the queue, its job is the answer."""
+    """Queues a training run for the worker. While an equal request waits in the queue, its job is returned."""
     wanted = body or TrainingJobIn()
+    # Parsed here, so that a wrong recipe is a 422 and not a failed job; the document has the current names.
     recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe).document
     job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe)
     return TrainingJobOut.from_job(job)

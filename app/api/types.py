@@ -1,4 +1,4 @@
-"""Types of schemas and paths: ids, texts, finite numbers, times."""
+"""Types of fields and path parameters: ids, texts, finite numbers and times."""
 
 import re
 from datetime import UTC, datetime
@@ -24,7 +24,8 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 # Only for the schema, which has no Unicode categories; the validators check what these patterns let through.
 TEXT_PATTERN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$"
 ID_PATTERN = r"^(?!\.{1,2}$)[^\s/\x00-\x1f\x7f-\x9f]([^/\x00-\x1f\x7f-\x9f]*[^\s/\x00-\x1f\x7f-\x9f])?$"
-MAX_WHOLE = 2**53  # every JSON reader keeps integers up to here exactly
+# JSON readers that use doubles represent all integers up to here exactly.
+MAX_WHOLE = 2**53
 
 
 def _clean_id(text: str) -> str:
@@ -35,22 +36,25 @@ def _clean_id(text: str) -> str:
 
 
 def clean_text(text: str) -> str:
+    # `isprintable` is fast and true for nearly all texts; only the others need the search.
     if not text.isprintable() and CONTROL.search(text):
-        raise PydanticCustomError("text", "text holds no control characters", {})
+        raise PydanticCustomError("text", "text must not contain control characters", {})
     return text
 
 
 def _written_time(value: object) -> object:
+    # Pydantic would also accept numbers, and guess whether they are seconds or milliseconds.
     if isinstance(value, str):
         return value
-    raise PydanticCustomError("time", "a time is written in ISO 8601, with an offset", {})
+    raise PydanticCustomError("time", "a time must be text in ISO 8601 with an offset", {})
 
 
 def _in_utc(moment: datetime) -> datetime:
+    # A time near the ends of the calendar may have no counterpart in UTC.
     try:
         return moment.astimezone(UTC)
     except OverflowError:
-        raise PydanticCustomError("time", "a time lies in the years 1 to 9999, in UTC too", {}) from None
+        raise PydanticCustomError("time", "a time must lie in the years 1 to 9999, also in UTC", {}) from None
 
 
 Id = Annotated[
@@ -59,14 +63,14 @@ Id = Annotated[
     Field(
         min_length=1,
         json_schema_extra={"maxLength": MAX_ID_LENGTH, "pattern": ID_PATTERN},
-        description="1-128 characters, no control characters, no `/`, no space at the ends",
+        description="1 to 128 characters; no control characters, no `/`, no space at either end",
     ),
 ]
 Text = Annotated[
     StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(clean_text)
 ]
 Name = Annotated[Text, Field(min_length=1)]
-"""Not empty: an exported CSV could not tell an empty name from a missing one."""
+"""A text that is not empty, because a CSV file cannot tell an empty text from a missing one."""
 Category = Annotated[
     StrictStr,
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
@@ -74,7 +78,7 @@ Category = Annotated[
 ]
 Cursor = Annotated[
     str,
-    # Only for the schema: the reader of tokens refuses every other text.
+    # Only for the schema: decoding a cursor fails for any other text.
     Field(max_length=10_000, json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"}),
 ]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]

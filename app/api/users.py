@@ -57,9 +57,11 @@ def merge_guest(request: Request, user_id: Id, guest_id: Id) -> MergeOut:
     user lacks. Items that the guest created (`created_by`) become the user's. 404 if there is no such guest, also when
     a merge is repeated.
     """
+    # The merge ends by deleting the guest, which would be the user.
     if user_id == guest_id:
         raise InvalidInputError("a user cannot be merged with itself", field="path.guest_id")
     users = service_of(request).store.users
     merged = users.merge(user_id, guest_id)
-    user = users.get(user_id) or User(user_id)  # another request may have deleted the user since
+    # Another request may have deleted the user since.
+    user = users.get(user_id) or User(user_id)
     return MergeOut(user=UserOut.from_user(user), ratings=merged.n_ratings, events=merged.n_events)

@@ -80,9 +80,9 @@ BAD: list[tuple[object, str]] = [
     (GOOD | {"recommendation_id": "A" * 1_001}, "recommendation_id: "),
     (GOOD | {"rating": 5}, "rating: "),
     ({}, "event_id: "),
-    (None, "row: it is no object"),
-    ([GOOD], "row: it is no object"),
-    ("e1", "row: it is no object"),
+    (None, "row: it is not an object"),
+    ([GOOD], "row: it is not an object"),
+    ("e1", "row: it is not an object"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""What request bodies have in common: the base class, and the rows of a batch."""
+"""The base class of request bodies, and the rows of a batch."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -11,6 +11,7 @@ Entity = TypeVar("Entity")
 
 
 class Body(BaseModel):
+    # An unknown field is an error: a misspelt optional field would otherwise be ignored silently.
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -18,7 +19,7 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 def read_rows(rows: Iterable[Any], kind: type[Row], convert: Callable[[Row], Entity]) -> list[Entity | str]:
-    """Each row of a batch, validated as `kind` and converted, or the first thing that is wrong with it."""
+    """Return each row of a batch validated as `kind` and converted, or the text of its first error."""
     return [_read(row, kind, convert) for row in rows]
 
 

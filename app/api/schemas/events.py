@@ -39,6 +39,7 @@ class EventIn(Body):
 
 
 class EventsIn(Body):
+    # Any: each row is validated on its own, so that one bad row does not refuse the whole batch.
     events: list[Any] = Field(
         min_length=1,
         max_length=1_000,

@@ -32,7 +32,7 @@ def _clean_url(text: str) -> str:
 Url = Annotated[
     StrictStr,
     AfterValidator(_clean_url),
-    # For the schema alone: the validator judges, and says what is wrong.
+    # Only for the schema. The validator checks the text, and its message says what is wrong with it.
     Field(json_schema_extra={"maxLength": MAX_URL_LENGTH, "pattern": URL_PATTERN}),
 ]
 
@@ -50,12 +50,12 @@ _OUTPUT_TYPES: dict[ItemFieldKind, Any] = {
 
 
 def _text_type(declared: ItemField) -> Any:
-    """An empty text is refused: a CSV could not tell it from none."""
+    # An empty text is refused, because a CSV file cannot tell it from a missing one.
     lengths = Field(min_length=1, max_length=declared.max_length, json_schema_extra={"pattern": TEXT_PATTERN})
     return Annotated[StrictStr, lengths, AfterValidator(clean_text)]
 
 
-# What a body may hold; numbers and flags are not read from text.
+# The types of a body. They are strict, so a number or flag in quotes is refused.
 _INPUT_TYPES: dict[ItemFieldKind, Callable[[ItemField], Any]] = {
     "text": _text_type,
     "url": lambda _declared: Url,
@@ -70,12 +70,13 @@ _INPUT_TYPES: dict[ItemFieldKind, Callable[[ItemField], Any]] = {
 
 
 def _input(name: str, declared: ItemField) -> tuple[Any, Any]:
-    """The type of a body's field and its other properties; one left out has the value of a bare item."""
+    """Return the type and the properties of a field of a body; a missing field has the value of a bare item."""
     kind, default = _INPUT_TYPES[declared.kind](declared), getattr(BARE_ITEM, name)
     described: dict[str, Any] = {"description": declared.description}
     if declared.example is not None:
         described["examples"] = [declared.example]
-    if isinstance(default, tuple | dict):  # as a factory, it does not appear in the OpenAPI document
+    # The default of a list or object is a factory, which does not appear in the OpenAPI document.
+    if isinstance(default, tuple | dict):
         return kind, Field(default_factory=list if isinstance(default, tuple) else dict, **described)
     return kind | None if default is None else kind, Field(default, **described)
 
@@ -95,6 +96,7 @@ class ItemIn(_InputFields):
     def to_entity(self, item_id: str) -> Item:
         values = {name: getattr(self, name) for name in ITEM_FIELDS}
         for name, declared in ITEM_FIELDS.items():
+            # A category that is given twice is stored once, at its first place.
             if declared.kind == "texts":
                 values[name] = tuple(dict.fromkeys(values[name]))
         return Item(item_id, **values)
@@ -102,7 +104,7 @@ class ItemIn(_InputFields):
 
 class ItemOut(_OutputFields):
     @classmethod
-    def of(cls, item: Item) -> Self:
+    def from_item(cls, item: Item) -> Self:
         return cls.model_validate(item, from_attributes=True)
 
 

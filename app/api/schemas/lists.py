@@ -37,9 +37,10 @@ class PairIn(Body):
 
 
 class PairsIn(Body):
+    # Any: each row is validated on its own, so that one bad pair does not refuse the whole request.
     pairs: list[Any] = Field(
         max_length=1_000,
-        description="Up to 1,000 pairs of a `user_id` and an `item_id`; each is checked by itself",
+        description="Up to 1,000 pairs of a `user_id` and an `item_id`; each is checked separately",
         examples=[[{"user_id": "ann", "item_id": "260"}]],
     )
 

@@ -43,9 +43,10 @@ class RatingOut(BaseModel):
 
 
 class RatingsIn(Body):
+    # Any: each row is validated on its own, so that one bad row does not refuse the whole batch.
     ratings: list[Any] = Field(
         max_length=1_000,
-        description="Up to 1,000 ratings, each as for `POST /ratings` and checked by itself",
+        description="Up to 1,000 ratings, each as for `POST /ratings` and checked separately",
         examples=[[{"user_id": "ann", "item_id": "260", "value": 5}]],
     )
 
