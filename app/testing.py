@@ -1,10 +1,10 @@
-"""The real service inside a test's process, for the tests of a product: no network, no other process, no mock.
+"""Runs the real service inside the process of a test, for the tests of a product, without network or mocks.
 
     with running_app() as app, Reckon(transport=app.transport) as reckon:
         reckon.rate("ann", "260", 5)
 
-It stands above every other module and is part of the service's wheel. It needs httpx, which the client brings; the
-service itself does not use it.
+This module is above all others in the import order and is part of the service's wheel. It needs httpx, which is a
+dependency of the client and not of the service.
 """
 
 import asyncio

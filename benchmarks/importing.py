@@ -28,7 +28,7 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Of one whole command, start of the interpreter included. `cpu_seconds`: what it would take on an idle machine."""
+    """The cost of one command, the start of the interpreter included. `cpu_seconds`: its time on an idle machine."""
 
     seconds: float
     cpu_seconds: float
@@ -129,7 +129,7 @@ def import_into(data_dir: Path, path: Path) -> Measured:
 
 
 def watched_until_its_end(pid: int) -> int:
-    """Peak memory of the process (Linux). Its `ru_maxrss` would not do: it begins with that of whoever forked it."""
+    """Peak memory of the process (Linux). Not `ru_maxrss`, which starts at the value of the parent process."""
     status = Path(f"/proc/{pid}/status")
     peak = 0
     while fields := [line.split() for line in status.read_text().splitlines() if line.startswith("VmHWM")]:

@@ -187,7 +187,7 @@ def milliseconds(work: Callable[[], object], n_times: int = 2000) -> float:
 def implicit_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: int = 4) -> list[Row]:
     """Implicit ALS beside that of the implicit library: the same observations, two threads, seconds an iteration.
 
-    Both minimise the same up to the weight of a pair nobody observed; the loss is ours, of what each has learned.
+    Both minimise the same loss up to the weight of unobserved pairs. The loss is ours, for the vectors of each.
     """
     what = f"implicit ALS, {n_ratings // MILLION} M observations, k={n_factors}"
     if importlib.util.find_spec("implicit") is None:

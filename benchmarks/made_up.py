@@ -1,4 +1,4 @@
-"""Large catalogues and snapshots that nobody learned: made-up vectors, written and registered as by a run."""
+"""Large catalogues and snapshots of random vectors, written and registered as a training run does."""
 
 from datetime import UTC, datetime
 from pathlib import Path

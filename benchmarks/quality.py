@@ -56,18 +56,18 @@ def experiment(split: str, metrics: Iterable[str], *, with_features: bool, seed:
 
 
 def rating_rows() -> list[Row]:
-    found = []
+    rows = []
     for name in RATINGS_ALONE:
         outcome = measure(make_learner(name), experiment("folds:5", ["rmse", "mae"], with_features=False))
-        found.append(rating_row(f"{name}, ids only", outcome, RATING_TARGETS.get(name, "")))
+        rows.append(rating_row(f"{name}, ids only", outcome, RATING_TARGETS.get(name, "")))
     for name in WITH_FEATURES:
         if name == "two_tower" and importlib.util.find_spec("torch") is None:
-            found.append(Row(f"{name}, genres and year", "", "not measured", "needs the extra two-tower"))
+            rows.append(Row(f"{name}, genres and year", "", "not measured", "needs the extra two-tower"))
             continue
         outcome = measure(make_learner(name), experiment("folds:5", ["rmse", "mae"], with_features=True))
-        found.append(rating_row(f"{name}, genres and year", outcome, "<= 0.832 (stretch)"))
-    found += [shrinking_row(), *surprise_rows()]
-    return found
+        rows.append(rating_row(f"{name}, genres and year", outcome, "<= 0.832 (stretch)"))
+    rows += [shrinking_row(), *surprise_rows()]
+    return rows
 
 
 RATING_TARGETS = {"funk_svd": "<= 0.848, fit <= 1 s", "bayesian_mf": "<= 0.838, fit <= 6 s"}
@@ -120,8 +120,8 @@ class Tuned:
             ratings=ratings,
             held_out=held_out_by("user-time:0.2", ratings, 0),
         )
-        found = [inner.run(candidate).metrics[NDCG] or 0.0 for candidate in self.candidates]
-        return self.candidates[int(np.argmax(found))].fit(ratings, rng)
+        rows = [inner.run(candidate).metrics[NDCG] or 0.0 for candidate in self.candidates]
+        return self.candidates[int(np.argmax(rows))].fit(ratings, rng)
 
 
 EASE_TUNED = Tuned(tuple(EASE(regularization=size) for size in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)))
@@ -144,8 +144,8 @@ def list_rows() -> list[Row]:
         algorithms["implicit ALS, tuned on the same inner split"] = Tuned(
             tuple(Implicit(n, reg, alpha) for n in (32, 64) for reg in (0.1, 1.0, 10.0) for alpha in (1.0, 5.0, 20.0))
         )
-    found = [list_row(name, on.run(learner)) for name, learner in algorithms.items()]
-    found.append(list_row("EASE, tuned on the same inner split", ease))
+    rows = [list_row(name, on.run(learner)) for name, learner in algorithms.items()]
+    rows.append(list_row("EASE, tuned on the same inner split", ease))
     for with_features in (False, True):
         runs = [
             experiment("user-time:0.2", metrics, with_features=with_features, seed=seed).run(
@@ -153,8 +153,8 @@ def list_rows() -> list[Row]:
             )
             for seed in SEEDS
         ]
-        found += blend_rows("with genres and year" if with_features else "ids only", runs, ease)
-    return found
+        rows += blend_rows("with genres and year" if with_features else "ids only", runs, ease)
+    return rows
 
 
 def list_row(what: str, outcome: Outcome) -> Row:
@@ -190,7 +190,7 @@ def blend_rows(what: str, runs: list[Outcome], ease: Outcome) -> list[Row]:
 
 
 def fold_in_rows() -> list[Row]:
-    """A fifth of the users, whom learning never saw, by their history alone; beside learning from everybody."""
+    """Measure a fifth of the users without training on them, by fold-in alone, beside training on all users."""
     ratings = films().ratings.with_features(None)
     (is_test,) = films().held_out("user-time:0.2", 0)
     train, test = ratings.subset(~is_test), ratings.subset(is_test)
@@ -201,14 +201,14 @@ def fold_in_rows() -> list[Row]:
     folded = FoldedIn(others, train)
     users = users_with_relevant(test, films().scale.liked_from)
     users = users[is_unseen[users]]
-    asked = test.subset(is_unseen[test.user_rows])
-    found = []
+    unseen = test.subset(is_unseen[test.user_rows])
+    rows = []
     for learned in (everybody, folded):
         lists = evaluate_ranking(learned.scores, users, train, test, liked_from=films().scale.liked_from, k=10)
-        predicted = learned.predict(asked.user_rows, asked.item_rows).clip(0.5, 5.0)
-        found.append((lists.ndcg.mean(), np.sqrt(np.mean((predicted - asked.values) ** 2))))
-    (ndcg, rmse), (ndcg_folded, rmse_folded) = found
-    note = f"{len(users)} users whom learning never saw; learned with them {ndcg:.4f} and {rmse:.4f}"
+        predicted = learned.predict(unseen.user_rows, unseen.item_rows).clip(0.5, 5.0)
+        rows.append((lists.ndcg.mean(), np.sqrt(np.mean((predicted - unseen.values) ** 2))))
+    (ndcg, rmse), (ndcg_folded, rmse_folded) = rows
+    note = f"{len(users)} users without training data; trained with them {ndcg:.4f} and {rmse:.4f}"
     return [
         Row(
             "fold-in beside learning: nDCG@10", ">= 0.99 x", f"{ndcg_folded / ndcg:.3f} x", f"{ndcg_folded:.4f}; {note}"
@@ -219,7 +219,7 @@ def fold_in_rows() -> list[Row]:
 
 @dataclass(frozen=True, eq=False)
 class FoldedIn:
-    """What was learned by `blend`, asked about users folded in from `ratings`, one by one, as serving does."""
+    """Predict with `blend` for users folded in from `ratings`, one by one, as serving does."""
 
     blend: Blend
     ratings: RatingMatrix

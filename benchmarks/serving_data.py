@@ -101,7 +101,7 @@ def record_ratings(
 
 
 def rate_once_each(data_dir: Path, database_url: str = "", n_users: int = N_USERS) -> None:
-    """One more rating by every user, so that every vector is folded in anew."""
+    """One more rating by every user, so that every vector is folded in again."""
     store = Store.open(database_url, data_dir)
     rng = np.random.default_rng(1)
     for start in range(0, n_users, 5_000):

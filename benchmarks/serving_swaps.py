@@ -28,7 +28,7 @@ CachedResponse = tuple[tuple[str, float, float | None], ...]
 
 @dataclass(slots=True)
 class Connection:
-    """One that is kept alive, so to one process; `version` of the last answer, for a question asked at `asked_at`."""
+    """A connection that is kept alive, and so goes to one process. `version`: that of the last answer, sent at `asked_at`."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter

@@ -1,4 +1,4 @@
-"""What `make bench` prints: one row a figure, beside what it should reach."""
+"""The table that `make bench` prints: one row for each figure, with its target."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass

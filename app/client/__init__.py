@@ -1,8 +1,8 @@
-"""The Python client of Reckon: `Reckon` blocks, `AsyncReckon` awaits, `FakeReckon` is for the tests of a product.
+"""The Python client of Reckon: `Reckon` is blocking, `AsyncReckon` is for asyncio, `FakeReckon` is for tests.
 
-It owns what a caller needs to use the service and imports nothing of it: only itself (by relative imports), httpx and
-msgspec. It is built as its own wheel, `reckon_client`. Each operation is written once for both clients (`call.py`), and
-each option of a list is typed once (`operations/recommendations.py`). Answers are frozen dataclasses.
+It imports nothing of the service: only itself (by relative imports), httpx and msgspec. It is built as its own wheel,
+`reckon_client`. Each operation is written once for both clients (`call.py`), and each option of a list is typed once
+(`operations/recommendations.py`). Answers are frozen dataclasses.
 """
 
 from .batches import RejectedRow, RowOutcome, Sent

@@ -1,4 +1,4 @@
-"""Any number of rows, sent in batches; the outcome refers to their index in the whole input."""
+"""Sends any number of rows in batches; outcomes refer to the index of a row in the whole input."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence

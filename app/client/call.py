@@ -1,9 +1,10 @@
-"""An operation is written once and serves both clients.
+"""Operations, each written once for both clients.
 
 An operation is a function from arguments to a `Request`. Its decorator makes it an attribute that is a method with an
 answer on a blocking client, and a method with an awaitable on an asynchronous one. Type checkers and editors see the
-arguments, the docstring and the right kind of answer for either. Refused: a copy of every method for each client, and
-one copy with a program that writes the other.
+arguments, the docstring and the right kind of answer for either.
+
+Rejected alternatives: a copy of every method for each client, and one copy from which a program generates the other.
 """
 
 import inspect
@@ -37,7 +38,7 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an operation is found, and what may be done with it.
+    """The address of an operation, and how it may be called.
 
     `path`: a template, as in the OpenAPI document.
     `changes`: the operation writes something.
@@ -76,7 +77,7 @@ class Call(Generic[T_co]):
     def after(self, cursor: str) -> Self:
         """The same call for the page after `cursor`."""
         request = self.request
-        # A cursor stands where the other options do: in the body, or in the query where there is no body.
+        # A cursor goes where the other options are: into the body, or into the query if there is no body.
         if request.body is None:
             return replace(self, request=replace(request, query={**request.query, "cursor": cursor}))
         return replace(self, request=replace(request, body={**request.body, "cursor": cursor}))
@@ -94,7 +95,7 @@ Steps = Generator[Call[Any], Any, T]
 """Yields calls, receives their answers, and returns the result of all of them."""
 
 
-# `Blocking` and `Awaiting` differ only in `await`. Python has no function that is either, so both loops stand twice.
+# `Blocking` and `Awaiting` differ only in `await`. No Python function can be both, so each loop is written twice.
 class Blocking(ABC):
     """A client whose calls return answers."""
 
@@ -117,7 +118,7 @@ class Blocking(ABC):
                 call = resume()
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]  # StopIteration is not generic in its value
-            # Errors go into the generator, where the operation can add what it knows before it raises them again.
+            # Errors are raised inside the generator, so that the operation can add a note to them.
             try:
                 resume = partial(steps.send, self.send(call))
             except ReckonError as error:

@@ -1,4 +1,4 @@
-"""The blocking and the asyncio client. They differ in how they send and wait; `exchange.py` has what they share."""
+"""The blocking and the asyncio client. They differ in how they send and wait; `exchange.py` holds what they share."""
 
 import asyncio
 import copy
@@ -25,8 +25,8 @@ class Reckon(Operations, Blocking):
     `read_timeout_seconds`, `write_timeout_seconds`: the time allowed for a whole call with its retries, for operations
     that only read and for those that write.
     `retries`: when a failed attempt is repeated.
-    `remembered_answers`: how many answers are kept with their entity tags. The service is asked whether they still
-    hold, and sends a new one only where they do not.
+    `remembered_answers`: number of answers to keep with their entity tags. A request for one of them sends the tag, and
+    the service sends a new answer only if it has changed.
     `headers`: sent with every request.
     `transport`: replaces the network, as in tests.
     """

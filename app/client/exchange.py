@@ -1,4 +1,4 @@
-"""What both clients share, without I/O: when a request is sent again, how a call ends, which answers are kept."""
+"""The parts that both clients share, without I/O: repeating a request, concluding a call, keeping answers."""
 
 import threading
 import time
@@ -64,8 +64,8 @@ class TaggedAnswer:
 class RememberedAnswers:
     """The `size` answers used last, by address.
 
-    An answer is never returned without asking: its tag goes with the request, and the service replies 304 where the
-    answer still holds.
+    A kept answer is never returned without a request. The request has its tag, and the service replies 304 if the
+    answer is still valid.
     """
 
     def __init__(self, size: int) -> None:
@@ -151,8 +151,8 @@ class Attempts(Generic[T]):
         """How long to wait before the next attempt; None where this one was the last."""
         if self._made >= self._exchange.retries.attempts or not self._is_worth_repeating(outcome):
             return None
-        asked = retry_after_seconds(outcome) if isinstance(outcome, httpx.Response) else None
-        delay = self._exchange.retries.delay_seconds(self._made, asked)
+        retry_after = retry_after_seconds(outcome) if isinstance(outcome, httpx.Response) else None
+        delay = self._exchange.retries.delay_seconds(self._made, retry_after)
         # The budget is spent last, so that an attempt which would come too late does not use it up.
         if time.monotonic() + delay >= self._deadline or not self._exchange.budget.spend():
             return None
@@ -166,7 +166,7 @@ class Attempts(Generic[T]):
         return never_sent or (self._call.route.is_repeatable and isinstance(outcome, httpx.TransportError))
 
     def conclude(self, outcome: Outcome) -> T:
-        """The answer that the last outcome holds. Raises the `ReckonError` that it stands for."""
+        """Return the answer of the last outcome. Raises the `ReckonError` of a failure."""
         route = self._call.route
         # A timeout is a `RequestError` too, so it is looked at first.
         if isinstance(outcome, httpx.TimeoutException):
@@ -180,7 +180,7 @@ class Attempts(Generic[T]):
         if outcome.is_error:
             raise problem_of(outcome)
         if not outcome.is_success:
-            raise self._unreadable(outcome, "a redirection: is the address right?")
+            raise self._unreadable(outcome, "a redirect: the address may be wrong")
         answer = self._read(outcome)
         self._exchange.remembered.put(self._address, outcome.headers.get("etag"), answer)
         return answer

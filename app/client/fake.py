@@ -1,8 +1,10 @@
 """A service in memory for the tests of a product: the real client on a transport that never leaves the process.
 
-It stores what is written and returns it, and answers lists that the test sets. It knows no rule of the service: what
-the service would refuse is stored, and a rated item stays in the list. Refused: a second implementation of the rules,
-which would drift from the first; `app.testing` runs the service itself.
+It stores what is written and returns it, and returns lists that the test sets. It has no rules of the service: it
+stores input that the service would refuse, and a rated item stays in the list.
+
+Rejected alternative: a second implementation of the rules, which would come to differ from the first. `app.testing`
+runs the service itself.
 """
 
 import json
@@ -52,7 +54,7 @@ OPERATIONS: dict[str, Operation[..., Any]] = {
 
 @dataclass
 class Memory:
-    """What a fake has stored, and what a test told it to answer; a test may read and change all of it.
+    """The stored data of a fake and the answers that a test has set; a test may read and change all of it.
 
     `ratings`: by user and item id.
     `events`: by event id, each with its user's id.
@@ -88,20 +90,20 @@ class Memory:
                 del self.events[event_id]
 
 
-class _Told:
-    """What a test tells a fake; `memory` holds the rest."""
+class _Settable:
+    """The methods by which a test sets the answers of a fake."""
 
     memory: Memory
 
     def set_recommendations(self, user_id: str, items: Sequence[str | RecommendedItem]) -> None:
-        """What `user_id` is recommended from now on, best first: ids, or items with all that shall be answered."""
+        """Set the recommendations of a user, best first, as ids or as items with all fields to return."""
         self.memory.recommendations[user_id] = [
             each if isinstance(each, RecommendedItem) else RecommendedItem(each, score=float(-rank))
             for rank, each in enumerate(items)
         ]
 
     def set_answer(self, call: Call[T], answer: T) -> None:
-        """What `call` answers from now on; query and body are not compared.
+        """Set the answer to `call`; query and body are not compared.
 
         `set_answer(Reckon.similar_items.call("260"), SimilarItems("260", 1, (SimilarItem("589", None, 0.9),)))`
         """
@@ -109,7 +111,7 @@ class _Told:
 
 
 # No retries by default: a test of a failing service would wait for them.
-class FakeReckon(_Told, Reckon):
+class FakeReckon(_Settable, Reckon):
     """A `Reckon` without a service. `memory` holds what was stored and decides what is answered."""
 
     def __init__(self, memory: Memory | None = None, *, retries: Retries = NO_RETRIES) -> None:
@@ -117,7 +119,7 @@ class FakeReckon(_Told, Reckon):
         super().__init__(ADDRESS, retries=retries, transport=FakeTransport(self.memory))
 
 
-class AsyncFakeReckon(_Told, AsyncReckon):
+class AsyncFakeReckon(_Settable, AsyncReckon):
     """As `FakeReckon`, for asyncio; only what the service answers is awaited."""
 
     def __init__(self, memory: Memory | None = None, *, retries: Retries = NO_RETRIES) -> None:
@@ -150,10 +152,10 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def _answer(self, request: httpx.Request, content: bytes) -> Any:
         if isinstance(self._memory.failure, str):
-            raise httpx.ConnectError("the fake was told not to be reached", request=request)
+            raise httpx.ConnectError("the fake is set to be unreachable", request=request)
         if self._memory.failure is not None:
-            text = "the fake was told to fail"
-            raise ProblemError(Problem(PREFIX + "told-to-fail", text, self._memory.failure, text))
+            text = "the fake is set to fail"
+            raise ProblemError(Problem(PREFIX + "set-to-fail", text, self._memory.failure, text))
         path, _, query = request.url.raw_path.decode().partition("?")
         # Answers of the test come first: they may replace what the fake would answer itself.
         if (request.method, path) in self._memory.answers:
@@ -162,8 +164,8 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             matched = _pattern(operation.route).fullmatch(path)
             if matched and operation.route.method == request.method and hasattr(self._answers, name):
                 given = {key: unquote(text) for key, text in matched.groupdict().items()}
-                asked = {key: texts[0] for key, texts in parse_qs(query).items()}
-                return getattr(self._answers, name)(**given, **asked, **(json.loads(content) if content else {}))
+                options = {key: texts[0] for key, texts in parse_qs(query).items()}
+                return getattr(self._answers, name)(**given, **options, **(json.loads(content) if content else {}))
         # Not a `ReckonError`: code that survives a failing service must not hide that the test lacks an answer.
         raise LookupError(f"the fake has no answer to {request.method} {path}: give it one with `set_answer`")
 

@@ -14,7 +14,7 @@ from tests.support.trained import fill, train
 
 
 class MigratedDatabases:
-    """Made once a test session; each kind only when first asked for."""
+    """Databases that are made once in a test session, each kind when a test first needs it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -37,7 +37,7 @@ class MigratedDatabases:
 
     @contextmanager
     def trained(self, kind: str, folder: Path) -> Iterator[str]:
-        """As `fresh`, filled and learned from once a session; its snapshot stands in `folder`."""
+        """As `fresh`, filled and trained once in a session; its snapshot is in `folder`."""
         template = self._folder / f"trained-{kind}"
         if not template.exists():
             template.mkdir()

@@ -1,4 +1,4 @@
-"""Snapshot folders changed as by somebody who knows the format: every checksum fits again."""
+"""Changes snapshot folders as an attacker would who knows the format: every checksum is valid again."""
 
 import hashlib
 import json

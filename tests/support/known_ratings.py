@@ -13,7 +13,7 @@ from app.evaluation.metrics import rmse
 
 @dataclass(frozen=True)
 class Known:
-    """`train` to learn from, `test` to predict; `least_rmse`: what nobody who does not know the noise can beat."""
+    """`train` to learn from, `test` to predict. `least_rmse`: the RMSE of the noise, which no prediction can beat."""
 
     train: RatingMatrix
     test: RatingMatrix
@@ -56,7 +56,7 @@ def only_items(features: NDArray[np.floating], n_users: int) -> Features:
 
 
 def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed: int = 0) -> Known:
-    """Ratings by what users think of six flags of the items, 15 a user, and of a flag nobody cares for."""
+    """15 ratings for each user, made from the user's preference for six flags of items; a seventh flag has no effect."""
     rng = np.random.default_rng(seed)
     flags = (rng.random((n_items, 7)) < 0.4).astype(np.float64)
     user_states = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers as a test says, request by request, and writes down what it was asked."""
+"""A real HTTP server that answers each request as a test has set, and records the requests."""
 
 import json
 import threading
@@ -86,7 +86,7 @@ def scripted(*script: Reply, port: int = 0) -> Iterator[ScriptedServer]:
             self.wfile.write(reply.body.encode())
 
         def log_message(self, *_: object) -> None:
-            """Tests read what was asked, not a log."""
+            """Write no log: tests read the recorded requests."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True

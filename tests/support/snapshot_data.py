@@ -106,7 +106,7 @@ def snapshot_arrays(n_items: int = 40, n_users: int = 12, n_factors: int = 2, se
 
 
 def small_table(n_items: int) -> dict[str, NDArray[Any]]:
-    """Every item speaks for the next one and, half as much, for the one after it; the last one for nothing."""
+    """Every item has weight 1 for the next one and 1/2 for the one after it; the last item has none."""
     rows = np.arange(n_items)[:, None] + np.array([[1, 2]])
     rows[rows >= n_items] = -1
     weights = np.tile(np.array([[1.0, 0.5]], np.float32), (n_items, 1)) * (rows >= 0)

@@ -13,7 +13,7 @@ N_RATED, N_UNRATED = 60, 5
 
 
 def fill(store: Store) -> None:
-    """60 rated items in two categories, named `item-0` ...; 5 that nobody rated, `unrated-0` ...; 120 users."""
+    """60 rated items in two categories, named `item-0` ...; 5 without ratings, `unrated-0` ...; 120 users."""
     titled = [
         Item(f"item-{n}", title=f"Item {n}", categories=("even" if n % 2 == 0 else "odd", "all"))
         for n in range(N_RATED)

@@ -7,7 +7,7 @@ from app.store.training_reads import EventTypeColumns, TrainingData
 
 
 def training_data(incoming: IncomingRatings, n_unrated: int = 0) -> TrainingData:
-    """Keys count from 1 in order of first appearance; `n_unrated` more items follow, which nobody rated."""
+    """Keys count from 1 in order of first appearance; `n_unrated` more items follow, without ratings."""
     users = {user_id: key for key, user_id in enumerate(dict.fromkeys(incoming.user_id), start=1)}
     items = {item_id: key for key, item_id in enumerate(dict.fromkeys(incoming.item_id), start=1)}
     none = np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""Ratings and events: what users said of items, and what happened."""
+"""Ratings and events."""
 
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
@@ -121,7 +121,7 @@ class EventsPage:
 class EventType:
     """A declared event type.
 
-    `weight`: how strongly one event speaks for the item, in multiples of a click; negative: against it.
+    `weight`: evidence of one event for the item, in multiples of a click; negative: against the item.
     `is_exposure`: the user saw the item.
     `is_consumption`: the user consumed the item, wholly or to a `portion`.
     """
@@ -152,7 +152,7 @@ class InteractionOperations:
 
     @operation("POST", "/ratings/batch", is_repeatable=True)
     def rate_batch(self, ratings: Sequence[Rating]) -> Request[RatingsOutcome]:
-        """Send up to 1,000 ratings in one request. Each row is judged by itself. `rate_many` takes any number."""
+        """Send up to 1,000 ratings in one request. Each row is checked separately. `rate_many` takes any number."""
         return Request(RatingsOutcome, body={"ratings": list(ratings)})
 
     @Procedure
@@ -178,7 +178,7 @@ class InteractionOperations:
     # Repeatable since each event has an id: the service stores it once.
     @operation("POST", "/events", is_repeatable=True)
     def send_event_batch(self, events: Sequence[Event]) -> Request[EventsOutcome]:
-        """Send up to 1,000 events in one request. Each row is judged by itself. `send_events` takes any number."""
+        """Send up to 1,000 events in one request. Each row is checked separately. `send_events` takes any number."""
         return Request(EventsOutcome, body={"events": list(events)})
 
     @Procedure

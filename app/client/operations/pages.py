@@ -12,7 +12,7 @@ ChartName = Literal["popular", "trending", "newest"]
 
 
 class ChartOptions(TypedDict, total=False):
-    """Which items may stand in a chart."""
+    """Which items a chart may contain."""
 
     category: str | None
     """Only items of this category."""
@@ -40,7 +40,7 @@ class HomeRow:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A home page. No item stands in two rows."""
+    """A home page. No item is in two rows."""
 
     recommendation_id: str
     snapshot_version: int | None

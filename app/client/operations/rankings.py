@@ -21,11 +21,11 @@ class ExcludedItem:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Each candidate stands in one place.
+    """The ranking of the candidates. Each of them is in one of three groups.
 
-    `items`: the ranked ones, best first.
-    `excluded`: those that a rule dropped.
-    `unknown`: ids of which there is no item.
+    `items`: the ranked candidates, best first.
+    `excluded`: candidates that a rule excluded.
+    `unknown`: ids without an item.
     """
 
     recommendation_id: str
@@ -53,7 +53,7 @@ class Prediction:
 
     `predicted_rating`: on the rating scale; None before anything is learned.
     `uncertainty`: the standard deviation of the rating around it, in the same unit.
-    `strategy`: what the user was known by.
+    `strategy`: what the prediction is based on, as in `Recommendations`.
     `item`: `learned` (known from its ratings), `new` (known from its features) or `unknown` (there is no such item).
     """
 
@@ -124,5 +124,5 @@ class RankingOperations:
 
     @operation("POST", "/predictions", changes=False, is_repeatable=True)
     def predict(self, pairs: Sequence[Pair]) -> Request[Predictions]:
-        """What users would rate items, with the uncertainty, for up to 1,000 pairs. Each pair is judged by itself."""
+        """Predict ratings with their uncertainty, for up to 1,000 pairs. Each pair is checked separately."""
         return Request(Predictions, body={"pairs": list(pairs)}, read=_read_predictions)

@@ -37,7 +37,7 @@ class Snapshot:
 
     `is_live`: answers come from it.
     `is_pinned`: it stays live until `latest` is activated.
-    `card`: what it was made from, how, and its metrics.
+    `card`: its data, recipe and metrics.
     """
 
     version: int
