@@ -1,4 +1,6 @@
-"""Services as one would write them by hand, measured beside Reckon in the same run: run with `uvicorn benchmarks.peers:NAME`.
+"""Services as one would write them by hand, measured in the same run as Reckon.
+
+Start one with `uvicorn benchmarks.peers:NAME`.
 
 `bare` returns the same 20 prebuilt items: the most that the framework can do. `handwritten` keeps vectors in numpy and
 filters what the user has seen by a SQLAlchemy query. `handwritten_implicit` asks the implicit library, fitted to the

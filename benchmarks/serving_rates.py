@@ -55,7 +55,7 @@ def postgres_rows() -> list[Row]:
 def recommendation_rows(
     database: str, targets: tuple[str, str, str], data_dir: Path, database_url: str = "", n_users: int = N_USERS
 ) -> list[Row]:
-    """Another user each time; the same 1,000 again and again; another one each time, all of whom rated since."""
+    """A different user in each request; the same 1,000 users repeatedly; a different user, after all have rated again."""
     with uvicorn_server(BARE, data_dir) as bare, reckon_server(data_dir, database_url=database_url) as address:
         another = partial(_after_a_change, address, n_users)
         another()
@@ -67,7 +67,7 @@ def recommendation_rows(
     return [
         _row(f"{GET}, {database}: unchanged history", targets[0], unchanged),
         _row(f"{GET}, {database}: every user rated since", targets[2], changed),
-        _row(f"{GET}, {database}: asked again, nothing changed", targets[1], again),
+        _row(f"{GET}, {database}: repeated requests, nothing changed", targets[1], again),
     ]
 
 
@@ -97,8 +97,8 @@ def _beside(bare: str, contestant: Callable[[], Load]) -> Beside:
     return beside(partial(measure, bare, RECOMMENDATIONS, 1, N_USERS), contestant)
 
 
-def _row(what: str, target: str, found: Beside) -> Row:
-    return Row(what, target, found.measured, found.note)
+def _row(what: str, target: str, result: Beside) -> Row:
+    return Row(what, target, result.measured, result.note)
 
 
 def _after_a_change(address: str, n_users: int) -> Load:

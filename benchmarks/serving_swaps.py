@@ -28,7 +28,10 @@ CachedResponse = tuple[tuple[str, float, float | None], ...]
 
 @dataclass(slots=True)
 class Connection:
-    """A connection that is kept alive, and so goes to one process. `version`: that of the last answer, sent at `asked_at`."""
+    """A kept-alive connection, which stays with one process.
+
+    `version`: the snapshot version of the last answer, to the request sent at `asked_at`.
+    """
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter

@@ -145,11 +145,11 @@ def name_rows() -> list[Row]:
 
 def comment_rows() -> list[Row]:
     targets = (("app", APP, "4-10"), ("app/algorithms", APP / "algorithms", "10-20"))
-    found = []
+    results = []
     for name, folder, target in targets:
         comments, lines = comments_and_lines(folder)
-        found.append(Row(f"comment lines per 100 lines, {name}", target, f"{100 * comments / lines:.1f}"))
-    return found
+        results.append(Row(f"comment lines per 100 lines, {name}", target, f"{100 * comments / lines:.1f}"))
+    return results
 
 
 def comments_and_lines(folder: Path) -> tuple[int, int]:

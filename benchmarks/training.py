@@ -28,7 +28,7 @@ def rows() -> list[Row]:
 
 def speed() -> list[Row]:
     """The whole command, as a process of its own: reading, settling, measuring, learning from all, publishing."""
-    found = []
+    results = []
     for n_users, target in ((10_000, "<= 10 s before there was a taste"), (50_000, "<= 90 s, RSS <= 2 GB")):
         with tempfile.TemporaryDirectory() as folder:
             store = fresh_store(Path(folder))
@@ -40,8 +40,10 @@ def speed() -> list[Row]:
         seconds = statistics.median(seconds for seconds, _ in outcomes)
         outcome = outcomes[-1][1]
         note = f"{n_users:,} users, {N_ITEMS:,} items; peak RSS {peak / 1e9:.2f} GB; {outcome}"
-        found.append(Row(f"{n_users * N_EACH:,} ratings in SQLite to live snapshot", target, f"{seconds:.1f} s", note))
-    return found
+        results.append(
+            Row(f"{n_users * N_EACH:,} ratings in SQLite to live snapshot", target, f"{seconds:.1f} s", note)
+        )
+    return results
 
 
 def train_in_process(data_dir: Path) -> tuple[float, str]:

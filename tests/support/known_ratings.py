@@ -56,7 +56,7 @@ def only_items(features: NDArray[np.floating], n_users: int) -> Features:
 
 
 def of_known_features(noise: float, n_users: int = 300, n_items: int = 120, seed: int = 0) -> Known:
-    """15 ratings for each user, made from the user's preference for six flags of items; a seventh flag has no effect."""
+    """15 ratings for each user, by the user's preference for six flags of items; a seventh flag has no effect."""
     rng = np.random.default_rng(seed)
     flags = (rng.random((n_items, 7)) < 0.4).astype(np.float64)
     user_states = rng.normal(0, [1.0, 1.0, 0.5, 0.5, 0.2, 0.2, 0.0], (n_users, 7))
