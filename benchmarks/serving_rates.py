@@ -55,7 +55,7 @@ def postgres_rows() -> list[Row]:
 def recommendation_rows(
     database: str, targets: tuple[str, str, str], data_dir: Path, database_url: str = "", n_users: int = N_USERS
 ) -> list[Row]:
-    """A different user in each request; the same 1,000 users repeatedly; a different user, after all have rated again."""
+    """A different user in each request; the same 1,000 users repeatedly; a different user after all rated again."""
     with uvicorn_server(BARE, data_dir) as bare, reckon_server(data_dir, database_url=database_url) as address:
         another = partial(_after_a_change, address, n_users)
         another()
