@@ -114,7 +114,8 @@ class Stage:
             stage._finish("stage failed", started_at, error=type(error).__name__)
             raise
         stage._finish("stage finished", started_at)
-        self._report(until, name)
+        # The next part reports this share. A callback may raise, and what a stage has completed must not fail by it.
+        self._reached = max(self._reached, until)
 
     def note(self, **figures: Any) -> None:
         """Add fields to the line that is logged when the stage ends; units stand in their names."""

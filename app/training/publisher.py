@@ -76,12 +76,13 @@ class Publisher:
         version = self.store.snapshots.next_version()
         manifest = self._manifest(version, sides, evaluated, dataset, seed)
         stage.note(version=version)
-        with stage.part("snapshot", 0.7) as part:
-            folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
         try:
+            with stage.part("snapshot", 0.7) as part:
+                folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
             with stage.part("opening", 0.9):
                 # A snapshot that cannot be opened must not go live.
                 opened = open_snapshot(folder, manifest.database_id, version)
+            # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
