@@ -42,7 +42,9 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_paths_exist(page: Path) -> None:
     """Unless a guide makes the file."""
-    named = set(re.findall(r"`((?:app|tests|docs|migrations|benchmarks)/[\w./-]*)`", page.read_text()))
+    text = page.read_text()
+    named = set(re.findall(r"`((?:app|tests|docs|migrations|benchmarks)/[\w./-]*)`", text))
+    named |= set(re.findall(r"\b(?:app|tests)/[\w/]+\.py\b", text))  # in drawings and commands
     assert [path for path in named - made_by_guides() if not (ROOT / path).exists()] == []
 
 
