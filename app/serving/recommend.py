@@ -13,13 +13,13 @@ from app.serving.provenance import BITS, names_of
 from app.serving.query import ExplainedRecommendations, Query, Recommendations, RecommendedItem
 from app.serving.ranking import null_where_nan, rank, scored, vectors_of
 from app.serving.request_state import RequestState
-from app.serving.reranking.weighing import stand
+from app.serving.reranking.weighing import with_standings
 from app.serving.rows import NO_ROWS
 from app.serving.tokens import MAX_RETURNED, RecommendationToken, TokenSigner
 from app.serving.user_state import UserStates
 
 POOL_FACTOR, LEAST_POOL = 5, 100
-"""Candidates of each source where rules reorder: so many times the items requested, and not fewer."""
+"""Where rules reorder, a source proposes `POOL_FACTOR` candidates per item requested, and at least `LEAST_POOL`."""
 
 
 class Recommender:
@@ -43,7 +43,7 @@ class Recommender:
             user = self._user_states.from_ratings(query.ratings, serving)
         else:
             user = await self._user_states.load(request_state.user, serving, config.event_types)
-        # Items of earlier pages are ruled out like options of the request, but a cursor is no option.
+        # The cursor is not an option, but its items turn on the same restriction as the option `exclude`.
         given = options.given | {"returned_keys"} if len(query.returned_keys) else options.given
         return Context(
             query=query,
@@ -60,7 +60,7 @@ class Recommender:
         )
 
     def heading(self, context: Context) -> tuple[str, int | None, str]:
-        """What every answer begins with: its id, the version of the snapshot, the strategy."""
+        """The beginning of every answer: its id, the version of the snapshot, the strategy."""
         user, version = context.user, context.serving.version
         token = RecommendationToken(user.user_key, version, context.now, context.options.placement)
         return self._tokens.recommendation_id(token), version, user.strategy
@@ -73,9 +73,9 @@ class Recommender:
         return Recommendations(*self.heading(context), items, cursor)
 
     def _next_cursor(self, shown: Ranked, context: Context) -> str | None:
-        """None where nothing more is eligible, or the pages already hold as many items as a cursor names."""
+        """None if no other item is eligible, or if a cursor cannot hold the items of one more page."""
         returned_keys, mask = context.query.returned_keys, context.eligible.mask
-        # Rules may have inserted items that are not eligible: those do not count against what is left.
+        # Rules may have inserted items that are not eligible; only eligible ones are subtracted.
         n_left = np.count_nonzero(mask) - np.count_nonzero(mask[shown.rows])
         if n_left <= 0 or len(returned_keys) + len(shown.rows) > MAX_RETURNED - context.options.limit:
             return None
@@ -84,7 +84,7 @@ class Recommender:
 
 
 def restrict(context: Context) -> None:
-    """Leave only what may be shown, and note which rules apply to the user."""
+    """Make ineligible what must not be shown, and set `context.rules` to the rules that apply to the user."""
     trace, plan = context.trace, context.plan
     for restriction in plan.restrictions:
         if trace is None:
@@ -93,7 +93,7 @@ def restrict(context: Context) -> None:
             was_eligible = context.eligible.has(trace.watched)
             restriction.restrict(context)
             trace.restricted(restriction.name, was_eligible, context.eligible)
-    # Events turn some rules on for this user alone; others have nothing to look at without them.
+    # For a user without events, the plan has left out the rules that need them; with events, each rule is asked.
     context.rules = [rule for rule in plan.rules if rule.applies(context)] if plan.has_events else plan.rules
 
 
@@ -109,7 +109,7 @@ def ranked_list(context: Context) -> Ranked:
 def retrieve(context: Context) -> Candidates:
     """The union of what the sources propose."""
     context.n_pooled = limit = context.options.limit
-    if context.rules:  # they choose from more than is shown
+    if context.rules:  # rules choose from more candidates than are shown
         context.n_pooled = max(POOL_FACTOR * limit, LEAST_POOL)
     bits, proposals = [], []
     for source in context.plan.sources:
@@ -120,7 +120,7 @@ def retrieve(context: Context) -> Candidates:
 
 def filled(ranked: Ranked, context: Context) -> Ranked:
     """`ranked`, then the best of all other eligible items, for a list to which the sources proposed too few."""
-    # Behind the ranked ones whatever their scores: the placement prefers its sources.
+    # They follow the ranked ones even if their scores are higher: the placement prefers its sources.
     others = context.eligible.mask.copy()
     others[ranked.rows] = False
     rows = context.best(context.options.limit - len(ranked.rows), others)
@@ -129,7 +129,7 @@ def filled(ranked: Ranked, context: Context) -> Ranked:
 
 def arrange(ranked: Ranked, context: Context) -> Ranked:
     """The candidates after each of the rules that apply."""
-    ranked = stand(ranked)
+    ranked = with_standings(ranked)
     for rule in context.rules:
         before = ranked.rows
         ranked = rule.arrange(ranked, context)
@@ -143,7 +143,7 @@ def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
     item_ids, titles = catalogue.item_ids, catalogue.titles
     # By columns: one conversion of each array is faster than one of each of its numbers.
     scores = shown.scores.astype(np.float64).round(5).tolist()
-    # By the user's own side, and by the rating segment alone: the score itself is no rating.
+    # A score is not a rating: predicted ratings use the rating segment alone, and always the user's own side.
     vectors = vectors_of(shown.rows, context.serving)
     predicted = null_where_nan(context.serving.scorer.predict(context.user.side, vectors))
     columns = zip(shown.rows.tolist(), scores, predicted, shown.proposed_by.tolist(), strict=True)

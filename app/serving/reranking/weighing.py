@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.serving.candidates import Ranked
 
 
-def stand(ranked: Ranked) -> Ranked:
+def with_standings(ranked: Ranked) -> Ranked:
     """`ranked` with its standings."""
     if not len(ranked.rows):
         return ranked

@@ -10,7 +10,7 @@ import pytest
 from app.serving.parts import Context, OrderRule
 from app.serving.query import NO_OPTIONS
 from app.serving.recommend import ranked_list
-from app.serving.reranking.weighing import stand
+from app.serving.reranking.weighing import with_standings
 from app.wiring import Service
 from tests.support.requests import context_of, ids, place, recommended
 
@@ -41,7 +41,7 @@ class OrderRuleContract:
         assert arranged
         for context, rule in arranged:
             context.rules = []
-            before = stand(ranked_list(context))
+            before = with_standings(ranked_list(context))
             after = rule.arrange(before, context)
             assert len(set(after.rows.tolist())) == len(after.rows)
             assert set(before.rows.tolist()) <= set(after.rows.tolist())

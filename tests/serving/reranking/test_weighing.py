@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.serving.candidates import Ranked
-from app.serving.reranking.weighing import stand, weigh
+from app.serving.reranking.weighing import weigh, with_standings
 
 scores = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=20)
 
@@ -13,7 +13,7 @@ scores = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=20)
 def ranked_of(values: list[float]) -> Ranked:
     ordered = np.sort(np.array(values, np.float32))[::-1]
     rows = np.arange(len(values))
-    return stand(Ranked(rows, ordered, ordered.astype(np.float64), np.ones(len(values), np.int64)))
+    return with_standings(Ranked(rows, ordered, ordered.astype(np.float64), np.ones(len(values), np.int64)))
 
 
 @given(values=scores)
