@@ -47,10 +47,10 @@ ORDER_RULES: tuple[OrderRule, ...] = (
     Novelty(),
     Demotion(),
     Rotation(),
-    # then by what stands beside what,
+    # then by the items before and after,
     Diversity(),
     CategoryCap(),
-    # then slots: whatever acts later is not moved by these.
+    # then by slots: a rule does not move what a later one places.
     Exploration(),
     Promotion(),
     Recurring(),
