@@ -22,7 +22,7 @@ from app.store.trends import ALL_COUNTRIES, HALF_LIFE, LANDMARK, Trends
 
 @dataclass(slots=True)
 class ChartItem:
-    """`rank`: counts from 1, on through the pages."""
+    """`rank`: from 1, continued on the next page."""
 
     item_id: str
     title: str | None
@@ -95,7 +95,7 @@ class UnknownChartError(ReckonError):
 
 
 class ChartReader:
-    """A chart is an order of the available items, of which no more is read than it takes to fill a page."""
+    """A chart orders the available items. The order is read only as far as it takes to fill a page."""
 
     def __init__(self, trends: Trends, tokens: TokenSigner) -> None:
         self._trends = trends

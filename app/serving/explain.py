@@ -56,7 +56,7 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
 def _because(rows: Rows, context: Context) -> list[list[Because]]:
     """For each row the other items, rated or engaged with, that raise its score most.
 
-    None where a rule changed the user side: the history does not explain that one.
+    None if a rule changed the user side, because the history does not explain the changed side.
     """
     scorer, user, n_learned = context.serving.scorer, context.user, context.serving.n_learned
     is_learned = user.rated_rows < n_learned
@@ -68,7 +68,7 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
     # A folded-in user side is linear in the history, so its score is a sum over the history.
     influences = scorer.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
     history = np.append(rated, positive)
-    # An item is no reason for itself, though liking it raises its score most: shares are of what the others add.
+    # An item must not explain itself, although liking it raises its score most: shares are of what the others add.
     influences[rows[:, None] == history] = 0
     ratings: list[float | None] = [*map(float, values), *(None for _ in positive)]
     catalogue = context.serving.catalogue

@@ -45,7 +45,7 @@ class HomeRow:
 
 @dataclass(slots=True)
 class Home:
-    """`strategy`: as of recommendations."""
+    """`strategy`: as in `Recommendations`."""
 
     recommendation_id: str
     snapshot_version: int | None

@@ -50,7 +50,7 @@ class ItemSelection:
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Self:
-        """The selection of `title,year,attributes.price` and the like; a name that comes again counts once.
+        """The selection of `title,year,attributes.price` and the like; a repeated name counts once.
 
         Raises `InvalidInputError` for an unknown name.
         """

@@ -43,7 +43,7 @@ class Mix:
 
 @dataclass(slots=True)
 class Mixes:
-    """The part with the most liked items comes first. `strategy`: as of recommendations."""
+    """The part with the most liked items comes first. `strategy`: as in `Recommendations`."""
 
     recommendation_id: str
     snapshot_version: int | None

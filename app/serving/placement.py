@@ -60,7 +60,7 @@ def parse_placement(document: Mapping[str, Any]) -> Placement:
 
 
 def check_name(name: str) -> str:
-    """`name` itself; raises `InvalidInputError` where it is no name for a placement."""
+    """Return `name`. Raises `InvalidInputError` if it is not a valid name of a placement."""
     if not re.fullmatch(NAME_PATTERN.removesuffix("$"), name):  # `$` would accept a line break at the end
         message = "a placement is called by 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit"
         raise InvalidInputError(message, field="placement")

@@ -17,7 +17,7 @@ from app.serving.rows import Rows
 
 @dataclass(slots=True)
 class ExcludedItem:
-    """`rule`: the first that dropped it, one of the placement's or of the request."""
+    """`rule`: the first rule that dropped the item, of the placement or of the request."""
 
     item_id: str
     rule: str

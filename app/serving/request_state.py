@@ -69,7 +69,7 @@ class RequestStates:
         self._config = config
 
     async def read(self, user_id: str) -> RequestState:
-        """The state of a request about this user; the empty text, which is no id, for a request about no user."""
+        """The state of a request about the user. `user_id`: empty (not a valid id) if the request names no user."""
         user = await self._reads.freshness(user_id)
         # Versions are read first: whatever is found older than these catches up before it is used.
         serving, config = self._serving.current, self._config.current

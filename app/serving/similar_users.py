@@ -20,7 +20,7 @@ class SimilarUser:
 
 @dataclass(slots=True)
 class SimilarUsers:
-    """`strategy`: what the user was known by, as of recommendations."""
+    """`strategy`: how the user side was made, as in `Recommendations`."""
 
     user_id: str
     snapshot_version: int | None

@@ -36,7 +36,7 @@ NO_PROFILE = StoredProfile(0, None, None)
 
 @dataclass(frozen=True)
 class UserState:
-    """`strategy`: personalized, fold_in, profile or popular, as of recommendations. `side`: of an unknown user where
+    """`strategy`: personalized, fold_in, profile or popular, as in `Recommendations`. `side`: of an unknown user where
     the strategy is popular. `rated_rows`: catalogue rows (n,) of all rated items, newest first; `values`: (n,) their
     ratings. `interactions`: None where no event of the user is stored. `profile`: the stored user with country and
     attributes, None where nothing but ratings is stored.
@@ -77,7 +77,7 @@ class UserState:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether nothing is known that says what the user likes."""
+        """Whether the side is that of an unknown user, because nothing stored says what this user likes."""
         return self.strategy == "popular"
 
     def side_of_liked(self, liked_rows: Rows, scorer: Scorer) -> UserSide:

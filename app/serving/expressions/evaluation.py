@@ -61,7 +61,7 @@ class ExpressionEvaluator:
 
     A predicate that does not fit the catalogue (an unknown attribute, a text compared with a flag) raises
     `ExpressionError` if `is_strict`, and is false for all items otherwise. A value of the user that does not fit never
-    raises: it is no fault of the expression.
+    raises, because the expression is not at fault.
     """
 
     def __init__(self, table: ItemTable, text: str, user: User | None, field: str | None, *, is_strict: bool) -> None:

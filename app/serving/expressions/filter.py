@@ -25,10 +25,10 @@ class Filter:
         """(n,) bool by catalogue row: where it is true; not to be changed.
 
         `now`: microseconds UTC, of the request; None for the present.
-        `user`: whom `user.country` and the like mean; nothing is known of None. Raises `ExpressionError` where the
-        expression does not suit the catalogue: it names an attribute that no item has, or compares one with a value of
-        another kind. Not so unless `is_strict`: it is then false there, as a stored filter should be that outlives an
-        attribute.
+        `user`: the user whom `user.country` and other user fields refer to; None for an unknown user.
+
+        If `is_strict`, raises `ExpressionError` for an attribute that no item has, or that is compared with a value of
+        another kind. If not, such a comparison is false: a stored filter may name an attribute that no longer exists.
         """
 
         def evaluated() -> Mask:

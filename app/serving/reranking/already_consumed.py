@@ -1,4 +1,4 @@
-"""What the user has rated, watched or bought is not recommended again, unless the placement is made for that."""
+"""Items that the user has rated, watched or bought are not recommended again, unless the placement allows it."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What is not available, or no longer, is not recommended."""
+"""Items that are unavailable or have expired are not recommended."""
 
 from app.serving.parts import Context, Restriction
 

@@ -1,4 +1,4 @@
-"""What a user's events count against is not shown to that user again, in any placement."""
+"""Items that a user's events count against are not shown to that user again, in any placement."""
 
 from app.serving.parts import Context, Restriction
 

@@ -1,4 +1,4 @@
-"""What the user made is not recommended to its maker."""
+"""Items that the user created are not recommended to that user."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -15,7 +15,7 @@ DUE_FROM = 0.8
 """Share of the interval after which an item is due: a user who buys every ten days is reminded from the eighth on."""
 
 GIVEN_UP_FROM = 3.0
-"""Intervals without another purchase after which it is no habit any more."""
+"""After this many intervals without another purchase, the user no longer buys the item regularly."""
 
 
 @dataclass(kw_only=True)
