@@ -81,7 +81,7 @@ def _as_line(_logger: object, _method: str, fields: MutableMapping[str, Any]) ->
     import structlog
 
     event = fields.pop("event")
-    # The texts of progress stand beside the bar already.
+    # The bar shows the texts of progress already.
     if event == "progress":
         raise structlog.DropEvent
     # One job runs at a time, and its outcome names it.

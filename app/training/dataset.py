@@ -20,7 +20,7 @@ ENOUGH_RATINGS = 1000
 """Ratings that suffice by themselves for learning and holding out, however many events there are."""
 
 RATINGS_PER_LABEL = 0.05
-"""With fewer ratings than this for each label, events lead: labels are then learned from as ratings."""
+"""With fewer ratings than this for each label, labels are learned from as ratings."""
 
 
 def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
@@ -121,14 +121,14 @@ class Dataset:
 
 
 def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
-    """The matrix that is learned from: `rated` with `labels` beside it, or both as ratings if there are few ratings.
+    """The matrix to learn from: `rated` with `labels` kept apart, or both as ratings if there are few ratings.
 
     A first rating must not replace a thousand labels: too little could be learned from it, and nothing be held out.
     """
     if not len(labels):
         return rated
     shape, times = (rated.n_users, rated.n_items), rated.times
-    # Enough ratings lead; labels then stand beside them and are not taken for ratings.
+    # With enough ratings, labels are kept apart and are not learned from as ratings.
     if len(rated) >= min(ENOUGH_RATINGS, RATINGS_PER_LABEL * len(labels)):
         return RatingMatrix(*shape, rated.user_rows, rated.item_rows, rated.values, times, labels=labels)
     return RatingMatrix(

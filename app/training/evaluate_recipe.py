@@ -23,7 +23,7 @@ from the user side, and is too small to change the order, even between items of 
 class EvaluatedRecipe:
     """`requested`: the recipe before the data chose; `resolved`: after. `report`: its measures on the hold-out.
 
-    `reason`: why this recipe takes the place of the one that the job requested; None where it is that one.
+    `reason`: why this recipe replaces the one that the job requested; None if it is the requested one.
     """
 
     requested: Recipe

@@ -73,7 +73,7 @@ def fit(
     """Learn every segment of `recipe`, none of them `auto`, from `ratings`; each is a part of the stage `progress`.
 
     Items and users without ratings are filled in from their features; where there are none either, learned columns are
-    zeros and popularity is that of no ratings. Raises `TrainingFailedError` where an algorithm gives up.
+    zeros and popularity is that of no ratings. Raises `TrainingFailedError` if an algorithm fails.
     """
     stage, n = Stage.from_progress(progress), len(recipe.segments)
     segments: list[LearnedSegment] = []

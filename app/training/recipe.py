@@ -106,7 +106,7 @@ def fallback_recipe() -> Recipe:
 
 
 def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
-    """The recipe in `document`; None is the default. Raises `InvalidInputError`, naming what would be right."""
+    """The recipe in `document`; None is the default. Raises `InvalidInputError`, which says what is valid."""
     if document is None:
         return default_recipe()
     try:

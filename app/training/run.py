@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Trainer:
-    """What a run needs beside the job itself."""
+    """Runs training jobs. One instance serves all runs; each run gets its job as an argument."""
 
     store: Store
     publisher: Publisher
@@ -75,9 +75,9 @@ class Trainer:
     def evaluate(
         self, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
     ) -> EvaluatedRecipe:
-        """`recipe`, if it passes the gate; a list of bestsellers if it does not and nothing better is live.
+        """`recipe`, evaluated, if it passes the gate. If it does not and `live` returns None, a list of bestsellers.
 
-        Raises `SnapshotRejectedError` or `TrainingFailedError` where something is live, which then stays.
+        Raises `SnapshotRejectedError` or `TrainingFailedError` if it fails and `live` returns a snapshot, which stays.
         """
         live, stage = self.live(), Stage.from_progress(progress)
         try:
@@ -89,7 +89,7 @@ class Trainer:
             if live is not None:
                 stage.decide(f"rejected: {error.detail}; snapshot {live.version} stays live")
                 raise
-            # Any list is better than none, and the reason stands on the card.
+            # A list of bestsellers is better than no list, and its card gives the reason.
             with stage.part("fallback") as part:
                 return fall_back(error.detail, split, rng, part)
         return evaluated
@@ -109,7 +109,7 @@ def _pass_gate(
     rng: np.random.Generator,
     stage: Stage,
 ) -> None:
-    """Raises `SnapshotRejectedError` or, from fitting the live recipe anew, `TrainingFailedError`."""
+    """Raises `SnapshotRejectedError`, or `TrainingFailedError` if the live recipe cannot be fitted again."""
     stage.decide(f"passed alone: {gate.check_alone(report)}")
     if live is not None:
         compared = gate.check_against_live(report, live_report(live, recipe, split, rng, stage))
@@ -121,7 +121,8 @@ def live_report(
 ) -> LiveReport:
     """The live snapshot's figures.
 
-    They are the recorded ones if it was made like the candidate, and otherwise those of its recipe fitted anew.
+    The recorded figures, if recipe and scale are those of the candidate; otherwise the live recipe is fitted again on
+    `split` and measured.
     """
     metrics = live.card["metrics"]
     recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
@@ -130,6 +131,6 @@ def live_report(
         return recorded
     try:
         live_recipe = parse_recipe(live.card["requested_recipe"])
-    except InvalidInputError:  # the recipe is of a release that had other algorithms
+    except InvalidInputError:  # the recipe names an algorithm that this release does not have
         return recorded
     return PairedReport(evaluate_recipe(live_recipe, split, rng, progress).report.ndcg_of_users)

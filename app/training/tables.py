@@ -20,7 +20,7 @@ def fit_tables(
 ) -> Mapping[str, NeighbourTable]:
     """Algorithm -> its table, (n_items, n) with n <= `N_NEIGHBOURS`, from ratings and engagements alike.
 
-    Raises `TrainingFailedError` where an algorithm gives up.
+    Raises `TrainingFailedError` if an algorithm fails.
     """
     stage, n = Stage.from_progress(progress), len(recipe.tables)
     # These algorithms read ratings alone, so an engagement counts as a rating that is just liked.

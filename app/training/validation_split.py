@@ -67,7 +67,7 @@ class ValidationSplit:
         return _cells(self._liked.by_user, user_rows)
 
     def may_be_shown(self, user_rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(b, n_items): rated by any user, in either part, and not met by this user in the training part."""
+        """(b, n_items): rated by any user, in either part, and not observed of this user in the training part."""
         # Items that were never rated are no candidates: no list of the hold-out could contain them.
         is_candidate = (self.train.item_counts + self.holdout.item_counts) > 0
         return is_candidate & ~_cells(self.train.observed, user_rows)
