@@ -73,7 +73,7 @@ class Weighting:
     def of_users(
         self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
     ) -> NDArray[np.float32]:
-        """The weights (n,) float32 of any n ratings; for every user the same as `of_user`."""
+        """The weights (n,) float32 of n ratings of several users; `of_user` computes the same for one user."""
         return self._of_users(user_rows, values, n_users).astype(np.float32)
 
     def positive(self, counts_as: float) -> float:

@@ -3,7 +3,7 @@
 Owns the arithmetic of the two sides, whose dot product is the score (`sides.py`), the `Scorer` that folds users in,
 scores, predicts and explains (`scorer.py`), the FAISS index and its build, similar items and users, neighbour tables,
 groups, item and user features, the way from parts to a published folder and back (`publication.py`), and the live
-reference that requests read (`active.py`). It is the only home of FAISS.
+reference that requests read (`active.py`). Only this package imports FAISS.
 
 May import: segments, snapshots, algorithms, entities and errors. Every API process imports this package, so nothing
 here imports numba or a learner. Training writes snapshots through it and serving reads them, and neither sees a file

@@ -32,7 +32,7 @@ class Encodings:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Encodings":
-        """The encodings whose `document` this is. Raises `ValueError`, `TypeError` or `KeyError` for anything else."""
+        """The encodings whose `document` this is. Raises `ValueError`, `TypeError` or `KeyError` for any other document."""
         return cls(Encoding.from_document(document["items"]), Encoding.from_document(document["users"]))
 
     @property
@@ -75,7 +75,7 @@ def _attribute_columns(
     numbers: dict[str, NDArray[np.float64]] = {}
     texts: dict[str, list[str | None]] = {}
     for attribute in _names(rows):
-        # An attribute may have the name of a field and must not replace it.
+        # An attribute that is named like a field becomes a feature of its own and does not replace that field.
         name = ATTRIBUTE + attribute if attribute in _FIELDS else attribute
         values = [row.get(attribute) for row in rows]
         # Later rows are read with the kinds of the training data, since the encoding has columns of that kind.

@@ -28,7 +28,7 @@ MAX_GROUP_ITEMS = 2000
 """Rows stored for a group, most rated first: far more than a list shows, however many of them a filter drops."""
 
 MAX_NUMBERS = 20
-"""An attribute with more distinct numbers than this is a measurement, and its numbers make no groups."""
+"""An attribute with more distinct numbers than this is a measurement, and its numbers do not form groups."""
 
 MAX_VALUE_LENGTH = 128
 """Longer texts describe a single user and make no groups."""
@@ -176,7 +176,7 @@ class PopularInGroups:
 
 
 def _members(memberships: Memberships, n_users: int) -> sparse.csr_array:
-    """(g, n_users), a one for each membership."""
+    """(g, n_users), 1 where the user belongs to the group."""
     ones = np.ones(len(memberships.numbers), np.int32)
     return sparse.csr_array(
         (ones, (memberships.numbers, memberships.user_rows)), shape=(len(memberships.groups), n_users)

@@ -45,7 +45,7 @@ DEPTHS = (20, 100)
 """How many of the best items recall is measured on: what a list shows, and what rules choose from."""
 
 N_QUERIES, N_MOMENTS = (100, 500), 10_000
-"""Users that recall is measured with (at least, at most), and users that C is computed from."""
+"""The least and the largest number of users to measure recall with; the number of users to compute C from."""
 
 SCORES_MEASURED = 50_000_000
 """Scores that measuring may compute: the more items, the fewer users."""

@@ -184,7 +184,7 @@ class Scorer:
 
     @cached_property
     def unknown_side(self) -> UserSide:
-        """The user side of a user of whom nothing is known."""
+        """The user side of an unknown user."""
         vector = unknown_user_side(self._entries, self.arrays.item_covariance)
         return UserSide(vector, 0.0, self._unknown_deviation)
 
@@ -225,12 +225,12 @@ class Scorer:
         return similar_to(item_row, self._directions, self.arrays.item_counts, n)
 
     def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, c) of length 1, what items with vectors (n, d) are compared by; 0 for an unrated item."""
+        """(n, c) vectors of length 1 by which items with vectors (n, d) are compared; 0 for an unrated item."""
         return unit_directions(np.ascontiguousarray(vectors[:, self.likeness]))
 
     @cached_property
     def likeness(self) -> slice:
-        """The columns that say which items are alike, and what a user chooses."""
+        """The columns by which items are compared, and users as well."""
         return first_likeness([(block.segment, block.slice) for block in self.blocks])
 
     def similar_users(self, user: UserSide, n: int, left_out: int | None = None) -> Neighbours:
@@ -250,11 +250,11 @@ class Scorer:
         values: NDArray[np.floating] | None = None,
         allowed: NDArray[np.bool_] | None = None,
     ) -> Neighbours:
-        """Up to `n` items that a history speaks for by a table of `tables`, best first, and how much it does.
+        """Up to `n` items with the most votes from the items of a history, best first, and their votes.
 
-        `item_rows`: (m,), newest first, of which the first `MAX_VOTERS` count. `values`: (m,), their ratings, if a
-        better rating is to count for more. `allowed`: as of `ItemIndex.nearest`. Items of the history may be among the
-        answers.
+        `table`: a name in `tables`. `item_rows`: (m,), newest first; the first `MAX_VOTERS` vote. `values`: (m,), their
+        ratings, if a better rating is to count for more. `allowed`: as in `ItemIndex.nearest`. Items of the history may
+        be among the answers.
         """
         weights = None
         if values is not None:

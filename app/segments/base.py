@@ -178,7 +178,7 @@ class LearnedSegment:
 
 
 class Validation(Protocol):
-    """A training part and what was held out of it: what choices between algorithms and hyperparameters are made on."""
+    """A training part and its hold-out, on which algorithms and hyperparameters are chosen."""
 
     @property
     def train(self) -> RatingMatrix: ...
@@ -237,7 +237,7 @@ class Segment(ABC):
         rng: np.random.Generator,
         progress: ProgressCallback = ignore,
     ) -> LearnedSegment:
-        """Learn from `ratings` and fold every user in. Raises `SegmentFitError` where the algorithm gives up."""
+        """Learn from `ratings` and fold every user in. Raises `SegmentFitError` if the algorithm fails."""
         try:
             return self._fit(recipe, ratings, rng, progress)
         # A caller reports the algorithm by its name in recipes, which the algorithm itself does not hold.
@@ -282,7 +282,7 @@ class Segment(ABC):
         return SegmentRecipe(self.name, algorithm, self.hyperparameters(algorithm, given or {}))
 
     def prepare(self, recipe: SegmentRecipe, ratings: RatingMatrix) -> tuple[SegmentRecipe | None, str | None]:
-        """The recipe that `ratings` allow, None to leave the segment out; and a sentence on why, None for none."""
+        """The recipe that `ratings` allow (None leaves the segment out), and a sentence that says why, or None."""
         return recipe, None
 
     def choose(
@@ -302,7 +302,7 @@ class Segment(ABC):
         return np.zeros(n_columns, np.float32)
 
     def likeness(self, columns: slice) -> slice | None:
-        """Those of its columns whose directions are compared for similar items; None: no columns of this segment."""
+        """Its columns whose directions are compared to find similar items; None if there are none."""
 
     def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
         """(n_items,), how many observations each item's part is learned from."""
@@ -359,10 +359,10 @@ def _extended(
 
 
 def first_likeness(segments: Sequence[tuple[Segment, slice]]) -> slice:
-    """The columns compared for similar items; `segments`: with their columns, in the order of the registry.
+    """The columns by which items are compared. `segments`: each with its columns, in the order of the registry.
 
-    Choices describe items better than ratings do, so the last segment with such columns is taken: the taste stands
-    behind the rating.
+    The last segment that has such columns is taken: the registry lists taste after rating, and what users choose
+    describes items better than how they rate them.
     """
     columns = (segment.likeness(columns) for segment, columns in reversed(segments))
     return next((each for each in columns if each is not None), slice(0, 0))

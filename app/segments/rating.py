@@ -2,7 +2,7 @@
 
     item part  [ q_i | b_i ]      user part  [ p_u | 1 ]      predicted rating  mu + b_u + b_i + p_u . q_i
 
-mu and b_u are the same for all items of a user and change no order, so they stand beside the dot product.
+mu and b_u are the same for all items of a user and change no order, so the dot product leaves them out.
 """
 
 import math
@@ -158,7 +158,7 @@ class RatingSegment(Segment):
     def choose(
         self, validation: Validation, n_ratings: int, rng: np.random.Generator, progress: ProgressCallback
     ) -> tuple[LearnedSegment, str]:
-        """The learner with the lowest RMSE, of those that so many ratings can afford."""
+        """The learner with the lowest RMSE, of those that are fast enough for `n_ratings`."""
         stage, names = Stage.from_progress(progress), _affordable(validation.train, n_ratings)
         if len(names) == 1:
             why = "all ratings are equal" if names == ["biases"] else f"more than {SLOW_UP_TO:,} ratings"
@@ -195,7 +195,7 @@ class RatingSegment(Segment):
 
 
 def with_uncertainty(learned: LearnedSegment, uncertainty: RatingUncertainty) -> LearnedSegment:
-    """`learned`, a rating segment whose learner gave no uncertainty, with one estimated on a hold-out."""
+    """The rating segment `learned` with `uncertainty`, estimated on a hold-out because its learner gave none."""
     if learned.vectors is None:
         raise ValueError("only the rating segment predicts ratings")
     fold = RatingFold.from_vectors(learned.vectors, uncertainty)
