@@ -21,7 +21,7 @@ def get_items(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> ItemsPage:
-    """Sorted by the order in which items were stored first."""
+    """Sorted by when the item was first stored, oldest first."""
     service = service_of(request)
     after = 0 if cursor is None else service.tokens.read_position("items", cursor)
     page = service.store.items.page(search=q, after=after, limit=limit + 1)

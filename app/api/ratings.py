@@ -53,7 +53,7 @@ def get_ratings(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> RatingsPage:
-    """Sorted by the order in which the items were stored first."""
+    """Sorted by when the item was first stored, oldest first."""
     service = service_of(request)
     listing = f"ratings of {user_id}"
     after = 0 if cursor is None else service.tokens.read_position(listing, cursor)

@@ -43,9 +43,9 @@ class Database:
 
 
 def open_database(url: str, data_dir: Path) -> Database:
-    """The database at `url`; where that is empty, the embedded one, `reckon.db` in `data_dir`.
+    """The database at `url`; if that is empty, the SQLite file `reckon.db` in `data_dir`.
 
-    Raises `InvalidInputError` for a URL of another database, `UnavailableError` where the driver is not installed.
+    Raises `InvalidInputError` for a URL of another database, `UnavailableError` if the driver is not installed.
     """
     if not url:
         data_dir.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ SUMS = ("item_key", "type_key", "count", "first_at", "last_at", "portion")
 
 
 class NoGuestError(NotFoundError):
-    """There is no such guest, perhaps because it was merged before."""
+    """The guest does not exist; it may have been merged before."""
 
     def __init__(self, guest_id: str) -> None:
         super().__init__("user", guest_id)

@@ -60,8 +60,8 @@ class ReadBatch:
 class SharedReader:
     """Opens a session at the first read, and another one after a session has failed.
 
-    A statement has one `%s`, an array of parameters. Each of its rows begins with the place, from 1, of the parameter
-    that it answers.
+    A statement has one `%s`, for an array of parameters. The first column of each result row is the position, from 1,
+    of the parameter to which the row belongs.
     """
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:

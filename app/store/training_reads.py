@@ -121,7 +121,7 @@ class TrainingReads:
         return EventTypeColumns(*(np.ascontiguousarray(rows[name]) for name in EVENT_TYPE_DTYPE.names or ()))
 
     def change_counts(self) -> ChangeCounts:
-        """Both numbers, in one read transaction."""
+        """Both counts, read in one transaction."""
         of_all = (sa.func.coalesce(sa.func.sum(column), 0) for column in (users.c.version, users.c.profile_version))
         with self._database.reading() as connection:
             of_ratings, of_profiles = connection.execute(sa.select(*of_all)).one()

@@ -23,7 +23,7 @@ class Users:
         self._database = database
 
     def freshness(self, user_id: str) -> UserVersions:
-        """All versions that a request needs, for threads; see `ServingReads.freshness`."""
+        """All versions that a request needs. Blocks; `ServingReads.freshness` is the same for coroutines."""
         return UserVersions.from_row(self._database.dialect.hot_row(VERSIONS.statement, user_id))
 
     def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
