@@ -31,12 +31,12 @@ UNDESCRIBED = User("undescribed")
 class UserSide(NamedTuple):
     """One user: the weighted vector (d,) float32 whose dot product with an item's row is the score, and b_u.
 
-    `deviation`: what is not known of the user, in the rating scale, see `Scorer.deviations`.
+    `uncertainty`: what is not known of the user, in the rating scale, see `Scorer.uncertainties`.
     """
 
     vector: NDArray[np.float32]
     bias: float
-    deviation: float
+    uncertainty: float
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ class Scorer:
         observed = self._observed(item_rows, values, positive_rows, negative_rows)
         features = self._features_of(user) if self._reads_features else None
         vector = np.zeros(self.item_vectors.shape[1], np.float32)
-        bias = deviation = 0.0
+        bias = uncertainty = 0.0
         rows = columns = None
         for block in self.blocks:
             selected, counted = block.fold.select(observed)
@@ -165,8 +165,8 @@ class Scorer:
             part = block.fold.fold_in(columns[:, block.slice], counted, selected, features)
             vector[block.slice] = weigh(part.columns, block.covariance, block.entry.weight)
             bias += part.bias
-            deviation += part.deviation
-        return UserSide(vector, bias, deviation)
+            uncertainty += part.uncertainty
+        return UserSide(vector, bias, uncertainty)
 
     def side_of(self, user: User) -> UserSide | None:
         """The user side of a user without ratings, by features alone; None where they say nothing."""
@@ -180,13 +180,13 @@ class Scorer:
             if (described := block.fold.described_part(features)) is not None:
                 parts[block.entry.name] = described[None]
         vector = join_user_parts(parts, self._entries, self.arrays.item_covariance)[0]
-        return UserSide(vector, 0.0, self._unknown_deviation)
+        return UserSide(vector, 0.0, self._unknown_uncertainty)
 
     @cached_property
     def unknown_side(self) -> UserSide:
         """The user side of an unknown user."""
         vector = unknown_user_side(self._entries, self.arrays.item_covariance)
-        return UserSide(vector, 0.0, self._unknown_deviation)
+        return UserSide(vector, 0.0, self._unknown_uncertainty)
 
     @property
     def reads_users(self) -> bool:
@@ -282,7 +282,7 @@ class Scorer:
         np.maximum(predicted, self._ends[0], out=predicted)
         return np.minimum(predicted, self._ends[1], out=predicted)
 
-    def deviations(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
+    def uncertainties(self, user: UserSide, item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         """(m,) float32, the standard deviations of the ratings around `predict`, before these are clipped.
 
         Rows from `n_items` on stand for items newer than the snapshot. NaN where no ratings are predicted.
@@ -295,8 +295,8 @@ class Scorer:
             item_deviations[is_learned] = self.arrays.item_deviations[item_rows[is_learned]]
         else:  # nearly always
             item_deviations = self.arrays.item_deviations[item_rows]
-        # deviation^2 = user^2 + item^2: independent, since either side is learned given the other.
-        both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.deviation))
+        # uncertainty^2 = user^2 + item^2: independent, since either side is learned given the other.
+        both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.uncertainty))
         return both
 
     # Why a score is what it is.
@@ -365,7 +365,7 @@ class Scorer:
         return any(block.fold.reads_features for block in self.blocks)
 
     @cached_property
-    def _unknown_deviation(self) -> float:
+    def _unknown_uncertainty(self) -> float:
         """What is not known of a user without ratings, in the rating scale."""
         return 0.0 if self.rating is None else self.rating.fold.user_uncertainty.standard_deviation(0.0, 0)
 

@@ -89,12 +89,12 @@ class UserPart(NamedTuple):
 
     `columns`: (c,) float32, unweighted.
     `bias`: added to each predicted rating, in units of the rating scale; 0 in segments that predict no ratings.
-    `deviation`: the user's share of the standard deviation of a predicted rating, in the same units; likewise.
+    `uncertainty`: the user's share of the standard deviation of a predicted rating, in the same units; likewise.
     """
 
     columns: Float32Array
     bias: float = 0.0
-    deviation: float = 0.0
+    uncertainty: float = 0.0
 
 
 class DenseFold(ABC):

@@ -102,7 +102,7 @@ def _predict(
 ) -> tuple[Sequence[float | None], Sequence[float | None]]:
     """(n,) predicted ratings and their uncertainties; None before anything is learned."""
     ratings = serving.scorer.predict(user.side, _vectors(rows, is_known, serving))
-    return null_where_nan(ratings), null_where_nan(serving.scorer.deviations(user.side, rows))
+    return null_where_nan(ratings), null_where_nan(serving.scorer.uncertainties(user.side, rows))
 
 
 def _vectors(rows: Rows, is_known: NDArray[np.bool_], serving: ServingState) -> NDArray[np.float32]:

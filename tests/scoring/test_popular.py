@@ -37,7 +37,7 @@ def test_every_user_is_unknown(scorer: Scorer) -> None:
 
 def test_no_rating_is_predicted(scorer: Scorer) -> None:
     assert np.isnan(scorer.predict(scorer.unknown_side, scorer.item_vectors)).all()
-    assert np.isnan(scorer.deviations(scorer.unknown_side, np.arange(5))).all()
+    assert np.isnan(scorer.uncertainties(scorer.unknown_side, np.arange(5))).all()
     assert scorer.rating is None
 
 

@@ -89,7 +89,7 @@ class SegmentContract:
         for user in range(N_USERS - N_UNRATED):
             before, after = (self.folded(fold, learned, ratings, user) for fold in (learned.fold, reopened))
             np.testing.assert_array_equal(after.columns, before.columns)
-            assert (after.bias, after.deviation) == (before.bias, before.deviation)
+            assert (after.bias, after.uncertainty) == (before.bias, before.uncertainty)
 
     def test_layouts_fit_arrays(self, learned: LearnedSegment) -> None:
         n_columns, arrays = learned.item_part.shape[1], learned.fold.arrays

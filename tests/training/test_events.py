@@ -44,7 +44,7 @@ def assert_folds_in_alike(snapshot: PublishedScorer) -> None:
         if len(rows) or len(positive):
             np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
             assert folded.bias == pytest.approx(stored.bias, abs=1e-4)
-            assert folded.deviation == pytest.approx(stored.deviation, abs=1e-4)
+            assert folded.uncertainty == pytest.approx(stored.uncertainty, abs=1e-4)
         else:
             np.testing.assert_allclose(stored.vector, snapshot.unknown_side.vector, atol=1e-4)
 

@@ -59,14 +59,14 @@ def test_intervals_hold(known: Known) -> None:
         rows = np.flatnonzero(~known.is_told[user_row])
         side = known.snapshot.user_side(user_row)
         errors = known.snapshot.predict(side, known.snapshot.item_vectors[rows]) - known.values[user_row, rows]
-        is_within += (np.abs(errors) < 1.2816 * known.snapshot.deviations(side, rows)).tolist()
+        is_within += (np.abs(errors) < 1.2816 * known.snapshot.uncertainties(side, rows)).tolist()
     assert 0.72 < np.mean(is_within) < 0.9
 
 
 def test_folded_in_as_stored(known: Known) -> None:
     for user_row in range(N_USERS):
         folded = known.snapshot.fold_in(*known.snapshot.arrays.history(user_row))
-        assert folded.deviation == pytest.approx(known.snapshot.user_side(user_row).deviation, rel=1e-3)
+        assert folded.uncertainty == pytest.approx(known.snapshot.user_side(user_row).uncertainty, rel=1e-3)
 
 
 def test_ratings_make_surer(known: Known) -> None:
@@ -76,21 +76,21 @@ def test_ratings_make_surer(known: Known) -> None:
     assert deviations == sorted(deviations, reverse=True)
     few, many = np.array_split(np.argsort(snapshot.arrays.item_counts), 2)
     assert snapshot.arrays.item_deviations[few].mean() > snapshot.arrays.item_deviations[many].mean()
-    assert snapshot.unknown_side.deviation > snapshot.arrays.user_deviations.mean()
+    assert snapshot.unknown_side.uncertainty > snapshot.arrays.user_deviations.mean()
 
 
 def test_best_known_are_surer_than_new(known: Known) -> None:
     snapshot = known.snapshot
     user_row, item_row = int(known.is_told.sum(axis=1).argmax()), int(snapshot.arrays.item_counts.argmax())
-    best_known = snapshot.deviations(snapshot.user_side(user_row), np.array([item_row]))[0]
-    assert best_known < snapshot.deviations(snapshot.unknown_side, np.array([item_row]))[0]
-    assert best_known < snapshot.deviations(snapshot.user_side(user_row), np.array([snapshot.n_items]))[0]
+    best_known = snapshot.uncertainties(snapshot.user_side(user_row), np.array([item_row]))[0]
+    assert best_known < snapshot.uncertainties(snapshot.unknown_side, np.array([item_row]))[0]
+    assert best_known < snapshot.uncertainties(snapshot.user_side(user_row), np.array([snapshot.n_items]))[0]
 
 
 def test_newer_items_are_least_sure(known: Known) -> None:
     snapshot = known.snapshot
     side, rows = snapshot.user_side(3), np.arange(snapshot.n_items)
-    of_newer = snapshot.deviations(side, np.append(rows, snapshot.n_items))
+    of_newer = snapshot.uncertainties(side, np.append(rows, snapshot.n_items))
     assert of_newer.dtype == np.float32
-    np.testing.assert_array_equal(of_newer[:-1], snapshot.deviations(side, rows))
+    np.testing.assert_array_equal(of_newer[:-1], snapshot.uncertainties(side, rows))
     assert of_newer[-1] > of_newer[:-1].mean()
