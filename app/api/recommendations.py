@@ -160,4 +160,4 @@ async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
     """Repeats the steps of the same request for a list. Returns the step at which the item was dropped, or its rank."""
     service = service_of(request)
     query = parameters(request, ListParameters).query(user_id, service.tokens)
-    return await service.exclusion.why_not(item_id, query, await service.request_states.read(user_id))
+    return await service.exclusion.explain(item_id, query, await service.request_states.read(user_id))

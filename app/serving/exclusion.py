@@ -44,7 +44,7 @@ class ExclusionExplainer:
     def __init__(self, recommender: Recommender) -> None:
         self._recommender = recommender
 
-    async def why_not(self, item_id: str, query: Query, request_state: RequestState) -> WhyNot:
+    async def explain(self, item_id: str, query: Query, request_state: RequestState) -> WhyNot:
         context = await self._recommender.context(query, request_state)
         row = context.serving.catalogue.row_of_id(item_id)
         if row is None:

@@ -60,7 +60,7 @@ def context_of(service: Service, user_id: str | None = "user-0", **options: Any)
 def why_not(service: Service, item_id: str, user_id: str = "user-0", **options: Any) -> WhyNot:
     async def asked() -> WhyNot:
         request_state = await service.request_states.read(user_id)
-        return await ExclusionExplainer(service.recommender).why_not(
+        return await ExclusionExplainer(service.recommender).explain(
             item_id, query_of(user_id, **options), request_state
         )
 
