@@ -88,12 +88,12 @@ class Items:
         return [statuses[item.item_id] for item in incoming]
 
     def _rows(self, connection: sa.Connection, keys: list[int]) -> dict[int, Any]:
-        found: dict[int, Any] = {}
+        rows: dict[int, Any] = {}
         for start in range(0, len(keys), STREAM_ROWS):
             some = sa.select(items).where(items.c.item_key.in_(keys[start : start + STREAM_ROWS]))
             statement = some.order_by(items.c.item_key).with_for_update(key_share=True)
-            found |= {row["item_key"]: row for row in connection.execute(statement).mappings()}
-        return found
+            rows |= {row["item_key"]: row for row in connection.execute(statement).mappings()}
+        return rows
 
     def get(self, item_id: str) -> Item | None:
         with self._database.reading() as connection:
@@ -182,13 +182,13 @@ class Items:
 
     def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
         """Public ids by key, for those that still exist."""
-        found: dict[int, str] = {}
+        ids: dict[int, str] = {}
         with self._database.reading() as connection:
             for start in range(0, len(keys), STREAM_ROWS):
                 part = [int(key) for key in keys[start : start + STREAM_ROWS]]
                 statement = sa.select(items.c.item_key, items.c.item_id).where(items.c.item_key.in_(part))
-                found |= {row.item_key: row.item_id for row in connection.execute(statement)}
-        return found
+                ids |= {row.item_key: row.item_id for row in connection.execute(statement)}
+        return ids
 
     @contextmanager
     def changes_since(self, version: int) -> Iterator[CatalogueChanges]:

@@ -166,9 +166,9 @@ class Catalogue:
             self._vectors = vectors
         keys = self.keys[rows]
         for start in range(0, len(rows), DESCRIBED_AT_ONCE):
-            found = self._items.of_keys(keys[start : start + DESCRIBED_AT_ONCE].tolist())
-            of_found = self._numbers.of(np.array([*found], np.int64)) - self._numbers.n_snapshot
-            self._vectors[of_found] = self._vectors_of([*found.values()])
+            existing = self._items.of_keys(keys[start : start + DESCRIBED_AT_ONCE].tolist())
+            described = self._numbers.of(np.array([*existing], np.int64)) - self._numbers.n_snapshot
+            self._vectors[described] = self._vectors_of([*existing.values()])
         # At once: a request reads the old ones or the new ones.
         self.newer_vectors = self._vectors[:n_newer]
 

@@ -22,7 +22,7 @@ class Cells(Generic[Scalar]):
         self.missing = missing
 
     @classmethod
-    def of(cls, dtype: type[Scalar], missing: float, n_rows: int) -> "Cells[Scalar]":
+    def all_missing(cls, dtype: type[Scalar], missing: float, n_rows: int) -> "Cells[Scalar]":
         return cls(np.full(n_rows, missing, dtype), dtype(missing))
 
     def grow(self, n_rows: int) -> None:

@@ -41,7 +41,7 @@ class NumberColumn(Column[float, np.float64]):
     """Cells float64, NaN where not known."""
 
     def __init__(self, n_rows: int) -> None:
-        self.cells = Cells.of(np.float64, np.nan, n_rows)
+        self.cells = Cells.all_missing(np.float64, np.nan, n_rows)
 
     def encode(self, values: Sequence[float | None]) -> NDArray[np.float64]:
         return np.array(values, np.float64)
@@ -54,7 +54,7 @@ class FlagColumn(Column[bool, np.int8]):
     """Cells int8, 0 and 1, `UNKNOWN_FLAG` where not known."""
 
     def __init__(self, n_rows: int) -> None:
-        self.cells = Cells.of(np.int8, UNKNOWN_FLAG, n_rows)
+        self.cells = Cells.all_missing(np.int8, UNKNOWN_FLAG, n_rows)
 
     def encode(self, values: Sequence[bool | None]) -> NDArray[np.int8]:
         return np.array([UNKNOWN_FLAG if value is None else value for value in values], np.int8)
@@ -71,7 +71,7 @@ class TimeColumn(Column[int, np.int64]):
     """
 
     def __init__(self, n_rows: int, missing: int) -> None:
-        self.cells = Cells.of(np.int64, missing, n_rows)
+        self.cells = Cells.all_missing(np.int64, missing, n_rows)
 
     def encode(self, values: Sequence[int | None]) -> NDArray[np.int64]:
         return np.asarray(values, np.int64)
@@ -115,7 +115,7 @@ class TextColumn(CodedColumn[str]):
     vocabulary: Vocabulary
 
     def __init__(self, n_rows: int) -> None:
-        self.cells = Cells.of(np.int32, 0, n_rows)
+        self.cells = Cells.all_missing(np.int32, 0, n_rows)
         self.vocabulary = Vocabulary()
 
     def encode(self, values: Sequence[str | None]) -> Codes:
@@ -140,7 +140,7 @@ class SetColumn(CodedColumn[tuple[str, ...]]):
     vocabulary: SetVocabulary
 
     def __init__(self, n_rows: int) -> None:
-        self.cells = Cells.of(np.int32, 0, n_rows)
+        self.cells = Cells.all_missing(np.int32, 0, n_rows)
         self.vocabulary = SetVocabulary()
 
     def encode(self, values: Sequence[tuple[str, ...] | None]) -> Codes:

@@ -53,7 +53,7 @@ class ItemColumns:
         self.item_ids: list[str] = [""] * n_rows
         self.titles: list[str | None] = [None] * n_rows
         self.attributes = Attributes(n_rows)
-        self.available = Cells.of(np.bool_, 0, n_rows)
+        self.available = Cells.all_missing(np.bool_, 0, n_rows)
         self._fields: dict[str, FieldColumn] = {
             name: _column_of(declared, n_rows) for name, declared in _FIELDS.items()
         }

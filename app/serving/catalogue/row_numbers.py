@@ -21,7 +21,7 @@ class RowNumbers:
         self._snapshot_keys: Rows = np.asarray(snapshot_keys)  # a plain array: slicing a memory map is slow
         self.keys = self._snapshot_keys
         self._keys = Cells(self._snapshot_keys, np.int64(NEVER))
-        self._ascending = Cells.of(
+        self._ascending = Cells.all_missing(
             np.int64, NEVER, 0
         )  # of newer rows; unused cells hold NEVER, which is greater than any key
         self._others: dict[int, int] = {}
