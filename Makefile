@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 DATA ?=
-# All extras but two-tower: torch's default Linux wheel brings several GB of CUDA that nobody here needs.
+# All extras but two-tower: torch's default Linux wheel brings several GB of CUDA, which training here does not use.
 LOCKED_EXTRAS := --extra postgres --extra parquet --extra tune
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
 API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite

@@ -196,14 +196,14 @@ def fold_in_rows() -> list[Row]:
     train, test = ratings.subset(~is_test), ratings.subset(is_test)
     is_unseen = np.random.default_rng(0).random(ratings.n_users) < 0.2
     learner = BlendLearner(films().scale)
-    everybody = learner.fit(train, np.random.default_rng(0))
+    of_all = learner.fit(train, np.random.default_rng(0))
     others = learner.fit(train.subset(~is_unseen[train.user_rows]), np.random.default_rng(0))
     folded = FoldedIn(others, train)
     users = users_with_relevant(test, films().scale.liked_from)
     users = users[is_unseen[users]]
     unseen = test.subset(is_unseen[test.user_rows])
     rows = []
-    for learned in (everybody, folded):
+    for learned in (of_all, folded):
         lists = evaluate_ranking(learned.scores, users, train, test, liked_from=films().scale.liked_from, k=10)
         predicted = learned.predict(unseen.user_rows, unseen.item_rows).clip(0.5, 5.0)
         rows.append((lists.ndcg.mean(), np.sqrt(np.mean((predicted - unseen.values) ** 2))))

@@ -1,4 +1,4 @@
-"""Snapshots swapped while four processes answer: nothing fails, nothing is mixed, everybody follows at once."""
+"""Snapshots swapped while four processes answer: nothing fails, nothing is mixed, every process follows at once."""
 
 import asyncio
 import itertools
@@ -94,7 +94,7 @@ class Watch:
 
 def swap_rows() -> list[Row]:
     with served_data() as data_dir:
-        train(data_dir, seed=1)  # other start values, so other scores for everybody
+        train(data_dir, seed=1)  # other start values, so other scores for every user
         with Instance(data_dir).serving("--processes", str(PROCESSES), "--no-worker") as service:
             watch = asyncio.run(_swapped(service))
     measured = f"{watch.n_errors} errors, {watch.n_mixed} mixed, last process after {max(watch.seconds):.2f} s"

@@ -1,4 +1,4 @@
-"""The recipe that the service learns by, where somebody chose one."""
+"""The recipe that the service learns by; NULL for the default."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -29,7 +29,7 @@ def test_is_least_squares() -> None:
 
 
 def test_new_user_gets_item_mean() -> None:
-    # The fourth user of the mean normalisation of the documents: nobody's ratings, so w.x + b = 0 and mu_i is left.
+    # The fourth user of the mean normalisation of the documents: no ratings, so w.x + b = 0 and mu_i is left.
     films = np.array([[5, 5, 0, 0], [5, np.nan, np.nan, 0], [np.nan, 4, 0, np.nan], [0, 0, 5, 4], [0, 0, 5, np.nan]])
     items, users = np.nonzero(np.isfinite(films))
     ratings = RatingMatrix(5, 5, users, items, films[items, users])

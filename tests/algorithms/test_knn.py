@@ -89,7 +89,7 @@ def test_beats_the_baseline() -> None:
 
 
 def test_equal_ratings_rank_by_company() -> None:
-    # Nobody tells good from bad here; users 0 to 4 met items 0 to 2 and the others items 3 to 5, but user 0 not item 0.
+    # All ratings are equal here; users 0 to 4 rated items 0 to 2 and the others items 3 to 5, but user 0 not item 0.
     users, items = np.nonzero(np.kron(np.eye(2), np.ones((5, 3))))
     scores = fit(RatingMatrix(10, 6, users[1:], items[1:], np.full(29, 3.3))).scores(np.array([0]))[0]
     assert scores[0] > scores[3:].max()

@@ -34,7 +34,7 @@ def test_fold_in_is_user_side() -> None:
 
 
 def with_labels(ratings: RatingMatrix, counts_as: float = 4.0, seed: int = 1) -> RatingMatrix:
-    """Half of the pairs nobody rated have labels, most of them 0; user 60 and item 51, without ratings, among them."""
+    """Half of the unrated pairs have labels, most of them 0; user 60 and item 51, without ratings, among them."""
     rng = np.random.default_rng(seed)
     free = ratings.by_user.toarray() == 0
     users, items = np.nonzero(free & (rng.random(free.shape) < 0.5))

@@ -190,7 +190,7 @@ def test_moves_are_told(trained: TestClient) -> None:
 
 
 def test_guest_as_the_same_user(trained: TestClient) -> None:
-    """Somebody with the ratings of a stored user, and nothing stored, is recommended the same."""
+    """A guest with the ratings of a stored user gets the same list."""
     ratings = trained.get("/users/user-0/ratings").json()["ratings"]
     ratings.sort(key=lambda rating: rating["rated_at"], reverse=True)
     body = {"ratings": [{"item_id": rating["item_id"], "value": rating["value"]} for rating in ratings], "limit": 30}
@@ -276,7 +276,7 @@ def test_address_and_body_ask_alike(trained: TestClient, parameters: Any, body: 
 
 
 def test_other_spelling_of_an_id(client: TestClient) -> None:
-    """Ids are kept in NFC; whoever asks in NFD means the same."""
+    """Ids are kept in NFC; an id in NFD is the same id."""
     for item_id in ("caf\u00e9", "tea"):
         client.post("/ratings", json={"user_id": "ann", "item_id": item_id, "value": 5})
     path = "/users/bob/recommendations"

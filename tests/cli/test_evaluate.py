@@ -206,7 +206,7 @@ def with_categories(items: Path) -> Path:
 
 
 def test_features_are_needed(ratings: Path, tmp_path: Path) -> None:
-    """Whoever cannot run is found before anything is measured."""
+    """An algorithm that cannot run is refused before anything is measured."""
     options = ("evaluate", ratings, "--folds", 2, "--algorithm", "biases", "--algorithm", "content_linear", "--json")
     done = reckon(*options)
     assert done.exit_code == 1

@@ -59,7 +59,7 @@ def test_vectors_need_a_snapshot(rated: Store, tmp_path: Path) -> None:
 
 
 def publish(store: Store, data_dir: Path) -> PublishedScorer:
-    """A live snapshot of what is stored, learned by nobody."""
+    """A live snapshot of what is stored, without training."""
     data, database_id = store.training_reads.load(), store.instance.database_id
     arrays = snapshot_arrays(n_items=len(data.item_keys), n_users=len(data.user_keys), n_factors=3)
     arrays = replace(arrays, item_keys=data.item_keys, user_keys=data.user_keys)

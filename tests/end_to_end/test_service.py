@@ -93,7 +93,7 @@ def test_catalogue_change_is_known_everywhere(service: RunningService) -> None:
 
 
 def test_events_alone_teach(instance: Instance) -> None:
-    """A service that nobody rated on learns from what is sent; the next event changes the next answer, everywhere."""
+    """A service without ratings learns from what is sent; the next event changes the next answer, everywhere."""
     with instance.serving("--processes", "2") as service:
         happened = _sent_events()
         for start in range(0, len(happened), 1_000):

@@ -181,7 +181,7 @@ def test_import_gives_the_same(
 
 
 def test_late_replay_is_harmless(store: Store, databases: MigratedDatabases, tmp_path: Path) -> None:
-    """Whether what was exported comes again as a file or is sent again by whoever sent it."""
+    """Whether what was exported comes again as a file or is sent again by its sender."""
     fill(store)
     export_to(tmp_path / "out", store)
     with empty_store(databases, tmp_path / "other") as other:

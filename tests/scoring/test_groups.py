@@ -31,7 +31,7 @@ def test_worked_example() -> None:
     users = [User("a", "FI"), User("b", "FI"), User("c", "SE"), User("d"), User("e", "NO")]
     rated = rated_by([1, 4], [4, 2], [0], [3], [])
     popular = PopularInGroups.from_memberships(Memberships.from_users(users, ["country"]), rated)
-    assert popular.groups == (FI, SE)  # nobody from NO has rated
+    assert popular.groups == (FI, SE)  # no user from NO has rated
     assert listed(popular, 0) == [(4, 2), (1, 1), (2, 1)]
     assert listed(popular, 1) == [(0, 1)]
     assert popular.user_starts.tolist() == [0, 1, 2, 3, 3, 3]

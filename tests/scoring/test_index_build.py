@@ -47,7 +47,7 @@ def test_nobody_asks(vectors: Any) -> None:
 
 
 def test_lists_hold_what_users_do_not_tell_apart(catalogue: Any, users: Any) -> None:
-    """Few of them are searched, and the columns that nobody weighs spread nothing over the others."""
+    """Few of them are searched, and columns of weight 0 spread nothing over the others."""
     index, kind = build_index(catalogue, users)
     assert (kind.name, kind.n_lists) == (FP16, 39)
     assert kind.recall >= LEAST_IN_LISTS
@@ -83,7 +83,7 @@ def test_who_is_hardly_known_has_all_lists_searched(catalogue: Any, users: Any) 
 
 
 def test_no_lists_where_all_would_be_searched() -> None:
-    """All alike to everybody: the best may stand anywhere."""
+    """All items score alike for every user: the best may stand anywhere."""
     rng = np.random.default_rng(5)
     vectors, users = rng.standard_normal((2, 6_000, 64)).astype(np.float32)
     index, kind = build_index(vectors, users[:200])

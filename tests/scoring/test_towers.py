@@ -41,7 +41,7 @@ def test_user_side_is_fold_in(snapshot: PublishedScorer) -> None:
 
 
 def test_fold_in_knows_attributes(snapshot: PublishedScorer) -> None:
-    history = snapshot.arrays.history(2)  # of somebody without a country
+    history = snapshot.arrays.history(2)  # of a user without a country
     undescribed, described = snapshot.fold_in(*history), snapshot.fold_in(*history, USERS[0])
     assert snapshot.folds_features
     assert np.abs(towers_of(snapshot, undescribed.vector - described.vector)).max() > 0.01

@@ -43,7 +43,7 @@ def test_parameter_stays_out_of_errors(store: Store) -> None:
 
 
 def test_engine_hides_parameters(store: Store) -> None:
-    """Whoever uses the engine itself gets SQLAlchemy's own error."""
+    """A use of the engine itself raises SQLAlchemy's own error."""
     with store.database.dialect.engine.connect() as connection, pytest.raises(sa.exc.IntegrityError) as caught:
         connection.execute(BAD_JOB, {"job_id": USER_ID})
     assert f"'{USER_ID}'" not in str(caught.value)

@@ -131,7 +131,7 @@ def test_merge_once(store: Store) -> None:
 
 
 def test_merge_while_they_act(store: Store) -> None:
-    """Merges in both directions while events arrive for both: every event counts once, for whoever is there."""
+    """Merges in both directions while events arrive for both: every event counts once, for the user that remains."""
 
     def work(number: int) -> None:
         if number % 3:

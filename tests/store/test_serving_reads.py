@@ -121,7 +121,7 @@ def test_caller_who_left(store: Store) -> None:
 
 @on_postgres
 def test_server_comes_back(store: Store, database_url: str) -> None:
-    """A connection lost while nobody asked is made anew; without a server the callers are told, and only they."""
+    """A connection lost between requests is made anew; without a server the callers are told, and only they."""
 
     async def live_through_it() -> None:
         assert (await store.reads.freshness("ann")).user_key is None

@@ -65,7 +65,7 @@ class MigratedDatabases:
 
 @contextmanager
 def refusing_connections(url: str) -> Iterator[None]:
-    """The Postgres database hangs up on everybody, and is not to be had until the end of the block."""
+    """The Postgres database closes all connections and refuses new ones until the end of the block."""
     name = sa.make_url(url).database
     with _server_of(url) as server:
         server.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")

@@ -1,4 +1,4 @@
-"""What users may send and nobody should: strange features, wrong recipes, settings that cannot work."""
+"""Input that users may send and should not: strange features, wrong recipes, settings that cannot work."""
 
 import json
 import sys

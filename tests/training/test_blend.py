@@ -35,7 +35,7 @@ def learned_from(split: ValidationSplit, recipe: Recipe = ALL) -> Learned:
 
 
 def shuffled(incoming: IncomingRatings) -> IncomingRatings:
-    """Everybody's choice is anybody's: only popularity is left."""
+    """All users choose alike: only popularity is left."""
     items = np.random.default_rng(0).permutation(incoming.item_id).tolist()
     return replace(incoming, item_id=items)
 

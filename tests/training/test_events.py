@@ -89,7 +89,7 @@ def test_events_beside_ratings(shop: Shop) -> None:
 
 
 def test_user_of_events_among_raters(shop: Shop) -> None:
-    """Without ratings, with engagements: a taste, and the rating of somebody unknown."""
+    """Without ratings, with engagements: a taste, and the rating of an unknown user."""
     shop.store.ratings.record(incoming(*(row for row in camp_ratings(12) if row[0] not in {"u0", "u1"})))
     record_interactions(shop.store, [row for row in camp_events() if row[0] in {"u0", "u1"}])
     snapshot = shop.train()

@@ -17,7 +17,7 @@ N_USERS, N_ITEMS, NOISE = 150, 120, 0.5
 
 @dataclass(frozen=True)
 class Known:
-    """`values`: (n_users, n_items), what everybody would rate everything; `is_told`: what is stored of it."""
+    """`values`: (n_users, n_items), what every user would rate every item; `is_told`: what is stored of it."""
 
     snapshot: PublishedScorer
     values: NDArray[np.float64]

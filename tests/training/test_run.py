@@ -145,7 +145,7 @@ def test_log_level_changes_no_result(trainer: Trainer, monkeypatch: pytest.Monke
 
 
 def test_unchanged_history_folds_in_alike(trainer: Trainer) -> None:
-    """Nobody's list may jump because a vector was folded in anew."""
+    """No list may jump because a vector was folded in anew."""
     trainer.store.ratings.record(tasteful_ratings())
     trainer.run(claimed(trainer.store))
     snapshot = live_snapshot(trainer)
