@@ -170,7 +170,7 @@ def test_deleted_user_arrives_again(store: Store) -> None:
 
 
 def test_same_events_at_once(store: Store) -> None:
-    """As two processes that replay one queue: each event counts once, whichever process stores it, and neither waits forever."""
+    """As two processes that replay one queue: each event counts once, and neither waits forever."""
     rows = [(f"e{number}", "clicked", f"u{number % 7}", f"i{number % 5}", number) for number in range(210)]
     orders = [np.random.default_rng(seed).permutation(len(rows)) for seed in range(6)]
     shuffled = [[rows[row] for row in order] for order in orders]

@@ -1,4 +1,4 @@
-"""Events that say what choices do not: users are shown most what suits them least, and click on some of it."""
+"""Events that say what choices do not: users are mostly shown what suits them least, and click on some of it."""
 
 import numpy as np
 from numpy.typing import NDArray
