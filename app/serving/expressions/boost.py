@@ -23,7 +23,7 @@ class Boost:
     parts: tuple[tuple[Term, float], ...]
 
     def factors(
-        self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True, now: int | None = None
+        self, catalogue: Catalogue, user: User | None = None, *, now: int, is_strict: bool = True
     ) -> NDArray[np.float64]:
         """(n,) by catalogue row: the product of the factors of the filters that are true; not to be changed.
 

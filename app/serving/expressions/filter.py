@@ -19,12 +19,10 @@ class Filter:
     field: str | None
     term: Term
 
-    def mask(
-        self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True, now: int | None = None
-    ) -> Mask:
+    def mask(self, catalogue: Catalogue, user: User | None = None, *, now: int, is_strict: bool = True) -> Mask:
         """(n,) bool by catalogue row: where it is true; not to be changed.
 
-        `now`: microseconds UTC, of the request; None for the present.
+        `now`: microseconds UTC, the clock of the request.
         `user`: the user whom `user.country` and other user fields refer to; None for an unknown user.
 
         If `is_strict`, raises `ExpressionError` for an attribute that no item has, or that is compared with a value of

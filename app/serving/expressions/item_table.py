@@ -1,7 +1,6 @@
 """Access to the catalogue by the names in an expression. Every mask is a new (n,) bool array, by row."""
 
 import re
-import time
 from collections.abc import Callable, Collection, Iterable
 from itertools import islice
 
@@ -35,9 +34,9 @@ IS_AVAILABLE = FieldReference("is_available", is_attribute=False)
 class ItemTable:
     """The rows that the catalogue has at construction; later ones are not seen."""
 
-    def __init__(self, catalogue: Catalogue, now: int | None = None) -> None:
-        """`now`: microseconds UTC, of the request; None for the present."""
-        self.now = time.time_ns() // 1_000 if now is None else now
+    def __init__(self, catalogue: Catalogue, now: int) -> None:
+        """`now`: microseconds UTC, the clock of the request."""
+        self.now = now
         self._catalogue = catalogue
         self.n_rows = len(catalogue)
 

@@ -14,6 +14,8 @@ from app.serving.catalogue import Catalogue
 from app.serving.expressions import ExpressionError, parse_boost, parse_filter
 from app.store import Store, migrate
 
+NOW = 1_800_000_000_000_000  # microseconds UTC: January 2027
+
 ITEMS = [
     Item("a", "Star Wars", ("Sci-Fi", "Action"), 1977, {"price": 5, "tags": ["space", "vegan"], "brand": "Acme"}),
     Item("b", "Alien", ("Horror", "Sci-Fi"), 1979, {"price": 12.5, "tags": [], "is_dubbed": True}),
@@ -65,7 +67,7 @@ CASES: list[tuple[str, Holds]] = [
 
 @pytest.mark.parametrize(("text", "holds"), CASES, ids=[text for text, _ in CASES])
 def test_means_what_it_says(text: str, holds: Holds, catalogue: Catalogue) -> None:
-    mask = parse_filter(text).mask(catalogue)
+    mask = parse_filter(text).mask(catalogue, now=NOW)
     shown = {catalogue.item_ids[row] for row in np.flatnonzero(mask)}
     assert shown == {item.item_id for item in ITEMS if holds(item)}
 
@@ -89,7 +91,7 @@ def test_means_what_it_says(text: str, holds: Holds, catalogue: Catalogue) -> No
 )
 def test_says_where(text: str, position: int, catalogue: Catalogue) -> None:
     with pytest.raises(ExpressionError) as caught:
-        parse_filter(text).mask(catalogue)
+        parse_filter(text).mask(catalogue, now=NOW)
     assert caught.value.field == "filter"
     assert f"at character {caught.value.position}" in caught.value.detail
     assert abs(caught.value.position - position) <= 1
@@ -97,12 +99,12 @@ def test_says_where(text: str, position: int, catalogue: Catalogue) -> None:
 
 def test_unknown_name_lists_the_known(catalogue: Catalogue) -> None:
     with pytest.raises(ExpressionError, match=r"categories.*price"):
-        parse_filter("colour = 3").mask(catalogue)
+        parse_filter("colour = 3").mask(catalogue, now=NOW)
 
 
 def test_stored_ones_outlive_an_attribute(catalogue: Catalogue) -> None:
-    assert not parse_filter("colour = 3").mask(catalogue, is_strict=False).any()
-    assert (parse_boost("colour = 3 -> 5").factors(catalogue, is_strict=False) == 1).all()
+    assert not parse_filter("colour = 3").mask(catalogue, is_strict=False, now=NOW).any()
+    assert (parse_boost("colour = 3 -> 5").factors(catalogue, is_strict=False, now=NOW) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_any_text_is_judged(text: str, catalogue: Catalogue) -> None:
     for parse in (parse_filter, parse_boost):
         with suppress(ExpressionError):
             parsed = parse(text)
-            values = parsed.mask(catalogue) if hasattr(parsed, "mask") else parsed.factors(catalogue)
+            values = parsed.mask(catalogue, now=NOW) if hasattr(parsed, "mask") else parsed.factors(catalogue, now=NOW)
             assert values.shape == (len(catalogue),)
 
 
@@ -131,7 +133,7 @@ def test_and_or_not(year: int, words: list[str], negate: bool, catalogue: Catalo
     parts = ["year < {y}", "price > 1", "is_available", '"Sci-Fi" in categories'][: len(words) + 1]
     text = parts[0] + "".join(f" {word} {part}" for word, part in zip(words, parts[1:], strict=True))
     text = f"not ({text})" if negate else text
-    mask = parse_filter(text.format(y=year)).mask(catalogue)
+    mask = parse_filter(text.format(y=year)).mask(catalogue, now=NOW)
     for item in ITEMS:
         row = catalogue.row_of_id(item.item_id)
         price = item.attributes.get("price")
@@ -153,7 +155,7 @@ def test_and_or_not(year: int, words: list[str], negate: bool, catalogue: Catalo
 
 def test_boosts_multiply(catalogue: Catalogue) -> None:
     factors = parse_boost('"Sci-Fi" in categories -> 2; year < 1978 -> 1.5, "Comedy" in categories -> 0').factors(
-        catalogue
+        catalogue, now=NOW
     )
     of_item = {item_id: factors[catalogue.row_of_id(item_id)] for item_id in "abcd"}
     assert of_item == {"a": 3.0, "b": 2.0, "c": 0.0, "d": 1.0}
