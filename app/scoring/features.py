@@ -32,7 +32,7 @@ class Encodings:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Encodings":
-        """The encodings whose `document` this is. Raises `ValueError`, `TypeError` or `KeyError` for any other document."""
+        """The encodings whose `document` this is; `ValueError`, `TypeError` or `KeyError` is raised for any other."""
         return cls(Encoding.from_document(document["items"]), Encoding.from_document(document["users"]))
 
     @property

@@ -22,7 +22,7 @@ def demo(data: Path, var: Path) -> str:
         with process.stdout:
             for line in process.stdout:
                 printed += line
-                if line.startswith("Ctrl-C"):
+                if "Ctrl-C" in line:
                     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
     return printed
