@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.entities import UNKNOWN_TIME, URL_PATTERN, EventType, IncomingEvents, Item, RatingScale, User
+from app.entities import ITEM_FIELDS, UNKNOWN_TIME, URL_PATTERN, EventType, IncomingEvents, Item, RatingScale, User
 from app.errors import ConflictError, InvalidInputError, StorageFullError
 from app.intake.exporting import export_to
 from app.intake.importing import import_path
@@ -248,20 +248,8 @@ def test_csv_reads_well(store: Store, tmp_path: Path) -> None:
     export_to(tmp_path, store)
     with (tmp_path / "items.csv").open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert rows[1] == {
-        "item_id": "a,b",
-        "title": "\r lone",
-        "categories": "x|y",
-        "year": "",
-        "attributes": "",
-        "is_available": "true",
-        "available_until": "",
-        "created_by": "",
-        "added_at": "",
-        "description": "",
-        "url": "",
-        "image_url": "",
-    }
+    filled = {"item_id": "a,b", "title": "\r lone", "categories": "x|y", "is_available": "true"}
+    assert rows[1] == dict.fromkeys(("item_id", *ITEM_FIELDS), "") | filled
     assert rows[0]["categories"] == '["x|y", "z"]'
     ratings_text = (tmp_path / "ratings.csv").read_text()
     assert ratings_text.splitlines()[1] == 'u1,"a,b",3.25,2020-02-29T01:02:03.000004Z'

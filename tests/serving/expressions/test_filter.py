@@ -17,9 +17,9 @@ from app.store import Store, migrate
 NOW = 1_800_000_000_000_000  # microseconds UTC: January 2027
 
 ITEMS = [
-    Item("a", "Star Wars", ("Sci-Fi", "Action"), 1977, {"price": 5, "tags": ["space", "vegan"], "brand": "Acme"}),
+    Item("a", "Star Wars", ("Sci-Fi", "Action"), 1977, {"price": 5, "tags": ["space", "vegan"], "label": "Acme"}),
     Item("b", "Alien", ("Horror", "Sci-Fi"), 1979, {"price": 12.5, "tags": [], "is_dubbed": True}),
-    Item("c", "Amélie", ("Comedy",), 2001, {"brand": 'A "quoted" one', "price": -1}, created_by="ann"),
+    Item("c", "Amélie", ("Comedy",), 2001, {"label": 'A "quoted" one', "price": -1}, created_by="ann"),
     Item("d", None, (), None, {}, is_available=False, added_at=datetime(2026, 1, 2, tzinfo=UTC)),
 ]
 
@@ -55,8 +55,8 @@ CASES: list[tuple[str, Holds]] = [
     ("price = -1", lambda item: item.item_id == "c"),
     ("attributes.price between 0 and 10", lambda item: item.item_id == "a"),
     ('"vegan" in tags', lambda item: item.item_id == "a"),
-    ('brand in ["Acme", "Other"]', lambda item: item.item_id == "a"),
-    ("brand = 'A \"quoted\" one'", lambda item: item.item_id == "c"),
+    ('label in ["Acme", "Other"]', lambda item: item.item_id == "a"),
+    ("label = 'A \"quoted\" one'", lambda item: item.item_id == "c"),
     ("is_available", lambda item: item.is_available),
     ("not is_available", lambda item: not item.is_available),
     ("is_dubbed = true", lambda item: item.item_id == "b"),
