@@ -71,7 +71,7 @@ class ContentLinear:
     ) -> RatingVectors:
         """Rating vectors; the user side is the fold-in of every user. An item without ratings keeps its features.
 
-        Raises `FeaturesNeededError` where no item has features, and `FitDivergedError`.
+        Raises `FeaturesNeededError` if no item has features, and `FitDivergedError`.
         """
         features = _required(ratings.features.items if ratings.features else None, "items")
         columns = _feature_columns(features, ratings.item_counts, self.n_factors)

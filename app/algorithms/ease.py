@@ -41,7 +41,8 @@ class EASE:
 
     `regularization`: lambda in units of the mean history length per interaction, sum_u m_u^2 / sum_u m_u. With 1 the
         nDCG is within 9 % of the best of 0.1 to 10 on MovieLens (latest small) and on five parts of it: half and a
-        quarter of the ratings, a third of the users, popular items, short histories. A search is worth its time.
+        quarter of the ratings, a third of the users, popular items, short histories. Searching a few values
+        still pays.
     """
 
     regularization: float = hyperparameter(1.0, low=1e-6, high=1e6)

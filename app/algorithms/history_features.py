@@ -1,6 +1,6 @@
 """Features of users and items computed from ratings: which popular items, how many ratings, how high, of which kind.
 
-The two-tower learner uses them beside attributes such as country, year and genre. They are computed from training
+The two-tower learner uses them with attributes such as country, year and genre. They are computed from training
 ratings alone. A learner that predicts a rating from them must compute them without that rating
 (`HistoryFeatures.leaving_out`); otherwise the target leaks into its own features.
 """

@@ -138,7 +138,7 @@ def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: Prog
         # n_ij: the same product with ones in place of deviations
         n_common = (was_rated.by_item[items] @ was_rated.by_user).toarray()
         similarities *= np.divide(n_common, n_common + np.float32(shrinkage), out=n_common, where=n_common > 0)
-        # An item is no neighbour of itself.
+        # An item is not a neighbour of itself.
         similarities[np.arange(items.stop - start), np.arange(start, items.stop)] = 0.0
         rows[items], weights[items] = strongest(similarities.clip(min=0) ** 2, n)
         progress(0.95 * items.stop / n_items, f"knn neighbours of item {items.stop} of {n_items}")

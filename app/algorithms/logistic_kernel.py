@@ -119,7 +119,9 @@ def equations(
     right: Float64Array,
     features: Float64Array,
 ) -> float:
-    """Fill gram and right; gram x = right is solved by the minimum of a quadratic that touches the objective at `row`.
+    """Fill `gram` and `right` of the equation gram x = right.
+
+    Its solution minimises a quadratic that has the value and slope of the objective at `row`.
 
         (sum w f f' + penalties) x = sum f (y - s + w f . x_before) + penalties expected,    f = (g_0 .. g_(k-1), 1)
 

@@ -61,7 +61,7 @@ class NeighbourTable:
 def strongest(weights: NDArray[np.floating], n: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The n columns of largest |weight| in every row: ((b, n) int32, (b, n) float32), as in `NeighbourTable`.
 
-    `weights`: (b, n_columns); 0 is no neighbour. Equal weights are ordered by column.
+    `weights`: (b, n_columns); 0 means that there is no neighbour. Equal weights are ordered by column.
     """
     # Rounded to float32 before they are compared: finer differences are rounding errors, whose order would depend on
     # the machine.

@@ -95,7 +95,7 @@ class Stage:
     def part(self, name: str, until: float = 1.0, **figures: Any) -> Iterator["Stage"]:
         """The next part of this stage, which takes its progress to the share `until`; timed and logged.
 
-        `figures`: fields of its last log line, beside those that `note` adds.
+        `figures`: fields of its last log line, in addition to those that `note` adds.
         """
         start = self._reached
         # A listener sees the outermost stage and the innermost text; the stages between would make it unreadable.

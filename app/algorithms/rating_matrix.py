@@ -183,7 +183,7 @@ class RatingMatrix:
         """The ratings, followed by the positive labels as ratings of `value`; without times, features and labels."""
         if self.labels is None:
             return self
-        # Only positive labels: a negative one is no rating of a low value.
+        # Only positive labels: a negative one is not a low rating.
         positive = self.labels.subset(self.labels.are_positive)
         return RatingMatrix(
             self.n_users,

@@ -56,7 +56,7 @@ class Weighting:
         if not len(values):
             return cls(0.0, 1.0, influence, 1.0, 0.0), np.empty(0, np.float32)
         lowest, highest = float(values.min()), float(values.max())
-        # Two values are like and dislike, or shown and chosen: the lower is no observation.
+        # Two values are like and dislike, or shown and chosen: the lower is not an observation.
         is_two_valued = lowest < highest and bool(np.isin(values, (lowest, highest)).all())
         # float64 accumulation; a constant rating has deviation 0, so any divisor will do.
         mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0

@@ -123,7 +123,7 @@ def invalid(field: str, detail: str) -> InvalidInputError:
 
 
 def problem_of(response: httpx.Response) -> ProblemError:
-    """The error of a response with an error status. A proxy's response, which is no problem document, has one too."""
+    """The error of a response with an error status. A proxy's response, which is no problem document, has one."""
     status = response.status_code
     document = _document(response)
     # Each part has a fallback: a proxy may answer with a page of its own, or with nothing.

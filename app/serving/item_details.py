@@ -1,4 +1,4 @@
-"""Columns of the items that a list shows beside what ranking made of them: the parameter `fields`.
+"""Columns of the items that a list shows besides the results of ranking: the parameter `fields`.
 
 Decided: one read of the shown items' rows, and only of lists that ask. Descriptions and URLs of a million items take a
 gigabyte in every process, and the catalogue in memory keeps other columns in a form for filters (whole numbers as

@@ -106,7 +106,7 @@ class ServingStateHolder:
         self._counted_changes = -1
         self._stopped = threading.Event()
         self.current = self._by_popularity(Catalogue(items, NO_ROWS))
-        # A process that starts beside a snapshot it cannot load answers popular items until it can load one.
+        # A process that cannot load the live snapshot at its start answers popular items until it can load one.
         self._poll_and_report()
 
     def poll(self) -> None:

@@ -24,7 +24,7 @@ NO_VALUES: NDArray[np.float32] = np.empty(0, np.float32)
 
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
-    """What is stored of a user beside ratings, as of `version` (`users.profile_version`)."""
+    """What is stored of a user besides ratings, as of `version` (`users.profile_version`)."""
 
     version: int
     user: User | None

@@ -140,7 +140,7 @@ _STARTS = {
 def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]) -> dict[str, int]:
     """The sizes by name (`n_items`, `dimension`, ...) that all `arrays` agree on.
 
-    `extra`: the layouts of arrays beside those of `SnapshotArrays`. Raises `SnapshotDamagedError` where dtypes, shapes
+    `extra`: the layouts of arrays other than those of `SnapshotArrays`. Raises `SnapshotDamagedError` if dtypes, shapes
     or contents contradict each other.
     """
     sizes = _agreed_sizes(arrays, ARRAY_LAYOUTS | dict(extra))

@@ -12,7 +12,7 @@ from app.entities import RatingScale
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
 
 FORMAT = 4
-"""The only format this release reads and writes. A reader that mends an older one is a named function beside it."""
+"""The only format this release reads and writes."""
 
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
@@ -23,7 +23,7 @@ class SegmentEntry:
     """One segment of the vectors.
 
     `columns`: start and stop (exclusive) on both sides.
-    `numbers`: the scalars of its state, beside its arrays; the segment interprets them.
+    `numbers`: the scalars of its state; its arrays are files of their own. The segment interprets them.
     """
 
     name: str

@@ -43,7 +43,7 @@ class SnapshotFiles:
 
 
 def known_files(extra: Mapping[str, Layout]) -> frozenset[str]:
-    """The only names that are opened beside the manifest, whatever a manifest lists."""
+    """The only names that are opened besides the manifest, whatever a manifest lists."""
     return REQUIRED_FILES | frozenset(map(array_file, extra))
 
 

@@ -1,4 +1,4 @@
-"""Users: what is known of them beside ratings and events, their deletion, and merging a guest into a user."""
+"""Users: their attributes and versions, their deletion, and merging a guest into a user."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields

@@ -115,7 +115,7 @@ class Dataset:
         if self.is_led_by_events:
             ends = f"{self.scale.maximum:g} and {self.scale.minimum:g}"
             return (
-                f"{counted}; beside {len(self.data.ratings):,} ratings, they are learned from as ratings of {ends}",
+                f"{counted}; with {len(self.data.ratings):,} ratings only, they are learned from as ratings of {ends}",
             )
         return (f"{counted}, none of them rated; engaged counts as a rating of {self.labels.counts_as:g} to the taste",)
 

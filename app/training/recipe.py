@@ -48,7 +48,7 @@ class Recipe:
     """What one training run learns.
 
     `holdout_fraction`: the newest share of every user's ratings, which the report is measured on. `tables`: published
-    beside the segments, for lists of what goes with what was rated. `user_groups`: the fields and attributes of users
+    with the segments, for lists of what goes with what was rated. `user_groups`: the fields and attributes of users
     by whose values popularity is counted in groups; one that no user has makes no groups.
     """
 

@@ -1,4 +1,4 @@
-"""What a product's pages show beside recommendations: home rows, mixes, charts, similar items and users."""
+"""What a product's pages show besides recommendations: home rows, mixes, charts, similar items and users."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

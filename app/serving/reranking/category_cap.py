@@ -22,7 +22,7 @@ class CategoryCap(OrderRule):
             strict=True,
             ge=1,
             le=100,
-            description="At most this many of one category in a list, beside what is promoted, explored or due again",
+            description="Most items of one category in a list, not counting promoted, explored and recurring ones",
         ),
     ] = None
 
