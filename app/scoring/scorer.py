@@ -133,7 +133,7 @@ class Scorer:
 
     def user_side(self, user_row: int) -> UserSide:
         """The user side as published: the fold-in of the history at the snapshot."""
-        biases, deviations = self.arrays.user_biases, self.arrays.user_deviations
+        biases, deviations = self.arrays.user_biases, self.arrays.user_uncertainties
         return UserSide(self.user_vectors[user_row], float(biases[user_row]), float(deviations[user_row]))
 
     def fold_in(
@@ -147,8 +147,8 @@ class Scorer:
         """The user side of a user with these ratings: the arithmetic that made `user_vectors`, for one user.
 
         `item_rows`, `values`: (m,), in the rating scale. `user`: needed where `folds_features`. `positive_rows`,
-        `negative_rows`: other items that engaged the user, or were declined. With neither ratings nor engagements:
-        `unknown_side`. On an unchanged history it agrees with the published user side to 1e-4.
+        `negative_rows`: other items with positive events of the user, or with negative ones. Without ratings and
+        positive events it is `unknown_side`. On an unchanged history it agrees with the published user side to 1e-4.
         """
         if not len(item_rows) and not len(positive_rows) and user is None:
             return self.unknown_side
@@ -290,13 +290,13 @@ class Scorer:
         if self.rating is None:
             return np.full(len(item_rows), np.nan, np.float32)
         if len(item_rows) and item_rows.max() >= self.n_items:
-            item_deviations = np.full(len(item_rows), self.rating.fold.new_item, np.float32)
+            item_uncertainties = np.full(len(item_rows), self.rating.fold.new_item, np.float32)
             is_learned = item_rows < self.n_items
-            item_deviations[is_learned] = self.arrays.item_deviations[item_rows[is_learned]]
+            item_uncertainties[is_learned] = self.arrays.item_uncertainties[item_rows[is_learned]]
         else:  # nearly always
-            item_deviations = self.arrays.item_deviations[item_rows]
+            item_uncertainties = self.arrays.item_uncertainties[item_rows]
         # uncertainty^2 = user^2 + item^2: independent, since either side is learned given the other.
-        both: NDArray[np.float32] = np.hypot(item_deviations, np.float32(user.uncertainty))
+        both: NDArray[np.float32] = np.hypot(item_uncertainties, np.float32(user.uncertainty))
         return both
 
     # Why a score is what it is.
@@ -318,8 +318,8 @@ class Scorer:
     ) -> NDArray[np.float64]:
         """How much of the score of n items each of a user's m ratings and engagements carries, (n, m).
 
-        `item_rows`, `values`, `positive_rows`, `negative_rows`: as of `fold_in`; declined items have no column in the
-        answer. `vectors`: (n, d), as of `shares`. Exact, not an approximation: with what declined items carry, a row
+        `item_rows`, `values`, `positive_rows`, `negative_rows`: as of `fold_in`; negative items have no column in the
+        answer. `vectors`: (n, d), as of `shares`. Exact, not an approximation: with what negative items carry, a row
         sums to the score less what no observation carries (item biases, popularity, towers).
         """
         observed = self._observed(item_rows, values, positive_rows, negative_rows)

@@ -73,7 +73,7 @@ class Observations(NamedTuple):
 
     `item_rows`: (m,) int, rated items.
     `values`: (m,), their ratings in the rating scale.
-    `positive_rows`, `negative_rows`: int, other items that engaged the user, and that the user declined, by events.
+    `positive_rows`, `negative_rows`: int, other items, by events of the user.
     `liked_from`: ratings at or above it are liked.
     """
 
@@ -116,7 +116,7 @@ class DenseFold(ABC):
     def select(self, observed: Observations) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
         """The item rows (m,) that the user part is folded in from, and what each was rated or counts as, (m,).
 
-        The rated items come first, then those that engaged, then those declined: the columns of `influences`. Unless
+        The rated items come first, then the positive, then the negative ones: the columns of `influences`. Unless
         overridden, the ratings alone.
         """
         return observed.item_rows, observed.values

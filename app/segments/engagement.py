@@ -2,8 +2,8 @@
 
     item part  [ x_i | b_i ]      user part  [ p_u | 1 ]      log-odds  b + b_u + b_i + p_u . x_i
 
-The segment `taste` treats an item that was shown and declined like one that was never shown. This segment learns from
-the difference. Ratings are labels here as well: 1 if liked, 0 if not.
+The segment `taste` treats an item that was shown without a positive event like one that was never shown. This segment
+learns from the difference. Ratings are labels here as well: 1 if liked, 0 if not.
 """
 
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class EngagementFold(DenseFold):
         return self.regression.numbers
 
     def select(self, observed: Observations) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
-        """All rated, engaged and declined items. The values of events are inf for the label 1 and -inf for 0."""
+        """All rated, positive and negative items. The values of events are inf for the label 1 and -inf for 0."""
         # A label is 1 where the value reaches a threshold, and infinite values stay on their side of any threshold.
         _, _, positive_rows, negative_rows, _ = observed
         n_of_events = len(positive_rows), len(negative_rows)
@@ -132,7 +132,7 @@ class EngagementSegment(Segment):
 
 
 def count_labels(ratings: RatingMatrix) -> tuple[int, int]:
-    """How many pairs engaged and how many were declined, by events; where events lead, ratings count among them."""
+    """The numbers of positive and negative pairs by events; if events lead, ratings count among them."""
     if ratings.labels is not None:
         are_positive = ratings.labels.are_positive
     elif ratings.chosen_from is not None:
@@ -149,4 +149,4 @@ def _labelled_from(ratings: RatingMatrix) -> float | None:
 
 
 def _counted(counts: tuple[int, int]) -> str:
-    return "{:,} pairs engaged and {:,} declined before anything held out".format(*counts)
+    return "{:,} positive and {:,} negative pairs before the hold-out".format(*counts)

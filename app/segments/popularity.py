@@ -2,8 +2,8 @@
 
     pop_i = (log(1 + n_i) - mean) / standard deviation      score  1 . pop_i
 
-n_i: the number of users who rated the item or were engaged by it. Mean and deviation are those of chosen items. Counts
-follow a power law, so their logarithm keeps a few bestsellers from deciding every list.
+n_i: the number of users who rated the item or have positive events of it. Mean and deviation are those of chosen
+items. Counts follow a power law, so their logarithm keeps a few bestsellers from deciding every list.
 """
 
 from collections.abc import Mapping

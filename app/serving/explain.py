@@ -54,7 +54,7 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
 
 
 def _because(rows: Rows, context: Context) -> list[list[Because]]:
-    """For each row the other items, rated or engaged with, that raise its score most.
+    """For each row the other items, rated or with positive events, that raise its score most.
 
     None if a rule changed the user side, because the history does not explain the changed side.
     """

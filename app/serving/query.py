@@ -68,7 +68,7 @@ class SegmentShare:
 
 @dataclass(slots=True)
 class Because:
-    """Another item, rated or engaged with, that raises the score of this one.
+    """Another item, rated or with positive events, that raises the score of this one.
 
     `share_percent`: of what all other items add to the score.
     """

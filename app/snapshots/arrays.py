@@ -28,18 +28,19 @@ class SnapshotArrays:
     lengths) of the axes, which `check_arrays` enforces.
 
     Items: the whole catalogue. `item_vectors`: the columns of all segments, unweighted, padded with zero columns; the
-    row of an item without ratings is what its features give it. `item_counts`: how many users chose each item, that is
-    rated it or were engaged by it. `popular_rows`: all rows, most chosen first. `unrated_item`: the vector of an item
-    without ratings, events and features. `item_mean`, `item_covariance`: of the vectors of all items that were chosen.
+    row of an item without ratings is what its features give it. `item_counts`: how many users chose each item, that
+    is rated it or have positive events of it. `popular_rows`: all rows, most chosen first. `unrated_item`: the vector
+    of an item without ratings, events and features. `item_mean`, `item_covariance`: of the vectors of all items that
+    were chosen.
 
     Users: `user_vectors` are weighted and standardised, so that a row times an item's row is the score. `user_biases`:
-    in units of the rating scale. `user_deviations`, `item_deviations`: the parts of the uncertainty, in the rating
-    scale; the root of the sum of both squares is the standard deviation of a rating around its prediction.
+    in units of the rating scale. `user_uncertainties`, `item_uncertainties`: the parts of the uncertainty, in the
+    rating scale; the root of the sum of both squares is the standard deviation of a rating around its prediction.
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
 
     Histories: the ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
     `history_values`, newest first. The items that u did not rate and that have a label by events stand likewise from
-    `label_starts[u]` on in `label_rows`; `are_positive` is true for those that engaged u, false for those declined.
+    `label_starts[u]` on in `label_rows`; `are_positive` is true for positive items, false for negative ones.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
@@ -56,14 +57,14 @@ class SnapshotArrays:
     item_vectors: Annotated[NDArray[np.float32], np.float32, "n_items", "dimension"]
     item_counts: Annotated[NDArray[np.int32], np.int32, "n_items"]
     popular_rows: Annotated[NDArray[np.int32], np.int32, "n_items"]
-    item_deviations: Annotated[NDArray[np.float32], np.float32, "n_items"]
+    item_uncertainties: Annotated[NDArray[np.float32], np.float32, "n_items"]
     unrated_item: Annotated[NDArray[np.float32], np.float32, "dimension"]
     item_mean: Annotated[NDArray[np.float32], np.float32, "dimension"]
     item_covariance: Annotated[NDArray[np.float32], np.float32, "dimension", "dimension"]
     user_keys: Annotated[NDArray[np.int64], np.int64, "n_users"]
     user_vectors: Annotated[NDArray[np.float32], np.float32, "n_users", "dimension"]
     user_biases: Annotated[NDArray[np.float32], np.float32, "n_users"]
-    user_deviations: Annotated[NDArray[np.float32], np.float32, "n_users"]
+    user_uncertainties: Annotated[NDArray[np.float32], np.float32, "n_users"]
     user_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
     user_profile_versions: Annotated[NDArray[np.int64], np.int64, "n_users"]
     history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
@@ -106,7 +107,7 @@ class SnapshotArrays:
         return self.history_rows[ratings], self.history_values[ratings]
 
     def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Rows of items that engaged the user, and that they declined, newest first; rated items are in neither."""
+        """Rows of the positive and of the negative items of the user, newest first; rated items are in neither."""
         labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
         rows, are_positive = self.label_rows[labels], self.are_positive[labels]
         return rows[are_positive], rows[~are_positive]
@@ -159,7 +160,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
     for name, lowest in _ITEM_ROWS.items():
         check_range(name, arrays[name], lowest, n_items)
     check_range("user_groups", arrays["user_groups"], 0, sizes["n_group_starts"] - 1)
-    for name in ("item_deviations", "user_deviations"):
+    for name in ("item_uncertainties", "user_uncertainties"):
         require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():
         # One NaN would spread to every score of its row, and a sort leaves scores with NaN in no order.

@@ -109,7 +109,7 @@ class Dataset:
     def of_events(self) -> tuple[str, ...]:
         """A sentence on the labels and their use; empty without labels."""
         n_positive = int(np.count_nonzero(self.labels.are_positive))
-        counted = f"events: {n_positive:,} pairs of user and item engaged, {len(self.labels) - n_positive:,} declined"
+        counted = f"events: {n_positive:,} positive pairs of user and item, {len(self.labels) - n_positive:,} negative"
         if not len(self.labels):
             return ()
         if self.is_led_by_events:
@@ -117,7 +117,9 @@ class Dataset:
             return (
                 f"{counted}; with {len(self.data.ratings):,} ratings only, they are learned from as ratings of {ends}",
             )
-        return (f"{counted}, none of them rated; engaged counts as a rating of {self.labels.counts_as:g} to the taste",)
+        return (
+            f"{counted}, none of them rated; to the taste, a positive one is a rating of {self.labels.counts_as:g}",
+        )
 
 
 def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:

@@ -31,7 +31,7 @@ class Learned:
     @classmethod
     def from_segments(cls, segments: tuple[LearnedSegment, ...], ratings: RatingMatrix) -> "Learned":
         """`ratings`: what the segments were learned from."""
-        # A user with declined items alone is unknown too: a decline does not say what the user would like instead.
+        # A user with negative items alone is unknown too: they do not say what the user would like instead.
         is_unknown = ratings.user_choice_counts == 0
         if ratings.features is not None:
             # The features are a sparse matrix by rows; a row without entries is a user without features.

@@ -86,11 +86,11 @@ class HoldoutUncertainty:
         # e_u = sqrt(sum of squared errors of the user / number of ratings)
         errors = np.sqrt(_squares_left(vectors, ratings) / np.maximum(counts, 1))
         # deviation^2 = new_item^2 / (1 + n / half_known)
-        item_deviations = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
+        item_uncertainties = self.new_item / np.sqrt(1 + ratings.item_counts / self.half_known)
         return RatingUncertainty(
             self.of_users,
             self.of_users.standard_deviations(errors, counts),
-            item_deviations.astype(np.float32),
+            item_uncertainties.astype(np.float32),
             self.new_item,
         )
 

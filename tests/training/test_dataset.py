@@ -40,8 +40,8 @@ def test_labels_stand_beside_ratings(store: Store) -> None:
     assert len(dataset.ratings) == 2
     assert not dataset.is_led_by_events
     (sentence,) = dataset.of_events
-    assert sentence.startswith("events: 2 pairs of user and item engaged, 1 declined, none of them rated")
-    assert sentence.endswith("as a rating of 4 to the taste")
+    assert sentence.startswith("events: 2 positive pairs of user and item, 1 negative, none of them rated")
+    assert sentence.endswith("to the taste, a positive one is a rating of 4")
 
 
 def test_rating_overrides_label(store: Store) -> None:

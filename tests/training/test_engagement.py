@@ -61,7 +61,7 @@ def test_too_few_labels_for_auto(counts: tuple[int, int], *, are_ratings: bool) 
     recipe, (choice,) = prepare(default_recipe(), labelled(*counts, are_ratings=are_ratings))
     assert recipe == WITHOUT
     positive, negative = counts
-    assert choice.startswith(f"engagement left out: too few labels, {positive} pairs engaged and {negative} declined")
+    assert choice.startswith(f"engagement left out: too few labels, {positive} positive and {negative} negative pairs")
 
 
 def test_events_newer_than_the_hold_out() -> None:
@@ -71,7 +71,7 @@ def test_events_newer_than_the_hold_out() -> None:
     cut = ratings.with_labels(ratings.labels.subset(np.zeros(600, np.bool_)))
     recipe, (choice,) = prepare(default_recipe(), cut)
     assert recipe == WITHOUT
-    assert "0 pairs engaged and 0 declined before anything held out" in choice
+    assert "0 positive and 0 negative pairs before the hold-out" in choice
 
 
 @pytest.mark.parametrize("are_ratings", [False, True], ids=["beside", "leading"])
@@ -87,7 +87,7 @@ def test_asked_for() -> None:
     assert prepare(ASKED, labelled(1, 0)) == (ASKED, [])
     recipe, (choice,) = prepare(ASKED, labelled(0, 0))
     assert names(recipe) == ["rating", "popularity"]
-    assert "0 pairs engaged" in choice
+    assert "0 positive" in choice
 
 
 @pytest.mark.parametrize("recipe", [ASKED, default_recipe()], ids=["asked", "auto"])

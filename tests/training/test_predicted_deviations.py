@@ -75,8 +75,8 @@ def test_ratings_make_surer(known: Known) -> None:
     deviations = [snapshot.rating.fold.user_uncertainty.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
     assert deviations == sorted(deviations, reverse=True)
     few, many = np.array_split(np.argsort(snapshot.arrays.item_counts), 2)
-    assert snapshot.arrays.item_deviations[few].mean() > snapshot.arrays.item_deviations[many].mean()
-    assert snapshot.unknown_side.uncertainty > snapshot.arrays.user_deviations.mean()
+    assert snapshot.arrays.item_uncertainties[few].mean() > snapshot.arrays.item_uncertainties[many].mean()
+    assert snapshot.unknown_side.uncertainty > snapshot.arrays.user_uncertainties.mean()
 
 
 def test_best_known_are_surer_than_new(known: Known) -> None:
