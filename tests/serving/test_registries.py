@@ -1,4 +1,4 @@
-"""A new source or rule is one file and one line of its registry; everything else follows."""
+"""A new source, restriction or rule is one file and one line of its registry; everything else follows."""
 
 import json
 import os
@@ -24,14 +24,17 @@ def add_line(registry: Path, after: str, line: str, imported: str) -> None:
 
 @pytest.fixture(scope="module")
 def answers(databases: MigratedDatabases, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """What a copy of the application answers to whose registries a source and a rule were added."""
+    """What a copy of the application answers to whose registries parts were added."""
     copied = tmp_path_factory.mktemp("added")
     serving = Path(shutil.copytree(ROOT / "app", copied / "app")) / "serving"
     (copied / "migrations").symlink_to(ROOT / "migrations")
     shutil.copy(ADDED / "last_rows.py", serving / "retrieval")
+    shutil.copy(ADDED / "skipping.py", serving / "reranking")
     shutil.copy(ADDED / "reversal.py", serving / "reranking")
     imported = "from app.serving.retrieval.last_rows import LastRowsSource"
     add_line(serving / "retrieval/__init__.py", "SOURCES: tuple[Source, ...] = (", "LastRowsSource()", imported)
+    imported = "from app.serving.reranking.skipping import Skipping"
+    add_line(serving / "reranking/__init__.py", "RESTRICTIONS: tuple[Restriction, ...] = (", "Skipping()", imported)
     imported = "from app.serving.reranking.reversal import Reversal"
     add_line(serving / "reranking/__init__.py", "ORDER_RULES: tuple[OrderRule, ...] = (", "Reversal()", imported)
     with databases.trained("sqlite", tmp_path_factory.mktemp("data")) as url:
@@ -69,3 +72,23 @@ def test_rule_acts_and_is_explained(answers: Any) -> None:
 def test_tags_follow_what_they_depend_on(answers: Any) -> None:
     """With time and trends once the rule is on and the source is chosen; not by default."""
     assert answers["tags"] == [[False, False], [True, True]]
+
+
+def test_restriction_in_the_schema_and_validated(answers: Any) -> None:
+    setting = answers["skipping"]["setting"]
+    assert (setting["default"], setting["minimum"], setting["maximum"]) == (0, 0, 1_000)
+    assert setting["description"] == "Rows that are not shown"
+    assert answers["skipping"]["refused"] == [422, "body.skipped"]
+
+
+def test_restriction_acts_and_is_explained(answers: Any) -> None:
+    """It drops items before the list is made, so others take their places."""
+    lists, why = answers["skipping"]["lists"], answers["skipping"]["why"]
+    assert [len(shown) for shown in lists] == [10, 10, 10]
+    assert why
+    assert all(reason == ["restricted", "skipping"] for reason in why)
+
+
+def test_restriction_is_part_of_the_tag(answers: Any) -> None:
+    """Each change of its setting ends the validity of every earlier tag, and a tag holds while nothing changes."""
+    assert answers["skipping"]["unchanged"] == [[True], [False, True], [False, False, True]]
