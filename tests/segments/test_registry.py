@@ -1,4 +1,4 @@
-"""A new segment is one file and one line of the registry: a made-up one is learned, published, read back and shown."""
+"""A new segment is one file and one line of the registry: a made-up one is learned, published, read back and served."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -6,14 +6,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
+from app.main import create_app
 from app.scoring import PublishedScorer
 from app.segments.base import DenseFold, Float32Array, Layout, LearnedSegment, Segment, SegmentRecipe, UserPart
 from app.segments.registry import SEGMENTS, in_order
+from app.settings import Settings
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import card
 from app.training.recipe import default_recipe, parse_recipe
@@ -87,6 +90,24 @@ def scorer(shop: Shop) -> PublishedScorer:
 
 
 WANTED = [("rating", "biases"), ("popularity", "popularity"), ("parity", "parity")]
+LIST = "/users/user-0/recommendations?limit=5&explain=true"
+
+
+@pytest.fixture
+def api(scorer: PublishedScorer, shop: Shop) -> Iterator[TestClient]:
+    """The whole API on the snapshot of `scorer`."""
+    del scorer
+    with TestClient(create_app(Settings(database_url="", data_dir=shop.trainer.publisher.data_dir))) as opened:
+        yield opened
+
+
+def parity_shares(answer: Any) -> dict[str, float]:
+    return {item["item_id"]: item["reasons"]["segments"][-1]["score"] for item in answer.json()["items"]}
+
+
+def rate(api: TestClient, item_ids: list[str], value: int) -> None:
+    ratings = [{"user_id": "newcomer", "item_id": item_id, "value": value} for item_id in item_ids]
+    api.post("/ratings/batch", json={"ratings": ratings}).raise_for_status()
 
 
 def test_part_of_recipes(shop: Shop) -> None:
@@ -125,6 +146,34 @@ def test_on_the_card(scorer: PublishedScorer, shop: Shop) -> None:
     assert [segment["name"] for segment in shown["recipe"]["segments"]] == ["rating", "popularity", "parity"]
     registered = shop.store.snapshots.get(scorer.manifest.version).card
     assert registered["segments"][-1]["name"] == "parity"
+
+
+def test_served_and_explained(api: TestClient, scorer: PublishedScorer) -> None:
+    answer = api.get(LIST).json()
+    assert answer["snapshot_version"] == scorer.manifest.version
+    assert len(answer["items"]) == 5
+    for item in answer["items"]:
+        segments = item["reasons"]["segments"]
+        assert [share["segment"] for share in segments] == ["rating", "popularity", "parity"]
+        assert sum(share["score"] for share in segments) == pytest.approx(item["score"], abs=1e-4)
+    shown = api.get(f"/snapshots/{scorer.manifest.version}").json()["card"]
+    assert [segment["name"] for segment in shown["segments"]] == ["rating", "popularity", "parity"]
+
+
+def test_cached_until_the_user_rates(api: TestClient) -> None:
+    """New ratings are folded into the segment: low ones of even rows reverse what high ones did."""
+    path = "/users/newcomer/recommendations?limit=100&explain=true"
+    even = [item_id for item_id, share in parity_shares(api.get(LIST)).items() if share > 0]
+    rate(api, even, 5)
+    before = api.get(path)
+    if_changed = {"If-None-Match": before.headers["etag"]}
+    assert api.get(path, headers=if_changed).status_code == 304
+    rate(api, even, 1)
+    after = api.get(path, headers=if_changed)
+    assert after.status_code == 200
+    shares = parity_shares(after)
+    assert len(shares) == 30 - len(even)
+    assert parity_shares(before) == {item_id: -share for item_id, share in shares.items()}
 
 
 def test_names_are_their_keys() -> None:
