@@ -21,6 +21,6 @@ def configure_logs(log_format: str = "") -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-        # Loggers are module-level: each is bound once, after this configuration.
-        cache_logger_on_first_use=True,
+        # A cached logger would keep the configuration of the first app or test in the process.
+        cache_logger_on_first_use=False,
     )
