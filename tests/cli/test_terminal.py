@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -35,14 +34,6 @@ def test_quiet(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr().err == ""
 
 
-@pytest.fixture
-def configuration() -> Iterator[None]:
-    """Logs are configured for the whole process."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-
-
 LINES = """\
 refitting > taste: 0.50 s, als epoch 8 of 8, n_ratings 1,000, weights (taste 0.3)
 gate: passed
@@ -61,14 +52,12 @@ def log_of_a_run() -> None:
     log.info("run started", trigger="request")
 
 
-@pytest.mark.usefixtures("configuration")
 def test_log_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
     show_log()
     log_of_a_run()
     assert capsys.readouterr() == ("", LINES)
 
 
-@pytest.mark.usefixtures("configuration")
 def test_log_above_the_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("TERM", "xterm")
@@ -82,7 +71,6 @@ def test_log_above_the_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     assert "epoch 7 of 8" not in shown
 
 
-@pytest.mark.usefixtures("configuration")
 def test_quiet_log_keeps_errors(capsys: pytest.CaptureFixture[str]) -> None:
     show_log(is_quiet=True)
     log_of_a_run()

@@ -134,7 +134,6 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with opened_shop(tmp_path, tasteful_ratings(20)):
         pass
     monkeypatch.setenv("RECKON_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr("structlog.configure", lambda **_: None)  # of the whole process
     return tmp_path
 
 
@@ -200,7 +199,7 @@ def test_failure_keeps_live(shop: Shop, recipe: dict[str, Any], problem: str) ->
 def test_missing_extra_keeps_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with opened_shop(tmp_path, tasteful_ratings(), items=FEATURES["missing for half"]) as shop:
-        shop.train()
+        shop.train(rating_recipe("funk_svd").document)
         with pytest.raises(TrainingFailedError, match=r"pip install 'reckon\[two-tower\]'"):
             shop.train(with_towers())
         assert live_version(shop.store) == 1
@@ -209,5 +208,5 @@ def test_missing_extra_keeps_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_taste_without_penalty() -> None:
     """More factors than items: directions that no observation has."""
     ratings = to_rows(training_data(tasteful_ratings(30, 20, 8)))
-    vectors = ImplicitALS(n_factors=40, regularization=0).fit(ratings, np.random.default_rng(0))
+    vectors = ImplicitALS(n_factors=40, regularization=0, unobserved_weight=0.3).fit(ratings, np.random.default_rng(0))
     assert np.isfinite(vectors.scores(np.arange(30))).all()
