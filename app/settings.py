@@ -1,10 +1,15 @@
 """Settings from the environment (`RECKON_...`). The table in the README repeats these fields; a test compares them."""
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
+ANY_ORIGIN = "*"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -24,6 +29,16 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to bind")
     log_format: str = Field(
         "", pattern="^(|console|json)$", description="`console` or `json`; empty: `console` on a terminal, else `json`"
+    )
+    unknown_items: Literal["create", "reject"] = Field(
+        "create",
+        description="`create` or `reject`: what to do with ratings and events of items that are not stored. "
+        "`create` does not bring a deleted item back",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may call the API, separated by commas, such as `https://shop.example.com`; "
+        "`*`: any; empty: none. Credentials are never allowed",
     )
     train_after_changes: int = Field(
         0,
@@ -53,3 +68,27 @@ class Settings(BaseSettings):
     snapshots_kept: int = Field(
         5, ge=1, description="Number of newest snapshots to keep on disk; the live one is always kept"
     )
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, text: str) -> str:
+        origins = _split(text)
+        if ANY_ORIGIN in origins and len(origins) > 1:
+            raise PydanticCustomError("origins", "`*` stands alone, since it includes every other origin")
+        for origin in origins:
+            if origin != ANY_ORIGIN and not ORIGIN.fullmatch(origin):
+                raise PydanticCustomError(
+                    "origins",
+                    "{origin} is not an origin: SCHEME://HOST[:PORT] without a path or a slash at its end",
+                    {"origin": repr(origin)},
+                )
+        return text
+
+    @property
+    def allowed_origins(self) -> list[str]:
+        """The origins of `cors_origins`, as browsers write them: in lower case."""
+        return _split(self.cors_origins)
+
+
+def _split(text: str) -> list[str]:
+    return [origin for part in text.split(",") if (origin := part.strip().lower())]

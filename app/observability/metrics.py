@@ -8,6 +8,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -22,8 +23,13 @@ MAX_LAG_SECONDS = 3_600.0
 
 MAX_REMEMBERED_WRITES = 10_000
 
-SnapshotState = tuple[int, float]
-"""Version and creation time (seconds since 1970) of the snapshot that is served."""
+
+class SnapshotState(NamedTuple):
+    """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone."""
+
+    version: int
+    created_at: float
+    is_fallback: bool
 
 
 class Metrics:
@@ -61,6 +67,13 @@ class Metrics:
             "reckon_events",
             "Events received, by declared type and outcome",
             ["type", "status"],
+            registry=self._registry,
+        )
+        self._placement_problems = Counter(
+            "reckon_placement_problems",
+            "Lists made under a placement that names an attribute or category of no item (unknown_name), or whose"
+            " settings left no item (empty_list); previews included",
+            ["placement", "problem"],
             registry=self._registry,
         )
         self._poll_failures = Counter(
@@ -101,6 +114,10 @@ class Metrics:
         if number:
             self._events.labels(type_, status).inc(number)
 
+    def count_placement_problem(self, placement: str, problem: str) -> None:
+        """`problem`: unknown_name or empty_list."""
+        self._placement_problems.labels(placement, problem).inc()
+
     def count_poll_failure(self) -> None:
         self._poll_failures.inc()
 
@@ -118,7 +135,7 @@ class Metrics:
 
 
 class _SnapshotCollector:
-    """Version and age of the snapshot served, computed when the metrics are read: a stored age would stand still."""
+    """Version, age and kind of the snapshot served, when the metrics are read: a stored age would stand still."""
 
     def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
         self._snapshot_state = snapshot_state
@@ -126,10 +143,14 @@ class _SnapshotCollector:
     def collect(self) -> Iterable[Metric]:
         state = self._snapshot_state()
         if state is not None:
-            version, created_at = state
-            yield GaugeMetricFamily("reckon_snapshot_version", "Version of the snapshot served", version)
+            yield GaugeMetricFamily("reckon_snapshot_version", "Version of the snapshot served", state.version)
             yield GaugeMetricFamily(
-                "reckon_snapshot_age_seconds", "Age of the snapshot served", time.time() - created_at
+                "reckon_snapshot_age_seconds", "Age of the snapshot served", time.time() - state.created_at
+            )
+            yield GaugeMetricFamily(
+                "reckon_snapshot_is_fallback",
+                "1 if the snapshot served holds popular items alone, because what was learned did not pass; else 0",
+                int(state.is_fallback),
             )
 
 
