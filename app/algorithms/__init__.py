@@ -15,7 +15,11 @@ of app; it therefore has its own errors, which training maps.
     als_implicit       TasteVectors      TasteFoldIn            als_kernel
     logistic           EngagementVectors EngagementFoldIn       logistic_kernel
     two_tower          TowerVectors      Tower.embed            (torch)
-    knn, ease          NeighbourTable    NeighbourTable.scores
+    knn                NeighbourPredictor
+    ease               ItemWeights       history @ outgoing     cooccurrence_kernel
+    transitions        HistoryTable      history @ table        cooccurrence_kernel
+    slim, sparse_transitions (one file)
+                       HistoryTable      history @ table        cooccurrence_kernel, slim_kernel
 
 Conventions in equations: u a user, i and j items, r_ui a rating, mu the mean, b_u and b_i biases, p_u and q_i factors
 of the rating segment, x_u and y_i of the taste segment, m_u and m_i numbers of ratings, k the number of factors. A row
@@ -40,6 +44,14 @@ Decisions, and why:
 - **The user side is always the fold-in** of every user against the final item side: a changed user, folded in by the
   service, gets the vector that training would have given. It is as good as the user side that SGD ends with, or better.
 - **One schedule** for learners that need a validation error (`early_stopping.py`).
+- **Item-item weights are cut by row** (`ease`, `transitions`, `slim`): the strongest entries of what each item
+  proposes, negative ones as well. At 100 entries a row nothing is lost (game purchases, nDCG@10: 0.478); by column
+  0.469 is left, and without the negative entries 0.468.
+- **A regression on 200 neighbours replaces the closed form** of a large catalogue (`slim.py`): it reached 0.480 against
+  0.478 on game purchases of 5,155 games, and with 100 neighbours 0.060 against 0.060 on toys (11,924), in seconds.
+- **The penalty of item-item weights has the unit of the mean history length** (`cooccurrence.history_length`). The next
+  item is best learned with a slow decay and a large penalty, and scored with a faster decay: toys, nDCG@10: 0.0750 with
+  0.9, 30 and 0.7; 0.0683 with 0.8, 3 and 0.7.
 - `fold_in.py`, `engagement_fold_in.py` and the `..._vectors.py` never import numba, and `by_name.py` imports it only
   when something is fitted: an API process folds in and validates recipes without a second and 60 MB for a compiler.
 - Refused: numba's `parallel=True` and Hogwild (Niu et al. 2011), whose results depend on timing; an exact solution of

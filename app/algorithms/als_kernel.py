@@ -1,9 +1,9 @@
 """One half-step of implicit ALS, compiled: every row of one side given the other side, by conjugate gradients.
 
 G. Takács, I. Pilászy, D. Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback Collaborative
-Filtering" (2011). A row x with observations (w, y) solves
+Filtering" (2011). A row x with observations (w, t, y), weight, target and vector, solves
 
-    A x = b,    A = G + penalty I + sum w y y',    b = sum w y
+    A x = b,    A = G + penalty I + sum w y y',    b = sum w t y
 
 Both sides are given in the eigenbasis of the Gram matrix G of the fixed side, where G is diagonal. Its product then
 costs k operations, not k^2, and the diagonal of A is close to A, which makes it a good preconditioner.
@@ -28,7 +28,7 @@ class HalfStep(NamedTuple):
     """n observations by row of the side to solve, and the fixed side.
 
     `starts`: (n_rows + 1,), where the observations of each row begin.
-    `columns`: (n,), the row of `fixed` of each observation. `weights`: (n,), w.
+    `columns`: (n,), the row of `fixed` of each observation. `weights`, `pulls`: (n,), w and w t.
     `fixed`: (n_fixed, k), the y, in the eigenbasis of G.
     `diagonal`: (k,), the eigenvalues of G = unobserved_weight sum y y'. `penalties`: (n_rows,).
     """
@@ -36,6 +36,7 @@ class HalfStep(NamedTuple):
     starts: Positions
     columns: Positions
     weights: Float32Array
+    pulls: Float32Array
     fixed: Float32Array
     diagonal: Float32Array
     penalties: Float32Array
@@ -124,30 +125,30 @@ def improve(
 
 @compiled
 def add_products(
-    first: int, past: int, step: HalfStep, vector: Float32Array, target: np.float32, total: Float32Array
+    first: int, past: int, step: HalfStep, vector: Float32Array, share: np.float32, total: Float32Array
 ) -> None:
-    """Add sum w (y . vector - target) y over observations `first` to `past` - 1 to `total`, (k,).
+    """Add sum (w y . vector - share w t) y over observations `first` to `past` - 1 to `total`, (k,).
 
-    With target 1 this is (sum w y y') x - b, with target 0 the product (sum w y y') d.
+    With share 1 this is (sum w y y') x - b, with share 0 the product (sum w y y') d.
     """
-    k, last = vector.shape[0], past - 1
+    k, last, zero = vector.shape[0], past - 1, np.float32(0.0)
     # Four observations per pass: four independent sums hide the latency of additions, and `total` is read and written
     # once instead of four times. Beyond the end the last observation is repeated with weight 0.
     for at in range(first, past, 4):
         b, c, d = min(at + 1, last), min(at + 2, last), min(at + 3, last)
         row_a, row_b, row_c, row_d = step.columns[at], step.columns[b], step.columns[c], step.columns[d]
-        # y . vector - target of four observations
-        dot_a, dot_b, dot_c, dot_d = -target, -target, -target, -target
+        # y . vector of four observations
+        dot_a, dot_b, dot_c, dot_d = zero, zero, zero, zero
         for f in range(k):
             dot_a += step.fixed[row_a, f] * vector[f]
             dot_b += step.fixed[row_b, f] * vector[f]
             dot_c += step.fixed[row_c, f] * vector[f]
             dot_d += step.fixed[row_d, f] * vector[f]
-        # times w, or 0 for the repeated last observation
-        dot_a *= step.weights[at]
-        dot_b *= step.weights[b] if at + 1 <= last else np.float32(0.0)
-        dot_c *= step.weights[c] if at + 2 <= last else np.float32(0.0)
-        dot_d *= step.weights[d] if at + 3 <= last else np.float32(0.0)
+        # w y . vector - share w t, or 0 for the repeated last observation
+        dot_a = step.weights[at] * dot_a - share * step.pulls[at]
+        dot_b = step.weights[b] * dot_b - share * step.pulls[b] if at + 1 <= last else zero
+        dot_c = step.weights[c] * dot_c - share * step.pulls[c] if at + 2 <= last else zero
+        dot_d = step.weights[d] * dot_d - share * step.pulls[d] if at + 3 <= last else zero
         for f in range(k):
             total[f] += (
                 dot_a * step.fixed[row_a, f]

@@ -33,6 +33,7 @@ from app.algorithms.sgd_kernel import (
     sort_into_cells,
     update_blocks,
 )
+from app.algorithms.standardisation import Standardisation
 
 # B, the blocks along each side and the most threads that can work. Constant, because the result depends on it.
 N_BLOCKS = 8
@@ -76,37 +77,28 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True)
 class BlockGrid:
-    """The relabelling of items, and the standardisation of ratings: target = (value - centre) / scale.
+    """The relabelling of items, and the standardisation of ratings.
 
     `item_places`: (n_items,) int32, the new row of each item.
     """
 
     n_users: int
     item_places: Rows
-    centre: float
-    scale: float
+    standardisation: Standardisation
 
     @classmethod
     def draw(cls, ratings: RatingMatrix, rng: np.random.Generator, *, biased: bool) -> Self:
-        """Random item places. Targets have mean 0 and variance 1; without biases, centre 0 and mean square 1."""
-        # Random places spread popular items evenly over the blocks, which balances the threads.
-        values = ratings.values.astype(np.float64)
-        centre = float(values.mean()) if biased and len(values) else 0.0
-        scale = float(np.sqrt(np.mean((values - centre) ** 2))) if len(values) else 0.0
+        """Random item places; the standardisation of all ratings, centred where `biased`."""
         return cls(
             n_users=ratings.n_users,
+            # Random places spread popular items evenly over the blocks, which balances the threads.
             item_places=rng.permutation(ratings.n_items).astype(np.int32),
-            centre=centre,
-            scale=scale or 1.0,  # where all ratings are equal, there is nothing to scale
+            standardisation=Standardisation.of(ratings.values, centred=biased),
         )
 
     @property
     def items_per_block(self) -> int:
         return max(1, math.ceil(len(self.item_places) / N_BLOCKS))
-
-    def targets(self, values: Float32Array) -> Float32Array:
-        targets: Float32Array = (values - np.float32(self.centre)) / np.float32(self.scale)
-        return targets
 
     def draw_user_order(self, rng: np.random.Generator) -> Rows:
         """(n_users,) int32, all users in random order; runs of `USERS_TOGETHER` stay adjacent."""
@@ -163,7 +155,7 @@ class BlockRatings:
         self.layout = BlockLayout(
             starts=starts,
             item_rows=item_rows,
-            targets=grid.targets(ratings.values[order]),
+            targets=grid.standardisation.targets(ratings.values[order]),
             user_priors=_priors(user_counts),
             item_priors=_priors(np.bincount(item_rows, minlength=ratings.n_items)),
         )
@@ -210,7 +202,7 @@ class HeldOut:
         return cls(
             ratings.user_rows[positions],
             grid.item_places[ratings.item_rows[positions]],
-            grid.targets(ratings.values[positions]),
+            grid.standardisation.targets(ratings.values[positions]),
         )
 
     def error(self, weights: Weights) -> float:

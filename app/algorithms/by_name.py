@@ -15,7 +15,9 @@ from app.algorithms.hyperparameters import build
 from app.algorithms.knn import KNN
 from app.algorithms.learner import Learner, RatingLearner, TasteLearner
 from app.algorithms.logistic import Logistic
+from app.algorithms.slim import SLIM, SparseTransitions
 from app.algorithms.svd_plus_plus import SVDPlusPlus
+from app.algorithms.transitions import Transitions
 from app.algorithms.two_tower import TwoTower
 
 # Learners of rating vectors, by name.
@@ -36,6 +38,9 @@ TASTE_LEARNERS: dict[str, type[Any]] = {
 LEARNERS: dict[str, type[Any]] = {
     **RATING_LEARNERS,
     "ease": EASE,
+    "slim": SLIM,
+    "transitions": Transitions,
+    "sparse_transitions": SparseTransitions,
     **TASTE_LEARNERS,
     "content_linear_dual": ContentLinearDual,
     "two_tower": TwoTower,

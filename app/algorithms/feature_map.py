@@ -149,6 +149,12 @@ def crossed(features: sparse.csr_array) -> sparse.csr_array:
     return sparse.csr_array(joined, dtype=np.float32)
 
 
+def mapped(features: sparse.csr_array, text: sparse.csr_array | None = None) -> sparse.csr_array:
+    """The input of a map: (n, f) features `crossed`, then the (n, t) columns of texts, which are not."""
+    # Products of hundreds of words would be too many columns to solve for.
+    return crossed(features) if text is None else sparse.csr_array(sparse.hstack([crossed(features), text], "csr"))
+
+
 def crossed_width(n_features: int) -> int:
     """The number of columns of `crossed`: f + f (f - 1) / 2 up to `MAX_CROSSED` columns, else f."""
     return n_features + n_features * (n_features - 1) // 2 if n_features <= MAX_CROSSED else n_features

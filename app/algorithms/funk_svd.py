@@ -6,8 +6,9 @@ Factorization Techniques for Recommender Systems" (2009). Minimised, over observ
     sum_ui (r_ui - mu - b_u - b_i - p_u . q_i)^2
         + noise regularization (sum_u (m_u + 60) |p_u|^2 + 60 b_u^2  +  sum_i (m_i + 60) |q_i|^2 + 60 b_i^2)
 
-with ratings in units of their standard deviation, m the number of ratings of a row, and noise the error variance on a
-held-out slice. In these units the defaults do not depend on the scale, the noise or the size of the data.
+with ratings in units of their standard deviation and clipped (see `Standardisation`), m the number of ratings of a row,
+and noise the error variance on a held-out slice. In these units the defaults do not depend on the scale, the noise or
+the size of the data.
 
 Complexity: O(n_ratings n_factors) per epoch; the number of threads changes no bit of the result.
 """
@@ -82,10 +83,10 @@ class FunkSVD:
         # SGD saw (r - centre) / scale. In rating units the factor `scale` goes to p_u alone, q_i keeps its length: then
         # b_u and p_u are on one scale, and one penalty suits both in the fold-in. `item_places` undoes the relabelling.
         learned = RatingVectors(
-            mean=grid.centre,
+            mean=grid.standardisation.centre,
             fallback=float(ratings.values.mean(dtype=np.float64)) if len(ratings) else 0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
-            item_biases=weights.item_biases[grid.item_places] * np.float32(grid.scale),
+            item_biases=weights.item_biases[grid.item_places] * np.float32(grid.standardisation.scale),
             user_factors=np.zeros((ratings.n_users, self.n_factors), np.float32),
             item_factors=weights.item_factors[grid.item_places, : self.n_factors] * is_rated,
             regularization=self.regularization * noise,
@@ -133,7 +134,7 @@ class _Descent:
             # In units of the variance of the ratings: the share of it that the fit does not explain.
             error = held_out.error(self.weights)
             self.noise = noise_variance(error)
-            validation = f"validation RMSE {self.grid.scale * math.sqrt(error):.4f}"
+            validation = f"validation RMSE {self.grid.standardisation.scale * math.sqrt(error):.4f}"
             report_epoch(self.progress, "funk_svd", epoch, self.settings.n_epochs, validation)
             if not stopping.improves(epoch, error) and stopping.is_over(epoch):
                 return

@@ -21,6 +21,7 @@ from scipy import sparse
 
 from app.algorithms.biases import Biases
 from app.algorithms.errors import FitDivergedError
+from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.learner import ItemRows, UserRows
 from app.algorithms.neighbour_table import NeighbourTable, strongest
@@ -118,6 +119,19 @@ class NeighbourPredictor:
         # x_uj = 1 + e_uj / scale, on the stored entries alone
         histories.data += 1
         return self.table.scores(histories)
+
+    def scores_of(self, histories: RatingMatrix) -> Float32Array:
+        """As `scores`, for b histories, the users of a matrix, which the fit need not have seen: (b, n_items).
+
+        The bias of the user is folded in: b_u = sum_i (r_ui - mu - b_i) / (m_u + 60 regularization), of `Biases`.
+        """
+        users = histories.user_rows
+        residuals = histories.values - self.baseline.mean - self.baseline.item_biases[histories.item_rows]
+        sums = np.bincount(users, residuals, histories.n_users)
+        user_biases = sums / (histories.user_counts + PRIOR_RATINGS * self.baseline.regularization)
+        # As in `scores`: x_uj = 1 + e_uj / scale
+        interactions = 1 + (residuals - user_biases[users]) / self.scale
+        return self.table.scores(_with_values(histories, interactions.astype(np.float32)).by_user)
 
 
 def _neighbours(compared: RatingMatrix, n: int, shrinkage: float, progress: ProgressCallback) -> NeighbourTable:

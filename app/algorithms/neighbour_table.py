@@ -1,8 +1,6 @@
-"""A sparse item-item matrix W as a table: for every item, its few strongest neighbours and their weights.
+"""Sparse item-item matrices: the strongest entries of each row, and the neighbour table of `knn`."""
 
-The table is the item side of a sparse segment; `scores` and `predict` are its products with user histories.
-"""
-
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +11,9 @@ from scipy import sparse
 
 @dataclass(frozen=True)
 class NeighbourTable:
-    """`rows`: (n_items, n) int32, the neighbours of each item, -1 where there are fewer.
+    """W: for every item, its few strongest neighbours and their weights.
+
+    `rows`: (n_items, n) int32, the neighbours of each item, -1 where there are fewer.
 
     `weights`: (n_items, n) float32, strongest first, 0 where there is no neighbour. The relation is not symmetric.
     """
@@ -76,6 +76,35 @@ def strongest(weights: NDArray[np.floating], n: int) -> tuple[NDArray[np.int32],
         rows[row, : len(columns)] = columns
         strongest_weights[row, : len(columns)] = weights[row, columns]
     return rows, strongest_weights
+
+
+def strongest_entries(blocks: Iterable[NDArray[np.floating]], n: int, n_columns: int) -> sparse.csr_array:
+    """The n entries of largest size of every row: (n_rows, n_columns) CSR float32 with sorted indices.
+
+    `blocks`: the dense rows, (b, n_columns) at a time. Entries of 0 are left out.
+    """
+    parts = [sparse.csr_array((0, n_columns), dtype=np.float32)]
+    for block in blocks:
+        rows, weights = strongest(block, min(n, n_columns))
+        is_there = rows >= 0
+        starts = np.concatenate([[0], np.cumsum(is_there.sum(axis=1))])
+        parts.append(sparse.csr_array((weights[is_there], rows[is_there], starts), shape=(len(rows), n_columns)))
+    entries = sparse.csr_array(sparse.vstack(parts, format="csr"))
+    entries.sort_indices()
+    return entries
+
+
+def cut_rows(matrix: sparse.csr_array, n: int) -> sparse.csr_array:
+    """The n entries of largest size of every row of a CSR matrix, with sorted indices; equal ones by column."""
+    if np.diff(matrix.indptr).max(initial=0) > n:
+        rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        order = np.lexsort((matrix.indices, -np.abs(matrix.data), rows))
+        # Sorted by row and size, an entry's rank in its row is its position less the start of the row.
+        kept = order[np.arange(len(order)) - matrix.indptr[rows] < n]
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows[kept], minlength=matrix.shape[0]))])
+        matrix = sparse.csr_array((matrix.data[kept], matrix.indices[kept], starts), shape=matrix.shape)
+    matrix.sort_indices()
+    return matrix
 
 
 def _dense(matrix: sparse.csr_array) -> NDArray[np.float32]:

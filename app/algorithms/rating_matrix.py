@@ -5,7 +5,7 @@ A missing cell is unknown, never 0: no learner may read a value for a pair that 
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,10 +24,18 @@ class Features:
 
     `items`: (n_items, f) float32 CSR. `users`: (n_users, g) float32 CSR. No columns where nothing is known.
     A missing value is a row without entries in the columns of that value.
+    `item_text`: (n_items, t) float32 CSR, read by the maps for items without ratings alone; None where texts are not
+        read. Learners do not read it, so items with ratings are ranked alike with and without it.
     """
 
     items: sparse.csr_array
     users: sparse.csr_array
+    item_text: sparse.csr_array | None = None
+
+
+class _Kinds(TypedDict):
+    is_graded: bool
+    liked_from: float | None
 
 
 @dataclass(frozen=True, init=False)
@@ -42,6 +50,9 @@ class RatingMatrix:
     `labels`: labels from events, for pairs without a rating here or in a held-out part; None where there are none.
     `chosen_from`: where events were turned into ratings, ratings below this value are negatives, not choices. None
         where every rating counts as a choice, whatever its value.
+    `is_graded`: whether a rating grades its item, so that a higher one can be predicted. False where values are
+        strengths of choices (amounts, mere pairs): every one is a choice, the lowest included.
+    `liked_from`: ratings at or above it are liked. None where the scale is not known; see `least_liked`.
     """
 
     n_users: int
@@ -53,6 +64,8 @@ class RatingMatrix:
     features: Features | None
     labels: EventLabels | None
     chosen_from: float | None
+    is_graded: bool
+    liked_from: float | None
 
     def __init__(
         self,
@@ -65,6 +78,9 @@ class RatingMatrix:
         features: Features | None = None,
         labels: EventLabels | None = None,
         chosen_from: float | None = None,
+        *,
+        is_graded: bool = True,
+        liked_from: float | None = None,
     ) -> None:
         """Arrays of the right type are kept, not copied, and must not be changed afterwards; others are converted.
 
@@ -90,7 +106,8 @@ class RatingMatrix:
             _check_rows("labels.item_rows", labels.item_rows, n_items)
         # A frozen dataclass refuses plain assignment; `init=False` because the arrays are converted first.
         others = {"n_users": n_users, "n_items": n_items, "rated_at": times, "features": features}
-        for name, value in (others | columns | {"labels": labels, "chosen_from": chosen_from}).items():
+        context = {"labels": labels, "chosen_from": chosen_from, "is_graded": is_graded}
+        for name, value in (others | columns | context | {"liked_from": liked_from}).items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -169,6 +186,43 @@ class RatingMatrix:
         """(n_items,) int64, the number of users who chose each item."""
         return self._choice_counts(self.item_rows, self.n_items, None if self.labels is None else self.labels.item_rows)
 
+    @cached_property
+    def least_liked(self) -> float:
+        """Ratings at or above it are liked: what users choose with pleasure, as opposed to all that they rated.
+
+        `chosen_from` or `liked_from` where one is known. Of two grades it is the higher; of more, on an unknown scale,
+        and where values are no grades, every rating is liked.
+        """
+        given = self.liked_from if self.chosen_from is None and self.is_graded else self.chosen_from
+        if given is not None:
+            return float(np.float32(given))  # rounded like the ratings, so that equal stays equal
+        if not self.is_graded or not len(self):
+            # Strengths are above 0, also those of users that come later.
+            return 0.0
+        lowest, highest = float(self.values.min()), float(self.values.max())
+        return highest if bool(np.isin(self.values, (lowest, highest)).all()) else lowest
+
+    @cached_property
+    def low_below(self) -> float:
+        """Ratings below it are low: below the mean of all and in the lower half of the range, and not liked.
+
+        Where there are two grades, or `chosen_from` is known, all that is not liked is low; strengths never are.
+        """
+        if self.chosen_from is not None or not self.is_graded or not len(self):
+            return self.least_liked
+        lowest, highest = float(self.values.min()), float(self.values.max())
+        return min(self.least_liked, float(self.values.mean(dtype=np.float64)), (lowest + highest) / 2)
+
+    @cached_property
+    def liked(self) -> sparse.csr_array:
+        """(n_users, n_items) CSR with an entry for each item that a user liked: by a rating or a positive label."""
+        return self.subset(self.values >= self.least_liked).with_positive(0.0).by_user
+
+    @cached_property
+    def item_like_counts(self) -> NDArray[np.int64]:
+        """(n_items,) int64, the number of users who liked each item."""
+        return np.bincount(self.liked.indices, minlength=self.n_items)
+
     def _choice_counts(
         self, rows: NDArray[np.int32], n_rows: int, labelled: NDArray[np.int32] | None
     ) -> NDArray[np.int64]:
@@ -191,6 +245,7 @@ class RatingMatrix:
             np.append(self.user_rows, positive.user_rows),
             np.append(self.item_rows, positive.item_rows),
             np.append(self.values, np.full(len(positive), value, np.float32)),
+            **self._kinds,
         )
 
     def as_labels(self, liked_from: float) -> "RatingMatrix":
@@ -210,7 +265,7 @@ class RatingMatrix:
         """The ratings selected by a mask or by positions; users, items, features and labels stay."""
         rated_at = None if self.rated_at is None else self.rated_at[selected]
         columns = (self.user_rows[selected], self.item_rows[selected], self.values[selected])
-        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, *self._context)
+        return RatingMatrix(self.n_users, self.n_items, *columns, rated_at, *self._context, **self._kinds)
 
     def select_users(self, chosen: NDArray[np.int64]) -> "RatingMatrix":
         """The ratings of some users, (n,) ascending rows, renumbered 0 to n - 1; all items stay."""
@@ -227,32 +282,34 @@ class RatingMatrix:
         if labels is not None:
             labels = labels.subset(row_of[labels.user_rows] >= 0)
             labels = replace(labels, user_rows=row_of[labels.user_rows])
-        return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, features, labels, chosen_from)
+        context = (features, labels, chosen_from)
+        return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, *context, **self._kinds)
 
     def with_features(self, features: Features | None) -> "RatingMatrix":
         """The same ratings with other features."""
-        columns = (self.user_rows, self.item_rows, self.values)
-        return RatingMatrix(
-            self.n_users, self.n_items, *columns, self.rated_at, features, self.labels, self.chosen_from
-        )
+        return replace(self, features=features)
 
     def with_labels(self, labels: EventLabels) -> "RatingMatrix":
         """The same ratings with other labels."""
-        columns = (self.user_rows, self.item_rows, self.values)
-        return RatingMatrix(
-            self.n_users,
-            self.n_items,
-            *columns,
-            self.rated_at,
-            self.features,
-            labels,
-            self.chosen_from,
-        )
+        return replace(self, labels=labels)
+
+    def with_liked_from(self, liked_from: float) -> "RatingMatrix":
+        """The same ratings, on a scale on which they are liked from `liked_from` on."""
+        return replace(self, liked_from=liked_from)
+
+    def with_strengths(self, values: NDArray[np.float32]) -> "RatingMatrix":
+        """The same pairs with `values` (n,), the strengths of choices, in place of grades."""
+        return replace(self, values=values, is_graded=False)
 
     @property
     def _context(self) -> tuple[Features | None, EventLabels | None, float | None]:
         """The fields that belong to the matrix, not to a single rating."""
         return self.features, self.labels, self.chosen_from
+
+    @property
+    def _kinds(self) -> _Kinds:
+        """What the values mean, by the names of arguments."""
+        return {"is_graded": self.is_graded, "liked_from": self.liked_from}
 
 
 def _check_rows(name: str, rows: NDArray[Any], n_rows: int) -> None:

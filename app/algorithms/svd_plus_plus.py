@@ -27,6 +27,7 @@ from app.algorithms.learner import ItemRows, UserRows
 from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.standardisation import Standardisation
 
 if TYPE_CHECKING:
     from app.algorithms.sgd_kernel import Weights
@@ -91,8 +92,7 @@ class _Descent:
     ratings: RatingMatrix
     rng: np.random.Generator
     progress: ProgressCallback
-    mean: float
-    scale: float
+    standardisation: Standardisation
     weights: "Weights"
     set_factors: Float32Array
     noise: float = 1.0
@@ -104,15 +104,10 @@ class _Descent:
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
         from app.algorithms.block_sgd import draw_weights  # noqa: PLC0415  see above
 
-        # float64: float32 sums over millions of ratings would lose the last digits.
-        values = ratings.values.astype(np.float64)
-        mean = float(values.mean()) if len(values) else 0.0
-        scale = float(np.sqrt(np.mean((values - mean) ** 2))) if len(values) else 0.0
         weights = draw_weights(ratings.n_users, ratings.n_items, settings.n_factors, rng)
         # y_j = 0 at first: the fit then starts as Funk SVD, and the sets explain what it leaves.
         set_factors = np.zeros_like(weights.item_factors)
-        # Where all ratings are equal the standard deviation is 0, and there is nothing to scale.
-        return cls(settings, ratings, rng, progress, mean, scale or 1.0, weights, set_factors)
+        return cls(settings, ratings, rng, progress, Standardisation.of(ratings.values), weights, set_factors)
 
     def run(self) -> None:
         """Run all epochs: the search without the held-out slice, then the cool-down with all ratings."""
@@ -133,7 +128,7 @@ class _Descent:
         # Items without ratings keep random initial factors through all epochs; they are set to 0.
         is_rated = (ratings.item_counts > 0)[:, None]
         # As in Funk SVD the factor `scale` goes to the user side, here p_u and z_u, and q_i keeps its length.
-        set_factors = np.float32(self.scale) * self.set_factors[:, :n_factors] * is_rated
+        set_factors = np.float32(self.standardisation.scale) * self.set_factors[:, :n_factors] * is_rated
         of_sets = RatingVectors(
             mean=0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
@@ -142,8 +137,8 @@ class _Descent:
             item_factors=self.weights.item_factors[:, :n_factors] * is_rated,
             regularization=self.settings.regularization * self.noise,
         )
-        item_biases = self.weights.item_biases * np.float32(self.scale)
-        own = replace(of_sets, mean=self.mean, item_biases=item_biases).checked()
+        item_biases = self.weights.item_biases * np.float32(self.standardisation.scale)
+        own = replace(of_sets, mean=self.standardisation.centre, item_biases=item_biases).checked()
         # p_u and b_u: the fold-in of every user to the residuals r_ui - q_i . z_u
         residuals = ratings.values - of_sets.predict(ratings.user_rows, ratings.item_rows)
         columns = ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows
@@ -155,7 +150,8 @@ class _Descent:
         """The first phase; stops when the validation error has not fallen for a third of its epochs."""
         from app.algorithms.sgd_kernel import mean_squared_error  # noqa: PLC0415  see `initial`
 
-        by_user, sets, targets = self._by_user(train), _set_weights(train), self._targets(held_out.values)
+        by_user, sets = self._by_user(train), _set_weights(train)
+        targets = self.standardisation.targets(held_out.values)
         stopping = EarlyStopping(patience=n_search_epochs / 3, relative_gain=RELATIVE_GAIN)
         for epoch in range(n_search_epochs):
             self._epoch(by_user, epoch)
@@ -163,7 +159,7 @@ class _Descent:
             effective = self.weights._replace(user_factors=self.weights.user_factors + sets @ self.set_factors)
             error = mean_squared_error(held_out.user_rows, held_out.item_rows, targets, effective)
             self.noise = noise_variance(error)
-            validation = f"validation RMSE {self.scale * math.sqrt(error):.4f}"
+            validation = f"validation RMSE {self.standardisation.scale * math.sqrt(error):.4f}"
             report_epoch(self.progress, "svd_plus_plus", epoch, self.settings.n_epochs, validation)
             if not stopping.improves(epoch, error) and stopping.is_over(epoch):
                 return
@@ -190,15 +186,10 @@ class _Descent:
         return UserRatings(
             starts=matrix.indptr.astype(np.int64),
             item_rows=matrix.indices.astype(np.int32),
-            targets=self._targets(matrix.data),
+            targets=self.standardisation.targets(matrix.data),
             user_priors=(PRIOR_RATINGS / np.maximum(ratings.user_counts, 1)).astype(np.float32),
             item_priors=(PRIOR_RATINGS / np.maximum(ratings.item_counts, 1)).astype(np.float32),
         )
-
-    def _targets(self, values: Float32Array) -> Float32Array:
-        """Ratings standardised to mean 0 and variance 1, the units of the objective."""
-        targets: Float32Array = (values - np.float32(self.mean)) / np.float32(self.scale)
-        return targets
 
 
 def _set_weights(ratings: RatingMatrix) -> sparse.csr_array:

@@ -4,6 +4,7 @@ import pytest
 from app.algorithms.block_sgd import N_BLOCKS, BlockGrid, BlockRatings, HeldOut, draw_weights, share_out
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.sgd_kernel import StepSizes, Weights
+from app.algorithms.standardisation import Standardisation
 
 
 def random_ratings(n_users: int = 50, n_items: int = 30, n_ratings: int = 600) -> RatingMatrix:
@@ -32,7 +33,7 @@ def test_tasks_share_no_row(n_threads: int) -> None:
 
 @pytest.mark.parametrize("n_users", [0, 1, 31, 32, 33, 100])
 def test_user_order_holds_everybody(n_users: int) -> None:
-    grid = BlockGrid(n_users, np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    grid = BlockGrid(n_users, np.zeros(1, np.int32), Standardisation(0.0, 1.0))
     first, second = (grid.draw_user_order(np.random.default_rng(seed)) for seed in (0, 1))
     assert sorted(first) == sorted(second) == list(range(n_users))
 
@@ -52,13 +53,13 @@ def test_every_rating_once(n_users: int, n_items: int) -> None:
             found += [(user, item, target) for item, target in zip(items, targets, strict=True)]
     kept = ratings.subset(is_kept)
     items = grid.item_places[kept.item_rows]
-    assert sorted(found) == sorted(zip(kept.user_rows, items, grid.targets(kept.values), strict=True))
+    assert sorted(found) == sorted(zip(kept.user_rows, items, grid.standardisation.targets(kept.values), strict=True))
 
 
 def test_one_step_by_hand() -> None:
     # The update of the documents, U - eta 2 V (U.V - M), with g = 2 eta = 0.1; and the penalty's share, 0.1 (1 + 60).
     ratings = RatingMatrix(1, 1, [0], [0], [2.0])
-    grid = BlockGrid(1, np.zeros(1, np.int32), centre=0.0, scale=1.0)
+    grid = BlockGrid(1, np.zeros(1, np.int32), Standardisation(0.0, 1.0))
     weights = Weights(*(np.full(shape, 0.5, np.float32) for shape in ((1, 2), (1, 2), 1, 1)))
     steps = StepSizes(np.float32(0.1), np.float32(0.1), np.float32(0.01))
     loss = BlockRatings(ratings, np.ones(1, np.bool_), grid).epoch(weights, steps, np.random.default_rng(0))

@@ -19,6 +19,9 @@ OWN_NAMES = {
     "rating_influence",
     "unobserved_weight",
     "threshold",
+    "decay",
+    "dropout",
+    "n_entries",
 }
 
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms import ease
-from app.algorithms.ease import EASE, ItemWeights, interactions
+from app.algorithms.ease import EASE, ItemWeights
 from app.algorithms.errors import AlgorithmError, FitDivergedError
 from app.algorithms.rating_matrix import RatingMatrix
 from tests.algorithms.ranker_contract import RankerContract, all_scores
@@ -31,74 +31,60 @@ def fit(ratings: RatingMatrix, **hyperparameters: Any) -> ItemWeights:
     return EASE(**hyperparameters).fit(ratings, np.random.default_rng(0))
 
 
-def column_by_column(observed: NDArray[np.float64], penalty: float) -> NDArray[np.float64]:
+def column_by_column(observed: NDArray[np.float64], penalties: NDArray[np.float64]) -> NDArray[np.float64]:
     """The definition: a ridge regression of every item on all the others."""
     n_items = observed.shape[1]
     weights = np.zeros((n_items, n_items))
     for item in range(n_items):
         others = np.arange(n_items) != item
         features = observed[:, others]
-        gram = features.T @ features + penalty * np.eye(n_items - 1)
+        gram = features.T @ features + np.diag(penalties[others])
         weights[others, item] = np.linalg.solve(gram, features.T @ observed[:, item])
     return weights
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
 @pytest.mark.parametrize(("n_users", "n_items"), [(40, 25), (25, 40), (30, 30)])
-def test_column_wise_ridge(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_column_wise_ridge(n_users: int, n_items: int, dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)  # several blocks
-    learned = fit(random_ratings(n_users, n_items))
+    learned = fit(random_ratings(n_users, n_items), dropout=dropout)
     observed = learned.observed.toarray()
-    weights = column_by_column(observed, learned.penalty)
+    weights = column_by_column(observed, learned.penalties)
     np.testing.assert_allclose(learned.scores(np.arange(n_users)), observed @ weights, atol=1e-6)
-    table = learned.incoming_table(n_items)
-    dense = np.zeros((n_items, n_items))
-    for item, (rows, values) in enumerate(zip(table.rows, table.weights, strict=True)):
-        dense[rows[rows >= 0], item] = values[rows >= 0]
-    np.testing.assert_allclose(dense, weights, atol=1e-6)
+    np.testing.assert_allclose(learned.outgoing(n_items).toarray(), weights, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n_users", "n_items"), [(40, 25), (25, 40)])
-def test_reach_is_rows(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_cut(n_users: int, n_items: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ease, "_CELLS_PER_BLOCK", 7 * n_items)
     learned = fit(random_ratings(n_users, n_items))
-    weights = column_by_column(learned.observed.toarray(), learned.penalty)
-    reach = learned.outgoing_table(4)
+    weights = column_by_column(learned.observed.toarray(), learned.penalties)
+    table = learned.outgoing(4)
     for item in range(n_items):
-        best = np.argsort(-weights[item], kind="stable")[:4]
-        best = best[weights[item, best] > 0]
-        assert reach.rows[item, : len(best)].tolist() == best.tolist()
-        np.testing.assert_allclose(reach.weights[item, : len(best)], weights[item, best], atol=1e-6)
-        assert (reach.rows[item, len(best) :] == -1).all()
+        strongest = np.sort(np.argsort(-np.abs(weights[item]), kind="stable")[:4])
+        assert table[[item]].indices.tolist() == strongest.tolist()
+        np.testing.assert_allclose(table[[item]].data, weights[item, strongest], atol=1e-6)
 
 
 def test_either_side_same_table() -> None:
     narrow = random_ratings(30, 60)
     tall = RatingMatrix(100, 60, narrow.user_rows, narrow.item_rows, narrow.values)
-    first, second = fit(narrow).incoming_table(5), fit(tall).incoming_table(5)
-    np.testing.assert_array_equal(first.rows, second.rows)
-    np.testing.assert_allclose(first.weights, second.weights, rtol=1e-5)
+    first, second = fit(narrow).outgoing(5), fit(tall).outgoing(5)
+    np.testing.assert_array_equal(first.indices, second.indices)
+    np.testing.assert_allclose(first.data, second.data, rtol=1e-5)
 
 
 def test_whole_table_is_exact() -> None:
     ratings = random_ratings(30, 20)
     learned = fit(ratings)
-    scores = learned.incoming_table(20).scores(learned.observed.astype(np.float32))
+    scores = (learned.observed @ learned.outgoing(20)).toarray()
     np.testing.assert_allclose(scores, all_scores(learned, ratings), atol=1e-5)
 
 
 def test_penalty_from_histories() -> None:
     ratings = RatingMatrix(3, 4, [0, 0, 0, 1], [0, 1, 2, 0], [5, 1, 3, 2])
-    assert fit(ratings, regularization=2.0).penalty == pytest.approx(2 * (3 * 3 + 1) / 4)
-
-
-def test_labels_count_where_one() -> None:
-    ratings = RatingMatrix(2, 3, [0, 0, 1], [0, 1, 2], [1, 0, 1])
-    np.testing.assert_array_equal(interactions(ratings).toarray(), [[1, 0, 0], [0, 0, 1]])
-
-
-def test_any_rating_counts() -> None:
-    ratings = RatingMatrix(2, 3, [0, 0, 1], [0, 1, 2], [1, 0, 2])
-    np.testing.assert_array_equal(interactions(ratings).toarray(), [[1, 1, 0], [0, 0, 1]])
+    # The last item has no choices, so nothing of the denoising is added.
+    assert fit(ratings, regularization=2.0).penalties[3] == pytest.approx(2 * (3 * 3 + 1) / 4)
 
 
 def test_zero_labels_only() -> None:

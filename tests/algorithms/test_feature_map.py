@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from app.algorithms.errors import InvalidRatingsError
-from app.algorithms.feature_map import MAX_CROSSED, FeatureMap, crossed, crossed_width
+from app.algorithms.feature_map import MAX_CROSSED, FeatureMap, crossed, crossed_width, mapped
 
 
 def flags(n_rows: int, n_features: int, share: float = 0.2, seed: int = 0) -> sparse.csr_array:
@@ -123,6 +123,12 @@ def test_pairs_of_columns() -> None:
 def test_too_few_or_many_to_pair(n_features: int) -> None:
     features = sparse.csr_array(np.ones((2, n_features), np.float32))
     assert crossed(features).shape == (2, n_features) == (2, crossed_width(n_features))
+
+
+def test_texts_are_not_paired() -> None:
+    features, text = (sparse.csr_array(np.ones((2, n), np.float32)) for n in (2, 3))
+    assert mapped(features, text).shape == (2, crossed_width(2) + 3)
+    assert mapped(features).shape == (2, crossed_width(2))
 
 
 def test_pairs_tell_more() -> None:

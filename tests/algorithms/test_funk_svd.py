@@ -59,6 +59,12 @@ def test_unbiased_unknown_is_mean() -> None:
     np.testing.assert_allclose(learned.predict(np.array([20, 0, 20]), np.array([0, 20, 20])), 3.0)
 
 
+def test_heavy_tails_are_learned() -> None:
+    rng, ratings = np.random.default_rng(0), ratings_of_rank().train
+    counts = 1e4 * rng.pareto(0.9, len(ratings))
+    FunkSVD().fit(RatingMatrix(ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, counts), rng)
+
+
 def test_divergence_is_an_error() -> None:
     with pytest.raises(FitDivergedError, match="learning_rate"):
         FunkSVD(learning_rate=1e6).fit(ratings_of_rank().train, np.random.default_rng(0))

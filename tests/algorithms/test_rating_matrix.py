@@ -123,3 +123,29 @@ def test_other_labels() -> None:
 def test_labels_stay_inside() -> None:
     with pytest.raises(InvalidRatingsError, match="labels"):
         RatingMatrix(3, 2, [0], [0], [1], labels=EventLabels([3], [0], [1], [0], 4.0))
+
+
+@pytest.mark.parametrize(
+    ("values", "liked_from", "liked", "low_below"),
+    [
+        ([0.5, 2, 3, 4, 5], 4.0, 4.0, 2.75),  # of stars: the middle of the range is below the mean of 2.9
+        ([1, 1, 1, 1, 5, 4], 4.0, 4.0, 13 / 6),  # most are low: the mean is below the middle
+        ([3, 4, 5, 5], None, 3.0, 3.0),  # on an unknown scale all are liked
+        ([0, 1, 1], 0.75, 0.75, 0.5),
+        ([0, 1, 1], None, 1.0, 0.5),
+    ],
+)
+def test_liked_and_low(values: list[float], liked_from: float | None, liked: float, low_below: float) -> None:
+    n = len(values)
+    ratings = RatingMatrix(n, 1, range(n), [0] * n, values, liked_from=liked_from)
+    assert ratings.least_liked == pytest.approx(liked)
+    assert ratings.low_below == pytest.approx(low_below)
+    assert ratings.item_like_counts.tolist() == [sum(value >= liked for value in values)]
+    assert ratings.subset(np.arange(n) > 0).liked_from == liked_from
+
+
+def test_strengths_are_all_liked() -> None:
+    ratings = RatingMatrix(2, 1, [0, 1], [0, 0], [0.1, 0.9], is_graded=False, liked_from=0.5)
+    assert ratings.least_liked == ratings.low_below == 0
+    led = RatingMatrix(2, 1, [0, 1], [0, 0], [0, 1], chosen_from=1.0, is_graded=False)
+    assert led.item_like_counts.tolist() == [1]

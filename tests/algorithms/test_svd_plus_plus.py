@@ -104,6 +104,12 @@ def test_unrated_rows_are_zero() -> None:
     np.testing.assert_array_equal(learned.effective.item_factors[3:], 0)
 
 
+def test_outlier_is_learned() -> None:
+    rng, ratings = np.random.default_rng(0), ratings_of_rank().train
+    values = np.append(ratings.values[:-1], np.float32(500))
+    SVDPlusPlus().fit(RatingMatrix(ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, values), rng)
+
+
 def test_divergence_is_an_error() -> None:
     with pytest.raises(FitDivergedError, match="learning_rate"):
         fit(ratings_of_rank(n_users=60).train, learning_rate=1e6)

@@ -11,7 +11,7 @@ from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import Penalty, TasteFoldIn, TasteVectors, Weighting
 
-WEIGHTING = Weighting(mean=3.0, spread=1.0, influence=1.0, scale=1.0, positive_from=1.0)
+WEIGHTING = Weighting(mean=3.0, spread=1.0, influence=1.0, scale=1.0, positive_from=1.0, low_below=1.0)
 
 
 def learned_from(seed: int = 0) -> tuple[RatingMatrix, TasteVectors]:
@@ -97,10 +97,57 @@ def test_normal_equations() -> None:
     items, values = rng.standard_normal((30, 4)), np.array([1.0, 5.0, 4.0])
     fold = TasteFoldIn(0.3 * items.T @ items, WEIGHTING, Penalty(0.1, 0.5, 0.3 * 30))
     taste = fold.taste(items[:3], values).astype(np.float64)
-    weights = np.exp(values - (5 * 3.0 + 10.0) / 8)
+    own_mean = (5 * 3.0 + 10.0) / 8
+    weights = np.exp(values - (own_mean + 3.0) / 2)
     errors = weights * (1 - items[:3] @ taste)
     gradient = 0.3 * items.T @ (items @ taste) - items[:3].T @ errors + 0.1 * (weights.sum() + 9) ** 0.5 * taste
     np.testing.assert_allclose(gradient, 0, atol=1e-5)
+
+
+def test_dislikes_have_target_zero() -> None:
+    rng = np.random.default_rng(1)
+    items, values = rng.standard_normal((30, 4)), np.array([1.0, 5.0, 4.0])
+    fold = TasteFoldIn(0.3 * items.T @ items, replace(WEIGHTING, low_below=3.0), Penalty(0.1, 0.0, 0.0))
+    taste = fold.taste(items[:3], values).astype(np.float64)
+    weights, targets = np.abs(fold.weighting.of_user(values)), np.array([0, 1, 1])
+    assert weights[0] == 1
+    gradient = 0.3 * items.T @ (items @ taste) + items[:3].T @ (weights * (items[:3] @ taste - targets)) + 0.1 * taste
+    np.testing.assert_allclose(gradient, 0, atol=1e-5)
+    np.testing.assert_array_equal(fold.influences(items[:3], values, items)[:, 0], 0)
+    np.testing.assert_array_equal(fold.taste(items[:3], np.ones(3)), 0)
+
+
+def test_low_is_low_against_everybody() -> None:
+    """Nothing but the minimum is disliked, however often; so is a 2 of a user who gives 5 to the rest."""
+    weighting = replace(WEIGHTING, low_below=3.0)
+    for n in (1, 3, 300):
+        assert (weighting.of_user(np.ones(n)) < 0).all()
+        assert (weighting.of_user(np.full(n, 5.0)) > 0).all()
+    np.testing.assert_array_equal(weighting.of_user(np.array([5.0, 5.0, 5.0, 2.0])) > 0, [True, True, True, False])
+
+
+def test_in_between_says_nothing() -> None:
+    """Neither liked nor low: no choice, no dislike; and what is liked stays so for a user who gives more to others."""
+    users, values = np.repeat([0, 1], 5), np.array([5, 4, 3.5, 3, 1, 5, 5, 5, 5, 4])
+    weighting, weights = Weighting.from_ratings(users, values, 2, 1.0, liked_from=4.0)
+    assert weights[2] == weights[3] == 0
+    assert weights[4] == -1
+    assert (weights[[0, 1, 5, 6, 7, 8, 9]] > 0).all()
+    np.testing.assert_allclose(weighting.of_user(values[:5]), weights[:5], rtol=1e-6)
+
+
+def test_strict_users_like_something() -> None:
+    weighting = replace(WEIGHTING, low_below=3.0)
+    values = np.repeat([1.0, 2.5], 20)
+    np.testing.assert_array_equal(weighting.of_user(values) > 0, values > 2)
+
+
+def test_choices_in_bulk() -> None:
+    ratings, taste = learned_from()
+    together = taste.weighting.of_users(ratings.user_rows, ratings.values, ratings.n_users)
+    assert (together < 0).any()
+    own = ratings.user_rows == 3
+    np.testing.assert_allclose(taste.weighting.of_user(ratings.values[own]), together[own], rtol=1e-6)
 
 
 def test_nothing_observed_is_zero() -> None:
@@ -116,7 +163,8 @@ def test_better_ratings_weigh_more() -> None:
 def test_mean_weight_is_one() -> None:
     ratings, taste = learned_from()
     _, weights = Weighting.from_ratings(ratings.user_rows, ratings.values, ratings.n_users, 1.0)
-    assert weights.mean() == pytest.approx(1.0)
+    assert weights[weights > 0].mean() == pytest.approx(1.0)
+    np.testing.assert_array_equal(weights[weights < 0], -1)
     own = ratings.user_rows == 3
     np.testing.assert_allclose(taste.weighting.of_user(ratings.values[own]), weights[own], rtol=1e-6)
 
