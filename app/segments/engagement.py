@@ -18,16 +18,8 @@ from app.algorithms.engagement_fold_in import EngagementFoldIn
 from app.algorithms.errors import InvalidRatingsError
 from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
-from app.segments.base import (
-    AUTO,
-    DenseFold,
-    Float32Array,
-    LearnedSegment,
-    Observations,
-    Segment,
-    SegmentRecipe,
-    UserPart,
-)
+from app.segments.base import AUTO, Float32Array, Observations, SegmentRecipe
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
 ALGORITHM = "logistic"
 
@@ -48,7 +40,7 @@ class EngagementFold(DenseFold):
     def select(self, observed: Observations) -> tuple[NDArray[np.integer], NDArray[np.floating]]:
         """All rated, positive and negative items. The values of events are inf for the label 1 and -inf for 0."""
         # A label is 1 where the value reaches a threshold, and infinite values stay on their side of any threshold.
-        _, _, positive_rows, negative_rows, _ = observed
+        positive_rows, negative_rows = observed.positive_rows, observed.negative_rows
         n_of_events = len(positive_rows), len(negative_rows)
         if not any(n_of_events):
             return observed.item_rows, observed.values
@@ -71,7 +63,7 @@ class EngagementFold(DenseFold):
         return self.regression.influences(columns, values, shown)
 
 
-class EngagementSegment(Segment):
+class EngagementSegment(DenseSegment):
     """Learned by logistic factors; `auto` leaves the segment out unless there are enough labels of both kinds."""
 
     name = "engagement"
@@ -79,10 +71,11 @@ class EngagementSegment(Segment):
     default_algorithm = AUTO
     algorithm_without_data = ALGORITHM
     starting_weight = 0.1
+    reads_events = True
 
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
-    ) -> LearnedSegment:
+    ) -> LearnedDenseSegment:
         """[x_i | b_i] and [p_u | 1], every user folded in against the final item side."""
         from app.algorithms.hyperparameters import build  # noqa: PLC0415  see `Segment`
         from app.algorithms.logistic import Logistic  # noqa: PLC0415  see `Segment`
@@ -95,7 +88,7 @@ class EngagementSegment(Segment):
         odds = replace(learner, threshold=None).fit(ratings.as_labels(liked_from), rng, progress).log_odds
         # log-odds = b + b_u + b_i + p_u . x_i; b + b_u is the same for all items of a user and changes no order.
         item_part = np.hstack([odds.item_factors, odds.item_biases[:, None]])
-        return LearnedSegment(
+        return LearnedDenseSegment(
             recipe=recipe,
             item_part=item_part,
             user_part=np.hstack([odds.user_factors, np.ones((len(odds.user_factors), 1), np.float32)]),
@@ -121,7 +114,7 @@ class EngagementSegment(Segment):
         """The weight and the number of labels, if the segment is used."""
         if weight <= 0:
             return None
-        return f"{self.name} by {ALGORITHM}: weight {weight:g}, {_counted(count_labels(ratings))}"
+        return f"{self.name} by {ALGORITHM}: weight {weight:.3g}, {_counted(count_labels(ratings))}"
 
     def item_counts(self, ratings: RatingMatrix) -> NDArray[np.int64]:
         """Declined pairs count as well: an item's odds are learned from both kinds."""

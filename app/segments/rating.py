@@ -1,5 +1,7 @@
 """The segment `rating`: the rating that a user would give an item. No other segment predicts ratings.
 
+It is left out where values are no grades: amounts and pairs.
+
     item part  [ q_i | b_i ]      user part  [ p_u | 1 ]      predicted rating  mu + b_u + b_i + p_u . q_i
 
 mu and b_u are the same for all items of a user and change no order, so the dot product leaves them out.
@@ -19,26 +21,16 @@ from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
 from app.algorithms.rating_vectors import RatingVectors
-from app.segments.base import (
-    AUTO,
-    LEAST_WEIGHT,
-    DenseFold,
-    Float32Array,
-    Layout,
-    LearnedSegment,
-    Segment,
-    SegmentRecipe,
-    UserPart,
-    Validation,
-)
+from app.segments.base import AUTO, LEAST_WEIGHT, Float32Array, Layout, SegmentDivergedError, SegmentRecipe, Validation
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
 RATING = "rating"
 
 SLOW_UP_TO = 300_000
 """Ratings up to which `auto` tries the better and slower learners."""
 
-MAX_FEATURES = 128
-"""Columns of item features up to which `auto` tries `content_linear`: they become columns of the vectors."""
+MAX_FEATURES = 2_048
+"""Columns of item features up to which `auto` tries `content_linear`: its regressions on more take minutes."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +101,7 @@ class RatingFold(DenseFold):
         )
 
 
-class RatingSegment(Segment):
+class RatingSegment(DenseSegment):
     """Learned by any learner of rating vectors; `auto` takes the one that predicts held-out ratings best."""
 
     name = RATING
@@ -117,6 +109,7 @@ class RatingSegment(Segment):
     default_algorithm = AUTO
     algorithm_without_data = "biases"
     is_required = True
+    needs_grades = True
     starting_weight = 0.1
     # For an unknown user it only breaks ties, but keeps the expected rating readable from the user side.
     unknown_weight = LEAST_WEIGHT
@@ -126,7 +119,7 @@ class RatingSegment(Segment):
 
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
-    ) -> LearnedSegment:
+    ) -> LearnedDenseSegment:
         """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
         from app.algorithms.by_name import make_rating_learner  # noqa: PLC0415  see `Segment`
 
@@ -136,7 +129,7 @@ class RatingSegment(Segment):
         )
         # The item part is q_i with b_i behind it.
         item_part = np.hstack([vectors.item_factors, vectors.item_biases[:, None]])
-        return LearnedSegment(
+        return LearnedDenseSegment(
             recipe=recipe,
             item_part=item_part,
             user_part=RatingFold.user_parts(vectors.user_factors),
@@ -156,25 +149,35 @@ class RatingSegment(Segment):
         )
 
     def choose(
-        self, validation: Validation, n_ratings: int, rng: np.random.Generator, progress: ProgressCallback
-    ) -> tuple[LearnedSegment, str]:
-        """The learner with the lowest RMSE, of those that are fast enough for `n_ratings`."""
-        stage, names = Stage.from_progress(progress), _affordable(validation.train, n_ratings)
-        if len(names) == 1:
-            why = "all ratings are equal" if names == ["biases"] else f"more than {SLOW_UP_TO:,} ratings"
-            learned = self.fit(self.complete(names[0]), validation.train, rng, progress)
-            return learned, f"rating by {names[0]}: {why}"
-        tried: list[LearnedSegment] = []
-        errors: list[float] = []
+        self, validation: Validation, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+    ) -> tuple[LearnedDenseSegment, str]:
+        """The learner with the lowest RMSE, of those that are fast enough for as many ratings as in `ratings`."""
+        stage, names = Stage.from_progress(progress), _affordable(validation.train, len(ratings))
+        tried: dict[str, LearnedDenseSegment] = {}
+        errors: dict[str, float] = {}
+        dropped: list[str] = []
         # Each learner has a generator of its own, so that adding one changes no other.
-        for name, each_rng in zip(names, rng.spawn(len(names)), strict=True):
-            with stage.part(name, (len(tried) + 1) / len(names)) as candidate:
-                tried.append(self.fit(self.complete(name), validation.train, each_rng, candidate))
-                errors.append(_rmse(tried[-1], validation))
-                candidate.note(rmse=round(errors[-1], 4))
-        best = int(np.argmin(errors))
-        figures = ", ".join(f"{name} {error:.4f}" for name, error in zip(names, errors, strict=True))
-        return tried[best], f"rating by {names[best]}: RMSE inside the training part {figures}"
+        for n, (name, each_rng) in enumerate(zip(names, rng.spawn(len(names)), strict=True)):
+            with stage.part(name, (n + 1) / len(names)) as candidate:
+                try:
+                    tried[name] = self.fit(self.complete(name), validation.train, each_rng, candidate)
+                except SegmentDivergedError as error:
+                    dropped.append(candidate.decide(f"dropped, {error}"))
+                    continue
+                errors[name] = _rmse(tried[name], validation)
+                candidate.note(rmse=round(errors[name], 4))
+        if not tried:
+            # Biases are a closed form, which cannot diverge.
+            learned = self.fit(self.complete("biases"), validation.train, rng, progress)
+            return learned, "; ".join(["rating by biases", *dropped])
+        best = min(errors, key=lambda name: errors[name])
+        figures = ", ".join(f"{name} {error:.4f}" for name, error in errors.items())
+        reason = f"RMSE inside the training part {figures}"
+        if names == ["biases"]:
+            reason = "all ratings are equal"
+        elif len(ratings) > SLOW_UP_TO:
+            reason = f"more than {SLOW_UP_TO:,} ratings"
+        return tried[best], "; ".join([f"rating by {best}: {reason}", *dropped])
 
     def unknown_part(self, n_columns: int) -> Float32Array:
         # p_u = 0: b_i alone, which is what to expect of a user without ratings.
@@ -194,7 +197,7 @@ class RatingSegment(Segment):
         return ratings.user_counts
 
 
-def with_uncertainty(learned: LearnedSegment, uncertainty: RatingUncertainty) -> LearnedSegment:
+def with_uncertainty(learned: LearnedDenseSegment, uncertainty: RatingUncertainty) -> LearnedDenseSegment:
     """The rating segment `learned` with `uncertainty`, estimated on a hold-out because its learner gave none."""
     if learned.vectors is None:
         raise ValueError("only the rating segment predicts ratings")
@@ -213,7 +216,7 @@ def _affordable(ratings: RatingMatrix, n_ratings: int) -> list[str]:
     return ["funk_svd", "bayesian_mf", *(["content_linear"] if is_described else []), "biases"]
 
 
-def _rmse(learned: LearnedSegment, validation: Validation) -> float:
+def _rmse(learned: LearnedDenseSegment, validation: Validation) -> float:
     if learned.vectors is None:
         raise ValueError("a rating segment has rating vectors")
     # RMSE = sqrt(mean (r^_ui - r_ui)^2) over the held-out ratings

@@ -9,23 +9,36 @@ from typing import Any
 from numpy.typing import NDArray
 
 from app.segments.base import Layout, Segment
+from app.segments.dense import DenseSegment
 from app.segments.engagement import EngagementSegment
+from app.segments.item_item import ItemItemSegment
 from app.segments.popularity import PopularitySegment
 from app.segments.rating import RatingSegment
 from app.segments.taste import TasteSegment
 from app.segments.towers import TowersSegment
+from app.segments.transitions import TransitionsSegment
 
-SEGMENTS: dict[str, Segment] = {
+SEGMENTS: dict[str, Segment[Any, Any]] = {
     segment.name: segment
     for segment in (
         RatingSegment(),
         TasteSegment(),
         TowersSegment(),
         EngagementSegment(),
+        ItemItemSegment(),
+        TransitionsSegment(),
         PopularitySegment(),
     )
 }
 """Name -> segment."""
+
+
+def dense_segment(name: str) -> DenseSegment:
+    """The dense segment `name`. Raises `KeyError` where there is none."""
+    segment = SEGMENTS[name]
+    if not isinstance(segment, DenseSegment):
+        raise KeyError(name)
+    return segment
 
 
 def segment_layouts() -> dict[str, Layout]:
@@ -35,7 +48,7 @@ def segment_layouts() -> dict[str, Layout]:
     }
 
 
-def arrays_of(segment: Segment, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def arrays_of(segment: Segment[Any, Any], arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Those of a snapshot's `arrays` that belong to `segment`, by its own names."""
     # Some arrays are optional, and only the segment can say whether a missing one is an error.
     named = {name: arrays.get(f"{segment.name}.{name}") for name in segment.layouts}

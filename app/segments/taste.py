@@ -1,8 +1,9 @@
 """The segment `taste`: whether a user chooses an item, whatever rating follows; score x_u . y_i.
 
-Every rating is an observation of a choice, and so is an item with positive events. The weight of an
-observation grows with the rating, which improves lists more than any other setting (nDCG@10 on ml-latest-small 0.124,
-and 0.094 where all observations count alike).
+A liked rating and an item with positive events are choices, and a low rating is a dislike; one in between is neither,
+which ranks as well as a weak choice and does not take what was hardly liked for a taste. The
+weight of a choice grows with the rating, which improves lists more than any other setting (nDCG@10 on ml-latest-small
+0.124, and 0.094 where all observations count alike). `taste_vectors.py` defines both.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,22 +17,12 @@ from scipy import sparse
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.taste_vectors import TasteFoldIn
-from app.segments.base import (
-    AUTO,
-    DenseFold,
-    Float32Array,
-    Layout,
-    LearnedSegment,
-    Observations,
-    Segment,
-    SegmentRecipe,
-    UserPart,
-    Validation,
-)
+from app.segments.base import AUTO, Float32Array, Layout, Observations, SegmentDivergedError, SegmentRecipe, Validation
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
-UNOBSERVED_WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
-PRESSURES = tuple(0.003 * 2.0**step for step in range(-5, 6))
-"""unobserved_weight x regularization, see `_TasteSearch`."""
+UNOBSERVED_SHARES = (2.0, 6.0, 20.0, 60.0, 200.0)
+PENALTY_SHARES = tuple(0.15 * 2.0**step for step in range(-5, 6))
+"""As of `ImplicitALS.balanced`, with its defaults in the middle; see `_TasteSearch`."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +65,8 @@ class TasteFold(DenseFold):
         """(n, m), the share of each observation in x_u . y_i; the shares add up to it."""
         return self.regression.influences(columns, values, shown)
 
-    def observation_weights(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
-        return self.regression.weighting.of_user(values)
 
-
-class TasteSegment(Segment):
+class TasteSegment(DenseSegment):
     """Learned by implicit ALS; `auto` searches its two most important hyperparameters by nDCG@10."""
 
     name = "taste"
@@ -87,16 +75,17 @@ class TasteSegment(Segment):
     algorithm_without_data = "als_implicit"
     starting_weight = 0.5
     anchors_weights = True
+    reads_events = True
     layouts: ClassVar[Mapping[str, Layout]] = {"gram": (np.dtype(np.float64), ("n_taste_columns", "n_taste_columns"))}
 
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
-    ) -> LearnedSegment:
+    ) -> LearnedDenseSegment:
         """y_i and x_u, every user folded in against the final item side."""
         from app.algorithms.by_name import make_taste_learner  # noqa: PLC0415  see `Segment`
 
         vectors = make_taste_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
-        return LearnedSegment(
+        return LearnedDenseSegment(
             recipe=recipe,
             item_part=vectors.item_factors,
             user_part=vectors.user_factors,
@@ -110,15 +99,20 @@ class TasteSegment(Segment):
     def choose(
         self,
         validation: Validation,
-        n_ratings: int,
+        ratings: RatingMatrix,
         rng: np.random.Generator,
         progress: ProgressCallback,
-    ) -> tuple[LearnedSegment, str]:
+    ) -> tuple[LearnedDenseSegment, str]:
         search = _TasteSearch(self, validation, rng, progress)
         ndcg, learned = search.run()
+        if learned is None:
+            raise SegmentDivergedError(search.dropped[0])
         settings = learned.recipe.hyperparameters
         shown = ", ".join(f"{name} {settings[name]:.3g}" for name in ("unobserved_weight", "regularization"))
-        return learned, f"taste by als_implicit: {shown}, nDCG@10 {ndcg:.4f}, the best of {len(search.tried)} tried"
+        figures = f"nDCG@10 {ndcg:.4f}, the best of {len(search.tried)} tried"
+        return learned, "; ".join(
+            [f"taste by als_implicit: {shown}, {figures}", *(f"dropped, {why}" for why in search.dropped)]
+        )
 
     def likeness(self, columns: slice) -> slice:
         return columns
@@ -131,12 +125,15 @@ class TasteSegment(Segment):
 
 
 class _TasteSearch:
-    """A line search over two grids; `tried`: the nDCG@10 and the fit by their places on the grids.
+    """A line search over two grids.
 
-    `unobserved_weight` is the weight of an item that was not chosen. Its product with `regularization`, the pressure,
-    is the penalty that keeps vectors small. The best pressure hardly depends on the weight, so the two are searched one
-    after the other, each by steps up and down for as long as nDCG@10 rises: about 10 fits instead of the 55 of the
-    grid.
+    `tried`: the nDCG@10 and the fit by their places on the grids; -inf and None where the fit diverged. `dropped`: why,
+    for each of those.
+
+    The grids are of the shares of `ImplicitALS.balanced`, because the best `unobserved_weight` and `regularization`
+    differ by orders of magnitude with the density of the data, the best shares by small factors. The best share of the
+    penalty hardly depends on the other, so the two are searched one after the other, each by steps up and down for as
+    long as nDCG@10 rises: about 10 fits instead of the 55 of the grid.
     """
 
     def __init__(
@@ -146,35 +143,43 @@ class _TasteSearch:
         self._validation = validation
         self._seed = int(rng.integers(2**63))  # every fit starts alike, so that only the settings differ
         self._stage = Stage.from_progress(progress)
-        self.tried: dict[tuple[int, int], tuple[float, LearnedSegment]] = {}
+        self.tried: dict[tuple[int, int], tuple[float, LearnedDenseSegment | None]] = {}
+        self.dropped: list[str] = []
 
-    def run(self) -> tuple[float, LearnedSegment]:
-        """The nDCG@10 of the best taste alone, and that taste."""
-        # Both start in the middle of their grids.
-        weight, pressure = UNOBSERVED_WEIGHTS.index(0.3), PRESSURES.index(0.003)
-        pressure = _climb(lambda place: self._ndcg(weight, place), pressure)
-        weight = _climb(lambda place: self._ndcg(place, pressure), weight)
-        pressure = _climb(lambda place: self._ndcg(weight, place), pressure)
-        return self.tried[weight, pressure]
+    def run(self) -> tuple[float, LearnedDenseSegment | None]:
+        """The nDCG@10 of the best taste alone, and that taste; -inf and None where all fits diverged."""
+        # Both start in the middle of their grids, at the defaults of the learner.
+        unobserved, penalty = len(UNOBSERVED_SHARES) // 2, len(PENALTY_SHARES) // 2
+        penalty = _climb(lambda place: self._ndcg(unobserved, place), penalty)
+        unobserved = _climb(lambda place: self._ndcg(place, penalty), unobserved)
+        penalty = _climb(lambda place: self._ndcg(unobserved, place), penalty)
+        return self.tried[unobserved, penalty]
 
-    def _ndcg(self, weight: int, pressure: int) -> float:
+    def _ndcg(self, unobserved: int, penalty: int) -> float:
         """-inf beyond the grids."""
         # The climbs visit some points twice, and a fit is the expensive part.
-        if not (0 <= weight < len(UNOBSERVED_WEIGHTS) and 0 <= pressure < len(PRESSURES)):
+        if not (0 <= unobserved < len(UNOBSERVED_SHARES) and 0 <= penalty < len(PENALTY_SHARES)):
             return -np.inf
-        if (weight, pressure) not in self.tried:
-            self.tried[weight, pressure] = self._try(UNOBSERVED_WEIGHTS[weight], PRESSURES[pressure])
-        return self.tried[weight, pressure][0]
+        if (unobserved, penalty) not in self.tried:
+            self.tried[unobserved, penalty] = self._try(UNOBSERVED_SHARES[unobserved], PENALTY_SHARES[penalty])
+        return self.tried[unobserved, penalty][0]
 
-    def _try(self, unobserved_weight: float, pressure: float) -> tuple[float, LearnedSegment]:
-        # The pressure is the product of both, so the regularization is the quotient.
-        settings = {"unobserved_weight": unobserved_weight, "regularization": pressure / unobserved_weight}
+    def _try(self, unobserved_share: float, penalty_share: float) -> tuple[float, LearnedDenseSegment | None]:
+        from app.algorithms.als_implicit import ImplicitALS  # noqa: PLC0415  see `Segment`
+
+        balanced = ImplicitALS().balanced(self._validation.train, unobserved_share, penalty_share)
+        settings = dict(zip(("unobserved_weight", "regularization"), balanced, strict=True))
         recipe, rng = self._segment.complete("als_implicit", settings), np.random.default_rng(self._seed)
         # How many fits there will be is not known beforehand; each closes a fifth of what is left.
         n = len(self.tried) + 1
         with self._stage.part(f"als_implicit {n}", 1 - 0.8**n, **settings) as candidate:
-            learned = self._segment.fit(recipe, self._validation.train, rng, candidate)
-            ndcg = self._validation.ndcg(learned.user_part, learned.item_part)
+            try:
+                learned = self._segment.fit(recipe, self._validation.train, rng, candidate)
+            except SegmentDivergedError as error:
+                self.dropped.append(str(error))
+                candidate.decide(f"dropped, {error}")
+                return -np.inf, None
+            ndcg = self._validation.ndcg(learned.scores)
             candidate.note(ndcg_at_10=round(ndcg, 4))
         return ndcg, learned
 

@@ -17,17 +17,8 @@ from app.algorithms.history_features import N_ITEM_COLUMNS, UserHistory
 from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.two_tower_vectors import Tower, TowerVectors, join_features
-from app.segments.base import (
-    NO_ITEM_ROWS,
-    DenseFold,
-    Float32Array,
-    Layout,
-    LearnedSegment,
-    Segment,
-    SegmentRecipe,
-    SegmentStateError,
-    UserPart,
-)
+from app.segments.base import NO_ITEM_ROWS, Float32Array, Layout, SegmentRecipe, SegmentStateError
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
 N_LAYERS = 3
 """Of each network; the last one gives the segment's columns."""
@@ -115,7 +106,7 @@ def _layer_layouts(side: str) -> dict[str, Layout]:
     return layouts
 
 
-class TowersSegment(Segment):
+class TowersSegment(DenseSegment):
     """Learned by `two_tower`, for recipes that name it: it needs torch, and features of users and items."""
 
     name = "towers"
@@ -131,7 +122,7 @@ class TowersSegment(Segment):
 
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
-    ) -> LearnedSegment:
+    ) -> LearnedDenseSegment:
         """v_i and v_u. Rows without ratings are embedded from features, and rows without both are the mean."""
         from app.algorithms.hyperparameters import build  # noqa: PLC0415  see `Segment`
         from app.algorithms.two_tower import TwoTower  # noqa: PLC0415  see `Segment`
@@ -140,7 +131,7 @@ class TowersSegment(Segment):
         features: Any = ratings.features  # the fit raises where there are none
         item_part, unknown_item = _with_mean(vectors.item_vectors, features.items, ratings.item_counts)
         user_part, unknown_user = _with_mean(vectors.user_vectors, features.users, ratings.user_counts)
-        return LearnedSegment(
+        return LearnedDenseSegment(
             recipe=recipe,
             item_part=item_part,
             user_part=user_part,
@@ -155,7 +146,7 @@ class TowersSegment(Segment):
         towers = _open_tower(arrays, "user"), _open_tower(arrays, "item")
         return TowersFold(*towers, history, arrays["unknown_user"])
 
-    def extend(self, learned: LearnedSegment, ratings: RatingMatrix) -> LearnedSegment:
+    def extend(self, learned: LearnedDenseSegment, ratings: RatingMatrix) -> LearnedDenseSegment:
         """`learned` itself: the networks have embedded every row from its features."""
         return learned
 

@@ -9,7 +9,8 @@ from scipy import sparse
 
 from app.algorithms.labels import EventLabels
 from app.algorithms.rating_matrix import Features, RatingMatrix
-from app.segments.base import DenseFold, LearnedSegment, Observations, Segment, SegmentStateError
+from app.segments.base import Observations, SegmentStateError
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment
 
 N_USERS, N_ITEMS, N_UNRATED = 40, 25, 3
 LIKED_FROM = 4.0
@@ -46,7 +47,7 @@ def observed_of(ratings: RatingMatrix, user: int) -> Observations:
 class SegmentContract:
     """A subclass names the segment and how it is learned."""
 
-    segment: Segment
+    segment: DenseSegment
     algorithm: str
     hyperparameters: dict[str, Any] = {}
     carried: slice | None = None
@@ -61,37 +62,37 @@ class SegmentContract:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def learned(cls, ratings: RatingMatrix) -> LearnedSegment:
+    def learned(cls, ratings: RatingMatrix) -> LearnedDenseSegment:
         segment = cls.segment
         recipe = segment.complete(cls.algorithm, cls.hyperparameters)
         return segment.extend(segment.fit(recipe, ratings, np.random.default_rng(0)), ratings)
 
     @pytest.fixture(scope="class")
     @classmethod
-    def reopened(cls, learned: LearnedSegment) -> DenseFold:
+    def reopened(cls, learned: LearnedDenseSegment) -> DenseFold:
         """The fold as a reader of a snapshot makes it."""
         return cls.segment.open(learned.fold.numbers, dict(learned.fold.arrays))
 
-    def folded(self, fold: DenseFold, learned: LearnedSegment, ratings: RatingMatrix, user: int) -> Any:
+    def folded(self, fold: DenseFold, learned: LearnedDenseSegment, ratings: RatingMatrix, user: int) -> Any:
         rows, values = fold.select(observed_of(ratings, user))
         features: Any = ratings.features
         return fold.fold_in(learned.item_part[rows], values, rows, features.users[[user]])
 
-    def test_parts_have_shapes(self, learned: LearnedSegment) -> None:
+    def test_parts_have_shapes(self, learned: LearnedDenseSegment) -> None:
         n_columns = learned.item_part.shape[1]
         assert learned.item_part.shape == (N_ITEMS, n_columns)
         assert learned.user_part.shape == (N_USERS, n_columns)
         assert learned.unrated_item.shape == self.segment.unknown_part(n_columns).shape == (n_columns,)
         assert learned.item_part.dtype == learned.user_part.dtype == np.float32
 
-    def test_state_survives(self, learned: LearnedSegment, reopened: DenseFold, ratings: RatingMatrix) -> None:
+    def test_state_survives(self, learned: LearnedDenseSegment, reopened: DenseFold, ratings: RatingMatrix) -> None:
         assert reopened.numbers == learned.fold.numbers
         for user in range(N_USERS - N_UNRATED):
             before, after = (self.folded(fold, learned, ratings, user) for fold in (learned.fold, reopened))
             np.testing.assert_array_equal(after.columns, before.columns)
             assert (after.bias, after.uncertainty) == (before.bias, before.uncertainty)
 
-    def test_layouts_fit_arrays(self, learned: LearnedSegment) -> None:
+    def test_layouts_fit_arrays(self, learned: LearnedDenseSegment) -> None:
         n_columns, arrays = learned.item_part.shape[1], learned.fold.arrays
         assert {*arrays, *self.optional_arrays} == set(self.segment.layouts)
         for name, array in arrays.items():
@@ -103,13 +104,13 @@ class SegmentContract:
             assert of_columns == [n_columns] * len(of_columns)
 
     def test_published_side_is_fold_in(
-        self, learned: LearnedSegment, reopened: DenseFold, ratings: RatingMatrix
+        self, learned: LearnedDenseSegment, reopened: DenseFold, ratings: RatingMatrix
     ) -> None:
         for user in range(N_USERS - N_UNRATED):
             part = self.folded(reopened, learned, ratings, user)
             np.testing.assert_allclose(part.columns, learned.user_part[user], atol=1e-4)
 
-    def test_influences_sum(self, learned: LearnedSegment, reopened: DenseFold, ratings: RatingMatrix) -> None:
+    def test_influences_sum(self, learned: LearnedDenseSegment, reopened: DenseFold, ratings: RatingMatrix) -> None:
         for user in (0, 7, 20):
             rows, values = reopened.select(observed_of(ratings, user))
             columns = learned.item_part[rows]
@@ -123,7 +124,7 @@ class SegmentContract:
             expected = learned.item_part[:, self.carried] @ part[self.carried]
             np.testing.assert_allclose(influences.sum(axis=1), expected, atol=1e-4)
 
-    def test_missing_state_is_refused(self, learned: LearnedSegment) -> None:
+    def test_missing_state_is_refused(self, learned: LearnedDenseSegment) -> None:
         numbers, arrays = learned.fold.numbers, dict(learned.fold.arrays)
         for name in {*arrays} - {*self.optional_arrays}:
             with pytest.raises(SegmentStateError, match=f"{self.segment.name} lacks .*{name}"):

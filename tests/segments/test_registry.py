@@ -14,13 +14,15 @@ from app.algorithms.progress import ProgressCallback
 from app.algorithms.rating_matrix import RatingMatrix
 from app.main import create_app
 from app.scoring import PublishedScorer
-from app.segments.base import DenseFold, Float32Array, Layout, LearnedSegment, Segment, SegmentRecipe, UserPart
+from app.segments.base import Float32Array, Layout, SegmentRecipe
+from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 from app.segments.registry import SEGMENTS, in_order
 from app.settings import Settings
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import card
 from app.training.recipe import default_recipe, parse_recipe
 from tests.support.published import Shop, opened_shop
+from tests.support.snapshot_data import observed_of
 from tests.support.user_states import tasteful_ratings
 
 
@@ -51,7 +53,7 @@ class ParityFold(DenseFold):
         return UserPart(np.array([self.strength * (1 + drift)], np.float32))
 
 
-class ParitySegment(Segment):
+class ParitySegment(DenseSegment):
     name = "parity"
     algorithms = ("parity",)
     default_algorithm = "parity"
@@ -63,13 +65,13 @@ class ParitySegment(Segment):
 
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
-    ) -> LearnedSegment:
+    ) -> LearnedDenseSegment:
         del rng, progress
         sign = np.where(np.arange(ratings.n_items) % 2, -1, 1).astype(np.float32)
         fold, by_user = ParityFold(sign, 2.0), ratings.by_user
         users = [slice(*by_user.indptr[user : user + 2]) for user in range(ratings.n_users)]
         parts = [fold.fold_in(sign[:0], by_user.data[own], by_user.indices[own], None).columns for own in users]
-        return LearnedSegment(recipe, sign[:, None], np.stack(parts), np.zeros(1, np.float32), fold)
+        return LearnedDenseSegment(recipe, fold, sign[:, None], np.stack(parts), np.zeros(1, np.float32))
 
     def _open(self, numbers: Mapping[str, float], arrays: Mapping[str, NDArray[Any]]) -> ParityFold:
         return ParityFold(arrays["sign"], numbers["strength"])
@@ -116,6 +118,8 @@ def test_part_of_recipes(shop: Shop) -> None:
         "rating",
         "taste",
         "engagement",
+        "item_item",
+        "transitions",
         "popularity",
         "parity",
     ]
@@ -132,9 +136,9 @@ def test_published_and_read_back(scorer: PublishedScorer) -> None:
 
 def test_in_the_score(scorer: PublishedScorer) -> None:
     for row in (0, 5, 9):
-        side = scorer.fold_in(*scorer.arrays.history(row))
+        side = scorer.fold_in(observed_of(scorer.arrays, row))
         np.testing.assert_allclose(side.vector, scorer.user_vectors[row], atol=1e-4)
-        shares = scorer.shares(side, scorer.item_vectors)
+        shares = scorer.shares(side, np.arange(scorer.n_items), scorer.item_vectors)
         assert list(shares) == ["rating", "popularity", "parity"]
         assert np.abs(shares["parity"]).min() > 0
         np.testing.assert_allclose(sum(shares.values()), scorer.item_vectors @ side.vector, atol=1e-5)

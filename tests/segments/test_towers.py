@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from app.segments.base import LearnedSegment, SegmentStateError
+from app.segments.base import SegmentStateError
+from app.segments.dense import LearnedDenseSegment
 from app.segments.towers import TowersSegment
 from tests.segments.contract import N_ITEMS, SegmentContract
 from tests.support.made_up_towers import drawn
@@ -23,7 +24,7 @@ class TestTowersSegment(SegmentContract):
             patch.setattr("app.algorithms.two_tower.TwoTower.fit", drawn)
             yield
 
-    def test_check_knows_the_catalogue(self, learned: LearnedSegment) -> None:
+    def test_check_knows_the_catalogue(self, learned: LearnedDenseSegment) -> None:
         learned.fold.check(N_ITEMS, 2, 2)
         with pytest.raises(SegmentStateError, match="do not fit the features"):
             learned.fold.check(N_ITEMS, 3, 2)
