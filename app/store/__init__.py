@@ -12,7 +12,7 @@ of changes (sequences do not commit in order; `users.version` counts changes ins
 
 from app.store.jobs import Claim, Job, LeaseLostError
 from app.store.migration import migrate
-from app.store.ratings import REPLACED, STORED, UNCHANGED, Recorded
+from app.store.ratings import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded
 from app.store.snapshots import SnapshotEntry
 from app.store.store import Store
 from app.store.training_reads import TrainingData
@@ -21,6 +21,7 @@ __all__ = [
     "REPLACED",
     "STORED",
     "UNCHANGED",
+    "UNKNOWN_ITEM",
     "Claim",
     "Job",
     "LeaseLostError",

@@ -1,6 +1,6 @@
 """One engine and its two kinds of transaction; the dialect is chosen by the URL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,11 @@ class Database:
         with self._translated():
             yield from self.dialect.writing()
 
+    def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
+        """As `Dialect.reopen_replaced`."""
+        with self._translated():
+            return self.dialect.reopen_replaced(renew)
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
@@ -45,10 +50,15 @@ class Database:
 def open_database(url: str, data_dir: Path) -> Database:
     """The database at `url`; if that is empty, the SQLite file `reckon.db` in `data_dir`.
 
-    Raises `InvalidInputError` for a URL of another database, `UnavailableError` if the driver is not installed.
+    Raises `InvalidInputError` for a URL of another database, `UnavailableError` if the driver is not installed
+    or the folder cannot be made.
     """
     if not url:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"the folder {data_dir} cannot be made: {error.strerror}; RECKON_DATA_DIR names it"
+            raise UnavailableError(message) from error
         url = f"sqlite:///{data_dir / 'reckon.db'}"
     try:
         parsed = sa.make_url(url)

@@ -4,7 +4,7 @@
 protocol alone, so that SQL of one database stands in one file.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -100,6 +100,13 @@ class Dialect(Protocol):
     def writing(self) -> Iterator[sa.Connection]:
         """Yields the connection of one write transaction, then commits it, or rolls back and raises."""
 
+    def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
+        """Whether another database has taken the place of the one that is open.
+
+        If so, it is opened, and `renew` is called in its first write transaction, before any other read or write of
+        this process sees it. Raises `UnavailableError` if it cannot be opened yet.
+        """
+
     def hot_row(self, statement: str, parameter: object) -> Row | None:
         """For threads: the first row of a point read outside any transaction; `statement` has one `?`."""
 
@@ -115,8 +122,8 @@ class Dialect(Protocol):
     def now(self, connection: sa.Connection) -> int:
         """The database's clock in microseconds UTC; leases of workers on several hosts are compared by it."""
 
-    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
-        """(n,) keys of n distinct ids; inserts missing users and locks each user until the transaction ends."""
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
+        """(n,) keys of n distinct ids, and the ids that were inserted; locks each user until the transaction ends."""
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
         """(n,) keys of n distinct ids, and the ids that were inserted, with version 0 for the caller to set."""
@@ -139,9 +146,23 @@ class Dialect(Protocol):
     def rows_of(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[Row]:
         """All rows of `statement`, which ends in `= ?`, for each of the distinct values."""
 
+    def rows_of_pairs(
+        self, connection: sa.Connection, statement: str, user_key: KeyArray, item_key: KeyArray
+    ) -> list[Row]:
+        """All rows of `statement`, which reads from `pairs`, a table of the n distinct pairs by its two columns."""
+
+    def lock_table(self, connection: sa.Connection, table: str, mode: Literal["ROW EXCLUSIVE", "EXCLUSIVE"]) -> None:
+        """Locks the table until the transaction ends; several may hold it in the first mode, one in the second."""
+
     # SQLite may lack mathematical functions, and Postgres raises where a power underflows.
+    def n_bytes(self, text: str) -> str:
+        """SQL of the number of bytes of `text`, an expression of SQL, in UTF-8."""
+
     def log2_sum(self, left: str, right: str) -> str:
         """SQL of log2(2^left + 2^right) for two expressions whose powers may overflow."""
+
+    def log2(self, number: str) -> str:
+        """SQL of log2 of an expression above 0."""
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a large read as a structured array."""

@@ -16,9 +16,20 @@ from app.errors import ConflictError, InvalidInputError
 from app.store import counters
 from app.store.database import Database
 from app.store.dialect import KeyArray, TimeArray, Upsert, ValueArray
-from app.store.ratings import REPLACED, STORED, UNCHANGED, resolve_keys
+from app.store.event_deletion import DELETED_EVENTS, delete_event, purge_deleted_events
+from app.store.ratings import (
+    REPLACED,
+    STORED,
+    UNCHANGED,
+    UNKNOWN_ITEM,
+    ChangedMeanwhileError,
+    resolve_keys,
+    rows_of_known_items,
+)
+from app.store.redirects import RedirectedError, with_targets
 from app.store.schema import event_types, events, items, users
-from app.store.trends import add_to_trends
+from app.store.signals import Signals, event_signals_of_pairs, rating_signals_of_pairs
+from app.store.trends import change_trends, countries_of, lock_trends, recount_all
 
 MAX_TYPES = 100
 """Each type is a label of metrics, and all are read at every change of a placement."""
@@ -42,6 +53,7 @@ INSERT_EVENTS = Upsert(
         ("portion", "float8"),
         ("placement", "text"),
         ("snapshot_version", "bigint"),
+        ("position", "bigint"),
     ),
     key=("event_id",),
 )
@@ -66,13 +78,20 @@ ADD_INTERACTIONS = Upsert(
 )
 
 
-class _TakenError(Exception):
-    """Another transaction has stored one of the events since they were looked up."""
+class TooManyEventTypesError(ConflictError):
+    def __init__(self) -> None:
+        super().__init__(f"there are {MAX_TYPES} event types already: delete one that is not used")
+
+
+class EventTypeInUseError(ConflictError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there are events of type {name!r}, so it cannot be deleted")
 
 
 class Events:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, rejects_unknown_items: bool = False) -> None:
         self._database = database
+        self._rejects_unknown_items = rejects_unknown_items
 
     def types(self) -> dict[int, EventType]:
         """The declared types by key, in the order of declaration."""
@@ -96,12 +115,17 @@ class Events:
             if before is None:
                 n_types = connection.execute(sa.select(sa.func.count()).select_from(event_types)).scalar_one()
                 if n_types >= MAX_TYPES:
-                    raise ConflictError(f"there are {MAX_TYPES} event types already: delete one that is not used")
+                    raise TooManyEventTypesError
                 connection.execute(sa.insert(event_types).values(name=declared.name, **values))
             elif before._asdict() == values:
                 return UNCHANGED
             else:
+                is_reweighed = before.weight != declared.weight
+                if is_reweighed:
+                    self._database.dialect.lock_table(connection, "trends", "EXCLUSIVE")
                 connection.execute(sa.update(event_types).where(is_same_type).values(**values))
+                if is_reweighed:
+                    recount_all(self._database, connection)
             counters.grow(connection, "placements")
         return STORED if before is None else REPLACED
 
@@ -115,41 +139,53 @@ class Events:
             if key is None:
                 return False
             if connection.execute(sa.select(events.c.event_id).where(events.c.type_key == key).limit(1)).first():
-                raise ConflictError(f"there are events of type {name!r}, so it cannot be deleted")
+                raise EventTypeInUseError(name)
             connection.execute(sa.delete(event_types).where(event_types.c.type_key == key))
             counters.grow(connection, "placements")
         return True
 
     def record(self, incoming: IncomingEvents) -> NDArray[np.int8]:
-        """Stores all events in one transaction; (n,) int8 STORED, or UNCHANGED where the id is known.
+        """Stores all events in one transaction; (n,) int8 STORED, or UNCHANGED where the id is known or deleted.
 
-        Of events with the same id the first is stored. Missing users and items are inserted. Raises
+        Of events with the same id the first is stored. Missing users and items are inserted; events
+        of merged guests are stored for the users, see `redirects.py`. Where the store rejects
+        unknown items, nothing is inserted for events of such items, and these have UNKNOWN_ITEM. Raises
         `InvalidInputError` for a type that is not declared.
         """
         while True:
             try:
                 with self._database.writing() as connection:
-                    new = self._new(connection, incoming)
-                    if len(new):
-                        self._store(connection, incoming, new)
-            except _TakenError:
-                continue  # the next look-up finds the event of the other transaction
-            status = np.full(len(incoming), UNCHANGED, dtype=np.int8)
-            status[new] = STORED
-            return status
+                    return self._record(connection, incoming)
+            except ChangedMeanwhileError:
+                continue
+            except RedirectedError as error:
+                incoming = with_targets(incoming, error.targets)
 
-    def _new(self, connection: sa.Connection, incoming: IncomingEvents) -> NDArray[np.intp]:
-        """(m,) rows of events that are not stored yet, of equal ids the first."""
+    def _record(self, connection: sa.Connection, incoming: IncomingEvents) -> NDArray[np.int8]:
+        accepted = np.arange(len(incoming))
+        if self._rejects_unknown_items:
+            accepted = rows_of_known_items(self._database, connection, incoming.item_id)
+        new = self._new(connection, incoming, accepted)
+        if len(new):
+            self._store(connection, incoming, new)
+        status = np.full(len(incoming), UNKNOWN_ITEM, dtype=np.int8)
+        status[accepted] = UNCHANGED
+        status[new] = STORED
+        return status
+
+    def _new(self, connection: sa.Connection, incoming: IncomingEvents, accepted: NDArray[np.intp]) -> NDArray[np.intp]:
+        """(m,) of the `accepted` rows, those of events that are not stored yet, of equal ids the first."""
         first: dict[str, int] = {}
-        for row, event_id in enumerate(incoming.event_id):
-            first.setdefault(event_id, row)
-        for (event_id,) in self._database.dialect.rows_of(connection, KNOWN_EVENTS, list(first)):
-            del first[event_id]
+        for row in accepted.tolist():
+            first.setdefault(incoming.event_id[row], row)
+        for known in (KNOWN_EVENTS, DELETED_EVENTS):
+            for (event_id,) in self._database.dialect.rows_of(connection, known, list(first)):
+                del first[event_id]
         return np.fromiter(first.values(), np.intp, count=len(first))
 
     def _store(self, connection: sa.Connection, incoming: IncomingEvents, new: NDArray[np.intp]) -> None:
         dialect = self._database.dialect
-        ids, types, user_ids, item_ids, placement, version = (
+        ids, types, user_ids, item_ids, *origin = (
             [column[row] for row in new.tolist()]
             for column in (
                 incoming.event_id,
@@ -158,35 +194,79 @@ class Events:
                 incoming.item_id,
                 incoming.placement,
                 incoming.snapshot_version,
+                incoming.position,
             )
         )
         at, portion = incoming.at[new], incoming.portion[new]
-        user_key, item_key = resolve_keys(self._database, connection, user_ids, item_ids)
+        inserts_items = not self._rejects_unknown_items
+        user_key, item_key = resolve_keys(self._database, connection, user_ids, item_ids, inserts_items=inserts_items)
+        lock_trends(self._database, connection)
         type_key, weight = _keys_and_weights(connection, types)
+        consumed = np.where(np.isnan(portion), 1, portion)
+        signals = Signals.of_events(user_key, item_key, at, weight * consumed)
+        before = self._signals_beside(connection, signals)
         portions = _nan_to_none(portion)
         keys = (type_key.tolist(), user_key.tolist(), item_key.tolist())
-        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), portions, placement, version))
+        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), portions, *origin))
         # Fewer rows than ids: another transaction stored one meanwhile, and sums must not count it twice.
         if n_stored != len(ids):
-            raise _TakenError
+            raise ChangedMeanwhileError
         add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
         dialect.bump_users(connection, changed, changes, column="profile_version")
-        consumed = np.where(np.isnan(portion), 1, portion)
-        add_to_trends(self._database, connection, user_key, item_key, at, weight * consumed)
+        countries = countries_of(self._database, connection, signals.user_key)
+        change_trends(self._database, connection, before, before + signals, countries, countries)
 
-    def page(self, user_id: str, *, before: tuple[int, str] | None = None, limit: int = 100) -> list[Event]:
-        """The user's events, newest first, after the one with the time (microseconds UTC) and id of `before`."""
-        statement = (
-            _SELECT_EVENTS.where(users.c.user_id == user_id)
-            .order_by(events.c.at.desc(), events.c.event_id.desc())
-            .limit(limit)
-        )
+    def _signals_beside(self, connection: sa.Connection, signals: Signals) -> Signals:
+        """The stored signals of the users and items of `signals`, in their hours and maybe in others."""
+        if not len(signals):
+            return signals
+        user_key, item_key = np.unique(np.stack([signals.user_key, signals.item_key]), axis=1)
+        of_ratings = rating_signals_of_pairs(self._database, connection, user_key, item_key)
+        return of_ratings + event_signals_of_pairs(self._database, connection, user_key, item_key, signals.at)
+
+    def delete(self, event_id: str, *, at: int) -> bool:
+        """Deletes the event as of the time `at`, so that a later replay changes nothing; False if there is none."""
+        return delete_event(self._database, event_id, at=at)
+
+    def purge_tombstones(self, *, now: int) -> int:
+        """Removes old tombstones of events, against which no replay is expected; returns how many."""
+        return purge_deleted_events(self._database, now=now)
+
+    def page(
+        self,
+        user_id: str | None = None,
+        *,
+        item_id: str | None = None,
+        type_: str | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int = 100,
+    ) -> list[Event]:
+        """Events, newest first, after the one with the time (microseconds UTC) and id of `before`.
+
+        `user_id`, `item_id`, `type_`: only events of these; none where there is no such user, item or type.
+        """
+        page = sa.select(events).order_by(events.c.at.desc(), events.c.event_id.desc()).limit(limit)
         # Both columns of the order: events may have equal times.
         if before is not None:
-            statement = statement.where(sa.tuple_(events.c.at, events.c.event_id) < before)
+            page = page.where(sa.tuple_(events.c.at, events.c.event_id) < before)
+        wanted = (
+            (user_id, users.c.user_id, users.c.user_key, events.c.user_key),
+            (item_id, items.c.item_id, items.c.item_key, events.c.item_key),
+            (type_, event_types.c.name, event_types.c.type_key, events.c.type_key),
+        )
         with self._database.reading() as connection:
-            return [_to_event(row) for row in connection.execute(statement)]
+            for identifier, id_column, key_column, event_column in wanted:
+                if identifier is None:
+                    continue
+                # Read first, so that the statement compares one column with a number and uses its index.
+                key = connection.execute(sa.select(key_column).where(id_column == identifier)).scalar_one_or_none()
+                if key is None:
+                    return []
+                page = page.where(event_column == key)
+            # The page is cut before the ids are joined to it: otherwise all events would be joined and sorted.
+            rows = connection.execute(_with_ids(page.subquery("page")))
+            return [_to_event(row) for row in rows]
 
     def stream(self, chunk_size: int = 10_000) -> Iterator[Event]:
         """All events in the order of ids."""
@@ -219,6 +299,17 @@ _SELECT_EVENTS = (
     .join(users, users.c.user_key == events.c.user_key)
     .join(items, items.c.item_key == events.c.item_key)
 )
+
+
+def _with_ids(page: sa.Subquery) -> sa.Select[Any]:
+    """The rows of `page`, of events by key, with the ids of their type, user and item, newest first."""
+    return (
+        sa.select(page, event_types.c.name, users.c.user_id, items.c.item_id)
+        .join(event_types, event_types.c.type_key == page.c.type_key)
+        .join(users, users.c.user_key == page.c.user_key)
+        .join(items, items.c.item_key == page.c.item_key)
+        .order_by(page.c.at.desc(), page.c.event_id.desc())
+    )
 
 
 def _keys_and_weights(connection: sa.Connection, names: list[str]) -> tuple[KeyArray, ValueArray]:
@@ -270,4 +361,5 @@ def _to_event(row: Any) -> Event:
         portion=row.portion,
         placement=row.placement,
         snapshot_version=row.snapshot_version,
+        position=row.position,
     )

@@ -15,6 +15,9 @@ from app.store.schema import training_jobs as jobs
 
 MAX_ATTEMPTS = 3
 
+COMMAND = "command"
+"""The trigger of jobs of `reckon train`, whose process runs the job itself and may be interrupted or killed."""
+
 
 class LeaseLostError(ReckonError):
     """Another worker has taken over the job: this one must not publish anything."""
@@ -26,14 +29,22 @@ class LeaseLostError(ReckonError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request to train and its progress (0 to 1); `state`: queued, running, succeeded, rejected or failed."""
+    """A request to train.
+
+    `state`: queued, running, succeeded, rejected or failed. `progress`: from 0 to 1.
+    `accept`: whether the snapshot is published even if it does not pass the gate.
+    `reason`: why the job was rejected, failed, or published a fallback; `advice`: what to do about it. None where there
+    is nothing to say.
+    """
 
     job_id: str
     state: str
     trigger: str
     recipe: dict[str, Any] | None
     seed: int | None
+    accept: bool
     reason: str | None
+    advice: str | None
     stage: str | None
     progress: float
     snapshot_version: int | None
@@ -41,6 +52,14 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejections:
+    """`n` rejected jobs without a success between or after them, and the `newest` of them."""
+
+    n: int
+    newest: Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +76,28 @@ class Jobs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def enqueue(self, trigger: str, *, seed: int | None = None, recipe: dict[str, Any] | None = None) -> Job:
-        """A new queued job, or the queued one with the same seed and recipe."""
+    def enqueue(
+        self, trigger: str, *, seed: int | None = None, recipe: dict[str, Any] | None = None, accept: bool = False
+    ) -> Job:
+        """A new queued job, or the queued one with the same seed, recipe and `accept`."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
-            return add_job(connection, trigger=trigger, now=now, seed=seed, recipe=recipe)
+            return add_job(connection, trigger=trigger, now=now, seed=seed, recipe=recipe, accept=accept)
+
+    def running_command(
+        self, *, seed: int | None, recipe: dict[str, Any] | None, accept: bool
+    ) -> tuple[Job, bool] | None:
+        """The running job of `reckon train` with the same seed, recipe and `accept`, if there is one.
+
+        And whether its process is gone: its lease has expired, or another process has taken the job over.
+        """
+        running = sa.select(jobs).where(jobs.c.state == "running", jobs.c.trigger == COMMAND)
+        with self._database.reading() as connection:
+            now = self._database.dialect.now(connection)
+            for row in connection.execute(running.order_by(jobs.c.job_key)):
+                if (row.recipe, row.seed, row.accept) == (recipe, seed, accept):
+                    return _to_job(row), row.attempts > 1 or row.lease_until < now
+        return None
 
     def claim(self, worker_id: str, *, lease_seconds: float) -> Claim | None:
         """The job to work on: a running one whose lease has expired, else the oldest queued one.
@@ -115,11 +151,19 @@ class Jobs:
             lease_until = self._database.dialect.now(connection) + round(claim.lease_seconds * 1e6)
             update_held(connection, claim, progress=progress, stage=stage, lease_until=lease_until)
 
-    def finish(self, claim: Claim, *, state: str, reason: str) -> None:
+    def finish(self, claim: Claim, *, state: str, reason: str, advice: str | None = None) -> None:
         """Ends the run without a snapshot, `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
-            update_held(connection, claim, state=state, reason=reason, finished_at=now)
+            update_held(connection, claim, state=state, reason=reason, advice=advice, finished_at=now)
+
+    def withdraw(self, job_id: str, worker_id: str | None = None, *, reason: str) -> bool:
+        """Ends a job that no worker but this one runs as `failed`; whether it was queued or its own until now."""
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            is_own = (jobs.c.state == "running") & (jobs.c.worker_id == worker_id)
+            withdrawn = sa.update(jobs).where(jobs.c.job_id == job_id, (jobs.c.state == "queued") | is_own)
+            return connection.execute(withdrawn.values(state="failed", reason=reason, finished_at=now)).rowcount == 1
 
     def release(self, claim: Claim) -> None:
         """Returns the job to the queue, because the worker is stopping; the attempt does not count."""
@@ -140,6 +184,16 @@ class Jobs:
                 _to_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job_key.desc()).limit(limit))
             ]
 
+    def rejections(self) -> Rejections | None:
+        """The jobs rejected since the last one that succeeded; None without any."""
+        succeeded = sa.select(sa.func.max(jobs.c.job_key)).where(jobs.c.state == "succeeded").scalar_subquery()
+        rejected = sa.select(jobs, sa.func.count().over().label("n")).where(
+            jobs.c.state == "rejected", jobs.c.job_key > sa.func.coalesce(succeeded, 0)
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(rejected.order_by(jobs.c.job_key.desc()).limit(1)).one_or_none()
+        return None if row is None else Rejections(row.n, _to_job(row))
+
 
 def add_job(
     connection: sa.Connection,
@@ -148,14 +202,15 @@ def add_job(
     now: int,
     seed: int | None = None,
     recipe: dict[str, Any] | None = None,
+    accept: bool = False,
 ) -> Job:
     """Enqueues inside the transaction of the job's cause; see `Jobs.enqueue`."""
     # Equal requests share one job: a second run would repeat the same training.
     queued = connection.execute(sa.select(jobs).where(jobs.c.state == "queued").order_by(jobs.c.job_key)).all()
     for row in queued:
-        if (row.recipe, row.seed) == (recipe, seed):
+        if (row.recipe, row.seed, row.accept) == (recipe, seed, accept):
             return _to_job(row)
-    values = {"job_id": uuid.uuid4().hex, "state": "queued", "trigger": trigger, "created_at": now}
+    values = {"job_id": uuid.uuid4().hex, "state": "queued", "trigger": trigger, "created_at": now, "accept": accept}
     statement = sa.insert(jobs).values(**values, recipe=recipe, seed=seed).returning(jobs)
     return _to_job(connection.execute(statement).one())
 
@@ -178,7 +233,9 @@ def _to_job(row: Any) -> Job:
         trigger=row.trigger,
         recipe=row.recipe,
         seed=row.seed,
+        accept=row.accept,
         reason=row.reason,
+        advice=row.advice,
         stage=row.stage,
         progress=row.progress,
         snapshot_version=row.snapshot_version,

@@ -12,7 +12,10 @@ from app.store import counters
 from app.store.database import Database
 from app.store.events import add_interactions
 from app.store.ratings import UNCHANGED, decide
+from app.store.redirects import RedirectedError, add_redirect, end_redirects, refuse_redirected, targets_of
 from app.store.schema import events, interactions, items, ratings, users
+from app.store.signals import signals_of_users
+from app.store.trends import change_trends, countries_of, lock_trends
 
 SUMS = ("item_key", "type_key", "count", "first_at", "last_at", "portion")
 
@@ -27,8 +30,9 @@ class NoGuestError(NotFoundError):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The numbers of the guest's ratings and events that changed the user."""
+    """The user, and the numbers of the guest's ratings and events that changed the user."""
 
+    user_id: str
     n_ratings: int
     n_events: int
 
@@ -37,27 +41,52 @@ def merge_users(database: Database, user_id: str, guest_id: str) -> Merged:
     """Moves ratings by the rule of the upsert, adds up interactions, and deletes the guest.
 
     Country and attributes of the guest fill those that the user lacks. Items created by the guest (`created_by`) become
-    the user's. A missing user is inserted. Raises `NoGuestError` where there is no guest.
+    the user's. A missing user is inserted; if it is a guest that was merged into another user, that one is the user.
+    Later ratings and events of the guest go to the user, see `redirects.py`. Raises `NoGuestError` where there is no
+    guest.
     """
+    while True:
+        try:
+            return _merge(database, user_id, guest_id)
+        except RedirectedError as error:
+            user_id = error.targets[user_id]
+
+
+def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
     find = sa.select(users.c.user_key).where(users.c.user_id == guest_id)
     with database.writing() as connection:
         known_key = connection.execute(find).scalar_one_or_none()
         if known_key is None:
             raise NoGuestError(guest_id)
         # Locks both users, in the order of their keys, before their ratings and events are read.
-        user_key, guest_key = database.dialect.user_keys(connection, [user_id, guest_id]).tolist()
+        keys, inserted = database.dialect.user_keys(connection, [user_id, guest_id])
+        user_key, guest_key = keys.tolist()
         if guest_key != known_key:  # deleted before it was locked, and inserted again by `user_keys`
             raise NoGuestError(guest_id)
+        # A user that was merged into the guest becomes the user again; one merged into another stays that one.
+        if targets_of(database, connection, inserted) != {user_id: guest_id}:
+            refuse_redirected(database, connection, inserted)
+        end_redirects(connection, inserted)
         _move_items(connection, user_id, guest_id)
+        # Before ratings and events move, since the counters come before the trends in the order of locks.
+        version = connection.execute(sa.select(users.c.version).where(users.c.user_key == guest_key)).scalar_one()
+        # The guest's version leaves the sum of all versions, which must never shrink.
+        counters.grow(connection, "erased", version)
+        lock_trends(database, connection)
+        both = [user_key, guest_key]
+        signals, countries = signals_of_users(database, connection, both), countries_of(database, connection, both)
+        add_redirect(connection, guest_id, guest_key, user_key, now=database.dialect.now(connection))
         merged = Merged(
+            user_id,
             _move_ratings(database, connection, user_key, guest_key),
             _move_events(database, connection, user_key, guest_key),
         )
         guest = connection.execute(sa.select(users).where(users.c.user_key == guest_key)).one()
         _fill_in(connection, user_key, guest)
         connection.execute(sa.delete(users).where(users.c.user_key == guest_key))
-        # The guest's version leaves the sum of all versions, which must never shrink.
-        counters.grow(connection, "erased", guest.version)
+        signals_after = signals_of_users(database, connection, [user_key])
+        countries_after = countries_of(database, connection, [user_key])
+        change_trends(database, connection, signals, signals_after, countries, countries_after)
     return merged
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from app.errors import ReckonError
 from app.store.database import Database, open_database
+from app.store.trends import recount_all
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 """The files in `versions/` are named REVISION_what.py, and revisions sort by name."""
@@ -64,6 +65,10 @@ def migrate(url: str, data_dir: Path) -> None:
             # `migrations/env.py` runs on this connection, so that the write lock and the transaction cover all steps.
             config = Config(attributes={"connection": connection})
             config.set_main_option("script_location", str(MIGRATIONS))
+            is_older = schema_of(database) is Schema.OLDER
             alembic.command.upgrade(config, "head")
+            if is_older:
+                # Trends follow from ratings and events; the rule may have changed with the version.
+                recount_all(database, connection)
     finally:
         database.close()

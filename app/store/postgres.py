@@ -1,7 +1,8 @@
 """Postgres: one statement with array parameters for each chunk; row locks on users order the writers of one user."""
 
 from asyncio import gather
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -28,9 +29,17 @@ from app.store.shared_reader import SharedReader
 
 DISK_FULL, READ_ONLY = "53100", "25006"
 FETCH_ROWS = 50_000
+# What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
+# is promoted or recovered to a point in time (which begins a new timeline).
+IDENTITY = (
+    "SELECT (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),"
+    " 'installation'::regclass::oid::bigint, pg_relation_filenode('installation')::bigint,"
+    " pg_relation_filenode('users')::bigint"
+)
 # Writers take locks in one order, so that they cannot deadlock: inserters of users, users' rows by key, inserters of
-# items, items' rows by key, counters, event types, events by id, trends by country and item.
+# items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item.
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
+PAIRS = "WITH pairs (user_key, item_key) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) "
 
 
 class PostgresDialect:
@@ -51,6 +60,7 @@ class PostgresDialect:
         self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
         self._shared_reader = SharedReader(arguments)
+        self._identity: tuple[Any, ...] | None = None
 
     def writing(self) -> Iterator[sa.Connection]:
         # READ COMMITTED: after a wait for a user's lock, the next statement sees what the holder committed.
@@ -59,6 +69,18 @@ class PostgresDialect:
             connection.begin(),
         ):
             yield connection
+
+    def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
+        with self.engine.connect() as connection:
+            identity = tuple(connection.exec_driver_sql(IDENTITY).one())
+        if self._identity in {None, identity}:
+            self._identity = identity
+            return False
+        # The connections are to the new one already: those to a database that was dropped are broken.
+        with contextmanager(self.writing)() as connection:
+            renew(connection)
+        self._identity = identity
+        return True
 
     def hot_row(self, statement: str, parameter: object) -> Row | None:
         try:
@@ -89,16 +111,16 @@ class PostgresDialect:
         statement = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
         return int(connection.exec_driver_sql(statement).scalar_one())
 
-    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
         find = "SELECT user_id, user_key FROM users WHERE user_id = ANY(%s)"
         insert = (
             "INSERT INTO users (user_id) SELECT unnest(%s::text[]) ON CONFLICT (user_id) DO NOTHING RETURNING user_id"
         )
         lock = "ORDER BY user_key FOR UPDATE"
         while True:
-            keys, _ = self._find_or_insert(connection, user_ids, find, lock, insert, USER_INSERTERS_LOCK)
+            keys, inserted = self._find_or_insert(connection, user_ids, find, lock, insert, USER_INSERTERS_LOCK)
             if keys is not None:
-                return keys
+                return keys, inserted
             # An inserter of users must hold no lock on a user. Nothing was written yet: the transaction starts again.
             connection.connection.rollback()
 
@@ -186,14 +208,30 @@ class PostgresDialect:
         of_all = statement.replace("= ?", "= ANY(%s)")
         return [tuple(row) for row in connection.exec_driver_sql(of_all, (list(values),))]
 
+    def rows_of_pairs(
+        self, connection: sa.Connection, statement: str, user_key: KeyArray, item_key: KeyArray
+    ) -> list[Row]:
+        rows = connection.exec_driver_sql(PAIRS + statement, (user_key.tolist(), item_key.tolist()))
+        return [tuple(row) for row in rows]
+
+    def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
+        connection.exec_driver_sql(f"LOCK TABLE {table} IN {mode} MODE")
+
+    def n_bytes(self, text: str) -> str:
+        return f"octet_length({text})"
+
     def log2_sum(self, left: str, right: str) -> str:
         # log2(2^a + 2^b) = max(a, b) + log2(1 + 2^-|a - b|). A power below 2^-60 changes no digit of the sum, and
         # Postgres raises an error where it underflows.
         smaller = f"power(2::float8, greatest(-60, -abs({left} - {right})))"
         return f"greatest({left}, {right}) + ln(1 + {smaller}) / ln(2::float8)"
 
+    def log2(self, number: str) -> str:
+        return f"ln(({number})::float8) / ln(2::float8)"
+
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
-        result = connection.execution_options(yield_per=FETCH_ROWS).exec_driver_sql(statement)
+        # Options of the statement: those of the connection would stay, and a write has no cursor on the server.
+        result = connection.exec_driver_sql(statement, execution_options={"yield_per": FETCH_ROWS})
         parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 

@@ -4,7 +4,7 @@ The rule of the upsert (`decide`): the newest `rated_at` wins, of equal times th
 nothing; values are never added up. A deletion leaves a tombstone with its time, which the rule treats as any value.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,13 +15,18 @@ from numpy.typing import NDArray
 from app.entities import UNKNOWN_TIME, IncomingRatings, Rating, from_microseconds
 from app.store import counters
 from app.store.database import Database
+from app.store.deleted_items import mark_deleted
 from app.store.dialect import ExistingRatings, KeyArray, TimeArray, ValueArray
+from app.store.redirects import RedirectedError, refuse_redirected, targets_of, with_targets
 from app.store.schema import items, ratings, users
-from app.store.trends import add_to_trends
+from app.store.trends import change_trends_of_ratings
 
 STORED, REPLACED, UNCHANGED = 0, 1, 2
 """What became of an incoming row, of a rating, event, item, user, placement or event type alike."""
+UNKNOWN_ITEM = 3
+"""Of a rating or an event: nothing was stored, because the store refuses those of unknown items."""
 
+KNOWN_ITEMS = "SELECT item_id FROM items WHERE NOT is_deleted AND item_id = ?"
 TOMBSTONES_KEPT = timedelta(days=30)
 
 
@@ -29,7 +34,8 @@ TOMBSTONES_KEPT = timedelta(days=30)
 class Recorded:
     """What became of each incoming rating; equal lengths n, in order of arrival.
 
-    `status` (n,) int8: STORED, REPLACED or UNCHANGED. `value` (n,) float64 and `rated_at` (n,) int64: those now stored.
+    `status` (n,) int8: STORED, REPLACED, UNCHANGED or UNKNOWN_ITEM. `value` (n,) float64 and `rated_at` (n,) int64:
+    those now stored; NaN and `UNKNOWN_TIME` of an unknown item.
     """
 
     status: NDArray[np.int8]
@@ -43,40 +49,105 @@ class Recorded:
         return Recorded(self.status[start:end], self.value[start:end], self.rated_at[start:end])
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """How the ratings of pairs change, each in the row (n,) of its first arrival; `is_one`: which rows have one.
+
+    NaN: there is no rating.
+    """
+
+    is_one: NDArray[np.bool_]
+    value_before: ValueArray
+    time_before: TimeArray
+    value_after: ValueArray
+    time_after: TimeArray
+
+    @classmethod
+    def none(cls, n: int) -> "_Change":
+        times = np.zeros((2, n), np.int64)
+        values = np.zeros((2, n))
+        return cls(np.zeros(n, np.bool_), values[0], times[0], values[1], times[1])
+
+    def add(self, first: NDArray[np.intp], existing: ExistingRatings, decided: Recorded) -> None:
+        """Adds one round of (m,) decisions; `first`: the rows of their pairs' first arrivals."""
+        is_written = decided.status != UNCHANGED
+        is_first = is_written & ~self.is_one[first]
+        rows = first[is_first]
+        self.value_before[rows] = np.where(existing.is_stored, existing.value, np.nan)[is_first]
+        self.time_before[rows] = existing.rated_at[is_first]
+        rows = first[is_written]
+        self.is_one[rows] = True
+        self.value_after[rows], self.time_after[rows] = decided.value[is_written], decided.rated_at[is_written]
+
+    @property
+    def before(self) -> tuple[ValueArray, TimeArray]:
+        return self.value_before[self.is_one], self.time_before[self.is_one]
+
+    @property
+    def after(self) -> tuple[ValueArray, TimeArray]:
+        return self.value_after[self.is_one], self.time_after[self.is_one]
+
+
+class ChangedMeanwhileError(Exception):
+    """Another transaction has changed what this one relies on; it is undone and must be tried again."""
+
+
 class Ratings:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, rejects_unknown_items: bool = False) -> None:
         self._database = database
+        self._rejects_unknown_items = rejects_unknown_items
 
     def record(self, incoming: IncomingRatings, *, untimed_at: TimeArray | None = None) -> Recorded:
         """Upserts all rows, in order of arrival, in one transaction; inserts missing users and items.
 
+        Rows of merged guests are stored for the users, see `redirects.py`.
+
+        Where the store rejects unknown items, nothing is inserted for their rows, and these have UNKNOWN_ITEM.
+
         `untimed_at` (n,) int64: the time of rows without one (the server's clock, microseconds UTC), which leave an
         equal value untouched. None (files): such rows stay without a time, older than any known time.
         """
+        while True:
+            try:
+                with self._database.writing() as connection:
+                    return self._record(connection, incoming, untimed_at)
+            except ChangedMeanwhileError:
+                continue
+            except RedirectedError as error:
+                incoming = with_targets(incoming, error.targets)
+
+    def _record(self, connection: sa.Connection, incoming: IncomingRatings, untimed_at: TimeArray | None) -> Recorded:
         n = len(incoming)
-        recorded = Recorded(np.empty(n, dtype=np.int8), np.empty(n), np.empty(n, dtype=np.int64))
-        with self._database.writing() as connection:
-            user_key, item_key = resolve_keys(self._database, connection, incoming.user_id, incoming.item_id)
-            # A pair that comes twice is decided twice, the second time against what the first stored.
-            for rows in _rounds(user_key, item_key):
-                pairs = user_key[rows], item_key[rows]
-                decided = decide(
-                    incoming.value[rows],
-                    incoming.rated_at[rows],
-                    self._database.dialect.existing(connection, *pairs),
-                    None if untimed_at is None else untimed_at[rows],
-                )
-                recorded.status[rows], recorded.value[rows], recorded.rated_at[rows] = (
-                    decided.status,
-                    decided.value,
-                    decided.rated_at,
-                )
-                write = decided.status != UNCHANGED
-                self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
-            # A rating that replaces another one says nothing new of the item's popularity.
-            new = recorded.status == STORED
-            weight = np.ones(new.sum())
-            add_to_trends(self._database, connection, user_key[new], item_key[new], recorded.rated_at[new], weight)
+        recorded = Recorded(np.full(n, UNKNOWN_ITEM, np.int8), np.full(n, np.nan), np.full(n, UNKNOWN_TIME))
+        accepted = np.arange(n)
+        if self._rejects_unknown_items:
+            accepted = rows_of_known_items(self._database, connection, incoming.item_id)
+        ids = ([column[row] for row in accepted.tolist()] for column in (incoming.user_id, incoming.item_id))
+        inserts_items = not self._rejects_unknown_items
+        user_key, item_key = resolve_keys(self._database, connection, *ids, inserts_items=inserts_items)
+        change = _Change.none(len(accepted))
+        # A pair that comes twice is decided twice, the second time against what the first stored.
+        for places, first in _rounds(user_key, item_key):
+            rows, pairs = accepted[places], (user_key[places], item_key[places])
+            existing = self._database.dialect.existing(connection, *pairs)
+            decided = decide(
+                incoming.value[rows],
+                incoming.rated_at[rows],
+                existing,
+                None if untimed_at is None else untimed_at[rows],
+            )
+            recorded.status[rows], recorded.value[rows], recorded.rated_at[rows] = (
+                decided.status,
+                decided.value,
+                decided.rated_at,
+            )
+            write = decided.status != UNCHANGED
+            self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
+            change.add(first, existing, decided)
+        changed = np.flatnonzero(change.is_one)
+        if len(changed):
+            pairs, before, after = (user_key[changed], item_key[changed]), change.before, change.after
+            change_trends_of_ratings(self._database, connection, pairs, before, after)
         return recorded
 
     def _write(
@@ -90,8 +161,12 @@ class Ratings:
         self._database.dialect.bump_users(connection, changed_users, changes)
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
-        """Leaves a tombstone of time `at`, or of the rating's own time if later; False if there is no rating."""
+        """Leaves a tombstone of time `at`, or of the rating's own time if later; False if there is no rating.
+
+        The rating of a merged guest is the user's.
+        """
         with self._database.writing() as connection:
+            user_id = targets_of(self._database, connection, [user_id]).get(user_id, user_id)
             pair = connection.execute(
                 sa.select(users.c.user_key, items.c.item_key)
                 .select_from(users.join(items, sa.true()))
@@ -107,6 +182,8 @@ class Ratings:
             # Not older than the rating, or a replay of the rating would win against the tombstone.
             deleted_at = np.maximum(existing.rated_at, at)
             self._write(connection, user_key, item_key, np.array([np.nan]), deleted_at)
+            before, after = (existing.value, existing.rated_at), (np.array([np.nan]), deleted_at)
+            change_trends_of_ratings(self._database, connection, (user_key, item_key), before, after)
             return True
 
     def purge_tombstones(self, *, now: int) -> int:
@@ -129,6 +206,34 @@ class Ratings:
             ).all()
         return [(row.item_key, Rating(user_id, row.item_id, row.value, _moment(row.rated_at))) for row in rows]
 
+    def newest_page(
+        self, user_id: str, *, before: tuple[int, int] | None = None, limit: int = 100
+    ) -> list[tuple[tuple[int, int], Rating]]:
+        """The user's ratings by time, newest first, unknown times last, each with its place in this order.
+
+        A place: the time (microseconds UTC, or `UNKNOWN_TIME`) and the item's key, which orders equal times. `before`:
+        the place after which the page begins.
+        """
+        rated_at = sa.func.coalesce(ratings.c.rated_at, sa.literal(int(UNKNOWN_TIME), sa.BigInteger))
+        statement = (
+            sa.select(ratings.c.item_key, items.c.item_id, ratings.c.value, rated_at.label("rated_at"))
+            .select_from(ratings.join(users, users.c.user_key == ratings.c.user_key))
+            .join(items, items.c.item_key == ratings.c.item_key)
+            .where(users.c.user_id == user_id, ratings.c.value.is_not(None))
+            .order_by(rated_at.desc(), ratings.c.item_key.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            at, item_key = before
+            is_later = (rated_at < at) | ((rated_at == at) & (ratings.c.item_key < item_key))
+            statement = statement.where(is_later)
+        with self._database.reading() as connection:
+            rows = connection.execute(statement).all()
+        return [
+            ((row.rated_at, row.item_key), Rating(user_id, row.item_id, row.value, _moment(row.rated_at)))
+            for row in rows
+        ]
+
     def count(self) -> int:
         with self._database.reading() as connection:
             statement = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.value.is_not(None))
@@ -138,13 +243,6 @@ class Ratings:
         """The number of rating changes so far, with edits, deletions and the changes of deleted users."""
         with self._database.reading() as connection:
             return count_changes(connection)
-
-    def counts_by_item(self) -> tuple[KeyArray, NDArray[np.int64]]:
-        """((n,) item keys, (n,) numbers of ratings) of the items with any: popularity before there is a snapshot."""
-        statement = "SELECT item_key, count(*) FROM ratings WHERE value IS NOT NULL GROUP BY item_key"
-        with self._database.reading() as connection:
-            rows = self._database.dialect.all_rows(connection, statement, [("key", "i8"), ("count", "i8")])
-        return rows["key"], rows["count"]
 
     def stream(self, chunk_size: int = 50_000) -> Iterator[IncomingRatings]:
         """All ratings by public id, in the order of surrogate keys, in chunks, so that memory stays bounded."""
@@ -174,15 +272,40 @@ class Ratings:
             after = (rows[-1].user_key, rows[-1].item_key)
 
 
+def known_items(database: Database, connection: sa.Connection, item_ids: Collection[str]) -> set[str]:
+    """Those of the distinct ids whose item is stored and not deleted."""
+    return {item_id for (item_id,) in database.dialect.rows_of(connection, KNOWN_ITEMS, list(item_ids))}
+
+
+def rows_of_known_items(database: Database, connection: sa.Connection, item_ids: list[str]) -> NDArray[np.intp]:
+    """(m,) rows, of n, whose item is stored. The items are not locked, see `resolve_keys`."""
+    known = known_items(database, connection, dict.fromkeys(item_ids))
+    return np.flatnonzero([item_id in known for item_id in item_ids])
+
+
 def resolve_keys(
-    database: Database, connection: sa.Connection, user_ids: list[str], item_ids: list[str]
+    database: Database,
+    connection: sa.Connection,
+    user_ids: list[str],
+    item_ids: list[str],
+    *,
+    inserts_items: bool = True,
 ) -> tuple[KeyArray, KeyArray]:
-    """((n,) user keys, (n,) item keys) of n rows; inserts missing users and items; locks the users."""
+    """((n,) user keys, (n,) item keys) of n rows; inserts missing users and items; locks the users.
+
+    Without `inserts_items`, raises `ChangedMeanwhileError` for a missing item. Raises `RedirectedError` for users that
+    are merged guests.
+    """
     distinct_users, user_places = _distinct(user_ids)
     distinct_items, item_places = _distinct(item_ids)
-    user_keys = database.dialect.user_keys(connection, distinct_users)
+    user_keys, new_users = database.dialect.user_keys(connection, distinct_users)
+    refuse_redirected(database, connection, new_users)
     item_keys, inserted = database.dialect.item_keys(connection, distinct_items)
     if inserted:
+        # Deleted since the caller found it. The error undoes the insertion of the item and of its users.
+        if not inserts_items:
+            raise ChangedMeanwhileError
+        mark_deleted(database, connection, inserted)
         version = counters.grow(connection, "catalogue")
         # New items carry version 0 until the catalogue's is known; none of them is visible before the commit.
         connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))
@@ -203,20 +326,24 @@ def count_changes(connection: sa.Connection) -> int:
 
 
 def _moment(rated_at: int | None) -> datetime | None:
-    return None if rated_at is None else from_microseconds(rated_at)
+    return None if rated_at is None or rated_at == UNKNOWN_TIME else from_microseconds(rated_at)
 
 
-def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[NDArray[np.intp]]:
-    """Row indices in rounds without repeated pairs: the n-th arrival of a pair is in round n."""
+def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Row indices in rounds without repeated pairs, and the rows of their pairs' first arrivals.
+
+    The n-th arrival of a pair is in round n.
+    """
     # Equal pairs become neighbours in order of arrival; the place within its pair is the row's round.
     order = np.lexsort((np.arange(len(user_key)), item_key, user_key))
     is_first = np.ones(len(order), dtype=np.bool_)
     is_first[1:] = (np.diff(user_key[order]) != 0) | (np.diff(item_key[order]) != 0)
     start_of_pair = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))
-    arrival = np.empty(len(order), dtype=np.intp)
-    arrival[order] = np.arange(len(order)) - start_of_pair
+    arrival, first = np.empty(len(order), dtype=np.intp), np.empty(len(order), dtype=np.intp)
+    arrival[order], first[order] = np.arange(len(order)) - start_of_pair, order[start_of_pair]
     for n in range(int(arrival.max(initial=-1)) + 1):
-        yield np.flatnonzero(arrival == n)
+        places = np.flatnonzero(arrival == n)
+        yield places, first[places]
 
 
 def decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None) -> Recorded:

@@ -47,6 +47,14 @@ instance = Table(
     Column("scale_step", Double),
     Column("is_scale_declared", Boolean, nullable=False, server_default=false()),
     Column("recipe", JSON(none_as_null=True)),  # NULL: the default
+    Column(
+        "value_kind",
+        Text,
+        CheckConstraint("value_kind IN ('stars', 'binary', 'pairs', 'amounts')", name="value_kind"),
+        nullable=False,
+        server_default=text("'stars'"),
+    ),
+    Column("generation", Text, nullable=False, server_default=text("''")),  # see `generation.py`
 )
 
 counters = Table(
@@ -67,6 +75,15 @@ users = Table(
     Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
     CheckConstraint("length(user_id) BETWEEN 1 AND 128", name="id"),
     sqlite_autoincrement=True,
+)
+
+redirects = Table(
+    "redirects",  # see `redirects.py`
+    metadata,
+    Column("user_id", Text, primary_key=True),  # of a guest that was merged
+    Column("user_key", BigInteger, nullable=False, index=True),  # of the user
+    Column("merged_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 _TYPES: dict[ItemFieldKind, type[TypeEngine[Any]]] = {
@@ -101,7 +118,11 @@ items = Table(
     Column("item_key", SurrogateKey, primary_key=True, autoincrement=True),
     Column("item_id", Text, nullable=False, unique=True),
     Column("version", BigInteger, nullable=False, index=True),  # catalogue version of the last change
-    Column("title_folded", Text),  # for search: case folds alike in both databases
+    Column("title_folded", Text),  # for search: `folded`, since the databases fold differently
+    # Known from ratings and events alone: no caller has put it, and no import of items has named it.
+    Column("is_bare", Boolean, nullable=False, server_default=true()),
+    # Deleted, and inserted again by a late rating or event; see `deleted_items.py`.
+    Column("is_deleted", Boolean, nullable=False, server_default=false()),
     *(_item_column(name, declared, getattr(BARE_ITEM, name)) for name, declared in ITEM_FIELDS.items()),
     CheckConstraint("length(item_id) BETWEEN 1 AND 128", name="id"),
     sqlite_autoincrement=True,
@@ -112,6 +133,8 @@ deleted_items = Table(
     metadata,
     Column("item_key", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False, index=True),
+    # NULL: the item was put again, or was deleted before migration 0008.
+    Column("item_id", Text, index=True),
 )
 
 ratings = Table(
@@ -148,15 +171,28 @@ events = Table(
     Column("event_id", Text, CheckConstraint("length(event_id) BETWEEN 1 AND 128", name="id"), primary_key=True),
     Column("type_key", BigInteger, nullable=False),
     Column("user_key", BigInteger, nullable=False),
-    Column("item_key", BigInteger, nullable=False, index=True),
+    Column("item_key", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),
     Column("placement", Text),  # this and the next one: of the list that the event answers
     Column("snapshot_version", BigInteger),
+    Column("position", BigInteger, CheckConstraint("position >= 0", name="position")),  # of the item in that list
     sqlite_with_rowid=False,
 )
 # A user's events by time, newest first, for their pages.
 Index("ix_events_user_key", events.c.user_key, events.c.at)
+# Those of an item, for its deletion, and of a user with it, for trends.
+Index("ix_events_item_key", events.c.item_key, events.c.user_key, events.c.at)
+
+deleted_events = Table(
+    "deleted_events",  # tombstones, proof against a late replay
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("deleted_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+# All events by time, for the pages of `GET /events`.
+Index("ix_events_at", events.c.at, events.c.event_id)
 
 interactions = Table(
     "interactions",  # clustered by user, as ratings are; sums of events in any order
@@ -185,6 +221,8 @@ trends = Table(
     Column("country", Text, primary_key=True),  # '': all countries
     Column("item_key", BigInteger, primary_key=True, autoincrement=False),
     Column("heat", Double, CheckConstraint("heat > -1e300 AND heat < 1e300", name="finite"), nullable=False),
+    Column("n_terms", BigInteger, nullable=False, server_default=text("0")),
+    Column("peak", Double),  # the highest heat since it was counted from scratch; NULL: it never fell
     sqlite_with_rowid=False,
 )
 # The top of a country is read from the end of this index.
@@ -205,7 +243,9 @@ training_jobs = Table(
     Column("trigger", Text, nullable=False),
     Column("recipe", JSON(none_as_null=True)),
     Column("seed", BigInteger),
+    Column("accept", Boolean, nullable=False, server_default=false()),
     Column("reason", Text),
+    Column("advice", Text),
     Column("stage", Text),
     Column("progress", Double, nullable=False, server_default=text("0")),
     Column("snapshot_version", BigInteger),

@@ -20,11 +20,12 @@ from app.store.items import item_read, read_columns
 # One statement for all versions: two would cost a second round trip to Postgres for every request.
 VERSIONS = PointRead(
     "SELECT catalogue.value AS catalogue, placements.value AS placements, users.user_key,"
-    " coalesce(users.version, 0) AS version, coalesce(users.profile_version, 0) AS profile_version"
+    " coalesce(users.version, 0) AS version, coalesce(users.profile_version, 0) AS profile_version, generation"
     " FROM counters AS catalogue JOIN counters AS placements ON placements.name = 'placements'"
+    " JOIN installation ON installation.id = 1"
     " LEFT JOIN users ON users.user_id = ? WHERE catalogue.name = 'catalogue'",
     by=str,
-    columns=("catalogue", "placements", "user_key", "version", "profile_version"),
+    columns=("catalogue", "placements", "user_key", "version", "profile_version", "generation"),
 )
 HISTORY = PointRead(
     "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at"
@@ -46,9 +47,9 @@ INTERACTIONS = PointRead(
     columns=("item_key", "type_key", "count", "first_at", "last_at", "portion"),
 )
 SCALE = PointRead(
-    "SELECT scale_minimum, scale_maximum, scale_step FROM installation WHERE id = ?",
+    "SELECT scale_minimum, scale_maximum, scale_step, value_kind FROM installation WHERE id = ?",
     by=int,
-    columns=("scale_minimum", "scale_maximum", "scale_step"),
+    columns=("scale_minimum", "scale_maximum", "scale_step", "value_kind"),
 )
 INSTANCE_ID = 1
 """The id of the only row of the instance's table."""
@@ -60,6 +61,7 @@ class UserVersions:
 
     `user_key`: None for an unknown user. `placements_version` counts changes of placements and event types,
     `user_version` those of the user's ratings, `profile_version` those of the user's attributes and events.
+    `generation`: of the database, see `generation.py`; versions and keys of another one mean something else.
     """
 
     catalogue_version: int
@@ -67,6 +69,7 @@ class UserVersions:
     user_key: int | None
     user_version: int
     profile_version: int
+    generation: str
 
     @classmethod
     def from_row(cls, row: Row | None) -> Self:

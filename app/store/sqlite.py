@@ -1,11 +1,12 @@
 """SQLite: WAL, `synchronous=FULL` (an acknowledged write survives power loss), one writer at a time."""
 
+import ctypes
 import json
 import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from app.store.dialect import (
     VersionColumn,
     translated,
 )
+from app.store.sqlite_files import DatabaseReplacedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
 BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon; those of Reckon queue on the write lock
@@ -38,6 +40,14 @@ FIND_RATINGS = (
     "SELECT wanted.key, ratings.value, rated_at FROM json_each(?) AS wanted CROSS JOIN ratings"
     " ON user_key = json_extract(wanted.value, '$[0]') AND item_key = json_extract(wanted.value, '$[1]')"
 )
+PAIRS = (
+    "WITH pairs (user_key, item_key) AS"
+    " (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
+)
+
+
+UNUSABLE = {sqlite3.SQLITE_READONLY: "cannot be written to", sqlite3.SQLITE_CANTOPEN: "cannot be opened"}
+"""Primary result code -> what is wrong. The lowest byte of an extended code is its primary code."""
 
 
 class SqliteDialect:
@@ -49,14 +59,24 @@ class SqliteDialect:
         self.path = Path(url.database or "")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"))
+            self.write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"))
         except OSError as error:
             raise UnavailableError(f"cannot open the database at {self.path}: {error.strerror}") from error
-        self.engine = sa.create_engine(url, pool_size=10, max_overflow=40, hide_parameters=True)
-        sa.event.listen(self.engine, "connect", self._configure)
-        sa.event.listen(self.engine, "begin", self._begin)
+        self._url = url
+        self._files = SqliteFiles(self.path)
+        self._opened: list[sqlite3.Connection] = []
+        self.engine = self._new_engine(self._opened)
         self._local = threading.local()
         self._hot_connections: list[sqlite3.Connection] = []
+
+    def _new_engine(self, opened: list[sqlite3.Connection]) -> sa.Engine:
+        """`opened`: holds the connections of the engine's pool while they are open."""
+        engine = sa.create_engine(self._url, pool_size=10, max_overflow=40, hide_parameters=True)
+        sa.event.listen(engine, "connect", self._configure)
+        sa.event.listen(engine, "begin", self._begin)
+        sa.event.listen(engine, "connect", lambda connection, _record: opened.append(connection))
+        sa.event.listen(engine, "close", lambda connection, _record: opened.remove(connection))
+        return engine
 
     @staticmethod
     def _configure(connection: sqlite3.Connection, _record: object) -> None:
@@ -72,6 +92,7 @@ class SqliteDialect:
         ):
             connection.execute(f"PRAGMA {pragma}")
         connection.create_function("log2_sum", 2, _log2_sum, deterministic=True)
+        connection.create_function("log2_of", 1, math.log2, deterministic=True)
 
     @staticmethod
     def _begin(connection: sa.Connection) -> None:
@@ -80,22 +101,51 @@ class SqliteDialect:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
     def writing(self) -> Iterator[sa.Connection]:
-        with (
-            self._write_lock.held(),
-            self.engine.connect().execution_options(is_writer=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        with self.write_lock.held():
+            self._check_files()
+            with self.engine.connect().execution_options(is_writer=True) as connection, connection.begin():
+                yield connection
+            # Again, since what was committed to a file that is gone must not be acknowledged.
+            self._check_files()
+
+    def _is_replaced(self) -> bool:
+        return self._files.are_replaced(has_connections=bool(self._opened or self._hot_connections))
+
+    def _check_files(self) -> None:
+        if self._is_replaced() or self._files.overwriting.is_overwritten():
+            raise DatabaseReplacedError("the database file was replaced and is being opened again; try again")
+
+    def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
+        if not self._is_replaced() and self._files.overwriting.is_unchanged():
+            return False
+        with self.write_lock.held():
+            if not self._is_replaced() and not self._files.overwriting.is_overwritten():
+                return False
+            self._files.settle()
+            opened: list[sqlite3.Connection] = []
+            engine = self._new_engine(opened)
+            try:
+                with engine.connect().execution_options(is_writer=True) as connection, connection.begin():
+                    renew(connection)
+            except BaseException:
+                engine.dispose()
+                raise
+            self._files.note()
+            _abandon([*self._opened, *self._hot_connections])
+            self._opened, self._hot_connections = opened, []
+            self.engine, self._local = engine, threading.local()
+        return True
 
     def _hot_connection(self) -> sqlite3.Connection:
         """One read-only connection for each thread, without pool and SQLAlchemy: 6 to 10 us for a row by its index."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        local, opened = self._local, self._hot_connections  # of one file: another thread may open a new one meanwhile
+        connection: sqlite3.Connection | None = getattr(local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
-            self._hot_connections.append(connection)
+            opened.append(connection)
             self._configure(connection, None)
             connection.execute("PRAGMA query_only = ON")
-            self._local.connection = connection
+            local.connection = connection
         return connection
 
     def hot_row(self, statement: str, parameter: object) -> Row | None:
@@ -121,9 +171,8 @@ class SqliteDialect:
     def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is that of the database
         return time.time_ns() // 1_000
 
-    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> KeyArray:
-        keys, _ = _find_or_insert(_cursor(connection), user_ids, FIND_USERS, INSERT_USERS)
-        return keys
+    def user_keys(self, connection: sa.Connection, user_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
+        return _find_or_insert(_cursor(connection), user_ids, FIND_USERS, INSERT_USERS)
 
     def item_keys(self, connection: sa.Connection, item_ids: Sequence[str]) -> tuple[KeyArray, list[str]]:
         return _find_or_insert(_cursor(connection), item_ids, FIND_ITEMS, INSERT_ITEMS)
@@ -168,8 +217,23 @@ class SqliteDialect:
         of_all = statement.replace("= ?", "IN (SELECT value FROM json_each(?))")
         return _cursor(connection).execute(of_all, (json.dumps(values),)).fetchall()
 
+    def rows_of_pairs(
+        self, connection: sa.Connection, statement: str, user_key: KeyArray, item_key: KeyArray
+    ) -> list[Row]:
+        pairs = json.dumps(np.column_stack((user_key, item_key)).tolist())
+        return _cursor(connection).execute(PAIRS + statement, (pairs,)).fetchall()
+
+    def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
+        """Does nothing: there is one writer at a time."""
+
+    def n_bytes(self, text: str) -> str:
+        return f"length(CAST({text} AS BLOB))"
+
     def log2_sum(self, left: str, right: str) -> str:
         return f"log2_sum({left}, {right})"
+
+    def log2(self, number: str) -> str:
+        return f"log2_of({number})"
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
@@ -180,13 +244,27 @@ class SqliteDialect:
             return StorageFullError("the database has no room left")
         if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
             return UnavailableError("the database is damaged, or not a database")
+        if code is not None and code & 0xFF in UNUSABLE:
+            return UnavailableError(f"the database file {UNUSABLE[code & 0xFF]}")
         return UnavailableError("the database does not answer") if isinstance(error, sqlite3.OperationalError) else None
 
     def close(self) -> None:
         for connection in self._hot_connections:
             connection.close()
         self.engine.dispose()
-        self._write_lock.close()
+        self._files.overwriting.close()
+        self.write_lock.close()
+
+
+def _abandon(connections: Sequence[sqlite3.Connection]) -> None:
+    """Keep connections to a file that was replaced open until the process ends.
+
+    To close the last connection of a file would check its log into it and remove the log by its name, which is that of
+    the new file's log by now.
+    """
+    for connection in connections:
+        # One more reference than there are: the garbage collector never closes it, even when Python ends.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
 
 
 def _log2_sum(left: float, right: float) -> float:

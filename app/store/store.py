@@ -5,10 +5,12 @@ from pathlib import Path
 from app.errors import ReckonError
 from app.store.database import Database, open_database
 from app.store.events import Events
+from app.store.generation import Generation
 from app.store.group_commit import GroupCommit
 from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
+from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
 from app.store.ratings import Ratings
@@ -20,25 +22,32 @@ from app.store.users import Users
 
 
 class Store:
-    """Opened once a process. Raises `SchemaError` unless the database has exactly this version's tables."""
+    """Opened once a process. Raises `SchemaError` unless the database has exactly this version's tables.
 
-    def __init__(self, database: Database) -> None:
+    `rejects_unknown_items`: whether ratings and events of items that are not stored are refused, row by row. Otherwise
+    each inserts a bare item.
+    """
+
+    def __init__(self, database: Database, *, rejects_unknown_items: bool = False) -> None:
         self.database = database
+        self.rejects_unknown_items = rejects_unknown_items
         self.instance = Instance(database)
-        self.ratings = Ratings(database)
+        self.generation = Generation(database)
+        self.ratings = Ratings(database, rejects_unknown_items=rejects_unknown_items)
         self.items = Items(database)
         self.users = Users(database)
         self.reads = ServingReads(database)
         self.training_reads = TrainingReads(database)
-        self.events = Events(database)
+        self.events = Events(database, rejects_unknown_items=rejects_unknown_items)
         self.trends = Trends(database)
+        self.likes = Likes(database)
         self.group_commit = GroupCommit(self.ratings)
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)
 
     @classmethod
-    def open(cls, url: str, data_dir: Path) -> "Store":
+    def open(cls, url: str, data_dir: Path, *, rejects_unknown_items: bool = False) -> "Store":
         database = open_database(url, data_dir)
         try:
             schema = schema_of(database)
@@ -46,7 +55,7 @@ class Store:
                 raise SchemaError("the database was made by a newer version of Reckon: install that version")
             if schema is not Schema.CURRENT:
                 raise SchemaError(f"the database is {schema.value}: run `reckon migrate`")
-            return cls(database)
+            return cls(database, rejects_unknown_items=rejects_unknown_items)
         except ReckonError:
             # A caller that gets no store cannot close the connections.
             database.close()

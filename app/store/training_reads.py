@@ -20,6 +20,7 @@ ALL_RATINGS = (
     "SELECT user_key, item_key, value, coalesce(rated_at, -9223372036854775807 - 1)"
     " FROM ratings WHERE value IS NOT NULL ORDER BY user_key, item_key"
 )
+ALL_ITEMS = "SELECT item_key FROM items WHERE NOT is_deleted ORDER BY item_key"
 USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
 ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
 _INTEGER_COLUMNS = ("user_key", "item_key", "type_key", "count", "first_at", "last_at")
@@ -49,10 +50,10 @@ class EventTypeColumns:
 class TrainingData:
     """Everything a training run reads, as of one moment.
 
-    `item_keys` (n_items,) and `user_keys` (n_users,): int64 ascending, rated or not. `user_versions` and
-    `user_profile_versions`: (n_users,) int64, `users.version` and `users.profile_version`. `interactions`: in the order
-    of (user, item, type); some may be of deleted users or items. `change_count`: the number of rating changes so far.
-    `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
+    `item_keys` (n_items,) and `user_keys` (n_users,): int64 ascending, rated or not, but no deleted items.
+    `user_versions` and `user_profile_versions`: (n_users,) int64, `users.version` and `users.profile_version`.
+    `interactions`: in the order of (user, item, type); some may be of deleted users or items.
+    `change_count`: the number of rating changes so far. `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
     """
 
     ratings: RatingColumns
@@ -87,7 +88,7 @@ class TrainingReads:
         with self._database.reading() as connection:
             all_rows = self._database.dialect.all_rows
             rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
-            item_rows = all_rows(connection, "SELECT item_key FROM items ORDER BY item_key", [("key", "i8")])
+            item_rows = all_rows(connection, ALL_ITEMS, [("key", "i8")])
             user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
             all_interactions = self._interactions(connection)
             event_types = self._event_types(connection)

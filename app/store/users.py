@@ -1,21 +1,25 @@
 """Users: their attributes and versions, their deletion, and merging a guest into a user."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
-from app.entities import User
+from app.entities import USER_DEFAULTS, Patch, User
 from app.store import counters
 from app.store.database import Database
 from app.store.merging import Merged, merge_users
-from app.store.ratings import REPLACED, STORED, UNCHANGED
-from app.store.schema import events, interactions, ratings, users
+from app.store.patching import PatchedRows, check_n_attributes
+from app.store.redirects import end_redirects, purge_redirects, targets_of
+from app.store.schema import events, interactions, ratings, redirects, users
 from app.store.serving_reads import VERSIONS, UserVersions
+from app.store.signals import Signals, signals_of_users
+from app.store.trends import change_trends, countries_of, lock_trends
+from app.texts import folded
 
 STREAM_ROWS = 5_000
-USER_FIELDS = frozenset(field.name for field in fields(User)) - {"user_id"}
+_PATCHED = sa.select(users.c.user_id, *(users.c[name] for name in USER_DEFAULTS))
 
 
 class Users:
@@ -26,32 +30,70 @@ class Users:
         """All versions that a request needs. Blocks; `ServingReads.freshness` is the same for coroutines."""
         return UserVersions.from_row(self._database.dialect.hot_row(VERSIONS.statement, user_id))
 
-    def record(self, incoming: Sequence[User], given: Collection[str] = USER_FIELDS) -> list[int]:
-        """Upserts in one transaction; only the `given` fields overwrite. STORED, REPLACED or UNCHANGED for each."""
-        # Of equal ids the last one counts, as if they had been written one after the other.
-        newest = {user.user_id: user for user in incoming}
+    def record(self, incoming: Sequence[User]) -> list[int]:
+        """Insert or replace whole users in one transaction. Return STORED, REPLACED or UNCHANGED for each."""
+        return self.patch([Patch(user.user_id, _to_row(user)) for user in incoming])
+
+    def patch(self, patches: Sequence[Patch]) -> list[int]:
+        """Apply the patches one after the other, in one transaction; an unknown user is inserted.
+
+        Return STORED, REPLACED or UNCHANGED for each. Of several patches of an unknown user the first is STORED. A
+        merged guest is unknown and becomes a user of its own.
+        """
         with self._database.writing() as connection:
-            # Before the keys are resolved, which inserts the missing users.
-            known = self._known_ids(connection, list(newest))
-            keys = self._database.dialect.user_keys(connection, list(newest)).tolist()
-            rows = self._rows(connection, keys)
-            changed = []
-            statuses: dict[str, int] = {}
-            for key, user in zip(keys, newest.values(), strict=True):
-                row = {name: value for name, value in _to_row(user).items() if name in given}
-                is_new = user.user_id not in known
-                # An unchanged row keeps its version, so that a repeated import invalidates no answer.
-                is_changed = any(rows[key][name] != value for name, value in row.items())
-                if is_changed:
-                    changed.append({"key": key, **row})
-                statuses[user.user_id] = STORED if is_new else REPLACED if is_changed else UNCHANGED
-            if changed:
-                # One statement for all rows, which the driver executes in bulk.
-                statement = sa.update(users).where(users.c.user_key == sa.bindparam("key"))
-                overwritten: dict[str, Any] = {name: sa.bindparam(name) for name in given}
-                version = users.c.profile_version + 1
-                connection.execute(statement.values(**overwritten, profile_version=version), changed)
-        return [statuses[user.user_id] for user in incoming]
+            return self._apply(connection, patches)
+
+    def patch_stored(self, patch: Patch, *, field: str) -> User | None:
+        """Apply the patch of one request to a stored user. Return the user as stored now; None if there is none.
+
+        `field`: the part of the input that holds the patch. Raises `InvalidInputError` for too many attributes.
+        """
+        find = sa.select(users).where(users.c.user_id == patch.entry_id)
+        with self._database.writing() as connection:
+            row = connection.execute(find.with_for_update()).one_or_none()
+            if row is None:
+                return None
+            check_n_attributes(patch, row.attributes, field)
+            self._apply(connection, [patch])
+            return _to_user(connection.execute(find).one())
+
+    def _apply(self, connection: sa.Connection, patches: Sequence[Patch]) -> list[int]:
+        distinct_ids = list(dict.fromkeys(patch.entry_id for patch in patches))
+        # Before the keys are resolved, which inserts the missing users.
+        known = self._known_ids(connection, distinct_ids)
+        key_array, _ = self._database.dialect.user_keys(connection, distinct_ids)
+        keys = dict(zip(distinct_ids, key_array.tolist(), strict=True))
+        made = [user_id for user_id in distinct_ids if user_id not in known]
+        end_redirects(connection, made)
+        rows = self._rows(connection, list(keys.values()))
+        countries = {keys[user_id]: row["country"] for user_id, row in rows.items() if user_id in known}
+        patched = PatchedRows(rows, made)
+        statuses = [
+            patched.apply(patch.entry_id, patch.values(patched[patch.entry_id]["attributes"])) for patch in patches
+        ]
+        names, changes = patched.to_write(keys)
+        # Only users that changed get a new version, so that a repeated import invalidates no answer.
+        if changes:
+            # One statement for all rows, which the driver executes in bulk.
+            statement = sa.update(users).where(users.c.user_key == sa.bindparam("key"))
+            overwritten: dict[str, Any] = {name: sa.bindparam(name) for name in names}
+            version = users.c.profile_version + 1
+            connection.execute(statement.values(**overwritten, profile_version=version), changes)
+            if "country" in names:
+                self._move_trends(connection, countries, {row["key"]: row["country"] for row in changes})
+        return statuses
+
+    def _move_trends(
+        self, connection: sa.Connection, before: Mapping[int, str | None], after: Mapping[int, str | None]
+    ) -> None:
+        """Moves what users raised the trends by from their countries `before`, by key, to those `after`."""
+        moved = [key for key, country in after.items() if key in before and before[key] != country]
+        if not moved:
+            return
+        lock_trends(self._database, connection)
+        signals = signals_of_users(self._database, connection, moved)
+        known = ({key: country for key, country in each.items() if country is not None} for each in (before, after))
+        change_trends(self._database, connection, signals, signals, *known)
 
     @staticmethod
     def _known_ids(connection: sa.Connection, user_ids: list[str]) -> set[str]:
@@ -62,11 +104,12 @@ class Users:
         return known
 
     @staticmethod
-    def _rows(connection: sa.Connection, keys: list[int]) -> dict[int, Any]:
-        rows: dict[int, Any] = {}
+    def _rows(connection: sa.Connection, keys: list[int]) -> dict[str, dict[str, Any]]:
+        """The columns that patches change, by user id."""
+        rows: dict[str, dict[str, Any]] = {}
         for start in range(0, len(keys), STREAM_ROWS):
-            statement = sa.select(users).where(users.c.user_key.in_(keys[start : start + STREAM_ROWS]))
-            rows |= {row["user_key"]: row for row in connection.execute(statement).mappings()}
+            statement = _PATCHED.where(users.c.user_key.in_(keys[start : start + STREAM_ROWS]))
+            rows |= {row[0]: dict(zip(USER_DEFAULTS, row[1:], strict=True)) for row in connection.execute(statement)}
         return rows
 
     def get(self, user_id: str) -> User | None:
@@ -74,25 +117,69 @@ class Users:
             row = connection.execute(sa.select(users).where(users.c.user_id == user_id)).one_or_none()
         return None if row is None else _to_user(row)
 
+    def page(self, *, search: str | None = None, after: int = 0, limit: int = 100) -> list[tuple[int, User]]:
+        """Users in the order of keys, each with its key, beginning behind key `after`; `search` is part of the id."""
+        if not search:
+            statement = sa.select(users).where(users.c.user_key > after).order_by(users.c.user_key).limit(limit)
+            with self._database.reading() as connection:
+                return [(row.user_key, _to_user(row)) for row in connection.execute(statement)]
+        keys = list(islice(self._keys_matching(folded(search), after), limit))
+        found = sa.select(users).where(users.c.user_key.in_(keys)).order_by(users.c.user_key)
+        with self._database.reading() as connection:
+            return [(row.user_key, _to_user(row)) for row in connection.execute(found)]
+
+    def _keys_matching(self, wanted: str, after: int) -> Iterator[int]:
+        """The keys behind `after` of users whose folded id contains `wanted`, in order."""
+        # The databases fold case differently, and only ASCII in SQLite. An index would not serve parts of ids either.
+        ids = sa.select(users.c.user_key, users.c.user_id).order_by(users.c.user_key).limit(STREAM_ROWS)
+        if wanted.isascii():
+            # Spares reading most ids. Other characters than ASCII may fold to it: such ids have more bytes than UTF-8
+            # needs for their number of characters.
+            is_ascii = sa.func.length(users.c.user_id) == sa.literal_column(self._database.dialect.n_bytes("user_id"))
+            contains = sa.func.lower(users.c.user_id).contains(wanted, autoescape=True)
+            ids = ids.where(contains | ~is_ascii)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(ids.where(users.c.user_key > after)).all()
+            if not rows:
+                return
+            yield from (key for key, user_id in rows if wanted in folded(user_id))
+            after = rows[-1].user_key
+
     def delete(self, user_id: str) -> bool:
-        """Deletes the user with all ratings, tombstones and events; False if there is none."""
+        """Deletes the user with all ratings, tombstones, events and redirects; False if there is none."""
         with self._database.writing() as connection:
             find = sa.select(users.c.user_key, users.c.version).where(users.c.user_id == user_id).with_for_update()
             row = connection.execute(find).one_or_none()
             if row is None:
                 return False
-            # There are no foreign keys: everything that refers to the user is deleted here.
-            removed = connection.execute(sa.delete(ratings).where(ratings.c.user_key == row.user_key)).rowcount
-            connection.execute(sa.delete(events).where(events.c.user_key == row.user_key))
-            connection.execute(sa.delete(interactions).where(interactions.c.user_key == row.user_key))
-            connection.execute(sa.delete(users).where(users.c.user_key == row.user_key))
+            key = row.user_key
+            removed = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.user_key == key)
             # The user's version leaves the sum of all versions, and the removed ratings are changes of their own.
-            counters.grow(connection, "erased", row.version + removed)
+            counters.grow(connection, "erased", row.version + connection.execute(removed).scalar_one())
+            lock_trends(self._database, connection)
+            signals = signals_of_users(self._database, connection, [key])
+            # There are no foreign keys: everything that refers to the user is deleted here.
+            for table in (ratings, events, interactions, redirects):
+                connection.execute(sa.delete(table).where(table.c.user_key == key))
+            countries = countries_of(self._database, connection, signals.user_key)
+            connection.execute(sa.delete(users).where(users.c.user_key == key))
+            change_trends(self._database, connection, signals, Signals.none(), countries, countries)
         return True
 
     def merge(self, user_id: str, guest_id: str) -> Merged:
         """Moves everything known of the guest to the user and deletes the guest; see `merge_users`."""
         return merge_users(self._database, user_id, guest_id)
+
+    def redirected(self, user_ids: Collection[str]) -> dict[str, str]:
+        """The ids of the users to whom those of the distinct ids lead that are of merged guests."""
+        with self._database.reading() as connection:
+            return targets_of(self._database, connection, list(user_ids))
+
+    def purge_redirects(self, *, now: int) -> int:
+        """Ends the redirects of guests that were merged long ago; returns how many."""
+        with self._database.writing() as connection:
+            return purge_redirects(connection, now=now)
 
     def stream(self) -> Iterator[User]:
         """All users in the order of keys."""
@@ -118,6 +205,15 @@ class Users:
     def count(self) -> int:
         with self._database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(users)).scalar_one())
+
+    def count_interactions(self, user_id: str) -> dict[str, int]:
+        """The numbers of the user's `ratings` and `events`; 0 for an unknown user."""
+        key = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
+        rated = sa.select(sa.func.count(ratings.c.value)).where(ratings.c.user_key == key)  # a tombstone has none
+        acted = sa.select(sa.func.count()).select_from(events).where(events.c.user_key == key)
+        with self._database.reading() as connection:
+            n_ratings, n_events = connection.execute(sa.select(rated.scalar_subquery(), acted.scalar_subquery())).one()
+        return {"ratings": n_ratings, "events": n_events}
 
     def ids_of(self, keys: Sequence[int]) -> dict[int, str]:
         """Public ids by key, for those that still exist."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.entities import Event, EventType, IncomingEvents, Item, User, from_microseconds
+from app.entities import Event, EventType, Item, User, from_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
 from tests.support.events import Row, happened
@@ -85,11 +86,9 @@ def test_unknown_type_stores_nothing(store: Store) -> None:
 
 def test_event_round_trip(store: Store) -> None:
     rows = happened(("e1", "watched", "ann", "x", -62_000_000_000_000_001, 0.1), ("e2", "shown", "ann", "y", 7))
-    traced = IncomingEvents(
-        rows.event_id, rows.type, rows.user_id, rows.item_id, rows.at, rows.portion, ["home", None], [3, None]
-    )
+    traced = replace(rows, placement=["home", None], snapshot_version=[3, None], position=[0, None])
     store.events.record(traced)
-    first = Event("e1", "watched", "ann", "x", from_microseconds(-62_000_000_000_000_001), 0.1, "home", 3)
+    first = Event("e1", "watched", "ann", "x", from_microseconds(-62_000_000_000_000_001), 0.1, "home", 3, 0)
     second = Event("e2", "shown", "ann", "y", from_microseconds(7))
     assert list(store.events.stream(chunk_size=1)) == [first, second]
     assert store.events.page("ann") == [second, first]

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
-from tests.support.databases import refusing_connections
+from tests.support.postgres import refusing_connections
 from tests.support.ratings import Row, incoming
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

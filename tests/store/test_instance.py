@@ -1,5 +1,6 @@
 """The scale, the schema's version, and errors of a database that does not work."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from app.entities import ITEM_FIELDS, Item, RatingScale
+from app.entities import Item, RatingScale, User
 from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
 from app.store import REPLACED, Store, migrate
 from app.store.dialect import UnexpectedDatabaseError
 from app.store.migration import MIGRATIONS, SchemaError
 from app.store.schema import metadata
 from app.store.write_lock import WriteLock
+from tests.support.old_schema import take_back
 from tests.support.ratings import incoming
 
 
@@ -30,6 +32,15 @@ def test_scale_is_declared_once(store: Store) -> None:
     assert store.instance.scale() == RatingScale(0.5, 5, 0.5)
     assert not store.instance.is_scale_open()
     assert store.jobs.latest() == []
+
+
+def test_detected_scale_stays_open(store: Store) -> None:
+    store.instance.set_scale(RatingScale(1, 10), is_declared=False)
+    store.ratings.record(incoming(("ann", "x", 7.5, 1), ("ann", "y", 2, 1)))
+    assert (store.instance.scale(), store.instance.is_scale_open()) == (RatingScale(1, 10), True)
+    assert (store.instance.n_off(RatingScale(1, 10, 1)), store.instance.n_off(RatingScale(0, 10))) == (1, 0)
+    store.instance.declare_scale()
+    assert (store.instance.scale(), store.instance.is_scale_open()) == (RatingScale(1, 10), False)
 
 
 def test_scale_never_loses_ratings(store: Store) -> None:
@@ -61,36 +72,41 @@ def test_migrate_twice(database_url: str, tmp_path: Path) -> None:
     Store.open(database_url, tmp_path).close()
 
 
-FIELDS_BEFORE_DETAILS = {
-    "title",
-    "categories",
-    "year",
-    "attributes",
-    "is_available",
-    "available_until",
-    "created_by",
-    "added_at",
-}
-
-
 def test_release_before_item_details(store: Store, database_url: str, tmp_path: Path) -> None:
     """A database that holds items without descriptions and addresses migrates, and keeps what it holds."""
     item = Item("x", title="Old", categories=("a",), year=1990, attributes={"url": "/x"})
-    store.items.record([item])
+    store.items.record([item, Item("hidden", is_available=False)])
+    store.ratings.record(incoming(("ann", "rated", 3)))
     with store.database.writing() as connection:
-        for name in ITEM_FIELDS.keys() - FIELDS_BEFORE_DETAILS:
-            connection.execute(sa.text(f"ALTER TABLE items DROP COLUMN {name}"))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0003'"))
+        take_back(lambda statement: connection.execute(sa.text(statement)), "0003")
     store.close()
     with pytest.raises(SchemaError, match="older"):
         Store.open(database_url, tmp_path)
     migrate(database_url, tmp_path)
     migrated = Store.open(database_url, tmp_path)
-    assert migrated.items.get("x") == item
+    # Nothing says whether an item was put, but a value in any field does.
+    hidden = Item("hidden", is_available=False)
+    marked = [(item, False, False), (hidden, False, False), (Item("rated"), True, False)]
+    assert list(migrated.items.stream_marked()) == marked
+    assert migrated.instance.scale() == RatingScale()
     assert migrated.items.record([replace(item, url="https://example.com/x")]) == [REPLACED]
     with pytest.raises(UnexpectedDatabaseError, match=r"CHECK|23514"), migrated.database.writing() as connection:
         connection.execute(sa.text("UPDATE items SET url = :url"), {"url": "h" * 2_049})
     migrated.close()
+
+
+def test_value_kind(store: Store) -> None:
+    """A kind is set while every stored value is of it; nothing is ever changed."""
+    store.ratings.record(incoming(("a", "x", 1), ("b", "x", 1)))
+    for text in ("binary", "amounts", "pairs"):
+        store.instance.set_scale(RatingScale.parse(text))
+        assert store.instance.scale() == RatingScale.parse(text)
+    store.instance.set_scale(RatingScale.parse("amounts"))
+    store.ratings.record(incoming(("a", "y", 352_698)))
+    for text in ("pairs", "binary", "1:5"):
+        with pytest.raises(ConflictError, match=f"1 stored ratings lie outside {text}"):
+            store.instance.set_scale(RatingScale.parse(text))
+    assert store.instance.scale().kind == "amounts"
 
 
 def test_newer_database(store: Store, database_url: str, tmp_path: Path) -> None:
@@ -158,3 +174,29 @@ def test_revisions_sort_by_name() -> None:
     in_order = [script.revision for script in reversed(list(scripts.walk_revisions()))]
     names = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
     assert names == in_order == sorted(in_order)
+
+
+def test_texts_of_older_releases_become_normal(store: Store, database_url: str, tmp_path: Path) -> None:
+    nfd = "Cafe\u0301"
+    store.items.record([Item("x", nfd, (nfd, "Caf\u00e9"), 1990, {nfd: [nfd], "n": 12.0}), Item("plain", "Plain")])
+    store.items.record([Item("both", attributes={nfd: 1, "Caf\u00e9": 2})])
+    store.users.record([User("ann", nfd, {nfd: nfd}), User("bob", "fi")])
+    before = {user_id: asyncio.run(store.reads.freshness(user_id)) for user_id in ("ann", "bob")}
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE items SET title_folded = 'stale' WHERE item_id = 'x'"))
+        take_back(lambda statement: connection.execute(sa.text(statement)), "0009")
+    store.close()
+    migrate(database_url, tmp_path)
+    migrated = Store.open(database_url, tmp_path)
+    assert migrated.items.get("x") == Item(
+        "x", "Caf\u00e9", ("Caf\u00e9",), 1990, {"Caf\u00e9": ["Caf\u00e9"], "n": 12.0}
+    )
+    assert migrated.items.get("both") == Item("both", attributes={"Caf\u00e9": 2})
+    assert [item.item_id for _, item in migrated.items.page(search="CAFE")] == ["x"]
+    assert migrated.users.get("ann") == User("ann", "Caf\u00e9", {"Caf\u00e9": "Caf\u00e9"})
+    after = {user_id: asyncio.run(migrated.reads.freshness(user_id)) for user_id in ("ann", "bob")}
+    assert after["ann"].profile_version == before["ann"].profile_version + 1
+    assert after["bob"].profile_version == before["bob"].profile_version
+    with migrated.items.changes_since(before["ann"].catalogue_version) as changes:
+        assert {item_id for part in changes.parts for item_id in part.item_id} == {"x", "both"}
+    migrated.close()

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import pytest
 
-from app.entities import NEVER, UNKNOWN_TIME, Item, User, to_microseconds
+from app.entities import NEVER, UNKNOWN_TIME, AttributeValue, Item, Patch, User, to_microseconds
 from app.store import REPLACED, STORED, UNCHANGED, Store
 from app.store.items import CatalogueColumns
 from tests.support.ratings import incoming
@@ -40,15 +41,58 @@ def test_equal_item_unchanged(store: Store) -> None:
 
 def test_only_given_fields_overwrite(store: Store) -> None:
     store.items.record([FULL])
-    assert store.items.record([Item("x", title="Other")], {"title"}) == [REPLACED]
+    assert store.items.patch([Patch("x", {"title": "Other"})]) == [REPLACED]
     kept = store.items.get("x")
     assert kept is not None
     assert (kept.title, kept.year, kept.is_available) == ("Other", 1905, False)
 
 
-def test_later_of_repeated_ids(store: Store) -> None:
-    store.items.record([Item("x", title="first"), Item("x", title="second")])
+def test_repeated_ids(store: Store) -> None:
+    """In order: each is applied to what the one before has left."""
+    assert store.items.record([Item("x", title="first"), Item("x", title="second")]) == [STORED, REPLACED]
     assert [item.title for item in store.items.stream()] == ["second"]
+    patches = [Patch("x", {"year": 1}), Patch("y"), Patch("x", {"year": 1}), Patch("y", {}, {"a": 1}), Patch("x")]
+    assert store.items.patch(patches) == [REPLACED, STORED, UNCHANGED, REPLACED, UNCHANGED]
+    assert list(store.items.stream()) == [Item("x", "second", year=1), Item("y", attributes={"a": 1})]
+
+
+@pytest.mark.parametrize(
+    ("patch", "attributes"),
+    [
+        (Patch("x", {}, {"b": 9, "c": [], "a": None}), {"b": 9, "c": []}),
+        (Patch("x", {"attributes": {}}, {"c": 3}), {"c": 3}),
+        (Patch("x", {"attributes": {"c": 3}}), {"c": 3}),
+        (Patch("x", {}, {"a": True}), {"a": True, "b": 2}),
+        (Patch("x", {}, {"a": 1.0}), {"a": 1.0, "b": 2}),
+        (Patch("x", {}, {"none": None}), {"a": 1, "b": 2}),
+    ],
+)
+def test_attributes_merge(store: Store, patch: Patch, attributes: dict[str, AttributeValue]) -> None:
+    before: dict[str, AttributeValue] = {"a": 1, "b": 2}
+    store.items.record([Item("x", attributes=before)])
+    store.users.record([User("x", attributes=before)])
+    expected = UNCHANGED if repr(attributes) == repr(before) else REPLACED
+    assert (store.items.patch([patch]), store.users.patch([patch])) == ([expected], [expected])
+    item, user = store.items.get("x"), store.users.get("x")
+    assert item is not None and user is not None  # noqa: PT018  for the type checker
+    # By their text: 1, 1.0 and True are equal.
+    assert repr(item.attributes) == repr(user.attributes) == repr(attributes)
+
+
+def test_bare_until_put(store: Store) -> None:
+    """An item is bare until it is put, with its id alone even; ratings and exports of bare items change nothing."""
+
+    def bare() -> list[str]:
+        return [item.item_id for item, is_bare, _ in store.items.stream_marked() if is_bare]
+
+    store.ratings.record(incoming(("ann", "x", 3), ("ann", "y", 3)))
+    assert bare() == ["x", "y"]
+    assert store.items.patch([Patch("x"), Patch("x")]) == [REPLACED, UNCHANGED]
+    assert store.items.patch([Patch("z", keeps_bare=True), Patch("x", keeps_bare=True)]) == [STORED, UNCHANGED]
+    store.ratings.record(incoming(("ann", "x", 4)))
+    assert bare() == ["y", "z"]
+    _, parts, _ = changes_since(store, 0)
+    assert [flag for part in parts for flag in part.is_bare.tolist()] == [True, False, True]
 
 
 def test_rating_makes_bare_item(store: Store) -> None:
@@ -110,6 +154,7 @@ def test_keys_are_never_reused(store: Store) -> None:
     store.items.delete("x")
     store.users.delete("ann")
     store.ratings.record(incoming(("ann", "x", 3, 1)))
+    store.items.record([Item("x")])
     assert store.items.page()[0][0] != key
     assert store.users.freshness("ann").user_key != user_key
 
@@ -118,7 +163,7 @@ def test_user_round_trip(store: Store) -> None:
     user = User("ann", country="FI", attributes={"age": 31, "gender": "F"})
     assert store.users.record([user]) == [STORED]
     assert store.users.record([user]) == [UNCHANGED]
-    assert store.users.record([User("ann", country="SE")], {"country"}) == [REPLACED]
+    assert store.users.patch([Patch("ann", {"country": "SE"})]) == [REPLACED]
     assert store.users.get("ann") == User("ann", country="SE", attributes={"age": 31, "gender": "F"})
     assert [each.user_id for each in store.users.stream()] == ["ann"]
 
@@ -137,6 +182,13 @@ def test_ids_of_keys(store: Store) -> None:
     store.ratings.record(incoming(("ann", "x", 3, 1)))
     ((key, _),) = store.items.page()
     assert store.items.ids_of([key, 999]) == {key: "x"}
+
+
+def test_repeated_users(store: Store) -> None:
+    patches = [Patch("a", {"country": "US"}), Patch("a", {"country": "FI"}, {"n": 1}), Patch("b"), Patch("b")]
+    assert store.users.patch(patches) == [STORED, REPLACED, STORED, UNCHANGED]
+    assert list(store.users.stream()) == [User("a", "FI", {"n": 1}), User("b")]
+    assert [store.users.freshness(user_id).profile_version for user_id in "ab"] == [1, 0]
 
 
 def test_profile_version_counts(store: Store) -> None:

@@ -1,11 +1,13 @@
 """The queue, the lease with its fencing token, and the register of snapshots."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from app.errors import NotFoundError
 from app.store import Claim, LeaseLostError, Store
+from app.store.jobs import COMMAND
 from tests.support.published import live_version
 
 
@@ -103,3 +105,87 @@ def test_activate_unknown(store: Store) -> None:
         store.snapshots.activate(9)
     with pytest.raises(NotFoundError):
         store.snapshots.activate(None)
+
+
+def rejected(store: Store, reason: str = "worse") -> None:
+    store.jobs.enqueue("request")
+    store.jobs.finish(claimed(store), state="rejected", reason=reason, advice="train otherwise")
+
+
+def test_rejections_since_success(store: Store) -> None:
+    assert store.jobs.rejections() is None
+    for n in range(1, 3):
+        rejected(store, f"worse {n}")
+        found = store.jobs.rejections()
+        assert found is not None
+        assert (found.n, found.newest.reason, found.newest.advice) == (n, f"worse {n}", "train otherwise")
+    published(store)
+    assert store.jobs.rejections() is None
+    rejected(store)
+    # A failure is neither a rejection nor a success.
+    store.jobs.enqueue("request")
+    store.jobs.finish(claimed(store), state="failed", reason="no room")
+    found = store.jobs.rejections()
+    assert found is not None
+    assert found.n == 1
+
+
+def test_acceptance_is_another_request(store: Store) -> None:
+    plain, accepting = store.jobs.enqueue("request"), store.jobs.enqueue("request", accept=True)
+    assert (plain.accept, accepting.accept) == (False, True)
+    assert plain.job_id != accepting.job_id
+    assert store.jobs.enqueue("request", accept=True).job_id == accepting.job_id
+
+
+def test_acceptance_survives_attempts(store: Store) -> None:
+    store.jobs.enqueue("request", accept=True)
+    assert claimed(store, lease_seconds=-1).job.accept
+    assert claimed(store, "w2").job.accept
+
+
+def test_withdrawn(store: Store) -> None:
+    job = store.jobs.enqueue("request")
+    assert store.jobs.withdraw(job.job_id, reason="interrupted")
+    ended = store.jobs.get(job.job_id)
+    assert (ended.state, ended.reason) == ("failed", "interrupted")
+    assert ended.finished_at is not None
+    assert store.jobs.claim("w1", lease_seconds=60) is None
+    assert not store.jobs.withdraw(job.job_id, reason="again")
+
+
+def test_running_is_not_withdrawn(store: Store) -> None:
+    job = store.jobs.enqueue("request")
+    claim = claimed(store)
+    assert not store.jobs.withdraw(job.job_id, reason="interrupted")
+    store.jobs.heartbeat(claim, progress=0.5, stage="still running")
+
+
+def test_running_command(store: Store) -> None:
+    request: dict[str, Any] = {"seed": 3, "recipe": None, "accept": False}
+    assert store.jobs.running_command(**request) is None
+    job = store.jobs.enqueue(COMMAND, **request)
+    assert store.jobs.running_command(**request) is None  # queued
+    claimed(store, "alive", lease_seconds=60)
+    assert found(store, request) == (job.job_id, False)
+    assert store.jobs.running_command(**request | {"seed": 4}) is None
+    assert store.jobs.running_command(**request | {"accept": True}) is None
+
+
+def test_gone_command(store: Store) -> None:
+    request: dict[str, Any] = {"seed": 3, "recipe": None, "accept": False}
+    job = store.jobs.enqueue(COMMAND, **request)
+    claimed(store, "killed", lease_seconds=-1)
+    assert found(store, request) == (job.job_id, True)
+    claimed(store, "worker", lease_seconds=60)
+    assert found(store, request) == (job.job_id, True)
+
+
+def test_request_of_api_is_no_command(store: Store) -> None:
+    store.jobs.enqueue("request")
+    claimed(store)
+    assert store.jobs.running_command(seed=None, recipe=None, accept=False) is None
+
+
+def found(store: Store, request: dict[str, Any]) -> tuple[str, bool] | None:
+    running = store.jobs.running_command(**request)
+    return None if running is None else (running[0].job_id, running[1])

@@ -1,17 +1,20 @@
 """The upsert rule, tombstones and bulk reads, on both databases."""
 
 import sqlite3
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import UNKNOWN_TIME, Item
 from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
 from app.store.dialect import UnexpectedDatabaseError
+from tests.support.databases import MigratedDatabases
 from tests.support.ratings import incoming
 
 
@@ -141,22 +144,25 @@ Row = st.tuples(
 
 
 @given(rows=st.lists(Row, min_size=1, max_size=12), split=st.integers(0, 12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_upsert_against_oracle(rows: list[tuple[str, str, int, int | None]], split: int, tmp_path: Path) -> None:
+@settings(max_examples=60, deadline=None)
+def test_upsert_against_oracle(
+    rows: list[tuple[str, str, int, int | None]], split: int, databases: MigratedDatabases
+) -> None:
     """Whatever the order and the batches: per pair the last of the newest is stored."""
     expected: dict[tuple[str, str], tuple[float, int]] = {}
     for user, item, value, time in rows:
         rated_at = int(UNKNOWN_TIME) if time is None else time
         if (user, item) not in expected or rated_at >= expected[user, item][1]:
             expected[user, item] = (value, rated_at)
-    folder = tmp_path / f"{abs(hash((tuple(rows), split)))}"
-    migrate("", folder)
-    store = Store.open("", folder)
-    for part in (rows[:split], rows[split:]):
-        if part:
-            store.ratings.record(incoming(*part))
-    assert stored(store) == expected
-    store.close()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        databases.fresh("sqlite", Path(folder)) as url,
+        closing(Store.open(url, Path(folder))) as store,
+    ):
+        for part in (rows[:split], rows[split:]):
+            if part:
+                store.ratings.record(incoming(*part))
+        assert stored(store) == expected
 
 
 def test_survives_kill(tmp_path: Path) -> None:
@@ -184,3 +190,17 @@ def test_writers_of_everything(store: Store) -> None:
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
     assert store.ratings.count() == len(stored(store))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 9])
+def test_pages_by_time(store: Store, limit: int) -> None:
+    """Equal and unknown times neither repeat nor skip a rating, whatever the size of a page."""
+    times = [5, None, 7, 5, None, 5, -3]
+    store.ratings.record(incoming(*[("ann", f"i{n}", 3, at) for n, at in enumerate(times)]))
+    store.ratings.remove("ann", "i3", at=6)
+    found, before = [], None
+    while page := store.ratings.newest_page("ann", before=before, limit=limit):
+        found += [rating.item_id for _, rating in page]
+        before = page[-1][0]
+    assert found == ["i2", "i5", "i0", "i6", "i4", "i1"]
+    assert store.ratings.newest_page("ann")[-1][1].rated_at is None

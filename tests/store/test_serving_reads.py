@@ -13,8 +13,8 @@ from app.errors import UnavailableError
 from app.store import Store, shared_reader
 from app.store.postgres import PostgresDialect
 from app.store.serving_reads import VERSIONS
-from tests.support.databases import hang_up, refusing_connections
 from tests.support.events import happened
+from tests.support.postgres import hang_up, refusing_connections
 from tests.support.ratings import incoming
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

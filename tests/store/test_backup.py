@@ -1,0 +1,88 @@
+"""`reckon backup` and `reckon restore` of SQLite."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from app.entities import User
+from app.errors import ConflictError, InvalidInputError
+from app.store import Store, migrate
+from app.store.backup import backup, restore
+from tests.support.old_schema import take_back
+
+
+def filled(folder: Path, *user_ids: str) -> Store:
+    folder.mkdir(exist_ok=True)
+    migrate("", folder)
+    store = Store.open("", folder)
+    store.users.record([User(each) for each in user_ids])
+    return store
+
+
+def test_restore_under_an_open_store(tmp_path: Path) -> None:
+    store = filled(tmp_path, "ann")
+    first = store.generation.check()
+    backup("", tmp_path, tmp_path / "copy")
+    store.users.record([User("bob")])
+    key = store.users.freshness("bob").user_key
+    restore("", tmp_path, tmp_path / "copy")
+    # At once, without a check: the generation comes with the versions of a request.
+    assert store.users.freshness("bob").user_key is None
+    assert store.users.freshness("").generation != first
+    store.users.record([User("eve")])
+    assert store.users.freshness("eve").user_key == key  # which is why there are generations
+    assert store.generation.check() == store.users.freshness("").generation
+    store.close()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy", "reckon.db", "reckon.db.lock"]
+
+
+def test_restore_to_an_empty_folder(tmp_path: Path) -> None:
+    filled(tmp_path / "old", "ann").close()
+    backup("", tmp_path / "old", tmp_path / "copy")
+    restore("", tmp_path / "new", tmp_path / "copy")
+    store = Store.open("", tmp_path / "new")
+    assert store.users.get("ann") == User("ann")
+    store.close()
+
+
+def test_backup_of_a_former_version(tmp_path: Path) -> None:
+    filled(tmp_path, "ann").close()
+    backup("", tmp_path, tmp_path / "copy")
+    with closing(sqlite3.connect(tmp_path / "copy", isolation_level=None)) as connection:
+        take_back(connection.execute, "0008")
+    restore("", tmp_path, tmp_path / "copy")
+    store = Store.open("", tmp_path)
+    assert store.generation.check() != ""
+    store.close()
+
+
+def test_refused(tmp_path: Path) -> None:
+    store = filled(tmp_path / "own", "ann")
+    filled(tmp_path / "other", "bob").close()
+    backup("", tmp_path / "other", tmp_path / "foreign")
+    (tmp_path / "text").write_text("no database at all, but long enough to have a header " * 10)
+    with closing(sqlite3.connect(tmp_path / "empty")) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    damaged = (tmp_path / "foreign").read_bytes()
+    (tmp_path / "damaged").write_bytes(damaged[: len(damaged) // 2])
+    for name in ("text", "empty", "damaged", "missing"):
+        with pytest.raises(InvalidInputError):
+            restore("", tmp_path / "own", tmp_path / name)
+    with pytest.raises(ConflictError, match="another database"):
+        restore("", tmp_path / "own", tmp_path / "foreign")
+    with pytest.raises(ConflictError, match="exists"):
+        backup("", tmp_path / "own", tmp_path / "foreign")
+    assert store.users.get("ann") == User("ann")
+    store.close()
+    assert not list((tmp_path / "own").glob("*.restoring*"))
+
+
+def test_postgres_has_its_own(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        return
+    with pytest.raises(ConflictError, match="pg_dump"):
+        backup(database_url, tmp_path, tmp_path / "copy")
+    with pytest.raises(ConflictError, match="pg_restore"):
+        restore(database_url, tmp_path, tmp_path / "copy")

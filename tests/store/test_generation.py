@@ -1,0 +1,270 @@
+"""A database put back to an earlier state under an open store."""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.entities import Item, User
+from app.store import LeaseLostError, Store, migrate
+from app.store.generation import renew_generation
+from app.store.sqlite_files import QUIET_SECONDS, DatabaseReplacedError
+from tests.support.ratings import incoming
+from tests.support.service import wait_until
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    migrate("", tmp_path)
+    return tmp_path / "reckon.db"
+
+
+@pytest.fixture
+def open_store(file: Path) -> Iterator[Store]:
+    store = Store.open("", file.parent)
+    yield store
+    store.close()
+
+
+def copied(file: Path, name: str) -> Path:
+    """A whole copy, what is in the log included, that is not fresh any more."""
+    copy = file.with_name(name)
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    return copy
+
+
+def checked(store: Store) -> str:
+    """The generation after the next check that does not find the file being copied."""
+    got: list[str] = []
+
+    def succeeds() -> bool:
+        try:
+            got.append(store.generation.check())
+        except DatabaseReplacedError:
+            return False
+        return True
+
+    wait_until(succeeds, seconds=5 + QUIET_SECONDS)
+    return got[-1]
+
+
+def test_generation_stays(store: Store) -> None:
+    first = store.generation.check()
+    store.ratings.record(incoming(("ann", "x", 4, 1)))
+    store.items.record([Item("y")])
+    assert store.generation.check() == first == store.users.freshness("ann").generation
+
+
+def test_generation_is_renewed_once(store: Store) -> None:
+    """Of several processes that notice a restore, the first renews the generation."""
+    first = store.generation.check()
+    with store.database.writing() as connection:
+        renew_generation(connection, first)
+        renew_generation(connection, first)
+    second = store.generation.check()
+    assert second != first
+    assert store.generation.check() == second
+
+
+def test_lower_counter(store: Store) -> None:
+    """The counters of a state that is older than one seen before."""
+    store.items.record([Item("x")])
+    first = store.generation.check()
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE counters SET value = 0 WHERE name = 'catalogue'"))
+    second = store.generation.check()
+    assert second != first
+    assert store.users.freshness("").generation == second == store.generation.check()
+
+
+def test_tables_made_anew(store: Store) -> None:
+    """As `pg_restore --clean` does, with counters that are the same."""
+    if store.database.dialect.engine.dialect.name == "sqlite":
+        pytest.skip("a dump of SQLite is restored to a file")
+    first = store.generation.check()
+    with store.database.writing() as connection:
+        connection.execute(sa.text("CREATE TABLE kept AS SELECT * FROM users"))
+        connection.execute(sa.text("TRUNCATE users"))
+        connection.execute(sa.text("DROP TABLE kept"))
+    assert store.generation.check() != first
+
+
+def test_run_before_a_restore(store: Store) -> None:
+    """A worker that learned from data that are gone publishes nothing."""
+    store.jobs.enqueue("request")
+    claim = store.jobs.claim("worker", lease_seconds=60)
+    assert claim is not None
+    with store.database.writing() as connection:
+        renew_generation(connection)
+    with pytest.raises(LeaseLostError):
+        store.snapshots.register(claim, version=1, path="snapshots/000001", card={})
+    again = store.jobs.claim("worker", lease_seconds=60)
+    assert again is not None
+    assert again.job.job_id == claim.job.job_id
+
+
+def renamed(copy: Path, file: Path) -> None:
+    copy.replace(file)
+
+
+def removed_and_copied(copy: Path, file: Path) -> None:
+    for each in (file, file.with_name("reckon.db-wal"), file.with_name("reckon.db-shm")):
+        each.unlink()
+    shutil.copy2(copy, file)
+
+
+def overwritten(copy: Path, file: Path) -> None:
+    """Into the same file, whose log is removed: the inode stays."""
+    for suffix in ("-wal", "-shm"):
+        file.with_name(f"reckon.db{suffix}").unlink()
+    shutil.copyfile(copy, file)
+
+
+def overwritten_beside_its_log(copy: Path, file: Path) -> None:
+    """As `cp` does."""
+    shutil.copyfile(copy, file)
+
+
+@pytest.mark.parametrize("put_back", [renamed, removed_and_copied, overwritten, overwritten_beside_its_log])
+def test_replaced_file(open_store: Store, file: Path, put_back: object) -> None:
+    """The log of the file that is gone is not applied to the one in its place."""
+    store = open_store
+    store.users.record([User("ann", "FI")])
+    backup = copied(file, "backup.db")
+    first = store.generation.check()
+    store.users.record([User("ann", "SE"), User("bob")])
+    put_back(backup, file)  # type: ignore[operator]
+    with pytest.raises(DatabaseReplacedError):
+        store.users.record([User("cid")])
+    second = checked(store)
+    assert second != first
+    assert store.users.get("ann") == User("ann", "FI")
+    assert store.users.freshness("bob").user_key is None
+    store.users.record([User("cid")])
+    assert store.users.count() == 2
+    store.close()
+    again = Store.open("", file.parent)
+    assert (again.users.count(), again.generation.check()) == (2, second)
+    again.close()
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def checkpoint(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA wal_checkpoint")
+
+
+def test_changes_that_overwrite_nothing(open_store: Store, file: Path) -> None:
+    """Checkpoints, also those of other programs, and a new time of modification."""
+    store = open_store
+    first = store.generation.check()
+    for n in range(4):
+        store.users.record([User(f"user-{n}")])
+        if n % 2:
+            checkpoint(file)
+        file.touch()
+        assert store.generation.check() == first
+    assert store.users.count() == 4
+
+
+def test_overwritten_after_a_checkpoint(open_store: Store, file: Path) -> None:
+    """The log holds pages of a later state than that of the file, and would damage it."""
+    store = open_store
+    store.users.record([User("ann")])
+    backup = copied(file, "backup.db")
+    for n in range(20):
+        store.users.record([User(f"user-{n}-{m}" + "x" * 100) for m in range(100)])
+    checkpoint(file)
+    store.users.record([User("bob")])
+    first = store.generation.check()
+    shutil.copyfile(backup, file)
+    assert checked(store) != first
+    assert (store.users.count(), store.users.get("ann")) == (1, User("ann"))
+    store.users.record([User("cid")])
+    store.close()
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+@pytest.mark.parametrize("starts_anew", [True, False])
+def test_overwritten_with_its_log(open_store: Store, file: Path, *, starts_anew: bool) -> None:
+    """A backup of both files as they are: what its log holds is a part of it."""
+    store, second = open_store, Store.open("", file.parent)
+    store.users.record([User("ann")])
+    checkpoint(file)
+    store.users.record([User("bob")])
+    names = ["reckon.db", "reckon.db-wal"]
+    for name in names:
+        shutil.copyfile(file.with_name(name), file.with_name(f"{name}.backup"))
+    if starts_anew:
+        checkpoint(file)
+    store.users.record([User("cid")])
+    store.users.record([User("dan")])
+    assert second.generation.check() == store.generation.check()
+    for name in names:
+        shutil.copyfile(file.with_name(f"{name}.backup"), file.with_name(name))
+    generation = checked(store)
+    assert [store.users.get(each) for each in ("ann", "bob", "cid")] == [User("ann"), User("bob"), None]
+    store.users.record([User("eve")])
+    assert checked(second) == generation
+    assert second.users.get("eve") == User("eve")
+    second.close()
+
+
+def test_two_processes(open_store: Store, file: Path) -> None:
+    """The second one to notice keeps what the first has written since."""
+    first, second = open_store, Store.open("", file.parent)
+    second.users.record([User("ann")])
+    backup = copied(file, "backup.db")
+    backup.replace(file)
+    generation = checked(first)
+    first.users.record([User("bob")])
+    assert checked(second) == generation
+    assert second.users.get("bob") == User("bob")
+    second.close()
+
+
+def test_half_copied(open_store: Store, file: Path) -> None:
+    store = open_store
+    store.users.record([User("ann")])
+    whole = copied(file, "backup.db").read_bytes()
+    half = file.with_name("half.db")
+    half.write_bytes(whole[: len(whole) // 2])
+    long_ago = 1_000_000_000
+    os.utime(half, (long_ago, long_ago))
+    half.replace(file)
+    with pytest.raises(DatabaseReplacedError):
+        store.generation.check()
+    with pytest.raises(DatabaseReplacedError):
+        store.users.record([User("bob")])
+    file.unlink()
+    with pytest.raises(DatabaseReplacedError, match="gone"):
+        store.generation.check()
+    file.write_bytes(whole)
+    checked(store)
+    store.users.record([User("bob")])
+    assert store.users.count() == 2
+
+
+def test_replaced_while_written(open_store: Store, file: Path) -> None:
+    """A write that is committed to a file that is gone is not acknowledged."""
+    store = open_store
+    store.users.record([User("ann")])
+    backup = copied(file, "backup.db")
+
+    def write() -> None:
+        with store.database.writing() as connection:
+            connection.execute(sa.text("UPDATE users SET country = 'FI'"))
+            backup.replace(file)
+
+    with pytest.raises(DatabaseReplacedError):
+        write()
+    checked(store)
+    assert store.users.get("ann") == User("ann")
