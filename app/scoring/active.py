@@ -65,6 +65,15 @@ class ActiveSnapshot:
         finally:
             self._refreshing.release()
 
+    def forget(self, database_id: str) -> None:
+        """Serve nothing until the next refresh, because the database was restored and may have the other id.
+
+        A version number may mean another snapshot now: it is counted on from that of the restored state.
+        """
+        with self._refreshing:
+            self.current, self._refused, self.problem = None, None, ""
+            self._database_id = database_id
+
     def _refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
         served = None if self.current is None else self.current.version
         # A version is never changed after it is published, so equal numbers mean equal files.

@@ -1,5 +1,6 @@
 """Items and users as tables of plain columns, and these as the features that learners read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,10 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from app.algorithms.encoding import Encoding, FeatureTable, Kind
+from app.algorithms.feature_map import crossed_width
 from app.algorithms.rating_matrix import Features
-from app.entities import AttributeValue, Item, User
+from app.algorithms.text_encoding import TextEncoding
+from app.entities import ITEM_FIELDS, AttributeValue, Item, User
+from app.scoring.content import ContentEncoding
 
 MAX_ATTRIBUTES = 256
 """Attributes that become features, at most: those that most rows have."""
@@ -19,33 +24,80 @@ ATTRIBUTE = "attributes."
 """Prefix of an attribute that is named like a field."""
 
 _FIELDS = frozenset({"categories", "year", "country"})
+_TEXT_FIELDS = [name for name, declared in ITEM_FIELDS.items() if declared.kind == "text"]
+_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
 
 Attributes = Sequence[Mapping[str, AttributeValue]]
 
 
 @dataclass(frozen=True)
 class Encodings:
-    """How items and users become features. A snapshot keeps them, so that later items and users are read alike."""
+    """How items and users become features. A snapshot keeps them, so that later items and users are read alike.
+
+    `item_text`: None where the texts of items are not read. `content`: by what items are compared.
+    """
 
     items: Encoding = field(default_factory=Encoding)
     users: Encoding = field(default_factory=Encoding)
+    item_text: TextEncoding | None = None
+    content: ContentEncoding = field(default_factory=ContentEncoding)
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Encodings":
         """The encodings whose `document` this is; `ValueError`, `TypeError` or `KeyError` is raised for any other."""
-        return cls(Encoding.from_document(document["items"]), Encoding.from_document(document["users"]))
+        text = document.get("item_text")  # snapshots made before texts were read have none
+        return cls(
+            Encoding.from_document(document["items"]),
+            Encoding.from_document(document["users"]),
+            None if text is None else TextEncoding.from_document(text),
+            ContentEncoding.from_document(document["content"]),
+        )
 
     @property
     def document(self) -> dict[str, Any]:
         """All of both, as a JSON value."""
-        return {"items": self.items.document, "users": self.users.document}
+        text = None if self.item_text is None else self.item_text.document
+        return {
+            "items": self.items.document,
+            "users": self.users.document,
+            "item_text": text,
+            "content": self.content.document,
+        }
+
+    @property
+    def mapped_widths(self) -> tuple[int, int]:
+        """The rows of the maps from features of items and of users to vectors."""
+        n_words = 0 if self.item_text is None else self.item_text.n_columns
+        return crossed_width(len(self.items.names)) + n_words, crossed_width(len(self.users.names))
+
+    def text_of(self, items: Sequence[Item]) -> sparse.csr_array | None:
+        """(n, t) columns of the items' texts; None where texts are not read."""
+        return None if self.item_text is None else self.item_text.encode([text_of(item) for item in items])
 
 
-def describe(items: Sequence[Item], users: Sequence[User]) -> tuple[Features, Encodings]:
-    """The features of all items and users, a row each in their order, and the encodings for later ones."""
+def describe(items: Sequence[Item], users: Sequence[User], *, with_text: bool = False) -> tuple[Features, Encodings]:
+    """The features of all items and users, a row each in their order, and the encodings for later ones.
+
+    `with_text`: whether the texts of items become columns, too.
+    """
     items_read, users_read = item_table(items), user_table(users)
-    encodings = Encodings(Encoding.fit(items_read), Encoding.fit(users_read))
-    return Features(encodings.items.encode(items_read), encodings.users.encode(users_read)), encodings
+    text = TextEncoding.fit([text_of(item) for item in items]) if with_text else None
+    encodings = Encodings(Encoding.fit(items_read), Encoding.fit(users_read), text, ContentEncoding.fit(items))
+    features = Features(
+        encodings.items.encode(items_read), encodings.users.encode(users_read), encodings.text_of(items)
+    )
+    return features, encodings
+
+
+def text_of(item: Item) -> str:
+    """Title, description and all other fields and attributes that hold text or lists of texts, but no addresses.
+
+    Categories are features already.
+    """
+    fields = (getattr(item, name) for name in _TEXT_FIELDS)
+    attributes = (value for value in item.attributes.values() if isinstance(value, (str, list)))
+    texts = (text for value in (*fields, *attributes) for text in as_texts(value))
+    return "\n".join(text for text in texts if not _ADDRESS.match(text))
 
 
 def item_table(items: Sequence[Item], kinds: Mapping[str, Kind] | None = None) -> FeatureTable:

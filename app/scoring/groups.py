@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import AttributeValue, User
 from app.scoring.features import ATTRIBUTE, as_texts
 from app.segments.base import NO_ITEM_ROWS
@@ -22,10 +23,10 @@ Group = tuple[str, str]
 """The name of a field or an attribute of users, and a value of it."""
 
 MAX_GROUPS = 1000
-"""The groups with the most ratings are kept."""
+"""The groups with the most likes are kept."""
 
 MAX_GROUP_ITEMS = 2000
-"""Rows stored for a group, most rated first: far more than a list shows, however many of them a filter drops."""
+"""Rows stored for a group, most liked first: far more than a list shows, however many of them a filter drops."""
 
 MAX_NUMBERS = 20
 """An attribute with more distinct numbers than this is a measurement, and its numbers do not form groups."""
@@ -88,47 +89,48 @@ def _texts(value: AttributeValue | None) -> list[str]:
 
 @dataclass(frozen=True)
 class PopularInGroups:
-    """The items that the members of each group rated, and the groups of each user.
+    """The items that the members of each group liked, and the groups of each user.
 
-    `starts` (g + 1,), `rows`, `counts`: the items of group n stand at `starts[n] : starts[n + 1]`, most rated first,
-    with the number of their ratings. `user_starts` (n_users + 1,), `user_groups`: the positions in `groups` of the
-    groups of each user, likewise.
+    `starts` (g + 1,), `rows`, `counts`, `like_counts`: the items of group n stand at `starts[n] : starts[n + 1]`, most
+    liked first, with how many of its members chose the item, and how many of these liked it. `user_starts`
+    (n_users + 1,), `user_groups`: the positions in `groups` of the groups of each user, likewise.
     """
 
     groups: tuple[Group, ...]
     starts: NDArray[np.int64]
     rows: NDArray[np.int32]
     counts: NDArray[np.int32]
+    like_counts: NDArray[np.int32]
     user_starts: NDArray[np.int64]
     user_groups: NDArray[np.int32]
 
     @classmethod
-    def from_memberships(cls, memberships: Memberships, rated: sparse.csr_array) -> "PopularInGroups":
-        """`rated`: (n_users, n_items), an entry for each rating. Groups without ratings are left out."""
-        n_users, n_items = rated.shape
+    def from_memberships(cls, memberships: Memberships, ratings: RatingMatrix) -> "PopularInGroups":
+        """Groups whose members liked nothing are left out."""
+        n_users = ratings.n_users
         is_member = _members(memberships, n_users)
-        # totals(g) = sum over members u of the number of ratings of u
-        totals = is_member @ np.diff(rated.indptr)
-        # Groups without ratings have no popular items, and many groups would make the counts large.
+        # totals(g) = sum over members u of the number of likes of u
+        totals = is_member @ np.diff(ratings.liked.indptr)
+        # Groups without likes have no popular items, and many groups would make the counts large.
         largest = np.argsort(-totals, kind="stable")[:MAX_GROUPS]
         kept = np.sort(largest[totals[largest] > 0])
         is_member = sparse.csr_array(is_member[kept])
-        ones = sparse.csr_array((np.ones(rated.nnz, np.int32), rated.indices, rated.indptr), shape=(n_users, n_items))
-        # counted(g, i) = sum over members u of g of [u rated i], one sparse product for all groups
-        counted = sparse.csr_array(is_member @ ones)
-        group_of = np.repeat(np.arange(len(kept)), np.diff(counted.indptr))
-        # By group, most rated first, ties by row.
-        order = np.lexsort((counted.indices, -counted.data, group_of))
-        places = np.arange(len(order)) - counted.indptr[group_of]  # among the rows of the same group
+        counted, liked = (_counted(is_member, cells) for cells in (ratings.chosen, ratings.liked))
+        group_of = np.repeat(np.arange(len(kept)), np.diff(liked.indptr))
+        # By group, most liked first, ties by row.
+        order = np.lexsort((liked.indices, -liked.data, group_of))
+        places = np.arange(len(order)) - liked.indptr[group_of]  # among the rows of the same group
         order = order[places < MAX_GROUP_ITEMS]
+        rows = liked.indices[order]
         # Transposed, the rows are users, and the entries of a row their groups in ascending order.
         by_user = sparse.csr_array(is_member.T)
         by_user.sort_indices()
         return cls(
             groups=tuple(memberships.groups[number] for number in kept.tolist()),
             starts=np.concatenate([[0], np.cumsum(np.bincount(group_of[order], minlength=len(kept)))]),
-            rows=counted.indices[order].astype(np.int32),
-            counts=counted.data[order].astype(np.int32),
+            rows=rows.astype(np.int32),
+            counts=_cells(counted, group_of[order], rows),
+            like_counts=liked.data[order].astype(np.int32),
             user_starts=by_user.indptr.astype(np.int64),
             user_groups=by_user.indices.astype(np.int32),
         )
@@ -136,7 +138,7 @@ class PopularInGroups:
     @classmethod
     def from_arrays(cls, groups: tuple[Group, ...], arrays: SnapshotArrays) -> "PopularInGroups":
         """What a snapshot holds of them; `groups`: their names, in its order."""
-        of_items = arrays.group_starts, arrays.group_rows, arrays.group_counts
+        of_items = arrays.group_starts, arrays.group_rows, arrays.group_counts, arrays.group_like_counts
         return cls(groups, *of_items, arrays.user_group_starts, arrays.user_groups)
 
     @property
@@ -146,6 +148,7 @@ class PopularInGroups:
             "group_starts": self.starts,
             "group_rows": self.rows,
             "group_counts": self.counts,
+            "group_like_counts": self.like_counts,
             "user_group_starts": self.user_starts,
             "user_groups": self.user_groups,
         }
@@ -166,7 +169,7 @@ class PopularInGroups:
         return [number for number in numbers if number is not None]
 
     def popular_in(self, number: int) -> NDArray[np.int32]:
-        """The rows that the members of a group rated, most rated first, up to `MAX_GROUP_ITEMS`."""
+        """The rows that the members of a group liked, most liked first, up to `MAX_GROUP_ITEMS`."""
         return self.rows[self.starts[number] : self.starts[number + 1]]
 
     def popular_by(self, attribute: str, value: str) -> NDArray[np.int32]:
@@ -181,3 +184,19 @@ def _members(memberships: Memberships, n_users: int) -> sparse.csr_array:
     return sparse.csr_array(
         (ones, (memberships.numbers, memberships.user_rows)), shape=(len(memberships.groups), n_users)
     )
+
+
+def _counted(is_member: sparse.csr_array, cells: sparse.csr_array) -> sparse.csr_array:
+    """(g, n_items), counted(g, i) = sum over members u of g of [u has a cell of i], one sparse product for all."""
+    ones = sparse.csr_array((np.ones(cells.nnz, np.int32), cells.indices, cells.indptr), shape=cells.shape)
+    return sparse.csr_array(is_member @ ones)
+
+
+def _cells(counted: sparse.csr_array, group_of: NDArray[np.int64], rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(m,) int32, the counts of m cells, all of which are there: who likes an item has chosen it."""
+    n_groups, n_items = counted.shape
+    # One number for a cell; they ascend where the columns of each row do.
+    counted.sort_indices()
+    cells = np.repeat(np.arange(n_groups), np.diff(counted.indptr)) * n_items + counted.indices
+    counts: NDArray[np.int32] = counted.data[np.searchsorted(cells, group_of * n_items + rows)].astype(np.int32)
+    return counts

@@ -240,20 +240,6 @@ def _scales(vectors: NDArray[np.float32]) -> tuple[float, ...]:
     return tuple(largest.tolist())
 
 
-def search_many(
-    vectors: NDArray[np.float32], queries: NDArray[np.float32], n: int
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each of `queries` (b, d), the `n` rows of `vectors` with the largest dot product, and these: (b, n) each.
-
-    Best first; row -1 where there are fewer than `n`. Uses all cores, so it is for building and not for serving.
-    """
-    use_all_threads()
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    index.add(np.ascontiguousarray(vectors, np.float32))
-    scores, rows = index.search(np.ascontiguousarray(queries, np.float32), n)
-    return rows, scores
-
-
 def use_all_threads() -> None:
     """Let OpenMP use all cores in this thread, where a search may have set it to one."""
     faiss.omp_set_num_threads(ALL_THREADS)

@@ -9,16 +9,14 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from app.algorithms.feature_map import crossed_width
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.scoring.features import Encodings
 from app.scoring.groups import Group
 from app.scoring.index import map_index
 from app.scoring.index_build import Known, build_index, index_bytes
-from app.scoring.neighbours import table_layouts
 from app.scoring.scorer import PublishedScorer, Scorer
 from app.segments.registry import SEGMENTS, segment_layouts
-from app.snapshots.arrays import Layout, SnapshotArrays, check_arrays
+from app.snapshots.arrays import SnapshotArrays, check_arrays, check_range
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import MANIFEST_FILE, Manifest
 from app.snapshots.read import SnapshotFiles, read_snapshot
@@ -27,11 +25,6 @@ from app.snapshots.write import FEATURES_FILE, GROUPS_FILE, make_room, write_fol
 CANARY_QUERIES = 3
 CANARY_TOLERANCE = 1e-2
 """Relative: half precision of the index, at most."""
-
-
-def extra_layouts() -> dict[str, Layout]:
-    """The arrays that not every snapshot has: the states of segments, and neighbour tables."""
-    return segment_layouts() | table_layouts()
 
 
 def write_snapshot(
@@ -47,7 +40,7 @@ def write_snapshot(
     `groups`: the names of the groups in `arrays.group_starts`. Raises `StorageFullError` where there is no room,
     `SnapshotDamagedError` where the arrays contradict each other.
     """
-    sizes = check_arrays(arrays.named, extra_layouts())
+    sizes = check_arrays(arrays.named, segment_layouts())
     if len(groups) != sizes["n_group_starts"] - 1:
         raise SnapshotDamagedError("the names of the groups do not fit their arrays")
     stage = Stage.from_progress(progress)
@@ -62,8 +55,8 @@ def write_snapshot(
 
 
 def _known(arrays: SnapshotArrays, user_row: int) -> Known:
-    rated, _ = arrays.history(user_row)
-    positive, _ = arrays.labels(user_row)
+    rated, _, _ = arrays.history(user_row)
+    positive, _, _ = arrays.labels(user_row)
     return Known(rated, len(rated) + len(positive))
 
 
@@ -73,14 +66,15 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> PublishedScor
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
     for an older format, `SnapshotForeignError` for a newer one, another database or another version.
     """
-    files = read_snapshot(folder, database_id, version, extra_layouts())
+    files = read_snapshot(folder, database_id, version, segment_layouts())
     manifest = files.manifest
     if manifest.index is None:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")
     names = {entry.name for entry in manifest.segments}
     # Predictions and the list of unknown users rely on the required segments.
     for segment in SEGMENTS.values():
-        if segment.is_required and segment.name not in names:
+        is_required = segment.is_required and (manifest.scale.is_graded or not segment.needs_grades)
+        if is_required and segment.name not in names:
             raise SnapshotDamagedError(f"there is no {segment.name} segment")
     index = map_index(files.index_path, files.arrays.item_vectors, manifest.index)
     scorer = PublishedScorer.from_parts(manifest, files.arrays, index, _encodings(files), _groups(files))
@@ -91,13 +85,14 @@ def open_snapshot(folder: Path, database_id: str, version: int) -> PublishedScor
 def _encodings(files: SnapshotFiles) -> Encodings:
     document: Any = files.documents[FEATURES_FILE]
     try:
-        # The maps have a row for each crossed feature; other widths would fail at the first new item.
+        # The maps have a row for each column that they read; other widths would fail at the first new item.
         encodings = Encodings.from_document(document)
-        widths = crossed_width(len(encodings.items.names)), crossed_width(len(encodings.users.names))
+        widths = encodings.mapped_widths
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise SnapshotDamagedError(f"{FEATURES_FILE} does not hold encodings of features") from error
     if widths != (files.sizes["n_item_features"], files.sizes["n_user_features"]):
         raise SnapshotDamagedError(f"{FEATURES_FILE} does not fit the maps of features")
+    check_range("content_columns", files.arrays.content_columns, 0, encodings.content.n_columns)
     return encodings
 
 
@@ -112,7 +107,7 @@ def _groups(files: SnapshotFiles) -> tuple[Group, ...]:
 
 
 def _check_canaries(scorer: Scorer) -> None:
-    """Search for real users and compare the best scores with dot products.
+    """Search for real users, compare the best scores with dot products, and score by the tables.
 
     FAISS verifies nothing, and a wrong file may load without an error. Raises `SnapshotDamagedError`.
     """
@@ -124,5 +119,10 @@ def _check_canaries(scorer: Scorer) -> None:
         # The best score by a product with every item: what the index must find.
         best = float((scorer.item_vectors @ vector).max(initial=-np.inf))
         tolerance = CANARY_TOLERANCE * (1.0 + abs(best))
-        if len(rows) != min(10, scorer.n_items) or abs(float(scores[0]) - best) > tolerance:
+        # Negated, so that a NaN fails.
+        if len(rows) != min(10, scorer.n_items) or not abs(float(scores[0]) - best) <= tolerance:
             raise SnapshotDamagedError("a trial search gave wrong answers")
+        with np.errstate(over="ignore", invalid="ignore"):
+            tables = scorer.user_side(int(user_row)).tables.values()
+        if not all(np.isfinite(of_table).all() for of_table in tables):
+            raise SnapshotDamagedError("a trial query gave scores that are not finite")

@@ -1,88 +1,52 @@
 """A snapshot ready to answer: folds users in, finds and scores items, predicts ratings, and explains scores."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.feature_map import crossed
-from app.algorithms.neighbour_table import NeighbourTable
-from app.entities import Item, RatingScale, User
+from app.algorithms.feature_map import crossed, mapped
+from app.algorithms.strengths import strengths_of_user
+from app.entities import BARE_ITEM, UNKNOWN_TIME, Item, RatingScale, User
+from app.scoring.blocks import RatingBlock, SegmentBlock, TableBlock
 from app.scoring.features import Encodings, item_table, user_table
 from app.scoring.groups import Group, PopularInGroups
 from app.scoring.index import ItemIndex, Neighbours, PopularityIndex
-from app.scoring.neighbours import open_tables, voted_for
-from app.scoring.sides import join_user_parts, part_scales, unknown_user_side, weigh
-from app.scoring.similar import similar_to, similar_users, unit_directions
-from app.segments.base import NO_ITEM_ROWS, DenseFold, Observations, Segment, SegmentStateError, first_likeness
-from app.segments.rating import RatingFold
-from app.segments.registry import SEGMENTS, arrays_of
+from app.scoring.item_similarity import ItemSimilarity
+from app.scoring.sides import (
+    NO_TABLES,
+    UserSide,
+    join_user_parts,
+    part_scales,
+    table_scale,
+    table_scales,
+    unknown_user_side,
+    weigh,
+)
+from app.scoring.similar import best, similar_users, unit_directions
+from app.segments.base import Observations, SegmentStateError
+from app.segments.dense import first_likeness
+from app.segments.popularity import POPULARITY
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.manifest import Manifest, SegmentEntry
+from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, SimilarBlend
 
 UNDESCRIBED = User("undescribed")
-
-
-class UserSide(NamedTuple):
-    """One user: the weighted vector (d,) float32 whose dot product with an item's row is the score, and b_u.
-
-    `uncertainty`: what is not known of the user, in the rating scale, see `Scorer.uncertainties`.
-    """
-
-    vector: NDArray[np.float32]
-    bias: float
-    uncertainty: float
-
-
-@dataclass(frozen=True)
-class SegmentBlock:
-    """A segment of a snapshot at work: its columns (c of them) and weight, its kind, and its state.
-
-    `covariance`: (c, c) float32, that of its columns over the chosen items.
-    """
-
-    entry: SegmentEntry
-    segment: Segment
-    fold: DenseFold
-    slice: slice
-    covariance: NDArray[np.float32]
-
-    @classmethod
-    def from_entry(cls, entry: SegmentEntry, arrays: SnapshotArrays) -> "SegmentBlock":
-        """Raises `SnapshotDamagedError` for a segment that does not exist, or whose state is not complete."""
-        if (segment := SEGMENTS.get(entry.name)) is None:
-            raise SnapshotDamagedError(f"there is no segment {entry.name}")
-        try:
-            fold = segment.open(entry.numbers, arrays_of(segment, arrays.extra))
-        except SegmentStateError as error:
-            raise SnapshotDamagedError(str(error)) from error
-        columns = entry.slice
-        # A copy, since a view of some columns slows the products of every fold-in down.
-        covariance = np.ascontiguousarray(arrays.item_covariance[columns, columns])
-        if isinstance(fold, RatingFold):
-            return RatingBlock(entry, segment, fold, columns, covariance)
-        return cls(entry, segment, fold, columns, covariance)
-
-
-@dataclass(frozen=True)
-class RatingBlock(SegmentBlock):
-    """The segment that predicts ratings."""
-
-    fold: RatingFold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
     """Answers from one set of vectors; immutable, shared by all requests.
 
-    `blocks`: the segments in the order of their columns. `scale`: of the ratings. `is_led_by_events`: see `Manifest`.
+    `blocks`: the dense segments in the order of their columns. `tables`: the sparse segments by name. `scale`: of the
+    ratings. `is_led_by_events`: see `Manifest`.
     `rating`: the block among `blocks` that predicts ratings, None where none does. `version`: of the snapshot, None for
-    vectors that were never published (`popularity_scorer`).
+    vectors that were never published (`popularity_scorer`). `fallback_reason`, `fallback_advice`, `similar_blend`: see
+    `Manifest`.
     """
 
     arrays: SnapshotArrays
@@ -90,11 +54,14 @@ class Scorer:
     index: ItemIndex | PopularityIndex
     encodings: Encodings
     groups: PopularInGroups
-    tables: Mapping[str, NeighbourTable]
+    tables: Mapping[str, TableBlock]
     scale: RatingScale
     rating: RatingBlock | None = None
     is_led_by_events: bool = False
     version: int | None = None
+    fallback_reason: str | None = None
+    fallback_advice: str | None = None
+    similar_blend: SimilarBlend = UNMEASURED_BLEND
 
     @property
     def is_learned(self) -> bool:
@@ -133,29 +100,32 @@ class Scorer:
 
     def user_side(self, user_row: int) -> UserSide:
         """The user side as published: the fold-in of the history at the snapshot."""
-        biases, deviations = self.arrays.user_biases, self.arrays.user_uncertainties
-        return UserSide(self.user_vectors[user_row], float(biases[user_row]), float(deviations[user_row]))
+        arrays, tables = self.arrays, NO_TABLES
+        biases, deviations = arrays.user_biases, arrays.user_uncertainties
+        if self.tables:
+            # Tables have no learned user side: the scores follow from the history, as mapped.
+            item_rows, values, rated_at = arrays.history(user_row)
+            positive_rows, positive_at, negative_rows = arrays.labels(user_row)
+            observed = Observations(
+                item_rows, values, positive_rows, negative_rows, rated_at=rated_at, positive_at=positive_at
+            )
+            tables, _ = self._table_scores(self._as_learned(observed))
+        return UserSide(self.user_vectors[user_row], float(biases[user_row]), float(deviations[user_row]), tables)
 
-    def fold_in(
-        self,
-        item_rows: NDArray[np.integer],
-        values: NDArray[np.floating],
-        user: User | None = None,
-        positive_rows: NDArray[np.integer] = NO_ITEM_ROWS,
-        negative_rows: NDArray[np.integer] = NO_ITEM_ROWS,
-    ) -> UserSide:
-        """The user side of a user with these ratings: the arithmetic that made `user_vectors`, for one user.
+    def fold_in(self, observed: Observations, user: User | None = None) -> UserSide:
+        """The user side of a user with these observations: the arithmetic that made `user_vectors`, for one user.
 
-        `item_rows`, `values`: (m,), in the rating scale. `user`: needed where `folds_features`. `positive_rows`,
-        `negative_rows`: other items with positive events of the user, or with negative ones. Without ratings and
-        positive events it is `unknown_side`. On an unchanged history it agrees with the published user side to 1e-4.
+        `observed`: ratings in the rating scale; its `liked_from` is not read. `user`: needed where `folds_features`.
+        Without ratings and positive events it is `unknown_side`. On an unchanged history it agrees with the published
+        user side to 1e-4.
         """
-        if not len(item_rows) and not len(positive_rows) and user is None:
+        if not len(observed.item_rows) and not len(observed.positive_rows) and user is None:
             return self.unknown_side
-        observed = self._observed(item_rows, values, positive_rows, negative_rows)
+        observed = self._as_learned(observed)
         features = self._features_of(user) if self._reads_features else None
         vector = np.zeros(self.item_vectors.shape[1], np.float32)
         bias = uncertainty = 0.0
+        tables, silent = self._table_scores(observed)
         rows = columns = None
         for block in self.blocks:
             selected, counted = block.fold.select(observed)
@@ -164,9 +134,16 @@ class Scorer:
                 rows, columns = selected, self.item_vectors.take(selected, axis=0)
             part = block.fold.fold_in(columns[:, block.slice], counted, selected, features)
             vector[block.slice] = weigh(part.columns, block.covariance, block.entry.weight)
+            if not part.columns.any():
+                silent += block.entry.weight
             bias += part.bias
             uncertainty += part.uncertainty
-        return UserSide(vector, bias, uncertainty)
+        if silent:
+            # As in `join_user_parts`.
+            for block in self.blocks:
+                if block.entry.name == POPULARITY and block.entry.weight > 0:
+                    vector[block.slice] *= np.float32(1 + silent / block.entry.weight)
+        return UserSide(vector, bias, uncertainty, tables)
 
     def side_of(self, user: User) -> UserSide | None:
         """The user side of a user without ratings, by features alone; None where they say nothing."""
@@ -204,25 +181,56 @@ class Scorer:
         """The item side (n, d) of items without ratings, by their features alone."""
         encoding = self.encodings.items
         features = encoding.encode(item_table(items, encoding.kinds))
+        described = mapped(features, self.encodings.text_of(items))
         vectors = np.tile(self.arrays.unrated_item, (len(items), 1))
-        # An item without any known feature keeps the vector of an unknown item.
-        is_described = np.diff(features.indptr) > 0
-        described = features[is_described]
-        vectors[is_described] = self.arrays.item_offset + crossed(described) @ self.arrays.item_map
+        # An item without any known feature or word keeps the vector of an unknown item.
+        is_described, has_features = np.diff(described.indptr) > 0, np.diff(features.indptr) > 0
+        vectors[is_described] = self.arrays.item_offset + described[is_described] @ self.arrays.item_map
         for block in self.blocks:
-            if (columns := block.fold.item_parts(described)) is not None:
-                vectors[is_described, block.slice] = columns
+            # A network reads features and no texts.
+            if (columns := block.fold.item_parts(features[has_features])) is not None:
+                vectors[:, block.slice] = self.arrays.unrated_item[block.slice]
+                vectors[has_features, block.slice] = columns
         return vectors
 
     def similar(self, item_row: int, n: int) -> Neighbours:
-        """Up to `n` items most similar to this one, rows and similarities, best first; none for an unrated item."""
+        """Up to `n` items most similar to this one, rows and similarities, best first."""
         stored = self.arrays.similar_rows.shape
         if stored[0] and n <= stored[1]:
             # Stored rows end with -1 where there are fewer similar items.
             rows = self.arrays.similar_rows[item_row]
             n = min(n, int(np.count_nonzero(rows >= 0)))
             return rows[:n].astype(np.int64), self.arrays.similar_scores[item_row, :n]
-        return similar_to(item_row, self._directions, self.arrays.item_counts, n)
+        return best(self.item_similarity.to_item(item_row), n)
+
+    def content_of(self, items: Sequence[Item]) -> sparse.csr_array:
+        """(1, t), by what an item newer than the snapshot is compared, see `ItemSimilarity`. `items`: it, or none."""
+        return self.encodings.content.encode(items[:1] or [BARE_ITEM])
+
+    @cached_property
+    def item_similarity(self) -> ItemSimilarity:
+        """How alike the items are. Made when it is first needed: a stored list needs none of it."""
+        arrays, n = self.arrays, self.n_items
+        content = (arrays.content_values, arrays.content_columns, arrays.content_starts)
+        together = (arrays.together_values, arrays.together_rows, arrays.together_starts)
+        return ItemSimilarity(
+            vectors=self.item_vectors[:, self.likeness],
+            counts=arrays.item_counts,
+            together=sparse.csr_array(together, shape=(n, n)),
+            content=sparse.csr_array(content, shape=(n, self.encodings.content.n_columns)),
+            encoding=self.encodings.content,
+            blend=self.similar_blend,
+        )
+
+    def proposed_by(self, item_row: int, similar_kind: str, n: int) -> Neighbours:
+        """Up to `n` items that the table of one kind (`SparseSegment.similar_kind`) proposes for this item, rows and
+        entries, best first; none where no segment has such a table.
+        """
+        table = next((each for each in self.tables.values() if each.segment.similar_kind == similar_kind), None)
+        if table is None:
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        rows, entries = table.fold.strongest(item_row)
+        return rows[:n], entries[:n]
 
     def directions(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, c) vectors of length 1 by which items with vectors (n, d) are compared; 0 for an unrated item."""
@@ -233,6 +241,12 @@ class Scorer:
         """The columns by which items are compared, and users as well."""
         return first_likeness([(block.segment, block.slice) for block in self.blocks])
 
+    @cached_property
+    def directional(self) -> Sequence[slice]:
+        """The columns of each segment by which items could be compared; `likeness` is one of them, unless empty."""
+        columns = (block.segment.likeness(block.slice) for block in self.blocks)
+        return [each for each in columns if each is not None]
+
     def similar_users(self, user: UserSide, n: int, left_out: int | None = None) -> Neighbours:
         """Up to `n` users with the nearest taste, rows and similarities, best first; none for a user without one.
 
@@ -242,28 +256,13 @@ class Scorer:
         columns, counts = self.likeness, np.diff(self.arrays.history_starts)
         return similar_users(user.vector[columns], self.user_vectors, columns, counts, n, left_out)
 
-    def neighbours(
-        self,
-        table: str,
-        item_rows: NDArray[np.integer],
-        n: int,
-        values: NDArray[np.floating] | None = None,
-        allowed: NDArray[np.bool_] | None = None,
-    ) -> Neighbours:
-        """Up to `n` items with the most votes from the items of a history, best first, and their votes.
-
-        `table`: a name in `tables`. `item_rows`: (m,), newest first; the first `MAX_VOTERS` vote. `values`: (m,), their
-        ratings, if a better rating is to count for more. `allowed`: as in `ItemIndex.nearest`. Items of the history may
-        be among the answers.
-        """
-        weights = None
-        if values is not None:
-            # At most one segment weighs observations: the taste, where there is one.
-            weighed = (block.fold.observation_weights(values) for block in self.blocks)
-            weights = next((each for each in weighed if each is not None), None)
-        return voted_for(self.tables[table], item_rows, weights, n, allowed)
-
     # Ratings.
+
+    @cached_property
+    def mean_rating(self) -> float:
+        """The mean of all ratings as of the snapshot, in the rating scale; NaN where there are none."""
+        values = self.arrays.history_values
+        return float(values.mean(dtype=np.float64)) if len(values) else math.nan
 
     def predict(self, user: UserSide, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(m,) float32, the ratings mu + b_u + b_i + p_u . q_i of items with vectors (m, d), clipped to the scale.
@@ -299,57 +298,106 @@ class Scorer:
         both: NDArray[np.float32] = np.hypot(item_uncertainties, np.float32(user.uncertainty))
         return both
 
-    # Why a score is what it is.
+    # Scores, and why they are what they are.
 
-    def shares(self, user: UserSide, vectors: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+    def scores(
+        self, user: UserSide, item_rows: NDArray[np.integer], vectors: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """(n,) the scores of n items.
+
+        `item_rows`: (n,), rows from `n_items` on stand for items newer than the snapshot. `vectors`: (n, d), the items'
+        rows of `item_vectors`, or what `vectors_of` gives newer items.
+        """
+        # score = dense user side . dense item side + the scores of the tables
+        scores: NDArray[np.float32] = vectors @ user.vector
+        for of_table in user.tables.values():
+            scores += of_table.take(item_rows, mode="clip")  # the last score is that of newer items
+        return scores
+
+    def shares(
+        self, user: UserSide, item_rows: NDArray[np.integer], vectors: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float32]]:
         """Segment name -> its part of the score of n items, (n,); they sum to the score.
 
-        `vectors`: (n, d), the items' rows of `item_vectors`, or what `vectors_of` gives newer items.
+        `item_rows`, `vectors`: (n,) and (n, d), as of `scores`.
         """
-        return {block.entry.name: vectors[:, block.slice] @ user.vector[block.slice] for block in self.blocks}
+        dense = {block.entry.name: vectors[:, block.slice] @ user.vector[block.slice] for block in self.blocks}
+        return dense | {name: scores.take(item_rows, mode="clip") for name, scores in user.tables.items()}
 
     def influences(
-        self,
-        item_rows: NDArray[np.integer],
-        values: NDArray[np.floating],
-        vectors: NDArray[np.float32],
-        positive_rows: NDArray[np.integer] = NO_ITEM_ROWS,
-        negative_rows: NDArray[np.integer] = NO_ITEM_ROWS,
+        self, observed: Observations, shown_rows: NDArray[np.integer], vectors: NDArray[np.float32]
     ) -> NDArray[np.float64]:
-        """How much of the score of n items each of a user's m ratings and engagements carries, (n, m).
+        """How much of the score of n items each of a user's m ratings and positive events carries, (n, m).
 
-        `item_rows`, `values`, `positive_rows`, `negative_rows`: as of `fold_in`; negative items have no column in the
-        answer. `vectors`: (n, d), as of `shares`. Exact, not an approximation: with what negative items carry, a row
-        sums to the score less what no observation carries (item biases, popularity, towers).
+        `observed`: as of `fold_in`; the columns are the rated items, then the positive ones. `shown_rows`, `vectors`:
+        (n,) and (n, d), as of `scores`. Exact, not an approximation: with what negative items carry, a row sums to the
+        score less what no observation carries (item biases, popularity, towers, the score of newer items by tables).
         """
-        observed = self._observed(item_rows, values, positive_rows, negative_rows)
-        carried = np.zeros((len(vectors), len(item_rows) + len(positive_rows) + len(negative_rows)))
+        known = np.concatenate([observed.item_rows, observed.positive_rows, observed.negative_rows])
+        learned = self._as_learned(observed)
+        carried = np.zeros((len(vectors), len(known)))
         for block in self.blocks:
-            selected, counted = block.fold.select(observed)
+            selected, counted = block.fold.select(learned)
             columns = self.item_vectors[selected, block.slice]
             of_block = block.fold.influences(columns, counted, vectors[:, block.slice])
             if of_block is not None:
                 part = block.fold.fold_in(columns, counted, selected, None).columns[None]
                 scales = part_scales(part, block.entry, self.arrays.item_covariance)
-                carried[:, : len(selected)] += of_block * scales
-        return carried[:, : len(item_rows) + len(positive_rows)]
+                carried[:, _places(selected, known)] += of_block * scales
+        is_held = shown_rows < self.n_items  # a table has entries of the items of the snapshot alone
+        for table in self.tables.values():
+            history = table.fold.history(learned)
+            scale = table_scales(table.fold.scores(history), self._n_chosen, table.entry.weight)
+            of_table = table.fold.influences(history, shown_rows[is_held]) * scale
+            carried[np.ix_(is_held, _places(history.item_rows, known))] += of_table
+        return carried[:, : len(observed.item_rows) + len(observed.positive_rows)]
 
     # Parts that are computed once.
 
-    def _observed(
-        self,
-        item_rows: NDArray[np.integer],
-        values: NDArray[np.floating],
-        positive_rows: NDArray[np.integer],
-        negative_rows: NDArray[np.integer],
-    ) -> Observations:
-        """What is known of a user; where events lead, they are ratings at the ends of the scale."""
+    def _as_learned(self, observed: Observations) -> Observations:
+        """`observed` as training learned from it: amounts become strengths, and where events lead, they are ratings at
+        the ends of the scale.
+        """
+        stored = self._learnable(observed.values)
         if not self.is_led_by_events:
-            return Observations(item_rows, values, positive_rows, negative_rows, self.liked_from)
-        # Training did the same with the labels that it learned from.
-        ends = np.repeat([self.scale.maximum, self.scale.minimum], [len(positive_rows), len(negative_rows)])
-        all_rows = np.concatenate([item_rows, positive_rows, negative_rows])
-        return Observations(all_rows, np.concatenate([values, ends]), liked_from=self.liked_from)
+            return observed._replace(values=stored, liked_from=self.liked_from)
+        rated_at, positive_at = observed.rated_at, observed.positive_at
+        ends = np.repeat(self.scale.of_labels, [len(observed.positive_rows), len(observed.negative_rows)])
+        rows = np.concatenate([observed.item_rows, observed.positive_rows, observed.negative_rows])
+        values = np.concatenate([stored, ends])
+        if rated_at is None or positive_at is None:
+            return Observations(rows, values, liked_from=self.liked_from)
+        # Negative items are no choices, so their times do not matter.
+        times = np.concatenate([rated_at, positive_at, np.full(len(observed.negative_rows), UNKNOWN_TIME)])
+        order = np.lexsort((rows, ~times))
+        return Observations(rows[order], values[order], liked_from=self.liked_from, rated_at=times[order])
+
+    def _table_scores(self, observed: Observations) -> tuple[Mapping[str, NDArray[np.float32]], float]:
+        """The weighted scores (n_items,) of each sparse segment by name, and the weight of those that say nothing."""
+        silent = 0.0
+        weighted: dict[str, NDArray[np.float32]] = {}
+        known = None
+        for name, table in self.tables.items():
+            # The tables of a snapshot are learned from the same choices, which are then found once.
+            if known is None or known[0] != table.fold.least_liked:
+                known = table.fold.least_liked, table.fold.choices(observed)
+            history = table.fold.decayed(*known[1])
+            if not table.fold.speaks(history.item_rows):
+                silent += table.entry.weight
+            scores = table.fold.scores(history)
+            scale, mean = table_scale(scores, self._n_chosen, table.entry.weight)
+            of_all = weighted[name] = np.empty(len(scores) + 1, np.float32)
+            np.multiply(scores, scale, out=of_all[:-1])
+            of_all[-1] = scale * mean
+        return weighted, silent
+
+    @cached_property
+    def _n_chosen(self) -> int:
+        return int(np.count_nonzero(self.arrays.item_counts))
+
+    def _learnable(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        """(m,), the stored values of one user as training learned from them: amounts become strengths."""
+        return strengths_of_user(values) if self.scale.kind == "amounts" else values
 
     def _features_of(self, user: User | None) -> sparse.csr_array:
         """(1, g); without entries where nothing is known of the user."""
@@ -373,17 +421,18 @@ class Scorer:
     def _ends(self) -> tuple[float, float]:
         return self.scale.minimum, self.scale.maximum
 
-    @cached_property
-    def _directions(self) -> NDArray[np.float32]:
-        return self.directions(self.item_vectors)
+
+def _places(item_rows: NDArray[np.integer], known: NDArray[np.integer]) -> NDArray[np.int64]:
+    """(m,) where each of `item_rows` stands among `known`, all of which differ."""
+    order = np.argsort(known, kind="stable")
+    return order[np.searchsorted(known, item_rows, sorter=order)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedScorer(Scorer):
-    """The scorer of a published snapshot, which always predicts ratings."""
+    """The scorer of a published snapshot, which predicts ratings exactly where values are grades."""
 
     manifest: Manifest
-    rating: RatingBlock
 
     @classmethod
     def from_parts(
@@ -395,15 +444,18 @@ class PublishedScorer(Scorer):
         groups: tuple[Group, ...] = (),
     ) -> "PublishedScorer":
         """Raises `SnapshotDamagedError` where a segment or a table lacks something, or does not fit the features."""
-        blocks = tuple(SegmentBlock.from_entry(entry, arrays) for entry in manifest.segments)
+        blocks = tuple(
+            SegmentBlock.from_entry(entry, arrays) for entry in manifest.segments if entry.columns is not None
+        )
+        tables = tuple(TableBlock.from_entry(entry, arrays) for entry in manifest.segments if entry.columns is None)
         n_items = len(arrays.item_keys)
-        for block in blocks:
+        for fold in [*(block.fold for block in blocks), *(table.fold for table in tables)]:
             try:
-                block.fold.check(n_items, len(encodings.items.names), len(encodings.users.names))
+                fold.check(n_items, len(encodings.items.names), len(encodings.users.names))
             except SegmentStateError as error:
                 raise SnapshotDamagedError(str(error)) from error
         rating = next((block for block in blocks if isinstance(block, RatingBlock)), None)
-        if rating is None:
+        if rating is None and manifest.scale.is_graded:
             raise SnapshotDamagedError("no segment predicts ratings")
         return cls(
             arrays=arrays,
@@ -412,9 +464,12 @@ class PublishedScorer(Scorer):
             index=index,
             encodings=encodings,
             groups=PopularInGroups.from_arrays(groups, arrays),
-            tables=open_tables(arrays.extra, n_items),
+            tables={table.entry.name: table for table in tables},
             scale=manifest.scale,
             is_led_by_events=manifest.is_led_by_events,
             version=manifest.version,
+            fallback_reason=manifest.reason,
+            fallback_advice=manifest.advice,
+            similar_blend=manifest.similar,
             manifest=manifest,
         )

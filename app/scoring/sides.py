@@ -4,24 +4,28 @@
     user side  [ a_u p_u | a_u | c_u x_u | w_pop ]     a_u = w_rating / std_i(p_u . q_i + b_i)
                                                        c_u = w_taste / std_i(x_u . y_i)
 
-Each segment is a block of columns. Its user part is divided by the standard deviation that its scores have over the
-chosen items, then multiplied by the segment's weight, so weights compare segments whatever their units. The deviation
-needs no scores: with x a user part and y_i the item parts,
+Each dense segment is a block of columns. Its user part is divided by the standard deviation that its scores have over
+the chosen items, then multiplied by the segment's weight, so weights compare segments whatever their units. The
+deviation needs no scores: with x a user part and y_i the item parts,
 
     Var_i(x . y_i) = mean_i (x . (y_i - y))^2 = x' Cov(y) x     y = mean_i y_i
 
-so the covariance of the item side, computed once, serves every user. Training weighs all users at once and serving one
-user between two ratings, both with the functions below.
+so the covariance of the item side, computed once, serves every user. The scores of a sparse segment are divided by
+their standard deviation over the same items, which its few non-zero scores give directly (`table_scales`). Training
+weighs all users at once and serving one user between two ratings, both with the functions below.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.segments.registry import SEGMENTS
+from app.segments.popularity import POPULARITY
+from app.segments.registry import dense_segment
 from app.snapshots.manifest import SegmentEntry
 
 COLUMN_BLOCK = 16
@@ -29,6 +33,35 @@ COLUMN_BLOCK = 16
 
 SMALLEST_SPREAD = 1e-6
 """Below it a segment scores every item alike, and dividing by it would only scale rounding errors up."""
+
+NO_TABLES: Mapping[str, NDArray[np.float32]] = MappingProxyType({})
+
+
+class UserSide(NamedTuple):
+    """One user, as items are scored for the user.
+
+    `vector`: (d,) float32, weighted; its dot product with an item's row is the dense part of the score.
+    `bias`: b_u, in units of the rating scale; 0 where no ratings are predicted.
+    `uncertainty`: the user's share of the standard deviation of a predicted rating, see `Scorer.uncertainties`.
+    `tables`: the scores (n_items + 1,) float32 of the sparse segments by name, weighted; empty for a user without
+        choices. The last one is that of an item newer than the snapshot, the mean over the chosen items: a table says
+        nothing for or against it.
+    """
+
+    vector: NDArray[np.float32]
+    bias: float
+    uncertainty: float
+    tables: Mapping[str, NDArray[np.float32]] = NO_TABLES
+
+    def proposals(self, table: str, n: int, allowed: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The `n` rows with the highest scores above 0 by the sparse segment `table`, in any order; fewer where fewer
+        are `allowed`, (n_items,).
+        """
+        scores = self.tables[table][:-1]
+        rows = np.flatnonzero((scores > 0) & allowed)
+        if len(rows) > n > 0:
+            rows = rows[np.argpartition(-scores[rows], n - 1)[:n]]
+        return rows[: max(n, 0)]
 
 
 def join_item_parts(parts: Mapping[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], dict[str, tuple[int, int]]]:
@@ -62,15 +95,31 @@ def item_moments(
 
 
 def join_user_parts(
-    parts: Mapping[str, NDArray[np.float32]], segments: Sequence[SegmentEntry], item_covariance: NDArray[np.float32]
+    parts: Mapping[str, NDArray[np.float32]],
+    segments: Sequence[SegmentEntry],
+    item_covariance: NDArray[np.float32],
+    silent: NDArray[np.floating] | float | None = 0.0,
 ) -> NDArray[np.float32]:
-    """The user side (b, d) of `parts` (segment name -> (b, c), unweighted), weighted and standardised."""
+    """The user side (b, d) of `parts` (segment name -> (b, c), unweighted), weighted and standardised.
+
+    `silent`: (b,), the weight of the sparse segments that say nothing of each user. It goes to popularity, with the
+    weight of dense segments whose part is 0: a user who liked nothing would otherwise be ranked for by what is left,
+    little-known items first. None: every segment keeps its weight.
+    """
     n_users = len(next(iter(parts.values())))
     vectors = np.zeros((n_users, len(item_covariance)), np.float32)
+    left = np.zeros(n_users, np.float32)
+    if silent is not None:
+        left += np.asarray(silent, np.float32)
+        for segment in segments:
+            left[~parts[segment.name].any(axis=1)] += np.float32(segment.weight)
     for segment in segments:
         part = parts[segment.name]
         # weight / std_i(part . y_i) times the part
-        vectors[:, segment.slice] = part * part_scales(part, segment, item_covariance)[:, None]
+        scales = part_scales(part, segment, item_covariance)
+        if segment.name == POPULARITY and segment.weight > 0:
+            scales = scales * (1 + left / np.float32(segment.weight))
+        vectors[:, segment.slice] = part * scales[:, None]
     return vectors
 
 
@@ -96,15 +145,38 @@ def part_scales(
     return scales
 
 
+def table_scales(scores: NDArray[np.float32], n_chosen: int, weight: float) -> NDArray[np.float32]:
+    """What the unweighted scores (..., n_items) of a sparse segment are multiplied by, (...,).
+
+    `n_chosen`: how many items were chosen; all others have score 0 in every table.
+    """
+    n = max(n_chosen, 1)
+    # Var_i(s) = mean_i s^2 - (mean_i s)^2 over the chosen items
+    mean = scores.sum(axis=-1) / n
+    spread = np.sqrt(np.maximum(np.einsum("...i,...i->...", scores, scores) / n - mean**2, 0.0))
+    return (weight / np.where(spread < SMALLEST_SPREAD, 1.0, spread)).astype(np.float32)
+
+
+def table_scale(scores: NDArray[np.float32], n_chosen: int, weight: float) -> tuple[float, float]:
+    """As `table_scales` for one user, (n_items,), in half the time; and the mean score over the chosen items."""
+    n = max(n_chosen, 1)
+    # Var_i(s) = mean_i s^2 - (mean_i s)^2
+    mean = float(scores.sum()) / n
+    spread = math.sqrt(max(float(scores @ scores) / n - mean**2, 0.0))
+    return weight / (1.0 if spread < SMALLEST_SPREAD else spread), mean
+
+
 def unknown_user_side(segments: Sequence[SegmentEntry], item_covariance: NDArray[np.float32]) -> NDArray[np.float32]:
     """The user side (d,) of an unknown user: popularity alone ranks.
 
-    Each segment defines its part and its weight there (`unknown_part`, `unknown_weight`); most have weight 0.
+    `segments`: the dense ones. Each defines its part and its weight there (`unknown_part`, `unknown_weight`); most have
+    weight 0. A sparse segment has nothing for a user without a history.
     """
     parts = {
-        entry.name: SEGMENTS[entry.name].unknown_part(entry.columns[1] - entry.columns[0])[None] for entry in segments
+        entry.name: dense_segment(entry.name).unknown_part(entry.slice.stop - entry.slice.start)[None]
+        for entry in segments
     }
     # The published weights do not matter here: the list of an unknown user is by popularity.
-    weighted = [replace(entry, weight=SEGMENTS[entry.name].unknown_weight) for entry in segments]
+    weighted = [replace(entry, weight=dense_segment(entry.name).unknown_weight) for entry in segments]
     side: NDArray[np.float32] = join_user_parts(parts, weighted, item_covariance)[0]
     return side

@@ -1,7 +1,7 @@
 """The arrays of a snapshot: one `.npy` file each, with the dtype and shape that every reader may rely on.
 
 Every snapshot has the arrays of `SnapshotArrays`. Beside them stand arrays that not every snapshot has: the states of
-segments and the neighbour tables. The caller describes those with layouts; this package names none of them.
+segments. The caller describes those with layouts; this package names none of them.
 """
 
 from collections.abc import Mapping
@@ -29,8 +29,9 @@ class SnapshotArrays:
 
     Items: the whole catalogue. `item_vectors`: the columns of all segments, unweighted, padded with zero columns; the
     row of an item without ratings is what its features give it. `item_counts`: how many users chose each item, that
-    is rated it or have positive events of it. `popular_rows`: all rows, most chosen first. `unrated_item`: the vector
-    of an item without ratings, events and features. `item_mean`, `item_covariance`: of the vectors of all items that
+    is rated it or have positive events of it. `like_counts`: how many of them liked it: a liked rating or positive
+    events. `popular_rows`: all rows, most liked first. `unrated_item`: the vector of an item without ratings, events
+    and features. `item_mean`, `item_covariance`: of the vectors of all items that
     were chosen.
 
     Users: `user_vectors` are weighted and standardised, so that a row times an item's row is the score. `user_biases`:
@@ -38,17 +39,23 @@ class SnapshotArrays:
     rating scale; the root of the sum of both squares is the standard deviation of a rating around its prediction.
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
 
-    Histories: the ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows` and
-    `history_values`, newest first. The items that u did not rate and that have a label by events stand likewise from
-    `label_starts[u]` on in `label_rows`; `are_positive` is true for positive items, false for negative ones.
+    Histories: the ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows`,
+    `history_values` and `history_times` (microseconds UTC, `UNKNOWN_TIME` where unknown), newest first, equal times by
+    row. The items that u did not rate and that have a label by events stand likewise from `label_starts[u]` on in
+    `label_rows` and `label_times`; `are_positive` is true for positive items, false for negative ones.
 
     Features: offset + features . map is the vector of an item without ratings, and the unweighted parts of such a user.
 
-    Groups: the rows that the members of group n rated stand at `group_starts[n] : group_starts[n + 1]` of `group_rows`,
-    most rated first, and the number of their ratings in `group_counts`; the groups of user row u stand at
+    Groups: the rows that the members of group n liked stand at `group_starts[n] : group_starts[n + 1]` of `group_rows`,
+    most liked first, the number of their likes in `group_like_counts`, and in `group_counts` how many of them chose the
+    item; the groups of user row u stand at
     `user_group_starts[u] : user_group_starts[u + 1]` of `user_groups`. A document names the groups.
 
     Similar items: best first; row -1 where there are fewer. No rows at all in a catalogue too large to store them for.
+    What they are made of, of which lists that are not stored are computed: the items that are chosen together with item
+    i stand at `together_starts[i] : together_starts[i + 1]` of `together_rows`, their shrunk cosines in
+    `together_values`; its content stands likewise from `content_starts[i]` on in `content_columns` and
+    `content_values`. A document names the columns of the content.
 
     `extra`: the arrays that not every snapshot has, by name.
     """
@@ -56,6 +63,7 @@ class SnapshotArrays:
     item_keys: Annotated[NDArray[np.int64], np.int64, "n_items"]
     item_vectors: Annotated[NDArray[np.float32], np.float32, "n_items", "dimension"]
     item_counts: Annotated[NDArray[np.int32], np.int32, "n_items"]
+    like_counts: Annotated[NDArray[np.int32], np.int32, "n_items"]
     popular_rows: Annotated[NDArray[np.int32], np.int32, "n_items"]
     item_uncertainties: Annotated[NDArray[np.float32], np.float32, "n_items"]
     unrated_item: Annotated[NDArray[np.float32], np.float32, "dimension"]
@@ -70,14 +78,23 @@ class SnapshotArrays:
     history_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     history_rows: Annotated[NDArray[np.int32], np.int32, "n_ratings"]
     history_values: Annotated[NDArray[np.float32], np.float32, "n_ratings"]
+    history_times: Annotated[NDArray[np.int64], np.int64, "n_ratings"]
     label_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     label_rows: Annotated[NDArray[np.int32], np.int32, "n_labels"]
+    label_times: Annotated[NDArray[np.int64], np.int64, "n_labels"]
     are_positive: Annotated[NDArray[np.bool_], np.bool_, "n_labels"]
     similar_rows: Annotated[NDArray[np.int32], np.int32, "n_similar_stored", N_SIMILAR]
     similar_scores: Annotated[NDArray[np.float32], np.float32, "n_similar_stored", N_SIMILAR]
+    together_starts: Annotated[NDArray[np.int64], np.int64, "n_item_starts"]
+    together_rows: Annotated[NDArray[np.int32], np.int32, "n_together"]
+    together_values: Annotated[NDArray[np.float32], np.float32, "n_together"]
+    content_starts: Annotated[NDArray[np.int64], np.int64, "n_item_starts"]
+    content_columns: Annotated[NDArray[np.int32], np.int32, "n_content"]
+    content_values: Annotated[NDArray[np.float32], np.float32, "n_content"]
     group_starts: Annotated[NDArray[np.int64], np.int64, "n_group_starts"]
     group_rows: Annotated[NDArray[np.int32], np.int32, "n_group_rows"]
     group_counts: Annotated[NDArray[np.int32], np.int32, "n_group_rows"]
+    group_like_counts: Annotated[NDArray[np.int32], np.int32, "n_group_rows"]
     user_group_starts: Annotated[NDArray[np.int64], np.int64, "n_starts"]
     user_groups: Annotated[NDArray[np.int32], np.int32, "n_memberships"]
     item_map: Annotated[NDArray[np.float32], np.float32, "n_item_features", "dimension"]
@@ -101,16 +118,18 @@ class SnapshotArrays:
         """All arrays by name, `extra` included."""
         return {name: getattr(self, name) for name in ARRAY_LAYOUTS} | dict(self.extra)
 
-    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """Item rows and values of the ratings the user had given at the snapshot, newest first."""
+    def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
+        """Item rows, values and times of the ratings the user had given at the snapshot, newest first."""
         ratings = slice(self.history_starts[user_row], self.history_starts[user_row + 1])
-        return self.history_rows[ratings], self.history_values[ratings]
+        return self.history_rows[ratings], self.history_values[ratings], self.history_times[ratings]
 
-    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Rows of the positive and of the negative items of the user, newest first; rated items are in neither."""
+    def labels(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+        """Rows and times of the positive items of the user, and rows of the negative ones, newest first; rated items
+        are in neither.
+        """
         labels = slice(self.label_starts[user_row], self.label_starts[user_row + 1])
         rows, are_positive = self.label_rows[labels], self.are_positive[labels]
-        return rows[are_positive], rows[~are_positive]
+        return rows[are_positive], self.label_times[labels][are_positive], rows[~are_positive]
 
 
 def _layouts() -> dict[str, Layout]:
@@ -126,7 +145,14 @@ def _layouts() -> dict[str, Layout]:
 ARRAY_LAYOUTS: dict[str, Layout] = _layouts()
 """Name of each array that every snapshot has -> its layout."""
 
-_ITEM_ROWS = {"history_rows": 0, "label_rows": 0, "popular_rows": 0, "group_rows": 0, "similar_rows": -1}
+_ITEM_ROWS = {
+    "history_rows": 0,
+    "label_rows": 0,
+    "popular_rows": 0,
+    "group_rows": 0,
+    "similar_rows": -1,
+    "together_rows": 0,
+}
 """Arrays of rows of items -> the lowest value they may hold."""
 
 _STARTS = {
@@ -134,6 +160,8 @@ _STARTS = {
     "label_starts": "n_labels",
     "group_starts": "n_group_rows",
     "user_group_starts": "n_memberships",
+    "together_starts": "n_together",
+    "content_starts": "n_content",
 }
 """Arrays of start positions -> the axis that they divide into pieces."""
 
@@ -148,6 +176,7 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
     n_items = sizes["n_items"]
     # One start position more than there are rows: the last one is the end.
     require(sizes["n_starts"] == sizes["n_users"] + 1, "history_starts does not fit user_keys")
+    require(sizes["n_item_starts"] == n_items + 1, "together_starts does not fit item_keys")
     for name, spanned in _STARTS.items():
         starts = arrays[name]
         require(len(starts) > 0 and bool(starts[0] == 0 and starts[-1] == sizes[spanned]), f"{name} ends elsewhere")

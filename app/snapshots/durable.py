@@ -6,6 +6,8 @@ folder. So both are fsynced: first the content of every file, then the folder th
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +24,7 @@ class DurableFile:
     def __init__(self, path: Path) -> None:
         # O_EXCL and O_NOFOLLOW: an existing file or a link at this path is an error, never overwritten or followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._path = path
         self._descriptor = os.open(path, flags, 0o600)
         self._sha256 = hashlib.sha256()
         self._size = 0
@@ -32,8 +35,9 @@ class DurableFile:
         self._sha256.update(remaining)
         self._size += len(remaining)
         # The system may write less than it is given.
-        while remaining:
-            remaining = remaining[os.write(self._descriptor, remaining) :]
+        with _naming(self._path):
+            while remaining:
+                remaining = remaining[os.write(self._descriptor, remaining) :]
         return memoryview(content).nbytes
 
     @property
@@ -49,7 +53,8 @@ class DurableFile:
         try:
             # After an error the file is removed with its folder, so there is nothing to make durable.
             if kind is None:
-                os.fsync(self._descriptor)
+                with _naming(self._path):
+                    os.fsync(self._descriptor)
         finally:
             os.close(self._descriptor)
 
@@ -59,6 +64,18 @@ def fsync_folder(folder: Path) -> None:
     # fsync of a file writes its content and not its name, which belongs to the folder (man 2 fsync).
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with _naming(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Adds the path to an `OSError`: calls with a descriptor alone do not know it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -4,14 +4,14 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
 from app.entities import RatingScale
 from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError, SnapshotOutdatedError
 
-FORMAT = 4
+FORMAT = 6
 """The only format this release reads and writes."""
 
 MANIFEST_FILE = "manifest.json"
@@ -20,21 +20,26 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SegmentEntry:
-    """One segment of the vectors.
+    """One segment of the score.
 
-    `columns`: start and stop (exclusive) on both sides.
+    `columns`: start and stop (exclusive) on both sides, of a dense segment; None for a sparse one.
+    `n_entries`: the size of the table of a sparse segment; None for a dense one.
     `numbers`: the scalars of its state; its arrays are files of their own. The segment interprets them.
     """
 
     name: str
     algorithm: str
-    columns: tuple[int, int]
+    columns: tuple[int, int] | None
     weight: float
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
+    n_entries: int | None = None
 
     @property
     def slice(self) -> slice:
+        """The columns of a dense segment. Raises `ValueError` for a sparse one."""
+        if self.columns is None:
+            raise ValueError(f"the segment {self.name} has no columns")
         return slice(*self.columns)
 
 
@@ -52,6 +57,29 @@ class Watermark:
     catalogue_version: int
     n_events: int = 0
     profile_change_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarBlend:
+    """The weights of what makes items similar, 0 or above; they sum to 1. `app.scoring.item_similarity` defines them.
+
+    `shrinkage`: of what is chosen together, the number of common users that halves a cosine.
+    `measured`: what held-out users chose with an item, found by the first ten similar items: by this blend, by plain
+        cosine of the columns of ratings, and by single parts; each from 0 to 1. Empty where nothing was measured.
+    `n_measured`: the number of lists that were measured.
+    """
+
+    together: float
+    taste: float
+    features: float
+    titles: float
+    shrinkage: float
+    measured: dict[str, float] = field(default_factory=dict)
+    n_measured: int = 0
+
+
+UNMEASURED_BLEND = SimilarBlend(together=0.4, taste=0.3, features=0.2, titles=0.1, shrinkage=10.0)
+"""The weights where nothing can be measured. On films, game purchases and toys, measured weights lie around them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +115,31 @@ class FileDigest:
 
 
 @dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A snapshot was published by an operator's word although it did not pass the gate.
+
+    `at`: when, UTC, ISO 8601. `reason`: what the gate said.
+    """
+
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a snapshot is and what it was made from.
 
     `created_at`: UTC, ISO 8601.
     `requested_recipe`: as the job requested it; `recipe`: after the data chose.
-    `metrics`: of the snapshot's recipe, of bestsellers and of biases, name -> value on the hold-out, None where it
-    could not be measured; `intervals`: their 95 % intervals, [low, high].
+    `metrics`: of the snapshot's recipe, of bestsellers, of what was popular of late and of biases, name -> value on the
+    hold-out, None where it could not be measured; `intervals`: their 95 % intervals, [low, high].
     `choices`: why this recipe, a sentence each.
-    `reason`: why a fallback was published instead of the requested recipe; None otherwise.
+    `reason`: why a fallback, popular items, was published instead of the requested recipe; None otherwise.
+    `advice`: what to do about the reason; None where it is none.
+    `accepted`: where the snapshot did not pass the gate and was published nevertheless; None otherwise.
     `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
     the scale.
+    `similar`: how similar items are blended.
     `index`, `files`: filled in by the writer.
     """
 
@@ -115,7 +157,10 @@ class Manifest:
     watermark: Watermark
     choices: tuple[str, ...] = ()
     reason: str | None = None
+    advice: str | None = None
+    accepted: Acceptance | None = None
     is_led_by_events: bool = False
+    similar: SimilarBlend = UNMEASURED_BLEND
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT
@@ -153,7 +198,7 @@ def read_manifest(content: bytes) -> Manifest:
     anything that is not a manifest or not the one that was written.
     """
     try:
-        document = json.loads(content)
+        document = json.loads(content, parse_constant=_refuse_constant)
         written_format = document.get("format")
     except (ValueError, RecursionError, AttributeError) as error:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} is not a JSON object") from error
@@ -172,6 +217,11 @@ def read_manifest(content: bytes) -> Manifest:
         return _manifest_type().validate_python(document)
     except ValidationError as error:
         raise SnapshotDamagedError(f"{MANIFEST_FILE}: {error.errors()[0]['msg']}") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    # NaN is no JSON and is never written, though Python reads it; one would spread to all scores.
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _checksum(document: dict[str, Any]) -> str:

@@ -139,6 +139,10 @@ def _check_manifest(manifest: Manifest, sizes: Mapping[str, int]) -> None:
     # Columns follow one another without gaps, and an array that is as long as them is where there is one.
     stop = 0
     for segment in manifest.segments:
+        if segment.columns is None:
+            if sizes.get(f"n_{segment.name}_entries") != segment.n_entries:
+                raise SnapshotDamagedError(f"the arrays of segment {segment.name} do not fit its table")
+            continue
         if segment.columns[0] != stop or segment.columns[1] <= stop:
             raise SnapshotDamagedError(f"segment {segment.name} does not follow the one before it")
         if sizes.get(f"n_{segment.name}_columns", width := segment.columns[1] - stop) != width:

@@ -9,19 +9,27 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms.engagement_fold_in import EngagementFoldIn
-from app.scoring import PublishedScorer, open_snapshot, write_snapshot
+from app.entities import UNKNOWN_TIME
+from app.scoring import Observations, PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import Encodings
 from app.scoring.sides import item_moments, join_item_parts
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import SegmentEntry
-from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays, table_entry
 
 N_ITEMS = 60
 FOLD = EngagementFoldIn(0.3, 0.05, 4.0)
-RATED, VALUES = np.array([3, 8, 20, 41]), np.array([5.0, 2.0, 4.0, 1.0])
-POSITIVE, NEGATIVE = np.array([7, 30]), np.array([1, 2, 50])
-NONE = np.empty(0, np.int64)
+OBSERVED = Observations(
+    np.array([3, 8, 20, 41]),
+    np.array([5.0, 2.0, 4.0, 1.0]),
+    positive_rows=np.array([7, 30]),
+    negative_rows=np.array([1, 2, 50]),
+    rated_at=np.array([9, 7, 7, UNKNOWN_TIME]),
+    positive_at=np.array([8, 3]),
+)
+NONE, ALL = np.empty(0, np.int64), np.arange(N_ITEMS)
+WITHOUT_NEGATIVE = OBSERVED._replace(negative_rows=NONE)
 
 
 def parts_of(arrays: SnapshotArrays) -> dict[str, NDArray[np.float32]]:
@@ -42,7 +50,7 @@ def published(folder: Path, numbers: dict[str, float], left_out: str = "", *, is
     known["engagement"] = SegmentEntry("engagement", "logistic", (0, 0), 0.7, numbers=numbers)
     manifest = manifest_of(
         arrays,
-        segments=tuple(replace(known[name], columns=columns[name]) for name in parts),
+        segments=(*(replace(known[name], columns=columns[name]) for name in parts), table_entry(N_ITEMS)),
         is_led_by_events=is_led,
     )
     return open_snapshot(write_snapshot(folder, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
@@ -58,62 +66,59 @@ def led(tmp_path_factory: pytest.TempPathFactory) -> PublishedScorer:
     return published(tmp_path_factory.mktemp("led"), FOLD.numbers, is_led=True)
 
 
-def engagement_of(snapshot: PublishedScorer, *known: NDArray[Any]) -> NDArray[np.float32]:
-    """The segment's share of the score of all items."""
-    rated, values, positive, negative = known
-    side = snapshot.fold_in(rated, values, None, positive, negative)
-    return snapshot.shares(side, snapshot.item_vectors)["engagement"]
-
-
 @pytest.mark.parametrize("name", ["snapshot", "led"])
 def test_folded_in_from_all_that_was_met(name: str, request: pytest.FixtureRequest) -> None:
     snapshot = request.getfixturevalue(name)
     columns = parts_of(snapshot_arrays(N_ITEMS))["engagement"]
-    rows, labels = np.concatenate([RATED, POSITIVE, NEGATIVE]), np.array([1, 0, 1, 0, 1, 1, 0, 0, 0])
+    rows = np.concatenate([OBSERVED.item_rows, OBSERVED.positive_rows, OBSERVED.negative_rows])
+    labels = np.array([1, 0, 1, 0, 1, 1, 0, 0, 0])
     part = FOLD.part(columns[rows], np.where(labels, np.inf, -np.inf))
     share = columns @ part
     expected = 0.7 * share / share[snapshot.arrays.item_counts > 0].std()
-    np.testing.assert_allclose(engagement_of(snapshot, RATED, VALUES, POSITIVE, NEGATIVE), expected, atol=1e-4)
+    shares = snapshot.shares(snapshot.fold_in(OBSERVED), ALL, snapshot.item_vectors)
+    np.testing.assert_allclose(shares["engagement"], expected, atol=1e-4)
 
 
 def test_declined_changes_this_segment_alone(snapshot: PublishedScorer) -> None:
-    with_it, without = (snapshot.fold_in(RATED, VALUES, None, POSITIVE, negative) for negative in (NEGATIVE, NONE))
+    with_it, without = (snapshot.fold_in(observed) for observed in (OBSERVED, WITHOUT_NEGATIVE))
     engagement = snapshot.manifest.segment("engagement")
     assert engagement is not None
     changed = np.flatnonzero(with_it.vector != without.vector)
     assert len(changed)
-    assert (changed >= engagement.columns[0]).all()
-    assert (changed < engagement.columns[1]).all()
+    assert (changed >= engagement.slice.start).all()
+    assert (changed < engagement.slice.stop).all()
+    np.testing.assert_array_equal(with_it.tables["item_item"], without.tables["item_item"])
 
 
 def test_shares_are_the_score(snapshot: PublishedScorer) -> None:
-    side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
-    shares = snapshot.shares(side, snapshot.item_vectors)
-    assert list(shares) == ["rating", "taste", "engagement", "popularity"]
-    np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
+    side = snapshot.fold_in(OBSERVED)
+    shares = snapshot.shares(side, ALL, snapshot.item_vectors)
+    assert list(shares) == ["rating", "taste", "engagement", "popularity", "item_item"]
+    np.testing.assert_allclose(sum(shares.values()), snapshot.scores(side, ALL, snapshot.item_vectors), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["snapshot", "led"])
 def test_what_was_met_carries_score(name: str, request: pytest.FixtureRequest) -> None:
     """All but b_i and the prior; without anything declined nothing of it is missing."""
     snapshot = request.getfixturevalue(name)
-    vectors, side = snapshot.item_vectors, snapshot.fold_in(RATED, VALUES, None, POSITIVE)
-    carried = snapshot.influences(RATED, VALUES, vectors, POSITIVE)
-    assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
-    by_none = snapshot.shares(side, vectors)["popularity"].copy()
+    vectors, side = snapshot.item_vectors, snapshot.fold_in(WITHOUT_NEGATIVE)
+    carried = snapshot.influences(WITHOUT_NEGATIVE, ALL, vectors)
+    assert carried.shape == (N_ITEMS, 6)
+    by_none = snapshot.shares(side, ALL, vectors)["popularity"].copy()
     for segment in (snapshot.rating.entry, snapshot.manifest.segment("engagement")):
-        by_none += vectors[:, segment.columns[1] - 1] * side.vector[segment.columns[1] - 1]
-    np.testing.assert_allclose(carried.sum(axis=1) + by_none, vectors @ side.vector, atol=1e-3)
+        by_none += vectors[:, segment.slice.stop - 1] * side.vector[segment.slice.stop - 1]
+    np.testing.assert_allclose(carried.sum(axis=1) + by_none, snapshot.scores(side, ALL, vectors), atol=1e-3)
 
 
 def test_declined_is_not_named(snapshot: PublishedScorer) -> None:
-    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
-    assert carried.shape == (N_ITEMS, len(RATED) + len(POSITIVE))
-    assert snapshot.influences(RATED, VALUES, snapshot.item_vectors[:0], POSITIVE, NEGATIVE).shape == (0, 6)
+    assert snapshot.influences(OBSERVED, ALL, snapshot.item_vectors).shape == (N_ITEMS, 6)
+    assert snapshot.influences(OBSERVED, ALL[:0], snapshot.item_vectors[:0]).shape == (0, 6)
 
 
 def test_engaged_speaks_for_itself(snapshot: PublishedScorer) -> None:
-    carried = snapshot.influences(NONE, np.empty(0), snapshot.item_vectors[POSITIVE], POSITIVE)
+    positive = OBSERVED.positive_rows
+    observed = Observations(NONE, np.empty(0), positive)
+    carried = snapshot.influences(observed, positive, snapshot.item_vectors[positive])
     assert (np.diag(carried) > 0).all()
 
 
@@ -121,9 +126,9 @@ def test_engaged_speaks_for_itself(snapshot: PublishedScorer) -> None:
 def test_engagements_without_a_segment(tmp_path: Path, left_out: str) -> None:
     """One that was left out asks for nothing."""
     snapshot = published(tmp_path, FOLD.numbers, left_out)
-    side = snapshot.fold_in(RATED, VALUES, None, POSITIVE, NEGATIVE)
-    assert left_out not in snapshot.shares(side, snapshot.item_vectors)
-    carried = snapshot.influences(RATED, VALUES, snapshot.item_vectors, POSITIVE, NEGATIVE)
+    side = snapshot.fold_in(OBSERVED)
+    assert left_out not in snapshot.shares(side, ALL, snapshot.item_vectors)
+    carried = snapshot.influences(OBSERVED, ALL, snapshot.item_vectors)
     assert np.isfinite(carried).all()
 
 

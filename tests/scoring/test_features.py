@@ -1,9 +1,11 @@
+import json
+
 import numpy as np
 import pytest
 
 from app.algorithms.encoding import Encoding
 from app.entities import AttributeValue, Item, User
-from app.scoring.features import MAX_ATTRIBUTES, describe, item_table, user_table
+from app.scoring.features import MAX_ATTRIBUTES, Encodings, describe, item_table, text_of, user_table
 
 
 def described(*attributes: dict[str, AttributeValue]) -> list[Item]:
@@ -77,3 +79,34 @@ def test_bare_items(items: list[Item]) -> None:
     features, _ = describe(items, [])
     assert features.items.shape == (len(items), 0)
     assert features.users.shape == (0, 0)
+
+
+def test_text_of_an_item() -> None:
+    attributes: dict[str, AttributeValue] = {"tags": ["space", "epic"], "author": "Le Guin", "pages": 3, "is_new": True}
+    links: dict[str, AttributeValue] = {"links": ["https://example.com/space"], "poster": "HTTP://example.com/war"}
+    item = Item("a", title="War", description="In space.", categories=("Drama",), attributes=attributes | links)
+    assert text_of(item) == "War\nIn space.\nspace\nepic\nLe Guin"
+    assert text_of(Item("b")) == ""
+
+
+def test_text_beside_features() -> None:
+    items = [Item("a", title="Space war"), Item("b", title="Space love"), Item("c", description="love")]
+    features, encodings = describe(items, [], with_text=True)
+    assert features.items.shape == (3, 0)  # a title of a single item is no feature
+    assert features.item_text is not None
+    np.testing.assert_allclose(features.item_text.toarray()[[0, 2]], [[0, 1], [1, 0]])
+    assert encodings.mapped_widths == (2, 0)
+    reopened = Encodings.from_document(json.loads(json.dumps(encodings.document)))
+    assert reopened == encodings
+    later = reopened.text_of([Item("new", attributes={"tags": ["LOVE"]})])
+    assert later is not None
+    np.testing.assert_array_equal(later.toarray(), [[1, 0]])
+
+
+def test_text_is_off_by_default() -> None:
+    features, encodings = describe([Item("a", title="War"), Item("b", title="War"), Item("c")], [])
+    assert features.item_text is None
+    assert encodings.text_of([Item("d", title="War")]) is None
+    document = encodings.document
+    del document["item_text"]  # as in snapshots of earlier releases
+    assert Encodings.from_document(document) == encodings

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import sparse
 
+from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import User
 from app.scoring import groups as groups_file
 from app.scoring.groups import Memberships, PopularInGroups, groups_of
@@ -14,26 +14,30 @@ from app.scoring.groups import Memberships, PopularInGroups, groups_of
 FI, SE = ("country", "FI"), ("country", "SE")
 
 
-def rated_by(*rows: list[int], n_items: int = 5) -> sparse.csr_array:
-    """The rows that each user rated."""
-    matrix = np.zeros((len(rows), n_items), np.float32)
+def liked_by(*rows: list[int], n_items: int = 5) -> RatingMatrix:
+    """The rows that each user liked; the next row of each was rated and not liked."""
+    values = np.zeros((len(rows), n_items), np.float32)
     for user, items in enumerate(rows):
-        matrix[user, items] = 3
-    return sparse.csr_array(matrix)
+        values[user, [(item + 1) % n_items for item in items]] = 3
+    for user, items in enumerate(rows):
+        values[user, items] = 4
+    rated_by, rated = np.nonzero(values)
+    return RatingMatrix(len(rows), n_items, rated_by, rated, values[rated_by, rated], liked_from=4.0)
 
 
 def listed(popular: PopularInGroups, number: int) -> list[tuple[int, int]]:
     own = slice(popular.starts[number], popular.starts[number + 1])
-    return list(zip(popular.rows[own].tolist(), popular.counts[own].tolist(), strict=True))
+    return list(zip(popular.rows[own].tolist(), popular.like_counts[own].tolist(), strict=True))
 
 
 def test_worked_example() -> None:
     users = [User("a", "FI"), User("b", "FI"), User("c", "SE"), User("d"), User("e", "NO")]
-    rated = rated_by([1, 4], [4, 2], [0], [3], [])
-    popular = PopularInGroups.from_memberships(Memberships.from_users(users, ["country"]), rated)
-    assert popular.groups == (FI, SE)  # no user from NO has rated
+    liked = liked_by([1, 4], [4, 2], [0], [3], [])
+    popular = PopularInGroups.from_memberships(Memberships.from_users(users, ["country"]), liked)
+    assert popular.groups == (FI, SE)  # no user from NO liked anything
     assert listed(popular, 0) == [(4, 2), (1, 1), (2, 1)]
     assert listed(popular, 1) == [(0, 1)]
+    assert popular.counts[:3].tolist() == [2, 1, 2]  # user 0 rated row 2 as well
     assert popular.user_starts.tolist() == [0, 1, 2, 3, 3, 3]
     assert popular.user_groups.tolist() == [0, 0, 1]
 
@@ -45,7 +49,7 @@ def test_counts_as_by_hand(n_users: int, n_items: int, seed: int) -> None:
     rows = [rng.permutation(n_items)[: rng.integers(0, n_items + 1)].tolist() for _ in range(n_users)]
     users = [User(str(n), None, {"likes": list(rng.permutation(["x", "y", "z"])[: n % 4])}) for n in range(n_users)]
     popular = PopularInGroups.from_memberships(
-        Memberships.from_users(users, ["likes"]), rated_by(*rows, n_items=n_items)
+        Memberships.from_users(users, ["likes"]), liked_by(*rows, n_items=n_items)
     )
     expected: dict[tuple[str, str], Counter[int]] = {}
     for user, items in zip(users, rows, strict=True):
@@ -88,20 +92,20 @@ def test_long_texts_are_no_groups() -> None:
 
 def test_largest_groups_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     users = [User(str(n), "ABCD"[n % 4]) for n in range(12)]
-    rated = rated_by(*([n % 5] if n % 4 == 3 else list(range(n % 4 + 2)) for n in range(12)))
+    liked = liked_by(*([n % 5] if n % 4 == 3 else list(range(n % 4 + 2)) for n in range(12)))
     memberships = Memberships.from_users(users, ["country"])
-    with_most = PopularInGroups.from_memberships(memberships, rated)
+    with_most = PopularInGroups.from_memberships(memberships, liked)
     assert [value for _, value in with_most.groups] == ["A", "B", "C", "D"]
     monkeypatch.setattr(groups_file, "MAX_GROUPS", 2)
     monkeypatch.setattr(groups_file, "MAX_GROUP_ITEMS", 3)
-    cut = PopularInGroups.from_memberships(memberships, rated)
+    cut = PopularInGroups.from_memberships(memberships, liked)
     assert [value for _, value in cut.groups] == ["B", "C"]
     assert listed(cut, 1) == listed(with_most, 2)[:3]
     assert cut.user_groups.tolist() == [0, 1] * 3
 
 
 def test_nobody_has_groups() -> None:
-    popular = PopularInGroups.from_memberships(Memberships(), rated_by([1], []))
+    popular = PopularInGroups.from_memberships(Memberships(), liked_by([1], []))
     assert popular.groups == ()
     assert popular.starts.tolist() == [0]
     assert popular.user_starts.tolist() == [0, 0, 0]

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.scoring import PublishedScorer, open_snapshot, write_snapshot
+from app.scoring import Observations, PublishedScorer, open_snapshot, write_snapshot
+from app.scoring.blocks import RatingBlock
 from app.scoring.features import Encodings
 from app.segments.rating import RatingFold
-from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import DATABASE_ID, GROUPS, RATING_FOLD, manifest_of, snapshot_arrays, with_table
 
 N_ITEMS, N_FACTORS = 60, 5
+ALL = np.arange(N_ITEMS)
 
 
 def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> PublishedScorer:
@@ -21,7 +23,7 @@ def published(folder: Any, fold: RatingFold, *, has_precision: bool) -> Publishe
     if not has_precision:
         extra = {name: array for name, array in arrays.extra.items() if name != "rating.precision"}
         arrays = replace(arrays, extra=extra)
-    rating, *others = segments(N_FACTORS)
+    rating, *others = with_table(N_FACTORS, N_ITEMS)
     manifest = manifest_of(arrays, segments=(replace(rating, numbers=fold.numbers), *others))
     return open_snapshot(write_snapshot(folder, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
 
@@ -32,36 +34,43 @@ def snapshot(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return published(tmp_path_factory.mktemp("snapshots"), fold, has_precision=request.param == "precision")
 
 
-def history_of(snapshot: PublishedScorer, n: int, seed: int) -> tuple[Any, Any]:
+def rating_of(snapshot: PublishedScorer) -> RatingBlock:
+    assert snapshot.rating is not None
+    return snapshot.rating
+
+
+def history_of(snapshot: PublishedScorer, n: int, seed: int) -> Observations:
     rng = np.random.default_rng(seed)
-    return rng.permutation(snapshot.n_items)[:n], rng.integers(1, 6, n).astype(np.float64)
+    return Observations(rng.permutation(snapshot.n_items)[:n], rng.integers(1, 6, n).astype(np.float64))
 
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_ratings_carry_score(snapshot: PublishedScorer, n: int, seed: int) -> None:
-    rows, values = history_of(snapshot, n, seed)
-    side, vectors = snapshot.fold_in(rows, values), snapshot.item_vectors
-    carried = snapshot.influences(rows, values, vectors)
+    observed = history_of(snapshot, n, seed)
+    side, vectors = snapshot.fold_in(observed), snapshot.item_vectors
+    carried = snapshot.influences(observed, ALL, vectors)
     assert carried.shape == (N_ITEMS, n)
-    rating = snapshot.rating.slice
+    rating = rating_of(snapshot).slice
     carried_by_none = vectors[:, rating.stop - 1] * side.vector[rating.stop - 1]
-    carried_by_none += snapshot.shares(side, vectors)["popularity"]
-    np.testing.assert_allclose(carried.sum(axis=1) + carried_by_none, vectors @ side.vector, atol=1e-3)
+    carried_by_none += snapshot.shares(side, ALL, vectors)["popularity"]
+    scores = snapshot.scores(side, ALL, vectors)
+    np.testing.assert_allclose(carried.sum(axis=1) + carried_by_none, scores, atol=1e-3)
 
 
 def test_segments_share_score(snapshot: PublishedScorer) -> None:
     side = snapshot.user_side(2)
-    shares = snapshot.shares(side, snapshot.item_vectors)
-    assert list(shares) == ["rating", "taste", "popularity"]
-    np.testing.assert_allclose(sum(shares.values()), snapshot.item_vectors @ side.vector, atol=1e-5)
+    shares = snapshot.shares(side, ALL, snapshot.item_vectors)
+    assert list(shares) == ["rating", "taste", "popularity", "item_item"]
+    np.testing.assert_allclose(sum(shares.values()), snapshot.scores(side, ALL, snapshot.item_vectors), atol=1e-5)
 
 
 def test_rating_carries_what_it_changes(snapshot: PublishedScorer) -> None:
     """Without a taste to reweigh, what a rating carries is what the score loses where that rating says nothing new."""
-    rows, values = history_of(snapshot, 8, 0)
-    columns, fold = snapshot.item_vectors[rows][:, snapshot.rating.slice], snapshot.rating.fold
-    shown = snapshot.item_vectors[:, snapshot.rating.slice]
+    rows, values, *_ = history_of(snapshot, 8, 0)
+    rating = rating_of(snapshot)
+    columns, fold = snapshot.item_vectors[rows][:, rating.slice], rating.fold
+    shown = snapshot.item_vectors[:, rating.slice]
     carried = fold.influences(columns, values, shown)
     as_expected = values.copy()
     as_expected[3] = fold.mean + columns[3, -1]
@@ -70,15 +79,14 @@ def test_rating_carries_what_it_changes(snapshot: PublishedScorer) -> None:
 
 
 def test_nothing_carries_nothing(snapshot: PublishedScorer) -> None:
-    nothing = np.empty(0, np.int64)
-    assert snapshot.influences(nothing, np.empty(0), snapshot.item_vectors).shape == (N_ITEMS, 0)
-    rows, values = history_of(snapshot, 3, 0)
-    assert snapshot.influences(rows, values, snapshot.item_vectors[:0]).shape == (0, 3)
+    nothing = Observations(ALL[:0], np.empty(0))
+    assert snapshot.influences(nothing, ALL, snapshot.item_vectors).shape == (N_ITEMS, 0)
+    assert snapshot.influences(history_of(snapshot, 3, 0), ALL[:0], snapshot.item_vectors[:0]).shape == (0, 3)
 
 
 def test_items_carry_each_other(snapshot: PublishedScorer) -> None:
     rows = np.flatnonzero(snapshot.arrays.item_counts)[:6]
-    _, block, _ = snapshot.blocks
+    block = snapshot.blocks[1]
     taste = snapshot.item_vectors[:, block.slice]
     carried = block.fold.influences(taste[rows], np.full(6, 4.0), taste[rows])
     assert carried is not None

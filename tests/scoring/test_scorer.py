@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import User
-from app.scoring import PublishedScorer, open_snapshot, write_snapshot
+from app.scoring import Observations, PublishedScorer, open_snapshot, write_snapshot
 from app.scoring.features import Encodings
-from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, segments, snapshot_arrays
+from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, observed_of, segments, snapshot_arrays
 
 
 @pytest.fixture(scope="module")
@@ -64,10 +64,10 @@ def test_engagements_without_a_taste(tmp_path: Path) -> None:
     arrays = replace(arrays, extra=others)
     manifest = manifest_of(arrays, segments=(rating, prior))
     plain = open_snapshot(write_snapshot(tmp_path, manifest, arrays, Encodings(), GROUPS), DATABASE_ID, 1)
-    rows, values, positive = np.array([3, 5]), np.array([4.0, 2.0]), np.array([7])
-    side = plain.fold_in(rows, values, None, positive)
-    np.testing.assert_array_equal(side.vector, plain.fold_in(rows, values).vector)
-    carried = plain.influences(rows, values, plain.item_vectors, positive)
+    observed = Observations(np.array([3, 5]), np.array([4.0, 2.0]), np.array([7]))
+    side, without = plain.fold_in(observed), plain.fold_in(observed._replace(positive_rows=np.empty(0, np.int64)))
+    np.testing.assert_array_equal(side.vector, without.vector)
+    carried = plain.influences(observed, np.arange(40), plain.item_vectors)
     np.testing.assert_array_equal(carried[:, 2], 0)
 
 
@@ -82,15 +82,15 @@ def test_popular_in_group(snapshot: PublishedScorer) -> None:
 
 
 def test_history_is_users_own(snapshot: PublishedScorer) -> None:
-    rows, values = snapshot.arrays.history(3)
+    rows, values, times = snapshot.arrays.history(3)
     start, stop = snapshot.arrays.history_starts[3:5]
     assert rows.tolist() == snapshot.arrays.history_rows[start:stop].tolist()
-    assert len(values) == len(rows) > 0
+    assert len(times) == len(values) == len(rows) > 0
 
 
 def test_fold_in_scores_segments(snapshot: PublishedScorer) -> None:
     """Every segment's scores have its weight as their standard deviation, over the rated items."""
-    side = snapshot.fold_in(*snapshot.arrays.history(0))
+    side = snapshot.fold_in(observed_of(snapshot.arrays, 0))
     is_rated = snapshot.arrays.item_counts > 0
     for segment in segments(5):
         scores = snapshot.item_vectors[:, segment.slice] @ side.vector[segment.slice]
@@ -99,19 +99,20 @@ def test_fold_in_scores_segments(snapshot: PublishedScorer) -> None:
 
 def test_fold_in_is_regression(snapshot: PublishedScorer) -> None:
     """The taste is what solves the normal equations, up to its scale."""
-    rows, values = snapshot.arrays.history(0)
+    observed = observed_of(snapshot.arrays, 0)
+    rows, values = observed.item_rows, observed.values
     taste = segments(5)[1]
     factors = snapshot.item_vectors[rows, taste.slice].astype(np.float64)
-    weights = np.exp(values - (5 * 3.0 + values.sum()) / (5 + len(values)))
+    own_mean = (5 * 3.0 + values.sum()) / (5 + len(values))
+    weights = np.exp(values - (own_mean + 3.0) / 2)
     system = snapshot.arrays.extra["taste.gram"] + (factors.T * weights) @ factors
     expected = np.linalg.solve(system + 0.1 * (weights.sum() + 4.0) * np.eye(3), weights @ factors)
-    found = snapshot.fold_in(rows, values).vector[taste.slice]
+    found = snapshot.fold_in(observed).vector[taste.slice]
     np.testing.assert_allclose(found / np.linalg.norm(found), expected / np.linalg.norm(expected), atol=1e-4)
 
 
 def test_fold_in_of_nobody(snapshot: PublishedScorer) -> None:
-    nothing = np.empty(0, np.int64)
-    side = snapshot.fold_in(nothing, np.empty(0))
+    side = snapshot.fold_in(Observations(np.empty(0, np.int64), np.empty(0)))
     assert side.bias == 0
     assert np.isfinite(side.vector).all()
     predicted = snapshot.predict(side, snapshot.item_vectors[:5])
@@ -130,10 +131,10 @@ def test_tiny_weight_still_predicts(snapshot: PublishedScorer) -> None:
     """A list of pure bestsellers still tells what rating to expect."""
     manifest = replace(snapshot.manifest, segments=segments(5, rating_weight=1e-4))
     light = PublishedScorer.from_parts(manifest, snapshot.arrays, snapshot.index, snapshot.encodings)
-    rows, values = snapshot.arrays.history(1)
+    observed = observed_of(snapshot.arrays, 1)
     np.testing.assert_allclose(
-        light.predict(light.fold_in(rows, values), snapshot.item_vectors),
-        snapshot.predict(snapshot.fold_in(rows, values), snapshot.item_vectors),
+        light.predict(light.fold_in(observed), snapshot.item_vectors),
+        snapshot.predict(snapshot.fold_in(observed), snapshot.item_vectors),
         rtol=1e-4,
     )
 

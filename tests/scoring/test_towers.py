@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.scoring import PublishedScorer, open_snapshot
+from app.scoring import Observations, PublishedScorer, open_snapshot
 from app.segments.towers import TowersSegment
 from app.snapshots.errors import SnapshotDamagedError
 from tests.support.made_up_towers import ITEMS, USERS, Published
-from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
+from tests.support.snapshot_data import DATABASE_ID, observed_of, write_small_snapshot
 
 ARRAYS = sorted(TowersSegment.layouts)
 
@@ -35,22 +35,22 @@ def towers_of(snapshot: PublishedScorer, vector: NDArray[np.float32]) -> NDArray
 
 def test_user_side_is_fold_in(snapshot: PublishedScorer) -> None:
     for row, user in enumerate(USERS[:15]):
-        side = snapshot.fold_in(*snapshot.arrays.history(row), user)
+        side = snapshot.fold_in(observed_of(snapshot.arrays, row), user)
         np.testing.assert_allclose(side.vector, snapshot.user_vectors[row], atol=1e-4)
         assert np.linalg.norm(towers_of(snapshot, side.vector)) > 0
 
 
 def test_fold_in_knows_attributes(snapshot: PublishedScorer) -> None:
-    history = snapshot.arrays.history(2)  # of a user without a country
-    undescribed, described = snapshot.fold_in(*history), snapshot.fold_in(*history, USERS[0])
+    observed = observed_of(snapshot.arrays, 2)  # of a user without a country
+    undescribed, described = snapshot.fold_in(observed), snapshot.fold_in(observed, USERS[0])
     assert snapshot.folds_features
     assert np.abs(towers_of(snapshot, undescribed.vector - described.vector)).max() > 0.01
     np.testing.assert_array_equal(undescribed.vector[:1], described.vector[:1])
 
 
 def test_fold_in_knows_ratings(snapshot: PublishedScorer) -> None:
-    rows, values = snapshot.arrays.history(0)
-    changed = snapshot.fold_in(rows, values[::-1], USERS[0])
+    observed = observed_of(snapshot.arrays, 0)
+    changed = snapshot.fold_in(observed._replace(values=observed.values[::-1]), USERS[0])
     assert np.abs(towers_of(snapshot, changed.vector - snapshot.user_vectors[0])).max() > 0.01
 
 
@@ -64,9 +64,9 @@ def test_new_user_by_attributes(snapshot: PublishedScorer) -> None:
 
 
 def test_unknown_user_is_mean(snapshot: PublishedScorer, published: Published) -> None:
-    nobody = snapshot.fold_in(np.empty(0, np.int64), np.empty(0))
+    nobody = snapshot.fold_in(Observations(np.empty(0, np.int64), np.empty(0)))
     np.testing.assert_allclose(nobody.vector, snapshot.user_vectors[16], atol=1e-4)
-    _, towers, _ = published.learned.segments
+    _, towers, _ = published.learned.dense
     np.testing.assert_allclose(towers.user_part[16], towers.user_part[:15].mean(axis=0), atol=1e-6)
     assert snapshot.side_of(USERS[16]) is None
 
