@@ -9,23 +9,26 @@ from app.algorithms.errors import InvalidHyperparameterError
 from app.algorithms.learner import Learner
 from app.errors import InvalidInputError
 from app.evaluation.experiment import BestsellerLearner
+from app.evaluation.recent import RecentLearner
 
 Makers = Mapping[str, Callable[[], Learner]]
 """Functions that make learners without hyperparameters, by name; called only when the learner is requested."""
 
 POPULAR = "popular"
+RECENT = "recent"
+_BASELINES: Makers = {POPULAR: BestsellerLearner, RECENT: RecentLearner}
 
 
 def make_learners(names: Sequence[str], params: Sequence[str], others: Makers) -> dict[str, Learner]:
     """Return the learner of each name.
 
-    `names`: algorithms, `popular` (bestsellers) or names of `others`, which the caller adds.
+    `names`: algorithms, the baselines `popular` and `recent`, or names of `others`, which the caller adds.
     `params`: `NAME=VALUE` for every algorithm with this hyperparameter, or `ALGORITHM.NAME=VALUE` for one.
 
     Raises `InvalidInputError` for an algorithm or hyperparameter that does not exist; the message lists those that do.
     """
-    makers: Makers = {POPULAR: BestsellerLearner} | dict(others)
-    known = [*LEARNERS, *others, POPULAR]
+    makers: Makers = {**_BASELINES, **others}
+    known = [*LEARNERS, *others, *_BASELINES]
     for name in names:
         if name not in known:
             message = f"there is no algorithm {name!r}; there are: {', '.join(known)}"

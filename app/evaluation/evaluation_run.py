@@ -1,7 +1,8 @@
 """Measures several algorithms on the same split and compares them with the first."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from app.algorithms.errors import AlgorithmError, FeaturesNeededError
@@ -12,6 +13,7 @@ from app.evaluation.algorithms_by_option import hyperparameters_of
 from app.evaluation.experiment import Experiment, peak_rss_bytes
 from app.evaluation.intervals import LEVEL, Difference, Interval
 from app.evaluation.outcome import Outcome
+from app.evaluation.protocol import protocol
 
 
 @dataclass
@@ -22,6 +24,9 @@ class EvaluationRun:
     split: name of the split, as on the command line.
     algorithms: name -> learner; the others are compared with the first.
     n_rejected: rows of the files that could not be read.
+    is_scale_detected: whether the scale follows from the ratings; else it was given.
+    remarks: what a reader must know of the data, the split and the choice of algorithms.
+    warnings: why the data may be read wrongly.
     outcomes: name -> the results of every fold.
     peak_rss_bytes: name -> the peak memory of the process up to the end of the algorithm.
     problems: name -> why the algorithm could not be measured.
@@ -32,6 +37,9 @@ class EvaluationRun:
     experiment: Experiment
     algorithms: Mapping[str, Learner]
     n_rejected: int
+    is_scale_detected: bool = True
+    remarks: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     peak_rss_bytes: dict[str, int] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
@@ -64,6 +72,16 @@ class EvaluationRun:
         first = next(iter(self.algorithms))
         return first if first in self.outcomes else None
 
+    @cached_property
+    def protocol(self) -> list[str]:
+        """How the figures are measured, in sentences."""
+        return protocol(self.experiment, self.split)
+
+    @property
+    def all_remarks(self) -> list[str]:
+        """The remarks, and what algorithms chose by themselves."""
+        return [*self.remarks, *(f"{name} {each.remark}" for name, each in self.outcomes.items() if each.remark)]
+
     @property
     def hyperparameters(self) -> dict[str, dict[str, Any]]:
         """By name, all hyperparameters of the algorithm, defaults included."""
@@ -85,8 +103,11 @@ class EvaluationRun:
         """The output of `--json`. New versions add names and never change or remove one.
 
         `data`: counts and scale of the ratings.
+        `remarks`: what a reader must know, such as dropped pairs. `warnings`: why the data may be read wrongly.
+        `protocol`: how the figures are measured.
         `results`: one for each algorithm, in the order of the request: its `hyperparameters`, `problem` (null, or why
         it could not be measured), `metrics` by name (means over the folds; null if nothing could be measured),
+        `reasons` (by name, why a metric is null), `remark` (what the algorithm chose by itself; empty if nothing),
         `intervals` ([low, high] of the metrics at `confidence`; null for coverage and gini, which are not means over
         users), seconds, memory, and the metrics of each of the `folds`.
         `comparisons`: every further algorithm `against` the first, by metric: the `difference`, its paired `interval`,
@@ -101,11 +122,15 @@ class EvaluationRun:
                 "n_items": ratings.n_items,
                 "n_rejected": self.n_rejected,
                 "scale": str(self.experiment.scale),
+                "is_scale_detected": self.is_scale_detected,
                 "relevant_from": self.experiment.relevant_from,
             },
             "split": self.split,
             "seed": self.experiment.seed,
             "confidence": LEVEL,
+            "remarks": self.all_remarks,
+            "warnings": list(self.warnings),
+            "protocol": self.protocol,
             "results": [self._result(name) for name in self.algorithms],
             "comparisons": [
                 {
@@ -125,6 +150,8 @@ class EvaluationRun:
             "split": self.split,
             "problem": self.problems.get(name),
             "metrics": dict.fromkeys(self.metric_names) if outcome is None else outcome.metrics,
+            "reasons": {} if outcome is None else outcome.reasons,
+            "remark": "" if outcome is None else outcome.remark,
             "intervals": {} if outcome is None else {key: _interval(each) for key, each in outcome.intervals.items()},
             "fit_seconds": None if outcome is None else outcome.fit_seconds,
             "predict_seconds": None if outcome is None else outcome.predict_seconds,

@@ -16,6 +16,7 @@ from app.entities import RatingScale
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import Details, FoldResult, Outcome
 from app.evaluation.ranking import RankingMetrics, evaluate_ranking, users_with_relevant
+from app.evaluation.rolling import Questions, evaluate_next, history_score
 
 WARM_UP_RATINGS = 2_000
 LONGEST_DRAWN = 50
@@ -28,6 +29,7 @@ class Experiment:
 
     held_out: one (n,) mask for each fold.
     relevant_from: the lowest rating of a relevant item.
+    is_rolling: whether held-out interactions are asked one after the other, see `rolling`.
     is_detailed: whether outcomes keep the details for the plots of a report.
     """
 
@@ -38,6 +40,7 @@ class Experiment:
     relevant_from: float
     seed: int = 0
     is_detailed: bool = False
+    is_rolling: bool = False
 
     def warm_up(self, learner: Learner) -> None:
         """Fit the learner on few ratings, to compile it and to detect missing features or packages early.
@@ -85,17 +88,31 @@ class Experiment:
         started = time.perf_counter()
         learned = learner.fit(train, self._rng(), progress)
         fitted = time.perf_counter()
-        errors = self._errors(learned, test)
-        user_rows, ranking = self._lists(learned, train, test)
+        why_no_errors = self._why_no_errors(learned)
+        errors = None if why_no_errors else self._errors(learned, test)
+        lists = self._lists(learned, train, test)
         ranked = time.perf_counter()
+        ranking = lists if isinstance(lists, RankingMetrics) else None
         return FoldResult.from_predictions(
             self.metrics,
             errors,
-            user_rows,
             ranking,
             seconds=(fitted - started, ranked - fitted),
             details=Details(test.values, ranking, _item_factors(learned)) if self.is_detailed else None,
+            why_no_errors=why_no_errors,
+            why_no_lists=lists if isinstance(lists, str) else "",
+            remark=getattr(learned, "remark", ""),
         )
+
+    def _why_no_errors(self, learned: Ranker) -> str:
+        """Return why no error of predicted ratings can be measured; empty if it can."""
+        if not isinstance(learned, Predictor):
+            return "predicts no ratings"
+        values = self.ratings.values
+        if len(values) and (values == values[0]).all():
+            return f"no value scale: every rating is {values[0]:g}"
+        # Learners read amounts as ranks, and an error of a rank is none of an amount.
+        return "" if self.scale.is_graded else f"no value scale: values are {self.scale.kind}"
 
     def _errors(self, learned: Ranker, test: RatingMatrix) -> NDArray[np.float32] | None:
         is_wanted = self.is_detailed or any(metric.k is None for metric in self.metrics)
@@ -108,16 +125,25 @@ class Experiment:
         errors: NDArray[np.float32] = predicted.clip(self.scale.minimum, self.scale.maximum) - test.values
         return errors
 
-    def _lists(
-        self, learned: Ranker, train: RatingMatrix, test: RatingMatrix
-    ) -> tuple[NDArray[np.int64], RankingMetrics | None]:
+    def _lists(self, learned: Ranker, train: RatingMatrix, test: RatingMatrix) -> RankingMetrics | str:
+        """Return the lists, or why there are none."""
         # One ranking of the greatest length serves all metrics: shorter lists are its first items.
         longest = max([metric.k or 0 for metric in self.metrics] + [LONGEST_DRAWN] * self.is_detailed)
+        if not longest:
+            return ""
         user_rows = users_with_relevant(test, self.relevant_from)
-        if not longest or not len(user_rows):
-            return user_rows, None
-        liked_from = self.relevant_from
-        return user_rows, evaluate_ranking(learned.scores, user_rows, train, test, liked_from=liked_from, k=longest)
+        if not len(user_rows):
+            return f"no relevant item: no held-out rating is {self.relevant_from:g} or higher"
+        if not self.is_rolling:
+            liked_from = self.relevant_from
+            return evaluate_ranking(learned.scores, user_rows, train, test, liked_from=liked_from, k=longest)
+        score = history_score(learned)
+        if score is None:
+            return "cannot rank for a history that grew after the fit"
+        questions = Questions.from_parts(train, test, self.relevant_from)
+        if not len(questions):
+            return "no relevant item: no user with a held-out interaction has an earlier one"
+        return evaluate_next(score, questions, train, k=longest)
 
     def _rng(self) -> np.random.Generator:
         # A new generator for each fit, so that a fold does not depend on the folds before it.
@@ -143,6 +169,9 @@ class Bestsellers:
     def scores(self, user_rows: NDArray[np.integer]) -> NDArray[np.float32]:
         return np.broadcast_to(self.item_counts, (len(user_rows), len(self.item_counts)))
 
+    def scores_of(self, histories: RatingMatrix) -> NDArray[np.float32]:
+        return np.broadcast_to(self.item_counts, (histories.n_users, len(self.item_counts)))
+
 
 def _few(ratings: RatingMatrix) -> RatingMatrix:
     """Return the first ratings with only their users and items."""
@@ -151,7 +180,13 @@ def _few(ratings: RatingMatrix) -> RatingMatrix:
     items, item_rows = np.unique(ratings.item_rows[first], return_inverse=True)
     features = ratings.features
     if features is not None:
-        features = replace(features, items=features.items[items], users=features.users[users])
+        text = features.item_text
+        features = replace(
+            features,
+            items=features.items[items],
+            users=features.users[users],
+            item_text=None if text is None else text[items],
+        )
     shape = (len(users), len(items))
     return RatingMatrix(*shape, user_rows, item_rows, ratings.values[first], ratings.times[first], features)
 

@@ -1,7 +1,7 @@
 """The results of an experiment: metrics of every fold, their confidence intervals, and differences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -29,10 +29,12 @@ class Details:
 class FoldResult:
     """The results of one fold.
 
-    `metrics`: by name; None if nothing could be measured (no relevant items, or no predicted ratings).
+    `metrics`: by name; None if nothing could be measured.
+    `reasons`: by name of a metric that is None, why.
     `errors`: (n,) float32 predicted - actual rating, in the order of the test ratings; None without predicted ratings.
-    `user_rows`: (b,) the users with relevant held-out items.
-    `of_users`: metric name -> (b,) one value for each of `user_rows`.
+    `user_rows`: (b,) the users with lists.
+    `of_users`: metric name -> (b,) one value for each of `user_rows`, a mean where a user has several lists.
+    `remark`: what the algorithm chose by itself; empty if nothing.
     """
 
     metrics: dict[str, float | None]
@@ -42,19 +44,27 @@ class FoldResult:
     fit_seconds: float
     predict_seconds: float
     details: Details | None = None
+    reasons: dict[str, str] = field(default_factory=dict)
+    remark: str = ""
 
     @classmethod
     def from_predictions(
         cls,
         metrics: Sequence[Metric],
         errors: NDArray[np.float32] | None,
-        user_rows: NDArray[np.int64],
         ranking: RankingMetrics | None,
         *,
         seconds: tuple[float, float],
         details: Details | None = None,
+        why_no_errors: str = "",
+        why_no_lists: str = "",
+        remark: str = "",
     ) -> "FoldResult":
-        """Build the result by computing the metrics. `seconds`: time to fit, and time to predict and rank."""
+        """Build the result by computing the metrics.
+
+        `seconds`: time to fit, and time to predict and rank.
+        `why_no_errors`, `why_no_lists`: the reasons if `errors` or `ranking` is None.
+        """
         figures: dict[str, float | None] = {str(metric): None for metric in metrics}
         of_users: dict[str, PerUnit] = {}
         for metric in metrics:
@@ -64,9 +74,12 @@ class FoldResult:
             elif ranking is not None and metric.name in CATALOGUE_METRICS:
                 figures[name] = CATALOGUE_METRICS[metric.name](ranking.at(metric.k))
             elif ranking is not None:
-                of_users[name] = USER_METRICS[metric.name](ranking.at(metric.k))
+                of_users[name] = ranking.over_users(USER_METRICS[metric.name](ranking.at(metric.k)))
                 figures[name] = float(of_users[name].mean())
-        return cls(figures, errors, user_rows, of_users, *seconds, details)
+        why = {str(metric): why_no_errors if metric.k is None else why_no_lists for metric in metrics}
+        reasons = {name: why[name] for name, value in figures.items() if value is None}
+        user_rows = np.empty(0, np.int64) if ranking is None else ranking.users
+        return cls(figures, errors, user_rows, of_users, *seconds, details, reasons, remark)
 
 
 def _rating_error(metric: Metric, errors: NDArray[np.float32]) -> float:
@@ -94,6 +107,16 @@ class Outcome:
             str(metric): mean_of_measured([fold.metrics[str(metric)] for fold in self.folds])
             for metric in self.measured
         }
+
+    @cached_property
+    def reasons(self) -> dict[str, str]:
+        """By name of a metric that no fold could measure, why the first could not."""
+        return {name: self.folds[0].reasons[name] for name, value in self.metrics.items() if value is None}
+
+    @property
+    def remark(self) -> str:
+        """What the algorithm chose by itself in the first fold; empty if nothing."""
+        return self.folds[0].remark
 
     @cached_property
     def intervals(self) -> dict[str, Interval | None]:
@@ -129,6 +152,10 @@ class Outcome:
                 # Coverage and gini are not means over units, so there is nothing to resample.
                 differences[name] = Difference(mine - theirs, None, None)
         return differences
+
+    def why_not_minus(self, other: "Outcome", name: str) -> str:
+        """Return why `minus` has no difference of the metric."""
+        return self.reasons.get(name) or f"the first {other.reasons[name]}"
 
     @cached_property
     def resamples(self) -> dict[str, Resamples]:

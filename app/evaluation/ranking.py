@@ -24,7 +24,7 @@ PerUser = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class RankingMetrics:
-    """The lists of b users, of length k, and which of their items are relevant.
+    """b lists of length k, and which of their items are relevant.
 
     `shown`: (b, k) item rows, -1 after the end of a shorter list.
     `is_hit`: (b, k) whether the shown item is relevant.
@@ -32,6 +32,7 @@ class RankingMetrics:
     `n_candidates`: number of items of train and test.
     `n_raters`: (n_items,) int64 number of users of train who rated each item.
     `n_raters_in_all`: number of users of train with ratings.
+    `user_rows`: (b,) the user of each list, ascending; a user may have several lists.
     """
 
     shown: NDArray[np.int64]
@@ -40,6 +41,18 @@ class RankingMetrics:
     n_candidates: int
     n_raters: NDArray[np.int64]
     n_raters_in_all: int
+    user_rows: NDArray[np.int64]
+
+    @property
+    def users(self) -> NDArray[np.int64]:
+        """(m,) the rows of the users with lists, ascending."""
+        return np.unique(self.user_rows)
+
+    def over_users(self, of_lists: PerUser) -> PerUser:
+        """Return the mean of (b,) values of lists over the lists of each user: (m,), in the order of `users`."""
+        _, user, counts = np.unique(self.user_rows, return_inverse=True, return_counts=True)
+        means: PerUser = np.bincount(user, of_lists) / counts
+        return means
 
     def at(self, k: int) -> "RankingMetrics":
         """Return the metrics of the first k items of every list."""
@@ -194,7 +207,7 @@ def evaluate_ranking(
             is_relevant[liked] = False
     n_relevant = np.diff(relevant.indptr)[user_rows].astype(np.int64)
     n_candidates, n_raters_in_all = (int(np.count_nonzero(each)) for each in (is_candidate, train.user_counts))
-    return RankingMetrics(shown, is_hit, n_relevant, n_candidates, train.item_counts, n_raters_in_all)
+    return RankingMetrics(shown, is_hit, n_relevant, n_candidates, train.item_counts, n_raters_in_all, user_rows)
 
 
 def best_items(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Renders an evaluation as an HTML page: one file that needs no network. Every text in it is escaped."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
@@ -27,6 +27,8 @@ class EvaluationReport:
     `titles`, `groups`: by item row.
     `curve`: metric -> points of the learning curve of the first algorithm.
     `problems`: name -> why the algorithm could not be measured.
+    `is_scale_detected`: whether the scale follows from the ratings; else it was given.
+    `remarks`, `protocol`: what a reader must know of this evaluation, and how the figures are measured, in sentences.
     """
 
     source: str
@@ -39,6 +41,9 @@ class EvaluationReport:
     groups: Sequence[str]
     curve: Mapping[str, Sequence[Point]] = field(default_factory=dict)
     problems: Mapping[str, str] = field(default_factory=dict)
+    is_scale_detected: bool = True
+    remarks: Sequence[str] = ()
+    protocol: Sequence[str] = ()
 
     def render(self) -> str:
         """Return the page as HTML."""
@@ -52,12 +57,15 @@ class EvaluationReport:
 
     def _head(self) -> str:
         ratings = self.experiment.ratings
+        scale = f"{self.experiment.scale} ({'detected' if self.is_scale_detected else 'given'})"
         facts = (
-            f"{len(ratings):,} ratings of {ratings.n_users:,} users and {ratings.n_items:,} items on the scale"
-            f" {self.experiment.scale}. Split {self.split}, {len(self.experiment.held_out)} fold(s), seed"
-            f" {self.experiment.seed}. Items rated {self.experiment.relevant_from:g} or higher are relevant."
+            f"{len(ratings):,} ratings of {ratings.n_users:,} users and {ratings.n_items:,} items on the scale {scale}."
+            f" Split {self.split}, {len(self.experiment.held_out)} fold(s), seed {self.experiment.seed}."
         )
-        return f"<h1>Evaluation of {escape(self.source)}</h1><p>{escape(facts)}</p>"
+        remarks = "".join(f"<li>{escape(remark)}</li>" for remark in self.remarks)
+        noted = f"<p>Note:</p><ul>{remarks}</ul>" if remarks else ""
+        measured = escape(" ".join(self.protocol))
+        return f"<h1>Evaluation of {escape(self.source)}</h1><p>{escape(facts)}</p>{noted}<p>{measured}</p>"
 
     def _figures(self) -> str:
         metrics = self.experiment.metrics
@@ -75,10 +83,7 @@ class EvaluationReport:
     def _comparison(self) -> str:
         if not self.differences:
             return ""
-        rows = [
-            f"<tr><td>{escape(name)}</td>{''.join(map(_difference, differences.values()))}</tr>"
-            for name, differences in self.differences.items()
-        ]
+        rows = [f"<tr><td>{escape(name)}</td>{''.join(self._differences(name))}</tr>" for name in self.differences]
         note = (
             "Paired differences on the same users and ratings, with 95 % intervals. p: probability of a difference at"
             " least as large by chance."
@@ -88,6 +93,14 @@ class EvaluationReport:
         return _card(
             f"Compared with {first}", note, _table([f"minus {first}", *map(str, self.experiment.metrics)], rows)
         )
+
+    def _differences(self, name: str) -> Iterator[str]:
+        first = self.outcomes[next(iter(self.outcomes))]
+        for metric, difference in self.differences[name].items():
+            if difference is None:
+                yield _unmeasured(self.outcomes[name].why_not_minus(first, metric))
+            else:
+                yield _difference(difference)
 
     def _plots(self) -> list[str]:
         first = next(iter(self.hyperparameters))
@@ -158,14 +171,16 @@ def _best(metric: Metric, outcomes: Mapping[str, Outcome]) -> str | None:
 def _figure(outcome: Outcome, name: str, *, is_best: bool) -> str:
     value, interval = outcome.metrics[name], outcome.intervals[name]
     if value is None:
-        return "<td>&ndash;</td>"
+        return _unmeasured(outcome.reasons[name])
     between = "" if interval is None else f"<small>{interval.low:.4f} to {interval.high:.4f}</small>"
     return f"<td{' class=best' if is_best else ''}>{value:.4f}{between}</td>"
 
 
-def _difference(difference: Difference | None) -> str:
-    if difference is None:
-        return "<td>&ndash;</td>"
+def _unmeasured(why: str) -> str:
+    return f"<td><small>{escape(why)}</small></td>"
+
+
+def _difference(difference: Difference) -> str:
     is_clear = difference.chance is not None and difference.chance < CLEAR
     between = difference.interval
     note = (

@@ -73,7 +73,7 @@ def recall_against_coverage(outcomes: Mapping[str, Outcome]) -> Series:
             rankings = [f.details.ranking.at(k) for f in outcome.folds if f.details is not None and f.details.ranking]
             if rankings:
                 coverage = float(np.mean([ranking.coverage for ranking in rankings]))
-                recall = float(np.mean([ranking.recall.mean() for ranking in rankings]))
+                recall = float(np.mean([ranking.over_users(ranking.recall).mean() for ranking in rankings]))
                 points.append(Point(coverage, recall, f"{name}, k {k}: recall {recall:.4f}, coverage {coverage:.2%}"))
         if points:
             series[name] = points
@@ -107,9 +107,7 @@ def learning_curve(
     # The whole training part has been measured already, though maybe on other metrics.
     ranking = None if whole.details is None else whole.details.ranking
     seconds = (whole.fit_seconds, whole.predict_seconds)
-    reached[1.0] = FoldResult.from_predictions(
-        CURVE_METRICS, whole.errors, whole.user_rows, ranking, seconds=seconds
-    ).metrics
+    reached[1.0] = FoldResult.from_predictions(CURVE_METRICS, whole.errors, ranking, seconds=seconds).metrics
     curve = {
         name: [
             Point(share, value, f"{share:.0%}, {round(share * len(train)):,} ratings: {name} {value:.4f}")

@@ -62,7 +62,7 @@ def measure(
     except AlgorithmError as error:
         return Trial(dict(values), None, None, time.perf_counter() - started, str(error))
     value, interval = outcome.metrics[str(metric)], outcome.intervals[str(metric)]
-    problem = f"{metric} could not be measured" if value is None else None
+    problem = f"{metric} could not be measured: {outcome.reasons[str(metric)]}" if value is None else None
     ends = None if interval is None else (interval.low, interval.high)
     return Trial(dict(values), value, ends, time.perf_counter() - started, problem)
 

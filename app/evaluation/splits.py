@@ -45,7 +45,17 @@ def _places(
     n = len(user_rows)
     # Equal times keep the input order, except unknown ones: a file may list the items of a user by popularity.
     among_equals = np.where(rated_at == UNKNOWN_TIME, rng.permutation(n), np.arange(n))
-    order = np.lexsort((among_equals, rated_at, user_rows))
+    rank = np.empty(n, dtype=np.int64)
+    rank[np.lexsort((among_equals, rated_at))] = np.arange(n)
+    return _places_by(rank, user_rows)
+
+
+def _places_by(
+    keys: NDArray[np.integer] | NDArray[np.floating], user_rows: NDArray[np.integer]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the (n,) position of each rating among those of its user by ascending key, and the (n_users,) counts."""
+    n = len(user_rows)
+    order = np.lexsort((keys, user_rows))
     counts = np.bincount(user_rows, minlength=1)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     place = np.empty(n, dtype=np.int64)
@@ -54,11 +64,47 @@ def _places(
     return place, counts
 
 
+def hold_out_last(user_rows: NDArray[np.integer], rated_at: NDArray[np.int64], n_last: int) -> Mask:
+    """Return the (n,) mask of the newest `n_last` ratings of every user, by (time, input order).
+
+    The oldest rating of a user and ratings without a time are never held out.
+    """
+    place, counts = _places(user_rows, rated_at, np.random.default_rng(0))
+    is_last = place >= np.maximum(counts[user_rows] - n_last, 1)
+    # Ratings without a time come first, so their random order does not change which known times are last.
+    is_held_out: Mask = is_last & (rated_at != UNKNOWN_TIME)
+    return is_held_out
+
+
+def hold_out_share_of_users(user_rows: NDArray[np.integer], fraction: float, rng: np.random.Generator) -> Mask:
+    """Return the (n,) mask of a random `fraction` of every user's ratings.
+
+    Each rating draws a number from `rng.random(n)`. The floor((1 - fraction) n_u) ratings of a user with the lowest
+    numbers, and at least one, are the training part.
+    """
+    place, counts = _places_by(rng.random(len(user_rows)), user_rows)
+    n_learned = np.maximum(np.floor((1 - fraction) * counts + _ROUNDING), 1)
+    is_held_out: Mask = place >= n_learned[user_rows]
+    return is_held_out
+
+
 def hold_out_after(rated_at: NDArray[np.int64], fraction: float) -> Mask:
-    """Return the (n,) mask of the newest `fraction` of all ratings, by (time, input order)."""
-    order = np.argsort(rated_at, kind="stable")
-    is_held_out = np.zeros(len(rated_at), dtype=np.bool_)
-    is_held_out[order[math.floor((1 - fraction) * len(rated_at) + _ROUNDING) :]] = True
+    """Return the (n,) mask of the ratings at or after the instant T, about the newest `fraction` of all ratings.
+
+    Ratings of equal times are never separated: T is the time of a rating such that the number of ratings at or after T
+    is nearest to ceil(fraction n), and the earlier one of two equally near. Ratings without a time count as older than
+    all others and are never held out. The mask is empty if no instant leaves a rating to learn from.
+    """
+    n = len(rated_at)
+    instants, counts = np.unique(rated_at[rated_at != UNKNOWN_TIME], return_counts=True)
+    # n_from[j]: number of ratings at or after instant j
+    n_from = counts[::-1].cumsum()[::-1]
+    instants, n_from = instants[n_from < n], n_from[n_from < n]
+    if not len(instants):
+        return np.zeros(n, dtype=np.bool_)
+    wanted = n - math.floor((1 - fraction) * n + _ROUNDING)
+    # `argmin` takes the first of equal values, which is the earlier instant.
+    is_held_out: Mask = rated_at >= instants[np.argmin(np.abs(n_from - wanted))]
     return is_held_out
 
 
@@ -101,33 +147,91 @@ def keep_newest(
 
 FRACTION_SPLITS: dict[str, Callable[[RatingMatrix, float, int], Mask]] = {
     "random": lambda ratings, fraction, seed: random_split(len(ratings), fraction, seed),
+    "user-random": lambda ratings, fraction, seed: hold_out_share_of_users(
+        ratings.user_rows, fraction, np.random.default_rng(seed)
+    ),
     "user-time": lambda ratings, fraction, seed: hold_out_latest(
         ratings.user_rows, ratings.times, fraction, np.random.default_rng(seed)
     ),
     "time": lambda ratings, fraction, _: hold_out_after(ratings.times, fraction),
     "cold-users": lambda ratings, fraction, seed: hold_out_whole(ratings.user_rows, fraction, seed),
     "cold-items": lambda ratings, fraction, seed: hold_out_whole(ratings.item_rows, fraction, seed),
+    "next": lambda ratings, fraction, _: hold_out_after(ratings.times, fraction),
 }
 """Name on the command line -> function of ratings, fraction and seed that returns the (n,) mask of the test part."""
 
 MAX_FOLDS = 100
+MAX_LAST = 1000
 LEAVE_ONE_OUT = "leave-one-out"
 FOLDS = "folds"
-SPLITS = ", ".join([f"{FOLDS}:K", *(f"{name}:F" for name in FRACTION_SPLITS), LEAVE_ONE_OUT])
+NEXT_LAST = "next-last"
+SPLITS = ", ".join([f"{FOLDS}:K", *(f"{name}:F" for name in FRACTION_SPLITS), f"{NEXT_LAST}:N", LEAVE_ONE_OUT])
 """The forms of all splits, for messages."""
+
+_WITHOUT_TIMES = {
+    "time": "random:F holds out a random share of all ratings",
+    "user-time": "user-random:F holds out a random share of each user's ratings",
+    "next": f"{LEAVE_ONE_OUT} holds out one rating of each user",
+    NEXT_LAST: f"{LEAVE_ONE_OUT} holds out one rating of each user",
+}
+"""The splits that need times -> what can be measured without."""
 
 
 def held_out_by(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
     """Return the (n,) masks of the test parts, one for each fold, of a split such as `folds:5` (see `SPLITS`).
 
-    Raises `InvalidInputError` for an unknown name, and if there are too few ratings for the split.
+    Raises `InvalidInputError` for an unknown name, for a split by time if no rating has a time, and if there are too
+    few ratings for the split.
     """
+    kind = _kind(name)
+    if kind in _WITHOUT_TIMES and len(ratings) and not _are_timed(ratings).any():
+        message = f"{name} splits by time, but none of the {len(ratings)} ratings has a time; {_WITHOUT_TIMES[kind]}"
+        raise InvalidInputError(message, field="split")
     masks = _masks(name, ratings, seed)
     for mask in masks:
         if mask.all() or not mask.any():
             nothing = "nothing to learn from" if mask.all() else "nothing to measure on"
-            raise InvalidInputError(f"{name} leaves {nothing} of {len(ratings)} ratings", field="split")
+            is_one_instant = kind in _WITHOUT_TIMES and len(np.unique(ratings.times)) == 1
+            why = ", which all have the same time" if is_one_instant and len(ratings) > 1 else ""
+            raise InvalidInputError(f"{name} leaves {nothing} of {len(ratings)} ratings{why}", field="split")
     return masks
+
+
+def is_rolling(name: str) -> bool:
+    """Whether the test part of the split is asked one interaction after the other, see `rolling`."""
+    return _kind(name) in ("next", NEXT_LAST)
+
+
+def remarks_on_times(name: str, ratings: RatingMatrix) -> list[str]:
+    """Return what a reader must know of a split by time if the times of some or all ratings are unknown."""
+    kind = _kind(name)
+    n, n_unknown = len(ratings), int(np.count_nonzero(~_are_timed(ratings)))
+    if not n_unknown or (kind not in _WITHOUT_TIMES and kind != LEAVE_ONE_OUT):
+        return []
+    if n_unknown == n:
+        return [f"none of the {n:,} ratings has a time: {name} holds out a random rating of each user, not the newest"]
+    order = ", in random order" if kind in ("user-time", LEAVE_ONE_OUT) else ""
+    return [f"{n_unknown:,} of {n:,} ratings have no time; they count as older than all others{order}"]
+
+
+def rules_on_equal_times(name: str) -> list[str]:
+    """Return what a split by time does with equal times, in sentences; empty for other splits."""
+    kind = _kind(name)
+    rules = []
+    if kind in ("user-time", LEAVE_ONE_OUT, "next", NEXT_LAST):
+        rules.append("Ratings of one user at one instant keep the order of the file.")
+    if kind in ("time", "next"):
+        rules.append("Ratings of one instant are all on the same side of the border in time.")
+    return rules
+
+
+def _are_timed(ratings: RatingMatrix) -> Mask:
+    are_timed: Mask = ratings.times != UNKNOWN_TIME
+    return are_timed
+
+
+def _kind(name: str) -> str:
+    return name.partition(":")[0]
 
 
 def _masks(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
@@ -137,10 +241,13 @@ def _masks(name: str, ratings: RatingMatrix, seed: int) -> list[Mask]:
     if kind == FOLDS and argument.isdecimal() and 1 < int(argument) <= MAX_FOLDS:
         fold = k_folds(len(ratings), int(argument), seed)
         return [fold == each for each in range(int(argument))]
+    if kind == NEXT_LAST and argument.isdecimal() and 0 < int(argument) <= MAX_LAST:
+        return [hold_out_last(ratings.user_rows, ratings.times, int(argument))]
     if kind in FRACTION_SPLITS and 0 < (fraction := _number(argument)) < 1:
         return [FRACTION_SPLITS[kind](ratings, fraction, seed)]
     raise InvalidInputError(
-        f"{name!r} is not a split; there are: {SPLITS}; 0 < F < 1, 2 <= K <= {MAX_FOLDS}", field="split"
+        f"{name!r} is not a split; there are: {SPLITS}; 0 < F < 1, 2 <= K <= {MAX_FOLDS}, 1 <= N <= {MAX_LAST}",
+        field="split",
     )
 
 

@@ -27,7 +27,7 @@ from app.evaluation.search import (
     measure,
     ranges_around_defaults,
 )
-from app.evaluation.splits import held_out_by
+from app.evaluation.splits import held_out_by, is_rolling
 
 NO_HOLD_OUT = "none"
 
@@ -63,7 +63,7 @@ class Trials(Protocol):
 
 
 @dataclass(frozen=True)
-class Choices:
+class SearchSpace:
     """The checked values of an algorithm's hyperparameters that a search tries.
 
     fixed: hyperparameters that the search does not change, as `NAME=VALUE`.
@@ -76,7 +76,7 @@ class Choices:
     ranges: Mapping[str, Range]
 
     @classmethod
-    def parse(cls, algorithm: str, fixed: Sequence[str], grid: Sequence[str], ranges: Sequence[str]) -> "Choices":
+    def parse(cls, algorithm: str, fixed: Sequence[str], grid: Sequence[str], ranges: Sequence[str]) -> "SearchSpace":
         """Parse `NAME=VALUE`, `NAME=VALUE,VALUE` and `NAME=LOW:HIGH`.
 
         Without a grid and ranges, the ranges are those around the defaults of all hyperparameters that are not fixed.
@@ -144,7 +144,7 @@ class Tuning:
     outcomes: `best` and `default` on the held-out part; empty without one.
     """
 
-    choices: Choices
+    space: SearchSpace
     task: Task
     metric: Metric
     log: Trials
@@ -157,7 +157,7 @@ class Tuning:
     def from_ratings(
         cls,
         data: RatedData,
-        choices: Choices,
+        space: SearchSpace,
         metric: Metric,
         log: Trials,
         report_problem: Callable[[str], None],
@@ -172,25 +172,33 @@ class Tuning:
         Raises `InvalidInputError` if there are too few ratings for the splits, or if Optuna is missing.
         """
         # A missing package is reported now, before minutes of compilation.
-        if not choices.grid:
+        if not space.grid:
             load_optuna()
-        liked_from = data.relevant_from(relevant_from)
+        liked_from = data.relevant_from(relevant_from, split)
         ratings, final = data.ratings, None
         if hold_out != NO_HOLD_OUT:
             masks = held_out_by(hold_out, ratings, seed)
             if len(masks) > 1:
                 raise InvalidInputError(f"{hold_out} has several test parts: choose a split with one", field="hold-out")
-            final = Experiment(ratings, masks, data.scale, (metric,), liked_from, seed)
+            final = Experiment(ratings, masks, data.scale, (metric,), liked_from, seed, is_rolling=is_rolling(hold_out))
             # From here on, the search works without the held-out part.
             ratings = ratings.subset(~masks[0])
-        inner = Experiment(ratings, held_out_by(split, ratings, seed), data.scale, (metric,), liked_from, seed)
-        task = Task(choices.algorithm, str(metric), data.fingerprint, hold_out, split, seed, liked_from)
-        return cls(choices, task, metric, log, report_problem, inner, final)
+        inner = Experiment(
+            ratings,
+            held_out_by(split, ratings, seed),
+            data.scale,
+            (metric,),
+            liked_from,
+            seed,
+            is_rolling=is_rolling(split),
+        )
+        task = Task(space.algorithm, str(metric), data.fingerprint, hold_out, split, seed, liked_from)
+        return cls(space, task, metric, log, report_problem, inner, final)
 
     @cached_property
     def search(self) -> Search:
         """The search, which starts with the trials of earlier searches on this task."""
-        return Search(self.choices.values, self._measure, self._record, self.log.trials_of(self.task))
+        return Search(self.space.values, self._measure, self._record, self.log.trials_of(self.task))
 
     def run(self, n_trials: int, budget_seconds: float | None, progress: ProgressCallback) -> None:
         """Measure the defaults, then the proposals, then the best trial on the held-out part.
@@ -198,11 +206,11 @@ class Tuning:
         Raises `InvalidInputError` for an algorithm that cannot run or cannot be measured by this metric.
         """
         # The defaults are a trial too, so the best is never worse than they are on the inner split.
-        warm_up(self.experiment, {self.choices.algorithm: self._learner({})}, progress)
+        warm_up(self.experiment, {self.space.algorithm: self._learner({})}, progress)
         default = self.search.look_at({})
         if default.value is None:
-            advice = "; it may predict no ratings: --metric ndcg@10 measures lists" if self.metric.k is None else ""
-            raise InvalidInputError(f"{self.choices.algorithm}: {default.problem}{advice}", field="metric")
+            advice = "; --metric ndcg@10 measures lists" if self.metric.k is None else ""
+            raise InvalidInputError(f"{self.space.algorithm}: {default.problem}{advice}", field="metric")
         self.search.run(self._proposals(n_trials), budget_seconds, progress)
         if self.final is not None:
             progress(1.0, "measuring the best")
@@ -214,9 +222,9 @@ class Tuning:
             self.outcomes = {"best": on_hold_out[self.best.key], "default": on_hold_out[default.key]}
 
     def _proposals(self, n_trials: int) -> Proposals:
-        if self.choices.grid:
-            return GridSearch(self.choices.grid)
-        free, fixed = self.choices.ranges, self.choices.values({})
+        if self.space.grid:
+            return GridSearch(self.space.grid)
+        free, fixed = self.space.ranges, self.space.values({})
         # Trials with other values of the fixed hyperparameters say nothing about this search.
         comparable = [
             trial
@@ -251,8 +259,8 @@ class Tuning:
         }
 
     def _learner(self, proposed: Values) -> Learner:
-        texts = [f"{name}={value}" for name, value in self.choices.values(proposed).items()]
-        return make_learners([self.choices.algorithm], texts, {})[self.choices.algorithm]
+        texts = [f"{name}={value}" for name, value in self.space.values(proposed).items()]
+        return make_learners([self.space.algorithm], texts, {})[self.space.algorithm]
 
     def _measure(self, values: Values, progress: ProgressCallback) -> Trial:
         return measure(self.experiment, self.metric, self._learner(values), values, progress)
@@ -260,4 +268,4 @@ class Tuning:
     def _record(self, trial: Trial) -> None:
         self.log.append(self.task, trial)
         if trial.problem:
-            self.report_problem(f"{self.choices.algorithm}: {trial.problem}")
+            self.report_problem(f"{self.space.algorithm}: {trial.problem}")

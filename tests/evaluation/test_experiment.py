@@ -1,6 +1,6 @@
 """Experiments on ratings whose right answer is known."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -52,6 +52,14 @@ class Oracle:
         def predict(self, user_rows: NDArray[np.integer], item_rows: NDArray[np.integer]) -> NDArray[np.float32]:
             predicted: NDArray[np.float32] = self.values[user_rows, item_rows]
             return predicted
+
+
+def test_amounts_have_no_errors() -> None:
+    users, items = np.divmod(np.arange(20 * 30), 30)
+    board = experiment(RatingMatrix.from_arrays(users, items, np.where((users + items) % 2 == 0, 5.0, 1.0)))
+    outcome = replace(board, scale=RatingScale.parse("amounts")).run(Oracle())
+    assert (outcome.metrics["rmse"], outcome.reasons["rmse"]) == (None, "no value scale: values are amounts")
+    assert outcome.metrics["ndcg@5"] is not None
 
 
 def test_perfect_on_checkerboard() -> None:
@@ -160,11 +168,14 @@ def test_warm_up_keeps_features() -> None:
             return Oracle().fit(ratings, np.random.default_rng(0))
 
     items = sparse.csr_array(np.arange(9, dtype=np.float32)[:, None])
-    ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3]).with_features(Features(items, sparse.csr_array((3, 0))))
+    features = Features(items, sparse.csr_array((3, 0)), item_text=items)
+    ratings = RatingMatrix(3, 9, [0, 2], [4, 8], [5, 3]).with_features(features)
     Experiment(ratings, [], RatingScale(1, 5), [], 4.0).warm_up(Looks())
     assert (seen[0].n_users, seen[0].n_items) == (2, 2)
     assert seen[0].features is not None
     assert seen[0].features.items.toarray().ravel().tolist() == [4, 8]
+    assert seen[0].features.item_text is not None
+    assert seen[0].features.item_text.toarray().ravel().tolist() == [4, 8]
 
 
 def test_features_of_others() -> None:

@@ -48,7 +48,8 @@ def test_worked_by_hand() -> None:
 def lists(shown: list[list[int]], n_candidates: int, n_raters: list[int], n_users: int) -> RankingMetrics:
     rows = np.array(shown)
     nothing = np.zeros(rows.shape, np.bool_)
-    return RankingMetrics(rows, nothing, np.ones(len(rows), np.int64), n_candidates, np.array(n_raters), n_users)
+    n_relevant, users = np.ones(len(rows), np.int64), np.arange(len(rows))
+    return RankingMetrics(rows, nothing, n_relevant, n_candidates, np.array(n_raters), n_users, users)
 
 
 def test_novelty_by_hand() -> None:

@@ -164,4 +164,7 @@ def test_a_trial_that_fails() -> None:
             raise FitDivergedError("too fast")
 
     assert measure(experiment(), RMSE, Diverges(), {}).problem == "too fast"
-    assert measure(experiment(), RMSE, BestsellerLearner(), {}).problem == "rmse could not be measured"
+    assert (
+        measure(experiment(), RMSE, BestsellerLearner(), {}).problem
+        == "rmse could not be measured: predicts no ratings"
+    )
