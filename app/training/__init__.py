@@ -12,6 +12,10 @@ Decisions, and why:
   equal snapshots.
 - **Events are cut where the hold-out begins** (`dataset.py`), for each user, as ratings are. Where all events are newer
   than the held-out ratings, no segment can show that it learned from them, and `engagement` gets no weight.
+- **The live snapshot is a bar only where the data are the same** (`live.py`, `overlap.py`). Its recorded figure counts
+  if users, items and ratings largely are; otherwise its recipe is fitted again. Where most of what it knows is gone,
+  the candidate is judged alone. Refused: scoring the live vectors as they are, since they have seen the hold-out;
+  fitting the candidate's own recipe a second time, which compares it with itself and doubles the time of a run.
 - **Hold-out errors give the uncertainty of a prediction** (`uncertainty.py`) where the learner gives none: from the
   counts of ratings of user and item, and from how well the user's own ratings are fitted. No extra fit is made.
 - **Every step is a `Stage`** (`algorithms/progress.py`): a progress callback that logs durations, figures and decisions

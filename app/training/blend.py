@@ -7,8 +7,13 @@ segment, the anchor, has weight 1, and the others are found by coordinate ascent
 function of the weights without a useful gradient, and one segment at a time keeps the number of trials linear in the
 number of segments.
 
+Weights that are as good as the best, within the error of the comparison, are averaged with it.
+
 A segment that does not help gets weight 0 and is left out; required segments keep `LEAST_WEIGHT`.
 """
+
+import math
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +29,9 @@ from app.training.validation_split import ValidationSplit
 GRID = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.2, 3.3)
 """The weights that are tried beside weight 1 of the anchor. Ratios matter, so the steps grow with the weight."""
 
+EQUAL_WITHIN = 1.0
+"""Standard errors of the difference in nDCG@10 within which two sets of weights are equally good."""
+
 ROUNDS = 3
 """How often the ascent passes over all segments, at most; it ends earlier when a round changes no weight."""
 
@@ -37,7 +45,7 @@ def learn_weights(learned: Learned, inner: ValidationSplit, progress: ProgressCa
     """Segment name -> weight, by nDCG@10 on `inner`, from whose training part `learned` comes."""
     stage = Stage.from_progress(progress)
     names = [segment.recipe.name for segment in learned.segments]
-    shortlist = Shortlist.from_sides(join(learned, dict.fromkeys(names, 1.0)), inner)
+    shortlist = Shortlist.from_sides(join(learned, dict.fromkeys(names, 1.0), fills_silence=False), inner)
     anchors = [name for name in names if SEGMENTS[name].anchors_weights]
     # A weight of 0 cannot be reached as a ratio to the anchor, so each possible anchor has an ascent of its own. An
     # ascent leaves the anchors before it at weight 0: all ratios beside them were tried while they were the anchor.
@@ -47,8 +55,9 @@ def learn_weights(learned: Learned, inner: ValidationSplit, progress: ProgressCa
             ndcg, weights = _ascend(shortlist, names, anchor, absent=anchors[:place])
             part.note(ndcg_at_10=round(ndcg, 4), weights=weights)
             ascents.append((ndcg, weights))
-    ndcg, weights = max(ascents, key=lambda ascent: ascent[0])
-    shown = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+    weights = _without_useless(shortlist, _mean_of_best(shortlist, [weights for _, weights in ascents]))
+    ndcg = shortlist.ndcg(np.array([*weights.values()]))
+    shown = ", ".join(f"{name} {weight:.3g}" for name, weight in weights.items())
     compared = ", ".join(f"{anchor} {tried:.4f}" for anchor, (tried, _) in zip(anchors, ascents, strict=True))
     stage.decide(
         f"{shown}: the best nDCG@10 inside the training part by anchor, {compared}",
@@ -77,6 +86,41 @@ def _ascend(shortlist: Shortlist, names: list[str], anchor: str, absent: list[st
         if weights == before:
             break
     return best, weights
+
+
+def _mean_of_best(shortlist: Shortlist, candidates: list[dict[str, float]]) -> dict[str, float]:
+    """The mean of the best weights and of all that are worse by no more than the standard error of the difference.
+
+    Which of them is best is then chance, and their mean varies less from one hold-out to the next.
+    """
+    best = max(candidates, key=lambda weights: shortlist.ndcg(np.array([*weights.values()])))
+    # Only ratios matter, so each is brought to the sum 1 first.
+    equal = [
+        {name: weight / sum(weights.values()) for name, weight in weights.items()}
+        for weights in candidates
+        if weights is best or _gain(shortlist, best, weights) <= EQUAL_WITHIN
+    ]
+    return {name: float(np.mean([weights[name] for weights in equal])) for name in best}
+
+
+def _gain(shortlist: Shortlist, weights: Mapping[str, float], others: Mapping[str, float]) -> float:
+    """What `weights` gain over `others`, in standard errors of the gain over the users."""
+    of_users, without = (shortlist.ndcg_of_users(np.array([*each.values()])) for each in (weights, others))
+    # The change of the geometric mean is that of the arithmetic mean of relative changes, to first order.
+    means = np.where(of_users.any(axis=0), of_users.mean(axis=0), 1.0)
+    gains = ((of_users - without) / means).mean(axis=1)
+    return float(gains.mean() / (gains.std() / math.sqrt(len(gains)) or 1.0))
+
+
+def _without_useless(shortlist: Shortlist, weights: dict[str, float]) -> dict[str, float]:
+    """`weights`, but 0 for each segment without which the lists are no worse, the least useful first."""
+    while len(used := [name for name, weight in weights.items() if weight > 0]) > 1:
+        gains = {name: _gain(shortlist, weights, weights | {name: 0.0}) for name in used}
+        least = min(gains, key=lambda name: gains[name])
+        if gains[least] > 0:
+            break
+        weights = weights | {least: 0.0}
+    return weights
 
 
 def _smoothed(curve: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,20 +1,28 @@
 """The data of a run: all ratings and events of one moment, by row instead of by key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
 
 from app.algorithms.labels import POSITIVE, UNKNOWN, EventLabels, TypeWeights, label_pairs
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.strengths import strengths_of
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
-from app.evaluation.splits import hold_out_latest
+from app.evaluation.splits import hold_out_latest, leave_one_out
 from app.scoring.features import Encodings, describe
 from app.scoring.groups import Memberships
 from app.store.store import Store
 from app.store.training_reads import TrainingData
 from app.training.errors import SnapshotRejectedError
+
+Question = Literal["both", "newest", "next"]
+"""What recommendations are judged by: what users like of the newest share of their ratings (`newest`), or which item
+they choose next, whatever they think of it (`next`)."""
 
 ENOUGH_RATINGS = 1000
 """Ratings that suffice by themselves for learning and holding out, however many events there are."""
@@ -23,13 +31,28 @@ RATINGS_PER_LABEL = 0.05
 """With fewer ratings than this for each label, labels are learned from as ratings."""
 
 
-def hold_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator) -> tuple[RatingMatrix, RatingMatrix]:
+def hold_out(
+    ratings: RatingMatrix, fraction: float, rng: np.random.Generator, question: Question = "both"
+) -> tuple[RatingMatrix, RatingMatrix]:
     """The earlier ratings of every user, to learn from, and the newest, to measure on.
 
     Labels of events are learned from only if they are older than every rating held out of their user.
     """
     # Training on the past and measuring on what came after it is what serving does.
-    is_held_out = hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
+    return divide(ratings, held_out(ratings, fraction, rng, question))
+
+
+def held_out(ratings: RatingMatrix, fraction: float, rng: np.random.Generator, question: Question) -> NDArray[np.bool_]:
+    """(n,) mask: the newest `fraction` of every user's ratings, or for the question `next` the newest one, of users
+    with two or more.
+    """
+    if question == "next":
+        return leave_one_out(ratings.user_rows, ratings.times, rng)
+    return hold_out_latest(ratings.user_rows, ratings.times, fraction, rng)
+
+
+def divide(ratings: RatingMatrix, is_held_out: NDArray[np.bool_]) -> tuple[RatingMatrix, RatingMatrix]:
+    """The ratings to learn from and those held out, by a mask (n,); labels as of `hold_out`."""
     train, holdout = ratings.subset(~is_held_out), ratings.subset(is_held_out)
     return train if train.labels is None else train.with_labels(_before(holdout, train.labels)), holdout
 
@@ -56,6 +79,17 @@ def to_rows(data: TrainingData) -> RatingMatrix:
         values=data.ratings.value.astype(np.float32),
         rated_at=data.ratings.rated_at,
     )
+
+
+def learnable(ratings: RatingMatrix, scale: RatingScale) -> RatingMatrix:
+    """`ratings` of a kind of values as learners read them: which are liked; amounts become strengths, and pairs are no
+    grades.
+
+    A user's own values are converted alike while serving, see `Scorer`.
+    """
+    if scale.is_graded:
+        return ratings.with_liked_from(scale.liked_from)
+    return ratings.with_strengths(strengths_of(ratings) if scale.kind == "amounts" else ratings.values)
 
 
 def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
@@ -92,6 +126,7 @@ class Dataset:
     `encodings`: how features were made of items and users.
     `labels`: of events, for pairs without a rating.
     `memberships`: the groups of users that the recipe names.
+    `content`: (n_items, t) float32 CSR, by what items are compared; columns of `encodings.content`.
     """
 
     data: TrainingData
@@ -99,11 +134,26 @@ class Dataset:
     scale: RatingScale
     encodings: Encodings
     labels: EventLabels
-    memberships: Memberships = field(default_factory=Memberships)
+    memberships: Memberships
+    content: sparse.csr_array
 
     @property
     def is_led_by_events(self) -> bool:
         return self.ratings.chosen_from is not None
+
+    @property
+    def of_text(self) -> tuple[str, ...]:
+        """A sentence on the texts of items and their use; empty where they are not read."""
+        text = self.encodings.item_text
+        return () if text is None else (f"item text: {text.n_columns:,} words help to place items without ratings",)
+
+    @property
+    def of_values(self) -> tuple[str, ...]:
+        """A sentence on what the values are and how they are learned from; empty for stars."""
+        if not self.scale.meaning:
+            return ()
+        weighed = "; the order of a user's own amounts is learned from" if self.scale.kind == "amounts" else ""
+        return (f"values are {self.scale}: {self.scale.meaning}{weighed}",)
 
     @property
     def of_events(self) -> tuple[str, ...]:
@@ -112,14 +162,13 @@ class Dataset:
         counted = f"events: {n_positive:,} positive pairs of user and item, {len(self.labels) - n_positive:,} negative"
         if not len(self.labels):
             return ()
+        # Where values are no grades, there is no rating that an event could count as.
+        is_graded = self.scale.is_graded
         if self.is_led_by_events:
-            ends = f"{self.scale.maximum:g} and {self.scale.minimum:g}"
-            return (
-                f"{counted}; with {len(self.data.ratings):,} ratings only, they are learned from as ratings of {ends}",
-            )
-        return (
-            f"{counted}, none of them rated; to the taste, a positive one is a rating of {self.labels.counts_as:g}",
-        )
+            learned_as = "ratings of {:g} and {:g}".format(*self.scale.of_labels) if is_graded else "choices or none"
+            return (f"{counted}; with {len(self.data.ratings):,} ratings only, they are learned from as {learned_as}",)
+        counts_as = f"rating of {self.labels.counts_as:g}" if is_graded else "choice, as the least value is"
+        return (f"{counted}, none of them rated; to the taste, a positive one is a {counts_as}",)
 
 
 def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScale) -> RatingMatrix:
@@ -132,43 +181,54 @@ def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScal
     shape, times = (rated.n_users, rated.n_items), rated.times
     # With enough ratings, labels are kept apart and are not learned from as ratings.
     if len(rated) >= min(ENOUGH_RATINGS, RATINGS_PER_LABEL * len(labels)):
-        return RatingMatrix(*shape, rated.user_rows, rated.item_rows, rated.values, times, labels=labels)
+        return rated.with_labels(labels)
+    liked, disliked = scale.of_labels
     return RatingMatrix(
         *shape,
         np.append(rated.user_rows, labels.user_rows),
         np.append(rated.item_rows, labels.item_rows),
-        np.append(rated.values, np.where(labels.are_positive, scale.maximum, scale.minimum)),
+        np.append(rated.values, np.where(labels.are_positive, liked, disliked)),
         np.append(times, labels.last_at),
         chosen_from=scale.liked_from,
+        is_graded=rated.is_graded,
     )
 
 
-def load_dataset(store: Store, user_groups: Sequence[str] = (), progress: ProgressCallback = ignore) -> Dataset:
+def load_dataset(
+    store: Store,
+    user_groups: Sequence[str] = (),
+    progress: ProgressCallback = ignore,
+    *,
+    with_text: bool = False,
+) -> Dataset:
     """Everything that a run reads. `user_groups`: the fields and attributes that make groups of users.
 
+    `with_text`: whether the texts of items become features of items without ratings.
     Raises `SnapshotRejectedError` where there are no ratings and no events with positive labels.
     """
     stage = Stage.from_progress(progress)
     scale = store.instance.scale()
     data = store.training_reads.load()
     labels = to_labels(data, scale.liked_from)
-    ratings = training_ratings(to_rows(data), labels, scale)
+    ratings = training_ratings(learnable(to_rows(data), scale), labels, scale)
     if not ratings.item_choice_counts.any():
         raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what users like")
     users = _users(store, data)
-    features, encodings = describe(_items(store, data), users)
+    items = _items(store, data, with_text=with_text)
+    features, encodings = describe(items, users, with_text=with_text)
     memberships = Memberships.from_users(users, user_groups)
-    dataset = Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships)
+    content = encodings.content.encode(items)
+    dataset = Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships, content)
     stage.note(n_users=len(users), n_items=len(data.item_keys), n_ratings=len(data.ratings), n_labels=len(labels))
-    for choice in dataset.of_events:
+    for choice in (*dataset.of_values, *dataset.of_events, *dataset.of_text):
         stage.decide(choice)
     return dataset
 
 
-def _items(store: Store, data: TrainingData) -> list[Item]:
+def _items(store: Store, data: TrainingData, *, with_text: bool) -> list[Item]:
     """One for each row; an item deleted since the ratings were read has no content."""
     # The catalogue is read after the ratings, in a transaction of its own, so either may lack a row of the other.
-    items = dict(store.items.by_key())
+    items = dict(store.items.by_key(with_text=with_text))
     return [items.get(key) or Item("gone") for key in data.item_keys.tolist()]
 
 

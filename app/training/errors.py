@@ -3,7 +3,18 @@
 from app.errors import ReckonError
 
 
-class SnapshotRejectedError(ReckonError):
+class RunFailedError(ReckonError):
+    """Base of the ways in which a run fails to learn what its recipe asks for.
+
+    `advice`: what an operator can do about it, a sentence or two; empty where only the detail helps.
+    """
+
+    def __init__(self, detail: str, advice: str = "") -> None:
+        super().__init__(detail)
+        self.advice = advice
+
+
+class SnapshotRejectedError(RunFailedError):
     """What was learned is not good enough to publish: the live snapshot stays."""
 
     type = "snapshot-rejected"
@@ -11,9 +22,22 @@ class SnapshotRejectedError(ReckonError):
     status = 409
 
 
-class TrainingFailedError(ReckonError):
+class NotFiniteError(SnapshotRejectedError):
+    """What was learned holds infinities or NaN, which rank nothing: an operator cannot accept it either."""
+
+
+LEARN_OTHERWISE = (
+    "Look for wrong values among the ratings, or train with another algorithm or other hyperparameters: "
+    "`reckon train --help`."
+)
+
+
+class TrainingFailedError(RunFailedError):
     """Nothing was learned, and trying again would end the same way."""
 
     type = "training-failed"
     title = "Training failed"
     status = 409
+
+    def __init__(self, detail: str, advice: str = LEARN_OTHERWISE) -> None:
+        super().__init__(detail, advice)

@@ -1,35 +1,45 @@
 """A recipe tried out: resolved inside the training part, then measured once on the hold-out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.segments.popularity import POPULARITY
 from app.segments.rating import RATING
+from app.snapshots.manifest import Acceptance
+from app.training.errors import RunFailedError
 from app.training.fit import fit
 from app.training.measure import NDCG, RecipeReport, measure
 from app.training.recipe import Recipe, fallback_recipe
-from app.training.resolve import ResolvedRecipe, resolve
+from app.training.resolve import ResolvedRecipe, prepare, resolve
 from app.training.sides import Weights, join
-from app.training.validation_split import RMSE, ValidationSplit
+from app.training.validation_split import RMSE, Common, ValidationSplit
 
-BESTSELLERS: Weights = {RATING: 1e-12, POPULARITY: 1.0}
-"""Weights that are not learned and give lists of bestsellers. The weight of ratings keeps the predicted rating readable
-from the user side, and is too small to change the order, even between items of equal popularity."""
+POPULAR_ONLY: Weights = {RATING: 1e-12, POPULARITY: 1.0}
+"""Weights that are not learned and give lists of popular items. The weight of ratings keeps the predicted rating
+readable from the user side, and is too small to change the order, even between items of equal popularity."""
 
 
 @dataclass(frozen=True)
 class EvaluatedRecipe:
     """`requested`: the recipe before the data chose; `resolved`: after. `report`: its measures on the hold-out.
 
-    `reason`: why this recipe replaces the one that the job requested; None if it is the requested one.
+    `likeness`: (n_items, c) float32 of what was learned on the training part, see `Sides`; None where nothing was.
+    `reason`: why this recipe replaces the one that the job requested; None if it is the requested one. `advice`: what
+    to do about the reason.
+    `accepted`: when it was published against the gate, and what the gate said; None if it passed.
     """
 
     requested: Recipe
     resolved: ResolvedRecipe
     report: RecipeReport
     reason: str | None = None
+    advice: str | None = None
+    accepted: Acceptance | None = None
+    likeness: NDArray[np.float32] | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -41,10 +51,15 @@ class EvaluatedRecipe:
 
 
 def evaluate_recipe(
-    recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback = ignore
+    recipe: Recipe,
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    progress: ProgressCallback = ignore,
+    common: Common | None = None,
 ) -> EvaluatedRecipe:
     """Fit `recipe` on the training part of `split` and measure it on the hold-out.
 
+    `common`: the users and items on which it is compared with the live snapshot; None for all.
     The report is empty where either part is empty. Raises `TrainingFailedError`.
     """
     stage = Stage.from_progress(progress)
@@ -52,29 +67,55 @@ def evaluate_recipe(
     resolve_rng, fit_rng = rng.spawn(2)
     with stage.part("resolving", 0.6) as part:
         resolved = resolve(recipe, split.train, split.scale, resolve_rng, part)
-    return EvaluatedRecipe(recipe, resolved, _report(resolved, split, fit_rng, stage))
+    report, likeness = _report(resolved, split, fit_rng, stage, common)
+    return EvaluatedRecipe(recipe, resolved, report, likeness=likeness)
 
 
 def fall_back(
-    reason: str, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback = ignore
+    error: RunFailedError,
+    tried: Sequence[str],
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    progress: ProgressCallback = ignore,
 ) -> EvaluatedRecipe:
-    """A list of bestsellers; `reason`: why nothing better can be published."""
-    recipe, stage = fallback_recipe(), Stage.from_progress(progress)
-    choice = stage.decide("bestsellers: the requested recipe did not pass", reason=reason)
-    resolved = ResolvedRecipe(recipe, BESTSELLERS, (choice,))
-    return EvaluatedRecipe(recipe, resolved, _report(resolved, split, rng, stage), reason)
+    """Popular items, of all time or of late, whichever rank better.
+
+    `error`: why nothing better can be published. `tried`: the choices of the requested recipe, which the card shows as
+    well: only they say that a segment was left out, and why.
+    """
+    stage, report_rng, recent_rng = Stage.from_progress(progress), *rng.spawn(2)
+    recipe, what = fallback_recipe(), "bestsellers"
+    with stage.part("bestsellers", 0.5) as part:
+        report, _ = _report(ResolvedRecipe(prepare(recipe, split.train)[0], POPULAR_ONLY), split, report_rng, part)
+    if report.recent.values.get(NDCG, 0.0) > report.bestsellers.values.get(NDCG, 0.0):
+        recipe, what = fallback_recipe(report.recent_half_life_days), "what was popular of late instead of bestsellers"
+        with stage.part("recent") as part:
+            report, _ = _report(ResolvedRecipe(prepare(recipe, split.train)[0], POPULAR_ONLY), split, recent_rng, part)
+    choice = stage.decide(f"{what}: the requested recipe did not pass", reason=error.detail)
+    prepared, reasons = prepare(recipe, split.train)
+    new_reasons = [stage.decide(reason) for reason in reasons if reason not in tried]
+    resolved = ResolvedRecipe(prepared, POPULAR_ONLY, (*tried, choice, *new_reasons))
+    return EvaluatedRecipe(recipe, resolved, report, error.detail, error.advice or None)
 
 
-def _report(resolved: ResolvedRecipe, split: ValidationSplit, rng: np.random.Generator, stage: Stage) -> RecipeReport:
+def _report(
+    resolved: ResolvedRecipe,
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    stage: Stage,
+    common: Common | None = None,
+) -> tuple[RecipeReport, NDArray[np.float32] | None]:
+    """The measures on the hold-out, and the likeness of the items as learned for them."""
     if not split.is_measurable:
-        return RecipeReport()
+        return RecipeReport(unmeasured=split.unmeasured), None
     # On the training part alone: the hold-out must be new to the vectors that it measures.
     with stage.part("fitting", 0.9) as part:
         learned = fit(resolved.recipe, split.train, rng, part)
     with stage.part("measuring") as part:
-        report = measure(learned, join(learned, resolved.weights), split)
+        sides = join(learned, resolved.weights)
+        report = measure(learned, sides, split, common)
         part.note(**_compared(report), n_held_out=len(split.holdout), n_users=len(split.user_rows))
-    return report
+    return report, sides.likeness
 
 
 def _compared(report: RecipeReport) -> dict[str, float | None]:

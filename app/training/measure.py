@@ -1,4 +1,4 @@
-"""How good a recipe is: the report on a hold-out, with bestsellers and biases as baselines."""
+"""How good a recipe is: the report on a hold-out, with bestsellers, recent favourites and biases as baselines."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.decayed_counts import DatedChoices, find_half_life
 from app.algorithms.rating_vectors import RatingVectors
 from app.evaluation.intervals import Interval, resampled_means
 from app.evaluation.ranking import RankingMetrics, Score
@@ -14,7 +15,7 @@ from app.training.fit import Learned, fit
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
 from app.training.uncertainty import HoldoutUncertainty
-from app.training.validation_split import MAE, RMSE, K, ValidationSplit
+from app.training.validation_split import MAE, RMSE, Common, K, ValidationSplit
 
 NDCG, RECALL, COVERAGE = f"ndcg@{K}", f"recall@{K}", f"coverage@{K}"
 
@@ -36,40 +37,71 @@ class Figures:
 
 @dataclass(frozen=True)
 class RecipeReport:
-    """Empty where nothing could be measured.
+    """Empty where nothing could be measured; `unmeasured` then says why.
 
-    `ndcg_of_users`: (b,) nDCG@10 of the split's users.
+    `recent`: a list by decayed counts, empty where no time says anything. `recent_half_life_days`: of these counts.
+    `biases`: None where no ratings are predicted.
+    `ndcg_of_users`: (b,) nDCG@10 of the split's users; where two recipes are compared, of what is common to both.
     `uncertainty`: the deviation of predictions, for a learner that gives none itself; None otherwise.
     """
 
     snapshot: Figures = field(default_factory=Figures)
     bestsellers: Figures = field(default_factory=Figures)
-    biases: Figures = field(default_factory=Figures)
+    recent: Figures = field(default_factory=Figures)
+    biases: Figures | None = field(default_factory=Figures)
     ndcg_of_users: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     is_finite: bool = True
     uncertainty: HoldoutUncertainty | None = None
+    recent_half_life_days: float | None = None
+    unmeasured: str | None = None
 
     @property
     def by_name(self) -> Mapping[str, Figures]:
-        return {"snapshot": self.snapshot, "bestsellers": self.bestsellers, "biases": self.biases}
+        named = {
+            "snapshot": self.snapshot,
+            "bestsellers": self.bestsellers,
+            "recent": self.recent,
+            "biases": self.biases,
+        }
+        return {name: figures for name, figures in named.items() if figures is not None}
 
 
-def measure(learned: Learned, sides: Sides, split: ValidationSplit) -> RecipeReport:
-    """What was learned from `split.train`, measured on the hold-out; the baselines are fitted on the same part."""
+def measure(learned: Learned, sides: Sides, split: ValidationSplit, common: Common | None = None) -> RecipeReport:
+    """What was learned from `split.train`, measured on the hold-out; the baselines are fitted on the same part.
+
+    `common`: what `ndcg_of_users` is restricted to; None for all users and items.
+    """
     # Lists are ranked by the whole blend, errors are those of the rating segment alone.
-    ranking = split.rank(sides.score)
+    ranking, rating = split.rank(sides.score), learned.rating
     # `biases` draws nothing, so any generator will do.
-    biases = fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
-    # The same scores for every user: how often each item was chosen.
-    bestsellers = split.train.item_choice_counts.astype(np.float32)
+    biases = None if rating is None else fit(fallback_recipe(), split.train, np.random.default_rng(0)).rating
+    # The same scores for every user: how often each item was chosen, by the rule of the segment `popularity`.
+    bestsellers = DatedChoices.from_ratings(split.train).counts(None).astype(np.float32)
+    # The best half-life counts, even if plain counts are better: the baseline is what was popular of late.
+    days = find_half_life(split.train).days
     return RecipeReport(
-        snapshot=_errors(split, learned.rating) | _lists(ranking),
+        snapshot=(Figures() if rating is None else _errors(split, rating)) | _lists(ranking),
         bestsellers=_lists(split.rank(_same_for_all(bestsellers))),
-        biases=_errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases))),
-        ndcg_of_users=ranking.ndcg,
+        recent=Figures() if days is None else _lists(split.rank(_same_for_all(_decayed(split, days)))),
+        biases=None if biases is None else _biases(split, biases),
+        ndcg_of_users=ranking.ndcg if common is None else split.ndcg_among(sides.score, common),
         is_finite=learned.is_finite,
-        uncertainty=HoldoutUncertainty.from_holdout(learned.rating, split) if learned.uncertainty.is_constant else None,
+        uncertainty=None if rating is None else _uncertainty(split, rating),
+        recent_half_life_days=days,
     )
+
+
+def _decayed(split: ValidationSplit, half_life_days: float) -> NDArray[np.float32]:
+    return DatedChoices.from_ratings(split.train).counts(half_life_days).astype(np.float32)
+
+
+def _biases(split: ValidationSplit, biases: RatingVectors) -> Figures:
+    return _errors(split, biases) | _lists(split.rank(_same_for_all(biases.item_biases)))
+
+
+def _uncertainty(split: ValidationSplit, rating: RatingVectors) -> HoldoutUncertainty | None:
+    is_constant = rating.uncertainty is None or rating.uncertainty.is_constant
+    return HoldoutUncertainty.from_holdout(rating, split) if is_constant else None
 
 
 def _errors(split: ValidationSplit, vectors: RatingVectors) -> Figures:

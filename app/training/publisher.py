@@ -1,6 +1,6 @@
 """From learned vectors to a live snapshot: assembled, written, opened as a reader does, registered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,17 +9,17 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from app.algorithms.neighbour_table import NeighbourTable
+from app.algorithms.column_cosines import ColumnCosines
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.entities import UNKNOWN_TIME
 from app.scoring import Scorer, open_snapshot, write_snapshot
 from app.scoring.groups import PopularInGroups
-from app.scoring.neighbours import table_arrays
-from app.scoring.similar import similar_items
+from app.scoring.item_similarity import N_TOGETHER, ItemSimilarity
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotError
-from app.snapshots.manifest import Manifest, Watermark, card
+from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SimilarBlend, Watermark, card
 from app.snapshots.retention import remove_orphans, remove_snapshot
+from app.snapshots.write import folder_name
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.dataset import Dataset, to_rows
@@ -49,12 +49,13 @@ class Publisher:
     def publish(
         self,
         learned: Learned,
-        tables: Mapping[str, NeighbourTable],
         evaluated: EvaluatedRecipe,
         dataset: Dataset,
         claim: Claim,
         seed: int,
         progress: ProgressCallback = ignore,
+        *,
+        similar: SimilarBlend = UNMEASURED_BLEND,
     ) -> int:
         """The version now registered, and live unless another is pinned; the claimed job has succeeded.
 
@@ -63,18 +64,18 @@ class Publisher:
         stage = Stage.from_progress(progress)
         with stage.part("assembling", 0.3) as part:
             # The refitted learner may lack an uncertainty; the errors on the hold-out gave one.
-            if (uncertainty := evaluated.report.uncertainty) is not None:
+            if (uncertainty := evaluated.report.uncertainty) is not None and learned.rating is not None:
                 learned = learned.with_uncertainty(uncertainty.around(learned.rating, dataset.ratings))
             # Weights come from the evaluation; vectors are those refitted on everything.
             sides = join(learned, evaluated.weights)
-            popular = PopularInGroups.from_memberships(dataset.memberships, dataset.ratings.chosen)
-            arrays = assemble(learned, sides, dataset, popular, tables)
+            popular = PopularInGroups.from_memberships(dataset.memberships, dataset.ratings)
+            arrays = assemble(learned, sides, dataset, popular, similar)
             part.note(
                 n_items=len(arrays.item_keys), n_users=len(arrays.user_keys), n_columns=sides.item_vectors.shape[1]
             )
         # Taken before writing, so that two runs never write the same folder.
-        version = self.store.snapshots.next_version()
-        manifest = self._manifest(version, sides, evaluated, dataset, seed)
+        version = self._free_version()
+        manifest = self._manifest(version, sides, learned, evaluated, dataset, seed, similar)
         stage.note(version=version)
         try:
             with stage.part("snapshot", 0.7) as part:
@@ -93,6 +94,15 @@ class Publisher:
         # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.
         return version
 
+    def _free_version(self) -> int:
+        """A version that neither another snapshot nor a folder has."""
+        while True:
+            version = self.store.snapshots.next_version()
+            if not (self.root / folder_name(version)).exists():
+                return version
+            # Left by a run after the state that the database was restored to; `tidy` removes it as an orphan.
+            log.warning("snapshot folder is left over", version=version)
+
     def tidy(self) -> None:
         """Remove all but the newest snapshots and the live one, and what killed runs left behind."""
         with Stage(ignore, log).part("retention") as stage:
@@ -107,7 +117,14 @@ class Publisher:
             stage.note(removed_versions=removed, removed_orphans=orphans, n_kept=len(entries) - len(removed))
 
     def _manifest(
-        self, version: int, sides: Sides, evaluated: EvaluatedRecipe, dataset: Dataset, seed: int
+        self,
+        version: int,
+        sides: Sides,
+        learned: Learned,
+        evaluated: EvaluatedRecipe,
+        dataset: Dataset,
+        seed: int,
+        similar: SimilarBlend,
     ) -> Manifest:
         data = dataset.data
         return Manifest(
@@ -135,9 +152,18 @@ class Publisher:
                 n_events=int(data.interactions.count.sum()),
                 profile_change_count=int(data.user_profile_versions.sum()),
             ),
-            choices=(*dataset.of_events, *evaluated.resolved.choices),
+            choices=(
+                *dataset.of_values,
+                *dataset.of_events,
+                *dataset.of_text,
+                *evaluated.resolved.choices,
+                *learned.remarks,
+            ),
             reason=evaluated.reason,
+            advice=evaluated.advice,
+            accepted=evaluated.accepted,
             is_led_by_events=dataset.is_led_by_events,
+            similar=similar,
         )
 
 
@@ -146,49 +172,75 @@ def assemble(
     sides: Sides,
     dataset: Dataset,
     popular: PopularInGroups,
-    tables: Mapping[str, NeighbourTable],
+    similar: SimilarBlend = UNMEASURED_BLEND,
 ) -> SnapshotArrays:
     """The arrays of a snapshot, made of what was learned and of the data it was learned from.
 
-    `popular`: what is popular in the groups of users. `tables`: by the name of their algorithm.
+    `popular`: what is popular in the groups of users. `similar`: how similar items are blended.
     """
     data, counts, labels = dataset.data, learned.item_counts, dataset.labels
+    rating, uncertainty = learned.rating, learned.uncertainty
     # Where events lead, `dataset.ratings` holds labels as well, and a history holds ratings alone.
     rated = to_rows(data)
     histories = newest_first(rated.user_rows, rated.item_rows, rated.times)
     labels_order = newest_first(labels.user_rows, labels.item_rows, labels.last_at)
     starts = np.arange(rated.n_users + 1)
     # Computed once for all items, since every item page shows them and a search for each request would take longer.
-    similar_rows, similar_scores = similar_items(sides.likeness, counts)
+    similarity = item_similarity(sides, counts, dataset, similar)
+    similar_rows, similar_scores = similarity.stored()
+    together, content = similarity.together, similarity.content
     return SnapshotArrays(
         item_keys=data.item_keys,
         item_vectors=sides.item_vectors,
         item_counts=counts,
-        item_uncertainties=learned.uncertainty.item_std,
-        popular_rows=np.argsort(-counts, kind="stable").astype(np.int32),
+        # Where no ratings are predicted, these are zeros that nothing reads.
+        item_uncertainties=np.zeros(len(counts), np.float32) if uncertainty is None else uncertainty.item_std,
+        like_counts=learned.like_counts,
+        popular_rows=np.argsort(-learned.like_counts, kind="stable").astype(np.int32),
         unrated_item=sides.unrated_item,
         item_mean=sides.item_mean,
         item_covariance=sides.item_covariance,
         user_keys=data.user_keys,
         user_vectors=sides.user_vectors,
-        user_biases=learned.rating.user_biases,
-        user_uncertainties=learned.uncertainty.user_std,
+        user_biases=np.zeros(rated.n_users, np.float32) if rating is None else rating.user_biases,
+        user_uncertainties=np.zeros(rated.n_users, np.float32) if uncertainty is None else uncertainty.user_std,
         user_versions=data.user_versions,
         user_profile_versions=data.user_profile_versions,
         history_starts=np.searchsorted(rated.user_rows[histories], starts),
         history_rows=rated.item_rows[histories],
         history_values=rated.values[histories],
+        history_times=rated.times[histories],
         label_starts=np.searchsorted(labels.user_rows[labels_order], starts),
         label_rows=labels.item_rows[labels_order],
+        label_times=labels.last_at[labels_order],
         are_positive=labels.are_positive[labels_order],
         similar_rows=similar_rows,
         similar_scores=similar_scores,
+        together_starts=together.indptr.astype(np.int64),
+        together_rows=together.indices.astype(np.int32),
+        together_values=together.data,
+        content_starts=content.indptr.astype(np.int64),
+        content_columns=content.indices.astype(np.int32),
+        content_values=content.data,
         **popular.arrays,
         item_map=sides.item_map,
         user_map=sides.user_map,
         item_offset=sides.item_offset,
         user_offset=sides.user_offset,
-        extra={**sides.extra, **table_arrays(tables)},
+        extra=sides.extra,
+    )
+
+
+def item_similarity(sides: Sides, counts: NDArray[np.int32], dataset: Dataset, similar: SimilarBlend) -> ItemSimilarity:
+    """How alike all items are. `counts`: (n_items,), how many users chose each."""
+    cosines = ColumnCosines.from_ratings(dataset.ratings, dataset.scale.minimum, dataset.scale.maximum)
+    return ItemSimilarity(
+        vectors=sides.likeness,
+        counts=counts,
+        together=cosines.strongest(similar.shrinkage, N_TOGETHER),
+        content=dataset.content,
+        encoding=dataset.encodings.content,
+        blend=similar,
     )
 
 

@@ -1,30 +1,22 @@
 """What to learn: the segments of the vectors, the algorithm of each, and its hyperparameters."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from reprlib import repr as shortened
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from app.algorithms.by_name import make_learner
 from app.algorithms.errors import InvalidHyperparameterError
 from app.errors import InvalidInputError
 from app.segments.base import SegmentRecipe
-from app.segments.popularity import POPULARITY
+from app.segments.popularity import HALF_LIFE, POPULARITY
 from app.segments.rating import RATING
 from app.segments.registry import SEGMENTS, in_order
+from app.training.dataset import Question
 
 FORMER_NAMES = {"prior": POPULARITY}
 """Names that segments had in recipes of earlier releases, which stay accepted -> their names now."""
-
-N_NEIGHBOURS = 50
-"""Neighbours of each item that a table stores, at most: as many as the stored similar items."""
-
-KNN_TABLE, EASE_TABLE = "knn", "ease"
-
-TABLES: dict[str, dict[str, Any]] = {KNN_TABLE: {"n_neighbours": N_NEIGHBOURS}, EASE_TABLE: {}}
-"""The algorithms that a table may be learned by, in their order in a recipe -> settings other than their defaults."""
 
 MAX_USER_GROUPS = 16
 """Fields and attributes of users that make groups, at most."""
@@ -35,28 +27,23 @@ GroupName = Annotated[str, Field(pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f]*$")]
 
 
 @dataclass(frozen=True, slots=True)
-class TableRecipe:
-    """A table of neighbours of each item; `hyperparameters`: as of `SegmentRecipe`."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-    algorithm: str
-    hyperparameters: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """What one training run learns.
 
-    `holdout_fraction`: the newest share of every user's ratings, which the report is measured on. `tables`: published
-    with the segments, for lists of what goes with what was rated. `user_groups`: the fields and attributes of users
-    by whose values popularity is counted in groups; one that no user has makes no groups.
+    `question`: what the recipe is resolved for. `newest`: what users like of the newest share `holdout_fraction` of
+    their ratings; the report is measured on it. `next`: which item they choose next, measured on the newest rating
+    alone. `both`: measured as `newest` and resolved for both.
+    `user_groups`: the fields and attributes of users by whose values popularity is counted in groups; one that no user
+    has makes no groups.
+    `item_text`: how the texts of items become features of items without ratings; None where they do not.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     segments: tuple[SegmentRecipe, ...]
     holdout_fraction: float = 0.2
+    question: Question = "both"
     user_groups: tuple[GroupName, ...] = ("country",)
-    tables: tuple[TableRecipe, ...] = ()
+    item_text: Literal["tfidf"] | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -64,8 +51,9 @@ class Recipe:
         return {
             "segments": [asdict(segment) for segment in self.segments],
             "holdout_fraction": self.holdout_fraction,
+            "question": self.question,
             "user_groups": [*self.user_groups],
-            "tables": [asdict(table) for table in self.tables],
+            "item_text": self.item_text,
         }
 
 
@@ -80,12 +68,15 @@ def default_recipe() -> Recipe:
     )
 
 
-def rating_recipe(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
-    """Ratings learned by `algorithm`, and popularity; no other segment.
+def rating_recipe(
+    algorithm: str, hyperparameters: Mapping[str, Any] | None = None, half_life_days: float | None = None
+) -> Recipe:
+    """Ratings learned by `algorithm`, and popularity of that half-life, None for no decay; no other segment.
 
     Raises `InvalidInputError` for an unknown algorithm or hyperparameter, naming the right ones.
     """
-    return Recipe((complete(RATING, algorithm, hyperparameters or {}), SegmentRecipe(POPULARITY, POPULARITY)))
+    popularity = complete(POPULARITY, POPULARITY, {HALF_LIFE: half_life_days})
+    return Recipe((complete(RATING, algorithm, hyperparameters or {}), popularity))
 
 
 def with_rating(algorithm: str, hyperparameters: Mapping[str, Any] | None = None) -> Recipe:
@@ -100,9 +91,9 @@ def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
     return replace(recipe, segments=tuple(segments[name] for name in in_order([*segments])))
 
 
-def fallback_recipe() -> Recipe:
-    """A list of bestsellers: published while nothing is live and the requested recipe did not pass."""
-    return rating_recipe("biases")
+def fallback_recipe(half_life_days: float | None = None) -> Recipe:
+    """A list of popular items: published while nothing is live and the requested recipe did not pass."""
+    return rating_recipe("biases", half_life_days=half_life_days)
 
 
 def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
@@ -110,7 +101,7 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
     if document is None:
         return default_recipe()
     try:
-        recipe = TypeAdapter(Recipe).validate_python(document)
+        recipe = TypeAdapter(Recipe).validate_python(_without_tables(document))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
@@ -131,7 +122,7 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
             field="recipe",
         )
     completed = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in segments)
-    return replace(recipe, segments=tuple(completed), tables=_complete_tables(recipe.tables))
+    return replace(recipe, segments=tuple(completed))
 
 
 def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:
@@ -148,25 +139,12 @@ def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> S
         raise InvalidInputError(str(error), field="recipe") from error
 
 
-def _complete_tables(tables: tuple[TableRecipe, ...]) -> tuple[TableRecipe, ...]:
-    names = [table.algorithm for table in tables]
-    if names != [name for name in TABLES if name in names]:
-        raise InvalidInputError(f"tables are those of {', '.join(TABLES)}, each once, in this order", field="recipe")
-    return tuple(
-        TableRecipe(table.algorithm, _table_settings(table.algorithm, table.hyperparameters)) for table in tables
-    )
-
-
-def _table_settings(algorithm: str, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        learner: Any = make_learner(algorithm, TABLES[algorithm] | dict(hyperparameters))
-    except InvalidHyperparameterError as error:
-        raise InvalidInputError(str(error), field="recipe") from error
-    settings = asdict(learner)
-    # A snapshot stores so many columns of a table, so more could not be published.
-    if algorithm == KNN_TABLE and settings["n_neighbours"] > N_NEIGHBOURS:
-        raise InvalidInputError(f"a table has up to {N_NEIGHBOURS} n_neighbours", field="recipe")
-    return settings
+def _without_tables(document: Any) -> Any:
+    """The document without `tables`, which recipes of earlier releases may have: a table is a segment now."""
+    # Of a file, the document may be no object at all, which the schema refuses.
+    if not isinstance(document, Mapping):
+        return document
+    return {name: value for name, value in document.items() if name != "tables"}
 
 
 def segment_of(algorithm: str) -> str:

@@ -1,27 +1,27 @@
 """One training run, from ratings to a live snapshot. Reads as the list of its steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import structlog
 from threadpoolctl import threadpool_limits
 
 from app.algorithms.progress import ProgressCallback, Stage, ignore
-from app.errors import InvalidInputError
-from app.snapshots.manifest import FORMAT
+from app.snapshots.manifest import FORMAT, Acceptance
 from app.store.jobs import Claim
-from app.store.snapshots import SnapshotEntry
 from app.store.store import Store
 from app.training import gate
-from app.training.dataset import hold_out, load_dataset
-from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.dataset import Dataset, hold_out, load_dataset
+from app.training.errors import NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
-from app.training.gate import LiveReport, PairedReport, RecordedReport
-from app.training.measure import NDCG, RecipeReport
+from app.training.gate import LiveReport, PairedReport
+from app.training.live import Comparison, Live
+from app.training.measure import RecipeReport
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe
-from app.training.tables import check_tables, fit_tables
+from app.training.similar_blend import choose_blend
 from app.training.validation_split import ValidationSplit
 
 DEFAULT_SEED = 0
@@ -54,83 +54,148 @@ class Trainer:
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
-        split_rng, trial_rng, final_rng, tables_rng = np.random.default_rng(seed).spawn(4)
+        split_rng, trial_rng, final_rng, similar_rng = np.random.default_rng(seed).spawn(4)
         with run.part("loading", until=0.08) as stage:
-            dataset = load_dataset(self.store, recipe.user_groups, stage)
-            check_tables(recipe, dataset.ratings)
+            dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("splitting", until=0.1) as stage:
-            train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng)
-            split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng)
+            train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
+            split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
-        with run.part("evaluating", until=0.5) as stage:
-            evaluated = self.evaluate(recipe, split, trial_rng, stage)
+        with run.part("evaluating", until=0.48) as stage:
+            evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept)
+        with run.part("similar items", until=0.5) as stage:
+            content, encoding = dataset.content, dataset.encodings.content
+            similar = choose_blend(split, evaluated.likeness, content, encoding, similar_rng, stage)
+        if evaluated.reason is not None:
+            # A decision is logged as information, which an operator may not read.
+            advice, job_id = evaluated.advice, claim.job.job_id
+            log.warning("lists will hold popular items alone", job_id=job_id, reason=evaluated.reason, advice=advice)
         # What is served is learned from all ratings, the hold-out included.
-        with run.part("refitting", until=0.7) as stage:
+        with run.part("refitting", until=0.8) as stage:
             learned = fit(evaluated.recipe, dataset.ratings, final_rng, stage)
-        with run.part("tables", until=0.8) as stage:
-            tables = fit_tables(evaluated.recipe, dataset.ratings, tables_rng, stage)
         with run.part("publishing", until=1.0) as stage:
-            return self.publisher.publish(learned, tables, evaluated, dataset, claim, seed, stage)
+            return self.publisher.publish(learned, evaluated, dataset, claim, seed, stage, similar=similar)
 
     def evaluate(
-        self, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
+        self,
+        recipe: Recipe,
+        dataset: Dataset,
+        split: ValidationSplit,
+        rng: np.random.Generator,
+        progress: ProgressCallback,
+        *,
+        accept: bool = False,
     ) -> EvaluatedRecipe:
-        """`recipe`, evaluated, if it passes the gate. If it does not and `live` returns None, a list of bestsellers.
+        """`recipe`, evaluated, if it passes the gate, or if `accept` overrules it.
 
-        Raises `SnapshotRejectedError` or `TrainingFailedError` if it fails and `live` returns a snapshot, which stays.
+        If neither, popular items where nothing is live, or what is live says little of today's data: their lists serve
+        all users, and its own only those who are left. Otherwise raises `SnapshotRejectedError` or
+        `TrainingFailedError`, and the live snapshot stays.
         """
-        live, stage = self.live(), Stage.from_progress(progress)
+        live, stage = self.live(dataset), Stage.from_progress(progress)
+        comparison = None if live is None else live.comparison(recipe, split.scale)
+        tried: tuple[str, ...] = ()
         try:
             with stage.part("candidate", until=0.6) as part:
-                evaluated = evaluate_recipe(recipe, split, rng, part)
+                evaluated = evaluate_recipe(recipe, split, rng, part, None if comparison is None else comparison.common)
+            tried = evaluated.resolved.choices
             with stage.part("gate") as part:
-                _pass_gate(evaluated.report, live, recipe, split, rng, part)
+                accepted = _pass_gate(evaluated.report, live, comparison, split, rng, part, accept=accept)
         except (SnapshotRejectedError, TrainingFailedError) as error:
-            if live is not None:
+            if live is not None and not live.is_gone:
                 stage.decide(f"rejected: {error.detail}; snapshot {live.version} stays live")
+                if isinstance(error, SnapshotRejectedError) and not isinstance(error, NotFiniteError):
+                    error.advice = f"{error.advice} {gate.ACCEPT}"
                 raise
-            # A list of bestsellers is better than no list, and its card gives the reason.
+            # Popular items are better than no list, and the card gives the reason.
             with stage.part("fallback") as part:
-                return fall_back(error.detail, split, rng, part)
-        return evaluated
+                return fall_back(error, tried, split, rng, part)
+        return replace(evaluated, accepted=accepted)
 
-    def live(self) -> SnapshotEntry | None:
+    def live(self, dataset: Dataset) -> Live | None:
         """The snapshot a candidate is compared with; None while only a fallback or an older format is live."""
-        live = self.store.snapshots.live()
-        is_comparable = live is not None and live.card["reason"] is None and live.card["format"] == FORMAT
-        return live if is_comparable else None
+        entry = self.store.snapshots.live()
+        if entry is None or entry.card["reason"] is not None or entry.card["format"] != FORMAT:
+            return None
+        return Live.read(entry, self.publisher.data_dir, self.store.instance.database_id, dataset)
 
 
 def _pass_gate(
     report: RecipeReport,
-    live: SnapshotEntry | None,
-    recipe: Recipe,
+    live: Live | None,
+    comparison: Comparison | None,
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    stage: Stage,
+    *,
+    accept: bool,
+) -> Acceptance | None:
+    """None if the candidate passes. If it does not, the acceptance by which it is published nevertheless.
+
+    Raises `SnapshotRejectedError` if there is none.
+    """
+    try:
+        inherited = _check_alone(report, live, stage)
+        if live is not None and comparison is not None:
+            _check_against_live(report, live, comparison, split, rng, stage)
+    except NotFiniteError:
+        raise
+    except SnapshotRejectedError as error:
+        if not accept:
+            raise
+        stage.decide(f"accepted, although {error.detail}")
+        return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail)
+    return inherited
+
+
+def _check_alone(report: RecipeReport, live: Live | None, stage: Stage) -> Acceptance | None:
+    """Raises `SnapshotRejectedError` unless the candidate beats the baselines, or none is beaten by what is live.
+
+    Of a live snapshot that was accepted, the acceptance is inherited: it does not beat the baselines either, and would
+    grow old.
+    """
+    try:
+        stage.decide(f"passed alone: {gate.check_alone(report)}")
+    except NotFiniteError:
+        raise
+    except SnapshotRejectedError as error:
+        accepted = None if live is None or live.is_gone else live.accepted
+        if accepted is None:
+            raise
+        stage.decide(f"accepted on {accepted.at} for later runs as well, although {error.detail}")
+        return replace(accepted, reason=error.detail)
+    return None
+
+
+def _check_against_live(
+    report: RecipeReport,
+    live: Live,
+    comparison: Comparison,
     split: ValidationSplit,
     rng: np.random.Generator,
     stage: Stage,
 ) -> None:
-    """Raises `SnapshotRejectedError`, or `TrainingFailedError` if the live recipe cannot be fitted again."""
-    stage.decide(f"passed alone: {gate.check_alone(report)}")
-    if live is not None:
-        compared = gate.check_against_live(report, live_report(live, recipe, split, rng, stage))
-        stage.decide(f"passed against snapshot {live.version}: {compared}")
+    """Raises `SnapshotRejectedError`."""
+    try:
+        of_live = live_report(comparison, split, rng, stage)
+    except TrainingFailedError as error:
+        # The candidate is not to blame, and would be rejected for good while such data come in.
+        stage.decide(f"not compared with snapshot {live.version}: its recipe cannot be learned again: {error.detail}")
+        return
+    if of_live is None:
+        stage.decide(f"not compared with snapshot {live.version}: {comparison.why}")
+        return
+    stage.decide(f"passed against snapshot {live.version}: {gate.check_against_live(report, of_live)}")
 
 
 def live_report(
-    live: SnapshotEntry, recipe: Recipe, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
-) -> LiveReport:
-    """The live snapshot's figures.
+    comparison: Comparison, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
+) -> LiveReport | None:
+    """The live snapshot's figures: the recorded ones, or those of its recipe fitted again on `split` and measured.
 
-    The recorded figures, if recipe and scale are those of the candidate; otherwise the live recipe is fitted again on
-    `split` and measured.
+    None where the two are not compared. Raises `TrainingFailedError` if the recipe cannot be fitted.
     """
-    metrics = live.card["metrics"]
-    recorded = RecordedReport(metrics["snapshot"][NDCG], metrics["bestsellers"][NDCG])
-    # The scale decides which ratings are liked, so figures of two scales cannot be compared.
-    if (live.card["requested_recipe"], live.card["rating_scale"]) == (recipe.document, str(split.scale)):
-        return recorded
-    try:
-        live_recipe = parse_recipe(live.card["requested_recipe"])
-    except InvalidInputError:  # the recipe names an algorithm that this release does not have
-        return recorded
-    return PairedReport(evaluate_recipe(live_recipe, split, rng, progress).report.ndcg_of_users)
+    if comparison.paired is None:
+        return comparison.recorded
+    again = evaluate_recipe(comparison.paired, split, rng, progress, comparison.common)
+    return PairedReport(again.report.ndcg_of_users)

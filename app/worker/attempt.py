@@ -1,7 +1,7 @@
 """One attempt at one job: runs it under heartbeats and records its outcome."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -9,9 +9,10 @@ import structlog
 from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import ReckonError, UnavailableError
 from app.store.jobs import MAX_ATTEMPTS, Claim, Jobs, LeaseLostError
-from app.training.errors import SnapshotRejectedError
+from app.training.errors import RunFailedError, SnapshotRejectedError
 from app.training.run import Trainer
 from app.worker.heartbeat import Heartbeat
+from app.worker.system_errors import advice_on, reason_of
 
 log = structlog.get_logger()
 
@@ -28,11 +29,13 @@ def attempt(
     stopping: threading.Event,
     progress: ProgressCallback = ignore,
     n_allowed: int = MAX_ATTEMPTS,
+    interrupted: Callable[[Claim], None] | None = None,
 ) -> int | None:
     """Runs the claimed job. Returns the published version, or None if the run ended without one.
 
-    The job row then holds the state and the reason. An unexpected error leaves the lease to expire, so that any worker
-    starts the next attempt one lease later. The last of `n_allowed` attempts fails the job.
+    The job row then holds the state, the reason and the advice. An unexpected error leaves the lease to expire, so that
+    any worker starts the next attempt one lease later. The last of `n_allowed` attempts fails the job.
+    `interrupted`: what becomes of the job at an interrupt or an exit; by default it returns to the queue.
     """
     log_job = log.bind(job_id=claim.job.job_id, attempt=claim.job.attempts)
     log_job.info("run started", trigger=claim.job.trigger)
@@ -42,27 +45,30 @@ def attempt(
             version = trainer.run(claim, _stoppable(stopping, heartbeat.progress, progress))
         log_job.info("snapshot published", version=version)
     except ReckonError as error:
-        log_job.warning("run ended without a snapshot", problem=error.type, reason=error.detail)
+        advice = (error.advice if isinstance(error, RunFailedError) else advice_on(error)) or None
+        log_job.warning("run ended without a snapshot", problem=error.type, reason=error.detail, advice=advice)
         # After a lost lease another worker owns the job. While the database is unavailable nothing can be recorded, and
         # the next attempt starts when the lease expires.
         if not isinstance(error, LeaseLostError | UnavailableError):
             state = "rejected" if isinstance(error, SnapshotRejectedError) else "failed"
-            with _unrecorded_is_logged():
-                jobs.finish(claim, state=state, reason=error.detail)
+            with unrecorded_is_logged():
+                jobs.finish(claim, state=state, reason=error.detail, advice=advice)
     except StoppedError:
         log_job.info("run stopped; the job returns to the queue")
-        with _unrecorded_is_logged():
+        with unrecorded_is_logged():
             jobs.release(claim)
     except Exception as error:
         log_job.exception("run failed with an unexpected error")
         if claim.job.attempts >= n_allowed:
             reason = f"{type(error).__name__} in attempt {claim.job.attempts}: the log holds the traceback"
-            with _unrecorded_is_logged():
-                jobs.finish(claim, state="failed", reason=reason)
+            if isinstance(error, OSError):
+                reason = f"attempt {claim.job.attempts}: {reason_of(error, trainer.publisher.data_dir)}"
+            with unrecorded_is_logged():
+                jobs.finish(claim, state="failed", reason=reason, advice=advice_on(error))
     except BaseException:
         # An interrupt or an exit is no failure of the job, which another worker may take at once.
-        with _unrecorded_is_logged():
-            jobs.release(claim)
+        with unrecorded_is_logged():
+            (interrupted or jobs.release)(claim)
         raise
     return version
 
@@ -79,7 +85,7 @@ def _stoppable(stopping: threading.Event, *listeners: ProgressCallback) -> Progr
 
 
 @contextmanager
-def _unrecorded_is_logged() -> Iterator[None]:
+def unrecorded_is_logged() -> Iterator[None]:
     """Logs an outcome that cannot be recorded (lost lease, no database); the next attempt follows the expired lease."""
     try:
         yield

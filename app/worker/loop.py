@@ -5,6 +5,7 @@ import secrets
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -14,6 +15,7 @@ from app.serving.retrieval import sources_of
 from app.settings import Settings
 from app.store.store import Store
 from app.training.publisher import Publisher
+from app.training.rejections import rejection_warning
 from app.training.run import Trainer
 from app.worker import check_can_train
 from app.worker.attempt import attempt
@@ -66,6 +68,8 @@ class Worker:
         """Runs jobs until `stopping` is set; the job of a run in progress then returns to the queue."""
         os.nice(NICENESS)
         log.info("worker started", worker_id=self.worker_id)
+        with suppress(ReckonError):  # the first step says that the database is unavailable
+            self.warn_of_rejections()
         while not stopping.is_set():
             try:
                 has_worked = self.step(stopping)
@@ -82,6 +86,7 @@ class Worker:
 
     def step(self, stopping: threading.Event) -> bool:
         """Runs one job if there is one; returns whether there was."""
+        self.store.generation.check()  # after a restore, the file of the database is opened again
         # A claim takes the write lock even if no job is queued, so an idle worker reads first.
         is_idle = all(job.finished_at is not None for job in self.store.jobs.latest())
         claim = None if is_idle else self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
@@ -90,14 +95,23 @@ class Worker:
             self.tidy_sometimes()
             return False
         attempt(claim, self.trainer, self.store.jobs, stopping=stopping)
+        self.warn_of_rejections()
         # A run may have published, so the next idle moment removes the snapshots beyond those kept.
         self._tidied_at = -TIDY_SECONDS
         return True
 
+    def warn_of_rejections(self) -> None:
+        """Logs a warning where the gate has rejected one run after the other."""
+        if (warning := rejection_warning(self.store)) is not None:
+            log.warning("training runs are rejected", reason=warning.reason, advice=warning.advice)
+
     def tidy_sometimes(self) -> None:
-        """After every run and every hour: removes old snapshots, remains of killed runs, and old tombstones."""
+        """After every run and every hour: removes old snapshots, tombstones, redirects and remains of killed runs."""
         if time.monotonic() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = time.monotonic()
         self.trainer.publisher.tidy()
-        self.store.ratings.purge_tombstones(now=time.time_ns() // 1000)
+        now = time.time_ns() // 1000
+        self.store.ratings.purge_tombstones(now=now)
+        self.store.events.purge_tombstones(now=now)
+        self.store.users.purge_redirects(now=now)

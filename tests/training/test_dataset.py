@@ -74,6 +74,15 @@ def test_events_alone_are_the_ratings(store: Store) -> None:
     assert "as ratings of 10 and 0" in dataset.of_events[0]
 
 
+def test_events_beside_amounts_are_choices(store: Store) -> None:
+    """No amount is told as what an event counts as: inside, it is a strength, and below 0 without meaning."""
+    store.instance.set_scale(RatingScale.parse("amounts"))
+    record_interactions(store, [("ann", "x", "disliked"), ("ann", "y", "clicked")])
+    assert load_dataset(store).of_events[0].endswith("they are learned from as choices or none")
+    store.ratings.record(incoming(("bob", "x", 30)))
+    assert load_dataset(store).of_events[0].endswith("a positive one is a choice, as the least value is")
+
+
 def test_first_ratings_stand_among_labels(store: Store) -> None:
     """They take the place of events when they are enough to learn from, not before."""
     record_interactions(store, [(f"u{n // 9}", f"i{n % 9}", "clicked" if n % 2 else "shown") for n in range(80)])

@@ -5,6 +5,7 @@ from scipy import sparse
 
 from app.algorithms.fold_in import fold_in
 from app.algorithms.rating_matrix import Features, RatingMatrix
+from app.algorithms.rating_vectors import RatingVectors
 from app.segments.base import SegmentRecipe
 from app.training.errors import TrainingFailedError
 from app.training.fit import Learned, fit
@@ -29,10 +30,15 @@ def learn(ratings: RatingMatrix, algorithm: str = "funk_svd") -> Learned:
     return fit(rating_recipe(algorithm), ratings, np.random.default_rng(0))
 
 
+def rating_of(learned: Learned) -> RatingVectors:
+    assert learned.rating is not None
+    return learned.rating
+
+
 @pytest.mark.parametrize("algorithm", FROM_RATINGS)
 def test_unrated_items_claim_nothing(algorithm: str) -> None:
     learned = learn(random_ratings(), algorithm)
-    rating, prior = learned.segments
+    rating, prior = learned.dense
     np.testing.assert_array_equal(rating.item_part[-3:], 0)
     np.testing.assert_array_equal(prior.item_part[-3:], np.tile(prior.unrated_item, (3, 1)))
     assert (prior.item_part[:-3] > prior.unrated_item).all()
@@ -41,7 +47,7 @@ def test_unrated_items_claim_nothing(algorithm: str) -> None:
 
 def test_prior_is_standardised_log_count() -> None:
     ratings = random_ratings()
-    prior = learn(ratings).segments[1].item_part[:, 0]
+    prior = learn(ratings).dense[1].item_part[:, 0]
     counts = ratings.item_counts
     expected = np.log1p(counts)
     is_rated = counts > 0
@@ -51,13 +57,13 @@ def test_prior_is_standardised_log_count() -> None:
 
 def test_equal_popularity_says_nothing() -> None:
     ratings = matrix(2, 2, [0, 0, 1, 1], [0, 1, 0, 1], [1, 2, 3, 4])
-    np.testing.assert_array_equal(learn(ratings).segments[1].item_part, 0)
+    np.testing.assert_array_equal(learn(ratings).dense[1].item_part, 0)
 
 
 @pytest.mark.parametrize("algorithm", FROM_RATINGS)
 def test_user_side_is_fold_in(algorithm: str) -> None:
     ratings = random_ratings()
-    vectors = learn(ratings, algorithm).rating
+    vectors = rating_of(learn(ratings, algorithm))
     for user_row in range(ratings.n_users):
         own = ratings.user_rows == user_row
         items = ratings.item_rows[own]
@@ -71,7 +77,7 @@ def test_user_side_is_fold_in(algorithm: str) -> None:
 
 def test_unbiased_user_side_is_fold_in() -> None:
     ratings = random_ratings()
-    vectors = fit(rating_recipe("funk_svd", {"biased": False}), ratings, np.random.default_rng(0)).rating
+    vectors = rating_of(fit(rating_recipe("funk_svd", {"biased": False}), ratings, np.random.default_rng(0)))
     own = ratings.user_rows == 3
     factors, bias = fold_in(
         vectors.item_factors[ratings.item_rows[own]], ratings.values[own], vectors.regularization, biased=False
@@ -86,7 +92,7 @@ def test_score_is_sum_extra() -> None:
     scores = join(learned, weights).score(np.arange(30))
     is_rated = learned.item_counts > 0
     expected = np.zeros_like(scores)
-    for segment in learned.segments:
+    for segment in learned.dense:
         alone = segment.user_part[:30] @ segment.item_part.T
         expected += weights[segment.recipe.name] * alone / alone[:, is_rated].std(axis=1, keepdims=True)
     np.testing.assert_allclose(scores, expected, atol=1e-3)
@@ -122,9 +128,9 @@ def test_divergence_fails_cleanly() -> None:
 
 
 def test_same_seed_same_vectors() -> None:
-    first, second = learn(random_ratings()), learn(random_ratings())
-    np.testing.assert_array_equal(first.rating.item_factors, second.rating.item_factors)
-    np.testing.assert_array_equal(first.rating.user_factors, second.rating.user_factors)
+    first, second = (rating_of(learn(random_ratings())) for _ in range(2))
+    np.testing.assert_array_equal(first.item_factors, second.item_factors)
+    np.testing.assert_array_equal(first.user_factors, second.user_factors)
 
 
 def described(ratings: RatingMatrix) -> RatingMatrix:
@@ -157,6 +163,6 @@ def test_undescribed_stay_unrated() -> None:
         fit(rating_recipe("biases"), each, np.random.default_rng(0))
         for each in (ratings, ratings.with_features(nothing))
     )
-    for one, other in zip(plain.segments, undescribed.segments, strict=True):
+    for one, other in zip(plain.dense, undescribed.dense, strict=True):
         np.testing.assert_array_equal(one.item_part, other.item_part)
         np.testing.assert_array_equal(one.user_part, other.user_part)

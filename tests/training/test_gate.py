@@ -21,8 +21,21 @@ def test_good_candidate_passes() -> None:
     gate.check_alone(report())
 
 
+def test_better_than_popular_of_late() -> None:
+    passed = gate.check_alone(report(recent=Figures({"ndcg@10": 0.09}), recent_half_life_days=3.0))
+    assert passed.endswith("above that of bestsellers, 0.0800, and of what was popular of late, 0.0900")
+
+
 def test_biases_may_be_what_is_best() -> None:
     gate.check_alone(report(rmse=0.90))
+
+
+def test_lists_alone_decide_without_predictions() -> None:
+    candidate = report(snapshot=Figures({"ndcg@10": 0.1}), biases=None)
+    assert candidate.by_name.keys() == {"snapshot", "bestsellers", "recent"}
+    assert "biases" not in gate.check_alone(candidate)
+    with pytest.raises(SnapshotRejectedError, match="bestsellers"):
+        gate.check_alone(report(snapshot=Figures({"ndcg@10": 0.08}), biases=None))
 
 
 @pytest.mark.parametrize(
@@ -33,12 +46,15 @@ def test_biases_may_be_what_is_best() -> None:
         (report(rmse=float("nan")), "biases"),
         (report(ndcg=0.08), "bestsellers"),
         (report(ndcg=float("nan")), "bestsellers"),
+        (report(recent=Figures({"ndcg@10": 0.10}), recent_half_life_days=3.0), "popular of late"),
         (RecipeReport(), "too few ratings"),
+        (RecipeReport(unmeasured="no rating is liked"), "too few ratings .*: no rating is liked"),
     ],
 )
 def test_bad_candidate_is_rejected(candidate: RecipeReport, problem: str) -> None:
-    with pytest.raises(SnapshotRejectedError, match=problem):
+    with pytest.raises(SnapshotRejectedError, match=problem) as error:
         gate.check_alone(candidate)
+    assert error.value.advice
 
 
 @pytest.mark.parametrize(("live_ndcg", "passes"), [(0.09, True), (0.11, True), (0.112, False)])
@@ -81,3 +97,13 @@ def test_pairs_in_doubt_pass() -> None:
 
 def test_one_pair_decides_nothing() -> None:
     gate.check_against_live(report(ndcg_of_users=np.zeros(1)), PairedReport(np.ones(1)))
+
+
+def test_noise_of_few_users_is_no_fall() -> None:
+    """The recorded figure is of other ratings: a fall within the candidate's own interval may be chance."""
+    live = RecordedReport(0.2, 0.05)
+    unsure = report(snapshot=Figures({"ndcg@10": 0.15, "rmse": 0.8}, {"ndcg@10": (0.1, 0.21)}))
+    assert "reaches 0.2100" in gate.check_against_live(unsure, live)
+    sure = report(snapshot=Figures({"ndcg@10": 0.15, "rmse": 0.8}, {"ndcg@10": (0.14, 0.16)}))
+    with pytest.raises(SnapshotRejectedError, match="below the live"):
+        gate.check_against_live(sure, live)

@@ -11,6 +11,7 @@ from app.entities import UNKNOWN_TIME, IncomingRatings, Item, RatingScale
 from app.scoring import PublishedScorer
 from app.training.recipe import rating_recipe
 from tests.support.published import opened_shop
+from tests.support.snapshot_data import observed_of
 
 N_USERS, N_ITEMS, NOISE = 150, 120, 0.5
 
@@ -65,13 +66,14 @@ def test_intervals_hold(known: Known) -> None:
 
 def test_folded_in_as_stored(known: Known) -> None:
     for user_row in range(N_USERS):
-        folded = known.snapshot.fold_in(*known.snapshot.arrays.history(user_row))
+        folded = known.snapshot.fold_in(observed_of(known.snapshot.arrays, user_row))
         assert folded.uncertainty == pytest.approx(known.snapshot.user_side(user_row).uncertainty, rel=1e-3)
 
 
 def test_ratings_make_surer(known: Known) -> None:
     """Of two who are equally true to their taste, the one of whom more is known is no less sure; so with items."""
     snapshot = known.snapshot
+    assert snapshot.rating is not None
     deviations = [snapshot.rating.fold.user_uncertainty.standard_deviation(0.45, m) for m in (1, 2, 5, 20, 100, 1000)]
     assert deviations == sorted(deviations, reverse=True)
     few, many = np.array_split(np.argsort(snapshot.arrays.item_counts), 2)

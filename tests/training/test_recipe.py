@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,9 @@ def test_default_recipe() -> None:
         ("rating", "auto"),
         ("taste", "auto"),
         ("engagement", "auto"),
-        ("popularity", "popularity"),
+        ("item_item", "auto"),
+        ("transitions", "auto"),
+        ("popularity", "auto"),
     ]
     assert recipe.holdout_fraction == 0.2
 
@@ -30,14 +33,18 @@ def test_groups_round_trip() -> None:
     assert parse_recipe(None).user_groups == ("country",)
 
 
-def test_tables_round_trip() -> None:
-    tables = [{"algorithm": "knn", "hyperparameters": {"shrinkage": 5}}, {"algorithm": "ease"}]
-    recipe = parse_recipe(parse_recipe(None).document | {"tables": tables})
-    knn, ease = recipe.tables
-    assert (knn.hyperparameters["n_neighbours"], knn.hyperparameters["shrinkage"]) == (50, 5)
-    assert ease.hyperparameters == {"regularization": 1.0}
+def test_former_tables_are_ignored() -> None:
+    """Recipes of earlier releases may list tables, which are segments now."""
+    document = parse_recipe(None).document
+    assert parse_recipe(document | {"tables": [{"algorithm": "knn"}]}) == parse_recipe(document | {"tables": []})
+    assert parse_recipe(document | {"tables": []}) == parse_recipe(None)
+
+
+def test_item_text_round_trip() -> None:
+    recipe = parse_recipe(parse_recipe(None).document | {"item_text": "tfidf"})
+    assert recipe.item_text == "tfidf"
     assert parse_recipe(json.loads(json.dumps(recipe.document))) == recipe
-    assert parse_recipe(None).tables == ()
+    assert parse_recipe(None).item_text is None
 
 
 def test_former_name_is_accepted() -> None:
@@ -72,6 +79,7 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
     ("document", "problem"),
     [
         ({}, "not a recipe"),
+        ([], "not a recipe: 'the whole'"),
         ({"segments": "rating"}, "not a recipe"),
         ({"segments": []}, "rating, popularity must be there"),
         ({"segments": [{"name": "rating", "algorithm": "biases", "params": {}}]}, r"segments.0.params"),
@@ -80,19 +88,9 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
         ({"segments": [*reversed(parse_recipe(None).document["segments"])]}, "in this order"),
         ({"segments": [*parse_recipe(None).document["segments"], {"name": "x", "algorithm": "y"}]}, "rating, taste"),
         (parse_recipe(None).document | {"holdout_fraction": 1}, "between 0 and 1"),
-        (parse_recipe(None).document | {"tables": [{"algorithm": "als"}]}, "knn, ease"),
-        (parse_recipe(None).document | {"tables": [{"algorithm": "ease"}, {"algorithm": "knn"}]}, "in this order"),
-        (parse_recipe(None).document | {"tables": [{"algorithm": "knn"}] * 2}, "each once"),
-        (parse_recipe(None).document | {"tables": [{"algorithm": "knn", "n": 3}]}, r"tables\.0\.n"),
-        (
-            parse_recipe(None).document | {"tables": [{"algorithm": "ease", "hyperparameters": {"n_neighbours": 3}}]},
-            "regularization",
-        ),
-        (
-            parse_recipe(None).document | {"tables": [{"algorithm": "knn", "hyperparameters": {"n_neighbours": 51}}]},
-            "up to 50",
-        ),
+        (parse_recipe(None).document | {"tables": [], "table": []}, "'table': Unexpected"),
         (parse_recipe(None).document | {"user_groups": "country"}, "user_groups"),
+        (parse_recipe(None).document | {"item_text": "bert"}, "item_text"),
         (parse_recipe(None).document | {"user_groups": ["plan", "plan"]}, "different names"),
         (parse_recipe(None).document | {"user_groups": [str(n) for n in range(17)]}, "up to 16"),
         (
@@ -102,11 +100,11 @@ def test_unknown_hyperparameter_names_right_ones() -> None:
                     {"name": "popularity", "algorithm": "popularity", "hyperparameters": {"a": 1}},
                 ]
             },
-            "popularity has no",
+            "popularity takes half_life_days",
         ),
     ],
 )
-def test_no_recipe(document: dict[str, object], problem: str) -> None:
+def test_no_recipe(document: Any, problem: str) -> None:
     with pytest.raises(InvalidInputError, match=problem):
         parse_recipe(document)
 

@@ -2,7 +2,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -13,15 +13,24 @@ from app.errors import InvalidInputError, UnavailableError
 from app.scoring import PublishedScorer, open_snapshot
 from app.store import Claim, LeaseLostError, Store
 from app.store.snapshots import SnapshotRegister
+from app.training import run
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.publisher import Publisher
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
+from tests.support.choices import passing_fashions
 from tests.support.published import live_version
 from tests.support.ratings import incoming
+from tests.support.snapshot_data import observed_of
 from tests.support.user_states import tasteful_ratings
 
 Train = Callable[..., int]
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what does not depend on the database: the default recipe takes a second to train."""
+
+QUICK = rating_recipe("funk_svd").document
+"""For what does not depend on what is learned: takes a tenth of a second."""
 
 
 @pytest.fixture
@@ -58,9 +67,9 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     np.testing.assert_array_equal(snapshot.arrays.user_keys, data.user_keys)
     np.testing.assert_array_equal(snapshot.arrays.user_versions, data.user_versions)
     np.testing.assert_array_equal(snapshot.arrays.user_profile_versions, data.user_profile_versions)
-    rated_by_finns = data.ratings.item_key[data.ratings.user_key == data.user_keys[3]]
+    liked_by_finns = data.ratings.item_key[(data.ratings.user_key == data.user_keys[3]) & (data.ratings.value >= 4)]
     assert snapshot.groups.groups == (("country", "FI"),)
-    assert set(snapshot.arrays.item_keys[snapshot.groups.popular_by("country", "FI")]) == set(rated_by_finns)
+    assert set(snapshot.arrays.item_keys[snapshot.groups.popular_by("country", "FI")]) == set(liked_by_finns)
     assert snapshot.arrays.user_profile_versions[3] == snapshot.arrays.user_profile_versions.sum() > 0
     assert snapshot.arrays.item_counts[-1] == 0
     np.testing.assert_array_equal(snapshot.item_vectors[-1], snapshot.arrays.unrated_item)
@@ -71,9 +80,10 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     assert metrics["snapshot"]["rmse"] < metrics["biases"]["rmse"]  # type: ignore[operator]
 
 
-STEPS = ["loading", "splitting", "evaluating", "refitting", "tables", "publishing"]
+STEPS = ["loading", "splitting", "evaluating", "similar items", "refitting", "publishing"]
 
 
+@on_sqlite
 def test_stages_are_logged(trainer: Trainer) -> None:
     """Each stage once with its duration, in the order of the run, and each choice of the card when it is made."""
     trainer.store.ratings.record(tasteful_ratings())
@@ -107,23 +117,11 @@ def test_stages_are_logged(trainer: Trainer) -> None:
     assert any(re.match(r"refitting: \w+ (epoch|sweep) \d+ of \d+", text) for _, text in reports)
 
 
-def test_rejection_is_a_logged_decision(trainer: Trainer) -> None:
-    trainer.store.ratings.record(tasteful_ratings())
-    trainer.run(claimed(trainer.store))
-    with capture_logs() as entries, pytest.raises(SnapshotRejectedError) as error:
-        trainer.run(claimed(trainer.store, recipe=rating_recipe("biases").document))
-    decisions = [entry["decision"] for entry in entries if entry["event"] == "decision"]
-    assert error.value.detail in decisions[-1]
-    assert "stays live" in decisions[-1]
-    failed = [entry["stage"] for entry in entries if entry["event"] == "stage failed"]
-    assert failed == ["evaluating > gate", "evaluating"]
-
-
 def test_lease_ends_with_registration(trainer: Trainer) -> None:
     """The heartbeat of a finished job is refused; a listener that says so must not undo the publication."""
     store = trainer.store
     store.ratings.record(tasteful_ratings(n_users=60))
-    claim = claimed(store)
+    claim = claimed(store, recipe=QUICK)
 
     def progress(_share: float, _text: str) -> None:
         if store.jobs.get(claim.job.job_id).finished_at is not None:
@@ -133,6 +131,7 @@ def test_lease_ends_with_registration(trainer: Trainer) -> None:
     assert live_snapshot(trainer).version == version
 
 
+@on_sqlite
 def test_log_level_changes_no_result(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
     trainer.run(claimed(trainer.store))
@@ -144,13 +143,14 @@ def test_log_level_changes_no_result(trainer: Trainer, monkeypatch: pytest.Monke
     np.testing.assert_array_equal(quiet.user_vectors, loud.user_vectors)
 
 
+@on_sqlite
 def test_unchanged_history_folds_in_alike(trainer: Trainer) -> None:
     """No list may jump because a vector was folded in anew."""
     trainer.store.ratings.record(tasteful_ratings())
     trainer.run(claimed(trainer.store))
     snapshot = live_snapshot(trainer)
     for user_row in range(len(snapshot.arrays.user_keys)):
-        stored, folded = snapshot.user_side(user_row), snapshot.fold_in(*snapshot.arrays.history(user_row))
+        stored, folded = snapshot.user_side(user_row), snapshot.fold_in(observed_of(snapshot.arrays, user_row))
         np.testing.assert_allclose(folded.vector, stored.vector, atol=1e-4)
         assert folded.bias == pytest.approx(stored.bias, abs=1e-4)
 
@@ -161,10 +161,11 @@ def test_history_is_as_stored(trainer: Trainer) -> None:
     trainer.run(claimed(store))
     snapshot = live_snapshot(trainer)
     for user_row, user_key in enumerate(snapshot.arrays.user_keys.tolist()):
-        rows, values = snapshot.arrays.history(user_row)
+        rows, values, times = snapshot.arrays.history(user_row)
         stored = asyncio.run(store.reads.history(user_key))
         assert snapshot.arrays.item_keys[rows].tolist() == stored.item_key.tolist()
         assert values.tolist() == stored.value.tolist()
+        assert times.tolist() == stored.rated_at.tolist()
 
 
 def test_no_ratings(trainer: Trainer) -> None:
@@ -173,6 +174,7 @@ def test_no_ratings(trainer: Trainer) -> None:
     assert trainer.store.snapshots.entries() == []
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "ratings",
     [
@@ -201,6 +203,43 @@ def test_degenerate_ratings_fall_back(trainer: Trainer, ratings: IncomingRatings
     assert np.isfinite(snapshot.predict(side, snapshot.item_vectors[rows])).all()
 
 
+@on_sqlite
+def test_fallback_is_a_warning(trainer: Trainer) -> None:
+    trainer.store.ratings.record(incoming(("u", "a", 4)))
+    with capture_logs() as entries:
+        trainer.run(claimed(trainer.store))
+    manifest = live_snapshot(trainer).manifest
+    (warning,) = [entry for entry in entries if entry["log_level"] == "warning"]
+    assert (warning["reason"], warning["advice"]) == (manifest.reason, manifest.advice)
+    assert "no user has two ratings" in str(manifest.reason)
+    assert str(manifest.advice).startswith("Personal lists need")
+    # The card shows what was tried as well.
+    assert "too few ratings to compare anything" in manifest.choices
+
+
+@on_sqlite
+def test_learner_that_fails_is_the_reason(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings(n_users=60))
+    trainer.run(claimed(trainer.store, recipe=rating_recipe("funk_svd", {"learning_rate": 1e6}).document))
+    assert str(live_snapshot(trainer).manifest.reason).startswith("funk_svd: ")
+    assert "another algorithm" in str(live_snapshot(trainer).manifest.advice)
+
+
+@on_sqlite
+def test_fallback_is_better_popularity(trainer: Trainer) -> None:
+    """Where items pass like fashions, what was popular of late is published, not the bestsellers of all time."""
+    fashions = passing_fashions()
+    columns = fashions.user_rows, fashions.item_rows, fashions.values, fashions.times
+    rows = [(f"u{user}", f"i{item}", 5, int(at)) for user, item, _, at in zip(*columns, strict=True)]
+    trainer.store.ratings.record(incoming(*rows))
+    trainer.run(claimed(trainer.store, recipe=rating_recipe("funk_svd", {"learning_rate": 0}).document))
+    manifest = live_snapshot(trainer).manifest
+    assert manifest.choices[-1].startswith("what was popular of late")
+    assert manifest.segments[-1].hyperparameters["half_life_days"] < 20
+    assert manifest.metrics["snapshot"]["ndcg@10"] == pytest.approx(manifest.metrics["recent"]["ndcg@10"], abs=0.01)
+
+
+@on_sqlite
 def test_fallback_is_refreshed(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
     unlearned = rating_recipe("funk_svd", {"learning_rate": 0}).document
@@ -211,38 +250,60 @@ def test_fallback_is_refreshed(trainer: Trainer) -> None:
     assert live_snapshot(trainer).manifest.version > first
 
 
+@on_sqlite
 def test_worse_than_live_is_rejected(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
     version = trainer.run(claimed(trainer.store))
     useless = rating_recipe("biases").document
-    with pytest.raises(SnapshotRejectedError):
+    with capture_logs() as entries, pytest.raises(SnapshotRejectedError) as error:
         trainer.run(claimed(trainer.store, recipe=useless))
     assert live_version(trainer.store) == version
     assert [folder.name for folder in trainer.publisher.root.iterdir()] == [f"{version:06d}"]
+    decisions = [entry["decision"] for entry in entries if entry["event"] == "decision"]
+    assert error.value.detail in decisions[-1]
+    assert "stays live" in decisions[-1]
+    failed = [entry["stage"] for entry in entries if entry["event"] == "stage failed"]
+    assert failed == ["evaluating > gate", "evaluating"]
 
 
 def test_same_recipe_again(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
-    first = trainer.run(claimed(trainer.store))
-    assert trainer.run(claimed(trainer.store)) == first + 1
+    first = trainer.run(claimed(trainer.store, recipe=QUICK))
+    assert trainer.run(claimed(trainer.store, recipe=QUICK)) == first + 1
     assert live_version(trainer.store) == first + 1
 
 
+@on_sqlite
 def test_other_recipe_is_compared_in_pairs(trainer: Trainer) -> None:
     """One factor cannot hold a taste of two: replaced by a recipe that can, and not the other way round."""
     trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
     narrow = rating_recipe("funk_svd", {"n_factors": 1}).document
     first = trainer.run(claimed(trainer.store, recipe=narrow))
-    second = trainer.run(claimed(trainer.store))
+    second = trainer.run(claimed(trainer.store, recipe=QUICK))
     assert second > first
     with pytest.raises(SnapshotRejectedError, match="on the same training part"):
         trainer.run(claimed(trainer.store, recipe=narrow))
     assert live_version(trainer.store) == second
 
 
+@on_sqlite
+def test_live_recipe_that_diverges_keeps_nothing_back(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after another scale: a recipe that fitted the data of its time may diverge on those of today."""
+    trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
+    first = trainer.run(claimed(trainer.store, recipe=rating_recipe("funk_svd", {"n_factors": 1}).document))
+
+    def diverges(*_: object) -> NoReturn:
+        raise TrainingFailedError("funk_svd: diverged")
+
+    monkeypatch.setattr(run, "live_report", diverges)
+    second = trainer.run(claimed(trainer.store, recipe=rating_recipe("funk_svd").document))
+    assert live_version(trainer.store) == second > first
+
+
+@on_sqlite
 def test_divergence_keeps_live(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings())
-    version = trainer.run(claimed(trainer.store))
+    version = trainer.run(claimed(trainer.store, recipe=QUICK))
     wild = rating_recipe("funk_svd", {"learning_rate": 1e6}).document
     with pytest.raises(TrainingFailedError):
         trainer.run(claimed(trainer.store, recipe=wild))
@@ -271,7 +332,7 @@ def test_same_seed_same_snapshot(trainer: Trainer) -> None:
 
 def test_taken_over_leaves_no_trace(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
-    trainer.store.jobs.enqueue("request")
+    trainer.store.jobs.enqueue("request", recipe=QUICK)
     stale = trainer.store.jobs.claim("slow", lease_seconds=0.0)
     taken = trainer.store.jobs.claim("quick", lease_seconds=60)
     assert stale is not None
@@ -293,7 +354,7 @@ class CutOff(SnapshotRegister):
 
 def test_registered_without_answer_stays(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
-    claim = claimed(trainer.store)
+    claim = claimed(trainer.store, recipe=QUICK)
     trainer.store.snapshots = CutOff(trainer.store.database)
     with pytest.raises(UnavailableError):
         trainer.run(claim)
@@ -302,9 +363,9 @@ def test_registered_without_answer_stays(trainer: Trainer) -> None:
 
 def test_newest_are_kept(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
-    versions = [trainer.run(claimed(trainer.store)) for _ in range(2)]
+    versions = [trainer.run(claimed(trainer.store, recipe=QUICK)) for _ in range(2)]
     trainer.store.snapshots.activate(versions[0])
-    versions += [trainer.run(claimed(trainer.store)) for _ in range(4)]
+    versions += [trainer.run(claimed(trainer.store, recipe=QUICK)) for _ in range(4)]
     trainer.publisher.tidy()
     assert [entry.version for entry in trainer.store.snapshots.entries()] == [*versions[:2:-1], versions[0]]
     kept = sorted(int(folder.name) for folder in trainer.publisher.root.iterdir())
@@ -314,17 +375,18 @@ def test_newest_are_kept(trainer: Trainer) -> None:
 
 def test_pinned_stays_live(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
-    pinned = trainer.run(claimed(trainer.store))
+    pinned = trainer.run(claimed(trainer.store, recipe=QUICK))
     trainer.store.snapshots.activate(pinned)
-    later = trainer.run(claimed(trainer.store))
+    later = trainer.run(claimed(trainer.store, recipe=QUICK))
     assert live_version(trainer.store) == pinned
     assert trainer.store.jobs.latest(1)[0].snapshot_version == later
 
 
+@on_sqlite
 def test_scale_change_is_no_fall(trainer: Trainer) -> None:
     """What counts as liked has changed, so recorded figures say nothing: the live recipe is fitted anew."""
-    trainer.store.ratings.record(tasteful_ratings(n_users=300, n_items=80, n_each=25))
-    first = trainer.run(claimed(trainer.store))
+    trainer.store.ratings.record(tasteful_ratings())
+    first = trainer.run(claimed(trainer.store, recipe=QUICK))
     trainer.store.instance.set_scale(RatingScale(1, 6))
-    assert trainer.run(claimed(trainer.store)) > first
+    assert trainer.run(claimed(trainer.store, recipe=QUICK)) > first
     assert live_snapshot(trainer).manifest.rating_scale == "1:6"

@@ -61,7 +61,7 @@ def learned() -> Learned:
 
 
 def test_parts_are_embeddings(learned: Learned) -> None:
-    _, towers, _ = learned.segments
+    _, towers, _ = learned.dense
     assert (towers.item_part.shape, towers.user_part.shape) == ((N_ITEMS, 32), (N_USERS, 32))
     np.testing.assert_allclose(np.linalg.norm(towers.user_part, axis=1), 1, rtol=1e-5)
 
@@ -81,7 +81,7 @@ def test_learns_a_weight() -> None:
 
 
 def test_no_map_replaces_towers() -> None:
-    rating, towers, _ = Published.make().learned.segments
+    rating, towers, _ = Published.make().learned.dense
     assert rating.item_map is not None
     assert towers.item_map is towers.user_map is None
     np.testing.assert_allclose(np.linalg.norm(towers.user_part[:16], axis=1), 1, rtol=1e-5)

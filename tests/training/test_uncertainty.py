@@ -33,7 +33,9 @@ def drawn(noises: NDArray[np.floating], seed: int = 0, unit: float = 1.0) -> tup
 
 
 def learned_from(split: ValidationSplit) -> RatingVectors:
-    return fit(rating_recipe("biases"), split.train, np.random.default_rng(0)).rating
+    vectors = fit(rating_recipe("biases"), split.train, np.random.default_rng(0)).rating
+    assert vectors is not None
+    return vectors
 
 
 def test_met_where_counts_decide() -> None:

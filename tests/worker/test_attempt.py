@@ -8,6 +8,7 @@ from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import Claim, LeaseLostError, Store
 from app.store.jobs import MAX_ATTEMPTS
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.attempt import attempt
 from tests.support.published import live_version
@@ -103,7 +104,7 @@ def test_taken_over_touches_nothing(trainer: Trainer) -> None:
 
 def test_published(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
-    job = trainer.store.jobs.enqueue("request")
+    job = trainer.store.jobs.enqueue("request", recipe=rating_recipe("funk_svd").document)
     told: list[float] = []
     version = attempt(
         claimed(trainer.store),

@@ -2,6 +2,7 @@ import time
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.store import Claim, LeaseLostError, Store
 from app.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
@@ -28,9 +29,9 @@ def test_lease_is_renewed(store: Store) -> None:
 def test_unforeseen_error_is_survived(store: Store) -> None:
     """A stage that the driver cannot send raises no error of ours; the beats after it renew the lease."""
     claim = claimed(store, lease_seconds=0.4)
-    with Heartbeat(store.jobs, claim) as heartbeat:
+    with capture_logs() as entries, Heartbeat(store.jobs, claim) as heartbeat:
         heartbeat.progress(0.25, cast("str", object()))
-        time.sleep(0.2)  # a beat or two fail
+        wait_until(lambda: any(entry["event"] == "heartbeat missed" for entry in entries))
         heartbeat.progress(0.5, "learning")
         wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning")
 

@@ -1,17 +1,18 @@
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app.settings import Settings
 from app.store import Store, counters
 from app.store.jobs import LeaseLostError
 from app.store.schema import snapshots
+from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.follow import run_to_end
 from app.worker.loop import Worker
@@ -19,9 +20,13 @@ from tests.support.published import live_version
 from tests.support.service import Instance, wait_until
 from tests.support.user_states import tasteful_ratings
 
+QUICK = rating_recipe("funk_svd").document
+"""Takes a tenth of the time of the default recipe."""
+
 
 @pytest.fixture
 def worker(store: Store, tmp_path: Path) -> Worker:
+    store.instance.set_recipe(QUICK)
     settings = Settings(data_dir=tmp_path, train_after_changes=1, train_after_percent=0, train_interval_seconds=0)
     return Worker.build(settings, store)
 
@@ -55,6 +60,24 @@ def test_rejection_is_no_end(worker: Worker) -> None:
     assert worker.step(threading.Event())
     assert worker.store.jobs.latest(1)[0].state == "rejected"
     assert not worker.step(threading.Event())
+
+
+def test_rejections_are_a_warning(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the second in a row, and again when a worker starts."""
+    monkeypatch.setattr("os.nice", lambda _: None)
+    warnings = []
+    for _ in range(2):
+        worker.store.jobs.enqueue("request")
+        with capture_logs() as entries:
+            assert worker.step(threading.Event())
+        warnings.append([entry for entry in entries if entry["event"] == "training runs are rejected"])
+    assert [len(each) for each in warnings] == [0, 1]
+    assert "no ratings" in warnings[1][0]["reason"]
+    stopped = threading.Event()
+    stopped.set()
+    with capture_logs() as entries:
+        worker.run(stopped)
+    assert any(entry["event"] == "training runs are rejected" for entry in entries)
 
 
 def test_takes_over_silent_worker(worker: Worker, trainer: Trainer) -> None:
@@ -117,8 +140,9 @@ def test_run_survives_defects(worker: Worker, monkeypatch: pytest.MonkeyPatch) -
     worker.poll_seconds = 0.01
     stopping = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stopping,))
-    thread.start()
-    time.sleep(0.1)  # several steps fail
+    with capture_logs() as entries:
+        thread.start()
+        wait_until(lambda: sum(entry["event"] == "worker waits" for entry in entries) > 1)
     set_card(store, card)
     store.jobs.enqueue("request")
     try:
@@ -171,6 +195,7 @@ def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Pa
     shortly = store.jobs.get(job.job_id)
     assert shortly.snapshot_version is None
     expire_lease(store)
+    store.instance.set_recipe(QUICK)
     follower = Worker.build(Settings(data_dir=tmp_path), store)
     assert follower.step(threading.Event())
     ended = store.jobs.get(job.job_id)
