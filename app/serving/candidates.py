@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,12 @@ class Eligible:
         self._cells: Mask = np.ones(n_rows + 1, dtype=np.bool_)
         self._cells[n_rows] = False
         self.mask: Mask = self._cells[:n_rows]
+
+    def copy(self) -> Self:
+        """The same rows; what is dropped from one stays in the other."""
+        copied = type(self)(len(self.mask))
+        copied.keep(self.mask)
+        return copied
 
     def drop(self, rows: Rows) -> None:
         """Make `rows` (n,) not eligible."""

@@ -1,7 +1,7 @@
 """Charts: what is popular, trending or new, the same for every user."""
 
 from asyncio import to_thread
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -13,10 +13,11 @@ from app.entities import UNKNOWN_TIME, User, from_microseconds
 from app.errors import ReckonError
 from app.serving.candidates import Eligible
 from app.serving.expressions import Filter
+from app.serving.recommend import category_notes
 from app.serving.request_state import RequestState
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.serving_state import ServingState
-from app.serving.tokens import MAX_RETURNED, TokenSigner
+from app.serving.tokens import LAST_PAGE, TokenSigner
 from app.store.trends import ALL_COUNTRIES, HALF_LIFE, LANDMARK, Trends
 
 
@@ -31,14 +32,17 @@ class ChartItem:
 
 @dataclass(slots=True)
 class PopularItem(ChartItem):
-    """`ratings`: how many there were at the snapshot, in the country where one is given."""
+    """`likes`: how many users liked it as of the snapshot, by a rating or by events, in the country where one is given.
+    `ratings`: how many rated it or have positive events of it, likewise.
+    """
 
     ratings: int
+    likes: int
 
 
 @dataclass(slots=True)
 class TrendingItem(ChartItem):
-    """`heat`: the sum of the weights of its ratings and positive events, which halve every three days."""
+    """`heat`: the sum of the weights of its liked ratings and positive events, which halve every three days."""
 
     heat: float
 
@@ -55,34 +59,39 @@ AnyItem = PopularItem | TrendingItem | NewItem
 
 @dataclass(slots=True)
 class Chart:
-    """`next_cursor`: null where there is nothing more."""
+    """`next_cursor`, `limit_reached`, `notes`: as in `Recommendations`."""
 
     chart: str
     snapshot_version: int | None
     items: list[AnyItem]
     next_cursor: str | None
+    limit_reached: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartQuery:
-    """`sequence`: the question as text. `returned_keys`: item keys that earlier pages of this sequence held."""
+    """`listing`: the question as text, for cursors. `returned_keys`: item keys that earlier pages held."""
 
-    sequence: str
+    listing: str
     limit: int = 20
-    category: str | None = None
+    categories: tuple[str, ...] = ()
     country: str | None = None
     filter: Filter | None = None
     returned_keys: Rows = field(default_factory=lambda: NO_ROWS)
 
 
 class Order(NamedTuple):
-    """Rows (n,), best first, and the number by which each is ordered: ratings, heat or time of addition."""
+    """Rows (n,), best first, and what is shown of each: (n, 2) choices and likes, or (n,) heat or time of addition."""
 
     rows: Rows
-    counted: NDArray[np.int64] | NDArray[np.float64]
+    counted: NDArray[np.integer] | NDArray[np.float64]
 
     def first(self, n: int) -> "Order":
         return Order(self.rows[:n], self.counted[:n])
+
+
+CHARTS = ("popular", "trending", "newest")
 
 
 class UnknownChartError(ReckonError):
@@ -90,8 +99,8 @@ class UnknownChartError(ReckonError):
     title = "There is no such chart"
     status = 404
 
-    def __init__(self, name: str, known: Collection[str]) -> None:
-        super().__init__(f"there is no chart {name!r}; there are: {', '.join(known)}", field="chart")
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no chart {name!r}; there are: {', '.join(CHARTS)}", field="chart")
 
 
 class ChartReader:
@@ -109,14 +118,22 @@ class ChartReader:
     async def chart(self, name: str, query: ChartQuery, request_state: RequestState) -> Chart:
         """One page; what rises above the pages already returned comes on the next. Raises `UnknownChartError`."""
         if name not in self._orders:
-            raise UnknownChartError(name, self._orders)
+            raise UnknownChartError(name)
         serving = request_state.serving
         # One more than is shown, to know whether there is a next page.
         n, may_be_shown = query.limit + 1, eligible(query, request_state)
         order = await to_thread(self._orders[name], n, may_be_shown, query, request_state)
         shown = order.first(query.limit)
-        next_cursor = self._next_cursor(shown.rows, query, serving) if len(order.rows) > query.limit else None
-        return Chart(name, serving.version, items_of(name, shown, len(query.returned_keys) + 1, serving), next_cursor)
+        paging = LAST_PAGE
+        if len(order.rows) > query.limit:
+            # A cursor names the items returned, not a place: the order changes between pages, and no item may repeat.
+            keys = serving.catalogue.keys[shown.rows]
+            paging = self._tokens.paging(query.listing, query.returned_keys, keys, query.limit)
+        items = items_of(name, shown, len(query.returned_keys) + 1, serving)
+        notes = category_notes(query.categories, serving.catalogue)
+        if query.country is not None and not items and not len(query.returned_keys):
+            notes.append(f"no eligible item is {name} in the country {query.country!r}")
+        return Chart(name, serving.version, items, *paging, notes)
 
     def _trending(self, n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
         n_read = 4 * n
@@ -131,21 +148,14 @@ class ChartReader:
         now = (request_state.now - LANDMARK) / HALF_LIFE
         return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
 
-    def _next_cursor(self, rows: Rows, query: ChartQuery, serving: ServingState) -> str | None:
-        # A cursor names the items returned, not a place: the order changes between pages, and no item may repeat.
-        returned = np.append(query.returned_keys, serving.catalogue.keys[rows])
-        if len(returned) > MAX_RETURNED - query.limit:
-            return None
-        return self._tokens.cursor(query.sequence, returned)
-
 
 def eligible(query: ChartQuery, request_state: RequestState) -> Eligible:
     """The items that may be on this page."""
     catalogue = request_state.serving.catalogue
     eligible = Eligible(len(catalogue))
     eligible.keep(catalogue.available(request_state.now))
-    if query.category is not None:
-        eligible.keep(catalogue.in_category(query.category))
+    if query.categories:
+        eligible.keep(catalogue.in_any_category(query.categories))
     if query.filter is not None:
         eligible.keep(query.filter.mask(catalogue, now=request_state.now))
     returned = catalogue.rows_of_keys(query.returned_keys)
@@ -154,13 +164,14 @@ def eligible(query: ChartQuery, request_state: RequestState) -> Eligible:
 
 
 def popular(n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
-    """Rated most, as of the snapshot, or as counted now before there is one. By country only of a snapshot."""
+    """Liked most, as of the snapshot, or as counted now before there is one. By country only of a snapshot."""
     serving = request_state.serving
     if query.country is not None:
         return _popular_in(query.country, eligible, serving).first(n)
-    rows = eligible.first(n, serving.popular_rows)
-    counts = serving.scorer.arrays.item_counts[rows].astype(np.int64)
-    return Order(rows, counts).first(int(np.count_nonzero(counts)))  # items without ratings come last
+    rows, arrays = eligible.first(n, serving.popular_rows), serving.scorer.arrays
+    likes = arrays.like_counts[rows]
+    # Items without likes come last among the popular rows, and are not popular.
+    return Order(rows, np.column_stack([arrays.item_counts[rows], likes])).first(int(np.count_nonzero(likes)))
 
 
 def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Order:
@@ -170,13 +181,14 @@ def _popular_in(country: str, eligible: Eligible, serving: ServingState) -> Orde
         return Order(NO_ROWS, NO_ROWS)
     # The rows of all groups stand in one array; group g has those from starts[g] to starts[g + 1].
     of_group = slice(groups.starts[numbers[0]], groups.starts[numbers[0] + 1])
-    rows, counts = groups.rows[of_group].astype(np.int64), groups.counts[of_group].astype(np.int64)
+    rows = groups.rows[of_group].astype(np.int64)
+    counts = np.column_stack([groups.counts[of_group], groups.like_counts[of_group]])
     is_shown = eligible.has(rows)
     return Order(rows[is_shown], counts[is_shown])
 
 
 def newest(n: int, eligible: Eligible, _query: ChartQuery, request_state: RequestState) -> Order:
-    """Added last; the same in every country."""
+    """Added last; the same in every country. Bare items only where all are, see `NewestOrder`."""
     catalogue = request_state.serving.catalogue
     rows = catalogue.newest.first(n, eligible.mask)
     return Order(rows, catalogue.added_at[rows])
@@ -189,6 +201,11 @@ def items_of(name: str, shown: Order, first_rank: int, serving: ServingState) ->
     return [make(ids[row], titles[row], rank, counted) for rank, (row, counted) in places]
 
 
+def _popular_item(item_id: str, title: str | None, rank: int, counted: Sequence[int]) -> PopularItem:
+    n_choices, n_likes = counted
+    return PopularItem(item_id, title, rank, ratings=n_choices, likes=n_likes)
+
+
 def _newest_item(item_id: str, title: str | None, rank: int, added_at: int) -> NewItem:
     return NewItem(item_id, title, rank, None if added_at == UNKNOWN_TIME else from_microseconds(added_at))
 
@@ -198,7 +215,7 @@ def _trending_item(item_id: str, title: str | None, rank: int, heat: float) -> T
 
 
 MAKE: Mapping[str, Callable[..., AnyItem]] = {
-    "popular": PopularItem,
+    "popular": _popular_item,
     "trending": _trending_item,
     "newest": _newest_item,
 }

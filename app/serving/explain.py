@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from app.serving.candidates import Ranked, Trace
 from app.serving.parts import Context
 from app.serving.query import Because, ExplainedItem, Reasons, RecommendedItem, SegmentShare
-from app.serving.ranking import vectors_of
 from app.serving.rows import Rows
 
 N_BECAUSE = 3
-"""Rated items named for each item."""
+"""Liked items named for each item."""
 
 LEAST_SHARE = 1e-3
-"""Of what all rated items add to the score: an item with a smaller share is not named."""
+"""Of what all liked items add to the score: an item with a smaller share is not named."""
 
 
 def explained(items: Sequence[RecommendedItem], shown: Ranked, trace: Trace, context: Context) -> list[ExplainedItem]:
@@ -39,8 +38,8 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
     scorer = context.serving.scorer
     if not scorer.is_learned:  # the whole score is popularity
         return [[] for _ in rows]
-    # score = sum over segments of user side . item side, each over its own columns
-    addends = scorer.shares(context.side, vectors_of(rows, context.serving))
+    # score = sum over segments of user side . item side, each over its own columns or by its own table
+    addends = scorer.shares(context.side, rows, context.serving.vectors_of(rows))
     # Addends may be negative: a share is that of the sizes, which sum to 100 %.
     sizes = sum(np.abs(each) for each in addends.values())
     percents = {name: 100 * np.abs(each) / np.where(sizes > 0, sizes, 1) for name, each in addends.items()}
@@ -54,23 +53,22 @@ def _segments(rows: Rows, context: Context) -> list[list[SegmentShare]]:
 
 
 def _because(rows: Rows, context: Context) -> list[list[Because]]:
-    """For each row the other items, rated or with positive events, that raise its score most.
+    """For each row the other items, liked or with positive events, that raise its score most.
 
     None if a rule changed the user side, because the history does not explain the changed side.
     """
     scorer, user, n_learned = context.serving.scorer, context.user, context.serving.n_learned
-    is_learned = user.rated_rows < n_learned
-    rated, values = user.rated_rows[is_learned], user.values[is_learned]
-    positive = user.positive_rows[user.positive_rows < n_learned]
-    negative = user.negative_rows[user.negative_rows < n_learned]
-    if context.side is not user.side or not len(rated) + len(positive):
+    learned = user.learned(n_learned)
+    if context.side is not user.side or not len(learned.item_rows) + len(learned.positive_rows):
         return [[] for _ in rows]
     # A folded-in user side is linear in the history, so its score is a sum over the history.
-    influences = scorer.influences(rated, values, vectors_of(rows, context.serving), positive, negative)
-    history = np.append(rated, positive)
+    influences = scorer.influences(learned, rows, context.serving.vectors_of(rows))
+    history, values = np.append(learned.item_rows, learned.positive_rows), learned.values
     # An item must not explain itself, although liking it raises its score most: shares are of what the others add.
     influences[rows[:, None] == history] = 0
-    ratings: list[float | None] = [*map(float, values), *(None for _ in positive)]
+    # Nor is what the user rated and did not like, although it may raise the predicted rating of what is unlike it.
+    influences[:, : len(values)][:, values < scorer.liked_from] = 0
+    ratings: list[float | None] = [*map(float, values), *(None for _ in learned.positive_rows)]
     catalogue = context.serving.catalogue
     return [
         [

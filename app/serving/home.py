@@ -20,8 +20,10 @@ from app.serving.ranking import scored
 from app.serving.recommend import Recommender, items_of, ranked_list, restrict
 from app.serving.request_state import RequestState
 from app.serving.reranking.dissimilar import turned
-from app.serving.retrieval.category import favourite_categories, popular_categories
+from app.serving.reranking.predicted_enough import keep_predicted, own_mean
+from app.serving.retrieval.category import favourite_categories, popular_categories, telling_categories
 from app.serving.rows import Rows
+from app.serving.similar import neighbours_of
 
 FEWEST = 3
 """Items of a row, unless fewer are requested: a row with fewer is left out."""
@@ -106,24 +108,15 @@ def because_you_liked(context: Context) -> Iterator[HomeRowCandidates]:
     liked = context.user.liked_rows(scorer.liked_from)
     for row in liked[liked < context.serving.n_learned][:N_LIKED].tolist():
         title = f"Because you liked {catalogue.titles[row] or catalogue.item_ids[row]}"
-        rows = _similar_rows(row, context)
+        rows = neighbours_of(row, context)
         yield from _if_enough(f"liked:{catalogue.item_ids[row]}", title, "similar", rows, context)
-
-
-def _similar_rows(row: int, context: Context) -> Rows:
-    """Read where the neighbours of items are stored; else the best for a user who liked this item alone."""
-    scorer = context.serving.scorer
-    if len(scorer.arrays.similar_rows):
-        rows, _ = scorer.similar(row, scorer.arrays.similar_rows.shape[1])
-        return rows
-    near = replace(context, side=context.user.side_of_liked(np.array([row]), scorer))
-    return near.best(context.options.limit)
 
 
 def top_in_categories(context: Context) -> Iterator[HomeRowCandidates]:
     """The best for the user in each of the categories liked most, or of the most popular ones."""
     catalogue = context.serving.catalogue
-    for code in favourite_categories(context.user, context.serving) or popular_categories(context.serving):
+    codes = favourite_categories(context.user, context.serving) or popular_categories(context.serving)
+    for code in telling_categories(codes, context.serving) or codes:
         name = catalogue.category_names[code]
         rows = context.best(context.options.limit, catalogue.in_category(name))
         yield from _if_enough(f"category:{name}", f"Top in {name}", "category", rows, context)
@@ -156,10 +149,14 @@ def newest(context: Context) -> Iterator[HomeRowCandidates]:
 
 
 def something_different(context: Context) -> Iterator[HomeRowCandidates]:
-    """Good elsewhere, and deliberately unlike what the user likes."""
+    """Good elsewhere, and deliberately unlike what the user likes; nothing predicted below the user's own mean."""
     if context.user.is_unknown:
         return
-    elsewhere = replace(context, side=turned(context.user.side, context.serving.scorer))
+    scorer = context.serving.scorer
+    elsewhere = replace(context, side=turned(context.user.side, scorer), eligible=context.eligible.copy())
+    if scorer.rating is not None:
+        # What is unlike the liked items may be like the disliked ones.
+        keep_predicted(own_mean(context), elsewhere)
     rows = elsewhere.best(context.options.limit)
     yield from _if_enough("different", "Something different", "nearest", rows, context)
 

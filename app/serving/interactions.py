@@ -13,15 +13,24 @@ from app.entities import EventType
 from app.serving.rows import NO_ROWS, Rows, within
 from app.store.serving_reads import Interactions
 
+VIEWED = 0
+"""The `type_key` of items that a guest looked at. No stored type has it: surrogate keys start at 1."""
+
+VIEWED_WEIGHT = 1.0
+"""As much as a click, the unit of weights, whatever types are declared."""
+
 
 class EventTypeIndex:
-    """The declared event types by role: weights of labels, exposures, consumptions."""
+    """The declared event types by name and by role: weights of labels, exposures, consumptions."""
 
     def __init__(self, types: Mapping[int, EventType]) -> None:
         """`types`: by `type_key`."""
         event_types = types.values()
+        self.by_name = {kind.name: (key, kind) for key, kind in types.items()}
         self.weights = TypeWeights(
-            [*types], [kind.weight for kind in event_types], [kind.is_exposure for kind in event_types]
+            [VIEWED, *types],
+            [VIEWED_WEIGHT, *(kind.weight for kind in event_types)],
+            [False, *(kind.is_exposure for kind in event_types)],
         )
         self.exposures = np.array([key for key, kind in types.items() if kind.is_exposure], np.int64)
         self.consumptions = np.array([key for key, kind in types.items() if kind.is_consumption], np.int64)
@@ -49,6 +58,7 @@ class _Labelled(NamedTuple):
     positive: Rows
     negative: Rows
     disliked: Rows
+    positive_at: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,11 @@ class UserInteractions:
     def positive_rows(self) -> Rows:
         """The items labelled 1, the latest interaction first."""
         return self._labelled.positive
+
+    @property
+    def positive_at(self) -> NDArray[np.int64]:
+        """When the latest interaction with each of `positive_rows` was, microseconds UTC."""
+        return self._labelled.positive_at
 
     @property
     def negative_rows(self) -> Rows:
@@ -81,7 +96,12 @@ class UserInteractions:
         # Labels are by item key; rows in the order of time make the newest the first of each item.
         newest_first = (-stored.last_at).argsort(kind="stable")
         keys, rows = stored.item_key[newest_first], self.rows[newest_first]
-        return _Labelled(*(_each_once(rows[(rows >= 0) & within(keys, each)]) for each in labels))
+        times, is_there = stored.last_at[newest_first], rows >= 0
+        positive, negative, disliked = (np.flatnonzero(is_there & within(keys, each)) for each in labels)
+        positive = positive[_is_first(rows[positive])]
+        each_once = (places[_is_first(rows[places])] for places in (negative, disliked))
+        negative_rows, disliked_rows = (rows[places] for places in each_once)
+        return _Labelled(rows[positive], negative_rows, disliked_rows, times[positive])
 
     @cached_property
     def consumed(self) -> Occurrences:
@@ -108,11 +128,11 @@ class UserInteractions:
         )
 
 
-def _each_once(rows: Rows) -> Rows:
-    """Without repetitions, in the order in which each came first."""
+def _is_first(rows: Rows) -> NDArray[np.bool_]:
+    """(n,) bool: which of `rows` come for the first time."""
     # A stable sort keeps equal rows in their order, so the first of each run is the first of that row.
     by_row = rows.argsort(kind="stable")
     ascending = rows[by_row]
     is_first = np.ones(len(rows), np.bool_)
     is_first[by_row[1:]] = ascending[1:] != ascending[:-1]
-    return rows[is_first]
+    return is_first

@@ -20,6 +20,7 @@ from pydantic import Field
 from app.scoring import Scorer, UserSide
 from app.serving.candidates import Bits, Eligible, Ranked, Trace
 from app.serving.catalogue import Mask
+from app.serving.expressions import Boost, Filter
 from app.serving.query import ListOptions, Query
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
@@ -54,6 +55,11 @@ class Part:
     def depends_on_clock(self) -> bool:
         return False
 
+    @property
+    def expressions(self) -> tuple[Filter | Boost, ...]:
+        """The expressions of the placement that it applies."""
+        return ()
+
     def works_with(self, scorer: Scorer) -> bool:
         """Whether this scorer holds what the part reads."""
         return scorer.is_learned or not self.needs_snapshot
@@ -70,7 +76,13 @@ class Source(Part, ABC):
 
 
 class Restriction(Part, ABC):
-    """Acts before retrieval, on the mask of eligible rows, so that a list stays as long as requested."""
+    """Acts before retrieval, on the mask of eligible rows, so that a list stays as long as requested.
+
+    `holds_in_search`: whether it also drops what a user searches for by name. What a user has consumed or does not
+    like is found.
+    """
+
+    holds_in_search: bool = False
 
     @abstractmethod
     def restrict(self, context: "Context") -> None:
@@ -142,14 +154,17 @@ class Context:
         """
         # A mask may have more rows than the request: items that arrived since it began.
         allowed = self.eligible.mask if mask is None else self.eligible.mask & mask[: len(self.eligible.mask)]
-        vector, n_indexed = self.side.vector, self.serving.scorer.n_items
-        rows, scores = self.serving.scorer.index.nearest(vector, n, allowed[:n_indexed])
+        scorer, side = self.serving.scorer, self.side
+        is_held, n_indexed = allowed[: scorer.n_items], scorer.n_items
+        rows, scores = scorer.index.nearest(side.vector, n, is_held)
         # The index does not hold items newer than the scorer; they are few, and scored one by one.
         newer = np.flatnonzero(allowed[n_indexed:]) + n_indexed
-        if not len(newer):
+        if not len(newer) and not side.tables:
             return rows
-        rows = np.append(rows, newer)
-        scores = np.append(scores, self.serving.newer_vectors(newer) @ vector)
+        # The index knows the dense part of the score alone, so the best of each table are candidates as well.
+        proposed = [side.proposals(name, n, is_held) for name in side.tables]
+        rows = np.unique(np.concatenate([rows, *proposed, newer]))
+        scores = scorer.scores(side, rows, self.serving.vectors_of(rows))
         return rows[np.argsort(-scores, kind="stable")[:n]]
 
 

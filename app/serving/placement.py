@@ -5,19 +5,39 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, make_dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.errors import InvalidInputError
 from app.serving.parts import Setting, settings_of
 from app.serving.reranking import ORDER_RULES, RESTRICTIONS
 from app.serving.retrieval import SOURCES
 
+FORMER_SOURCES = {"knn": "item_item", "ease": "item_item"}
+"""Names that sources had in placements of earlier releases, which stay accepted -> their names now."""
+
+
+def present_sources(value: object) -> object:
+    """The choice of sources with the present names, each once; what is no list of names is left to the schema."""
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        return value
+    return [*dict.fromkeys(FORMER_SOURCES.get(name, name) for name in value)]
+
 
 def declared_settings() -> dict[str, Setting]:
-    """Name -> setting: the choice of sources, then what the parts in the registries declare, in their order."""
+    """Name -> setting: the choice of sources, whether unknown names are allowed, then what the parts in the registries
+    declare, in their order.
+    """
     names: Any = Literal[tuple(source.name for source in SOURCES)]
     chosen = Field(min_length=1, description="Which sources propose candidates; null: all")
-    settings = {"sources": Setting(Annotated[tuple[names, ...] | None, chosen], None)}
+    chosen_sources = Annotated[tuple[names, ...] | None, chosen, BeforeValidator(present_sources)]
+    allowed = Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="Accept expressions that name an attribute or a category that no item has, for items to come",
+        ),
+    ]
+    settings = {"sources": Setting(chosen_sources, None), "allow_unknown": Setting(allowed, False)}
     for part in (*SOURCES, *RESTRICTIONS, *ORDER_RULES):
         for name, setting in settings_of(part).items():
             if settings.setdefault(name, setting) != setting:
@@ -37,7 +57,9 @@ class Placement(_Settings):  # type: ignore[misc]  # its fields are known once t
     A share is of the slots of a list, or a strength from 0 (off) to 1.
     """
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"diversity": 0.3, "category_cap": 5}]}
+    )
 
     @property
     def document(self) -> dict[str, Any]:

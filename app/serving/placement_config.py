@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from app.errors import InvalidInputError, ReckonError
+from app.serving.catalogue import Catalogue
+from app.serving.expressions import UnknownName
 from app.serving.interactions import EventTypeIndex
 from app.serving.parts import Part, Plan, with_settings
 from app.serving.placement import Placement, check_name, parse_placement
@@ -41,11 +43,27 @@ class CompiledPlacement:
         self._restrictions = [with_settings(each, settings) for each in RESTRICTIONS]
         self._rules = [with_settings(each, settings) for each in ORDER_RULES]
         self._names_sources = chosen is not None
-        self._plans: dict[tuple[int | None, frozenset[str], bool], Plan] = {}
+        self._allows_unknown = settings.allow_unknown
+        parts: tuple[Part, ...] = (*self._sources, *self._restrictions, *self._rules)
+        # A source and a rule may share an expression.
+        distinct = {(each.field, each.text): each for part in parts for each in part.expressions}
+        self.expressions = tuple(distinct.values())
+        self._plans: dict[tuple[str, int | None, frozenset[str], bool], Plan] = {}
+
+    def unknown_names(self, catalogue: Catalogue) -> list[UnknownName]:
+        """The attributes and categories that its expressions name and no item has."""
+        return [name for each in self.expressions for name in each.unknown_names(catalogue)]
+
+    def check_names(self, catalogue: Catalogue) -> None:
+        """Raise `ExpressionError` for an unknown name in an expression, unless the placement allows them."""
+        if not self._allows_unknown:
+            for name in self.unknown_names(catalogue):
+                raise name.error(catalogue, "; `allow_unknown` stores the placement for items to come")
 
     def plan(self, serving: ServingState, given: frozenset[str], *, has_events: bool) -> Plan:
         """The parts that are on, for this snapshot, the options given and a user with or without stored events."""
-        kind = serving.version, given, has_events
+        # A restored database may give the version of one snapshot to another.
+        kind = serving.generation, serving.version, given, has_events
         plan = self._plans.get(kind)
         if plan is None:
             if len(self._plans) >= MAX_PLANS:  # of many snapshots: most are served no more
@@ -77,10 +95,15 @@ class CompiledPlacement:
         )
 
 
+DEFAULTS = CompiledPlacement(Placement())
+"""A placement with the default settings."""
+
+
 @dataclass(frozen=True, slots=True)
 class PlacementConfig:
-    """Placements by name, and the event types, as of `version`."""
+    """Placements by name, and the event types, as of `version` of a `generation` of the database."""
 
+    generation: str
     version: int
     placements: Mapping[str, CompiledPlacement]
     event_types: EventTypeIndex
@@ -100,16 +123,15 @@ class PlacementConfigHolder:
         self._placements = placements
         self._events = events
         self._reading = threading.Lock()
-        self.current = PlacementConfig(-1, {}, EventTypeIndex({}))
-        self.refresh()
+        self.current = PlacementConfig("", -1, {}, EventTypeIndex({}))
 
-    def refresh(self) -> PlacementConfig:
-        """Reads all of it again: it is little."""
+    def refresh(self, generation: str) -> PlacementConfig:
+        """Reads all of it again: it is little. `generation`: read before this."""
         with self._reading:
             version, documents = self._placements.read()
-            placements = {DEFAULT_PLACEMENT: CompiledPlacement(Placement())}
+            placements = {DEFAULT_PLACEMENT: DEFAULTS}
             placements |= {name: _compiled(document) for name, document in documents.items()}
-            self.current = PlacementConfig(version, placements, EventTypeIndex(self._events.types()))
+            self.current = PlacementConfig(generation, version, placements, EventTypeIndex(self._events.types()))
             return self.current
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from app.serving.ranking import null_where_nan, vectors_of
+from app.serving.ranking import null_where_nan
 from app.serving.request_state import RequestStates
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
@@ -31,10 +31,11 @@ class Pair:
 
 @dataclass(slots=True)
 class Prediction:
-    """`predicted_rating`: on the rating scale, null before anything is learned. `uncertainty`: the standard deviation
-    of the rating around it, before it is clipped to the scale. `strategy`: what the user was known by, as of
-    recommendations. `item`: `learned` (from its ratings), `new` (without ratings at the snapshot: from its features) or
-    `unknown` (no such item: predicted as an item of which nothing is known).
+    """`predicted_rating`: on the rating scale, null before anything is learned and where values are pairs or amounts.
+    `uncertainty`: the standard deviation of the rating around it, before it is clipped to the scale.
+    `strategy`: what the user was known by, as of recommendations.
+    `item`: `learned` (from its ratings), `new` (without ratings at the snapshot: from its features) or `unknown` (no
+    such item: predicted as an item of which nothing is known).
     """
 
     index: int
@@ -108,8 +109,8 @@ def _predict(
 def _vectors(rows: Rows, is_known: NDArray[np.bool_], serving: ServingState) -> NDArray[np.float32]:
     """(n, d) the item side; of an unknown item, that of an item without ratings and features."""
     if is_known.all():
-        return vectors_of(rows, serving)
+        return serving.vectors_of(rows)
     # Of an item that does not exist, nothing is known: the mean item side.
     vectors = np.tile(serving.scorer.arrays.unrated_item, (len(rows), 1))
-    vectors[is_known] = vectors_of(rows[is_known], serving)
+    vectors[is_known] = serving.vectors_of(rows[is_known])
     return vectors

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from app.entities import Rating
 from app.serving.expressions import Boost, Filter
+from app.serving.guests import GuestEvent
 from app.serving.rows import NO_ROWS, Rows
 
 DEFAULT_PLACEMENT = "home"
@@ -13,8 +14,8 @@ DEFAULT_PLACEMENT = "home"
 class ListOptions:
     """What a request may ask of any list, for any user.
 
-    `exclude`: item ids the caller does not want; unknown ones are ignored. `category`: None for all.
-    `min_predicted_rating`: on the rating scale. `placement`: whose rules hold.
+    `exclude`: item ids the caller does not want; unknown ones are ignored. `categories`: any of
+    these; empty for all. `min_predicted_rating`: on the rating scale. `placement`: whose rules hold.
 
     `given`: the names of the options that are not at their defaults. `depends_on_clock`: whether an expression may hold
     for other items a moment later. Both are derived, once for options that are kept with their query string.
@@ -22,7 +23,7 @@ class ListOptions:
 
     limit: int = 20
     exclude: tuple[str, ...] = ()
-    category: str | None = None
+    categories: tuple[str, ...] = ()
     filter: Filter | None = None
     boost: Boost | None = None
     min_predicted_rating: float | None = None
@@ -47,14 +48,15 @@ NO_OPTIONS = ListOptions()
 class Query:
     """One request for recommendations.
 
-    `user_id`: None for a guest, who has `ratings`, newest first, in place of a stored history. `returned_keys`: item
-    keys that earlier pages of this sequence held.
+    `user_id`: None for a guest, who has `ratings`, newest first, and `events` in place of a stored history; the ratings
+    count as older than the events. `returned_keys`: item keys that earlier pages of the same list held.
     """
 
     user_id: str | None
     options: ListOptions = NO_OPTIONS
     ratings: tuple[Rating, ...] = ()
     returned_keys: Rows = field(default_factory=lambda: NO_ROWS)
+    events: tuple[GuestEvent, ...] = ()
 
 
 @dataclass(slots=True)
@@ -68,9 +70,9 @@ class SegmentShare:
 
 @dataclass(slots=True)
 class Because:
-    """Another item, rated or with positive events, that raises the score of this one.
+    """Another item, liked or with positive events, that raises the score of this one.
 
-    `share_percent`: of what all other items add to the score.
+    `share_percent`: of what all other liked items add to the score.
     """
 
     item_id: str
@@ -99,7 +101,8 @@ class Reasons:
 
 @dataclass(slots=True)
 class RecommendedItem:
-    """`score`: the dot product. `predicted_rating`: on the rating scale; None before anything is learned.
+    """`score`: the dot product. `predicted_rating`: on the rating scale; None before anything is learned,
+    and for pairs and amounts.
 
     `sources`: what proposed it; `promoted`, `exploration` and `recurring` are rules that brought it in. A request may
     leave fields that have a default out of the answer by `fields`.
@@ -119,13 +122,18 @@ class ExplainedItem(RecommendedItem):
 
 @dataclass(slots=True)
 class Recommendations:
-    """`strategy`: personalized, fold_in, profile or popular. `next_cursor`: None where nothing more is eligible."""
+    """`strategy`: personalized, fold_in, profile or popular. `next_cursor`: None where nothing more is eligible, or
+    `limit_reached`: more is, but the pages held as many items as a cursor can exclude. `notes`: what the caller should
+    look at, such as a category of no item.
+    """
 
     recommendation_id: str
     snapshot_version: int | None
     strategy: str
     items: list[RecommendedItem]
     next_cursor: str | None
+    limit_reached: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -137,19 +145,56 @@ class ExplainedRecommendations:
     strategy: str
     items: list[ExplainedItem]
     next_cursor: str | None
+    limit_reached: bool = False
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class FoundItem(RecommendedItem):
+    """`text_score`: how well the title matches the query, 0 to 1; None for a query without words."""
+
+    text_score: float | None = None
+
+
+@dataclass(slots=True)
+class SearchResults:
+    """As `Recommendations`, ordered by the text score and the user's score together."""
+
+    recommendation_id: str
+    snapshot_version: int | None
+    strategy: str
+    items: list[FoundItem]
+    next_cursor: str | None
+    limit_reached: bool = False
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class SimilarItem:
-    """`similarity`: cosine shrunk by n / (n + 10) ratings."""
+    """`similarity`: of kind `blend` and `taste`, from 0 to 1, shrunk where few users have rated the items; of the other
+    kinds, the entry of a table, which compares items of one list alone.
+
+    `contributions`: what it is made of; they sum to the similarity. Of kind `blend`: `together` (the same users choose
+    both), `taste` (learned), `features` (categories, attributes, creator), `titles` (words); of others the kind.
+    """
 
     item_id: str
-    title: str | None
-    similarity: float
+    title: str | None = None
+    similarity: float = 0.0
+    contributions: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class SimilarItems:
+    """`kind`: in what the items are alike. `next_cursor`: None where nothing else is eligible and similar, or
+    `limit_reached`; this and `notes` as in `Recommendations`.
+    """
+
     item_id: str
+    recommendation_id: str
     snapshot_version: int | None
+    kind: str
     items: list[SimilarItem]
+    next_cursor: str | None
+    limit_reached: bool = False
+    notes: list[str] = field(default_factory=list)

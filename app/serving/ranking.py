@@ -1,6 +1,6 @@
 """One dot product over the union of the candidates.
 
-score(u, i) = user side . item side
+score(u, i) = dense user side . dense item side + sum over history j of decay^age(j) B[j, i]
 """
 
 import math
@@ -32,19 +32,7 @@ def scored(rows: Rows, proposed_by: int, context: Context) -> Ranked:
 
 def score(rows: Rows, side: UserSide, serving: ServingState) -> NDArray[np.float32]:
     """(n,) scores of rows (n,)."""
-    return vectors_of(rows, serving) @ side.vector
-
-
-def vectors_of(rows: Rows, serving: ServingState) -> NDArray[np.float32]:
-    """(n, d) the item side; of items newer than the scorer, by their features."""
-    item_vectors = serving.scorer.item_vectors
-    is_held = rows < len(item_vectors)
-    if is_held.all():  # nearly always, and one `take` is faster than two indexed copies
-        return item_vectors.take(rows, axis=0)
-    vectors = np.empty((len(rows), item_vectors.shape[1]), dtype=np.float32)
-    vectors[is_held] = item_vectors[rows[is_held]]
-    vectors[~is_held] = serving.newer_vectors(rows[~is_held])
-    return vectors
+    return serving.scorer.scores(side, rows, serving.vectors_of(rows))
 
 
 def null_where_nan(values: NDArray[np.float32]) -> list[float | None]:

@@ -25,7 +25,10 @@ class ExcludedItem:
 
 @dataclass(slots=True)
 class Ranking:
-    """Every candidate once: in `items`, best first, in `excluded` or, where there is no such item, in `unknown`."""
+    """Every candidate once: in `items`, best first, in `excluded` or, where there is no such item, in `unknown`.
+
+    `ignored_items`: the items of a guest's ratings and events that do not exist; None for a stored user.
+    """
 
     recommendation_id: str
     snapshot_version: int | None
@@ -33,6 +36,7 @@ class Ranking:
     items: list[RecommendedItem]
     excluded: list[ExcludedItem]
     unknown: list[str]
+    ignored_items: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -45,6 +49,7 @@ class ExplainedRanking:
     items: list[ExplainedItem]
     excluded: list[ExcludedItem]
     unknown: list[str]
+    ignored_items: list[str] | None = None
 
 
 class CandidateRanker:

@@ -4,18 +4,25 @@ Every list is made by these steps: home pages, mixes, the caller's own candidate
 run the same functions, and a `Trace` in the context observes them.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from app.serving.candidates import Candidates, Eligible, Ranked, Trace
+from app.serving.catalogue import Catalogue
 from app.serving.explain import explained
+from app.serving.near_names import suggestion
 from app.serving.parts import Context
+from app.serving.placement_config import DEFAULTS, CompiledPlacement
+from app.serving.placement_watch import PlacementWatch
 from app.serving.provenance import BITS, names_of
-from app.serving.query import ExplainedRecommendations, Query, Recommendations, RecommendedItem
-from app.serving.ranking import null_where_nan, rank, scored, vectors_of
+from app.serving.query import NO_OPTIONS, ExplainedRecommendations, Query, Recommendations, RecommendedItem
+from app.serving.ranking import null_where_nan, rank, scored
 from app.serving.request_state import RequestState
 from app.serving.reranking.weighing import with_standings
-from app.serving.rows import NO_ROWS
-from app.serving.tokens import MAX_RETURNED, RecommendationToken, TokenSigner
+from app.serving.rows import NO_ROWS, Rows
+from app.serving.tokens import LAST_PAGE, Paging, RecommendationToken, TokenSigner
 from app.serving.user_state import UserStates
 
 POOL_FACTOR, LEAST_POOL = 5, 100
@@ -25,22 +32,28 @@ POOL_FACTOR, LEAST_POOL = 5, 100
 class Recommender:
     """Answers queries; shared by all requests of a process."""
 
-    def __init__(self, user_states: UserStates, tokens: TokenSigner) -> None:
+    def __init__(self, user_states: UserStates, tokens: TokenSigner, watch: PlacementWatch) -> None:
         self._user_states = user_states
         self._tokens = tokens
+        self._watch = watch
 
     async def recommend(self, query: Query, request_state: RequestState) -> Recommendations | ExplainedRecommendations:
         context = await self.context(query, request_state)  # the user, mapped or folded in; the parts that are on
         restrict(context)  # before retrieval: filters never shorten a list
         ranked = ranked_list(context)  # candidates, one dot product, rules
+        placement = request_state.config.placements[query.options.placement]
+        if not len(ranked.rows) and is_emptied_by(placement, context):
+            self._watch.count_empty(query.options.placement)
         return self._answer(ranked.take(slice(query.options.limit)), context)
 
     async def context(self, query: Query, request_state: RequestState) -> Context:
         """The user, mapped or folded in, and the parts that are on. Raises `UnknownPlacementError`."""
         serving, config, options = request_state.serving, request_state.config, query.options
         placement = config.placement(options.placement)
+        if placement.expressions:
+            self._watch.look_at(options.placement, placement, serving.catalogue)
         if query.user_id is None:
-            user = self._user_states.from_ratings(query.ratings, serving)
+            user = self._user_states.of_guest(query.ratings, query.events, serving, config.event_types)
         else:
             user = await self._user_states.load(request_state.user, serving, config.event_types)
         # The cursor is not an option, but its items turn on the same restriction as the option `exclude`.
@@ -65,22 +78,34 @@ class Recommender:
         token = RecommendationToken(user.user_key, version, context.now, context.options.placement)
         return self._tokens.recommendation_id(token), version, user.strategy
 
+    async def placement_notes(self, query: Query, request_state: RequestState) -> list[str]:
+        """What an operator should look at in the placement: names of nothing, and settings that leave no item."""
+        placement = request_state.config.placement(query.options.placement)
+        catalogue = request_state.serving.catalogue
+        notes = [each.error(catalogue).described for each in placement.unknown_names(catalogue)]
+        context = await self.context(query, request_state)
+        restrict(context)
+        if is_emptied_by(placement, context):
+            notes.append("the settings of the placement leave no item for this user; the default settings leave some")
+        return notes
+
     def _answer(self, shown: Ranked, context: Context) -> Recommendations | ExplainedRecommendations:
-        items, cursor = items_of(shown, context), self._next_cursor(shown, context)
+        items, notes = items_of(shown, context), category_notes(context.options.categories, context.serving.catalogue)
+        paging = self.paging(shown.rows, context, context.query.user_id or "")
         if context.trace is not None:
             reasons = explained(items, shown, context.trace, context)
-            return ExplainedRecommendations(*self.heading(context), reasons, cursor)
-        return Recommendations(*self.heading(context), items, cursor)
+            return ExplainedRecommendations(*self.heading(context), reasons, *paging, notes)
+        return Recommendations(*self.heading(context), items, *paging, notes)
 
-    def _next_cursor(self, shown: Ranked, context: Context) -> str | None:
-        """None if no other item is eligible, or if a cursor cannot hold the items of one more page."""
-        returned_keys, mask = context.query.returned_keys, context.eligible.mask
+    def paging(self, rows: Rows, context: Context, listing: str) -> Paging:
+        """How the list goes on after the page that shows `rows`: as long as any other item is eligible."""
+        mask = context.eligible.mask
         # Rules may have inserted items that are not eligible; only eligible ones are subtracted.
-        n_left = np.count_nonzero(mask) - np.count_nonzero(mask[shown.rows])
-        if n_left <= 0 or len(returned_keys) + len(shown.rows) > MAX_RETURNED - context.options.limit:
-            return None
-        returned = np.concatenate((returned_keys, context.serving.catalogue.keys[shown.rows]))
-        return self._tokens.cursor(context.query.user_id or "", returned)
+        n_left = np.count_nonzero(mask) - np.count_nonzero(mask[rows])
+        if n_left <= 0:
+            return LAST_PAGE
+        keys = context.serving.catalogue.keys[rows]
+        return self._tokens.paging(listing, context.query.returned_keys, keys, context.options.limit)
 
 
 def restrict(context: Context) -> None:
@@ -95,6 +120,32 @@ def restrict(context: Context) -> None:
             trace.restricted(restriction.name, was_eligible, context.eligible)
     # For a user without events, the plan has left out the rules that need them; with events, each rule is asked.
     context.rules = [rule for rule in plan.rules if rule.applies(context)] if plan.has_events else plan.rules
+
+
+def is_emptied_by(placement: CompiledPlacement, context: Context) -> bool:
+    """Whether the settings of the placement leave the user no item, whatever a request asks, and the defaults do."""
+    if context.eligible.mask.any():
+        return False
+    query = replace(context.query, options=NO_OPTIONS, returned_keys=NO_ROWS)
+
+    def leaves_items(settings: CompiledPlacement) -> bool:
+        plan = settings.plan(context.serving, frozenset(), has_events=context.user.interactions is not None)
+        eligible = Eligible(len(context.eligible.mask))
+        restrict(replace(context, query=query, options=NO_OPTIONS, plan=plan, eligible=eligible, trace=None))
+        return bool(eligible.mask.any())
+
+    return not leaves_items(placement) and leaves_items(DEFAULTS)
+
+
+def category_notes(categories: Sequence[str], catalogue: Catalogue) -> list[str]:
+    """What to say of the categories in a request: nothing of those that an item has."""
+    if not categories:  # nearly always
+        return []
+    unknown = [category for category in categories if not catalogue.has_category(category)]
+    return [
+        f"no item has the category {category!r}{suggestion(category, catalogue.category_names[1:])}"
+        for category in unknown
+    ]
 
 
 def ranked_list(context: Context) -> Ranked:
@@ -144,7 +195,7 @@ def items_of(shown: Ranked, context: Context) -> list[RecommendedItem]:
     # By columns: one conversion of each array is faster than one of each of its numbers.
     scores = shown.scores.astype(np.float64).round(5).tolist()
     # A score is not a rating: predicted ratings use the rating segment alone, and always the user's own side.
-    vectors = vectors_of(shown.rows, context.serving)
+    vectors = context.serving.vectors_of(shown.rows)
     predicted = null_where_nan(context.serving.scorer.predict(context.user.side, vectors))
     columns = zip(shown.rows.tolist(), scores, predicted, shown.proposed_by.tolist(), strict=True)
     return [

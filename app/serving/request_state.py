@@ -45,6 +45,7 @@ class RequestState:
         )
         depends_on_clock = plan.depends_on_clock or options.depends_on_clock
         state = (
+            user.generation,
             serving.version,
             serving.popularity_digest,
             serving.trends_digest if plan.depends_on_trends else b"",
@@ -71,10 +72,18 @@ class RequestStates:
     async def read(self, user_id: str) -> RequestState:
         """The state of a request about the user. `user_id`: empty (not a valid id) if the request names no user."""
         user = await self._reads.freshness(user_id)
+        if user.catalogue_version < self._serving.current.catalogue.version:
+            # The database was restored, or another request has caught up since the versions were read.
+            await to_thread(self._serving.check_generation)
+            user = await self._reads.freshness(user_id)
+        # Nothing remembered of another generation is used: its keys and versions may be those of other users.
+        while user.generation != self._serving.current.generation:
+            await to_thread(self._serving.check_generation)
+            user = await self._reads.freshness(user_id)
         # Versions are read first: whatever is found older than these catches up before it is used.
         serving, config = self._serving.current, self._config.current
         if serving.catalogue.version < user.catalogue_version:
             await to_thread(serving.catalogue.refresh)  # an import may have changed all of it
-        if config.version < user.placements_version:
-            config = await to_thread(self._config.refresh)
+        if config.version < user.placements_version or config.generation != user.generation:
+            config = await to_thread(self._config.refresh, user.generation)
         return RequestState(user, serving, config, time.time_ns() // 1_000)

@@ -10,8 +10,10 @@ OVERHEAD_BYTES = 500
 
 
 class CachedResponse(NamedTuple):
-    strategy: str
+    """`strategy`: of recommendations, which metrics count; None for other lists."""
+
     body: bytes
+    strategy: str | None = None
 
 
 class ResponseCache:

@@ -18,11 +18,14 @@ from app.observability.metrics import Lag
 from app.scoring import ActiveSnapshot, Refresh, Scorer, popularity_scorer
 from app.serving.catalogue import Catalogue
 from app.serving.rows import NO_ROWS, Rows
+from app.serving.tokens import TokenSigner
+from app.store.generation import Generation
 from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
-from app.store.ratings import Ratings
+from app.store.likes import Likes
 from app.store.snapshots import SnapshotRegister
+from app.store.training_reads import ChangeCounts, TrainingReads
 from app.store.trends import Trends
 
 log = structlog.get_logger()
@@ -36,9 +39,10 @@ class ServingState:
 
     `scorer`: of the live snapshot, or of popularity alone before anything is learned. Its rows are the first of the
     catalogue; later ones are items newer than it. `popular_rows`: the rows of the scorer, most popular first.
-    `trending_rows`: what is rated and used most of late, first. `popularity_digest`: of the counts behind a scorer of
-    popularity alone, empty for a snapshot. Both digests are equal where the states of two processes are. `tops`:
-    category code -> catalogue version and rows, filled by the category source.
+    `trending_rows`: by trend score, highest first. `popularity_digest`: of the counts behind a scorer of popularity
+    alone, empty for a snapshot. Both digests are equal where the states of two processes are. `tops`: category code ->
+    catalogue version and rows, filled by the category source. `generation`: of the database that all of it was read
+    from.
 
     `version`: of the snapshot, None before anything is learned. `n_learned`: rows below were learned, the others are
     newer than the snapshot; 0 before anything is learned.
@@ -46,6 +50,7 @@ class ServingState:
 
     scorer: Scorer
     catalogue: Catalogue
+    generation: str
     popularity_digest: bytes = b""
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
     trends_digest: bytes = b""
@@ -60,6 +65,17 @@ class ServingState:
         object.__setattr__(self, "popular_rows", scorer.arrays.popular_rows.astype(np.int64))
         object.__setattr__(self, "version", scorer.version)
         object.__setattr__(self, "n_learned", scorer.n_items if scorer.is_learned else 0)
+
+    def vectors_of(self, rows: Rows) -> NDArray[np.float32]:
+        """(n, d) the dense item side of rows (n,); of items newer than the scorer, by their features."""
+        item_vectors = self.scorer.item_vectors
+        is_held = rows < len(item_vectors)
+        if is_held.all():  # nearly always, and one `take` is faster than two indexed copies
+            return item_vectors.take(rows, axis=0)
+        vectors = np.empty((len(rows), item_vectors.shape[1]), dtype=np.float32)
+        vectors[is_held] = item_vectors[rows[is_held]]
+        vectors[~is_held] = self.newer_vectors(rows[~is_held])
+        return vectors
 
     def newer_vectors(self, rows: Rows) -> NDArray[np.float32]:
         """The item side (n, d) of rows that are newer than the scorer."""
@@ -85,10 +101,13 @@ class ServingStateHolder:
         data_dir: Path,
         register: SnapshotRegister,
         items: Items,
-        ratings: Ratings,
+        likes: Likes,
+        training_reads: TrainingReads,
         trends: Trends,
         jobs: Jobs,
         instance: Instance,
+        generation: Generation,
+        tokens: TokenSigner,
         lag: Lag,
         count_failure: Callable[[], None],
     ) -> None:
@@ -96,21 +115,64 @@ class ServingStateHolder:
         self._data_dir = data_dir
         self._register = register
         self._items = items
-        self._ratings = ratings
+        self._likes = likes
+        self._training_reads = training_reads
         self._trends = trends
         self._jobs = jobs
         self._instance = instance
+        self._generation = generation
+        self._tokens = tokens
+        self._polling = threading.RLock()
         self._lag = lag
         self._count_failure = count_failure
         self._since = datetime.now(UTC)
-        self._counted_changes = -1
+        self._counted_changes = ChangeCounts(-1, -1)
         self._stopped = threading.Event()
-        self.current = self._by_popularity(Catalogue(items, NO_ROWS))
+        self.current = self._by_popularity(Catalogue(items, NO_ROWS), generation.check())
+        self._tokens.follow(self.current.generation, instance.token_key)
         # A process that cannot load the live snapshot at its start answers popular items until it can load one.
         self._poll_and_report()
 
     def poll(self) -> None:
-        """Look for another live snapshot and load it aside; without one, count what is popular."""
+        """Look for another live snapshot and load it aside; without one, count what is popular.
+
+        After a restore of the database, drop everything and load it anew.
+        """
+        with self._polling:
+            self.check_generation()
+            self._follow_register()
+            self._follow_scorer()
+            self._follow_trends()
+
+    def check_generation(self) -> None:
+        """Drop everything that was remembered, and load it anew, if the database was restored. Blocks."""
+        # Without the lock, which a poll holds as long as it loads a snapshot.
+        if self._generation.check() == self.current.generation:
+            return
+        with self._polling:
+            generation = self._generation.check()
+            if generation == self.current.generation:
+                return  # another thread was first
+            self._instance.reload()
+            self._active.forget(self._instance.database_id)
+            self._tokens.follow(generation, self._instance.token_key)
+            try:
+                self._follow_register()
+            except ReckonError:  # of the database: nothing is answered until it can be read
+                raise
+            except Exception:
+                # As in `_poll_and_report`: a snapshot that cannot be loaded must not keep all requests waiting.
+                self._count_failure()
+                log.exception("snapshot poll failed")
+            scorer = self._active.current
+            if scorer is None:
+                self.current = self._by_popularity(Catalogue(self._items, NO_ROWS), generation)
+            else:
+                catalogue = Catalogue(self._items, scorer.arrays.item_keys, scorer.vectors_of)
+                self.current = ServingState(scorer, catalogue, generation)
+            self._follow_trends()
+
+    def _follow_register(self) -> None:
         entry = self._register.live()
         folder = None if entry is None else self._data_dir / entry.path
         outcome = self._active.refresh(None if entry is None else entry.version, folder)
@@ -122,19 +184,18 @@ class ServingStateHolder:
             self._jobs.enqueue("outdated snapshot")
         if outcome is Refresh.SWAPPED and entry is not None and entry.created_at > self._since:
             self._lag.took_effect("snapshot", entry.version, to_microseconds(entry.created_at))
-        self._follow_scorer()
-        self._follow_trends()
 
     def _follow_scorer(self) -> None:
         scorer, catalogue = self._active.current, self.current.catalogue
         if scorer is None:
             if self.current.scorer.is_learned:
-                self.current = self._by_popularity(catalogue.rebased(NO_ROWS))
-            elif self._ratings.change_count() != self._counted_changes:
+                self.current = self._by_popularity(catalogue.rebased(NO_ROWS), self.current.generation)
+            elif self._training_reads.change_counts() != self._counted_changes:
                 catalogue.refresh()
-                self.current = self._by_popularity(catalogue)
+                self.current = self._by_popularity(catalogue, self.current.generation)
         elif scorer is not self.current.scorer:
-            self.current = ServingState(scorer, catalogue.rebased(scorer.arrays.item_keys, scorer.vectors_of))
+            rebased = catalogue.rebased(scorer.arrays.item_keys, scorer.vectors_of)
+            self.current = ServingState(scorer, rebased, self.current.generation)
 
     def _follow_trends(self) -> None:
         # Trends age by themselves, but in the same proportion: only a changed order is a changed state.
@@ -145,19 +206,20 @@ class ServingStateHolder:
             digest = _digest(self.current.catalogue.keys[trending])
             self.current = replace(self.current, trending_rows=trending, trends_digest=digest)
 
-    def _by_popularity(self, catalogue: Catalogue) -> ServingState:
-        """A state whose scorer knows popularity alone, by the ratings stored now."""
-        # The change count is read first: ratings stored in between are counted again by the next poll.
-        self._counted_changes = self._ratings.change_count()
-        rated_keys, n_ratings = self._ratings.counts_by_item()
+    def _by_popularity(self, catalogue: Catalogue, generation: str) -> ServingState:
+        """A state whose scorer knows popularity alone, by the ratings and events stored now."""
+        # The changes are read first: what is stored in between is counted again by the next poll.
+        self._counted_changes = self._training_reads.change_counts()
+        scale = self._instance.scale()
+        counted = self._likes.by_item(scale.liked_from)
         keys = catalogue.keys.copy()
-        counts = np.zeros(len(keys), np.int64)
-        rows = catalogue.rows_of_keys(rated_keys)
+        choices, likes = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.int64)
+        rows = catalogue.rows_of_keys(counted.item_key)
         is_counted = (rows >= 0) & (rows < len(keys))  # not deleted, and not added since
-        counts[rows[is_counted]] = n_ratings[is_counted]
-        scorer = popularity_scorer(keys, counts, self._instance.scale())
+        choices[rows[is_counted]], likes[rows[is_counted]] = counted.choices[is_counted], counted.likes[is_counted]
+        scorer = popularity_scorer(keys, choices, likes, scale)
         # Of keys and counts by row, because the row orders equal counts.
-        return ServingState(scorer, catalogue, _digest(keys, counts))
+        return ServingState(scorer, catalogue, generation, _digest(keys, choices, likes))
 
     def _poll_and_report(self) -> None:
         """As `poll`; logs and counts a failure, after which the snapshot served before stays."""

@@ -11,6 +11,7 @@ import hmac
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from app.serving.rows import Rows
 
 SIGNATURE_BYTES = 16
 MAX_RETURNED = 1_000
+"""Items of all pages up to a cursor, which names them."""
 NO_VERSION = 0
 
 PLAIN, PACKED = b"p", b"z"
@@ -47,23 +49,57 @@ class RecommendationToken:
     placement: str
 
 
+class Paging(NamedTuple):
+    """How a list goes on: `next_cursor`, or None where nothing more is to come or `limit_reached`."""
+
+    next_cursor: str | None
+    limit_reached: bool
+
+
+LAST_PAGE = Paging(None, limit_reached=False)
+
+N_GENERATION_BYTES = 8
+"""Of a digest of the generation, in a recommendation id."""
+
+
 class TokenSigner:
-    def __init__(self, key: bytes) -> None:
+    """Signs with the key of the database, and for its generation: keys in a token mean something else in another."""
+
+    def __init__(self, key: bytes, generation: str = "") -> None:
         self._key = key
+        self._generation = generation.encode()
+
+    def follow(self, generation: str, key: bytes) -> None:
+        """Sign for this generation of the database and accept no cursor of another from now on."""
+        self._key, self._generation = key, generation.encode()
 
     def recommendation_id(self, token: RecommendationToken) -> str:
         fixed = RECOMMENDATION.pack(token.user_key or 0, token.snapshot_version or NO_VERSION, token.at)
-        return self._sign(b"r", fixed + token.placement.encode())
+        return self._sign(b"r", self._digest() + fixed + token.placement.encode())
 
     def read_recommendation_id(self, text: str) -> RecommendationToken:
-        payload = self._verify(b"r", text, "recommendation_id")
+        signed = self._verify(b"r", text, "recommendation_id")
+        digest, payload = signed[:N_GENERATION_BYTES], signed[N_GENERATION_BYTES:]
         user_key, version, at = RECOMMENDATION.unpack_from(payload)
+        if digest != self._digest():
+            # Made before the database was restored: the user and the snapshot may be others now.
+            user_key, version = 0, NO_VERSION
         return RecommendationToken(user_key or None, version or None, at, payload[RECOMMENDATION.size :].decode())
 
-    def cursor(self, user_id: str, returned_keys: Rows) -> str:
-        """For the next page of this user: the keys of the items already returned, at most `MAX_RETURNED`.
+    def paging(self, listing: str, returned_keys: Rows, shown_keys: Rows, limit: int) -> Paging:
+        """How a list goes on after a page of `shown_keys`, where more items are to come.
 
-        A short one is not compressed: that would take longer than the rest of the token.
+        There is no cursor if it could not hold the items of one more page of `limit`.
+        """
+        if len(returned_keys) + len(shown_keys) > MAX_RETURNED - limit:
+            return Paging(None, limit_reached=True)
+        return Paging(self.cursor(listing, np.concatenate((returned_keys, shown_keys))), limit_reached=False)
+
+    def cursor(self, listing: str, returned_keys: Rows) -> str:
+        """For the next page of a list: the keys of the items already returned, at most `MAX_RETURNED`.
+
+        `listing`: the question that the list answers, as text; the cursor is valid for the same question alone.
+        A short cursor is not compressed: that would take longer than the rest of the token.
         """
         keys = returned_keys.copy()  # sorted in place below
         keys.sort()
@@ -72,10 +108,10 @@ class TokenSigner:
         else:
             # Ascending keys differ by little: their steps compress far better than they do.
             payload = PACKED + zlib.compress(np.diff(keys, prepend=0).astype("<u8").tobytes(), level=1)
-        return self._sign(b"c" + user_id.encode(), payload)
+        return self._sign(self._of_listing(b"c", listing), payload)
 
-    def read_cursor(self, user_id: str, text: str) -> Rows:
-        payload = self._verify(b"c" + user_id.encode(), text, "cursor")
+    def read_cursor(self, listing: str, text: str) -> Rows:
+        payload = self._verify(self._of_listing(b"c", listing), text, "cursor")
         if payload.startswith(PLAIN):
             plain: Rows = np.frombuffer(payload, dtype="<u4", offset=1).astype(np.int64)
             return plain
@@ -84,18 +120,22 @@ class TokenSigner:
 
     def position(self, listing: str, key: int) -> str:
         """For the next page of a listing: the surrogate key after which it continues."""
-        return self._sign(b"p" + listing.encode(), key.to_bytes(8, "big"))
+        return self._sign(self._of_listing(b"p", listing), key.to_bytes(8, "big"))
 
     def read_position(self, listing: str, text: str) -> int:
-        return int.from_bytes(self._verify(b"p" + listing.encode(), text, "cursor"), "big")
+        return int.from_bytes(self._verify(self._of_listing(b"p", listing), text, "cursor"), "big")
 
     def moment(self, listing: str, at: int, identifier: str) -> str:
         """For the next page of a listing by time: the time (microseconds UTC) and the id after which it continues."""
-        return self._sign(b"t" + listing.encode(), at.to_bytes(8, "big", signed=True) + identifier.encode())
+        return self._sign(self._of_listing(b"t", listing), at.to_bytes(8, "big", signed=True) + identifier.encode())
 
     def read_moment(self, listing: str, text: str) -> tuple[int, str]:
-        payload = self._verify(b"t" + listing.encode(), text, "cursor")
+        payload = self._verify(self._of_listing(b"t", listing), text, "cursor")
         return int.from_bytes(payload[:8], "big", signed=True), payload[8:].decode()
+
+    def _of_listing(self, kind: bytes, listing: str) -> bytes:
+        # Neither an id nor a generation contains NUL.
+        return kind + self._generation + b"\0" + listing.encode()
 
     def _sign(self, kind: bytes, payload: bytes) -> str:
         signed = payload + self._signature(kind, payload)
@@ -111,6 +151,9 @@ class TokenSigner:
         if not hmac.compare_digest(signature, self._signature(kind, payload)):
             raise ForgedTokenError(field)
         return payload
+
+    def _digest(self) -> bytes:
+        return hashlib.blake2b(self._generation, digest_size=N_GENERATION_BYTES).digest()
 
     def _signature(self, kind: bytes, payload: bytes) -> bytes:
         # The length of the kind makes the split between kind and payload unambiguous.

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from app.entities import Rating, User
 from app.observability.metrics import Lag
-from app.scoring import Scorer, UserSide
+from app.scoring import Observations, Scorer, UserSide
+from app.serving.guests import GuestEvent, interactions_of
 from app.serving.interactions import EventTypeIndex, UserInteractions
 from app.serving.rows import NO_ROWS, Rows, within
 from app.serving.serving_state import ServingState
@@ -38,8 +39,9 @@ NO_PROFILE = StoredProfile(0, None, None)
 class UserState:
     """`strategy`: personalized, fold_in, profile or popular, as in `Recommendations`. `side`: of an unknown user where
     the strategy is popular. `rated_rows`: catalogue rows (n,) of all rated items, newest first; `values`: (n,) their
-    ratings. `interactions`: None where no event of the user is stored. `profile`: the stored user with country and
-    attributes, None where nothing but ratings is stored.
+    ratings; `rated_at`: (n,) their times, None for a guest without events, whose ratings come newest first.
+    `interactions`: None where no event of the user is known. `profile`: the stored user with country and attributes,
+    None where nothing but ratings is stored.
     """
 
     strategy: str
@@ -49,19 +51,48 @@ class UserState:
     values: NDArray[np.floating] = field(default_factory=lambda: NO_VALUES)
     interactions: UserInteractions | None = None
     profile: User | None = None
+    rated_at: NDArray[np.int64] | None = None
 
     @cached_property
     def positive_rows(self) -> Rows:
         """Items with positive events and no rating, newest first."""
-        return NO_ROWS if self.interactions is None else self._unrated(self.interactions.positive_rows)
+        return self._positive[0]
+
+    @property
+    def positive_at(self) -> NDArray[np.int64]:
+        """The times of the last events of `positive_rows`, microseconds UTC."""
+        return self._positive[1]
+
+    @cached_property
+    def _positive(self) -> tuple[Rows, NDArray[np.int64]]:
+        if self.interactions is None:
+            return NO_ROWS, NO_ROWS
+        rows, times = self.interactions.positive_rows, self.interactions.positive_at
+        is_unrated = ~within(rows, self.rated_rows)
+        return rows[is_unrated], times[is_unrated]
 
     @cached_property
     def negative_rows(self) -> Rows:
         """Items with events, none of them positive, and no rating, newest first."""
-        return NO_ROWS if self.interactions is None else self._unrated(self.interactions.negative_rows)
-
-    def _unrated(self, rows: Rows) -> Rows:
+        if self.interactions is None:
+            return NO_ROWS
+        rows = self.interactions.negative_rows
         return rows[~within(rows, self.rated_rows)]
+
+    def learned(self, n_learned: int) -> Observations:
+        """The observations of the rows below `n_learned`: what a scorer can fold in."""
+        rows, values, times = self.rated_rows, self.values, self.rated_at
+        positive_rows, positive_at = self._positive
+        negative_rows = self.negative_rows
+        # Ratings of items newer than the snapshot count once the next one knows these items.
+        if not (is_learned := rows < n_learned).all():
+            rows, values, times = rows[is_learned], values[is_learned], None if times is None else times[is_learned]
+        if len(positive_rows):
+            is_learned = positive_rows < n_learned
+            positive_rows, positive_at = positive_rows[is_learned], positive_at[is_learned]
+        if len(negative_rows):
+            negative_rows = negative_rows[negative_rows < n_learned]
+        return Observations(rows, values, positive_rows, negative_rows, rated_at=times, positive_at=positive_at)
 
     def liked_rows(self, liked_from: float) -> Rows:
         """Liked items, newest first; those with positive events alone before those rated."""
@@ -82,10 +113,15 @@ class UserState:
 
     def side_of_liked(self, liked_rows: Rows, scorer: Scorer) -> UserSide:
         """The user side if these of the liked items, all learned, were the whole history."""
-        is_rated, positive = within(self.rated_rows, liked_rows), self.positive_rows
-        user = self.profile if scorer.folds_features else None
-        positive = positive[within(positive, liked_rows)]
-        return scorer.fold_in(self.rated_rows[is_rated], self.values[is_rated], user, positive)
+        is_rated, is_positive = within(self.rated_rows, liked_rows), within(self.positive_rows, liked_rows)
+        observed = Observations(
+            self.rated_rows[is_rated],
+            self.values[is_rated],
+            self.positive_rows[is_positive],
+            rated_at=None if self.rated_at is None else self.rated_at[is_rated],
+            positive_at=self.positive_at[is_positive],
+        )
+        return scorer.fold_in(observed, self.profile if scorer.folds_features else None)
 
 
 class UserStates:
@@ -94,7 +130,8 @@ class UserStates:
     def __init__(self, reads: ServingReads, lag: Lag) -> None:
         self._reads = reads
         self._lag = lag
-        self._profiles: OrderedDict[int, StoredProfile] = OrderedDict()
+        # By generation of the database and user key: keys repeat after a restore.
+        self._profiles: OrderedDict[tuple[str, int], StoredProfile] = OrderedDict()
 
     async def load(self, user: UserVersions, serving: ServingState, event_types: EventTypeIndex) -> UserState:
         """The state of a stored user, or of an unknown one."""
@@ -102,7 +139,7 @@ class UserStates:
         if key is None:
             return UserState("popular", None, scorer.unknown_side)
         # Without attributes and events, the common case, there is nothing to read.
-        profile = await self._profile(key, user.profile_version) if user.profile_version else NO_PROFILE
+        profile = await self._profile(user, key) if user.profile_version else NO_PROFILE
         interactions = None
         if profile.interactions is not None:
             item_rows = serving.catalogue.rows_of_keys(profile.interactions.item_key)
@@ -112,61 +149,62 @@ class UserStates:
         if row is not None:
             learned_versions = scorer.arrays.user_versions[row], scorer.arrays.user_profile_versions[row]
             if learned_versions == (user.user_version, user.profile_version):  # nothing changed since
-                rated, ratings = scorer.arrays.history(row)
+                rated, ratings, rated_at = scorer.arrays.history(row)
                 if len(rated) or (interactions is not None and len(interactions.positive_rows)):
                     side, rows = scorer.user_side(row), rated.astype(np.int64)
-                    return UserState("personalized", key, side, rows, ratings, interactions, profile.user)
+                    return UserState("personalized", key, side, rows, ratings, interactions, profile.user, rated_at)
         # Anything that changed makes it a fold-in of the whole history as it is now.
         history = await self._reads.history(key)
         if len(history.rated_at):
             self._lag.took_effect("ratings", (key, user.user_version), int(history.rated_at[0]))
-        rows, values = serving.catalogue.rows_of_keys(history.item_key), history.value
+        rows, values, rated_at = serving.catalogue.rows_of_keys(history.item_key), history.value, history.rated_at
         exists = rows >= 0
         if not exists.all():  # an item deleted at this moment
-            rows, values = rows[exists], values[exists]
-        return self._folded_in(key, rows, values, serving, interactions, profile.user)
+            rows, values, rated_at = rows[exists], values[exists], rated_at[exists]
+        unknown = UserState("popular", key, scorer.unknown_side, rows, values, interactions, profile.user, rated_at)
+        return self._folded_in(unknown, serving)
 
-    def from_ratings(self, ratings: Sequence[Rating], serving: ServingState) -> UserState:
-        """The state of a guest with these ratings, newest first, of whom nothing is stored."""
+    def of_guest(
+        self,
+        ratings: Sequence[Rating],
+        events: Sequence[GuestEvent],
+        serving: ServingState,
+        event_types: EventTypeIndex,
+    ) -> UserState:
+        """The state of a guest with these ratings, newest first, and these events, of whom nothing is stored."""
         known = [(serving.catalogue.row_of_id(rating.item_id), rating.value) for rating in ratings]
         rows = np.array([row for row, _ in known if row is not None], dtype=np.int64)
         values = np.array([value for row, value in known if row is not None])
-        return self._folded_in(None, rows, values, serving, None, None)
+        interactions = interactions_of(events, event_types, serving.catalogue) if events else None
+        rated_at = None
+        if interactions is not None:
+            # The ratings have an order and no times: they get some that are older than all events.
+            rated_at = interactions.interactions.first_at.min() - 1 - np.arange(len(rows))
+        unknown = UserState("popular", None, serving.scorer.unknown_side, rows, values, interactions, rated_at=rated_at)
+        return self._folded_in(unknown, serving)
 
     @staticmethod
-    def _folded_in(
-        user_key: int | None,
-        rows: Rows,
-        values: NDArray[np.floating],
-        serving: ServingState,
-        interactions: UserInteractions | None,
-        user: User | None,
-    ) -> UserState:
-        """By the history where any of it is learned, else by attributes, else as an unknown user."""
-        scorer, n_learned = serving.scorer, serving.n_learned
-        unknown = UserState("popular", user_key, scorer.unknown_side, rows, values, interactions, user)
-        positive = unknown.positive_rows[unknown.positive_rows < n_learned]
-        negative = unknown.negative_rows[unknown.negative_rows < n_learned]
-        # Ratings of items newer than the snapshot count once the next one knows these items.
-        is_learned = rows < n_learned
-        learned, rated = (rows, values) if is_learned.all() else (rows[is_learned], values[is_learned])
-        if len(learned) or len(positive):
-            with_features = user if scorer.folds_features else None
-            side = scorer.fold_in(learned, rated, with_features, positive, negative)
-            return UserState("fold_in", user_key, side, rows, values, interactions, user)
+    def _folded_in(unknown: UserState, serving: ServingState) -> UserState:
+        """By the history where any of it is learned, else by attributes, else `unknown` itself."""
+        scorer, user = serving.scorer, unknown.profile
+        learned = unknown.learned(serving.n_learned)
+        if len(learned.item_rows) or len(learned.positive_rows):
+            side = scorer.fold_in(learned, user if scorer.folds_features else None)
+            return replace(unknown, strategy="fold_in", side=side)
         by_attributes = scorer.side_of(user) if scorer.reads_users and user is not None else None
         if by_attributes is not None:
-            return UserState("profile", user_key, by_attributes, rows, values, interactions, user)
+            return replace(unknown, strategy="profile", side=by_attributes)
         return unknown
 
-    async def _profile(self, user_key: int, version: int) -> StoredProfile:
+    async def _profile(self, user: UserVersions, user_key: int) -> StoredProfile:
         """The user's profile as of this version or later."""
-        held = self._profiles.get(user_key)
+        place, version = (user.generation, user_key), user.profile_version
+        held = self._profiles.get(place)
         if held is not None and held.version >= version:  # another request may have read a later one
-            self._profiles.move_to_end(user_key)
+            self._profiles.move_to_end(place)
             return held
-        user, interactions = await self._reads.profile(user_key)
-        profile = self._profiles[user_key] = StoredProfile(version, user, interactions)
+        stored, interactions = await self._reads.profile(user_key)
+        profile = self._profiles[place] = StoredProfile(version, stored, interactions)
         if interactions is not None:
             self._lag.took_effect("events", (user_key, version), int(interactions.last_at.max()))
         if len(self._profiles) > MAX_PROFILES:

@@ -14,11 +14,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.entities import EPOCH, Item
+from app.entities import EPOCH, Item, Patch
 from app.serving.catalogue import MAX_ATTRIBUTES, Catalogue, SetColumn, TextColumn, array_cache, columns
 from app.serving.rows import Rows
 from app.store import Store
 from tests.support.databases import MigratedDatabases
+from tests.support.events import happened
+from tests.support.ratings import incoming
 
 IDS = "abcdef"
 START = [Item("a"), Item("b", categories=("x",), year=1980), Item("c", is_available=False)]
@@ -36,7 +38,9 @@ ITEMS = st.builds(
     created_by=st.sampled_from([None, "ann", "bob"]),
     added_at=st.sampled_from([None, EPOCH, EPOCH + timedelta(days=1)]),
 )
-CHANGES = st.lists(st.one_of(ITEMS, st.sampled_from(IDS)), max_size=12)  # items to record, ids to delete
+BARE = st.sampled_from(IDS).map(lambda item_id: Patch(item_id, keeps_bare=True))  # as a rating makes them
+# Items to record, patches to apply, ids to delete.
+CHANGES = st.lists(st.one_of(ITEMS, BARE, st.sampled_from(IDS)), max_size=12)
 
 
 @pytest.fixture
@@ -46,9 +50,9 @@ def catalogue(store: Store) -> Catalogue:
 
 
 @given(changes=CHANGES, pause=st.integers(0, 12), kept=st.integers(0, 2**9), moved_at=st.integers(0, 12))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_followed_and_moved_is_as_built(
-    changes: list[Item | str], pause: int, kept: int, moved_at: int, databases: MigratedDatabases
+    changes: list[Item | Patch | str], pause: int, kept: int, moved_at: int, databases: MigratedDatabases
 ) -> None:
     """One that followed every change, or moved to another snapshot, shows what one built afterwards shows."""
     with fresh_store(databases) as store:
@@ -58,6 +62,8 @@ def test_followed_and_moved_is_as_built(
         for number, change in enumerate(changes):
             if isinstance(change, str):
                 store.items.delete(change)
+            elif isinstance(change, Patch):
+                store.items.patch([change])
             else:
                 store.items.record([change])
             if number >= pause:
@@ -152,6 +158,30 @@ def test_newest_first(catalogue: Catalogue, store: Store) -> None:
     assert catalogue.newest.first(2, np.array([True, True])).tolist() == [1, 0]
 
 
+def test_newest_leaves_out_bare_items(catalogue: Catalogue, store: Store) -> None:
+    """Once an item was put, with no more than an id even; all return when no such item is left."""
+
+    def newest_now() -> list[str]:
+        catalogue.refresh()
+        built = Catalogue(store.items, NO_KEYS)
+        assert newest(catalogue) == newest(built)
+        return newest(catalogue)
+
+    store.ratings.record(incoming(("u", "a", 3), ("u", "b", 3)))
+    assert newest_now() == ["b", "a"]
+    store.items.record([Item("c")])
+    assert newest_now() == ["c"]
+    store.ratings.record(incoming(("u", "d", 3)))
+    assert newest_now() == ["c"]
+    store.items.record([Item("a")])
+    assert newest_now() == ["c", "a"]
+    store.items.delete("c")
+    store.events.record(happened(("late", "clicked", "u", "c", 1)))
+    assert newest_now() == ["a"]
+    store.items.delete("a")
+    assert newest_now() == ["d", "b"]
+
+
 def test_newest_of_many(catalogue: Catalogue, store: Store) -> None:
     store.items.record([Item(str(n), added_at=EPOCH + timedelta(days=n * 7 % 100)) for n in range(300)])
     catalogue.refresh()
@@ -172,6 +202,15 @@ def test_category_counts(catalogue: Catalogue, store: Store) -> None:
     counts = catalogue.category_counts(rows)
     assert (counts[x], counts[y], counts.sum()) == (2, 3, 5)
     assert catalogue.category_counts(NO_KEYS).sum() == 0
+
+
+def test_several_categories(catalogue: Catalogue, store: Store) -> None:
+    store.items.record([Item("0", categories=("x",)), Item("1", categories=("x", "y")), Item("2", categories=("y",))])
+    catalogue.refresh()
+    assert np.flatnonzero(catalogue.in_any_category(["X"])).tolist() == [0, 1]
+    assert np.flatnonzero(catalogue.in_any_category(["x", "y"])).tolist() == [0, 1, 2]
+    assert np.flatnonzero(catalogue.in_all_categories(["x", "Y"])).tolist() == [1]
+    assert not catalogue.in_all_categories(["x", "z"]).any()
 
 
 def test_more_attributes_than_columns(catalogue: Catalogue, store: Store) -> None:

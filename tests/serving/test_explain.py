@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from app.entities import Rating
 from app.wiring import Service
 from tests.support.requests import ask, happen, ids, place, query_of, recommended
 
@@ -43,3 +46,21 @@ def test_rated_again(service: Service) -> None:
     assert rated <= set(reasons)
     assert all(item_id not in because for item_id, because in reasons.items())
     assert any(reasons[item_id] for item_id in rated)
+
+
+@pytest.mark.parametrize("unliked", [1, 2, 3])
+def test_only_liked_is_a_reason(service: Service, unliked: float) -> None:
+    """Beside a like, and where nothing is liked; from 4 on a rating is liked on the scale 1:5."""
+    beside, only = (reasons_of_guest(service, *values) for values in ((5, unliked), (unliked, unliked)))
+    assert set().union(*beside.values()) == {"item-0"}
+    assert not any(only.values())
+
+
+def test_each_like_is_a_reason(service: Service) -> None:
+    assert set().union(*reasons_of_guest(service, 5, 4).values()) == {"item-0", "item-1"}
+
+
+def reasons_of_guest(service: Service, *values: float) -> Reasons:
+    ratings = tuple(Rating("guest", f"item-{n}", value) for n, value in enumerate(values))
+    answer: Any = ask(service, query_of(None, ratings, explain=True))
+    return {item.item_id: {each.item_id: each.share_percent for each in item.reasons.because} for item in answer.items}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.entities import Item, User
+from app.entities import Item, Patch
 from app.serving.home import FEWEST, Home
 from app.settings import Settings
 from app.store import Store
@@ -29,7 +29,7 @@ def shown(page: Home) -> list[str]:
 @pytest.mark.parametrize("limit", [1, 4, 20, 100])
 def test_no_item_twice_and_all_eligible(service: Service, user_id: str, limit: int) -> None:
     place(service, "other", filter='"all" in categories')
-    service.store.items.record([Item("item-3", is_available=False)], {"is_available"})
+    service.store.items.patch([Patch("item-3", {"is_available": False})])
     page = home(service, user_id, 20, limit=limit, placement="other")
     eligible = set(ids(recommended(service, user_id, placement="other")))
     assert len(shown(page)) == len(set(shown(page)))
@@ -69,7 +69,7 @@ def test_because_you_liked(service: Service) -> None:
 
 def test_country_trending_and_new(store: Store, settings: Settings, tmp_path: Path) -> None:
     fill(store)
-    store.users.record([User(f"user-{n}", country="FI") for n in range(40)], {"country"})
+    store.users.patch([Patch(f"user-{n}", {"country": "FI"}) for n in range(40)])
     train(store, tmp_path)
     service = Service.build(settings)
     service.store.items.record([Item(f"new-{n}") for n in range(5)])

@@ -2,11 +2,16 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.entities import BARE_ITEM, ITEM_FIELDS, Item
 from app.errors import InvalidInputError
+from app.serving.catalogue import Attributes
 from app.serving.item_details import COLUMNS, ItemSelection, read_details
 from app.store import Store
 
@@ -58,3 +63,42 @@ def test_long_text_is_refused() -> None:
     for text in (" " * 100_000, 'attributes."' * 10_000 + ",", ",".join(f"attributes.{n}" for n in range(50_000))):
         with pytest.raises(InvalidInputError):
             ItemSelection.parse([text])
+
+
+attribute = st.one_of(
+    st.integers(-(2**60), 2**60),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(max_size=5) | st.just("x" * 201),
+    st.lists(st.text(max_size=3), max_size=3),
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), attribute), min_size=1, max_size=6))
+@settings(max_examples=300, deadline=None)
+def test_held_values_are_those_given(attributes: list[dict[str, Any]]) -> None:
+    """What the columns in memory give back is what was written, or nothing is given back."""
+    columns = Attributes(len(attributes))
+    rows = np.arange(len(attributes))
+    for given_attributes, row in zip(attributes, rows, strict=True):
+        columns.write(np.array([row]), [given_attributes])
+    for held in (columns, columns.taken(rows)):
+        for name in "abc":
+            values = held.values(name, rows)
+            wanted = [each.get(name) for each in attributes]
+            assert values is None or list(map(repr, values)) == list(map(repr, wanted))
+
+
+def test_plain_attributes_are_held() -> None:
+    columns = Attributes(3)
+    attributes: list[dict[str, Any]] = [
+        {"n": 1, "x": 1.5, "t": "a", "s": ["b", "a"], "f": False},
+        {},
+        {"n": 2, "x": 2.0, "t": "b"},
+    ]
+    columns.write(np.arange(3), attributes)
+    for name in "nxtsf":
+        values = columns.values(name, np.arange(3))
+        assert values is not None
+        assert list(map(repr, values)) == [repr(each.get(name)) for each in attributes]
+    assert columns.values("unknown", np.arange(3)) == [None] * 3

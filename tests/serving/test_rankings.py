@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.entities import Item, Rating
+from app.entities import Item, Patch, Rating
 from app.wiring import Service
 from tests.support.exploring import ranking
 from tests.support.requests import happen, ids, place, recommended
@@ -22,7 +22,7 @@ def test_each_candidate_once(service: Service) -> None:
     """In the ranking, excluded with the rule, or unknown; a rated one, one not available, one filtered out."""
     ((_, rating), *_) = service.store.ratings.page("user-0")
     gone, filtered, *rest = ids(recommended(service))[:6]
-    service.store.items.record([Item(gone, is_available=False)], {"is_available"})
+    service.store.items.patch([Patch(gone, {"is_available": False})])
     given = [rating.item_id, "nothing", gone, *rest, filtered, rest[0], "nothing", rating.item_id]
     ranked = ranking(service, given, exclude=(filtered,))
     assert ids(ranked) == rest
@@ -49,7 +49,7 @@ def test_request_conditions_hold(service: Service) -> None:
     assert ids(ranked) == ids(recommended(service, filter='"even" in categories'))
     assert {each.rule for each in ranked.excluded} == {"filter"}
     boosted = ranking(service, given, boost='"odd" in categories -> 100')
-    assert ids(boosted)[0] in ids(recommended(service, category="odd"))
+    assert ids(boosted)[0] in ids(recommended(service, categories=("odd",)))
 
 
 def test_demoted_sinks_below_zero(service: Service) -> None:
@@ -71,7 +71,10 @@ def test_rules_bring_in_candidates_alone(service: Service) -> None:
 
 def test_guest(service: Service) -> None:
     given = [f"item-{n}" for n in range(20)]
-    rated = tuple(Rating("", rating.item_id, rating.value) for _, rating in service.store.ratings.page("user-0"))
+    stored = [rating for _, rating in service.store.ratings.page("user-0")]
+    # A guest's ratings come newest first; of equal times, in the order of the catalogue.
+    newest_first = sorted(stored, key=lambda rating: -rating.rated_at.timestamp() if rating.rated_at else 0.0)
+    rated = tuple(Rating("", rating.item_id, rating.value) for rating in newest_first)
     as_guest = ranking(service, given, None, ratings=rated)
     assert as_guest.strategy == "fold_in"
     assert ids(as_guest) == ids(ranking(service, given))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.entities import EPOCH, Item
+from app.entities import EPOCH, Item, Patch
 from app.serving.request_state import RequestState
 from app.settings import Settings
 from app.wiring import Service
@@ -63,14 +63,14 @@ def test_options_that_depend_on_the_clock(expression: str, depends_on_clock: boo
 def test_tags_follow_what_expires(service: Service, trained_url: str, tmp_path: Path) -> None:
     """However often a process has seen items expire: one that began late says the same of a moment as all others."""
     ends = [NOW + MINUTE, NOW + 2 * MINUTE]
-    items = [Item(f"item-{n}", available_until=EPOCH + timedelta(microseconds=end)) for n, end in enumerate(ends)]
-    service.store.items.record(items, {"available_until"})
+    until = [EPOCH + timedelta(microseconds=end) for end in ends]
+    service.store.items.patch([Patch(f"item-{n}", {"available_until": end}) for n, end in enumerate(until)])
     with another_process(trained_url, tmp_path) as late:
         moments = [NOW, NOW + MINUTE, NOW + 2 * MINUTE]
         tags = [tag(service, now=now) for now in moments]
         assert len(set(tags)) == 3
         assert tag(late, now=moments[1]) == tags[1]
-        service.store.items.record([Item("item-2", available_until=EPOCH)], {"available_until"})
+        service.store.items.patch([Patch("item-2", {"available_until": EPOCH})])
         assert tag(service, now=moments[2]) == tag(late, now=moments[2]) not in tags
 
 

@@ -14,6 +14,8 @@ from app.serving.catalogue.catalogue import Catalogue, VectorsOf
 from app.serving.catalogue.cells import Mask
 from app.serving.catalogue.columns import FlagColumn, NumberColumn, SetColumn, TextColumn, TimeColumn
 from app.serving.catalogue.item_columns import FieldColumn
+from app.serving.catalogue.title_index import TextMatches
+from app.serving.catalogue.title_words import title_words
 
 __all__ = [
     "MAX_ATTRIBUTES",
@@ -26,6 +28,8 @@ __all__ = [
     "NumberColumn",
     "SetColumn",
     "TextColumn",
+    "TextMatches",
     "TimeColumn",
     "VectorsOf",
+    "title_words",
 ]

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
-from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +12,14 @@ from numpy.typing import NDArray
 from app.entities import NEVER, Item
 from app.serving.catalogue.array_cache import ArrayCache, Name
 from app.serving.catalogue.cells import Mask, Scalar
+from app.serving.catalogue.fragments import Fragments
 from app.serving.catalogue.item_columns import FieldColumn, ItemColumns
 from app.serving.catalogue.newest import NewestOrder
 from app.serving.catalogue.row_numbers import RowNumbers
+from app.serving.catalogue.title_index import TextMatches, TitleIndex
 from app.serving.rows import NO_ROWS, Rows
 from app.store.items import CatalogueColumns, Items
+from app.texts import nfc
 
 VectorsOf = Callable[[Sequence[Item]], NDArray[np.float32]]
 DESCRIBED_AT_ONCE = 5_000
@@ -42,6 +44,7 @@ class Inheritance(NamedTuple):
     version: int
     columns: ItemColumns
     newer_keys: Rows
+    title_index: TitleIndex
 
 
 class Catalogue:
@@ -53,7 +56,8 @@ class Catalogue:
     write to the arrays they get.
 
     `item_ids`, `titles`: by row, at least as many as there are rows; those of a deleted item stay for a while.
-    `newest`: the rows by the time their items were added, as of the last refresh.
+    `fragments`: what answers say of items, kept until the catalogue changes.
+    `newest`: the rows by the time their items were added, as of the last refresh; see `NewestOrder` for bare items.
     """
 
     def __init__(
@@ -69,11 +73,12 @@ class Catalogue:
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)
         self._memo = ArrayCache()
+        self.fragments = Fragments()
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
         if inherited is None:
-            inherited = Inheritance(threading.Lock(), -1, ItemColumns(len(snapshot_keys)), NO_ROWS)
-        self._refreshing, self.version, self._columns, newer_keys = inherited
+            inherited = Inheritance(threading.Lock(), -1, ItemColumns(len(snapshot_keys)), NO_ROWS, TitleIndex())
+        self._refreshing, self.version, self._columns, newer_keys, self._title_index = inherited
         # The columns grow in place, so these stay the same objects.
         self.item_ids = self._columns.item_ids
         self.titles = self._columns.titles
@@ -84,7 +89,7 @@ class Catalogue:
         self._describe(np.arange(len(snapshot_keys), len(self)))
         self._columns.compact()
         self._note_expiry()
-        self.newest = NewestOrder.from_times(self.added_at, self.keys)
+        self.newest = NewestOrder.of(self.added_at, self.keys, self._is_bare)
         with _no_collection():
             self.refresh()
 
@@ -100,7 +105,8 @@ class Catalogue:
             newer = np.flatnonzero(is_held)
             newer = newer[np.argsort(self.keys[newer], kind="stable")]
             columns = self._columns.taken(np.append(rows, newer))
-            inherited = Inheritance(self._refreshing, self.version, columns, self.keys[newer])
+            title_index = self._title_index.of_next_catalogue()
+            inherited = Inheritance(self._refreshing, self.version, columns, self.keys[newer], title_index)
         return Catalogue(self._items, snapshot_keys, vectors_of, inherited=inherited)
 
     def __len__(self) -> int:
@@ -122,12 +128,13 @@ class Catalogue:
             self._describe(rows[rows >= self._numbers.n_snapshot])
             self._columns.compact()
             self._note_expiry()
-            self.newest = self.newest.after(np.concatenate(moved), self.added_at, self.keys)
+            self.newest = self.newest.after(np.concatenate(moved), self.added_at, self.keys, self._is_bare)
             self._memo.forget()
+            self.fragments.forget()
             self.version = changes.version  # last: a reader that sees it sees all the rest
 
     def _learn(self, part: CatalogueColumns) -> tuple[Rows, Mask]:
-        """Writes some items; returns their rows, and a mask of those that are new or whose `added_at` changed."""
+        """Writes some items; returns their rows, and a mask of those whose place in `newest` may have changed."""
         rows = self._numbers.of(part.item_key)
         is_new = rows < 0
         rows[is_new] = self._numbers.reserve(part.item_key[is_new])
@@ -135,10 +142,21 @@ class Catalogue:
         n_rows = max(len(self), int(rows.max(initial=-1)) + 1)
         self._columns.grow(n_rows)
         is_moved = is_new | (self._columns.added_at.cells.buffer[rows] != part.fields["added_at"])
+        is_moved |= self._columns.is_bare.buffer[rows] != part.is_bare
+        retitled = self._retitled(rows, part)
         self._columns.write(rows, part)
         self._numbers.publish(n_rows)
+        if retitled:
+            self._title_index.change(retitled)
         self._row_of_id.update(zip(part.item_id, rows.tolist(), strict=True))
         return rows, is_moved
+
+    def _retitled(self, rows: Rows, part: CatalogueColumns) -> list[int]:
+        """The keys of the rows whose titles `part` changes; none before anything is searched."""
+        if not self._title_index.is_used:
+            return []
+        changes = zip(part.item_key.tolist(), rows.tolist(), part.fields["title"], strict=True)
+        return [key for key, row, title in changes if self.titles[row] != title]
 
     def _delete(self, keys: Sequence[int]) -> None:
         rows = self._numbers.of(np.array(keys, np.int64))
@@ -182,6 +200,11 @@ class Catalogue:
         """(n,) microseconds UTC, `UNKNOWN_TIME` where not known."""
         return self._columns.added_at.cells.buffer[: len(self)]
 
+    @property
+    def _is_bare(self) -> Mask:
+        """(n,) which rows are of bare items or of items that are gone."""
+        return self._columns.is_bare.buffer[: len(self)]
+
     def field(self, name: str) -> FieldColumn | None:
         """The column of a filterable field; its cells may be more than there are rows.
 
@@ -195,7 +218,7 @@ class Catalogue:
 
     def rows_of_ids(self, item_ids: Sequence[str]) -> Rows:
         """Rows of the ids that are known, in their order; after Unicode NFC, as ids are kept."""
-        rows = (self._row_of_id.get(normalize("NFC", item_id)) for item_id in item_ids)
+        rows = (self._row_of_id.get(nfc(item_id)) for item_id in item_ids)
         return np.array([row for row in rows if row is not None], dtype=np.int64)
 
     def rows_of_keys(self, keys: Rows) -> Rows:
@@ -224,8 +247,15 @@ class Catalogue:
             self._note_expiry()
 
     def in_category(self, category: str) -> Mask:
-        """(n,) mask of the rows in a category."""
-        return self.remembered(("category", category), lambda: self._columns.categories.having(category))
+        """(n,) mask of the rows in a category, whatever the case of its name."""
+        return self.remembered(("category", category.casefold()), lambda: self._columns.categories.having(category))
+
+    def title_matches(self, words: Sequence[str], now: int) -> TextMatches:
+        """The available items whose titles match the words of a query (`title_words`), and how well.
+
+        The first call indexes all titles, which takes up to 20 microseconds for each.
+        """
+        return self._title_index.matches(words, self, self.available(now))
 
     def remembered(self, name: Name, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
         """(n,) result of `make`, kept by name until the catalogue changes."""
@@ -240,6 +270,34 @@ class Catalogue:
         """Codes of a row's categories, in the order given."""
         categories = self._columns.categories
         return categories.vocabulary.sets[int(categories.cells.buffer[row])]
+
+    def in_any_category(self, categories: Sequence[str]) -> Mask:
+        """(n,) mask of the rows in any of one or more categories, see `in_category`."""
+        return self._in_categories(np.logical_or, categories)
+
+    def in_all_categories(self, categories: Sequence[str]) -> Mask:
+        """(n,) mask of the rows in all of one or more categories, see `in_category`."""
+        return self._in_categories(np.logical_and, categories)
+
+    def _in_categories(self, join: np.ufunc, categories: Sequence[str]) -> Mask:
+        masks = [self.in_category(category) for category in categories]
+        n_rows = min(map(len, masks))  # rows may arrive in between
+        joined: Mask = join.reduce([mask[:n_rows] for mask in masks])
+        return joined
+
+    def has_category(self, category: str) -> bool:
+        """Whether an item has a category of this name, whatever the case."""
+        return bool(self.in_category(category).any())
+
+    def has_attribute(self, name: str) -> bool:
+        """Whether an item has a value of this attribute."""
+        return any(bool(column.is_known().any()) for column in self.attributes.of(name))
+
+    def categories_by_name(self, rows: Rows) -> list[tuple[str, ...]]:
+        """(n,) the names of the categories of (n,) rows, in the order given."""
+        column = self._columns.categories
+        sets, names = column.vocabulary.sets, column.vocabulary.elements.texts
+        return [tuple([names[code] for code in sets[cell]]) for cell in column.cells.buffer[rows].tolist()]
 
     def category_counts(self, rows: Rows) -> NDArray[np.int64]:
         """(n_categories,) by code: how many of the rows are in each category."""

@@ -127,7 +127,13 @@ class TextColumn(CodedColumn[str]):
 
     def among(self, texts: Iterable[str]) -> Mask:
         """(n,) mask of the rows whose text is one of these."""
-        codes = [code for text in texts if (code := self.vocabulary.find(text))]
+        return self._coded([code for text in texts if (code := self.vocabulary.find(text))])
+
+    def among_alike(self, texts: Iterable[str]) -> Mask:
+        """(n,) mask of the rows whose text is one of these whatever the case."""
+        return self._coded([code for text in texts for code in self.vocabulary.alike(text)])
+
+    def _coded(self, codes: list[int]) -> Mask:
         if len(codes) > 1:
             return self.by_code(lambda n_codes: _marked(codes, n_codes))
         mask: Mask = self.cells.buffer == (codes[0] if codes else -1)
@@ -147,8 +153,8 @@ class SetColumn(CodedColumn[tuple[str, ...]]):
         return self.vocabulary.codes(values)
 
     def having(self, *elements: str) -> Mask:
-        """(n,) mask of the rows whose set has any of the elements."""
-        codes = [code for element in elements if (code := self.vocabulary.elements.find(element))]
+        """(n,) mask of the rows whose set has any of the elements, whatever their case."""
+        codes = [code for element in elements for code in self.vocabulary.elements.alike(element)]
         if not codes:
             return np.zeros(len(self.cells.buffer), np.bool_)
         return self.by_code(lambda n_sets: self.vocabulary.having(codes, n_sets))

@@ -40,7 +40,8 @@ def _column_of(declared: ItemField, n_rows: int) -> FieldColumn:
 class ItemColumns:
     """Equal lengths n, the cells with spare room.
 
-    `available`: bool, whether the item may be shown now, as far as its expiry was looked at. `added_at` and the columns
+    `available`: bool, whether the item may be shown now, as far as its expiry was looked at. `is_bare`: bool, whether
+    the item is known from ratings and events alone; also true of items that are gone. `added_at` and the columns
     after it: those of the fields that answers read by name.
     """
 
@@ -54,6 +55,7 @@ class ItemColumns:
         self.titles: list[str | None] = [None] * n_rows
         self.attributes = Attributes(n_rows)
         self.available = Cells.all_missing(np.bool_, 0, n_rows)
+        self.is_bare = Cells.all_missing(np.bool_, 1, n_rows)
         self._fields: dict[str, FieldColumn] = {
             name: _column_of(declared, n_rows) for name, declared in _FIELDS.items()
         }
@@ -92,6 +94,7 @@ class ItemColumns:
     def _cells(self) -> Iterator[Cells[Any]]:
         yield from (column.cells for column in self._fields.values())
         yield self.available
+        yield self.is_bare
 
     def write(self, rows: Rows, part: CatalogueColumns) -> None:
         """Let the (n,) rows be these items."""
@@ -102,6 +105,7 @@ class ItemColumns:
             column.cells.buffer[rows] = column.encode(part.fields[name])
         self.attributes.write(rows, part.fields["attributes"])
         self.available.buffer[rows] = part.fields["is_available"]
+        self.is_bare.buffer[rows] = part.is_bare
 
     def clear(self, rows: Rows) -> None:
         """Let the rows be items that are gone: id and title stay, for answers that are under way."""
@@ -120,6 +124,7 @@ class ItemColumns:
         taken._name_columns()
         taken.attributes = self.attributes.taken(rows)
         taken.available = self.available.taken(rows)
+        taken.is_bare = self.is_bare.taken(rows)
         return taken
 
     def compact(self) -> None:

@@ -16,9 +16,11 @@ SORTED_APART = 1_000
 class NewestOrder:
     """Rows by `added_at`, latest first, unknown times last; equal times by key, greatest first.
 
-    `added_at`: (n,) int64 microseconds UTC, `keys`: (n,) int64, both by row. `order`: (n,) int32, as of the last full
+    Bare items, known from ratings and events alone, are left out, unless all items are bare.
+
+    `added_at`: (n,) int64 microseconds UTC, `keys`: (n,) int64, both by row. `order`: (m,) int32, as of the last full
     sort. `apart`: rows added or changed since, in the same order, marked in `is_apart` (n,) bool. Keeping them apart
-    avoids sorting a million rows for one changed item.
+    avoids sorting a million rows for one changed item. `holds_bare`: whether all items are bare.
     """
 
     added_at: NDArray[np.int64]
@@ -26,21 +28,26 @@ class NewestOrder:
     order: NDArray[np.int32]
     apart: Rows
     is_apart: Mask
+    holds_bare: bool
 
     @classmethod
-    def from_times(cls, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
-        """The order of all rows; both arguments are (n,)."""
-        order = _latest_first(added_at, keys).astype(np.int32)
-        return cls(added_at, keys, order, NO_ROWS, np.zeros(len(keys), np.bool_))
+    def of(cls, added_at: NDArray[np.int64], keys: Rows, is_bare: Mask) -> "NewestOrder":
+        """The order of all rows; the arguments are (n,). Rows of items that are gone count as bare."""
+        holds_bare = bool(is_bare.all())
+        rows = np.arange(len(keys)) if holds_bare else np.flatnonzero(~is_bare)
+        order = rows[_latest_first(added_at[rows], keys[rows])].astype(np.int32)
+        return cls(added_at, keys, order, NO_ROWS, np.zeros(len(keys), np.bool_), holds_bare)
 
-    def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows) -> "NewestOrder":
-        """The order after the rows `changed` were added or got another time."""
-        if len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
-            return NewestOrder.from_times(added_at, keys)
+    def after(self, changed: Rows, added_at: NDArray[np.int64], keys: Rows, is_bare: Mask) -> "NewestOrder":
+        """The order after the rows `changed` were added, got another time, or are no longer bare."""
+        has_turned = self.holds_bare != bool(is_bare.all())
+        if has_turned or len(self.apart) + len(changed) > max(SORTED_APART, len(keys) // 100):
+            return NewestOrder.of(added_at, keys, is_bare)
         is_apart = np.zeros(len(keys), np.bool_)
         is_apart[self.apart] = is_apart[changed] = True
-        apart = np.flatnonzero(is_apart)
-        return NewestOrder(added_at, keys, self.order, apart[_latest_first(added_at[apart], keys[apart])], is_apart)
+        apart = np.flatnonzero(is_apart if self.holds_bare else is_apart & ~is_bare)
+        apart = apart[_latest_first(added_at[apart], keys[apart])]
+        return NewestOrder(added_at, keys, self.order, apart, is_apart, self.holds_bare)
 
     def first(self, n: int, allowed: Mask) -> Rows:
         """The first `n` allowed rows; rows beyond the end of the mask are not allowed."""

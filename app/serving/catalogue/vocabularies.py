@@ -1,5 +1,6 @@
 """Texts and sets of texts that recur, each stored once and referred to by a code. Code 0 means no value."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,10 @@ class Vocabulary:
     def __init__(self) -> None:
         self.texts: list[str] = [""]
         self._codes: dict[str | None, int] = {None: 0}
+        # By text without differences of case; filled when it is first asked for, since most vocabularies never are.
+        self._by_casefold: dict[str, list[int]] = {}
+        self._n_casefolded = 1
+        self._casefolding = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -27,6 +32,15 @@ class Vocabulary:
     def find(self, text: str) -> int:
         """The code of the text, 0 for an unknown one."""
         return self._codes.get(text, 0)
+
+    def alike(self, text: str) -> list[int]:
+        """The codes of all texts that equal this one whatever the case."""
+        if self._n_casefolded < len(self.texts):
+            with self._casefolding:
+                for code in range(self._n_casefolded, len(self.texts)):
+                    self._by_casefold.setdefault(self.texts[code].casefold(), []).append(code)
+                    self._n_casefolded = code + 1
+        return self._by_casefold.get(text.casefold(), [])
 
     def codes(self, texts: Iterable[str | None]) -> Codes:
         """(n,) codes; new texts are added."""

@@ -1,5 +1,6 @@
 """Which items more, or less: factors for those of which filters are true."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,7 @@ from app.serving.expressions.evaluation import ExpressionEvaluator
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_boost
 from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
+from app.serving.expressions.unknown_names import UnknownName, unknown_names
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,10 @@ class Boost:
         if all(is_lasting(term) for term, _ in self.parts):
             return catalogue.remembered(("boost", self.text, is_strict), evaluated)
         return evaluated()
+
+    def unknown_names(self, catalogue: Catalogue) -> Iterator[UnknownName]:
+        """As of `Filter`."""
+        return unknown_names([term for term, _ in self.parts], self.text, self.field, catalogue)
 
     @cached_property
     def looks_at_clock(self) -> bool:

@@ -11,7 +11,7 @@ from app.entities import User, to_microseconds
 from app.serving.catalogue import Mask
 from app.serving.expressions.errors import ExpressionError
 from app.serving.expressions.fields import FIELDS, KIND_NAMES
-from app.serving.expressions.item_table import ItemTable
+from app.serving.expressions.item_table import ItemTable, holds_ids
 from app.serving.expressions.syntax import (
     And,
     Between,
@@ -32,6 +32,7 @@ from app.serving.expressions.syntax import (
     Term,
     Value,
 )
+from app.serving.near_names import suggestion
 
 MAX_NAMES = 60
 """How many attributes the error about an unknown one lists."""
@@ -113,7 +114,8 @@ class ExpressionEvaluator:
             names = self._table.attribute_names
             more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
             known = f"fields: {', '.join(FIELDS)}; attributes: {', '.join(names[:MAX_NAMES]) or 'none'}{more}"
-            raise self._error(f"no item has an attribute {column.name!r}; {known}", column.position)
+            near = suggestion(column.name, [*FIELDS, *names])
+            raise self._error(f"no item has an attribute {column.name!r}{near}; {known}", column.position)
         return False
 
     def _misfit(self, column: FieldReference, reason: str, at: FieldReference | Value) -> Mask:
@@ -154,7 +156,10 @@ class ExpressionEvaluator:
         if sign == "=":
             return self._table.texts_among(column, {plain})
         compare = _OPERATORS[sign]
-        return self._table.texts(column, lambda text: compare(text, plain))
+        if holds_ids(column):
+            return self._table.texts(column, lambda text: compare(text, plain))
+        wanted = plain.casefold()
+        return self._table.texts(column, lambda text: compare(text.casefold(), wanted))
 
     def _compared_with_time(self, column: FieldReference, sign: Operator, plain: str | Moment, value: Value) -> Mask:
         if self._table.kinds(column) != {"time"}:

@@ -1,5 +1,6 @@
 """Which items: an expression that is true or false of each."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from app.serving.expressions.evaluation import ExpressionEvaluator
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_filter
 from app.serving.expressions.syntax import Term, is_lasting, looks_at_clock
+from app.serving.expressions.unknown_names import UnknownName, unknown_names
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,22 @@ class Filter:
             return catalogue.remembered(("filter", self.text, is_strict), evaluated)
         return evaluated()
 
+    def unknown_names(self, catalogue: Catalogue) -> Iterator[UnknownName]:
+        """The attributes and categories that it names and no item has."""
+        return unknown_names([self.term], self.text, self.field, catalogue)
+
     @cached_property
     def looks_at_clock(self) -> bool:
         """Whether it may be true of other items a moment later, though nothing changed; what expires is a change."""
         return looks_at_clock(self.term)
+
+
+def parse_all(texts: Sequence[str], field: str | None = "filter") -> Filter | None:
+    """The filter that is true where each of `texts` is; None without any. Raises `ExpressionError`."""
+    parsed = [parse_filter(text, field) for text in texts]  # first each by itself: a fault has its place in one of them
+    if len(parsed) <= 1:
+        return parsed[0] if parsed else None
+    return parse_filter(" and ".join(f"({text})" for text in texts), field)
 
 
 def parse_filter(text: str, field: str | None = "filter") -> Filter:

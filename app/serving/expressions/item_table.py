@@ -7,6 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from app.entities import ITEM_FIELDS
 from app.serving.catalogue import (
     Catalogue,
     FieldColumn,
@@ -29,6 +30,11 @@ Times = NDArray[np.int64]
 ITEM_ID = FieldReference("item_id", is_attribute=False)
 TITLE = FieldReference("title", is_attribute=False)
 IS_AVAILABLE = FieldReference("is_available", is_attribute=False)
+
+
+def holds_ids(column: FieldReference) -> bool:
+    """Whether the column's texts are ids, which differ by case."""
+    return column == ITEM_ID or (not column.is_attribute and ITEM_FIELDS[column.name].kind == "id")
 
 
 class ItemTable:
@@ -100,16 +106,17 @@ class ItemTable:
         return mask
 
     def texts_among(self, column: FieldReference, texts: Collection[str]) -> Mask:
-        """Rows whose text is one of these."""
+        """Rows whose text is one of these, whatever the case; ids are compared as they are."""
         mask = self.none()
         if column == ITEM_ID:
             rows = self._catalogue.rows_of_ids([*texts])
             mask[rows[rows < self.n_rows]] = True
         else:
-            self._mark(mask, self._texts_by_row(column), lambda text: text in texts)
+            wanted = {text.casefold() for text in texts}
+            self._mark(mask, self._texts_by_row(column), lambda text: text.casefold() in wanted)
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
-                mask |= kept.among(texts)[: self.n_rows]
+                mask |= (kept.among(texts) if holds_ids(column) else kept.among_alike(texts))[: self.n_rows]
         return mask
 
     def texts(self, column: FieldReference, test: Callable[[str], bool]) -> Mask:
@@ -128,7 +135,7 @@ class ItemTable:
             mask |= np.fromiter(passing, np.bool_, self.n_rows)
 
     def sets_with(self, column: FieldReference, texts: Iterable[str]) -> Mask:
-        """Rows whose set holds any of the texts."""
+        """Rows whose set holds any of the texts, whatever the case."""
         mask = self.none()
         for kept in self._kept(column):
             if isinstance(kept, SetColumn):

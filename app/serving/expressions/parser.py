@@ -6,11 +6,14 @@ one       = "not" one | "(" filter ")" | predicate
 predicate = column ( operator value | ["not"] "between" value "and" value | ["not"] "in" values
                    | ["not"] "contains" value | "is" ["not"] "unknown" | )
           | value ( operator column | ["not"] "in" column )
-column    = name | "attributes." ( name | text )
+column    = name | quoted | "attributes." ( name | quoted | text )
 values    = "[" value { "," value } "]" | the same in parentheses | of_user
 value     = text | ["-"] number | "true" | "false" | of_user | "now" [ ("+" | "-") number unit ]
-of_user   = "user." ( name | text )
+of_user   = "user." ( name | quoted | text )
 boost     = filter "->" ["-"] number { (";" | ",") boost }
+
+`name` is letters, digits, `_`, and `.` or `-` between them; `quoted` is any characters between backticks. A name is
+that of a field, if there is one, or of an attribute; `and`, `in` and other keywords are names only between backticks.
 """
 
 from collections.abc import Callable
@@ -209,7 +212,12 @@ class Parser:
         word = self._word
         if word.kind == "prefix":
             return word.text == ATTRIBUTE
+        if word.kind == "quoted":
+            return True
         return word.kind == "name" and word.text.lower() not in KEYWORDS and not word.text.startswith(OF_USER)
+
+    def _is_of_user(self) -> bool:
+        return self._word.kind in {"name", "prefix"} and self._word.text.startswith(OF_USER)
 
     def _column(self) -> FieldReference:
         if not self._is_column():
@@ -217,6 +225,8 @@ class Parser:
         word = self._take()
         if word.kind == "prefix":
             return FieldReference(self._take().text, is_attribute=True, position=word.position)
+        if word.kind == "quoted":
+            return FieldReference(word.text, is_attribute=word.text not in FIELDS, position=word.position)
         if word.text.startswith(ATTRIBUTE):
             return FieldReference(word.text.removeprefix(ATTRIBUTE), is_attribute=True, position=word.position)
         return FieldReference(word.text, is_attribute=word.text not in FIELDS, position=word.position)
@@ -224,7 +234,7 @@ class Parser:
     def _values(self) -> tuple[Value, ...]:
         opened = self._takes("[", "(")
         if opened is None:
-            if not self._word.text.startswith(OF_USER):
+            if not self._is_of_user():
                 raise self._error('a list is expected here, as in \'language in ["en", "fi"]\'')
             return (self._value(""),)
         values = [self._value("a value is expected here")]
@@ -244,7 +254,7 @@ class Parser:
         flag = self._takes("true", "false")
         if flag is not None:
             return Constant(flag == "true", word.position)
-        if not word.text.startswith(OF_USER):
+        if not self._is_of_user():
             raise self._error(expected)
         self._take()
         name = self._take().text if word.kind == "prefix" else word.text.removeprefix(OF_USER)

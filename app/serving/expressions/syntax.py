@@ -114,22 +114,23 @@ def is_lasting(term: Term) -> bool:
     """Whether the result for an item depends on the item alone, not on the user or the clock."""
     return all(
         each.column.name != "is_available" and all(isinstance(value, Constant) for value in _values(each))
-        for each in _predicates(term)
+        for each in predicates(term)
     )
 
 
 def looks_at_clock(term: Term) -> bool:
     """Whether the result may change with time while the item and the user do not."""
-    return any(isinstance(value, FromNow) for each in _predicates(term) for value in _values(each))
+    return any(isinstance(value, FromNow) for each in predicates(term) for value in _values(each))
 
 
-def _predicates(term: Term) -> Iterator[Predicate]:
+def predicates(term: Term) -> Iterator[Predicate]:
+    """The comparisons of an expression, in the order of its text."""
     match term:
         case And(terms) | Or(terms):
             for each in terms:
-                yield from _predicates(each)
+                yield from predicates(each)
         case Not(negated):
-            yield from _predicates(negated)
+            yield from predicates(negated)
         case _:
             yield term
 

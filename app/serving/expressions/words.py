@@ -4,14 +4,16 @@ import re
 from typing import Literal, NamedTuple
 
 from app.serving.expressions.errors import ExpressionError
+from app.texts import nfc
 
-Kind = Literal["name", "prefix", "text", "number", "sign", "end"]
+Kind = Literal["name", "prefix", "quoted", "text", "number", "sign", "end"]
 KEYWORDS = frozenset({"and", "or", "not", "in", "between", "contains", "is", "unknown", "true", "false", "now"})
 
 _WORD = re.compile(
     r"""
     (?P<space>\s+)
-  | (?P<prefix>(?:attributes|user)\.(?=["']))       # before a name in quotes
+  | (?P<prefix>(?:attributes|user)\.(?=["'`]))      # before a name in quotes
+  | (?P<quoted>`[^`]+`)                              # a name of any characters
   | (?P<name>[^\W\d]\w*(?:[.-][^\W\d]\w*)*)
   | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
   | (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?!\w))
@@ -25,7 +27,10 @@ _SIGNS = {"==": "=", "<>": "!="}
 
 
 class Word(NamedTuple):
-    """`text`: a name as written, the content of a quoted text, the canonical spelling of a sign."""
+    """`text`: a name as written, the content of a quoted name or text, the canonical spelling of a sign.
+
+    Names and texts are in Unicode normal form C, as those of the items are.
+    """
 
     kind: Kind
     text: str
@@ -56,6 +61,8 @@ def split(text: str, field: str | None) -> list[Word]:
 def _reason(character: str) -> str:
     if character in "\"'":
         return "a text begins here and does not end"
+    if character == "`":
+        return "a name begins here and is empty or does not end"
     if character.isdecimal() or character == ".":
         return "this is no number"
     return "this character has no meaning here"
@@ -64,6 +71,8 @@ def _reason(character: str) -> str:
 def _read(kind: Kind, written: str, text: str, position: int, field: str | None) -> str:
     if kind == "sign":
         return _SIGNS.get(written, written)
+    if kind in {"name", "quoted"}:
+        return nfc(written.strip("`"))
     if kind != "text":
         return written
 
@@ -79,4 +88,4 @@ def _read(kind: Kind, written: str, text: str, position: int, field: str | None)
     read = _ESCAPE.sub(unescaped, written[1:-1])
     if any("\ud800" <= character <= "\udfff" for character in read):
         raise ExpressionError("half of a surrogate pair is no character", text, position, field=field)
-    return read
+    return nfc(read)

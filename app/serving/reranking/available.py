@@ -7,6 +7,7 @@ class Available(Restriction):
     """Its clock is in the entity tag already: the time at which the next item expires."""
 
     name = "available"
+    holds_in_search = True
 
     def restrict(self, context: Context) -> None:
         context.eligible.keep(context.serving.catalogue.available(context.now))

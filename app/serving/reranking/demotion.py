@@ -28,6 +28,10 @@ class Demotion(OrderRule):
         return self.demote is not None
 
     @property
+    def expressions(self) -> tuple[Filter, ...]:
+        return () if self._demoted is None else (self._demoted,)
+
+    @property
     def depends_on_clock(self) -> bool:
         return self._demoted is not None and self._demoted.looks_at_clock
 

@@ -30,8 +30,11 @@ class Dissimilar(Restriction):
 
 
 def turned(side: UserSide, scorer: Scorer) -> UserSide:
-    """The user side with the columns negated by which items are alike."""
+    """The user side with what makes items alike negated: the columns by which they are compared, and the tables."""
     vector = side.vector.copy()
-    # Popularity and item biases keep their sign: unlike the user, but not bad.
-    vector[scorer.likeness] *= -1
-    return side._replace(vector=vector)
+    # Popularity and item biases keep their sign: unlike the user, but not bad. The other columns that say which kinds
+    # the user likes count nothing: kept, they would bring the same kinds; negated, what the user rates lowest.
+    for columns in scorer.directional:
+        vector[columns] = 0.0
+    vector[scorer.likeness] = -side.vector[scorer.likeness]
+    return side._replace(vector=vector, tables={name: -scores for name, scores in side.tables.items()})

@@ -13,7 +13,6 @@ from pydantic import Field
 
 from app.serving.candidates import Ranked
 from app.serving.parts import Context, OrderRule, Share
-from app.serving.ranking import vectors_of
 
 
 @dataclass(kw_only=True)
@@ -32,7 +31,7 @@ class Diversity(OrderRule):
         n = min(context.options.limit, len(ranked.rows))
         if not n:
             return ranked
-        directions = context.serving.scorer.directions(vectors_of(ranked.rows, context.serving))
+        directions = context.serving.scorer.directions(context.serving.vectors_of(ranked.rows))
         relevance = ranked.standings - ranked.standings.min()
         relevance /= relevance.max() or 1.0  # equal standings are equally relevant
         placed = chosen_places(relevance, directions, self.diversity, n)

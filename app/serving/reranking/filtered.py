@@ -12,6 +12,7 @@ from app.serving.parts import Context, Expression, Restriction, parsed
 @dataclass(kw_only=True)
 class Filtered(Restriction):
     name = "filter"
+    holds_in_search = True
     request_options = ("filter",)
 
     filter: Annotated[Expression | None, Field(description="Only items for which this holds")] = None
@@ -23,6 +24,10 @@ class Filtered(Restriction):
     @property
     def is_on(self) -> bool:
         return self.filter is not None
+
+    @property
+    def expressions(self) -> tuple[Filter, ...]:
+        return () if self._filter is None else (self._filter,)
 
     @property
     def depends_on_clock(self) -> bool:

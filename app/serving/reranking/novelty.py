@@ -30,6 +30,6 @@ class Novelty(OrderRule):
         is_learned = ranked.rows < n_learned
         counts[is_learned] = arrays.item_counts[ranked.rows[is_learned]]
         most = float(arrays.item_counts[arrays.popular_rows[0]])
-        # factor = 1 - novelty log(1 + n_i) / log(1 + max n), where item i has n_i ratings
-        known = np.log1p(counts) / np.log1p(max(most, 1.0))
+        # factor = 1 - novelty min(log(1 + n_i) / log(1 + n_p), 1), where item i has n_i ratings, and the most liked n_p
+        known = np.minimum(np.log1p(counts) / np.log1p(max(most, 1.0)), 1.0)
         return weigh(ranked, 1 - self.novelty * known)

@@ -28,6 +28,10 @@ class Promotion(OrderRule):
         return self.promote is not None and self.promoted_share > 0
 
     @property
+    def expressions(self) -> tuple[Filter, ...]:
+        return () if self._promoted is None else (self._promoted,)
+
+    @property
     def depends_on_clock(self) -> bool:
         return self._promoted is not None and self._promoted.looks_at_clock
 

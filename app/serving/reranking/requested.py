@@ -5,7 +5,8 @@ from app.serving.parts import Context, Restriction
 
 class Requested(Restriction):
     name = "requested"
-    request_options = ("returned_keys", "exclude", "category")
+    holds_in_search = True
+    request_options = ("returned_keys", "exclude", "categories")
     is_on = False
 
     def restrict(self, context: Context) -> None:
@@ -16,5 +17,5 @@ class Requested(Restriction):
             context.eligible.drop(returned[returned >= 0])
         if options.exclude:
             context.eligible.drop(catalogue.rows_of_ids(options.exclude))
-        if options.category is not None:
-            context.eligible.keep(catalogue.in_category(options.category))
+        if options.categories:
+            context.eligible.keep(catalogue.in_any_category(options.categories))

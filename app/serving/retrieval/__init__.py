@@ -10,10 +10,10 @@ from app.serving.retrieval.boosted import BoostedSource
 from app.serving.retrieval.category import CategorySource
 from app.serving.retrieval.group import GroupSource
 from app.serving.retrieval.nearest import NearestSource
-from app.serving.retrieval.neighbours import NeighboursSource
 from app.serving.retrieval.newest import NewestSource
 from app.serving.retrieval.popular import PopularSource
 from app.serving.retrieval.similar import SimilarSource
+from app.serving.retrieval.tables import TableSource
 from app.serving.retrieval.trending import TrendingSource
 
 SOURCES: tuple[Source, ...] = (
@@ -24,8 +24,8 @@ SOURCES: tuple[Source, ...] = (
     PopularSource(),
     TrendingSource(),
     NewestSource(),
-    NeighboursSource("knn"),
-    NeighboursSource("ease"),
+    TableSource("item_item"),
+    TableSource("transitions"),
     BoostedSource(),
 )
 

@@ -34,6 +34,10 @@ class Boosts(Part):
         return self.boost is not None
 
     @property
+    def expressions(self) -> tuple[Boost, ...]:
+        return () if self._boost is None else (self._boost,)
+
+    @property
     def depends_on_clock(self) -> bool:
         return self._boost is not None and self._boost.looks_at_clock
 

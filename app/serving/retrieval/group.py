@@ -1,4 +1,4 @@
-"""The items rated most by users who share an attribute with the user, usually the country."""
+"""The items liked most by users who share an attribute with the user, usually the country."""
 
 import numpy as np
 

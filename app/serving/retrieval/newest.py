@@ -1,4 +1,4 @@
-"""The items added last."""
+"""The items added last; those known from ratings and events alone only where no item was put or imported."""
 
 from app.serving.parts import Context, Source
 from app.serving.rows import Rows

@@ -1,4 +1,4 @@
-"""The items rated most; after them items newer than the snapshot, the newest last."""
+"""The items liked most; after them items newer than the snapshot, the newest last."""
 
 import numpy as np
 

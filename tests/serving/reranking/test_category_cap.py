@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from app.entities import Item
+from app.entities import Item, Patch
 from app.serving.reranking.category_cap import CategoryCap
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
@@ -16,9 +16,7 @@ class TestCategoryCap(OrderRuleContract):
 
 
 def sort_into(service: Service, n_categories: int) -> None:
-    service.store.items.record(
-        [Item(f"item-{n}", categories=(f"c{n % n_categories}",)) for n in range(N_RATED)], {"categories"}
-    )
+    service.store.items.patch([Patch(f"item-{n}", {"categories": (f"c{n % n_categories}",)}) for n in range(N_RATED)])
 
 
 def test_cap_holds_while_it_can(service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from app.entities import Item
+from app.entities import Patch
 from app.serving.reranking.freshness import Freshness
 from app.wiring import Service
 from tests.serving.reranking.contract import OrderRuleContract
@@ -14,14 +14,14 @@ class TestFreshness(OrderRuleContract):
     settings = {"freshness": 1.0}
 
     def prepare(self, service: Service) -> None:
-        service.store.items.record([Item("item-3", added_at=datetime.now(UTC))], {"added_at"})
+        service.store.items.patch([Patch("item-3", {"added_at": datetime.now(UTC)})])
 
 
 def test_new_rises_old_does_not(service: Service) -> None:
     plain = ids(recommended(service))
     new, old = plain[20], plain[30]
-    service.store.items.record([Item(new, added_at=datetime.now(UTC))], {"added_at"})
-    service.store.items.record([Item(old, added_at=datetime.now(UTC) - timedelta(days=3_000))], {"added_at"})
+    service.store.items.patch([Patch(new, {"added_at": datetime.now(UTC)})])
+    service.store.items.patch([Patch(old, {"added_at": datetime.now(UTC) - timedelta(days=3_000)})])
     place(service, freshness=1.0)
     fresh = ids(recommended(service))
     assert fresh.index(new) < 20

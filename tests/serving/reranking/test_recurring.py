@@ -47,4 +47,4 @@ def test_filters_hold_for_them(service: Service) -> None:
     place(service, recurring=0.2)
     buy(service, "user-0", "unrated-0", 30, 20, 10)
     assert "unrated-0" not in ids(recommended(service, exclude=("unrated-0",)))
-    assert "unrated-0" not in ids(recommended(service, category="even"))
+    assert "unrated-0" not in ids(recommended(service, categories=("even",)))
