@@ -6,8 +6,8 @@ from typing import Any
 
 from app.entities import EventType
 from app.errors import InvalidInputError
-from app.intake.attributes import read_flag
-from app.intake.values import quote, read_id, read_number
+from app.intake.cells.attributes import read_flag
+from app.intake.cells.values import quote, read_id, read_number
 from app.store.placements import Settings
 
 # A callable, because the schema of the settings belongs to serving, which intake must not import.

@@ -9,15 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.entities import ITEM_FIELDS, Event, EventType, IncomingRatings, Item, ItemFieldKind, User
-from app.intake.attributes import read_list
-from app.intake.table_writers import Format
+from app.errors import InvalidInputError
+from app.intake.cells.attributes import read_list
+from app.intake.cells.clearing import escape
+from app.intake.entries import BARE_MARK, DELETED_MARK
+from app.intake.files.table_writers import Format
 
 RATING_NAMES = ("user_id", "item_id", "value", "rated_at")
-EVENT_NAMES = ("event_id", "type", "user_id", "item_id", "at", "portion", "placement", "snapshot_version")
+EVENT_NAMES = ("event_id", "type", "user_id", "item_id", "at", "portion", "placement", "snapshot_version", "position")
 EVENT_TYPE_NAMES = ("type", "weight", "is_exposure", "is_consumption")
 PLACEMENT_NAMES = ("placement", "settings")
 USER_NAMES = ("user_id", "country", "attributes")
 ITEM_NAMES = ("item_id", *ITEM_FIELDS)
+MARKED_ITEM_NAMES = (*ITEM_NAMES, BARE_MARK, DELETED_MARK)
+_TEXT_KINDS: set[ItemFieldKind] = {"text", "url", "id", "texts"}
+TEXT_NAMES = frozenset(
+    {
+        *("user_id", "item_id", "event_id", "type", "placement", "country"),
+        *(name for name, declared in ITEM_FIELDS.items() if declared.kind in _TEXT_KINDS),
+    }
+)
+"""The columns of any table that hold text as it came in; the others hold numbers, times, flags and JSON."""
 
 
 def rating_rows(chunk: IncomingRatings, format_: Format) -> Iterator[Sequence[Any]]:
@@ -33,17 +45,25 @@ def item_row(item: Item, format_: Format) -> Sequence[Any]:
     return item.item_id, *(write(getattr(item, name)) for name, write in _ITEM_WRITERS[format_])
 
 
+def marked_item_row(item: Item, is_bare: bool, is_deleted: bool, format_: Format) -> Sequence[Any]:
+    """As `item_row`, and last whether the item is bare, and whether it is deleted."""
+    marks = is_bare, is_deleted
+    return *item_row(item, format_), *(marks if format_ is Format.JSONL else map(_flag, marks))
+
+
 def user_row(user: User, format_: Format) -> Sequence[Any]:
-    return user.user_id, user.country, user.attributes if format_ is Format.JSONL else _object(user.attributes)
+    if format_ is Format.JSONL:
+        return user.user_id, user.country, user.attributes
+    return user.user_id, escape(user.country), _object(user.attributes)
 
 
 def event_row(event: Event, format_: Format) -> Sequence[Any]:
     common = event.event_id, event.type, event.user_id, event.item_id, _moment(event.at)
     if format_ is Format.JSONL:
-        return *common, event.portion, event.placement, event.snapshot_version
+        return *common, event.portion, event.placement, event.snapshot_version, event.position
     portion = None if event.portion is None else as_digits(event.portion)
-    version = None if event.snapshot_version is None else str(event.snapshot_version)
-    return *common, portion, event.placement, version
+    version, position = (None if each is None else str(each) for each in (event.snapshot_version, event.position))
+    return *common, portion, event.placement, version, position
 
 
 def event_type_row(declared: EventType, format_: Format) -> Sequence[Any]:
@@ -80,7 +100,12 @@ def _flag(is_so: bool) -> str:
 def _listed(texts: tuple[str, ...]) -> str | None:
     """Return `A|B`, as in MovieLens, or JSON if `A|B` would not be read back as the same texts."""
     joined = "|".join(texts)
-    return (joined or None) if read_list(joined, "categories") == texts else json.dumps(texts, ensure_ascii=False)
+    try:
+        is_read_back = read_list(joined, "categories") == texts
+    except InvalidInputError:
+        # `{"a": 1}|b` begins like JSON.
+        is_read_back = False
+    return escape(joined or None) if is_read_back else json.dumps(texts, ensure_ascii=False)
 
 
 def _object(attributes: dict[str, Any]) -> str | None:
@@ -99,6 +124,8 @@ _FIELD_WRITERS: dict[Format, dict[ItemFieldKind, Callable[[Any], Any]]] = {
     # JSON has a type for every other kind.
     Format.JSONL: {"time": _moment},
     Format.CSV: {
+        "text": escape,
+        "id": escape,
         "texts": _listed,
         "integer": _if_known(str),
         "number": _if_known(as_digits),

@@ -8,31 +8,32 @@ from pathlib import Path
 
 from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import Event, RatingScale
-from app.errors import ConflictError
+from app.errors import ConflictError, InvalidInputError
 from app.intake.export_rows import (
     EVENT_NAMES,
     EVENT_TYPE_NAMES,
-    ITEM_NAMES,
+    MARKED_ITEM_NAMES,
     PLACEMENT_NAMES,
     RATING_NAMES,
+    TEXT_NAMES,
     USER_NAMES,
     as_digits,
     event_row,
     event_type_row,
-    item_row,
+    marked_item_row,
     placement_row,
     rating_rows,
     user_row,
 )
-from app.intake.layouts import EXPORT_CARD
-from app.intake.table_writers import Format, TableWriter, writing_in
+from app.intake.files.table_writers import Format, TableWriter, writing_in
+from app.intake.layouts import EXPORT_CARD, FOR, FOR_SPREADSHEETS
 from app.store import Store
 
 _EVENTS_PER_REPORT = 10_000
 _COLUMNS = {
     "ratings": RATING_NAMES,
     "events": EVENT_NAMES,
-    "items": ITEM_NAMES,
+    "items": MARKED_ITEM_NAMES,
     "users": USER_NAMES,
     "event_types": EVENT_TYPE_NAMES,
     "placements": PLACEMENT_NAMES,
@@ -52,25 +53,36 @@ def export_to(
     store: Store,
     format_: Format = Format.CSV,
     progress: ProgressCallback = ignore,
+    *,
+    is_for_spreadsheets: bool = False,
 ) -> ExportReport:
     """Write one file for each kind of entity to `folder`, and a card with the rating scale.
 
+    `is_for_spreadsheets`: mark text that a spreadsheet would run as a formula, and say so on the card, by which an
+    import takes the marks away.
+
     Files get their final names once all of them are complete. Times are exact to the microsecond; unknown times are
-    empty. Ids are written unchanged.
+    empty. Fields are written unchanged but for marks.
 
-    Raises `StorageFullError` if there is no space left, and `ConflictError` if the folder cannot be written to or holds
-    an export in the other format, which an import would mix with this one.
+    Raises `InvalidInputError` for JSONL for spreadsheets, `StorageFullError` if there is no space left, and
+    `ConflictError` if the folder cannot be written to or holds an export in the other format, which an import would mix
+    with this one.
     """
+    if is_for_spreadsheets and format_ is not Format.CSV:
+        raise InvalidInputError("spreadsheets read CSV, not JSONL", field="for_spreadsheets")
     with writing_in(folder):
-        return _export(folder, store, format_, progress)
+        return _export(folder, store, format_, progress, is_for_spreadsheets=is_for_spreadsheets)
 
 
-def _export(folder: Path, store: Store, format_: Format, progress: ProgressCallback) -> ExportReport:
+def _export(
+    folder: Path, store: Store, format_: Format, progress: ProgressCallback, *, is_for_spreadsheets: bool
+) -> ExportReport:
     folder.mkdir(parents=True, exist_ok=True)
     _refuse_mixture(folder, format_)
+    marked = TEXT_NAMES if is_for_spreadsheets else frozenset()
     with ExitStack() as stack:
         writers = {
-            name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_))
+            name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_, marked))
             for name, columns in _COLUMNS.items()
         }
         # Ratings and events are read first, so that every item, user and type that they name is in a later file, even
@@ -82,7 +94,7 @@ def _export(folder: Path, store: Store, format_: Format, progress: ProgressCallb
             progress(min(1.0, writers["ratings"].n_rows / total), "ratings")
         events = _reporting(store.events.stream(), lambda n: progress(min(1.0, (n_ratings + n) / total), "events"))
         writers["events"].write(event_row(event, format_) for event in events)
-        writers["items"].write(item_row(item, format_) for item in store.items.stream())
+        writers["items"].write(marked_item_row(*each, format_) for each in store.items.stream_marked())
         writers["users"].write(user_row(user, format_) for user in store.users.stream())
         types = store.events.types().values()
         writers["event_types"].write(event_type_row(declared, format_) for declared in types)
@@ -92,7 +104,8 @@ def _export(folder: Path, store: Store, format_: Format, progress: ProgressCallb
         for writer in writers.values():
             writer.publish()
     card = folder / EXPORT_CARD
-    card.write_text(json.dumps({"scale": _exactly(store.instance.scale())}) + "\n")
+    kind = {FOR: FOR_SPREADSHEETS} if is_for_spreadsheets else {}
+    card.write_text(json.dumps({"scale": _exactly(store.instance.scale())} | kind) + "\n")
     counts = {name: writer.n_rows for name, writer in writers.items()}
     return ExportReport(counts, [*(writer.path for writer in writers.values()), card])
 
@@ -115,5 +128,7 @@ def _refuse_mixture(folder: Path, format_: Format) -> None:
 
 def _exactly(scale: RatingScale) -> str:
     """Format a scale for `RatingScale.parse`, with every digit."""
+    if scale.kind != "stars":
+        return str(scale)
     ends = (scale.minimum, scale.maximum) if scale.step is None else (scale.minimum, scale.maximum, scale.step)
     return ":".join(map(as_digits, ends))

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from app.entities import IncomingRatings, RatingColumns, RatingScale, to_microseconds
+from app.entities import IncomingRatings, RatingColumns, to_microseconds
 from app.errors import InvalidInputError
 from app.intake.blocks import RejectedRow
-from app.intake.columns import Kind
+from app.intake.column_names.columns import Kind
+from app.intake.hints import NO_HINTS, FileHints
 from app.intake.layouts import recognise
 from app.intake.ratings import RatingReader
-from app.intake.scale import detect_scale
 
 _N_FIRST = 5
 
@@ -24,34 +24,38 @@ class FileRatings:
     `user_ids`, `item_ids`: distinct ids in the order of their first appearance.
     `ratings`: n ratings; `user_key` and `item_key` are indices into `user_ids` and `item_ids`, and a missing time is
     `UNKNOWN_TIME`.
-    `scale`: the detected rating scale.
     `n_rejected`: number of rows with an error; these are not in `ratings`.
     `rejected`: the first rejected rows, at most five.
+    `notes`: sentences on how files were read.
+    `has_amounts`: whether the names of the columns say that the values are amounts.
+    `n_missing`: number of rows whose value the user stated to stand for a missing rating.
     """
 
     user_ids: list[str]
     item_ids: list[str]
     ratings: RatingColumns
-    scale: RatingScale
     n_rejected: int
     rejected: list[RejectedRow]
+    notes: list[str]
+    has_amounts: bool
+    n_missing: int
 
 
-def load_file(path: Path, columns: str | None = None) -> FileRatings:
+def load_file(path: Path, hints: FileHints = NO_HINTS) -> FileRatings:
     """Load all ratings at `path`: a file, folder or zip in any layout that `reckon import` reads.
 
-    `columns`: the names of the columns, as in `--columns`. Needs about 32 bytes of memory per rating.
+    `hints`: what the user states about the files. Needs about 32 bytes of memory per rating.
 
     Raises `InvalidInputError` where `path` cannot be read or holds no valid rating.
     """
-    tables = recognise(path, columns).tables_of(Kind.RATINGS)
-    reader = RatingReader(to_microseconds(datetime.now(UTC)))
+    content = recognise(path, hints)
+    reader = RatingReader(to_microseconds(datetime.now(UTC)), hints.missing)
     user_keys: dict[str, int] = {}
     item_keys: dict[str, int] = {}
     parts: list[RatingColumns] = []
     rejected: list[RejectedRow] = []
-    n_rejected = 0
-    for table in tables:
+    n_rejected = n_missing = 0
+    for table in content.tables_of(Kind.RATINGS):
         for block in table.blocks():
             read = reader.read(block)
             # Ids become integers block by block, so that only the distinct ones are kept as text.
@@ -59,14 +63,15 @@ def load_file(path: Path, columns: str | None = None) -> FileRatings:
             # All rejected rows are counted, but memory holds only the few that are shown.
             rejected += read.rejected[: _N_FIRST - len(rejected)]
             n_rejected += len(read.rejected)
-    # The scale follows from all values together, because a single block may not reach both ends.
-    scale = detect_scale(part.value for part in parts)
-    if scale is None:
+            n_missing += read.n_set_aside
+    if not any(map(len, parts)):
         reason = f": {rejected[0].reason} (line {rejected[0].line})" if rejected else ""
         raise InvalidInputError(f"{path} holds no ratings{reason}", field="path")
     names = ("user_key", "item_key", "value", "rated_at")
     ratings = RatingColumns(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-    return FileRatings(list(user_keys), list(item_keys), ratings, scale, n_rejected, rejected)
+    return FileRatings(
+        list(user_keys), list(item_keys), ratings, n_rejected, rejected, content.notes, content.has_amounts, n_missing
+    )
 
 
 def _to_columns(ratings: IncomingRatings, user_keys: dict[str, int], item_keys: dict[str, int]) -> RatingColumns:

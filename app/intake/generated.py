@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from app.entities import IncomingRatings, Item, RatingScale, User, from_microseconds, to_microseconds
 from app.intake.export_rows import ITEM_NAMES, RATING_NAMES, USER_NAMES, item_row, rating_rows, user_row
-from app.intake.table_writers import Format, TableWriter
+from app.intake.files.table_writers import Format, TableWriter
 
 FloatArray = NDArray[np.float64]
 
 N_USERS, N_ITEMS, N_RATINGS = 2_000, 1_000, 150_000
+ITEM_IDS = (*range(1, N_ITEMS - 3), 1196, 1210, 1721, 2571)
+"""All exist in MovieLens or fill its gaps. The last four are films that the README rates, so its session works here."""
+
 MIN_RATINGS, MAX_RATINGS = 15, 400
 RANK = 8
 SCALE = RatingScale(0.5, 5.0, 0.5)
@@ -274,7 +277,7 @@ def _items(category_shares: FloatArray, added_at: NDArray[np.int64], rng: np.ran
     years_added = (from_microseconds(moment).year for moment in added_at.tolist())
     return [
         Item(
-            item_id=f"film-{number:04}",
+            item_id=str(ITEM_IDS[number]),
             title=str(titles[number]),
             categories=tuple(np.array(CATEGORIES)[category_shares[number] > 0].tolist()),
             # A film cannot be added before the year of its release.
@@ -291,6 +294,6 @@ def _users(countries: NDArray[np.int64], age_groups: NDArray[np.int64], rng: np.
     ages = rng.integers(limits[:, 0], limits[:, 1] + 1)
     names = list(AGE_GROUPS)
     return [
-        User(f"user-{number:04}", COUNTRIES[country], {"age": int(age), "age_group": names[group]})
+        User(str(number + 1), COUNTRIES[country], {"age": int(age), "age_group": names[group]})
         for number, (country, age, group) in enumerate(zip(countries, ages, age_groups, strict=True))
     ]

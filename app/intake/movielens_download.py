@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import InvalidInputError, UnavailableError
-from app.intake.files import InputFile, input_files
+from app.intake.files.listing import InputFile, input_files
 
 MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip"
 MOVIELENS_SHA256 = {

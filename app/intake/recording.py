@@ -6,7 +6,7 @@ row does not keep the others from being stored.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -23,8 +23,8 @@ from app.entities import (
     to_microseconds,
 )
 from app.errors import InvalidInputError
-from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS
-from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
+from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS, UNKNOWN_ITEM_FAULT
+from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded, Store
 from app.store.users import Users
 
 Status = Literal["stored", "replaced", "unchanged", "rejected"]
@@ -60,11 +60,14 @@ class RatingRecorder:
     async def record(self, rating: Rating, field: str) -> StoredRating:
         """Stores one rating. `field` names the part of the input that holds it.
 
-        Raises `InvalidInputError` for a value off the scale and for a time more than 5 minutes ahead of the clock.
+        Raises `InvalidInputError` for a value off the scale, for a time more than 5 minutes ahead of the clock, and for
+        an unknown item where the store rejects those.
         """
         now = _now()
-        _check_rating(rating, await self._store.reads.scale(), now, field)
+        rating = _checked_rating(rating, await self._store.reads.scale(), now, field)
         recorded = await self._store.group_commit.record(_rating_columns([rating]), untimed_at=now)
+        if recorded.status[0] == UNKNOWN_ITEM:
+            raise InvalidInputError(UNKNOWN_ITEM_FAULT, field=f"{field}.item_id")
         return _stored(rating, recorded)
 
     async def record_batch(self, rows: Sequence[Rating | str]) -> list[RowOutcome]:
@@ -95,6 +98,8 @@ class ReceivedEvent:
     at: datetime | None
     portion: float | None
     recommendation_id: str | None
+    placement: str | None = None
+    position: int | None = None
 
 
 class Origin(Protocol):
@@ -116,6 +121,10 @@ class CheckedEvent:
     at: int
     origin: Origin | None
 
+    @property
+    def placement(self) -> str | None:
+        return self.event.placement if self.origin is None else self.origin.placement
+
 
 class EventRecorder:
     """Stores events once by id. `read_recommendation_id` raises `InvalidInputError` for an id that is not genuine."""
@@ -134,12 +143,18 @@ class EventRecorder:
         statuses = self._store.events.record(_event_columns(good)).tolist() if good else []
         return _outcomes(checked, iter(statuses))
 
+    def remove(self, event_id: str) -> None:
+        """Deletes the event as of now, so that a later replay of it changes nothing."""
+        self._store.events.delete(event_id, at=_now())
+
     def _event_or_fault(self, event: ReceivedEvent, types: Mapping[str, EventType], now: int) -> CheckedEvent | str:
         at = now if event.at is None else to_microseconds(event.at)
         try:
             _check_event(event, at, types, now)
             named = event.recommendation_id
-            return CheckedEvent(event, at, None if named is None else self._read_recommendation_id(named))
+            origin = None if named is None else self._read_recommendation_id(named)
+            _check_origin(event, origin)
+            return CheckedEvent(event, at, origin)
         except InvalidInputError as error:
             return error.detail
 
@@ -155,26 +170,33 @@ def _is_ahead(at: int, now: int) -> bool:
 
 
 def _outcomes(rows: Sequence[object], statuses: Iterator[int]) -> list[RowOutcome]:
-    """`statuses`: of the rows that were stored, in their order."""
+    """`statuses`: of the rows that the store was given, in their order."""
     return [
-        RowOutcome(index, "rejected", row) if isinstance(row, str) else RowOutcome(index, STATUS_NAMES[next(statuses)])
+        RowOutcome(index, "rejected", row) if isinstance(row, str) else _outcome(index, next(statuses))
         for index, row in enumerate(rows)
     ]
 
 
-def _check_rating(rating: Rating, scale: RatingScale, now: int, field: str) -> None:
-    scale.check(rating.value, f"{field}.value")
+def _outcome(index: int, status: int) -> RowOutcome:
+    if status == UNKNOWN_ITEM:
+        return RowOutcome(index, "rejected", f"item_id: {UNKNOWN_ITEM_FAULT}")
+    return RowOutcome(index, STATUS_NAMES[status])
+
+
+def _checked_rating(rating: Rating, scale: RatingScale, now: int, field: str) -> Rating:
+    """The rating as it is stored: a pair has the value 1. Raises `InvalidInputError`."""
+    value = scale.check(rating.value, f"{field}.value")
     if rating.rated_at is not None and _is_ahead(to_microseconds(rating.rated_at), now):
         message = "rated_at is more than 5 minutes ahead of the server's clock"
         raise InvalidInputError(message, field=f"{field}.rated_at")
+    return rating if value == rating.value else replace(rating, value=value)
 
 
 def _rating_or_fault(rating: Rating, scale: RatingScale, now: int) -> Rating | str:
     try:
-        _check_rating(rating, scale, now, "row")
+        return _checked_rating(rating, scale, now, "row")
     except InvalidInputError as error:
         return error.detail
-    return rating
 
 
 def _rating_columns(ratings: Sequence[Rating]) -> IncomingRatings:
@@ -208,22 +230,39 @@ def _check_event(event: ReceivedEvent, at: int, types: Mapping[str, EventType], 
         raise InvalidInputError("at is more than 5 minutes ahead of the server's clock")
 
 
+def _check_origin(event: ReceivedEvent, origin: Origin | None) -> None:
+    if origin is not None and event.placement not in {None, origin.placement}:
+        raise InvalidInputError(
+            f"placement: the recommendation_id is of a list for {origin.placement!r}, not for {event.placement!r}"
+        )
+    # A place without a list could not be compared with any other.
+    if event.position is not None and origin is None and event.placement is None:
+        raise InvalidInputError("position: it needs the recommendation_id or the placement of the list")
+
+
 def _own_recommendations_only(rows: Sequence[CheckedEvent | str], users: Users) -> list[CheckedEvent | str]:
     """Rejects events that name a recommendation made for another user.
 
-    A recommendation for a user who was not stored then, or is deleted since, may be named by any user.
+    A recommendation for a user who was not stored then, or is deleted or merged since, may be named by any user. The
+    id of a merged guest counts as that of the user.
     """
     origins = [row.origin for row in rows if isinstance(row, CheckedEvent) and row.origin is not None]
     keys = {origin.user_key for origin in origins if origin.user_key is not None}
     owners = users.ids_of(sorted(keys)) if keys else {}
+    foreign = {row.event.user_id for row in rows if isinstance(row, CheckedEvent) and _is_of_another(row, owners, {})}
+    if not foreign:
+        return list(rows)
+    merged = users.redirected(foreign)
     fault = "this recommendation_id was made for another user"
-    return [fault if isinstance(row, CheckedEvent) and _is_of_another(row, owners) else row for row in rows]
+    return [fault if isinstance(row, CheckedEvent) and _is_of_another(row, owners, merged) else row for row in rows]
 
 
-def _is_of_another(row: CheckedEvent, owners: Mapping[int, str]) -> bool:
+def _is_of_another(row: CheckedEvent, owners: Mapping[int, str], merged: Mapping[str, str]) -> bool:
+    """`merged`: the users that guests became, by the guests' ids."""
     if row.origin is None or row.origin.user_key is None:
         return False
-    return owners.get(row.origin.user_key, row.event.user_id) != row.event.user_id
+    user_id = merged.get(row.event.user_id, row.event.user_id)
+    return owners.get(row.origin.user_key, user_id) != user_id
 
 
 def _event_columns(rows: Sequence[CheckedEvent]) -> IncomingEvents:
@@ -234,6 +273,7 @@ def _event_columns(rows: Sequence[CheckedEvent]) -> IncomingEvents:
         item_id=[row.event.item_id for row in rows],
         at=np.array([row.at for row in rows], dtype=np.int64),
         portion=np.array([row.event.portion for row in rows], dtype=np.float64),  # None becomes NaN
-        placement=[None if row.origin is None else row.origin.placement for row in rows],
+        placement=[row.placement for row in rows],
         snapshot_version=[None if row.origin is None else row.origin.snapshot_version for row in rows],
+        position=[row.event.position for row in rows],
     )

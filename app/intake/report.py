@@ -11,24 +11,31 @@ from typing import IO, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from app.entities import RatingScale
+from app.entities import EventType, RatingScale
 from app.intake.blocks import RejectedRow
-from app.intake.columns import Kind
-from app.intake.table_writers import writing_in
+from app.intake.cells.left_out import LeftOut
+from app.intake.column_names.columns import Kind
+from app.intake.files.table_writers import writing_in
+from app.intake.scales.scale import share_text
 from app.store import REPLACED, STORED, UNCHANGED
+
+REJECTED_SHARE = 0.01
+"""Some rejected rows are normal in real data; a larger share gets a warning."""
 
 _N_FIRST = 5
 
 
 @dataclass(slots=True)
 class Counts:
-    """Numbers of rows of one kind.
+    """Numbers of rows of one kind, which add up to the rows of the files.
 
     `readable`: rows without errors; each of them was stored, replaced or left unchanged, except in a dry run.
     `stored`: rows that are new in the database.
-    `replaced`: rows that overwrote a stored entry.
+    `replaced`: rows that changed a stored entry, which may come from an earlier row of the same import.
     `unchanged`: rows that are stored already, or that are older than what is stored.
     `rejected`: rows with an error.
+
+    Where amounts are summed, the first row of a sum counts as what became of the sum, and the others as replacing it.
     """
 
     readable: int = 0
@@ -37,8 +44,13 @@ class Counts:
     unchanged: int = 0
     rejected: int = 0
 
+    @property
+    def rejected_share(self) -> float:
+        """The share of the rows that were rejected; 0 where there are no rows."""
+        return self.rejected / max(1, self.readable + self.rejected)
+
     def add_statuses(self, statuses: Sequence[int] | NDArray[np.int8]) -> None:
-        """Add the (n,) statuses of `app.store` (`STORED`, `REPLACED` or `UNCHANGED`), one a row."""
+        """Add the (n,) statuses of `app.store`, one a row; rows of unknown items are counted as rejected elsewhere."""
         # `minlength` gives a zero to each status that does not occur.
         n_by_status = np.bincount(np.asarray(statuses, dtype=np.int64), minlength=3)
         self.stored += int(n_by_status[STORED])
@@ -52,16 +64,24 @@ class ImportReport:
 
     `scale`: the rating scale that rows were checked against.
     `is_scale_detected`: whether `scale` was detected from the ratings of this import.
+    `previous_scale`: the scale of the store before, where stored ratings got another one; None otherwise.
     `is_dry_run`: whether rows were only counted.
     `items`, `users`, `ratings`, `events`, `event_types`, `placements`: counts of rows of each kind.
-    `ignored`: names of the files that were not imported.
+    `created_types`: event types that the events needed and that did not exist.
+    `n_set_aside`: number of rows of ratings whose value stands for a missing rating; they count nowhere else.
+    `ignored`: names of the files that were not imported, in parentheses why where they cannot be read.
+    `n_repeated_headers`: rows that repeat the header of their file, as in concatenated files; they count nowhere else.
     `rejected_path`: file of all rejected rows; None where no row was rejected, and in a dry run.
     `first_rejected`: the first rejected rows, at most five.
+    `first_reasons`: kind of rows to the reason of the first one rejected.
+    `notes`: how files were read, what was set aside and what is doubtful in the values of ratings, in sentences.
+    `left_out`: cells that could not be read, one entry a column.
     `seconds`: duration of the import.
     """
 
     scale: RatingScale
     is_scale_detected: bool = False
+    previous_scale: RatingScale | None = None
     is_dry_run: bool = False
     items: Counts = field(default_factory=Counts)
     users: Counts = field(default_factory=Counts)
@@ -69,9 +89,15 @@ class ImportReport:
     events: Counts = field(default_factory=Counts)
     event_types: Counts = field(default_factory=Counts)
     placements: Counts = field(default_factory=Counts)
+    created_types: list[EventType] = field(default_factory=list)
+    n_set_aside: int = 0
     ignored: list[str] = field(default_factory=list)
+    n_repeated_headers: int = 0
     rejected_path: Path | None = None
     first_rejected: list[RejectedRow] = field(default_factory=list)
+    first_reasons: dict[Kind, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     seconds: float = 0.0
 
     def counts_of(self, kind: Kind) -> Counts:
@@ -87,11 +113,38 @@ class ImportReport:
     def n_readable(self) -> int:
         return sum(self.counts_of(kind).readable for kind in Kind)
 
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each kind of which more than 1 % of the rows were rejected, or no row holds a rating."""
+        shown = [kind for kind in Kind if self.counts_of(kind).rejected_share > REJECTED_SHARE]
+        n_kinds = sum(self.counts_of(kind).readable + self.counts_of(kind).rejected > 0 for kind in Kind)
+        warnings = [
+            rejection_warning(
+                self.counts_of(kind).rejected_share,
+                self.first_reasons[kind],
+                # One kind of rows needs no name.
+                rows="rows" if n_kinds == 1 else f"rows of {kind.label}",
+            )
+            for kind in shown
+        ]
+        if self.n_set_aside and not self.ratings.readable:
+            warnings.append(f"all ratings are missing: {self.n_set_aside:,} rows were set aside")
+        return warnings
+
     def as_json(self) -> dict[str, Any]:
         """Return the report as a dictionary that `json.dumps` accepts."""
-        # `asdict` leaves paths as they are and takes the scale apart; both are written as text.
-        path = None if self.rejected_path is None else str(self.rejected_path)
-        return asdict(self) | {"scale": str(self.scale), "rejected_path": path}
+        # `asdict` leaves paths as they are and takes scales apart; both are written as text.
+        texts = {name: _text_or_none(getattr(self, name)) for name in ("scale", "previous_scale", "rejected_path")}
+        return asdict(self) | texts | {"warnings": self.warnings}
+
+
+def rejection_warning(share: float, first_reason: str, rows: str = "rows") -> str:
+    """Return the warning that a `share` of the `rows`, above `REJECTED_SHARE`, was rejected."""
+    return f"{share_text(share)} of the {rows} were rejected; the first reason: {first_reason}"
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 class RejectedRowWriter:
@@ -111,17 +164,14 @@ class RejectedRowWriter:
         self.path: Path | None = None
         self.first: list[RejectedRow] = []
 
-    def add(self, rows: Iterable[RejectedRow]) -> int:
-        """Write the rows and return their number; raises as `writing_in` does where the file cannot be written."""
-        n_rows = 0
+    def add(self, rows: Iterable[RejectedRow]) -> None:
+        """Write the rows; raises as `writing_in` does where the file cannot be written."""
         for row in rows:
-            n_rows += 1
             if len(self.first) < _N_FIRST:
                 self.first.append(row)
             if self._folder is not None:
                 with writing_in(self._folder):
                     self._write(row, self._folder)
-        return n_rows
 
     def _write(self, row: RejectedRow, folder: Path) -> None:
         # The file is created at the first rejected row, so that an import without errors leaves no empty file.

@@ -45,7 +45,7 @@ def test_placement(settings: Any) -> None:
     ("name", "settings", "field", "message"),
     [
         ("Home", "{}", "placement", "a placement is called by"),
-        ("home\n", "{}", "placement", "control characters"),
+        ("ho\nme", "{}", "placement", "control characters"),
         ("a" * 65, "{}", "placement", "1 to 64"),
         ("", "{}", "placement", "an id must have"),
         ("home", "", "settings", "'' is not JSON"),

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.errors import InvalidInputError
 from app.intake.blocks import Block
 from app.intake.events import EventReader, ReadEvents
 
@@ -13,15 +14,21 @@ GOOD: dict[str, Any] = {"event_id": "e", "type": "watched", "user_id": "u", "ite
 
 def read(*rows: dict[str, Any]) -> ReadEvents:
     columns = {name: [row.get(name) for row in rows] for row in rows for name in row}
-    return EventReader(NOW, {"watched", "7"}).read(Block("events.csv", columns, range(2, 2 + len(rows))))
+    return EventReader(NOW, declared).read(Block("events.csv", columns, range(2, 2 + len(rows))))
+
+
+def declared(name: str) -> None:
+    if name not in {"watched", "7"}:
+        raise InvalidInputError(f"there is no event type {name!r}", field="type")
 
 
 def test_event_of_text() -> None:
-    optional = {"portion": "0.25", "placement": "home", "snapshot_version": "12", "recommendation_id": "AAAA"}
+    optional = {"portion": "0.25", "placement": "home", "snapshot_version": "12", "position": "3"}
+    optional |= {"recommendation_id": "AAAA"}
     events = read(GOOD | {"at": "2020-02-29T01:02:03.000004+00:00"} | optional).events
     assert (events.event_id, events.type, events.user_id, events.item_id) == (["e"], ["watched"], ["u"], ["i"])
     assert (events.at.tolist(), events.portion.tolist()) == ([1_582_938_123_000_004], [0.25])
-    assert (events.placement, events.snapshot_version) == (["home"], [12])
+    assert (events.placement, events.snapshot_version, events.position) == (["home"], [12], [3])
 
 
 def test_event_of_json() -> None:
@@ -33,13 +40,13 @@ def test_event_of_json() -> None:
 
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_optional_fields_missing(nothing: str | None) -> None:
-    events = read(GOOD | dict.fromkeys(("portion", "placement", "snapshot_version"), nothing)).events
+    events = read(GOOD | dict.fromkeys(("portion", "placement", "snapshot_version", "position"), nothing)).events
     assert np.isnan(events.portion).tolist() == [True]
-    assert (events.placement, events.snapshot_version) == ([None], [None])
+    assert (events.placement, events.snapshot_version, events.position) == ([None], [None], [None])
 
 
 def test_no_rows() -> None:
-    result = EventReader(NOW, ()).read(Block("events.csv", dict.fromkeys(GOOD, ()), ()))
+    result = EventReader(NOW, declared).read(Block("events.csv", dict.fromkeys(GOOD, ()), ()))
     assert (len(result.events), result.rejected) == (0, [])
 
 
@@ -56,7 +63,7 @@ def test_no_rows() -> None:
         ("type", "Watched", "type: there is no event type 'Watched'"),
         ("type", ["watched"], "type: ['watched'] is not an id"),
         ("user_id", "a\0b", "user_id: an id must not contain control characters"),
-        ("item_id", " i", "item_id: an id must not contain '/', begin"),
+        ("item_id", "a/b", "item_id: an id must not contain '/', begin"),
         ("at", "", "at: the time of the event is missing"),
         ("at", "soon", "at: 'soon' is not a time"),
         ("at", "-99999999999999999", "at: "),
@@ -72,6 +79,9 @@ def test_no_rows() -> None:
         ("snapshot_version", "1.5", "snapshot_version: '1.5' is not a snapshot version"),
         ("snapshot_version", "-1", "snapshot_version: '-1' is not a snapshot version"),
         ("snapshot_version", "1e300", "snapshot_version: '1e300' is not a snapshot version"),
+        ("position", "top", "position: 'top' is not a number"),
+        ("position", "0.5", "position: '0.5' is not a position: it must be a whole number from 0 to 1,000,000"),
+        ("position", "1000001", "position: '1000001' is not a position"),
     ],
 )
 def test_bad_event_rejected(name: str, value: Any, reason: str) -> None:
@@ -84,3 +94,21 @@ def test_bad_event_rejected(name: str, value: Any, reason: str) -> None:
 
 def test_clocks_may_differ() -> None:
     assert len(read(GOOD | {"at": "1700000299"}).events) == 1
+
+
+def test_derived_ids() -> None:
+    row = {name: value for name, value in GOOD.items() if name != "event_id"}
+    first, same, *others = read(
+        row,
+        row | {"at": "1970-01-01T00:00:05Z", "price": 9},
+        *(row | {name: "7"} for name in ("type", "user_id", "item_id", "at")),
+        row | {"portion": "0.5"},
+        row | {"position": "0"},
+        row | {"user_id": "ui", "item_id": "i"},
+        row | {"user_id": "u", "item_id": "ii"},
+    ).events.event_id
+    assert same == first
+    assert len({first, *others}) == 9
+    # As earlier releases derived it: an old log imported again counts no row twice.
+    assert first == "row-1707c555d4d2e151de61caf6ab5770b0"
+    assert first == read(row).events.event_id[0]

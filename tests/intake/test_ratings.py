@@ -5,8 +5,8 @@ import pytest
 
 from app.entities import UNKNOWN_TIME, RatingScale
 from app.intake.blocks import Block
+from app.intake.cells.values import ValueCache
 from app.intake.ratings import RatingReader, ReadRatings
-from app.intake.values import ValueCache
 
 NOW = 1_700_000_000_000_000
 
@@ -44,16 +44,16 @@ def test_times_mixed() -> None:
         (("u", "nul\0", "4", "1"), "item_id: an id must not contain control characters or surrogates"),
         (
             ("u", "\udcff", "4", "1"),
-            "item_id: '\\udcff' is not UTF-8: convert the file first (iconv -f latin1 -t utf-8)",
+            "item_id: '\\udcff' is not UTF-8: where the file is Latin-1, add --encoding latin-1",
         ),
         (("u", "\ud800", "4", "1"), "item_id: an id must not contain control characters or surrogates"),
-        (("u", "i", "nan", "1"), "value: 'nan' is not a number"),
+        (("u", "i", "nan", "1"), "value: the rating is missing"),
         (("u", "i", "inf", "1"), "value: 'inf' is not a number"),
         (("u", "i", "1e999", "1"), "value: '1e999' is not a finite number"),
         (("u", "i", "good", "1"), "value: 'good' is not a number"),
-        (("u", "i", str(2**63), "1"), "value: '9223372036854775808' is not a rating: it is beyond 1e+09"),
-        (("u", "i", "6", "1"), "value: is not on the rating scale 1:5:1"),
-        (("u", "i", "4.5", "1"), "value: is not on the rating scale 1:5:1"),
+        (("u", "i", str(2**63), "1"), "value: '9223372036854775808' is not a rating: it is beyond 9.01e+15"),
+        (("u", "i", "6", "1"), "value: is not on the rating scale 1:5:1; `reckon scale set MIN:MAX` changes it"),
+        (("u", "i", "4.5", "1"), "value: is not on the rating scale 1:5:1; `reckon scale set MIN:MAX` changes it"),
         (
             ("u", "i", "4", str(2**63)),
             "rated_at: '9223372036854775808' is not a time: it is beyond the range of epoch numbers",
@@ -77,8 +77,8 @@ def test_json_types_kept_apart() -> None:
     result = read([("u", 1, 1, None), ("u", True, 1.0, None), ("u", 1.0, True, None), ("u", [1], 2, None)])
     assert result.ratings.item_id == ["1"]
     assert [rejected.reason.split(":")[0] for rejected in result.rejected] == ["item_id", "item_id", "item_id"]
-    (rejected,) = read([("u", "i", True, None)]).rejected
-    assert rejected.reason == "value: True is not a number"
+    (rejected,) = read([("u", "i", True, None)], RatingScale(1, 5)).rejected
+    assert rejected.reason == "value: is no grade, and values here are 1:5"
 
 
 def test_values_alone() -> None:
@@ -91,3 +91,14 @@ def test_memory_stays_flat(monkeypatch: pytest.MonkeyPatch) -> None:
     value_cache = ValueCache(int, frozenset({str}))
     assert list(value_cache.convert_column([str(n) for n in range(100)])) == list(range(100))
     assert len(value_cache) <= 3
+
+
+def test_set_aside() -> None:
+    """Rows without a rating are neither ratings nor rejected, whatever the spelling of the value."""
+    values = ["0", "0.0", 0, 0.0, " n/a ", "-1", "11", "7", False]
+    block = Block("file.csv", {"user_id": ["u"] * 9, "item_id": ["i"] * 9, "value": values}, range(2, 11))
+    reader = RatingReader(NOW, frozenset({"0", "n/a"}))
+    result = reader.read(block, RatingScale(1, 10), np.array([-1.0]))
+    assert (result.ratings.value.tolist(), result.n_set_aside, result.off_scale) == ([7.0], 6, [(11.0, 8)])
+    assert [row.line for row in result.rejected] == [8, 10]
+    assert reader.values(block).tolist() == [-1.0, 11.0, 7.0, 0.0]

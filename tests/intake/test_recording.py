@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.entities import Rating
+from app.entities import Rating, RatingScale
 from app.errors import InvalidInputError
 from app.intake.recording import EventRecorder, RatingRecorder, ReceivedEvent
 from app.store import Store
@@ -41,6 +41,20 @@ def test_rating_ahead_of_the_clock(store: Store) -> None:
     with pytest.raises(InvalidInputError, match="5 minutes") as raised:
         asyncio.run(recorder.record(Rating("ann", "x", 4.0, FAR_AHEAD), "body"))
     assert raised.value.field == "body.rated_at"
+
+
+def test_values_of_a_kind(store: Store) -> None:
+    """Pairs store 1 for any value above 0; amounts may be larger than any before, and never negative."""
+    recorder = RatingRecorder(store)
+    store.instance.set_scale(RatingScale.parse("pairs"))
+    assert asyncio.run(recorder.record(Rating("ann", "x", 3.5), "body")).value == 1.0
+    with pytest.raises(InvalidInputError, match="this service stores pairs"):
+        asyncio.run(recorder.record(Rating("ann", "y", 0.0), "body"))
+    store.instance.set_scale(RatingScale.parse("amounts"))
+    assert asyncio.run(recorder.record(Rating("ann", "x", 352_698.0), "body")).value == 352_698.0
+    outcomes = asyncio.run(recorder.record_batch([Rating("ann", "z", 0.0), Rating("ann", "y", -1.0)]))
+    assert [each.status for each in outcomes] == ["stored", "rejected"]
+    assert outcomes[1].problem == "-1.0 is not an amount: amounts are numbers from 0 to 9.01e+15"
 
 
 def test_rating_older_than_its_deletion(store: Store) -> None:

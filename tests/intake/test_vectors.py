@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.intake.table_writers import Format
+from app.intake.files.table_writers import Format
 from app.intake.vectors import write_vectors
 
 BIASES = np.array([0.1, -2.5, 1e-7], dtype=np.float32)
