@@ -14,12 +14,15 @@ from app.serving.exclusion import ExclusionExplainer
 from app.serving.home import HomePage
 from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
+from app.serving.placement_watch import PlacementWatch
 from app.serving.predictions import RatingPredictor
 from app.serving.rankings import CandidateRanker
 from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
 from app.serving.response_cache import ResponseCache
+from app.serving.search import Searcher
 from app.serving.serving_state import ServingStateHolder
+from app.serving.similar import SimilarItemFinder
 from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
@@ -29,7 +32,8 @@ from app.store import Store
 
 def open_store(settings: Settings) -> Store:
     """Open the database of the settings. Raises `ReckonError` if it cannot be used."""
-    return Store.open(settings.database_url, settings.data_dir)
+    is_rejecting = settings.unknown_items == "reject"
+    return Store.open(settings.database_url, settings.data_dir, rejects_unknown_items=is_rejecting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,11 @@ class Service:
     recommender: Recommender
     exclusion: ExclusionExplainer
     rankings: CandidateRanker
+    searcher: Searcher
     predictor: RatingPredictor
     home_page: HomePage
     mixer: Mixer
+    similar_items: SimilarItemFinder
     similar_users: SimilarUserFinder
     charts: ChartReader
     rating_recorder: RatingRecorder
@@ -64,24 +70,27 @@ class Service:
         # A function, because the metrics must report the snapshot that is live when they are read.
         metrics = Metrics(lambda: _snapshot_state(active))
         lag = Lag(metrics.observe_lag)
+        # The key is stored in the database, so that every process accepts the cursors of the others.
+        tokens = TokenSigner(store.instance.token_key)
         serving = ServingStateHolder(
             active=active,
             data_dir=settings.data_dir,
             register=store.snapshots,
             items=store.items,
-            ratings=store.ratings,
+            likes=store.likes,
+            training_reads=store.training_reads,
             trends=store.trends,
             jobs=store.jobs,
             instance=store.instance,
+            generation=store.generation,
+            tokens=tokens,
             lag=lag,
             count_failure=metrics.count_poll_failure,
         )
-        # The key is stored in the database, so that every process accepts the cursors of the others.
-        tokens = TokenSigner(store.instance.token_key)
         config = PlacementConfigHolder(store.placements, store.events)
         user_states = UserStates(store.reads, lag)
         request_states = RequestStates(store.reads, serving, config)
-        recommender = Recommender(user_states, tokens)
+        recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem))
         return cls(
             store=store,
             serving=serving,
@@ -91,9 +100,11 @@ class Service:
             recommender=recommender,
             exclusion=ExclusionExplainer(recommender),
             rankings=CandidateRanker(recommender),
+            searcher=Searcher(recommender),
             predictor=RatingPredictor(user_states, request_states),
             home_page=HomePage(recommender),
             mixer=Mixer(recommender),
+            similar_items=SimilarItemFinder(recommender, tokens, store.items),
             similar_users=SimilarUserFinder(user_states, store.users),
             charts=ChartReader(store.trends, tokens),
             rating_recorder=RatingRecorder(store),
@@ -105,8 +116,10 @@ class Service:
 
 
 def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
-    """Return the version and the time (seconds since 1970) of the live snapshot; None without one."""
+    """Return the state of the snapshot that is served; None without one."""
     snapshot = active.current
     if snapshot is None:
         return None
-    return snapshot.manifest.version, datetime.fromisoformat(snapshot.manifest.created_at).timestamp()
+    manifest = snapshot.manifest
+    created_at = datetime.fromisoformat(manifest.created_at).timestamp()
+    return SnapshotState(manifest.version, created_at, is_fallback=manifest.reason is not None)

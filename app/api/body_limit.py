@@ -7,6 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOO_LARGE = 413
+MAX_BODY_BYTES = 1 << 20
+
+
+def too_large(max_bytes: int) -> str:
+    return f"a body has at most {max_bytes} bytes"
 
 
 class BodyLimit:
@@ -29,7 +34,7 @@ class BodyLimit:
             message: Message = {} if declared > self._max_bytes else await receive()
             received += len(message.get("body", b""))
             if max(received, declared) > self._max_bytes:
-                raise HTTPException(TOO_LARGE, f"a body has at most {self._max_bytes} bytes")
+                raise HTTPException(TOO_LARGE, too_large(self._max_bytes))
             return message
 
         await self._app(scope, receive_limited, send)

@@ -4,19 +4,17 @@ import json
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from pydantic import TypeAdapter
 
+from app.api.item_fields import OF_EVERY_ANSWER, SelectedColumns
+from app.api.list_parameters import SeveralCategories, SeveralFilters
 from app.api.problems import responses
-from app.api.responses import JSON
+from app.api.responses import as_response
 from app.api.routing import StrictRoute, service_of
-from app.api.types import Category, Cursor, Name
-from app.serving.charts import Chart, ChartQuery
-from app.serving.expressions import parse_filter
-from app.serving.parts import Expression
+from app.api.types import Cursor, Name
+from app.serving.charts import Chart, ChartQuery, UnknownChartError
+from app.serving.expressions import parse_all
+from app.serving.item_details import ItemSelection
 from app.serving.rows import NO_ROWS
-
-# The handlers serialise answers themselves: FastAPI would validate each answer again, which doubles the cost.
-CHART: TypeAdapter[Chart] = TypeAdapter(Chart)
 
 router = APIRouter(tags=["charts"], route_class=StrictRoute)
 
@@ -24,38 +22,51 @@ router = APIRouter(tags=["charts"], route_class=StrictRoute)
 @router.get(
     "/charts/{chart}",
     summary="List popular, trending or new items",
-    responses=responses(404, 422, 503, also={200: {"model": Chart}}),
+    responses=responses(
+        *(404, 422, 503),
+        also={200: {"model": Chart}},
+        errors={"`chart` is `best`": UnknownChartError("best")},
+    ),
 )
 async def get_chart(
     request: Request,
     chart: Annotated[str, Path(max_length=100, description="`popular`, `trending` or `newest`")],
     limit: Annotated[int, Query(ge=1, le=100, description="Number of items")] = 20,
     cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
-    category: Annotated[Category | None, Query(description="Only items of this category")] = None,
+    category: Annotated[SeveralCategories, Query()] = [],  # noqa: B006  never changed
     country: Annotated[
         Name | None, Query(description="Counts only users of this country; `newest` is the same in every country")
     ] = None,
-    filter: Annotated[  # noqa: A002  the parameter's name
-        Expression | None, Query(description="Only items for which this expression is true")
-    ] = None,
+    filter: Annotated[SeveralFilters, Query()] = [],  # noqa: A002, B006  the parameter's name; never changed
+    fields: Annotated[SelectedColumns, Query()] = [],  # noqa: B006  never changed
 ) -> Response:
     """Lists available items. Pages neither repeat nor skip an item, even if the chart changes in between.
 
-    `popular` counts ratings as of the snapshot. `trending` counts ratings and positive events with a half-life of three
-    days. `newest` sorts by `added_at`. An unknown category or country has no items.
+    `popular` counts likes as of the snapshot: liked ratings and positive events. `trending` counts liked ratings and
+    positive events with a half-life of three days; of each user and item the strongest of an hour. What is deleted or
+    no longer liked leaves it at once. `newest` sorts by `added_at`. An unknown category or country has no items;
+    `notes` names the categories that are near to an unknown one.
     """
     service = service_of(request)
     # A cursor belongs to one chart with its options. Used with others, it could skip items, so it is refused.
-    sequence = f"/charts/{json.dumps([chart, category, country, filter])}"
+    listing = f"/charts/{json.dumps([chart, _asked(category), country, _asked(filter)])}"
     query = ChartQuery(
-        sequence=sequence,
+        listing=listing,
         limit=limit,
-        category=category,
+        categories=tuple(category),
         country=country,
-        filter=None if filter is None else parse_filter(filter),
-        returned_keys=NO_ROWS if cursor is None else service.tokens.read_cursor(sequence, cursor),
+        filter=parse_all(filter),
+        returned_keys=NO_ROWS if cursor is None else service.tokens.read_cursor(listing, cursor),
     )
     # A chart is the same for every user, so the state is that of no user in particular.
     request_state = await service.request_states.read("")
     page = await service.charts.chart(chart, query, request_state)
-    return Response(CHART.dump_json(page), media_type=JSON)
+    # A cursor goes on with other fields, too: they do not change which items a page holds.
+    selection = ItemSelection.parse(fields, OF_EVERY_ANSWER)
+    catalogue = request_state.serving.catalogue
+    return await as_response(page, selection, service.store.reads, catalogue)
+
+
+def _asked(values: list[str]) -> str | list[str] | None:
+    """One value as itself and none as None, as cursors had them before a parameter could be repeated."""
+    return values[0] if len(values) == 1 else values or None

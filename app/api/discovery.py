@@ -5,18 +5,18 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
+from app.api.item_fields import SelectedUnexplained
 from app.api.problems import responses
-from app.api.responses import JSON
+from app.api.responses import JSON, as_response
 from app.api.routing import StrictRoute, service_of
 from app.api.types import Id, Name
 from app.serving.home import Home
+from app.serving.item_details import ItemSelection
 from app.serving.mixes import Mixes
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions
 from app.serving.query import Query as ListQuery
 from app.serving.similar_users import SimilarUsers
 
-HOME: TypeAdapter[Home] = TypeAdapter(Home)
-MIXES: TypeAdapter[Mixes] = TypeAdapter(Mixes)
 SIMILAR_USERS: TypeAdapter[SimilarUsers] = TypeAdapter(SimilarUsers)
 
 # Both pages make one list for each row, so the number of items is bounded as for a single list.
@@ -33,6 +33,7 @@ async def get_home(
     n_rows: Annotated[int, Query(ge=1, le=20, description="Maximum number of rows")] = 8,
     limit: Limit = 20,
     placement: PlacementName = DEFAULT_PLACEMENT,
+    fields: Annotated[SelectedUnexplained, Query()] = [],  # noqa: B006  never changed
 ) -> Response:
     """Lists rows with titles; an item is in one row only. The rows are: picked for the user, similar to liked items,
     the best of categories, popular in the country, trending, new, something different. A row with fewer than three
@@ -40,8 +41,11 @@ async def get_home(
     """
     service = service_of(request)
     query = ListQuery(user_id, ListOptions(limit=limit, placement=placement))
-    home = await service.home_page.home(n_rows, query, await service.request_states.read(user_id))
-    return Response(HOME.dump_json(home), media_type=JSON)
+    selection = ItemSelection.parse(fields)
+    request_state = await service.request_states.read(user_id)
+    home = await service.home_page.home(n_rows, query, request_state)
+    catalogue = request_state.serving.catalogue
+    return await as_response(home, selection, service.store.reads, catalogue)
 
 
 @router.get("/mixes", summary="Get a user's mixes", responses=responses(422, 503, also={200: {"model": Mixes}}))
@@ -51,15 +55,22 @@ async def get_mixes(
     n_mixes: Annotated[int, Query(ge=1, le=20, description="Maximum number of mixes")] = 6,
     limit: Limit = 20,
     placement: PlacementName = DEFAULT_PLACEMENT,
+    fields: Annotated[SelectedUnexplained, Query()] = [],  # noqa: B006  never changed
 ) -> Response:
-    """Lists mixes: each holds items near to one group of items that the user liked, and is named after its categories.
-    An item is in one mix only. There are fewer mixes if the liked items form fewer groups. A user who has liked nothing
-    gets popular categories.
+    """Lists mixes: each holds items near to one group of items that the user liked, and is named after one or two
+    categories of the group. Every item has at least one of these; `category_share` is the share of items that have all.
+    Where no category describes the group, the mix has the title of its most typical item and no `categories`. Where the
+    snapshot has no vectors to compare items by, each mix is about one liked item and has its title. An item is in one
+    mix only. There are fewer mixes if the liked items form fewer groups. A user who has liked nothing gets popular
+    categories.
     """
     service = service_of(request)
     query = ListQuery(user_id, ListOptions(limit=limit, placement=placement))
-    mixes = await service.mixer.mixes(n_mixes, query, await service.request_states.read(user_id))
-    return Response(MIXES.dump_json(mixes), media_type=JSON)
+    selection = ItemSelection.parse(fields)
+    request_state = await service.request_states.read(user_id)
+    mixes = await service.mixer.mixes(n_mixes, query, request_state)
+    catalogue = request_state.serving.catalogue
+    return await as_response(mixes, selection, service.store.reads, catalogue)
 
 
 @router.get(

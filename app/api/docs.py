@@ -11,11 +11,15 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from app.api import error_examples, examples
 from app.serving.item_details import COLUMNS
 
 STATIC = Path(__file__).parent / "static"
-LIST_ITEMS = ("RecommendedItem", "ExplainedItem")
-"""The components that describe an item of a list."""
+LIST_ITEMS = (
+    *("RecommendedItem", "ExplainedItem", "FoundItem", "SimilarItem", "Prediction"),
+    *("PopularItem", "TrendingItem", "NewItem"),
+)
+"""The components that describe an item of an answer."""
 
 
 def install(app: FastAPI) -> None:
@@ -25,6 +29,8 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         document = describe()
         _add_columns(document["components"]["schemas"])
+        examples.complete(document)
+        error_examples.complete(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
@@ -47,4 +53,5 @@ def _add_columns(schemas: dict[str, Any]) -> None:
     # None of them is required, so clients that do not use `fields` are not affected.
     stored = schemas["ItemOut"]["properties"]
     for name in LIST_ITEMS:
-        schemas[name]["properties"] |= {column: stored[column] for column in COLUMNS}
+        schemas[name]["properties"] = {column: stored[column] for column in COLUMNS} | schemas[name]["properties"]
+    schemas["Prediction"]["properties"]["title"] = stored["title"]

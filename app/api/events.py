@@ -1,10 +1,11 @@
 """Events and event types: what users did, and how much each kind of event counts."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
@@ -20,11 +21,15 @@ from app.api.schemas.events import (
     EventTypesOut,
 )
 from app.api.types import Cursor, Id
-from app.entities import to_microseconds
-from app.errors import NotFoundError
+from app.entities import Event, to_microseconds
+from app.errors import InvalidInputError, NotFoundError
 from app.intake.recording import ReceivedEvent, RowOutcome
 from app.observability.metrics import Metrics
+from app.serving.tokens import TokenSigner
 from app.store import STORED
+from app.store.events import EventTypeInUseError, TooManyEventTypesError
+
+EventTypeName = Annotated[Id, Path(examples=["saved"])]
 
 router = APIRouter(tags=["events"], route_class=StrictRoute)
 
@@ -33,14 +38,23 @@ router = APIRouter(tags=["events"], route_class=StrictRoute)
 def post_events(request: Request, batch: EventsIn) -> EventsOut:
     """Checks each event separately, stores the valid ones once by id in one transaction, and reports the others.
 
-    User and item need not exist. The next answer for the user, from any process, takes the events into account. A late
-    event counts at its own time.
+    The user need not exist, nor the item, unless the service refuses unknown ones (`RECKON_UNKNOWN_ITEMS=reject`). The
+    next answer for the user, from any process, takes the events into account. A late event counts at its own time.
     """
     service = service_of(request)
     rows = read_rows(batch.events, EventIn, EventIn.to_received)
     outcomes = service.event_recorder.record_batch(rows)
     _count(service.metrics, rows, outcomes)
     return EventsOut.from_outcomes(outcomes)
+
+
+@router.delete("/events/{event_id}", summary="Take an event back", status_code=204, responses=responses(422, 503))
+def delete_event(request: Request, event_id: Id) -> None:
+    """204 also if there is no such event. The next answer for its user, and trends, know nothing of it any more.
+
+    Repeating the request that stored the event does not restore it, for 30 days.
+    """
+    service_of(request).event_recorder.remove(event_id)
 
 
 @router.get("/users/{user_id}/events", summary="List a user's events", responses=responses(404, 422, 503))
@@ -59,11 +73,34 @@ def get_events(
     # Only an empty page needs the second read: a user with events exists.
     if not page and service.store.users.get(user_id) is None:
         raise NotFoundError("user", user_id)
-    last = page[limit - 1] if len(page) > limit else None
-    return EventsPage(
-        events=[EventOut.from_event(event) for event in page[:limit]],
-        next_cursor=None if last is None else service.tokens.moment(listing, to_microseconds(last.at), last.event_id),
-    )
+    return _page_of(page, limit, listing, service.tokens)
+
+
+@router.get("/events", summary="List the events of all users", responses=responses(422, 503))
+def get_all_events(
+    request: Request,
+    user_id: Annotated[Id | None, Query(description="Only events of this user", examples=["1"])] = None,
+    item_id: Annotated[Id | None, Query(description="Only events of this item", examples=["318"])] = None,
+    type: Annotated[  # noqa: A002  the parameter's name
+        Id | None, Query(description="Only events of this declared type", examples=["clicked"])
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
+) -> EventsPage:
+    """Newest first, by the time at which they happened. Pages neither repeat nor skip events while others arrive. The
+    list is empty for a user or an item that is not stored.
+    """
+    service = service_of(request)
+    if type is not None and type not in (declared := [each.name for each in service.store.events.types().values()]):
+        raise InvalidInputError(
+            f"there is no event type {type!r}; declared are: {', '.join(declared)}", field="query.type"
+        )
+    # A cursor belongs to one listing with its filters. Used with others, it could skip events, so it is refused.
+    listing = f"events {json.dumps([user_id, item_id, type])}"
+    before = None if cursor is None else service.tokens.read_moment(listing, cursor)
+    # One more than requested tells whether there is another page.
+    page = service.store.events.page(user_id, item_id=item_id, type_=type, before=before, limit=limit + 1)
+    return _page_of(page, limit, listing, service.tokens)
 
 
 @router.get("/event-types", summary="List the event types", responses=responses(422, 503))
@@ -75,9 +112,13 @@ def get_event_types(request: Request) -> EventTypesOut:
 @router.put(
     "/event-types/{name}",
     summary="Declare or change an event type",
-    responses=responses(400, 409, 413, 422, 503, 507, also={201: {"model": EventTypeOut}}),
+    responses=responses(
+        *(400, 409, 413, 422, 503, 507),
+        also={201: {"model": EventTypeOut}},
+        errors={"there are 100 types already": TooManyEventTypesError()},
+    ),
 )
-def put_event_type(request: Request, name: Id, body: EventTypeIn, response: Response) -> EventTypeOut:
+def put_event_type(request: Request, name: EventTypeName, body: EventTypeIn, response: Response) -> EventTypeOut:
     """201 if the type is new. A change applies at once, also to events stored before. 409 beyond 100 types."""
     event_type = body.to_entity(name)
     status = service_of(request).store.events.put_type(event_type)
@@ -86,11 +127,23 @@ def put_event_type(request: Request, name: Id, body: EventTypeIn, response: Resp
 
 
 @router.delete(
-    "/event-types/{name}", summary="Delete an event type", status_code=204, responses=responses(409, 422, 503)
+    "/event-types/{name}",
+    summary="Delete an event type",
+    status_code=204,
+    responses=responses(409, 422, 503, errors={"there are events of the type": EventTypeInUseError("clicked")}),
 )
-def delete_event_type(request: Request, name: Id) -> None:
+def delete_event_type(request: Request, name: EventTypeName) -> None:
     """204 also if there is no such type; 409 while there are events of the type."""
     service_of(request).store.events.delete_type(name)
+
+
+def _page_of(events: Sequence[Event], limit: int, listing: str, tokens: TokenSigner) -> EventsPage:
+    """Return the first `limit` of the events; one more than these means that there is another page."""
+    last = events[limit - 1] if len(events) > limit else None
+    return EventsPage(
+        events=[EventOut.from_event(event) for event in events[:limit]],
+        next_cursor=None if last is None else tokens.moment(listing, to_microseconds(last.at), last.event_id),
+    )
 
 
 def _count(metrics: Metrics, rows: Sequence[ReceivedEvent | str], outcomes: Sequence[RowOutcome]) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
+from app.training.rejections import rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
@@ -15,9 +16,23 @@ class Health(BaseModel):
     status: Literal["ok"]
 
 
+class ReadinessWarning(BaseModel):
+    """The service answers, and an operator should act nevertheless."""
+
+    reason: str
+    advice: str = Field(description="What to do about it")
+
+
 class Readiness(BaseModel):
     status: Literal["ready"]
     snapshot_version: int | None = Field(description="Null before the first training: lists hold popular items")
+    fallback_reason: str | None = Field(
+        description="Why the snapshot holds popular items alone, the same list for all users; null if it does not"
+    )
+    fallback_advice: str | None = Field(description="What to do about it; null if there is nothing to say")
+    warnings: list[ReadinessWarning] = Field(
+        description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile"
+    )
 
 
 @router.get("/livez", summary="Check that the process runs", responses=responses(422))
@@ -30,9 +45,17 @@ async def livez() -> Health:
 def readyz(request: Request) -> Readiness:
     """503 while the database does not answer. 200 without a snapshot, since popular items can be listed."""
     service = service_of(request)
-    # A read of one row: it fails if the database does not answer, and costs nothing otherwise.
+    # Reads of one row each: they fail if the database does not answer, and cost nothing otherwise.
     service.store.users.freshness("")
-    return Readiness(status="ready", snapshot_version=service.serving.current.version)
+    scorer = service.serving.current.scorer
+    rejections = rejection_warning(service.store)
+    return Readiness(
+        status="ready",
+        snapshot_version=scorer.version,
+        fallback_reason=scorer.fallback_reason,
+        fallback_advice=scorer.fallback_advice,
+        warnings=[] if rejections is None else [ReadinessWarning(reason=rejections.reason, advice=rejections.advice)],
+    )
 
 
 @router.get("/metrics", summary="Get metrics for Prometheus", response_class=Response, responses=responses(422))

@@ -6,9 +6,11 @@ from fastapi import APIRouter, Query, Request, Response
 
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
-from app.api.schemas.items import ItemIn, ItemOut, ItemsPage
+from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
+from app.api.schemas.items import ItemIn, ItemOut, ItemPatchIn, ItemRowIn, ItemsIn, ItemsPage
 from app.api.types import Cursor, Id, Text
 from app.errors import NotFoundError
+from app.intake.catalogue import record_entries
 from app.store import STORED
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
@@ -17,7 +19,9 @@ router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
 @router.get("", summary="List the catalogue", responses=responses(422, 503))
 def get_items(
     request: Request,
-    q: Annotated[Text | None, Query(max_length=200, description="Part of a title; case is ignored")] = None,
+    q: Annotated[
+        Text | None, Query(max_length=200, description="Part of a title; case and accents are ignored")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> ItemsPage:
@@ -54,7 +58,41 @@ def put_item(request: Request, item_id: Id, body: ItemIn, response: Response) ->
     return ItemOut.from_item(item)
 
 
+@router.patch(
+    "/{item_id}",
+    summary="Change an item",
+    responses=responses(400, 404, 413, 422, 503, 507),
+    openapi_extra=merge_patch(ItemPatchIn),
+)
+def patch_item(request: Request, item_id: Id, body: ItemPatchIn) -> ItemOut:
+    """Changes the fields that the body names and keeps the others (JSON merge patch, RFC 7396): null clears a field;
+    `attributes` are merged by name, and null removes one. Answers what is stored now. 404 if there is no such item.
+
+    `{"is_available": false}` hides an item everywhere at once and erases nothing; `true` shows it again.
+    """
+    item = service_of(request).store.items.patch_stored(body.to_patch(item_id), field="body")
+    if item is None:
+        raise NotFoundError("item", item_id)
+    return ItemOut.from_item(item)
+
+
+@router.post("/batch", summary="Create or replace up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
+def post_items(request: Request, batch: ItemsIn) -> BatchOutcome:
+    """Checks each item separately, stores the valid ones in order in one transaction, and reports the others.
+
+    Each row replaces the whole item as `PUT /items/{item_id}` does: fields that are left out become empty. Of several
+    rows with the same id the last one counts.
+    """
+    rows = read_rows(batch.items, ItemRowIn, ItemRowIn.to_item)
+    return BatchOutcome.from_outcomes(record_entries(rows, service_of(request).store.items.record))
+
+
 @router.delete("/{item_id}", summary="Delete an item and its ratings", status_code=204, responses=responses(422, 503))
 def delete_item(request: Request, item_id: Id) -> None:
-    """204 also if there is no such item. To hide an item but keep what is learned, put `is_available: false`."""
+    """204 also if there is no such item. To hide an item but keep what is learned, `PATCH` it with
+    `{"is_available": false}`.
+
+    Ratings and events that arrive later are stored, or refused (`RECKON_UNKNOWN_ITEMS=reject`). They do not bring the
+    item back: it is in no list until it is put again, or an import names it.
+    """
     service_of(request).store.items.delete(item_id)

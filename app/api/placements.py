@@ -4,12 +4,12 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.list_parameters import ListBody
 from app.api.problems import responses
 from app.api.recommendations import LIST
-from app.api.responses import JSON, as_bytes
+from app.api.responses import as_response
 from app.api.routing import StrictRoute, service_of
 from app.api.types import Id
 from app.errors import InvalidInputError, NotFoundError
@@ -35,6 +35,10 @@ class PlacementsOut(BaseModel):
 
 
 class PreviewIn(ListBody):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"user_id": "1", "limit": 5, "settings": {"diversity": 0.3}}]}
+    )
+
     user_id: Id
     settings: Placement | None = Field(None, description="Settings to try out; null: the stored settings")
 
@@ -65,11 +69,16 @@ def get_placement(request: Request, name: PlacementName) -> PlacementOut:
 )
 def put_placement(request: Request, name: PlacementName, body: Placement, response: Response) -> PlacementOut:
     """Replaces the whole placement: settings that are left out get their defaults. Applies to the next request of
-    every process.
+    every process. An expression that names an attribute or a category that no item has is refused, unless
+    `allow_unknown` is true.
     """
-    # Raises if an expression cannot be parsed, before anything is stored.
-    CompiledPlacement(body)
-    status = service_of(request).store.placements.put(name, body.document)
+    service = service_of(request)
+    catalogue = service.serving.current.catalogue
+    # Items that were stored through another process count, too.
+    catalogue.refresh()
+    # Both raise before anything is stored.
+    CompiledPlacement(body).check_names(catalogue)
+    status = service.store.placements.put(name, body.document)
     response.status_code = 201 if status == STORED else 200
     return PlacementOut(name=name, settings=body)
 
@@ -87,12 +96,16 @@ def delete_placement(request: Request, name: PlacementName) -> None:
 )
 async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -> Response:
     """Answers what a user would be shown under the `settings` in the body, or under the stored settings. Stores
-    nothing.
+    nothing. `notes` says which attributes and categories of the settings no item has, and whether the settings leave
+    no item.
     """
     service = service_of(request)
     request_state = _with_settings(await service.request_states.read(body.user_id), name, body.settings)
-    recommendations = await service.recommender.recommend(_query(name, body, service.tokens), request_state)
-    return Response(await as_bytes(recommendations, body.selection, service.store.reads), media_type=JSON)
+    query = _query(name, body, service.tokens)
+    recommendations = await service.recommender.recommend(query, request_state)
+    recommendations.notes += await service.recommender.placement_notes(query, request_state)
+    catalogue = request_state.serving.catalogue
+    return await as_response(recommendations, body.selection, service.store.reads, catalogue)
 
 
 def _with_settings(request_state: RequestState, name: str, settings: Placement | None) -> RequestState:

@@ -1,14 +1,21 @@
 """Predicted ratings of pairs of a user and an item."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
+
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
+from app.api.item_fields import OF_EVERY_ANSWER
 from app.api.problems import responses
 from app.api.responses import JSON
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
 from app.api.schemas.lists import PairIn, PairsIn, Predictions, RejectedPair
-from app.serving.predictions import Pair
+from app.serving.item_details import ItemSelection, read_details
+from app.serving.predictions import Pair, Prediction
+from app.wiring import Service
 
 PREDICTIONS: TypeAdapter[Predictions] = TypeAdapter(Predictions)
 
@@ -30,10 +37,34 @@ async def post_predictions(request: Request, body: PairsIn) -> Response:
     """
     rows = read_rows(body.pairs, PairIn, lambda pair: pair)
     pairs = [Pair(index, row.user_id, row.item_id) for index, row in enumerate(rows) if isinstance(row, PairIn)]
-    version, predictions = await service_of(request).predictor.predict(pairs)
+    service = service_of(request)
+    version, predictions = await service.predictor.predict(pairs)
     # The predictions are those of the valid pairs, in order; the problems of the others go between them.
     good = iter(predictions)
     results = [
         RejectedPair(index, "rejected", row) if isinstance(row, str) else next(good) for index, row in enumerate(rows)
     ]
+    selection = ItemSelection.parse(body.fields, OF_EVERY_ANSWER)
+    if not selection.is_everything_default:
+        return Response(await _with_items(version, results, selection, service), media_type=JSON)
     return Response(PREDICTIONS.dump_json(Predictions(version, results)), media_type=JSON)
+
+
+async def _with_items(
+    version: int | None, results: Sequence[Prediction | RejectedPair], selection: ItemSelection, service: Service
+) -> bytes:
+    """The answer as JSON, each prediction with the selected fields of its item."""
+    catalogue = service.serving.current.catalogue
+    item_ids = [each.item_id for each in results if isinstance(each, Prediction)]
+    details = iter(await read_details(item_ids, selection, service.store.reads, catalogue))
+    titles = catalogue.titles
+    documents = []
+    for each in results:
+        document = asdict(each)
+        if isinstance(each, Prediction):
+            document |= next(details)
+            if "title" in selection.answer_fields:
+                row = catalogue.row_of_id(each.item_id)
+                document["title"] = None if row is None else titles[row]
+        documents.append(document)
+    return to_json({"snapshot_version": version, "results": documents})

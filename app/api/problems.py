@@ -1,6 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault and a request id, no internals."""
 
 import re
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,7 @@ PREFIX = "urn:reckon:problem:"
 MEDIA_TYPE = "application/problem+json"
 # A body of 1,000 faulty ids would make an answer that is larger than the request.
 MAX_ERRORS = 20
+EXAMPLE_REQUEST_ID = "0f6d2c3a9b7e4d51"
 
 
 class FieldError(BaseModel):
@@ -38,18 +40,65 @@ class Problem(BaseModel):
     detail: str = Field(description="Text for display; may change", examples=["7.5 is not on the rating scale 1:5"])
     field: str | None = Field(None, description="The part of the input that is wrong", examples=["body.value"])
     errors: list[FieldError] = Field(default_factory=list, description="All errors, if the input has several")
-    request_id: str = Field(description="Identifies the request in the logs", examples=["0f6d2c3a9b7e4d51"])
+    request_id: str = Field(description="Identifies the request in the logs", examples=[EXAMPLE_REQUEST_ID])
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON of the answer, without fields that say nothing."""
+        content = self.model_dump(exclude_none=True)
+        # An empty list would say that there are no errors.
+        if not self.errors:
+            del content["errors"]
+        return content
 
 
-def responses(*statuses: int, also: dict[int | str, dict[str, Any]] | None = None) -> dict[int | str, dict[str, Any]]:
-    """Return the error responses of an operation for OpenAPI. `also`: its other responses."""
-    return (also or {}) | {
+def problem_of(error: ReckonError) -> Problem:
+    return Problem(
+        type=PREFIX + error.type,
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        field=error.field,
+        request_id="",
+    )
+
+
+def http_problem(status: int, detail: str) -> Problem:
+    """Return the problem document of an error of HTTP or of the framework."""
+    phrase = HTTPStatus(status).phrase
+    type_ = PREFIX + phrase.lower().replace(" ", "-")
+    return Problem(type=type_, title=phrase, status=status, detail=detail, request_id="")
+
+
+def malformed_problem(faults: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem document of a request with these faults, as Pydantic and the framework report them."""
+    errors = [_field_error(fault) for fault in faults[:MAX_ERRORS]]
+    error = InvalidInputError(f"{errors[0].field}: {errors[0].detail}", field=errors[0].field)
+    return problem_of(error).model_copy(update={"errors": errors})
+
+
+def responses(
+    *statuses: int,
+    also: dict[int | str, dict[str, Any]] | None = None,
+    errors: Mapping[str, ReckonError] | None = None,
+) -> dict[int | str, dict[str, Any]]:
+    """Return the error responses of an operation for OpenAPI.
+
+    `also`: its other responses. `errors`: cause -> an error as the operation raises it, the example of its status. A
+    status without one gets an example that is derived from the operation, see `app.api.error_examples`.
+    """
+    described: dict[int | str, dict[str, Any]] = {
         status: {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
+    for cause, error in (errors or {}).items():
+        problem = problem_of(error).model_copy(update={"request_id": EXAMPLE_REQUEST_ID})
+        content = described[error.status]["content"][MEDIA_TYPE]
+        content.setdefault("examples", {})[error.type] = {"summary": cause, "value": problem.document}
+    return (also or {}) | described
 
 
 def install(app: FastAPI) -> None:
@@ -73,58 +122,35 @@ def install(app: FastAPI) -> None:
 
 def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     problem.request_id = request.scope.get("state", {}).get("request_id", "")
-    content = problem.model_dump(exclude_none=True)
-    # An empty list would say that there are no errors.
-    if not problem.errors:
-        del content["errors"]
-    return JSONResponse(content, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+    return JSONResponse(problem.document, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 # The framework types handlers as taking any exception; each of these is registered for one class.
 async def _expected(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ReckonError):
         raise TypeError(error)
-    problem = Problem(
-        type=PREFIX + error.type,
-        title=error.title,
-        status=error.status,
-        detail=error.detail,
-        field=error.field,
-        request_id="",
-    )
+    problem = problem_of(error)
     return _answer(request, problem, {"Retry-After": "1"} if error.status == UnavailableError.status else None)
+
+
+async def response_to(request: Request, error: ReckonError) -> JSONResponse:
+    """Return the problem document of an error, for middleware, which stands outside of the handlers."""
+    return await _expected(request, error)
 
 
 async def _malformed(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, RequestValidationError):
         raise TypeError(error)
-    errors = [_field_error(fault) for fault in error.errors()[:MAX_ERRORS]]
-    problem = Problem(
-        type=PREFIX + InvalidInputError.type,
-        title=InvalidInputError.title,
-        status=InvalidInputError.status,
-        detail=f"{errors[0].field}: {errors[0].detail}",
-        field=errors[0].field,
-        errors=errors,
-        request_id="",
-    )
-    return _answer(request, problem)
+    return _answer(request, malformed_problem(error.errors()))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise TypeError(error)
-    phrase = HTTPStatus(error.status_code).phrase
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed_methods(request)
-    problem = Problem(
-        type=PREFIX + phrase.lower().replace(" ", "-"),
-        title=phrase,
-        status=error.status_code,
-        detail=str(error.detail),
-        request_id="",
-    )
+    problem = http_problem(error.status_code, str(error.detail))
     return _answer(request, problem, headers)
 
 
@@ -155,12 +181,19 @@ async def _defect(request: Request, error: Exception) -> JSONResponse:
     return _answer(request, problem)
 
 
-def _field_error(fault: dict[str, Any]) -> FieldError:
+def _field_error(fault: Mapping[str, Any]) -> FieldError:
     """Convert an error of Pydantic or the framework."""
     # The input itself is left out, because it may hold text that JSON cannot encode.
     if fault.get("type") == "json_invalid":
         return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
-    return FieldError(field=_printable(".".join(map(str, fault["loc"]))), detail=_printable(str(fault["msg"])))
+    if fault.get("type") == "model_attributes_type":
+        # A body of another content type is not parsed.
+        is_parsed = not isinstance(fault["input"], bytes)
+        detail = "it is not an object" if is_parsed else "it is not read: the content type must be application/json"
+        return FieldError(field=".".join(map(str, fault["loc"])), detail=detail)
+    # Of a parameter that may be repeated, the place of one value says nothing: the name tells which parameter it is.
+    place = fault["loc"][:2] if fault["loc"][0] == "query" else fault["loc"]
+    return FieldError(field=_printable(".".join(map(str, place))), detail=_printable(str(fault["msg"])))
 
 
 def fault_of(error: ValidationError) -> str:

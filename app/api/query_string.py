@@ -4,17 +4,15 @@ A handler calls `parameters` instead of declaring a Pydantic class as its parame
 for every request, a third of the time of a list. `described` adds the parameters to the OpenAPI document.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-
-MAX_BYTES = 60_000
-"""The HTTP server refuses longer request lines."""
 
 KEPT_BYTES = 1_000
 """Longer query strings hold filters and lists of ids. They are rarely repeated, so they are not cached."""
@@ -33,8 +31,8 @@ def parameters(request: Request, kind: type[Parameters]) -> Parameters:
     return values
 
 
-def names(query_string: bytes) -> frozenset[str]:
-    """Return the names of the parameters in a query string."""
+def names(query_string: bytes) -> tuple[str, ...]:
+    """Return the names of the parameters in a query string, one as often as it comes."""
     return _kept_names(query_string) if len(query_string) <= KEPT_BYTES else _names(query_string)
 
 
@@ -46,6 +44,24 @@ def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
         raise RequestValidationError(
             [{"loc": ("query", name), "msg": f"unknown parameter; {takes}"} for name in unknown]
         )
+
+
+def refuse_repeated(given: Sequence[str], repeatable: Collection[str]) -> None:
+    """Raise `RequestValidationError` if a parameter is given twice that can be given once."""
+    repeated = sorted({name for name in given if given.count(name) > 1} - set(repeatable))
+    if repeated:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": "this parameter is given more than once"} for name in repeated]
+        )
+
+
+def takes_several(annotation: object) -> bool:
+    """Whether a parameter of this type may be repeated: it is a list, or a value or a list."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) in {Union, UnionType}:
+        return any(map(takes_several, get_args(annotation)))
+    return get_origin(annotation) is list
 
 
 def described(kind: type[BaseModel]) -> dict[str, Any]:
@@ -66,18 +82,17 @@ def described(kind: type[BaseModel]) -> dict[str, Any]:
 
 
 def _read(kind: type[BaseModel], query_string: bytes) -> Any:
-    if len(query_string) > MAX_BYTES:
-        raise RequestValidationError([{"loc": ("query",), "msg": f"at most {MAX_BYTES} bytes; POST has room"}])
     given: dict[str, Any] = {}
-    # Parameters of type list may be repeated; of any other, the last value counts, as in FastAPI.
-    repeated = {name for name, field in kind.model_fields.items() if get_origin(field.annotation) is list}
-    for name, value in _pairs(query_string):
-        if name in repeated:
+    pairs = _pairs(query_string)
+    repeatable = {name for name, field in kind.model_fields.items() if takes_several(field.annotation)}
+    for name, value in pairs:
+        if name in repeatable:
             given.setdefault(name, []).append(value)
         else:
             given[name] = value
     # Checked before the values, so that a misspelt name is the only error that is reported.
     refuse_unknown(given, kind.model_fields)
+    refuse_repeated([name for name, _ in pairs], repeatable)
     try:
         return kind.model_validate(given)
     except ValidationError as error:
@@ -85,8 +100,8 @@ def _read(kind: type[BaseModel], query_string: bytes) -> Any:
         raise RequestValidationError([fault | {"loc": ("query", *fault["loc"])} for fault in faults]) from None
 
 
-def _names(query_string: bytes) -> frozenset[str]:
-    return frozenset(name for name, _ in _pairs(query_string))
+def _names(query_string: bytes) -> tuple[str, ...]:
+    return tuple(name for name, _ in _pairs(query_string))
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:

@@ -3,18 +3,14 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import TypeAdapter
 
 from app.api.list_parameters import RankingBody
 from app.api.problems import responses
-from app.api.responses import JSON
+from app.api.responses import as_response
 from app.api.routing import StrictRoute, service_of
 from app.serving.query import Query
 from app.serving.rankings import ExplainedRanking, Ranking
 
-# One adapter for each class: a union would try both for every answer.
-PLAIN: TypeAdapter[Ranking] = TypeAdapter(Ranking)
-EXPLAINED: TypeAdapter[ExplainedRanking] = TypeAdapter(ExplainedRanking)
 RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
 
 router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
@@ -30,13 +26,17 @@ async def post_ranking(request: Request, body: RankingBody) -> Response:
 
     `excluded` holds the items that the request or a rule excludes, with the rule: items that are not available, items
     with negative events of the user, and consumed items unless the placement sets `consume_again`. `unknown` holds the
-    ids of items that do not exist.
+    ids of items that do not exist. For a guest, who is known by ratings, events and items looked at as in
+    `POST /recommendations`, `ignored_items` names those of them that do not exist.
     """
     service = service_of(request)
     request_state = await service.request_states.read(body.user_id or "")
     # Only ratings in the body are checked against the scale, so only they need the read.
     rated = body.rated(await service.store.reads.scale()) if body.ratings else ()
-    ranking = await service.rankings.rank(body.item_ids, Query(body.user_id, body.options(), rated), request_state)
-    if isinstance(ranking, ExplainedRanking):
-        return Response(EXPLAINED.dump_json(ranking), media_type=JSON)
-    return Response(PLAIN.dump_json(ranking), media_type=JSON)
+    happened = body.happened(request_state.config.event_types, request_state.now)
+    query = Query(body.user_id, body.options(), rated, events=happened)
+    ranking = await service.rankings.rank(body.item_ids, query, request_state)
+    catalogue = request_state.serving.catalogue
+    if body.user_id is None:
+        ranking.ignored_items = body.ignored(catalogue)
+    return await as_response(ranking, body.selection, service.store.reads, catalogue)

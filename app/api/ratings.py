@@ -1,7 +1,7 @@
 """Ratings: stored singly or up to 1,000 at once, listed and deleted."""
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -10,7 +10,9 @@ from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
 from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
 from app.api.types import Cursor, Id
+from app.entities import Rating
 from app.errors import NotFoundError
+from app.wiring import Service
 
 router = APIRouter(tags=["ratings"], route_class=StrictRoute)
 
@@ -25,8 +27,9 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
     """Stores or replaces a rating: the newest `rated_at` wins, a repeated request changes nothing. Answers what is
     stored now.
 
-    201 if the rating is new; 200 if it replaced another, or if a newer one is stored. User and item need not exist. The
-    next `GET /users/{user_id}/recommendations`, from any process, takes the rating into account.
+    201 if the rating is new; 200 if it replaced another, or if a newer one is stored. The user need not exist, nor the
+    item, unless the service refuses unknown ones (`RECKON_UNKNOWN_ITEMS=reject`). The next
+    `GET /users/{user_id}/recommendations`, from any process, takes the rating into account.
     """
     service = service_of(request)
     stored = await service.rating_recorder.record(rating.to_entity(), "body")
@@ -50,22 +53,50 @@ async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
 def get_ratings(
     request: Request,
     user_id: Id,
+    sort: Annotated[
+        Literal["item", "time"],
+        Query(
+            description="`item`: by when the item was first stored, oldest first. `time`: by `rated_at`, newest first"
+        ),
+    ] = "item",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    cursor: Annotated[Cursor | None, Query(description="`next_cursor` of the previous page")] = None,
+    cursor: Annotated[
+        Cursor | None, Query(description="`next_cursor` of the previous page, of the same `sort`")
+    ] = None,
 ) -> RatingsPage:
-    """Sorted by when the item was first stored, oldest first."""
+    """By time, ratings without a known time come last. Pages neither repeat nor skip a rating that stays as it is."""
     service = service_of(request)
-    listing = f"ratings of {user_id}"
-    after = 0 if cursor is None else service.tokens.read_position(listing, cursor)
-    page = service.store.ratings.page(user_id, after=after, limit=limit + 1)
+    read = _page_by_item if sort == "item" else _page_by_time
+    page, next_cursor = read(service, user_id, cursor, limit)
     # Only an empty page needs the second read: a user with ratings exists.
     if not page and service.store.users.get(user_id) is None:
         raise NotFoundError("user", user_id)
-    more = len(page) > limit
-    return RatingsPage(
-        ratings=[RatingOut.from_rating(rating) for _, rating in page[:limit]],
-        next_cursor=service.tokens.position(listing, page[limit - 1][0]) if more else None,
-    )
+    return RatingsPage(ratings=[RatingOut.from_rating(rating) for rating in page], next_cursor=next_cursor)
+
+
+def _page_by_item(service: Service, user_id: str, cursor: str | None, limit: int) -> tuple[list[Rating], str | None]:
+    """Up to `limit` ratings, and the cursor of the next page."""
+    listing, tokens = f"ratings of {user_id}", service.tokens
+    after = 0 if cursor is None else tokens.read_position(listing, cursor)
+    # One more than requested tells whether there is another page.
+    page = service.store.ratings.page(user_id, after=after, limit=limit + 1)
+    next_cursor = tokens.position(listing, page[limit - 1][0]) if len(page) > limit else None
+    return [rating for _, rating in page[:limit]], next_cursor
+
+
+def _page_by_time(service: Service, user_id: str, cursor: str | None, limit: int) -> tuple[list[Rating], str | None]:
+    """As `_page_by_item`."""
+    listing, tokens = f"ratings of {user_id} by time", service.tokens
+    before = None
+    if cursor is not None:
+        at, item_key = tokens.read_moment(listing, cursor)
+        before = at, int(item_key)
+    page = service.store.ratings.newest_page(user_id, before=before, limit=limit + 1)
+    next_cursor = None
+    if len(page) > limit:
+        last_at, last_key = page[limit - 1][0]
+        next_cursor = tokens.moment(listing, last_at, str(last_key))
+    return [rating for _, rating in page[:limit]], next_cursor
 
 
 @router.delete(

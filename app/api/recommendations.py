@@ -1,24 +1,25 @@
 """Recommendations: lists of items for users and guests, items similar to an item, and why an item is not in a list."""
 
 from asyncio import sleep
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
-from app.api.responses import JSON, answered, as_bytes, held_by, is_among, unchanged
+from app.api.responses import JSON, answered, as_bytes, held_by, is_among, unchanged, with_ignored
 from app.api.routing import DirectRoute, StrictRoute, service_of
-from app.api.schemas.lists import BatchIn, BatchOut
+from app.api.schemas.lists import BatchIn, BatchOut, ExplainedGuestRecommendations, GuestRecommendations
+from app.api.similar_parameters import SimilarParameters
 from app.api.types import Id
 from app.serving.exclusion import WhyNot
-from app.serving.query import ExplainedRecommendations, Query, Recommendations, SimilarItems
+from app.serving.query import ExplainedRecommendations, ListOptions, Query, Recommendations, SimilarItems
+from app.serving.request_state import RequestState
 from app.serving.response_cache import CachedResponse
-from app.serving.similar import similar_items
 
 EXAMPLE = {
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
@@ -35,11 +36,30 @@ EXAMPLE = {
     ],
     "next_cursor": "eJxjZGBg...",
 }
+SIMILAR_EXAMPLE = {
+    "item_id": "318",
+    "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9...",
+    "snapshot_version": 1,
+    "kind": "blend",
+    "items": [
+        {
+            "item_id": "1",
+            "title": "Toy Story",
+            "similarity": 0.42,
+            "contributions": {"together": 0.1, "taste": 0.3, "features": 0.02},
+        }
+    ],
+    "next_cursor": "eJxjZGBg...",
+}
 LIST: dict[str, Any] = {
     "model": Recommendations | ExplainedRecommendations,
     "content": {"application/json": {"example": EXAMPLE}},
 }
-SIMILAR: TypeAdapter[SimilarItems] = TypeAdapter(SimilarItems)
+GUEST_LIST: dict[str, Any] = {
+    "model": GuestRecommendations | ExplainedGuestRecommendations,
+    "content": {"application/json": {"example": EXAMPLE | {"strategy": "fold_in", "ignored_items": []}}},
+}
+SIMILAR: dict[str, Any] = {"model": SimilarItems, "content": {"application/json": {"example": SIMILAR_EXAMPLE}}}
 UNCHANGED = {"description": "The list with this entity tag is still current"}
 
 
@@ -68,64 +88,94 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     wanted = parameters(request, ListParameters)
     query = wanted.query(user_id, service.tokens)
     request_state = await service.request_states.read(user_id)
+
+    async def answer() -> CachedResponse:
+        made = await service.recommender.recommend(query, request_state)
+        catalogue = request_state.serving.catalogue
+        return CachedResponse(await as_bytes(made, wanted.selection, service.store.reads, catalogue), made.strategy)
+
     # An id cannot contain NUL, so the key of the cache is unambiguous.
     question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])
-    entity_tag = request_state.entity_tag(question, query.options)
-    held = held_by(request)
-    if is_among(entity_tag, held):
-        return unchanged(entity_tag)
-    # The entity tag covers everything that the list depends on, so an equal tag means an equal list.
-    cached = service.cache.get(question, entity_tag)
-    if cached is None:
-        recommendations = await service.recommender.recommend(query, request_state)
-        cached = CachedResponse(
-            recommendations.strategy, await as_bytes(recommendations, wanted.selection, service.store.reads)
-        )
-        service.cache.put(question, entity_tag, cached)
-    service.metrics.count_recommendations(cached.strategy)
-    return answered(cached.body, entity_tag, held)
-
-
-class SimilarParameters(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    limit: Annotated[int, Field(ge=1, le=100, description="Number of items")] = 20
+    return await _tagged(question, query.options, request_state, request, answer)
 
 
 @direct_router.get(
     "/items/{item_id}/similar",
     summary="List items similar to an item",
-    responses=responses(404, 422, 503, also={200: {"model": SimilarItems}}),
+    responses=responses(404, 422, 503, also={200: SIMILAR, 304: UNCHANGED}),
     openapi_extra=described(SimilarParameters),
 )
 async def get_similar(item_id: Id, request: Request) -> Response:
-    """Lists items that the same users like. The list is empty for an item without ratings at the time of the
-    snapshot.
+    """Lists the items most similar to this one, by a blend of what the same users choose, of their taste and of what
+    the items are (categories, attributes, titles); `contributions` says how much each adds. Filters act before the cut.
+
+    With `kind`, the items are those that the same users like (`taste`), choose as well (`together`) or choose
+    afterwards (`next`); the list is empty where the snapshot holds nothing of this kind. An item that is newer than the
+    snapshot is compared by what it is. Before anything is learned, no items are similar. `ETag` as of
+    `GET /users/{user_id}/recommendations`, of the user `user_id`.
     """
-    limit = parameters(request, SimilarParameters).limit
-    request_state = await service_of(request).request_states.read("")
-    return Response(SIMILAR.dump_json(await similar_items(item_id, limit, request_state)), media_type=JSON)
+    service = service_of(request)
+    asked = parameters(request, SimilarParameters)
+    query = asked.query(item_id, service.tokens)
+    request_state = await service.request_states.read(asked.user_id or "")
+
+    async def answer() -> CachedResponse:
+        similar = await service.similar_items.similar_items(item_id, asked.kind, query, request_state)
+        catalogue = request_state.serving.catalogue
+        return CachedResponse(await as_bytes(similar, asked.selection, service.store.reads, catalogue))
+
+    question = b"similar\0%b\0%b" % (item_id.encode(), request.scope["query_string"])
+    return await _tagged(question, query.options, request_state, request, answer)
+
+
+async def _tagged(
+    question: bytes,
+    options: ListOptions,
+    request_state: RequestState,
+    request: Request,
+    answer: Callable[[], Awaitable[CachedResponse]],
+) -> Response:
+    """304 where the caller holds the current answer to the question; else what is cached, or a new `answer`."""
+    service = service_of(request)
+    entity_tag, held = request_state.entity_tag(question, options), held_by(request)
+    if is_among(entity_tag, held):
+        return unchanged(entity_tag)
+    # The entity tag covers everything that the list depends on, so an equal tag means an equal list.
+    cached = service.cache.get(question, entity_tag)
+    if cached is None:
+        cached = await answer()
+        service.cache.put(question, entity_tag, cached)
+    if cached.strategy is not None:
+        service.metrics.count_recommendations(cached.strategy)
+    return answered(cached.body, entity_tag, held)
 
 
 @router.post(
     "/recommendations",
     summary="Recommend items to a guest",
-    responses=responses(400, 413, 422, 503, also={200: LIST}),
+    responses=responses(400, 413, 422, 503, also={200: GUEST_LIST}),
 )
 async def post_recommendations(request: Request, body: GuestBody) -> Response:
-    """Lists items for a guest, who is known by the ratings in the body alone; nothing is stored. Without ratings the
-    list holds popular items.
+    """Lists items for a guest, who is known by what the body holds alone: ratings, events, and the ids of items that
+    the guest looked at. The list is that of a user of whom the same is stored; nothing is stored. Without any of them
+    it holds popular items. `ignored_items` names the items that do not exist.
 
-    With `user_id` instead of ratings it answers as `GET /users/{user_id}/recommendations`, with room for long filters.
+    With `user_id` instead it answers as `GET /users/{user_id}/recommendations`, with room for long filters.
     """
     service = service_of(request)
     request_state = await service.request_states.read(body.user_id or "")
     query = body.query(body.user_id, service.tokens)
     if body.ratings:
         query = replace(query, ratings=body.rated(await service.store.reads.scale()))
+    if body.events or body.viewed_item_ids:
+        query = replace(query, events=body.happened(request_state.config.event_types, request_state.now))
     recommendations = await service.recommender.recommend(query, request_state)
     service.metrics.count_recommendations(recommendations.strategy)
-    return Response(await as_bytes(recommendations, body.selection, service.store.reads), media_type=JSON)
+    catalogue = request_state.serving.catalogue
+    answer = await as_bytes(recommendations, body.selection, service.store.reads, catalogue)
+    if body.user_id is None:
+        answer = with_ignored(answer, body.ignored(catalogue))
+    return Response(answer, media_type=JSON)
 
 
 @router.post(
@@ -143,7 +193,8 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
         request_state = await service.request_states.read(user_id)
         recommendations = await service.recommender.recommend(Query(user_id, options), request_state)
         service.metrics.count_recommendations(recommendations.strategy)
-        list_ = await as_bytes(recommendations, body.selection, service.store.reads)
+        catalogue = request_state.serving.catalogue
+        list_ = await as_bytes(recommendations, body.selection, service.store.reads, catalogue)
         results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
         # 100 lists take long. This lets the event loop serve other requests in between.
         await sleep(0)

@@ -1,41 +1,124 @@
 """HTTP responses of lists: the JSON, the entity tag, and 304 if the client has the list already."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from itertools import islice
+from typing import Any, get_args
 
 from fastapi import Request, Response
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from app.serving.item_details import ItemSelection, read_details
-from app.serving.query import ExplainedRecommendations, Recommendations
+from app.serving.catalogue import Catalogue
+from app.serving.charts import Chart, NewItem, PopularItem, TrendingItem
+from app.serving.home import Home
+from app.serving.item_details import ANSWER_FIELDS, ItemSelection, read_details
+from app.serving.mixes import Mixes
+from app.serving.query import (
+    ExplainedItem,
+    ExplainedRecommendations,
+    FoundItem,
+    Recommendations,
+    RecommendedItem,
+    SearchResults,
+    SimilarItem,
+    SimilarItems,
+)
+from app.serving.rankings import ExplainedRanking, Ranking
 from app.store.serving_reads import ServingReads
 
 JSON = "application/json"
 PRIVATE = "private, no-cache"
 """A cache may store the list for one user only, and must validate it before every use."""
 
-PLAIN: TypeAdapter[Recommendations] = TypeAdapter(Recommendations)
-EXPLAINED: TypeAdapter[ExplainedRecommendations] = TypeAdapter(ExplainedRecommendations)
+AnyList = (
+    Recommendations
+    | ExplainedRecommendations
+    | SearchResults
+    | SimilarItems
+    | Ranking
+    | ExplainedRanking
+    | Home
+    | Mixes
+    | Chart
+)
+"""Every answer that lists items, in `items` or, of several lists, in the parts that `PARTS` names."""
+
+# One adapter for each class: a union would try all of them for every answer.
+ADAPTERS: Mapping[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in get_args(AnyList)}
+ITEMS: Mapping[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind)
+    for kind in (RecommendedItem, ExplainedItem, FoundItem, SimilarItem, PopularItem, TrendingItem, NewItem)
+}
+PARTS: Mapping[type, str] = {Home: "rows", Mixes: "mixes"}
+
+SELECTABLE = frozenset((*ANSWER_FIELDS, *(each.name for each in fields(SimilarItem))))
+"""Fields of an item that are returned by choice, where an answer has them; its other fields always are."""
 
 
-async def as_bytes(
-    answer: Recommendations | ExplainedRecommendations, selection: ItemSelection, reads: ServingReads
-) -> bytes:
-    """Return the answer as JSON, with the selected fields of its items, or the default fields if none are selected."""
+async def as_bytes(answer: AnyList, selection: ItemSelection, reads: ServingReads, catalogue: Catalogue) -> bytes:
+    """Return the answer as JSON, with the selected fields of its items, or the default fields if none are selected.
+
+    `catalogue`: that of the request.
+    """
     # The framework would validate the answer before it serialises it, which doubles the cost.
-    adapter: TypeAdapter[Any] = EXPLAINED if isinstance(answer, ExplainedRecommendations) else PLAIN
     if selection.is_everything_default:
-        return adapter.dump_json(answer)
-    whole = ("recommendation_id", "snapshot_version", "strategy", "next_cursor")
-    include: Any = dict.fromkeys(whole, True) | {"items": {"__all__": {"item_id", *selection.answer_fields}}}
+        return ADAPTERS[type(answer)].dump_json(answer)
+    parts = PARTS.get(type(answer))
+    lists: list[Any] = [answer] if parts is None else getattr(answer, parts)
+    shown = [item for each in lists for item in each.items]
+    # Columns of stored items are not part of the answer's class, and popular items are shown again and again. So the
+    # JSON of these columns is kept, and put behind that of the answer's own fields.
+    ends = await _fragments([item.item_id for item in shown], selection, reads, catalogue)
+    own = _own_fields(shown, selection.answer_fields)
+    items = iter([start + end for start, end in zip(own, ends, strict=True)])
+    written = [_joined(each, "items", islice(items, len(each.items))) for each in lists]
+    return written[0] if parts is None else _joined(answer, parts, written)
+
+
+async def _fragments(
+    item_ids: list[str], selection: ItemSelection, reads: ServingReads, catalogue: Catalogue
+) -> list[bytes]:
+    """For each item the end of its JSON: the selected columns behind a comma, and the closing brace."""
     if not selection.columns_to_read:
-        return adapter.dump_json(answer, include=include)
-    # Columns of stored items are not part of the answer's class, so they are added to the document.
-    document = adapter.dump_python(answer, include=include)
-    details = await read_details([item.item_id for item in answer.items], selection, reads)
-    for item, columns in zip(document["items"], details, strict=True):
-        item.update(columns)
-    return to_json(document)
+        return [b"}"] * len(item_ids)
+    kept = catalogue.fragments.of((selection.columns, selection.attributes))
+    missing = [item_id for item_id in item_ids if item_id not in kept]
+    if missing:
+        details = await read_details(missing, selection, reads, catalogue)
+        for item_id, columns in zip(missing, details, strict=True):
+            catalogue.fragments.keep(kept, item_id, b"," + to_json(columns)[1:])
+    return [kept[item_id] for item_id in item_ids]
+
+
+def _joined(value: Any, name: str, elements: Iterable[bytes]) -> bytes:
+    """The JSON of a dataclass, with elements that are JSON already in place of its field `name`."""
+    others = {each.name: getattr(value, each.name) for each in fields(value) if each.name != name}
+    return b'%b,"%b":[%b]}' % (to_json(others)[:-1], name.encode(), b",".join(elements))
+
+
+def _own_fields(items: Sequence[Any], selected: frozenset[str]) -> list[bytes]:
+    """The JSON of the selected fields of items of one class, each without the closing brace."""
+    if not items:
+        return []
+    kind = type(items[0])
+    returned = {each.name for each in fields(kind) if _is_returned(each.name, selected)}
+    serializer = ITEMS[kind].serializer
+    return [serializer.to_json(item, include=returned)[:-1] for item in items]
+
+
+async def as_response(answer: AnyList, selection: ItemSelection, reads: ServingReads, catalogue: Catalogue) -> Response:
+    """As `as_bytes`."""
+    return Response(await as_bytes(answer, selection, reads, catalogue), media_type=JSON)
+
+
+def _is_returned(name: str, selected: frozenset[str]) -> bool:
+    return name == "item_id" or name in selected or name not in SELECTABLE
+
+
+def with_ignored(answer: bytes, item_ids: list[str]) -> bytes:
+    """Return the JSON object `answer` with the field `ignored_items`, which only answers to guests have."""
+    return b'%b,"ignored_items":%b}' % (answer[:-1], to_json(item_ids))
 
 
 def held_by(request: Request) -> str | None:

@@ -15,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
-from app.api.query_string import names, refuse_unknown
+from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
 from app.wiring import Service
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -28,7 +28,8 @@ def service_of(request: Request) -> Service:
 
 
 class StrictRoute(APIRoute):
-    """Answers 422 to a query parameter that the operation does not have; FastAPI would ignore it.
+    """Answers 422 to a query parameter that the operation does not have, which FastAPI would ignore, and to one that is
+    given twice and can be given once, of which FastAPI would take the last.
 
     A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`.
     """
@@ -37,13 +38,18 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
         hints = get_type_hints(self.endpoint, include_extras=True)
         known = {name for name, hint in hints.items() if any(isinstance(each, params.Query) for each in _marks(hint))}
-        # Handlers that read the query string themselves declare the parameters in `openapi_extra`.
-        known |= {each["name"] for each in (self.openapi_extra or {}).get("parameters", ())}
+        repeatable = {name for name in known if takes_several(hints[name])}
+        # Handlers that read the query string themselves declare the parameters in `openapi_extra`. They check which of
+        # them are repeated.
+        own = {each["name"] for each in (self.openapi_extra or {}).get("parameters", ())}
+        known, repeatable = known | own, repeatable | own
 
         async def handle_known(request: Request) -> Response:
             query_string = request.scope["query_string"]
             if query_string:
-                refuse_unknown(names(query_string), known)
+                given = names(query_string)
+                refuse_unknown(given, known)
+                refuse_repeated(given, repeatable)
             return await handle(request)
 
         return handle_known

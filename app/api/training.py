@@ -26,13 +26,18 @@ def post_training_job(request: Request, body: TrainingJobIn | None = None) -> Tr
     wanted = body or TrainingJobIn()
     # Parsed here, so that a wrong recipe is a 422 and not a failed job; the document has the current names.
     recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe).document
-    job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe)
+    job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe, accept=wanted.accept)
     return TrainingJobOut.from_job(job)
 
 
 @router.get("/training-jobs/{job_id}", summary="Get a training job", responses=responses(404, 422, 503))
-def get_training_job(request: Request, job_id: Id) -> TrainingJobOut:
-    return TrainingJobOut.from_job(service_of(request).store.jobs.get(job_id))
+def get_training_job(
+    request: Request, job_id: Annotated[Id, Path(description="The `job_id` of an answer; `latest`: the newest job")]
+) -> TrainingJobOut:
+    jobs = service_of(request).store.jobs
+    # Ids of jobs are hexadecimal, so none of them is `latest`.
+    newest = jobs.latest(limit=1) if job_id == LATEST else []
+    return TrainingJobOut.from_job(newest[0] if newest else jobs.get(job_id))
 
 
 @router.get("/snapshots", summary="List the published snapshots", responses=responses(422, 503))

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -13,11 +13,16 @@ from pydantic import (
     StrictFloat,
     StrictInt,
     StrictStr,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
 )
 from pydantic_core import PydanticCustomError
 
-from app.entities import MAX_ID_LENGTH, clean_id
+from app.entities import MAX_ATTRIBUTES, MAX_ID_LENGTH, clean_id
 from app.errors import InvalidInputError
+from app.texts import nfc
 
 MAX_TEXT = 1_000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -40,6 +45,10 @@ def clean_text(text: str) -> str:
     if not text.isprintable() and CONTROL.search(text):
         raise PydanticCustomError("text", "text must not contain control characters", {})
     return text
+
+
+def _in_normal_form(value: object) -> object:
+    return nfc(value) if isinstance(value, str) else value
 
 
 def _written_time(value: object) -> object:
@@ -66,14 +75,20 @@ Id = Annotated[
         description="1 to 128 characters; no control characters, no `/`, no space at either end",
     ),
 ]
+Normal = BeforeValidator(_in_normal_form)
+"""Puts a text into Unicode normal form C before its length is checked; to stand behind the length in `Annotated`."""
 Text = Annotated[
-    StrictStr, Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}), AfterValidator(clean_text)
+    StrictStr,
+    Field(max_length=MAX_TEXT, json_schema_extra={"pattern": TEXT_PATTERN}),
+    Normal,
+    AfterValidator(clean_text),
 ]
 Name = Annotated[Text, Field(min_length=1)]
 """A text that is not empty, because a CSV file cannot tell an empty text from a missing one."""
 Category = Annotated[
     StrictStr,
     Field(min_length=1, max_length=100, json_schema_extra={"pattern": TEXT_PATTERN}),
+    Normal,
     AfterValidator(clean_text),
 ]
 Cursor = Annotated[
@@ -82,16 +97,50 @@ Cursor = Annotated[
     Field(max_length=10_000, json_schema_extra={"pattern": "^[A-Za-z0-9_-]*$"}),
 ]
 Finite = Annotated[StrictFloat, Field(allow_inf_nan=False, ge=-MAX_WHOLE, le=MAX_WHOLE)]
+VALUE = (
+    "On the rating scale of the service. Where values are amounts, any number from 0; where they are pairs, any number "
+    "above 0, stored as 1"
+)
 Moment = Annotated[
     AwareDatetime,
     BeforeValidator(_written_time),
     AfterValidator(_in_utc),
     Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"]),
 ]
-Attribute = StrictBool | Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)] | Finite | Text | list[Text]
-Attributes = Annotated[
-    dict[Annotated[StrictStr, Field(min_length=1, max_length=64), AfterValidator(clean_text)], Attribute],
-    Field(max_length=100),
-]
+_Whole = Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
+_AnyAttribute = StrictBool | _Whole | Finite | Text | list[Text]
+_ATTRIBUTE_OF_TYPE: dict[type, TypeAdapter[Any]] = {
+    int: TypeAdapter(_Whole),
+    float: TypeAdapter(Finite),
+    str: TypeAdapter(Text),
+    list: TypeAdapter(list[Text]),
+}
 
-__all__ = ["MAX_WHOLE", "Attributes", "Category", "Cursor", "Finite", "Id", "Moment", "Name", "Text"]
+
+def _with_one_fault(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Report what is wrong with a value of its type, and not with it as one of each type."""
+    try:
+        return validate(value)
+    except ValidationError:
+        fault = "an attribute is a text, a number, true or false, or a list of texts"
+        if type(value) in _ATTRIBUTE_OF_TYPE:
+            try:
+                _ATTRIBUTE_OF_TYPE[type(value)].validate_python(value)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                # Of a text of a list, its place.
+                fault = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise PydanticCustomError("attribute", "{fault}", {"fault": fault}) from None
+
+
+Attribute = Annotated[_AnyAttribute, WrapValidator(_with_one_fault)]
+AttributeName = Annotated[StrictStr, Field(min_length=1, max_length=64), Normal, AfterValidator(clean_text)]
+Attributes = Annotated[dict[AttributeName, Attribute], Field(max_length=MAX_ATTRIBUTES)]
+AttributesPatch = Annotated[
+    dict[AttributeName, Annotated[_AnyAttribute | None, WrapValidator(_with_one_fault)]],
+    # A patch may remove all attributes and set as many others.
+    Field(max_length=2 * MAX_ATTRIBUTES),
+]
+"""Changes of attributes: null removes an attribute; those that are not named stay."""
+
+__all__ = ["MAX_WHOLE", "VALUE", "Attributes", "Category", "Cursor", "Finite", "Id", "Moment", "Name", "Text"]

@@ -14,3 +14,11 @@ def trained(trained_url: str, tmp_path: Path) -> Iterator[TestClient]:
     settings = Settings(database_url=trained_url, data_dir=tmp_path, snapshot_poll_seconds=0.05)
     with TestClient(create_app(settings), raise_server_exceptions=False) as opened:
         yield opened
+
+
+@pytest.fixture
+def unpolled(trained_url: str, tmp_path: Path) -> Iterator[TestClient]:
+    """As `trained`, but no poll counts trends and popularity anew while the test runs: lists depend on both."""
+    settings = Settings(database_url=trained_url, data_dir=tmp_path, snapshot_poll_seconds=3_600)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as opened:
+        yield opened

@@ -93,10 +93,10 @@ def test_cursor_of_another_question(rated: TestClient) -> None:
 def test_charts_before_learning(rated: TestClient) -> None:
     popular = rated.get("/charts/popular").json()
     assert popular["chart"] == "popular"
-    assert [(item["rank"], item["item_id"], item["ratings"]) for item in popular["items"]] == [
-        (1, "b", 3),
-        (2, "c", 2),
-        (3, "a", 1),
+    assert [(item["rank"], item["item_id"], item["ratings"], item["likes"]) for item in popular["items"]] == [
+        (1, "b", 3, 3),
+        (2, "c", 2, 2),
+        (3, "a", 1, 1),
     ]
     trending = rated.get("/charts/trending").json()["items"]
     assert [item["item_id"] for item in trending] == ["b", "c", "a"]

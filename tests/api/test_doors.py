@@ -14,6 +14,8 @@ from app.main import create_app
 from app.settings import Settings
 from app.store.dialect import UnexpectedDatabaseError
 from tests.support.live_app import serving
+from tests.support.published import opened_shop
+from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
 PROBLEM = "application/problem+json"
@@ -21,7 +23,20 @@ PROBLEM = "application/problem+json"
 
 def test_probes_without_snapshot(client: TestClient) -> None:
     assert client.get("/livez").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready", "snapshot_version": None}
+    ready = client.get("/readyz").json()
+    assert (ready["status"], ready["snapshot_version"], ready["warnings"]) == ("ready", None, [])
+    assert (ready["fallback_reason"], ready["fallback_advice"]) == (None, None)
+
+
+def test_fallback_is_seen(tmp_path: Path) -> None:
+    with opened_shop(tmp_path, incoming(("ann", "tea", 4))) as shop:
+        manifest = shop.train().manifest
+    with TestClient(create_app(Settings(database_url="", data_dir=tmp_path))) as client:
+        ready = client.get("/readyz")
+        assert ready.status_code == 200
+        assert ready.json()["fallback_reason"] == manifest.reason
+        assert ready.json()["fallback_advice"] == manifest.advice
+        assert "\nreckon_snapshot_is_fallback 1.0\n" in client.get("/metrics").text
 
 
 @pytest.mark.parametrize("path", ["/nope", "/items/a%2Fb", "/users/x/ratings/y/z"])
@@ -31,9 +46,9 @@ def test_unknown_path(client: TestClient, path: str) -> None:
 
 
 def test_wrong_method(client: TestClient) -> None:
-    answer = client.patch("/items/x")
+    answer = client.post("/items/x")
     assert (answer.status_code, answer.headers["content-type"]) == (405, PROBLEM)
-    assert answer.headers["allow"] == "DELETE, GET, HEAD, PUT"
+    assert answer.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +163,7 @@ def test_popular_before_learning(client: TestClient) -> None:
 def test_popularity_is_counted_anew(client: TestClient) -> None:
     """An answer that only popularity decides is not kept beyond the next count."""
     client.post(
-        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "a", "value": 3} for n in range(2)]}
+        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "a", "value": 5} for n in range(2)]}
     )
     client.put("/items/b", json={"title": "B"})
 
@@ -158,7 +173,7 @@ def test_popularity_is_counted_anew(client: TestClient) -> None:
 
     wait_until(lambda: first() == "a")
     client.post(
-        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "b", "value": 3} for n in range(5)]}
+        "/ratings/batch", json={"ratings": [{"user_id": f"u{n}", "item_id": "b", "value": 5} for n in range(5)]}
     )
     wait_until(lambda: first() == "b")
 
@@ -169,6 +184,10 @@ def test_training_jobs(client: TestClient) -> None:
     assert client.post("/training-jobs", json={"seed": 5}).json()["job_id"] == made.json()["job_id"]
     assert client.get(f"/training-jobs/{made.json()['job_id']}").json() == made.json()
     assert client.get("/training-jobs/nope").status_code == 404
+    accepting = client.post("/training-jobs", json={"seed": 5, "accept": True}).json()
+    assert (accepting["accept"], made.json()["accept"]) == (True, False)
+    assert accepting["job_id"] != made.json()["job_id"]
+    assert client.post("/training-jobs", json={"accept": "yes"}).json()["field"] == "body.accept"
     assert client.post("/training-jobs", json={"seed": 2**63}).status_code == 422
     assert client.post("/training-jobs").status_code == 202
 

@@ -15,7 +15,14 @@ from app.store.serving_reads import HISTORY, INTERACTIONS, SCALE, USER, VERSIONS
 from tests.support.statements import Statements
 
 POINT_READS = (VERSIONS, HISTORY, SCALE, USER, INTERACTIONS)
-NAMES = {"user_id": "user-0", "guest_id": "guest", "item_id": "item-1", "chart": "trending", "name": "home"}
+NAMES = {
+    "user_id": "user-0",
+    "guest_id": "guest",
+    "item_id": "item-1",
+    "event_id": "e-1",
+    "chart": "trending",
+    "name": "home",
+}
 RATED = [{"item_id": "item-1", "value": 4}]
 BODIES: dict[str, dict[str, Any]] = {
     "POST /ratings": {"user_id": "user-1", "item_id": "item-2", "value": 3},
@@ -24,11 +31,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /recommendations": {"ratings": RATED},
     "POST /recommendations/batch": {"user_ids": ["user-0", "user-1"]},
     "POST /rankings": {"ratings": RATED, "item_ids": ["item-3", "item-4"]},
+    "POST /search": {"query": "item", "fields": ["title,attributes.price"]},
     "POST /predictions": {"pairs": [{"user_id": "user-0", "item_id": "item-3"}]},
     "POST /placements/{name}/preview": {"user_id": "user-0"},
     "PUT /event-types/{name}": {"weight": 1},
+    "POST /items/batch": {"items": [{"item_id": "item-1"}]},
+    "POST /users/batch": {"users": [{"user_id": "user-0"}]},
 }
-DELETING_LAST = ("GET", "POST", "PUT", "DELETE")
+DELETING_LAST = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def listed(client: TestClient, user_id: str = "ann") -> list[str]:
 def tokens(client: TestClient, database_url: str, tmp_path: Path) -> TokenSigner:  # noqa: ARG001  the client's database
     store = Store.open(database_url, tmp_path)
     try:
-        return TokenSigner(store.instance.token_key)
+        return TokenSigner(store.instance.token_key, store.generation.check())
     finally:
         store.close()
 
@@ -75,6 +75,8 @@ BAD: list[tuple[object, str]] = [
     (GOOD | {"event_id": "a/b"}, "event_id: "),
     (GOOD | {"user_id": "\u0085"}, "user_id: "),
     (GOOD | {"item_id": None}, "item_id: "),
+    *((GOOD | {"placement": "home", "position": bad}, "position: ") for bad in (-1, 1_000_001, 0.5, "0", True)),
+    (GOOD | {"placement": "a/b"}, "placement: "),
     (GOOD | {"recommendation_id": "AAAA"}, "this recommendation_id was not issued"),
     (GOOD | {"recommendation_id": "\u00e9"}, "this recommendation_id was not issued"),
     (GOOD | {"recommendation_id": "A" * 1_001}, "recommendation_id: "),
@@ -151,6 +153,27 @@ def test_what_led_to_it(client: TestClient, tokens: TokenSigner) -> None:
     assert (found["e1"]["placement"], found["e1"]["snapshot_version"]) == (None, None)
     assert (found["e2"]["placement"], found["e2"]["snapshot_version"]) == ("home", None)
     assert (found["e3"]["placement"], found["e3"]["snapshot_version"]) == ("e-mail", 7)
+    assert {event["position"] for event in found.values()} == {None}
+
+
+def test_position_in_the_list(client: TestClient) -> None:
+    home = client.get("/users/ann/recommendations").json()["recommendation_id"]
+    of_list = {"recommendation_id": home, "placement": "home", "position": 0}
+    assert send(client, GOOD | of_list)["stored"] == 1
+    assert send(client, GOOD | {"event_id": "e2", "placement": "e-mail", "position": 1_000_000})["stored"] == 1
+    found = {event["event_id"]: event for event in client.get("/users/ann/events").json()["events"]}
+    assert (found["e1"]["placement"], found["e1"]["position"]) == ("home", 0)
+    assert (found["e2"]["placement"], found["e2"]["position"]) == ("e-mail", 1_000_000)
+
+
+def test_origin_contradicts_itself(client: TestClient) -> None:
+    home = client.get("/users/ann/recommendations").json()["recommendation_id"]
+    other = GOOD | {"event_id": "e2", "recommendation_id": home, "placement": "e-mail"}
+    answer = send(client, GOOD | {"position": 0}, other)
+    assert [row["problem"] for row in answer["results"]] == [
+        "position: it needs the recommendation_id or the placement of the list",
+        "placement: the recommendation_id is of a list for 'home', not for 'e-mail'",
+    ]
 
 
 def test_recommendation_of_another(client: TestClient) -> None:
@@ -164,6 +187,24 @@ def test_recommendation_of_another(client: TestClient) -> None:
     assert send(client, GOOD | {"event_id": "e5", "recommendation_id": before})["stored"] == 1  # unknown then
     client.delete("/users/ann")
     assert send(client, GOOD | {"event_id": "e6", "recommendation_id": anns})["stored"] == 1
+
+
+def test_recommendation_of_a_guest(client: TestClient) -> None:
+    """After the merge it counts for the user, and the user's own also under the guest's id."""
+    send(client, GOOD, GOOD | {"event_id": "e2", "user_id": "guest"}, GOOD | {"event_id": "e3", "user_id": "bob"})
+    guests, anns = (
+        client.get(f"/users/{user}/recommendations").json()["recommendation_id"] for user in ("guest", "ann")
+    )
+    client.post("/users/ann/merge/guest")
+    late = [
+        GOOD | {"event_id": f"{user}-{name}", "user_id": user, "recommendation_id": named}
+        for user in ("guest", "ann")
+        for name, named in (("guests", guests), ("anns", anns))
+    ]
+    assert send(client, *late)["stored"] == 4
+    assert len(client.get("/users/ann/events").json()["events"]) == 6
+    assert client.get("/users/guest").status_code == client.get("/users/guest/events").status_code == 404
+    assert send(client, GOOD | {"event_id": "bobs", "user_id": "bob", "recommendation_id": anns})["rejected"] == 1
 
 
 def test_forged_recommendation(client: TestClient) -> None:
@@ -269,3 +310,12 @@ def test_metrics_by_type(client: TestClient) -> None:
     assert 'reckon_events_total{status="unchanged",type="watched"} 1.0' in text
     assert 'reckon_events_total{status="rejected",type=""} 1.0' in text
     assert "made-up" not in text
+
+
+def test_take_back(client: TestClient) -> None:
+    send(client, GOOD)
+    assert [client.delete("/events/e1").status_code for _ in range(2)] == [204, 204]
+    assert client.get("/users/ann/events").json()["events"] == []
+    assert client.get("/charts/trending").json()["items"] == []
+    assert send(client, GOOD)["unchanged"] == 1
+    assert client.delete("/events/" + "e" * 129).status_code == 422

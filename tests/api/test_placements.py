@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 ODD = '"odd" in categories'
 
@@ -92,6 +93,23 @@ def test_bad_name(trained: TestClient, name: str) -> None:
     assert trained.put(f"/placements/{name}", json={}).status_code == 422
 
 
+def test_former_sources(trained: TestClient) -> None:
+    """Names of earlier releases are accepted, and answered as what they are now."""
+    body = {"sources": ["knn", "popular", "ease"]}
+    assert trained.put("/placements/home", json=body).json()["settings"]["sources"] == ["item_item", "popular"]
+    tried = trained.post("/placements/home/preview", json={"user_id": "user-0", "settings": body})
+    assert tried.status_code == 200, tried.json()
+    assert trained.put("/placements/home", json={"sources": ["knn", {}]}).status_code == 422
+
+
+def test_former_stored_sources(trained: TestClient) -> None:
+    application: Any = trained.app
+    application.state.service.store.placements.put("home", {"sources": ["popular", "knn"]})
+    assert trained.get("/placements/home").json()["settings"]["sources"] == ["popular", "item_item"]
+    sources = trained.get("/users/user-0/recommendations").json()["items"][0]["sources"]
+    assert set(sources) <= {"popular", "item_item"}
+
+
 def test_only_some_sources(trained: TestClient) -> None:
     """The list is as long as ever: what the sources do not propose comes behind."""
     plain = listed(trained)
@@ -99,3 +117,53 @@ def test_only_some_sources(trained: TestClient) -> None:
     answer = trained.get("/users/user-0/recommendations", params={"limit": 30}).json()
     assert len(answer["items"]) == len(plain)
     assert "popular" in answer["items"][0]["sources"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "part"),
+    [
+        ({"filter": "'Odd' in categories and colour = 'red'"}, "filter", "character 24"),
+        ({"filter": "'oddd' in categories"}, "filter", "did you mean 'odd'"),
+        ({"boost": "year > 1 -> 2; `In Stock` -> 3"}, "boost", "character 15"),
+        ({"promote": "colour = 1"}, "promote", "no item has an attribute 'colour'; `allow_unknown` stores"),
+        ({"demote": "colour = 1"}, "demote", "no item has an attribute 'colour'"),
+    ],
+)
+def test_unknown_names_are_refused(trained: TestClient, settings: Any, field: str, part: str) -> None:
+    answer = trained.put("/placements/home", json=settings)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert part in answer.json()["detail"]
+    assert trained.get("/placements/home").json()["settings"][field] is None
+    allowed = trained.put("/placements/home", json=settings | {"allow_unknown": True})
+    assert (allowed.status_code, allowed.json()["settings"]["allow_unknown"]) == (201, True)
+
+
+def test_names_of_new_items_are_known(trained: TestClient) -> None:
+    placement = {"filter": "colour = 'red' and 'New' in categories"}
+    assert trained.put("/placements/home", json=placement).status_code == 422
+    trained.put("/items/red", json={"categories": ["New"], "attributes": {"colour": "Red"}})
+    assert trained.put("/placements/home", json=placement).status_code == 201
+    assert listed(trained) == ["red"]
+
+
+def test_vanished_attribute_warns(trained: TestClient) -> None:
+    trained.put("/items/item-0", json={"attributes": {"colour": "red"}})
+    assert trained.put("/placements/red", json={"filter": "colour = 'red'"}).status_code == 201
+    fine = trained.post("/placements/red/preview", json={"user_id": "nobody"}).json()
+    assert (ids(fine), fine["notes"]) == (["item-0"], [])
+    trained.delete("/items/item-0")
+    with capture_logs() as logs:
+        assert listed(trained, "red") == listed(trained, "red") == []
+    assert [each["placement"] for each in logs if each["event"] == "placement names nothing"] == ["red"]
+    notes = trained.post("/placements/red/preview", json={"user_id": "nobody"}).json()["notes"]
+    assert ["no item has an attribute 'colour'" in notes[0], "leave no item" in notes[1]] == [True, True]
+    metrics = trained.get("/metrics").text
+    assert 'reckon_placement_problems_total{placement="red",problem="unknown_name"}' in metrics
+    assert 'reckon_placement_problems_total{placement="red",problem="empty_list"}' in metrics
+
+
+def test_empty_list_of_a_user_is_no_warning(trained: TestClient) -> None:
+    """Nothing is left, but not because of the placement."""
+    trained.put("/placements/home", json={"filter": ODD})
+    options = {"user_id": "user-0", "settings": {"filter": ODD}, "category": "even"}
+    assert trained.post("/placements/home/preview", json=options).json()["notes"] == []

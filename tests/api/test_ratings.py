@@ -194,6 +194,22 @@ def test_pages_of_ratings(client: TestClient) -> None:
     assert second["next_cursor"] is None
 
 
+def test_pages_by_time(client: TestClient) -> None:
+    """Newest first, with equal times, while an older rating is replaced by a newer one."""
+    then = ago(days=1)
+    rows = [GOOD | {"item_id": f"i{n}", "rated_at": then} for n in range(3)] + [GOOD | {"rated_at": ago(days=2)}]
+    client.post("/ratings/batch", json={"ratings": rows})
+    query: dict[str, Any] = {"limit": 2, "sort": "time"}
+    first = client.get("/users/ann/ratings", params=query).json()
+    client.post("/ratings", json=GOOD | {"item_id": "new"})
+    second = client.get("/users/ann/ratings", params=query | {"cursor": first["next_cursor"]}).json()
+    assert [row["item_id"] for row in first["ratings"] + second["ratings"]] == ["i2", "i1", "i0", "x"]
+    assert second["next_cursor"] is None
+    for foreign in ({"sort": "item"}, {}, {"sort": "value"}):
+        answer = client.get("/users/ann/ratings", params={"cursor": first["next_cursor"]} | foreign)
+        assert answer.status_code == 422
+
+
 def test_cursor_of_another_user(client: TestClient) -> None:
     client.post("/ratings/batch", json={"ratings": [GOOD | {"item_id": f"i{n}"} for n in range(5)]})
     cursor = client.get("/users/ann/ratings", params={"limit": 3}).json()["next_cursor"]

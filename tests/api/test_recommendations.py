@@ -21,13 +21,13 @@ def ids(answer: Any) -> list[str]:
     return [item["item_id"] for item in answer["items"]]
 
 
-def test_entity_tag_until_something_changes(trained: TestClient) -> None:
-    first = trained.get(PATH)
+def test_entity_tag_until_something_changes(unpolled: TestClient) -> None:
+    first = unpolled.get(PATH)
     tag = first.headers["etag"]
-    assert trained.get(PATH).content == first.content
-    again = trained.get(PATH, headers={"if-none-match": f'W/"other", {tag}'})
+    assert unpolled.get(PATH).content == first.content
+    again = unpolled.get(PATH, headers={"if-none-match": f'W/"other", {tag}'})
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
-    whatever = trained.get(PATH, headers={"if-none-match": "*"})
+    whatever = unpolled.get(PATH, headers={"if-none-match": "*"})
     assert (whatever.status_code, whatever.content, whatever.headers["etag"]) == (304, b"", tag)
     changes: list[tuple[str, str, Any]] = [
         ("POST", "/ratings", {"user_id": "user-0", "item_id": ids(first.json())[0], "value": 5}),
@@ -37,13 +37,13 @@ def test_entity_tag_until_something_changes(trained: TestClient) -> None:
         ("POST", "/events", {"events": [{"event_id": "1", "type": "shown", "user_id": "user-0", "item_id": "item-1"}]}),
     ]
     for method, path, body in changes:
-        assert trained.request(method, path, json=body).status_code in {200, 201}
-        changed = trained.get(PATH, headers={"if-none-match": tag})
+        assert unpolled.request(method, path, json=body).status_code in {200, 201}
+        changed = unpolled.get(PATH, headers={"if-none-match": tag})
         assert changed.status_code == 200, path
         assert changed.headers["etag"] != tag
         tag = changed.headers["etag"]
-    trained.post("/ratings", json={"user_id": "user-1", "item_id": "item-1", "value": 5})
-    assert trained.get(PATH, headers={"if-none-match": tag}).status_code == 304
+    unpolled.post("/ratings", json={"user_id": "user-1", "item_id": "item-1", "value": 5})
+    assert unpolled.get(PATH, headers={"if-none-match": tag}).status_code == 304
 
 
 def test_tags_of_others_differ(trained: TestClient) -> None:

@@ -1,23 +1,19 @@
 """Events and event types."""
 
-from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.body import Body
+from app.api.schemas.body import Body, DescribedAs, RowOutcomes
 from app.api.types import Finite, Id, Moment
-from app.entities import Event, EventType
+from app.entities import MAX_POSITION, Event, EventType
 from app.intake.recording import ReceivedEvent, RowOutcome
 
 
 class EventIn(Body):
     model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"event_id": "e-1", "type": "watched", "user_id": "ann", "item_id": "260", "portion": 0.8}]
-        },
+        json_schema_extra={"examples": [{"event_id": "e-1", "type": "clicked", "user_id": "1", "item_id": "318"}]},
     )
 
     event_id: Id = Field(description="Chosen by the caller; an event whose id is stored already changes nothing")
@@ -31,50 +27,52 @@ class EventIn(Body):
     recommendation_id: Annotated[str, Field(strict=True, max_length=1_000)] | None = Field(
         None, description="The `recommendation_id` of the list that led to the event"
     )
+    placement: Id | None = Field(
+        None,
+        description="The placement of the list that led to the event, where there is no `recommendation_id` to tell it;"
+        " with one, the two must agree",
+        examples=["home"],
+    )
+    position: Annotated[int, Field(strict=True, ge=0, le=MAX_POSITION)] | None = Field(
+        None,
+        description="The place of the item in the list that led to the event, from 0; needs a `recommendation_id` or a"
+        " `placement`",
+        examples=[0],
+    )
 
     def to_received(self) -> ReceivedEvent:
-        return ReceivedEvent(
-            self.event_id, self.type, self.user_id, self.item_id, self.at, self.portion, self.recommendation_id
-        )
+        return ReceivedEvent(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 class EventsIn(Body):
-    # Any: each row is validated on its own, so that one bad row does not refuse the whole batch.
-    events: list[Any] = Field(
+    events: list[Annotated[Any, DescribedAs(EventIn)]] = Field(
         min_length=1,
         max_length=1_000,
-        description="Up to 1,000 events, each `{event_id, type, user_id, item_id, at?, portion?, recommendation_id?}`",
-        examples=[[{"event_id": "e-1", "type": "watched", "user_id": "ann", "item_id": "260", "portion": 0.8}]],
+        description="Up to 1,000 events, each `{event_id, type, user_id, item_id, at?, portion?, recommendation_id?,"
+        " placement?, position?}`",
+        examples=[[{"event_id": "e-1", "type": "clicked", "user_id": "1", "item_id": "318"}]],
     )
 
 
-class EventsOut(BaseModel):
+class EventsOut(RowOutcomes):
     stored: int
     unchanged: int = Field(description="Events whose id was stored already")
     rejected: int
     results: list[RowOutcome]
 
-    @classmethod
-    def from_outcomes(cls, outcomes: Sequence[RowOutcome]) -> Self:
-        counts = Counter(outcome.status for outcome in outcomes)
-        return cls(
-            stored=counts["stored"],
-            unchanged=counts["unchanged"],
-            rejected=counts["rejected"],
-            results=list(outcomes),
-        )
-
 
 class EventOut(BaseModel):
-    event_id: str = Field(examples=["e-1"])
-    type: str = Field(examples=["watched"])
-    item_id: str = Field(examples=["260"])
+    event_id: str
+    type: str
+    user_id: str
+    item_id: str
     at: datetime
     portion: float | None
     placement: str | None = Field(
         description="`placement` and `snapshot_version` of the recommendation that led to the event; null if none did"
     )
     snapshot_version: int | None
+    position: int | None = Field(description="The place of the item in that list, from 0; null if not known")
 
     @classmethod
     def from_event(cls, event: Event) -> Self:
@@ -102,7 +100,7 @@ class EventTypeIn(Body):
 
 
 class EventTypeOut(BaseModel):
-    name: str = Field(examples=["watched"])
+    name: str = Field(examples=["saved"])
     weight: float
     is_exposure: bool
     is_consumption: bool

@@ -4,19 +4,21 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, Field, StrictStr, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, create_model
 from pydantic_core import PydanticCustomError
 
-from app.api.schemas.body import Body
-from app.api.types import TEXT_PATTERN, Attributes, Category, Finite, Id, Moment, clean_text
+from app.api.schemas.body import Body, DescribedAs
+from app.api.types import TEXT_PATTERN, Attributes, AttributesPatch, Category, Finite, Id, Moment, Normal, clean_text
 from app.entities import (
     BARE_ITEM,
+    ITEM_DEFAULTS,
     ITEM_FIELDS,
     MAX_URL_LENGTH,
     URL_PATTERN,
     Item,
     ItemField,
     ItemFieldKind,
+    Patch,
     clean_url,
 )
 from app.errors import InvalidInputError
@@ -52,7 +54,7 @@ _OUTPUT_TYPES: dict[ItemFieldKind, Any] = {
 def _text_type(declared: ItemField) -> Any:
     # An empty text is refused, because a CSV file cannot tell it from a missing one.
     lengths = Field(min_length=1, max_length=declared.max_length, json_schema_extra={"pattern": TEXT_PATTERN})
-    return Annotated[StrictStr, lengths, AfterValidator(clean_text)]
+    return Annotated[StrictStr, lengths, Normal, AfterValidator(clean_text)]
 
 
 # The types of a body. They are strict, so a number or flag in quotes is refused.
@@ -81,25 +83,62 @@ def _input(name: str, declared: ItemField) -> tuple[Any, Any]:
     return kind | None if default is None else kind, Field(default, **described)
 
 
+def _change(declared: ItemField) -> tuple[Any, Any]:
+    """Return the type and the properties of a field of a merge patch; null clears it, a missing one stays."""
+    kind = AttributesPatch if declared.kind == "attributes" else _INPUT_TYPES[declared.kind](declared)
+    described: dict[str, Any] = {"description": declared.description}
+    if declared.example is not None:
+        described["examples"] = [declared.example]
+    return kind | None, Field(None, **described)
+
+
 def _output(name: str, declared: ItemField) -> tuple[Any, Any]:
     kind = _OUTPUT_TYPES[declared.kind]
     return kind | None if getattr(BARE_ITEM, name) is None else kind, Field(description=declared.description)
 
 
 _INPUTS: dict[str, Any] = {name: _input(name, declared) for name, declared in ITEM_FIELDS.items()}
+_CHANGES: dict[str, Any] = {name: _change(declared) for name, declared in ITEM_FIELDS.items()}
 _OUTPUTS: dict[str, Any] = {name: _output(name, declared) for name, declared in ITEM_FIELDS.items()}
 _InputFields = create_model("_InputFields", __base__=Body, **_INPUTS)
-_OutputFields = create_model("_OutputFields", item_id=(str, Field(examples=["260"])), **_OUTPUTS)
+_ChangeFields = create_model("_ChangeFields", __base__=Body, **_CHANGES)
+_OutputFields = create_model("_OutputFields", item_id=(str, ...), **_OUTPUTS)
 
 
 class ItemIn(_InputFields):
     def to_entity(self, item_id: str) -> Item:
-        values = {name: getattr(self, name) for name in ITEM_FIELDS}
-        for name, declared in ITEM_FIELDS.items():
-            # A category that is given twice is stored once, at its first place.
-            if declared.kind == "texts":
-                values[name] = tuple(dict.fromkeys(values[name]))
-        return Item(item_id, **values)
+        return Item(item_id, **_without_repeats({name: getattr(self, name) for name in ITEM_FIELDS}))
+
+
+class ItemRowIn(ItemIn):
+    """A whole item in a batch."""
+
+    item_id: Id
+
+    def to_item(self) -> Item:
+        return self.to_entity(self.item_id)
+
+
+class ItemPatchIn(_ChangeFields):
+    """A JSON merge patch (RFC 7396): null clears a field or removes an attribute; what is not named stays."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"year": 1994, "attributes": {"minutes": 142}}]})
+
+    def to_patch(self, item_id: str) -> Patch:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        changed = given.pop("attributes", None) or {}
+        # The default of `attributes` removes all of them.
+        cleared = {name: ITEM_DEFAULTS[name] for name in self.model_fields_set if getattr(self, name) is None}
+        # An empty patch changes nothing, not even that a bare item is bare.
+        return Patch(item_id, _without_repeats(given | cleared), changed, keeps_bare=not self.model_fields_set)
+
+
+def _without_repeats(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with each text of a list once, at its first place."""
+    return {
+        name: tuple(dict.fromkeys(value)) if ITEM_FIELDS[name].kind == "texts" else value
+        for name, value in values.items()
+    }
 
 
 class ItemOut(_OutputFields):
@@ -111,3 +150,11 @@ class ItemOut(_OutputFields):
 class ItemsPage(BaseModel):
     items: list[ItemOut]
     next_cursor: str | None = Field(description="Pass as `cursor` for the next page; null on the last")
+
+
+class ItemsIn(Body):
+    items: list[Annotated[Any, DescribedAs(ItemRowIn)]] = Field(
+        max_length=1_000,
+        description="Up to 1,000 items, each with its `item_id` and the fields of `PUT /items/{item_id}`",
+        examples=[[{"item_id": "318", "title": "The Shawshank Redemption", "categories": ["Crime", "Drama"]}]],
+    )

@@ -1,21 +1,36 @@
 """Lists for many users, and predictions for pairs."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from app.api.item_fields import SelectedColumns
 from app.api.list_parameters import ListFields
-from app.api.schemas.body import Body
+from app.api.schemas.body import Body, DescribedAs
 from app.api.types import Id
 from app.serving.predictions import Prediction
 from app.serving.query import ExplainedRecommendations, Recommendations
 
 
 class BatchIn(ListFields):
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"user_ids": ["1", "2"], "limit": 5}]})
 
     user_ids: list[Id] = Field(min_length=1, max_length=100)
+
+
+@dataclass(slots=True, kw_only=True)
+class GuestRecommendations(Recommendations):
+    """`ignored_items`: the items of the guest's ratings and events that do not exist; missing for a stored user."""
+
+    ignored_items: list[str] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ExplainedGuestRecommendations(ExplainedRecommendations):
+    """As `GuestRecommendations`, with the reasons of every item."""
+
+    ignored_items: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -37,11 +52,11 @@ class PairIn(Body):
 
 
 class PairsIn(Body):
-    # Any: each row is validated on its own, so that one bad pair does not refuse the whole request.
-    pairs: list[Any] = Field(
+    fields: SelectedColumns = Field(default_factory=list)
+    pairs: list[Annotated[Any, DescribedAs(PairIn)]] = Field(
         max_length=1_000,
         description="Up to 1,000 pairs of a `user_id` and an `item_id`; each is checked separately",
-        examples=[[{"user_id": "ann", "item_id": "260"}]],
+        examples=[[{"user_id": "1", "item_id": "318"}]],
     )
 
 

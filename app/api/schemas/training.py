@@ -3,13 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import Body
 from app.store import Job, SnapshotEntry
 
 
 class TrainingJobIn(Body):
+    # As filled in by `/docs`, a job that learns what the service learns anyway.
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seed": 0}]})
+
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = Field(
         None, description="Seed of the random generator; the same data and seed give the same snapshot"
     )
@@ -26,12 +29,20 @@ class TrainingJobIn(Body):
         ],
     )
 
+    accept: Annotated[bool, Field(strict=True)] = Field(
+        False,
+        description="Publish even if the gate rejects what was learned; the card of the snapshot says when and why",
+        examples=[False],
+    )
+
 
 class TrainingJobOut(BaseModel):
     job_id: str
     state: Literal["queued", "running", "succeeded", "rejected", "failed"]
-    trigger: str = Field(description="Why the job was queued: `request`, `changes`, `interval`, ...")
+    trigger: str = Field(description="Why the job was queued: `request`, `command`, `changes`, `interval`, ...")
+    accept: bool = Field(description="The snapshot is published even if the gate rejects it")
     reason: str | None = Field(description="Reason for a rejection, a failure or a fallback")
+    advice: str | None = Field(description="What to do about a rejection or a failure")
     stage: str | None
     progress: float = Field(description="Fraction done, 0 to 1")
     snapshot_version: int | None
@@ -51,7 +62,10 @@ class SnapshotOut(BaseModel):
     created_at: datetime
     is_live: bool = Field(description="This snapshot answers requests")
     is_pinned: bool = Field(description="Activated by hand: stays live until `latest` is activated")
-    card: dict[str, Any] = Field(description="Data and recipe that it was made from, and its metrics")
+    card: dict[str, Any] = Field(
+        description="Data and recipe that it was made from, and its metrics. `accepted` is null, or has `at` and "
+        "`reason` if the snapshot was published although the gate rejected it"
+    )
 
     @classmethod
     def from_entry(cls, entry: SnapshotEntry) -> Self:
