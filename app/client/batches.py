@@ -31,7 +31,7 @@ class RowOutcome:
 
 
 class BatchOutcome(Protocol):
-    """The answer to a batch, of ratings or of events."""
+    """The answer to a batch: of ratings, events, items or users."""
 
     @property
     def results(self) -> tuple[RowOutcome, ...]: ...

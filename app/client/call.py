@@ -33,7 +33,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-Method = Literal["GET", "PUT", "POST", "DELETE"]
+Method = Literal["GET", "PUT", "PATCH", "POST", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Request(Generic[T_co]):
 
     `answer`: the type of the answer.
     `path`, `query`, `body`: the parameters by place; those that are None are not sent.
+    `sends_null`: sends what is None in the body as null, which clears a field in a merge patch.
     `read`: makes the answer of its JSON text, where `wire.decode` cannot.
     """
 
@@ -65,6 +66,7 @@ class Request(Generic[T_co]):
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     read: Callable[[bytes], T_co] | None = None
+    sends_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +247,8 @@ def operation(
     method: Method, path: str, *, changes: bool | None = None, is_repeatable: bool | None = None
 ) -> Callable[[Callable[Concatenate[Any, P], Request[T]]], Operation[P, T]]:
     """Declares an operation. By default, everything but a GET writes, and everything but a POST is repeatable."""
-    # HTTP defines GET, PUT and DELETE as idempotent; a POST is repeatable only where the service makes it so.
+    # HTTP defines GET, PUT and DELETE as idempotent, and so is a merge patch, which names the new values. A POST is
+    # repeatable only where the service makes it so.
     route = Route(
         method,
         path,

@@ -127,7 +127,7 @@ class Attempts(Generic[T]):
         self._seconds = exchange.write_timeout_seconds if call.route.changes else exchange.read_timeout_seconds
         self._deadline = time.monotonic() + self._seconds
         self._address = address_of(call)
-        self._content = None if call.request.body is None else encode(call.request.body)
+        self._content = None if call.request.body is None else encode(call.request)
         # The address alone identifies a GET; two POSTs to one address may differ in their bodies.
         is_kept = call.route.method == "GET"
         self._remembered = exchange.remembered.get(self._address) if is_kept else None

@@ -24,7 +24,7 @@ from .call import Call, Operation, Route
 from .clients import AsyncReckon, Reckon
 from .errors import PREFIX, PROBLEM, NotFoundError, Problem, ProblemError
 from .operations import Operations
-from .operations.catalogue import Item, ItemsPage, User
+from .operations.catalogue import Counts, EntriesOutcome, Item, ItemRow, ItemsPage, User, UsersPage
 from .operations.interactions import (
     EventsOutcome,
     EventsPage,
@@ -38,7 +38,13 @@ from .operations.interactions import (
 from .operations.pages import Chart, ChartItem
 from .operations.placements import Placement, Placements, PlacementSettings
 from .operations.rankings import Ranking
-from .operations.recommendations import Recommendations, RecommendationsBatch, RecommendedItem, UserRecommendations
+from .operations.recommendations import (
+    GuestRecommendations,
+    Recommendations,
+    RecommendationsBatch,
+    RecommendedItem,
+    UserRecommendations,
+)
 from .operations.training import Health, Readiness, Snapshots
 from .retries import NO_RETRIES, Retries
 from .wire import address_of
@@ -46,6 +52,9 @@ from .wire import address_of
 T = TypeVar("T")
 
 ADDRESS = "http://reckon.fake"
+EMPTY_ITEM = {name: each for name, each in msgspec.to_builtins(ItemRow("")).items() if name != "item_id"} | {
+    "attributes": {}
+}
 # The declared operations are the routes of the fake, so that its addresses cannot differ from the client's.
 OPERATIONS: dict[str, Operation[..., Any]] = {
     name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
@@ -183,6 +192,19 @@ class Answers:
         self._memory.users[user_id] = _stored(User, body, user_id=user_id, attributes=body.get("attributes", {}))
         return self._memory.users[user_id]
 
+    def patch_user(self, user_id: str, **changes: Any) -> User:
+        user = _patched(_get(self._memory.users, "user", user_id), {"country": None, "attributes": {}}, changes)
+        self._memory.users[user_id] = user
+        return user
+
+    def put_user_batch(self, users: list[dict[str, Any]]) -> EntriesOutcome:
+        # Every row counts as stored, as in `rate_batch`.
+        stored = [self.put_user(**row) for row in users]
+        return EntriesOutcome(len(stored), 0, 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(stored))))
+
+    def users(self, q: str = "", **page: Any) -> UsersPage:
+        return UsersPage(*_page([each for each in self._memory.users.values() if q in each.user_id], **page))
+
     def delete_user(self, user_id: str) -> None:
         self._memory.users.pop(user_id, None)
         self._memory.forget(user_id=user_id)
@@ -193,6 +215,15 @@ class Answers:
     def put_item(self, item_id: str, **body: Any) -> Item:
         self._memory.items[item_id] = _stored(Item, body, item_id=item_id, attributes=body.get("attributes", {}))
         return self._memory.items[item_id]
+
+    def patch_item(self, item_id: str, **changes: Any) -> Item:
+        item = _patched(_get(self._memory.items, "item", item_id), EMPTY_ITEM, changes)
+        self._memory.items[item_id] = item
+        return item
+
+    def put_item_batch(self, items: list[dict[str, Any]]) -> EntriesOutcome:
+        stored = [self.put_item(**row) for row in items]
+        return EntriesOutcome(len(stored), 0, 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(stored))))
 
     def delete_item(self, item_id: str) -> None:
         self._memory.items.pop(item_id, None)
@@ -211,8 +242,12 @@ class Answers:
         stored = [self.rate(**row) for row in ratings]
         return RatingsOutcome(len(stored), 0, 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(stored))))
 
-    def ratings(self, user_id: str, **page: Any) -> RatingsPage:
-        return RatingsPage(*_page([each for each in self._memory.ratings.values() if each.user_id == user_id], **page))
+    def ratings(self, user_id: str, sort: str = "item", **page: Any) -> RatingsPage:
+        own = [each for each in self._memory.ratings.values() if each.user_id == user_id]
+        if sort == "time":
+            # A rating without a time is older than any other.
+            own.sort(key=lambda each: (each.rated_at is not None, each.rated_at), reverse=True)
+        return RatingsPage(*_page(own, **page))
 
     def delete_rating(self, user_id: str, item_id: str) -> None:
         self._memory.ratings.pop((user_id, item_id), None)
@@ -223,10 +258,26 @@ class Answers:
             self._memory.events[event.event_id] = row["user_id"], event
         return EventsOutcome(len(events), 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(events))))
 
+    def delete_event(self, event_id: str) -> None:
+        self._memory.events.pop(event_id, None)
+
     def events(self, user_id: str, **page: Any) -> EventsPage:
         own = [each for owner, each in self._memory.events.values() if owner == user_id]
         # The client promises the newest first; the fake takes the order of arrival for the order of time.
         return EventsPage(*_page(own[::-1], **page))
+
+    def all_events(self, user_id: str = "", item_id: str = "", type: str = "", **page: Any) -> EventsPage:  # noqa: A002
+        wanted = {"user_id": user_id, "item_id": item_id, "type": type}
+        events = [
+            event
+            for _, event in self._memory.events.values()
+            if all(not value or getattr(event, name) == value for name, value in wanted.items())
+        ]
+        return EventsPage(*_page(events[::-1], **page))
+
+    def counts(self) -> Counts:
+        memory = self._memory
+        return Counts(len(memory.users), len(memory.items), 0, len(memory.ratings), len(memory.events))
 
     def event_types(self) -> EventTypes:
         return EventTypes(tuple(self._memory.event_types.values()))
@@ -254,8 +305,11 @@ class Answers:
     def recommendations(self, user_id: str = "", **page: Any) -> Recommendations:
         return Recommendations(f"fake-{user_id}", None, "popular", *_page(self._list_for(user_id), **page))
 
-    # Both name the user as `recommendations` does, in the body.
-    recommendations_for = preview_placement = recommendations
+    # It names the user as `recommendations` does, in the body.
+    preview_placement = recommendations
+
+    def recommendations_for(self, user_id: str = "", **page: Any) -> GuestRecommendations:
+        return GuestRecommendations(f"fake-{user_id}", None, "popular", *_page(self._list_for(user_id), **page))
 
     def recommendations_batch(self, user_ids: list[str], **page: Any) -> RecommendationsBatch:
         lists = (UserRecommendations(user_id, self.recommendations(user_id, **page)) for user_id in user_ids)
@@ -293,6 +347,15 @@ def _stored(kind: type[T], body: Mapping[str, Any], **given: Any) -> T:
     # Bodies are sent without the fields that are None, and answers have all fields.
     empty = dict.fromkeys(each.name for each in fields(kind))  # type: ignore[arg-type]  # only for dataclasses
     return msgspec.convert({**empty, **body, **given}, kind)
+
+
+def _patched(entry: T, empty: Mapping[str, Any], changes: Mapping[str, Any]) -> T:
+    """The item or user after a merge patch: None takes the value of `empty`, or removes an attribute."""
+    cleared = {name: empty[name] if value is None else value for name, value in changes.items()}
+    if changes.get("attributes"):
+        merged = {**msgspec.to_builtins(entry)["attributes"], **changes["attributes"]}
+        cleared["attributes"] = {name: value for name, value in merged.items() if value is not None}
+    return msgspec.convert({**msgspec.to_builtins(entry), **cleared}, type(entry))
 
 
 def _page(

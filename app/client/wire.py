@@ -22,7 +22,7 @@ import msgspec
 from .errors import invalid
 
 if TYPE_CHECKING:
-    from .call import Call
+    from .call import Call, Request
 
 T = TypeVar("T")
 
@@ -42,9 +42,14 @@ def _decoder_of(kind: Any) -> Any:
     return msgspec.json.Decoder(kind)
 
 
-def encode(body: Mapping[str, Any]) -> bytes:
-    """`body` as JSON in ASCII, without the fields that are None. NaN stays NaN, which the service refuses by field."""
-    return json.dumps(without_none(body), default=plain, separators=(",", ":")).encode()
+def encode(request: "Request[Any]") -> bytes:
+    """The body as JSON in ASCII, without the fields that are None unless the request sends null for them.
+
+    NaN stays NaN, which the service refuses by field.
+    """
+    body = request.body or {}
+    document = body if request.sends_null else without_none(body)
+    return json.dumps(document, default=plain, separators=(",", ":")).encode()
 
 
 def plain(value: Any) -> Any:

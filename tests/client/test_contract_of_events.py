@@ -44,10 +44,11 @@ def test_consumed_is_not_recommended(reckon: Reckon) -> None:
     for item_id in ("x", "y"):
         reckon.put_item(item_id)
     answer = reckon.recommendations("ann")
-    bought = Event("bought", "ann", "x", recommendation_id=answer.recommendation_id)
+    bought = Event("bought", "ann", "x", recommendation_id=answer.recommendation_id, position=0)
     assert reckon.send_events([bought]).stored == 1
     assert [item.item_id for item in reckon.recommendations("ann")] == ["y"]
-    assert reckon.events("ann").events[0].placement == "home"
+    stored = reckon.events("ann").events[0]
+    assert (stored.placement, stored.position) == ("home", 0)
 
 
 def test_event_types(reckon: Reckon) -> None:

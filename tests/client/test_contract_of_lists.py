@@ -13,6 +13,7 @@ from app.client import (
     ItemField,
     NotFoundError,
     Pair,
+    PastEvent,
     Rating,
     Reckon,
     RecommendedItem,
@@ -41,6 +42,18 @@ def test_guest(shop: Reckon) -> None:
     assert ids(answer) == {"b", "c"}
     assert ids(shop.recommendations_for()) == {"a", "b", "c"}
     assert ids(shop.recommendations_for(user_id="u1")) == {"a"}
+
+
+def test_guest_by_events(shop: Reckon) -> None:
+    bought = PastEvent("bought", "a")
+    answer = shop.recommendations_for(events=[bought], viewed_item_ids=["b", "gone"])
+    assert (ids(answer), answer.ignored_items) == ({"b", "c"}, ("gone",))
+    assert shop.recommendations_for(user_id="u1").ignored_items is None
+    ranking = shop.rank(["a", "b"], events=[bought], viewed_item_ids=["gone"])
+    assert ([each.item_id for each in ranking.excluded], ids(ranking)) == (["a"], {"b"})
+    assert ranking.ignored_items == ("gone",)
+    with pytest.raises(InvalidInputError, match="no event type 'hummed'"):
+        shop.recommendations_for(events=[PastEvent("hummed", "a")])
 
 
 def test_long_exclusions(shop: Reckon) -> None:
@@ -134,6 +147,19 @@ def test_home_has_each_once(shop: Reckon) -> None:
 def test_mixes(shop: Reckon) -> None:
     shown = [item.item_id for mix in shop.mixes("ann") for item in mix]
     assert len(shown) == len(set(shown))
+
+
+def test_similar_items(shop: Reckon) -> None:
+    answer = shop.similar_items("a", limit=2, user_id="ann", exclude=["b"], fields=["title", "similarity", "year"])
+    assert (answer.item_id, answer.kind) == ("a", "blend")
+    assert answer.recommendation_id
+    assert not {"a", "b"} & {item.item_id for item in answer}
+    assert [item.item_id for item in shop.iter_similar_items("a", page_size=1)] == [
+        item.item_id for item in shop.similar_items("a", limit=100)
+    ]
+    with pytest.raises(InvalidInputError) as caught:
+        shop.similar_items("a", placement="nowhere")
+    assert caught.value.field == "placement"
 
 
 def test_similar_users(shop: Reckon) -> None:

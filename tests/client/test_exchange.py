@@ -263,7 +263,8 @@ def test_options_are_written(connect: Connect) -> None:
         path = "/users/ann/recommendations"
         assert [asked.path for asked in server.asked[:2]] == [f"{path}?exclude=a&exclude=b&fields=title"] * 2
         assert server.asked[2].path == f"{path}?explain=true&min_predicted_rating=3.5"
-        assert json.loads(server.asked[3].body) == {"ratings": [], "exclude": ["c"]}
+        guest: dict[str, Any] = {"ratings": [], "events": [], "viewed_item_ids": []}
+        assert json.loads(server.asked[3].body) == guest | {"exclude": ["c"]}
 
 
 def test_asks_whether_it_holds(connect: Connect) -> None:

@@ -17,10 +17,12 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
 import app.client
-from app.api.list_parameters import GuestRating
+from app.api.recipients import GuestRating, PastEvent
 from app.api.schemas.events import EventIn
+from app.api.schemas.items import ItemRowIn
 from app.api.schemas.lists import PairIn
 from app.api.schemas.ratings import RatingIn
+from app.api.schemas.users import UserRowIn
 from app.client.call import Operation, signature_of
 from app.client.errors import BY_STATUS
 from app.client.fake import Answers, Memory
@@ -183,8 +185,11 @@ def test_item_fields() -> None:
 ROWS = {
     app.client.Rating: RatingIn,
     app.client.GuestRating: GuestRating,
+    app.client.PastEvent: PastEvent,
     app.client.Pair: PairIn,
     app.client.Event: EventIn,
+    app.client.ItemRow: ItemRowIn,
+    app.client.UserRow: UserRowIn,
 }
 
 
@@ -237,6 +242,6 @@ def is_plain(schema: Schema, kind: Any) -> bool:
     return bool(schema.get("type") == JSON_TYPES[kind]) and is_moment == (kind is datetime)
 
 
-ONLY_SOMETIMES: dict[Any, set[str]] = {app.client.RecommendedItem: {"reasons"}}
+ONLY_SOMETIMES: dict[Any, set[str]] = {app.client.RecommendedItem: {"reasons"}, app.client.FoundItem: {"reasons"}}
 
 JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", datetime: "string"}

@@ -4,16 +4,19 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from ..batches import RowOutcome, Sent, in_batches
 from ..call import Call, Iteration, Procedure, Request, Steps, operation
+
+RatingOrder = Literal["item", "time"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rating:
     """A rating to be sent.
 
-    `value`: on the service's rating scale.
+    `value`: on the service's rating scale; an amount; or 1 for a pair.
     `rated_at`: when it was given, with an offset; None means now.
     """
 
@@ -71,6 +74,8 @@ class Event:
     `at`: when it happened, with an offset; None means when it arrives.
     `portion`: how much was consumed, from 0 to 1; None means all.
     `recommendation_id`: of the answer that led to it.
+    `placement`: of the list that led to it; the `recommendation_id` tells it where there is one.
+    `position`: the place of the item in that list, from 0.
     `event_id`: the same id again is the same event and changes nothing. With ids of your own, a log can be sent twice.
     """
 
@@ -81,6 +86,8 @@ class Event:
     portion: float | None = None
     recommendation_id: str | None = None
     event_id: str = field(default_factory=_new_event_id)
+    placement: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,11 @@ class EventsOutcome:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """An event as stored. `placement`, `snapshot_version`: of the recommendation that led to it."""
+    """An event as stored. `placement`, `snapshot_version`: of the recommendation that led to it.
+
+    `position`: the place of the item in that list, from 0.
+    `user_id`: empty where an older service does not send it.
+    """
 
     event_id: str
     type: str
@@ -104,6 +115,9 @@ class StoredEvent:
     portion: float | None
     placement: str | None
     snapshot_version: int | None
+    user_id: str = ""
+    # With a default, so that programs from before there were positions still make answers for their tests.
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +175,22 @@ class InteractionOperations:
         return in_batches(ratings, InteractionOperations.rate_batch.call)
 
     @operation("GET", "/users/{user_id}/ratings")
-    def ratings(self, user_id: str, *, limit: int | None = None, cursor: str | None = None) -> Request[RatingsPage]:
-        """A user's ratings, up to 1,000 a page, in the order in which the items became known."""
-        return Request(RatingsPage, path={"user_id": user_id}, query={"limit": limit, "cursor": cursor})
+    def ratings(
+        self, user_id: str, *, sort: RatingOrder | None = None, limit: int | None = None, cursor: str | None = None
+    ) -> Request[RatingsPage]:
+        """A user's ratings, up to 1,000 a page.
+
+        `sort`: `item`, in the order in which the items became known (the default), or `time`, newest first.
+        """
+        query = {"sort": sort, "limit": limit, "cursor": cursor}
+        return Request(RatingsPage, path={"user_id": user_id}, query=query)
 
     @Iteration
-    def iter_ratings(self, user_id: str, *, page_size: int = 1_000) -> Call[RatingsPage]:
-        """All ratings of a user."""
-        return InteractionOperations.ratings.call(user_id, limit=page_size)
+    def iter_ratings(
+        self, user_id: str, *, sort: RatingOrder | None = None, page_size: int = 1_000
+    ) -> Call[RatingsPage]:
+        """All ratings of a user, sorted as by `ratings`."""
+        return InteractionOperations.ratings.call(user_id, sort=sort, limit=page_size)
 
     @operation("DELETE", "/users/{user_id}/ratings/{item_id}")
     def delete_rating(self, user_id: str, item_id: str) -> Request[None]:
@@ -186,6 +208,11 @@ class InteractionOperations:
         """Send any number of events, in batches of 1,000; rejected rows have their index in `events`."""
         return in_batches(events, InteractionOperations.send_event_batch.call)
 
+    @operation("DELETE", "/events/{event_id}")
+    def delete_event(self, event_id: str) -> Request[None]:
+        """Take an event back. Succeeds also where there is none; a replay of the event does not bring it back."""
+        return Request(type(None), path={"event_id": event_id})
+
     @operation("GET", "/users/{user_id}/events")
     def events(self, user_id: str, *, limit: int | None = None, cursor: str | None = None) -> Request[EventsPage]:
         """A user's events, up to 1,000 a page, newest first."""
@@ -195,6 +222,32 @@ class InteractionOperations:
     def iter_events(self, user_id: str, *, page_size: int = 1_000) -> Call[EventsPage]:
         """All events of a user, newest first."""
         return InteractionOperations.events.call(user_id, limit=page_size)
+
+    @operation("GET", "/events")
+    def all_events(
+        self,
+        *,
+        user_id: str | None = None,
+        item_id: str | None = None,
+        type: str | None = None,  # noqa: A002  the name of the parameter
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Request[EventsPage]:
+        """The events of all users, or of one user, item or type, up to 1,000 a page, newest first."""
+        query = {"user_id": user_id, "item_id": item_id, "type": type, "limit": limit, "cursor": cursor}
+        return Request(EventsPage, query=query)
+
+    @Iteration
+    def iter_all_events(
+        self,
+        *,
+        user_id: str | None = None,
+        item_id: str | None = None,
+        type: str | None = None,  # noqa: A002  the name of the parameter
+        page_size: int = 1_000,
+    ) -> Call[EventsPage]:
+        """All events, or all of a user, item or type, newest first."""
+        return InteractionOperations.all_events.call(user_id=user_id, item_id=item_id, type=type, limit=page_size)
 
     @operation("GET", "/event-types")
     def event_types(self) -> Request[EventTypes]:

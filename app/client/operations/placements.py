@@ -12,7 +12,16 @@ from .recommendations import ListOptions, Recommendations, written
 
 # Not the type of `RecommendedItem.sources`: a closed set there would make the sources of a newer service unreadable.
 SourceName = Literal[
-    "nearest", "similar", "category", "group", "popular", "trending", "newest", "knn", "ease", "boosted"
+    "nearest",
+    "similar",
+    "category",
+    "group",
+    "popular",
+    "trending",
+    "newest",
+    "item_item",
+    "transitions",
+    "boosted",
 ]
 
 
@@ -24,8 +33,10 @@ class PlacementSettings(TypedDict, total=False):
     """
 
     sources: Sequence[SourceName] | None
+    allow_unknown: bool
     filter: str | None
     boost: str | None
+    min_predicted_rating_above_mean: float | None
     consume_again: bool
     own_items: bool
     category_cap: int | None

@@ -2,13 +2,24 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Unpack
+from typing import Any, Literal, Unpack
 
 import msgspec
 
 from ..call import Request, operation
 from ..wire import decode
-from .recommendations import GuestRating, RankingOptions, RecommendedItem, written
+from .item_columns import ItemColumns
+from .recommendations import (
+    AttributeField,
+    GuestRating,
+    ItemField,
+    PastEvent,
+    RankingOptions,
+    RecommendedItem,
+    StoredField,
+    guest_body,
+    written,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,7 @@ class Ranking:
     `items`: the ranked candidates, best first.
     `excluded`: candidates that a rule excluded.
     `unknown`: ids without an item.
+    `ignored_items`: of a guest's ratings and events, the ids without an item; None for a user.
     """
 
     recommendation_id: str
@@ -34,6 +46,8 @@ class Ranking:
     items: tuple[RecommendedItem, ...]
     excluded: tuple[ExcludedItem, ...]
     unknown: tuple[str, ...]
+    # With a default, so that programs from before it was answered still make answers for their tests.
+    ignored_items: tuple[str, ...] | None = None
 
     def __iter__(self) -> Iterator[RecommendedItem]:
         return iter(self.items)
@@ -48,13 +62,14 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(ItemColumns):
     """What a user would rate an item.
 
-    `predicted_rating`: on the rating scale; None before anything is learned.
+    `predicted_rating`: on the rating scale; None before anything is learned, and for pairs and amounts.
     `uncertainty`: the standard deviation of the rating around it, in the same unit.
     `strategy`: what the prediction is based on, as in `Recommendations`.
     `item`: `learned` (known from its ratings), `new` (known from its features) or `unknown` (there is no such item).
+    `title`: of the stored item, where `fields` names it.
     """
 
     index: int
@@ -65,6 +80,7 @@ class Prediction:
     uncertainty: float | None
     strategy: str
     item: Literal["learned", "new", "unknown"]
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +132,24 @@ class RankingOperations:
         *,
         user_id: str | None = None,
         ratings: Iterable[GuestRating] = (),
+        events: Iterable[PastEvent] = (),
+        viewed_item_ids: Iterable[str] = (),
+        fields: Sequence[ItemField | AttributeField] = (),
         **options: Unpack[RankingOptions],
     ) -> Request[Ranking]:
-        """Rank up to 1,000 items of the caller's, best first, for a user or for a guest with these ratings."""
-        body = {"item_ids": list(item_ids), "user_id": user_id, "ratings": list(ratings), **written(options)}
+        """Rank up to 1,000 items of the caller's, best first, for a user or a guest; see `recommendations_for`."""
+        body = {"item_ids": list(item_ids), **guest_body(user_id, ratings, events, viewed_item_ids), **written(options)}
+        if fields:
+            body["fields"] = list(fields)
         return Request(Ranking, body=body)
 
     @operation("POST", "/predictions", changes=False, is_repeatable=True)
-    def predict(self, pairs: Sequence[Pair]) -> Request[Predictions]:
-        """Predict ratings with their uncertainty, for up to 1,000 pairs. Each pair is checked separately."""
-        return Request(Predictions, body={"pairs": list(pairs)}, read=_read_predictions)
+    def predict(
+        self, pairs: Sequence[Pair], *, fields: Sequence[StoredField | AttributeField] = ()
+    ) -> Request[Predictions]:
+        """Predict ratings with their uncertainty, for up to 1,000 pairs. Each pair is checked separately.
+
+        `fields`: what to return of the items besides.
+        """
+        body: dict[str, Any] = {"pairs": list(pairs)} | ({"fields": list(fields)} if fields else {})
+        return Request(Predictions, body=body, read=_read_predictions)

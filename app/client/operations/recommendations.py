@@ -2,21 +2,16 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NewType, TypedDict, Unpack
 
 from ..call import Call, Iteration, Request, operation
+from .item_columns import ItemColumns
 
-ItemField = Literal[
-    # What the list says of an item.
+StoredField = Literal[
     "item_id",
     "title",
-    "score",
-    "predicted_rating",
-    "sources",
-    "reasons",
-    # Columns of the stored item.
     "categories",
     "year",
     "attributes",
@@ -28,6 +23,10 @@ ItemField = Literal[
     "url",
     "image_url",
 ]
+"""What every answer can say of an item; its title is returned by default."""
+
+ItemField = Literal[StoredField, "score", "predicted_rating", "sources", "reasons"]
+"""The same, and what a list says of an item."""
 
 # A type of its own, so that type checkers still report a misspelt field.
 AttributeField = NewType("AttributeField", str)
@@ -73,6 +72,23 @@ class BatchOptions(IterationOptions, total=False):
 
     limit: int | None
     """Number of items, 1 to 100; by default 20."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """Which items a search may find, and how many."""
+
+    limit: int | None
+    """Number of items, 1 to 100; by default 20."""
+    category: str | None
+    """Only items of this category."""
+    filter: str | None
+    """Only items that fulfil a condition, as in `RankingOptions`."""
+    placement: str | None
+    """The placement whose filter holds; by default `home`."""
+    fields: Sequence[ItemField | AttributeField]
+    """Return only these fields of the items, `item_id` and `text_score`."""
+    cursor: str | None
+    """`next_cursor` of the previous page."""
 
 
 class ListOptions(BatchOptions, total=False):
@@ -137,17 +153,12 @@ class Reasons:
 
 
 @dataclass(frozen=True, slots=True)
-class RecommendedItem:
+class RecommendedItem(ItemColumns):
     """An item of a list. A field that is not returned is None or empty; a `score` that is not returned is NaN.
 
-    `predicted_rating`: on the rating scale; None before anything is learned.
+    `predicted_rating`: on the rating scale; None before anything is learned, and for pairs and amounts.
     `sources`: which sources proposed the item.
     `reasons`: None without `explain=True`.
-
-    The other fields are columns of the stored item, as in `Item`. They are returned only if the option `fields` names
-    them.
-
-    `attributes`: those that `fields` names and the item has.
     """
 
     item_id: str
@@ -156,16 +167,6 @@ class RecommendedItem:
     predicted_rating: float | None = None
     sources: tuple[str, ...] = ()
     reasons: Reasons | None = None
-    categories: tuple[str, ...] = ()
-    year: int | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    is_available: bool | None = None
-    available_until: datetime | None = None
-    created_by: str | None = None
-    added_at: datetime | None = None
-    description: str | None = None
-    url: str | None = None
-    image_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +176,8 @@ class Recommendations:
     `strategy`: what the list is based on: `personalized` (the user's vector in the snapshot), `fold_in` (a vector made
     for this list from newer ratings or events), `profile` (the user's attributes) or `popular`.
     `snapshot_version`: None before anything is learned.
+    `limit_reached`: whether more items are eligible, but the pages so far held as many as a cursor can exclude.
+    `notes`: what the caller should look at, such as a category that no item has.
     """
 
     recommendation_id: str
@@ -182,9 +185,44 @@ class Recommendations:
     strategy: str
     items: tuple[RecommendedItem, ...]
     next_cursor: str | None
+    limit_reached: bool = False
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[RecommendedItem]:
         return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundItem(RecommendedItem):
+    """An item of a search. `text_score`: how well its title matches, 0 to 1; None for a query without words."""
+
+    text_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """A page of a search, best first; the fields are those of `Recommendations`."""
+
+    recommendation_id: str
+    snapshot_version: int | None
+    strategy: str
+    items: tuple[FoundItem, ...]
+    next_cursor: str | None
+    limit_reached: bool = False
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[FoundItem]:
+        return iter(self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRecommendations(Recommendations):
+    """A page of a list for a guest.
+
+    `ignored_items`: the items of the guest's ratings and events that do not exist; None for a stored user.
+    """
+
+    ignored_items: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +252,20 @@ class GuestRating:
 
 
 @dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event that is used for one request and not stored.
+
+    `at`: when it happened, with an offset; give it for all events or for none. Without it, the newest comes first.
+    `portion`: how much was consumed, from 0 to 1; None means all.
+    """
+
+    type: str
+    item_id: str
+    at: datetime | None = None
+    portion: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WhyNot:
     """What happened to an item on its way into a list.
 
@@ -233,6 +285,15 @@ class WhyNot:
     rank_by_score: int | None = None
     score: float | None = None
     score_needed: float | None = None
+
+
+def guest_body(
+    user_id: str | None, ratings: Iterable[GuestRating], events: Iterable[PastEvent], viewed_item_ids: Iterable[str]
+) -> dict[str, Any]:
+    """Return the fields of a body that say for whom a list is made."""
+    # Lists, because a request may be encoded more than once.
+    past = {"ratings": list(ratings), "events": list(events), "viewed_item_ids": list(viewed_item_ids)}
+    return {"user_id": user_id, **past}
 
 
 class RecommendationOperations:
@@ -255,13 +316,32 @@ class RecommendationOperations:
 
     @operation("POST", "/recommendations", changes=False, is_repeatable=True)
     def recommendations_for(
-        self, *, user_id: str | None = None, ratings: Iterable[GuestRating] = (), **options: Unpack[ListOptions]
-    ) -> Request[Recommendations]:
-        """Recommend items to a guest, who is known by `ratings` alone (newest first). Nothing is stored.
+        self,
+        *,
+        user_id: str | None = None,
+        ratings: Iterable[GuestRating] = (),
+        events: Iterable[PastEvent] = (),
+        viewed_item_ids: Iterable[str] = (),
+        **options: Unpack[ListOptions],
+    ) -> Request[GuestRecommendations]:
+        """Recommend items to a guest, who is known by these alone, each newest first. Nothing is stored.
 
-        With `user_id` instead of `ratings`, the list is that of a user, and there may be up to 10,000 excluded items.
+        `viewed_item_ids` are the items that the guest looked at; each counts as much as a click does by default. The
+        ratings count as older than the events. With `user_id` instead, the list is that of a user, and there may be up
+        to 10,000 excluded items.
         """
-        return Request(Recommendations, body={"user_id": user_id, "ratings": list(ratings), **written(options)})
+        body = guest_body(user_id, ratings, events, viewed_item_ids)
+        return Request(GuestRecommendations, body=body | written(options))
+
+    @operation("POST", "/search", changes=False, is_repeatable=True)
+    def search(
+        self, query: str, *, user_id: str | None = None, **options: Unpack[SearchOptions]
+    ) -> Request[SearchResults]:
+        """Search items by the words of their titles, in the order of the match and of the user's scores together.
+
+        A word may have a typo, and the last one may be a beginning. An empty query is answered with recommendations.
+        """
+        return Request(SearchResults, body={"query": query, "user_id": user_id, **written(options)})
 
     @operation("POST", "/recommendations/batch", changes=False, is_repeatable=True)
     def recommendations_batch(

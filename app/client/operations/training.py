@@ -12,7 +12,8 @@ from ..call import Request, operation
 class TrainingJob:
     """A request to train.
 
-    `reason`: why the job was rejected, failed, or used a fallback.
+    `reason`: why the job was rejected, failed, or used a fallback; `advice`: what to do about the first two.
+    `accept`: whether the snapshot is published even if the gate rejects it.
     `progress`: from 0 to 1.
     `snapshot_version`: what the run published; None while it has not.
     """
@@ -29,6 +30,8 @@ class TrainingJob:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    accept: bool = False
+    advice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Snapshot:
 
     `is_live`: answers come from it.
     `is_pinned`: it stays live until `latest` is activated.
-    `card`: its data, recipe and metrics.
+    `card`: its data, recipe and metrics; `accepted` there says when and why it was published against the gate.
     """
 
     version: int
@@ -65,19 +68,39 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadinessWarning:
+    """The service answers, and an operator should act nevertheless; `advice`: what to do about the `reason`."""
+
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
-    """The answer of the readiness probe. `snapshot_version`: None before anything is learned."""
+    """The answer of the readiness probe.
+
+    `snapshot_version`: None before anything is learned. `fallback_reason`: why the snapshot holds popular items alone,
+    None if it does not; `fallback_advice`: what to do about it. `warnings`: such as training runs rejected in a row.
+    """
 
     status: str
     snapshot_version: int | None
+    fallback_reason: str | None = None
+    fallback_advice: str | None = None
+    warnings: tuple[ReadinessWarning, ...] = ()
 
 
 class TrainingOperations:
     # Not repeatable: the first request may have been queued, and a second one could queue a second run.
     @operation("POST", "/training-jobs")
-    def train(self, *, seed: int | None = None, recipe: Mapping[str, Any] | None = None) -> Request[TrainingJob]:
-        """Queue a training run. While the same request waits in the queue, its job is answered."""
-        return Request(TrainingJob, body={"seed": seed, "recipe": recipe})
+    def train(
+        self, *, seed: int | None = None, recipe: Mapping[str, Any] | None = None, accept: bool | None = None
+    ) -> Request[TrainingJob]:
+        """Queue a training run. While the same request waits in the queue, its job is answered.
+
+        `accept`: publish what was learned even if the gate rejects it.
+        """
+        return Request(TrainingJob, body={"seed": seed, "recipe": recipe, "accept": accept})
 
     @operation("GET", "/training-jobs/{job_id}")
     def training_job(self, job_id: str) -> Request[TrainingJob]:
