@@ -8,17 +8,22 @@ import sys
 
 import typer
 
+from app import __version__
+from app.cli.algorithms import algorithms
+from app.cli.catalogue import event_types, items, users
 from app.cli.database import migrate, scale
 from app.cli.demo import demo
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.import_ import import_
+from app.cli.openapi import openapi
+from app.cli.restore import backup, restore
 from app.cli.serve import serve
 from app.cli.snapshots import snapshots
 from app.cli.train import train
 from app.cli.tune import tune
 from app.cli.worker import worker
-from app.errors import ReckonError
+from app.errors import InvalidInputError, ReckonError
 
 cli = typer.Typer(
     name="reckon",
@@ -29,13 +34,30 @@ cli = typer.Typer(
 )
 
 
+def show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"reckon {__version__}")
+        raise typer.Exit
+
+
 @cli.callback()
-def prepare() -> None:
+def prepare(
+    version: bool = typer.Option(  # noqa: ARG001  its callback answers
+        False, "--version", callback=show_version, is_eager=True, help="Print the version and exit"
+    ),
+) -> None:
     # Typer runs this before every command. It has no docstring, because Typer would show it in place of `help`.
+    from pydantic import ValidationError
+
     from app.observability.logs import configure_logs
     from app.settings import Settings
 
-    configure_logs(Settings().log_format)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        problems = [f"RECKON_{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
+        raise InvalidInputError("; ".join(problems)) from None
+    configure_logs(settings.log_format)
 
 
 cli.command("import")(import_)
@@ -44,15 +66,22 @@ cli.command()(demo)
 cli.command()(train)
 cli.command()(evaluate)
 cli.command()(tune)
+cli.command()(algorithms)
 cli.command()(serve)
 cli.command()(worker)
+cli.command("event-types")(event_types)
 cli.command()(migrate)
+cli.command()(openapi)
+cli.command()(backup)
+cli.command()(restore)
+cli.add_typer(items, name="items")
+cli.add_typer(users, name="users")
 cli.add_typer(scale, name="scale")
 cli.add_typer(snapshots, name="snapshots")
 
 
 def main() -> None:
-    """Run a command. An expected error becomes one line on standard error and exit code 1."""
+    """Run a command. An expected error or an unusable path is one line on standard error, and exit code 1."""
     try:
         cli()
     except ReckonError as error:
@@ -60,4 +89,10 @@ def main() -> None:
         if "--json" in sys.argv:
             sys.stdout.write(json.dumps({"error": {"type": error.type, "detail": error.detail}}) + "\n")
         sys.stderr.write(f"reckon: {error.detail}\n")
+        sys.exit(1)
+    except OSError as error:
+        # A path that cannot be read or written is for the user to repair. An error without a path is a defect.
+        if error.filename is None:
+            raise
+        sys.stderr.write(f"reckon: {error.filename}: {error.strerror}\n")
         sys.exit(1)

@@ -16,7 +16,7 @@ def migrate() -> None:
 
 @scale.command()
 def show() -> None:
-    """Print the rating scale, as MIN:MAX[:STEP]."""
+    """Print what values are: MIN:MAX[:STEP] of stars, or binary, pairs or amounts."""
     from app.settings import Settings
     from app.wiring import open_store
 
@@ -24,8 +24,16 @@ def show() -> None:
 
 
 @scale.command("set")
-def set_(scale: str = typer.Argument(metavar="MIN:MAX[:STEP]", help="For example 1:5, or 0.5:5:0.5")) -> None:
-    """Set the rating scale. Fails if a stored rating lies outside; stored ratings are never rescaled."""
+def set_(
+    scale: str = typer.Argument(
+        metavar="MIN:MAX[:STEP]|binary|pairs|amounts", help="For example 1:5, 0.5:5:0.5, or amounts"
+    ),
+) -> None:
+    """Set what values are. Fails if a stored value lies outside; stored values are never changed.
+
+    Stars are grades from MIN to MAX, binary ones are 0 and 1. Pairs are interactions without a value, stored as 1.
+    Amounts are plays, seconds, money spent: any number from 0. Pairs and amounts have no predicted ratings.
+    """
     from app.entities import RatingScale
     from app.settings import Settings
     from app.wiring import open_store

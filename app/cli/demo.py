@@ -1,11 +1,12 @@
 """`reckon demo`: downloads ratings, trains on them and serves. A second start reuses the data and the snapshot."""
 
+import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import typer
@@ -13,6 +14,9 @@ import typer
 VISITOR = "you"
 COMPLETE = "ready"
 """The name of an empty file that marks a data folder with imported ratings and a live snapshot."""
+
+KEY_LENGTH = 12
+_BUFFER_BYTES = 1 << 20
 
 
 def demo(
@@ -26,13 +30,13 @@ def demo(
     from app.settings import Settings
 
     started = time.perf_counter()
-    data_dir = prepare(data, var)
     settings = Settings()
-    listener = bind(settings.host, settings.port, insecure=False)
-    os.environ["RECKON_DATA_DIR"] = str(data_dir)
-    # The demo must not write to the database that the environment names.
-    os.environ["RECKON_DATABASE_URL"] = ""
-    with listener:
+    # A port that is taken is noticed before anything is downloaded or trained.
+    with bind(settings.host, settings.port, insecure=False) as listener:
+        data_dir = prepare(data, var)
+        os.environ["RECKON_DATA_DIR"] = str(data_dir)
+        # The demo must not write to the database that the environment names.
+        os.environ["RECKON_DATABASE_URL"] = ""
         run_service(
             listener,
             processes=1,
@@ -44,16 +48,42 @@ def demo(
 def prepare(data: Path | None, var: Path) -> Path:
     """Return the folder of a database with ratings and a live snapshot, and make it if it is missing or incomplete."""
     if data is not None:
-        return load(data, var / f"demo-{data.resolve().stem}")
+        return load(data, var / f"demo-{data.resolve().stem}-{key_of(data, var)}")
+    movielens, generated = var / "demo-movielens", var / "demo-generated"
+    if is_complete(movielens):
+        return movielens
     # A generated catalogue of an earlier start is preferred to a new download, so that a second start is instant.
-    for folder in (var / "demo-movielens", var / "demo-generated"):
-        if is_complete(folder):
-            return folder
-    source = fetch(var)
+    source = None if is_complete(generated) else fetch(var)
     if source is not None:
-        return load(source, var / "demo-movielens")
-    typer.echo(f"For real films, remove {var / 'demo-generated'} and start again with network access.")
-    return load(generate(var / "demo-generated"), var / "demo-generated")
+        return load(source, movielens)
+    load(generated if is_complete(generated) else generate(generated), generated)
+    typer.echo(
+        f"These are generated films. For real ones, run `rm -r {shlex.quote(str(generated))}` and start again "
+        "with network access."
+    )
+    return generated
+
+
+def key_of(data: Path, var: Path) -> str:
+    """Return a key of the whole path of `data` and of the content of its files: other data have another key.
+
+    `var`: a folder that is left out if it lies in `data`. Raises `InvalidInputError` if there is nothing at `data`.
+    """
+    from app.errors import InvalidInputError
+
+    path = data.resolve()
+    if not path.exists():
+        raise InvalidInputError(f"there is no file or folder {data}")
+    digest = hashlib.sha256(os.fsencode(path))
+    for file in [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()):
+        if file.is_relative_to(var.resolve()):
+            continue
+        # The size separates the content of one file from the name of the next.
+        digest.update(b"\0%b\0%d\0" % (os.fsencode(file.relative_to(path)), file.stat().st_size))
+        with file.open("rb") as stream:
+            while part := stream.read(_BUFFER_BYTES):
+                digest.update(part)
+    return digest.hexdigest()[:KEY_LENGTH]
 
 
 def is_complete(data_dir: Path) -> bool:
@@ -103,14 +133,16 @@ def run(command: list[str], data_dir: Path) -> None:
 
 def show(address: str, seconds: float) -> None:
     """Print three commands to try: recommend, rate the first item, recommend again."""
+    from app.cli.local_http import get
+
     path = f"{address}/users/{VISITOR}/recommendations"
-    with urllib.request.urlopen(f"{path}?limit=3", timeout=10) as answer:  # noqa: S310  our own address
+    with get(f"{path}?limit=3", timeout_seconds=10) as answer:
         items = json.load(answer)["items"]
     typer.echo(f"\nReckon answers at {address} after {seconds:.1f} s. Documentation: {address}/docs\n\nTry:\n")
     typer.echo(f"  curl '{path}?limit=5'")
     if items:
         rating = json.dumps({"user_id": VISITOR, "item_id": items[0]["item_id"], "value": liked_value()})
-        typer.echo(f"  curl -X POST {address}/ratings -H 'content-type: application/json' -d '{rating}'")
+        typer.echo(f"  curl -X POST {address}/ratings -H 'content-type: application/json' -d {shlex.quote(rating)}")
         typer.echo(f"  curl '{path}?limit=5'   # the list changed")
     typer.echo("\nPress Ctrl-C to stop.")
 
@@ -121,6 +153,7 @@ def liked_value() -> float:
 
     store = open_store(Settings())
     try:
-        return store.instance.scale().maximum
+        scale = store.instance.scale()
+        return scale.maximum if scale.is_graded else 1.0
     finally:
         store.close()

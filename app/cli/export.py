@@ -9,13 +9,11 @@ import typer
 from app.cli.terminal import shown_progress
 
 # Defaults of options are needed when the command is declared, so their modules are imported here. Both are light.
-from app.intake.table_writers import Format, writing_in
+from app.intake.files.table_writers import Format, writing_in
 
 if TYPE_CHECKING:
     from app.scoring import PublishedScorer
     from app.store import Store
-
-VECTORS = "vectors"
 
 
 def export(
@@ -24,13 +22,20 @@ def export(
     vectors: bool = typer.Option(
         False, "--vectors", help="Also write the factors and biases of the live snapshot to DIR/vectors"
     ),
+    for_spreadsheets: bool = typer.Option(
+        False,
+        "--for-spreadsheets",
+        help="Put ' before text that a spreadsheet would run: = + - @, tab, line break or '",
+    ),
     as_json: bool = typer.Option(False, "--json", help="Print the counts as JSON"),
 ) -> None:
     """Write all ratings, events, items, users, event types and placements to files for `reckon import`.
 
-    Fields are written unchanged. A spreadsheet may run formulas in titles, so open the files only if you trust them.
+    Fields are written unchanged, and a spreadsheet may run formulas in ids and titles. With --for-spreadsheets it shows
+    them as text; numbers stay as they are, and an import of the folder takes the marks away again.
     """
     from app.intake.exporting import export_to
+    from app.intake.layouts import VECTORS
     from app.settings import Settings
     from app.store import Store
 
@@ -39,11 +44,13 @@ def export(
     try:
         snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
         with shown_progress(is_quiet=as_json) as progress:
-            report = export_to(folder, store, format_, progress)
+            report = export_to(folder, store, format_, progress, is_for_spreadsheets=for_spreadsheets)
         written: dict[str, Any] = report.counts
         if snapshot is not None:
             with writing_in(folder):
-                written |= _export_vectors(folder / VECTORS, store, snapshot, format_)
+                written |= _export_vectors(
+                    folder / VECTORS, store, snapshot, format_, is_for_spreadsheets=for_spreadsheets
+                )
     finally:
         store.close()
     if as_json:
@@ -64,15 +71,22 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
     return open_snapshot(data_dir / live.path, store.instance.database_id, live.version)
 
 
-def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", format_: Format) -> dict[str, Any]:
+def _export_vectors(
+    folder: Path, store: "Store", snapshot: "PublishedScorer", format_: Format, *, is_for_spreadsheets: bool
+) -> dict[str, Any]:
     """Write P, Q and the biases of the rating segment.
 
-    Predicted rating = mean + user bias + item bias + p . q, clipped to the scale.
+    Predicted rating = mean + user bias + item bias + p . q, clipped to the scale. Raises `ConflictError` where no
+    ratings are predicted.
     """
+    from app.errors import ConflictError
     from app.intake.vectors import write_vectors
 
-    folder.mkdir(parents=True, exist_ok=True)
     segment = snapshot.rating
+    if segment is None:
+        message = f"values are {snapshot.scale}, so the live snapshot predicts no ratings and has no vectors of them"
+        raise ConflictError(message)
+    folder.mkdir(parents=True, exist_ok=True)
     items = snapshot.item_vectors[:, segment.slice]  # [q_i | b_i]
     users = snapshot.user_vectors[:, segment.slice]  # [a_u p_u | a_u]
     # p_u = (a_u p_u) / a_u: the weight a_u belongs to the blend and not to the predicted rating.
@@ -85,6 +99,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", f
         snapshot.arrays.user_biases,
         users[:, :-1] / users[:, -1:],
         format_,
+        is_marked=is_for_spreadsheets,
     )
     n_items = write_vectors(
         folder / f"items.{format_.value}",
@@ -93,6 +108,7 @@ def _export_vectors(folder: Path, store: "Store", snapshot: "PublishedScorer", f
         items[:, -1],
         items[:, :-1],
         format_,
+        is_marked=is_for_spreadsheets,
     )
     card = {
         "snapshot_version": snapshot.version,

@@ -1,11 +1,11 @@
 """`reckon serve`: starts, watches and stops the API processes and the training worker."""
 
+import errno
 import fcntl
 import os
 import shutil
 import socket
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
@@ -15,7 +15,6 @@ from pathlib import Path
 import typer
 
 BACKLOG = 2_048
-DRAIN_SECONDS = 10
 METRICS_PREFIX = "reckon-metrics-"
 
 
@@ -68,10 +67,12 @@ def bind(host: str, port: int, *, insecure: bool) -> socket.socket:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConflictError(f"cannot bind {host}:{port}: {error.strerror}") from error
-    listener.listen(BACKLOG)
+        is_taken = error.errno == errno.EADDRINUSE
+        advice = "; RECKON_PORT names another port" if is_taken else "; RECKON_HOST names the address"
+        raise ConflictError(f"cannot bind {host}:{port}: {error.strerror}{advice}") from error
     return listener
 
 
@@ -92,8 +93,10 @@ def address_of(listener: socket.socket) -> str:
 
 def is_ready(address: str) -> bool:
     """Whether an API process answers that it is ready."""
+    from app.cli.local_http import get
+
     try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=1) as answer:  # noqa: S310  our own address
+        with get(f"{address}/readyz", timeout_seconds=1) as answer:
             return bool(answer.status == HTTPStatus.OK)
     except OSError:
         return False
@@ -106,13 +109,21 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
     """
     from app.cli.supervisor import Child, run_together
     from app.settings import Settings
+    from app.training.rejections import rejection_warning
     from app.wiring import open_store
     from app.worker import check_can_train
 
     # Children are restarted for ever, so an error that no restart can repair must be raised before the first start.
     if worker:
         check_can_train()
-    open_store(Settings()).close()
+    store = open_store(Settings())
+    try:
+        warning = rejection_warning(store)
+    finally:
+        store.close()
+    if warning is not None:
+        with suppress(OSError):  # as in `_announce`
+            typer.echo("\n".join(warning.lines), err=True)
     address = address_of(listener)
     with metrics_folder() as folder:
         environment = dict(os.environ)
@@ -157,8 +168,4 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def api_command(listener: socket.socket) -> list[str]:
-    return [
-        *("uvicorn", "app.main:create_app", "--factory", "--fd", str(listener.fileno())),
-        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"),
-        *("--no-server-header", "--timeout-graceful-shutdown", str(DRAIN_SECONDS)),
-    ]
+    return ["app.cli.api_process", str(listener.fileno())]

@@ -50,6 +50,22 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")
 
 
+def fallback_lines(entry: "SnapshotEntry") -> list[str]:
+    """A warning where the snapshot is a fallback, and what to do about it; no lines where it is not."""
+    if not (reason := entry.card["reason"]):
+        return []
+    # Cards of earlier releases have no advice.
+    advice = entry.card.get("advice")
+    return [f"warning: lists hold popular items alone: {reason}", *([f"what to do: {advice}"] if advice else [])]
+
+
+def accepted_lines(entry: "SnapshotEntry") -> list[str]:
+    """When and against what the snapshot was accepted; no lines where it passed the gate."""
+    # Cards of earlier releases say nothing of it.
+    accepted = entry.card.get("accepted")
+    return [] if accepted is None else [f"accepted     {accepted['at']}, although {accepted['reason']}"]
+
+
 def _as_json(entry: "SnapshotEntry") -> dict[str, Any]:
     return {
         "version": entry.version,
@@ -64,4 +80,5 @@ def _line(entry: "SnapshotEntry") -> str:
     state = "pinned" if entry.is_pinned else "live" if entry.is_live else ""
     metrics = entry.card["metrics"]["snapshot"].items()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics if value is not None)
-    return f"{entry.version:>6}  {entry.created_at:%Y-%m-%d %H:%M:%S}  {state:<6}  {shown}"
+    line = f"{entry.version:>6}  {entry.created_at:%Y-%m-%d %H:%M:%S}  {state:<6}  {shown}"
+    return "\n".join([line, *(f"        {each}" for each in (*fallback_lines(entry), *accepted_lines(entry)))])

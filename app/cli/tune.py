@@ -7,6 +7,15 @@ from typing import TYPE_CHECKING
 import typer
 
 from app.cli.evaluate import SPLITS_HELP, report_problem
+from app.cli.file_hints import (
+    ColumnsOption,
+    DateFormatOption,
+    DecimalOption,
+    EncodingOption,
+    KindOption,
+    MissingOption,
+    file_hints,
+)
 from app.cli.terminal import shown_progress, table_console
 
 if TYPE_CHECKING:
@@ -32,10 +41,15 @@ def tune(
     ),
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A fixed hyperparameter; may be repeated"),
     metric: str = typer.Option("rmse", help="Metric to optimise, such as rmse, mae, ndcg@10 or recall@20"),
-    split: str = typer.Option("user-time:0.2", help=f"Split of the training part: {SPLITS_HELP}"),
-    hold_out: str = typer.Option(
-        "user-time:0.2",
-        help="Split whose test part is hidden from the search; the best trial is measured on it at the end; or none",
+    split: str | None = typer.Option(
+        None,
+        help=f"Split of the training part: {SPLITS_HELP}; default: user-time:0.2, or user-random:0.2 if no rating has a"
+        " time",
+    ),
+    hold_out: str | None = typer.Option(
+        None,
+        help="Split whose test part is hidden from the search; the best trial is measured on it at the end; or none;"
+        " default: as for --split",
     ),
     trials: int = typer.Option(
         30, min=1, max=100_000, help="Number of trials of a search by ranges, those of earlier runs included"
@@ -47,7 +61,12 @@ def tune(
     ),
     items: Path | None = typer.Option(None, help="A file of items, for features"),
     users: Path | None = typer.Option(None, help="A file of users, for features"),
-    columns: str | None = typer.Option(None, help="As for `reckon import`"),
+    columns: ColumnsOption = None,
+    kind: KindOption = None,
+    encoding: EncodingOption = None,
+    missing: MissingOption = [],  # noqa: B006  typer copies it
+    date_format: DateFormatOption = None,
+    decimal: DecimalOption = None,
     results: Path = typer.Option(
         Path("tune-results.jsonl"), help="File that stores every trial; stored trials are not run again"
     ),
@@ -61,19 +80,24 @@ def tune(
     from app.cli.rated_data import load_rated_data
     from app.cli.trial_log import TrialLog
     from app.evaluation.metrics import Metric
-    from app.evaluation.tuning import Choices, Tuning
+    from app.evaluation.tuning import SearchSpace, Tuning
     from app.training.recipe import segment_of
 
     wanted = Metric.parse(metric)
-    choices = Choices.parse(algorithm, param, grid, range_)
+    space = SearchSpace.parse(algorithm, param, grid, range_)
     if save or apply:
         # Raises now for an algorithm that no segment uses, instead of after hours of search.
         segment_of(algorithm)
-    data = load_rated_data(path, columns=columns, items=items, users=users)
-    splits = {"hold_out": hold_out, "split": split}
+    data = load_rated_data(
+        path, hints=file_hints(columns, kind, encoding, missing, date_format, decimal), items=items, users=users
+    )
+    for remark in (*data.remarks, *data.warnings):
+        typer.echo(f"reckon: {remark}", err=True)
+    default = "user-time:0.2" if data.has_times else "user-random:0.2"
+    splits = {"hold_out": hold_out or default, "split": split or default}
     log = TrialLog(results)
     tuning = Tuning.from_ratings(
-        data, choices, wanted, log, report_problem, seed=seed, relevant_from=relevant_from, **splits
+        data, space, wanted, log, report_problem, seed=seed, relevant_from=relevant_from, **splits
     )
     try:
         with shown_progress(is_quiet=as_json) as progress:
@@ -98,7 +122,7 @@ def _show(tuning: "Tuning") -> None:
     from rich.table import Table
 
     ranked, task = tuning.ranked, tuning.task
-    names = [*(tuning.choices.grid or tuning.choices.ranges)]
+    names = [*(tuning.space.grid or tuning.space.ranges)]
     learned_from = "all ratings" if tuning.final is None else f"the training part of {task.hold_out}"
     title = f"{task.algorithm}: best of {len(tuning.search.trials)} trials, split {task.split} of {learned_from}"
     table = Table(title=title, title_justify="left")

@@ -65,6 +65,100 @@ def test_test_file(ratings: Path, tmp_path: Path) -> None:
     assert 0 < result["metrics"]["rmse"] < 2
 
 
+def test_pairs_of_both_files(ratings: Path, tmp_path: Path) -> None:
+    header, *lines = ratings.read_text().splitlines()
+    test = tmp_path / "test.csv"
+    test.write_text("\n".join([header, *lines[-100:]]))
+    options = ("evaluate", ratings, "--test", test, "--algorithm", "popular", "--metrics", "ndcg@5,rmse")
+    document = json.loads(reckon(*options, "--json").output)
+    assert document["data"]["n_ratings"] == 1080
+    (remark,) = document["remarks"]
+    assert remark.startswith("100 pairs of user and item are in both files; they were dropped from the training part")
+    report = tmp_path / "report.html"
+    assert remark in reckon(*options, "--report", report).output
+    assert remark in report.read_text()
+    assert "predicts no ratings" in report.read_text()
+    assert "Items with equal scores are ranked in the order" in report.read_text()
+    assert "on the scale 1:5:1 (detected)" in report.read_text()
+    done = reckon("evaluate", ratings, "--test", ratings)
+    assert (done.exit_code, "nothing is left to learn from" in done.errors) == (1, True)
+
+
+def test_given_scale(ratings: Path) -> None:
+    document = json.loads(reckon("evaluate", ratings, "--algorithm", "popular", "--scale", "1:4", "--json").output)
+    assert (document["data"]["scale"], document["data"]["is_scale_detected"]) == ("1:4", False)
+    assert document["data"]["n_ratings"] < 1080
+    assert "ratings are not on the scale 1:4 and were left out" in document["remarks"][0]
+
+
+def test_gross_value(ratings: Path, tmp_path: Path) -> None:
+    """One typo neither sets the scale nor makes a learner diverge."""
+    file = tmp_path / "gross.csv"
+    file.write_text(ratings.read_text() + "\nu1,i1,50000,1600000000\n")
+    names = ("--algorithm", "funk_svd", "--algorithm", "svd_plus_plus", "--algorithm", "als")
+    done = reckon("evaluate", file, "--split", "random:0.2", *names, "--metrics", "rmse", "--json")
+    document = json.loads(done.output)
+    assert (document["data"]["scale"], document["remarks"], document["warnings"]) == (
+        "1:5:1",
+        ["1 value is far from the others and was set aside: 50000"],
+        [],
+    )
+    assert max(result["metrics"]["rmse"] for result in document["results"]) < 2
+
+
+def test_values_for_missing_ratings(ratings: Path, tmp_path: Path) -> None:
+    file = tmp_path / "lists.csv"
+    file.write_text(ratings.read_text() + "".join(f"\nu{row % 60},x,-1,1600000000" for row in range(60)))
+    done = reckon("evaluate", file, "--algorithm", "popular", "--strict")
+    assert (done.exit_code, "note: -1 is the value of 60 of 1,140 rows (5.3 %)" in done.output) == (0, True)
+    assert "1,080 ratings of 60 users and 41 items, scale 1:5:1" in done.output
+
+
+def test_many_rejected(ratings: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.csv"
+    file.write_text(ratings.read_text() + "\nu1,i1,lots,1" * 20)
+    done = reckon("evaluate", file, "--algorithm", "popular", "--strict")
+    warning = "1.8 % of the rows were rejected; the first reason: value: 'lots' is not a number"
+    assert (done.exit_code, done.output.splitlines()[-1]) == (1, f"warning: {warning}")
+    document = json.loads(reckon("evaluate", file, "--algorithm", "popular", "--scale", "1:4", "--json").output)
+    (warning,) = document["warnings"]
+    assert float(warning.partition(" ")[0]) > 2
+
+
+def test_next_items(ratings: Path) -> None:
+    """Users of the file come one after the other, so that all users of the test part are new."""
+    names = ("ease", "popular", "recent", "svd_plus_plus")
+    chosen = (part for name in names for part in ("--algorithm", name))
+    options = ("--split", "next:0.2", "--metrics", "ndcg@5,rmse", "--param", "n_epochs=3")
+    done = reckon("evaluate", ratings, *options, *chosen, "--json")
+    assert done.exit_code == 0, done.errors
+    document = json.loads(done.output)
+    assert document["data"]["relevant_from"] == 1
+    assert "Ratings of one instant are all on the same side of the border in time." in document["protocol"]
+    assert "204 held-out interactions of 12 users are asked one after the other." in document["protocol"]
+    assert "12 interactions are not asked, because they are the first of their user." in document["protocol"]
+    ease, popular, recent, fitted = document["results"]
+    assert min(each["metrics"]["ndcg@5"] for each in (ease, popular, recent)) > 0
+    assert ease["intervals"]["ndcg@5"] is not None
+    assert recent["remark"].startswith("counts the last ")
+    assert fitted["reasons"] == {"ndcg@5": "cannot rank for a history that grew after the fit"}
+
+
+def test_without_times(ratings: Path, tmp_path: Path) -> None:
+    header, *lines = ratings.read_text().splitlines()
+    file = tmp_path / "pairs.csv"
+    file.write_text("\n".join(line.rpartition(",")[0] for line in [header, *lines]))
+    options = ("evaluate", file, "--algorithm", "popular", "--algorithm", "recent", "--split")
+    done = reckon(*options, "user-time:0.2")
+    assert (done.exit_code, "none of the 1080 ratings has a time; user-random:F" in done.errors) == (1, True)
+    done = reckon(*options, "leave-one-out")
+    assert done.exit_code == 0, done.errors
+    assert "note: recent is left out: no rating has a time" in done.output
+    assert "leave-one-out holds out a random rating of each user, not the newest" in done.output
+    done = reckon("evaluate", file, "--algorithm", "recent")
+    assert (done.exit_code, "recent needs times" in done.errors) == (1, True)
+
+
 def test_same_seed_same_figures(ratings: Path) -> None:
     first, second = (evaluated(ratings, "--split", "user-time:0.2", "--seed", 7)[0]["metrics"] for _ in range(2))
     assert first == second
@@ -80,6 +174,7 @@ def test_document_of_results(ratings: Path) -> None:
         "n_items": 40,
         "n_rejected": 0,
         "scale": "1:5:1",
+        "is_scale_detected": True,
         "relevant_from": 4.0,
     }
     assert (document["split"], document["seed"], document["confidence"]) == ("user-time:0.3", 3, 0.95)
@@ -89,6 +184,9 @@ def test_document_of_results(ratings: Path) -> None:
     low, high = biases["intervals"]["rmse"]
     assert low < biases["metrics"]["rmse"] < high
     assert (popular["intervals"]["rmse"], popular["intervals"]["gini@5"]) == (None, None)
+    assert (biases["reasons"], popular["reasons"]) == ({}, {"rmse": "predicts no ratings"})
+    assert document["remarks"] == []
+    assert "Items with equal scores are ranked in the order in which the data name them first." in document["protocol"]
     (comparison,) = document["comparisons"]
     assert (comparison["algorithm"], comparison["against"]) == ("popular", "biases")
     assert comparison["metrics"]["rmse"] is None
@@ -101,7 +199,11 @@ def test_document_of_results(ratings: Path) -> None:
 def test_table_for_people(ratings: Path) -> None:
     done = reckon("evaluate", ratings, "--folds", 2, "--algorithm", "biases", "--algorithm", "popular")
     assert done.exit_code == 0
-    for text in ("split folds:2", "rmse", "coverage@10", "popular", "±", "minus biases", "p 0."):
+    for text in (
+        "1,080 ratings of 60 users and 40 items, scale 1:5:1 (detected; --scale sets it)",
+        *("split folds:2", "rmse", "coverage@10", "popular", "±", "minus biases", "p 0."),
+        *("predicts no ratings", "Items with equal scores"),
+    ):
         assert text in done.output
 
 
@@ -114,7 +216,11 @@ def test_params_of_one_and_of_all(ratings: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "split", ["random:0.2", "user-time:0.2", "time:0.2", "leave-one-out", "cold-users:0.2", "cold-items:0.2"]
+    "split",
+    [
+        *("random:0.2", "user-random:0.2", "user-time:0.2", "time:0.2", "leave-one-out", "cold-users:0.2"),
+        *("cold-items:0.2", "next-last:2"),
+    ],
 )
 def test_every_split(ratings: Path, split: str) -> None:
     done = reckon("evaluate", ratings, "--split", split, *THREE, "--metrics", "rmse,ndcg@5", "--json")
@@ -140,7 +246,11 @@ def test_strange_ratings(tmp_path: Path, lines: list[str]) -> None:
     done = reckon("evaluate", file, "--folds", 3, *THREE, "--json")
     assert done.exit_code == 0, done.errors
     document = json.loads(done.output)
-    assert all(np.isfinite(result["metrics"]["rmse"]) for result in document["results"][:2])
+    for result in document["results"][:2]:
+        if all(line.endswith(",3") for line in lines):
+            assert result["reasons"]["rmse"] == "no value scale: every rating is 3"
+        else:
+            assert np.isfinite(result["metrics"]["rmse"])
     assert document["data"]["n_rejected"] == (2 if "nan" in lines[0] else 0)
     assert ("some rows were rejected" in done.errors) == ("nan" in lines[0])
 
@@ -180,6 +290,8 @@ def test_files_of_items_and_users(ratings: Path, tmp_path: Path) -> None:
         (["--split", "random:0.1", "--folds", "3"], "exclude"),
         (["--relevant-from", "nan"], "not a rating"),
         (["--items", "missing.csv"], "missing.csv"),
+        (["--scale", "5:1"], "MIN:MAX"),
+        (["--scale", "7:9"], "none of the 1,080 ratings is on the scale 7:9"),
     ],
 )
 def test_wrong_options(ratings: Path, options: list[str], named: str) -> None:
@@ -246,7 +358,7 @@ def test_extra_is_missing(ratings: Path, tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_items_that_are_none(ratings: Path) -> None:
     done = reckon("evaluate", ratings, "--items", ratings)
-    assert (done.exit_code, "holds no items" in done.errors) == (1, True)
+    assert (done.exit_code, "so it holds no items" in done.errors) == (1, True)
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -269,3 +381,18 @@ def test_one_that_diverges(ratings: Path) -> None:
 def test_movielens_quality() -> None:
     (result,) = evaluated(MOVIELENS, "--folds", 5, "--seed", 0)
     assert result["metrics"]["rmse"] < 0.85
+
+
+def test_notes_on_shapes(tmp_path: Path) -> None:
+    """Lists of items are evaluated like pairs, and how they were read stands beside the results."""
+    path = tmp_path / "train.txt"
+    path.write_text(
+        "".join(
+            f"{user} " + " ".join(str(user * 7 % 5 + step) for step in range(3 + user % 3)) + "\n" for user in range(9)
+        )
+    )
+    done = reckon("evaluate", path, "--algorithm", "popular", "--metrics", "ndcg@10", "--split", "random:0.3")
+    assert (done.exit_code, done.errors.splitlines()[0]) == (
+        0,
+        "reckon: train.txt: each line was read as a user, then the items of that user",
+    )

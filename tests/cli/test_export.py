@@ -94,6 +94,16 @@ def test_vectors_predict(rated: Store, tmp_path: Path) -> None:
     assert (card["snapshot_version"], card["algorithm"]) == (snapshot.version, "funk_svd")
 
 
+def test_marked_for_spreadsheets(rated: Store, tmp_path: Path) -> None:
+    rated.ratings.record(incoming(("=1+1", "-5", 1.0)))
+    publish(rated, tmp_path)
+    assert reckon("export", tmp_path / "out", "--vectors", "--for-spreadsheets").exit_code == 0
+    assert rows(tmp_path / "out" / "ratings.csv")[-1] == ["'=1+1", "'-5", "1", ""]
+    assert "'=1+1" in {row[0] for row in rows(tmp_path / "out" / "vectors" / "users.csv")}
+    finished = reckon("export", tmp_path / "lines", "--format", "jsonl", "--for-spreadsheets")
+    assert (finished.exit_code, finished.errors) == (1, "reckon: spreadsheets read CSV, not JSONL\n")
+
+
 def test_vectors_not_imported(rated: Store, tmp_path: Path) -> None:
     publish(rated, tmp_path)
     reckon("export", tmp_path / "out", "--vectors")

@@ -53,6 +53,13 @@ def test_grid_with_folds(ratings: Path, results: Path) -> None:
     assert document["difference"]["value"] == pytest.approx(difference)
 
 
+def test_splits_without_times(ratings: Path, results: Path, tmp_path: Path) -> None:
+    file = tmp_path / "untimed.csv"
+    file.write_text("\n".join(line.rpartition(",")[0] for line in ratings.read_text().splitlines()))
+    document = tuned(file, results, "--grid", "n_factors=2", "--param", "n_epochs=2")
+    assert (document["split"], document["hold_out"]) == ("user-random:0.2", "user-random:0.2")
+
+
 def test_hold_out_is_never_seen(ratings: Path, results: Path, tmp_path: Path) -> None:
     """The same search, whatever the newest ratings say."""
     header, *lines = ratings.read_text().splitlines()

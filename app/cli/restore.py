@@ -1,0 +1,42 @@
+"""`reckon backup` and `reckon restore`: copies of the database, made and put back while services run."""
+
+from pathlib import Path
+
+import typer
+
+
+def backup(file: Path = typer.Argument(metavar="FILE", help="A new file")) -> None:
+    """Copy the SQLite database to FILE while services run. Snapshots are not part of it: training makes new ones."""
+    from app.settings import Settings
+    from app.store.backup import backup as back_up
+
+    settings = Settings()
+    back_up(settings.database_url, settings.data_dir, file)
+    typer.echo(f"{file} holds the database")
+
+
+def restore(
+    file: Path | None = typer.Argument(None, metavar="[FILE]", help="Made by `reckon backup`"),
+    in_place: bool = typer.Option(
+        False, "--in-place", help="The database was put back by other means, such as pg_restore: take it as it is"
+    ),
+) -> None:
+    """Put a backup in the place of the database. Running services drop all they remember and go on from the backup."""
+    from app.errors import InvalidInputError
+    from app.settings import Settings
+    from app.store.backup import adopt
+    from app.store.backup import restore as put_back
+    from app.wiring import open_store
+
+    if (file is None) is not in_place:
+        raise InvalidInputError("name either a FILE or --in-place", field="file")
+    settings = Settings()
+    if file is not None:
+        put_back(settings.database_url, settings.data_dir, file)
+    else:
+        store = open_store(settings)
+        try:
+            adopt(store.database)
+        finally:
+            store.close()
+    typer.echo("the database is restored; running services load it anew")
