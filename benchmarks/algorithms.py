@@ -54,6 +54,7 @@ class Implicit:
     regularization: float = 0.01
     alpha: float = 1.0
     n_epochs: int = 15
+    n_threads: int = 0  # all cores
 
     def fit(
         self, ratings: RatingMatrix, rng: np.random.Generator, _progress: ProgressCallback = ignore
@@ -65,6 +66,7 @@ class Implicit:
             regularization=self.regularization,
             alpha=self.alpha,
             iterations=self.n_epochs,
+            num_threads=self.n_threads,
             random_state=int(rng.integers(2**31)),
         )
         observed = ratings.by_user

@@ -131,7 +131,7 @@ def kernel_rows(n_ratings: int = 20 * MILLION, n_factors: int = 64, n_epochs: in
     (one, speed_of_one), (two, speed_of_two) = descend(1), descend(2)
     is_same = all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
     shuffled, speed_of_random = descend_randomly(ratings.subset(is_kept), grid, all_steps, blocks, n_factors)
-    errors = [float(np.sqrt(held_out.error(weights))) * grid.scale for weights in (one, shuffled)]
+    errors = [float(np.sqrt(held_out.error(weights))) * grid.standardisation.scale for weights in (one, shuffled)]
     what = f"SGD, {n_ratings // MILLION} M ratings, k={n_factors}"
     return [
         Row(f"{what}, one thread", ">= 50 M updates/s", f"{speed_of_one:.0f} M/s", "median epoch"),
@@ -151,7 +151,7 @@ def descend_randomly(
 ) -> tuple[Weights, float]:
     weights = draw_weights(ratings.n_users, ratings.n_items, n_factors, np.random.default_rng(2))
     users, items = ratings.user_rows, grid.item_places[ratings.item_rows]
-    targets, rng, seconds = grid.targets(ratings.values), np.random.default_rng(3), []
+    targets, rng, seconds = grid.standardisation.targets(ratings.values), np.random.default_rng(3), []
     for steps in all_steps:
         order = rng.permutation(len(ratings))
         started = time.perf_counter()
@@ -165,7 +165,7 @@ def fold_in_row(n_factors: int = 64, n_rated: int = 100) -> list[Row]:
     factors = rng.normal(0, 0.15, (n_rated, n_factors)).astype(np.float32)
     targets, values = rng.normal(0, 1, n_rated).astype(np.float32), rng.integers(1, 6, n_rated).astype(np.float32)
     gram = 0.3 * (factors.T.astype(np.float64) @ factors)
-    taste = TasteFoldIn(gram, Weighting(3.5, 1.0, 1.0, 0.7, 1.0), Penalty(0.01, 1.0, 3000.0))
+    taste = TasteFoldIn(gram, Weighting(3.5, 1.0, 1.0, 0.7, 1.0, 2.75), Penalty(0.01, 1.0, 3000.0))
     what = f"fold-in of one user, k={n_factors}, {n_rated} ratings"
     note = "median of 2,000"
     return [
@@ -238,8 +238,9 @@ def implicit_loss(ratings: RatingMatrix, taste: TasteVectors, learner: ImplicitA
         scores = np.einsum("nk,nk->n", users[ratings.user_rows[some]], items[ratings.item_rows[some]])
         of_observed += float(np.square(1 - scores.astype(np.float64)).sum())
     squares = [side.T.astype(np.float64) @ side for side in (users, items)]
-    of_all = learner.unobserved_weight * float((squares[0] * squares[1]).sum())
-    penalty = learner.regularization * sum(float(np.trace(square)) for square in squares)
+    unobserved_weight, regularization = learner.balanced(ratings)
+    of_all = unobserved_weight * float((squares[0] * squares[1]).sum())
+    penalty = regularization * sum(float(np.trace(square)) for square in squares)
     return (of_observed + of_all + penalty) / len(ratings)
 
 

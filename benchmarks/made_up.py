@@ -4,17 +4,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
 from app.scoring import write_snapshot
+from app.scoring.content import ContentEncoding
 from app.scoring.features import Encodings
+from app.scoring.item_similarity import ItemSimilarity
 from app.scoring.sides import item_moments
-from app.scoring.similar import similar_items
 from app.snapshots.arrays import SnapshotArrays
-from app.snapshots.manifest import Manifest, SegmentEntry, Watermark, card
+from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, Watermark, card
 from app.store import Store
 from app.training.publisher import SNAPSHOTS_FOLDER
 from benchmarks.serving_data import SCALE, record_items, record_users
-from tests.support.snapshot_data import RATING_FOLD, TASTE_NUMBERS
+from tests.support.snapshot_data import NEWEST, RATING_FOLD, TASTE_NUMBERS
 
 N_FACTORS = 64
 SEGMENTS = (
@@ -56,6 +58,7 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
     n_ratings = n_users * RATINGS_PER_USER
     sizes = {
         "n_items": n_items,
+        "n_item_starts": n_items + 1,
         "n_users": n_users,
         "dimension": DIMENSION,
         "n_ratings": n_ratings,
@@ -66,8 +69,12 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
     rows = (rng.pareto(1.0, n_ratings) * 50).astype(np.int64) % n_items  # some items are rated far more than others
     counts = np.bincount(rows, minlength=n_items).astype(np.int32)
     mean, covariance = item_moments(vectors[:20_000], counts[:20_000] > 0)
-    taste = vectors[:, slice(*SEGMENTS[1].columns)]
-    similar_rows, similar_scores = similar_items(taste, counts)
+    taste = vectors[:, SEGMENTS[1].slice]
+    entries, no_rows = np.empty(0, np.float32), np.empty(0, np.int32)
+    nothing = sparse.csr_array((entries, no_rows, np.zeros(n_items + 1, np.int64)), shape=(n_items, n_items))
+    no_content = sparse.csr_array(np.zeros((n_items, 0), np.float32))
+    similarity = ItemSimilarity(taste, counts, nothing, no_content, ContentEncoding(), UNMEASURED_BLEND)
+    similar_rows, similar_scores = similarity.stored()
     sizes["n_similar_stored"] = len(similar_rows)
     more_keys = int(data.user_keys[-1]) + 1 + np.arange(n_users - n_known) if n_known else np.arange(1, n_users + 1)
     versions = np.zeros(n_users, np.int64)
@@ -89,6 +96,8 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
         history_starts=np.arange(n_users + 1) * RATINGS_PER_USER,
         history_rows=rows.astype(np.int32),
         history_values=np.full(n_ratings, 4.0, np.float32),
+        # From the newest on, a minute apart.
+        history_times=NEWEST - 60_000_000 * np.tile(np.arange(RATINGS_PER_USER), n_users),
         similar_rows=similar_rows,
         similar_scores=similar_scores,
         extra={"taste.gram": np.eye(N_FACTORS)},
@@ -97,8 +106,8 @@ def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:
 
 def _vectors(rng: np.random.Generator, n: int) -> np.ndarray:
     vectors = rng.standard_normal((n, DIMENSION), np.float32)
-    vectors[:, SEGMENTS[-1].columns[1] :] = 0
-    vectors[:, SEGMENTS[0].columns[1] - 1] = 0.3  # of a user the weight of the rating, which is positive
+    vectors[:, SEGMENTS[-1].slice.stop :] = 0
+    vectors[:, SEGMENTS[0].slice.stop - 1] = 0.3  # of a user the weight of the rating, which is positive
     return vectors
 
 

@@ -118,16 +118,16 @@ def _again(address: str, connections: int = CONNECTIONS) -> Load:
 @contextmanager
 def throwaway_postgres(folder: Path) -> Iterator[str]:
     """The URL of a database of its own, whose processes all run on the core of the load generator."""
-    from tests.support.databases import Postgres  # noqa: PLC0415  of the development dependencies
+    from tests.support.postgres import Postgres  # noqa: PLC0415  of the development dependencies
 
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {int(LOAD_CORE)})  # what is started now inherits it
     try:
-        postgres = Postgres(folder / "postgres")
+        postgres = Postgres(folder / "postgres", is_durable=True)
     finally:
         os.sched_setaffinity(0, cores)
     try:
-        with postgres.clone("bench") as url:
+        with postgres.database() as url:
             yield url
     finally:
         postgres.close()
