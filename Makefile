@@ -5,35 +5,57 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 DATA ?=
 # All extras but two-tower: torch's default Linux wheel brings several GB of CUDA, which training here does not use.
-LOCKED_EXTRAS := --extra postgres --extra parquet --extra tune
+LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
 API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test installs check bench lock clean
+.PHONY: help install demo test installs typescript browser check bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
-install: $(VENV)/.installed  ## build .venv from the hash-locked requirements
+install: $(VENV)/.installed  ## build .venv with the tools of development, hash-locked
 
-$(VENV)/.installed: requirements-dev.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Reckon needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@command -v $(BIN)/uv >/dev/null || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirements requirements-dev.txt
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+# `$(VENV)/.runtime` is what the demo needs; the development install adds its tools to the same environment.
+$(VENV)/.runtime: requirements.txt requirements-build.txt pyproject.toml
+	@$(call install_locked,requirements.txt,Reckon)
 	@touch $@
 
-demo: install  ## a recommender on real ratings at http://127.0.0.1:8000 (DATA=folder or file to bring your own)
-	@$(BIN)/reckon demo $(DATA)
+$(VENV)/.installed: requirements-dev.txt requirements-build.txt pyproject.toml
+	@$(call install_locked,requirements-dev.txt,Reckon and the tools of development)
+	@touch $(VENV)/.runtime $@
+
+# $(1): a requirements file. $(2): what it is. Reckon itself is built in an environment of its own, which is hash-locked too.
+define install_locked
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Reckon needs Python 3.11 or newer: make PYTHON=python3.12 ..."; exit 1; }; \
+set -e; started=$$(date +%s); \
+echo "Installing $(2) from $(1) into $(VENV) ..."; \
+test -x $(BIN)/python || $(PYTHON) -m venv $(VENV); \
+test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); \
+export VIRTUAL_ENV=$(VENV); \
+$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirements $(1); \
+$(BIN)/uv pip install --quiet --no-deps --build-constraints requirements-build.txt --editable .; \
+echo "Installed in $$(( $$(date +%s) - started )) s, $$(du -sh $(VENV) | cut -f1)."
+endef
+
+demo: $(VENV)/.runtime  ## a recommender on real ratings at http://127.0.0.1:8000 (DATA=folder or file to bring your own)
+	@$(BIN)/reckon demo $(if $(DATA),"$(DATA)")
 
 test: install check  ## the whole suite, on SQLite and on Postgres
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 installs: install  ## a fresh environment of each kind of install: its size, and what it can do
 	@$(BIN)/python -m pytest tests/installs
+
+typescript: install  ## the TypeScript client: its types from the OpenAPI document, its build, its tests (needs node >= 20)
+	@$(BIN)/reckon openapi > clients/typescript/openapi.json
+	@cd clients/typescript && npm ci --silent && npm run --silent generate && npm run --silent build && npm test --silent
+
+browser: install  ## every operation of /docs tried in Chromium, as it is filled in
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-browser.txt
+	@$(BIN)/python -m pytest tests/browser
 
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
@@ -49,7 +71,9 @@ bench: install  ## the figures, peers beside us
 lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) $(LOCKED_EXTRAS) pyproject.toml --output-file requirements.txt
 	$(COMPILE) $(API_ONLY) --constraint requirements.txt pyproject.toml --output-file requirements-api.txt
-	$(COMPILE) $(LOCKED_EXTRAS) --group dev pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) $(LOCKED_EXTRAS) --group dev --constraint requirements.txt pyproject.toml --output-file requirements-dev.txt
+	$(COMPILE) --group build --output-file requirements-build.txt
+	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var

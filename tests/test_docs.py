@@ -78,7 +78,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the repository in which all guides were followed, one after the other."""
     copy = tmp_path_factory.mktemp("guided")
     for folder in ("app", "tests", "migrations"):
-        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__", "data"))
+        # The machine code of kernels comes along: they would be compiled for a quarter of a minute.
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("*.pyc", "data"))
     shutil.copy(ROOT / "pyproject.toml", copy)
     for guide in GUIDES:
         follow(guide, copy)
@@ -96,7 +97,7 @@ def test_guides(copy: Path) -> None:
         "tests/serving/expressions",
         "tests/test_item_fields.py",
     ]
-    command = [sys.executable, "-m", "pytest", "-x", "-k", "not postgres", *own, *together]
+    command = [sys.executable, "-m", "pytest", "-x", "-k", "not postgres and not round_trip", *own, *together]
     ran = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

@@ -12,7 +12,7 @@ import pytest
 from app.api.schemas.items import ItemIn, ItemOut
 from app.entities import ITEM_FIELDS, AttributeValue, Item, ItemField, item_fields
 from app.intake import entries, export_rows
-from app.intake.columns import Kind, Naming, kind_of
+from app.intake.column_names.columns import Kind, Naming, kind_of
 from app.serving.expressions.fields import FIELDS
 from app.serving.item_details import COLUMNS
 from app.store import items as item_store
@@ -39,7 +39,7 @@ def test_every_field_is_declared() -> None:
 
 def test_every_place_covers_every_field() -> None:
     names = set(ITEM_FIELDS)
-    own_of_the_store = {"item_key", "version", "title_folded"}
+    own_of_the_store = {"item_key", "version", "title_folded", "is_bare", "is_deleted"}
     assert set(schema.items.c.keys()) - own_of_the_store == names | {"item_id"}
     assert set(ItemIn.model_fields) == names
     assert set(ItemOut.model_fields) == names | {"item_id"}
@@ -100,7 +100,7 @@ from fastapi.testclient import TestClient
 
 from app.intake.exporting import export_to
 from app.intake.importing import import_path
-from app.intake.table_writers import Format
+from app.intake.files.table_writers import Format
 from app.main import create_app
 from app.serving.placement_config import settings_to_store
 from app.settings import Settings
@@ -118,7 +118,7 @@ with store.database.writing() as connection:  # the migration
 table = folder / "items.csv"
 table.write_text("item_id,hue,weight,is_adult,note\\na,red,1.5,true,hello\\nb,blue,100,,\\nc,,,,\\nd,green,7,no,\\n")
 report = import_path(table, store, rejected_dir=folder, check_settings=settings_to_store)
-assert [row.reason for row in report.first_rejected] == ["weight: '100' does not lie between 0 and 99"], report
+assert [(each.column, each.reason) for each in report.left_out] == [("weight", "'100' does not lie between 0 and 99")]
 
 kept = {item.item_id: item for item in store.items.stream()}
 for format_ in Format:

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.store import migrate
-from tests.support.service import Instance, write_ratings
+from tests.support.published import opened_shop
+from tests.support.service import Instance
+from tests.support.user_states import tasteful_ratings
 
 CHECKS = (
     "not_a_server_error",
@@ -19,13 +20,11 @@ CHECKS = (
 
 
 def test_generated_requests(tmp_path: Path) -> None:
-    migrate("", tmp_path)
-    instance = Instance(tmp_path)
-    instance.run("import", str(write_ratings(tmp_path / "ratings.csv")))
-    instance.run("train")
+    with opened_shop(tmp_path, tasteful_ratings()) as shop:
+        shop.train()
     command = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert command
-    with instance.serving("--no-worker") as service:
+    with Instance(tmp_path).serving("--no-worker") as service:
         options = ("--max-examples", "15", "--phases", "fuzzing", "--seed", "1", "--checks", ",".join(CHECKS))
         fuzzed = subprocess.run(
             [command, "run", f"{service.address}/openapi.json", *options],

@@ -19,4 +19,5 @@ def happened(*rows: Row) -> IncomingEvents:
         np.array(portions, dtype=np.float64),
         [None] * len(rows),
         [None] * len(rows),
+        [None] * len(rows),
     )

@@ -43,10 +43,10 @@ def neighbours(service: Service, user_id: str = "user-0", limit: int = 10) -> Si
 def chart(
     service: Service, name: str, cursor: str | None = None, filter_text: str | None = None, **asked: Any
 ) -> Chart:
-    sequence = f"/charts/{name}"
-    returned = NO_ROWS if cursor is None else service.tokens.read_cursor(sequence, cursor)
+    listing = f"/charts/{name}"
+    returned = NO_ROWS if cursor is None else service.tokens.read_cursor(listing, cursor)
     parsed = None if filter_text is None else parse_filter(filter_text)
-    query = ChartQuery(sequence=sequence, filter=parsed, returned_keys=returned, **asked)
+    query = ChartQuery(listing=listing, filter=parsed, returned_keys=returned, **asked)
 
     async def answer() -> Chart:
         request_state = await service.request_states.read("")
@@ -69,3 +69,9 @@ def mixes(service: Service, user_id: str = "user-0", n_mixes: int = 6, **options
         return await Mixer(service.recommender).mixes(n_mixes, query, await service.request_states.read(user_id))
 
     return asyncio.run(answer())
+
+
+def categories_of(service: Service, item_id: str) -> set[str]:
+    catalogue = service.serving.current.catalogue
+    (row,) = catalogue.rows_of_ids([item_id]).tolist()
+    return {catalogue.category_names[code] for code in catalogue.categories_of(row)}

@@ -26,6 +26,7 @@ def forge_manifest(folder: Path, change: Callable[[dict[str, Any]], None] = lamb
         content = (folder / name).read_bytes()
         document["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     change(document)
+    path.unlink()  # it may be a link to a file of others
     path.write_text(json.dumps({**document, "sha256": checksum(document)}))
 
 
@@ -38,5 +39,6 @@ def forge_index(folder: Path) -> None:
     index.quantizer.add(np.zeros((1, dimension), np.float32))
     index.train(np.ones((2, dimension), np.float32))
     index.add_with_ids(vectors, np.arange(n_vectors) + 1_000_000)
+    (folder / "items.faiss").unlink()
     faiss.write_index(index, str(folder / "items.faiss"))
     forge_manifest(folder, lambda document: document.update(index=asdict(kind)))

@@ -74,13 +74,21 @@ class Published:
             data, user_keys=np.arange(1, 18), user_versions=versions, user_profile_versions=np.zeros_like(versions)
         )
         features, encodings = describe(ITEMS, USERS)
-        dataset = Dataset(data, to_rows(data).with_features(features), RatingScale(), encodings, to_labels(data, 4.0))
+        dataset = Dataset(
+            data,
+            to_rows(data).with_features(features),
+            RatingScale(),
+            encodings,
+            to_labels(data, 4.0),
+            Memberships(),
+            encodings.content.encode(ITEMS),
+        )
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("app.algorithms.two_tower.TwoTower.fit", drawn)
             learned = fit(RECIPE, dataset.ratings, np.random.default_rng(0))
         sides = join(learned, WEIGHTS)
-        popular = PopularInGroups.from_memberships(Memberships.from_users(USERS, ["country"]), dataset.ratings.by_user)
-        return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular, {}))
+        popular = PopularInGroups.from_memberships(Memberships.from_users(USERS, ["country"]), dataset.ratings)
+        return cls(learned, sides, dataset, popular.groups, assemble(learned, sides, dataset, popular))
 
     def open(self, folder: Path, **arrays: Any) -> PublishedScorer:
         """Written and read; `arrays`: of the towers, in place of its own, None to leave one out."""

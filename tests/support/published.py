@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import ReckonError
 from app.scoring import PublishedScorer, open_snapshot
 from app.store import Store, migrate
 from app.training.publisher import Publisher
 from app.training.run import Trainer
+from tests.support.snapshot_data import observed_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,17 @@ def opened_shop(
         store.users.record(users)
         store.ratings.record(ratings)
         yield Shop(Trainer(store, Publisher(store, folder)))
+
+
+def scores_of(snapshot: PublishedScorer, user_row: int) -> NDArray[np.float32]:
+    """(n_items,) the scores of one user as published."""
+    return snapshot.scores(snapshot.user_side(user_row), np.arange(snapshot.n_items), snapshot.item_vectors)
+
+
+def known_rows(snapshot: PublishedScorer, user_row: int) -> NDArray[np.int64]:
+    """The items that the user rated, or that have a label."""
+    observed = observed_of(snapshot.arrays, user_row)
+    return np.concatenate([observed.item_rows, observed.positive_rows, observed.negative_rows]).astype(np.int64)
 
 
 def live_version(store: Store) -> int | None:

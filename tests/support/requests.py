@@ -12,7 +12,7 @@ from app.serving.exclusion import ExclusionExplainer, WhyNot
 from app.serving.expressions import parse_boost, parse_filter
 from app.serving.parts import Context
 from app.serving.placement import Placement
-from app.serving.query import ListOptions, Query, Recommendations
+from app.serving.query import ExplainedItem, ListOptions, Query, Recommendations
 from app.serving.recommend import restrict
 from app.serving.rows import NO_ROWS
 from app.wiring import Service
@@ -43,6 +43,13 @@ def recommended(service: Service, user_id: str | None = "user-0", **options: Any
     """Up to 100 items, unless said."""
     answer: Recommendations = ask(service, query_of(user_id, **options))
     return answer
+
+
+def shown_to_guest(service: Service, given: dict[str, float], limit: int = 20) -> list[ExplainedItem]:
+    """The list of a guest with these ratings by item."""
+    ratings = tuple(Rating("guest", item_id, value) for item_id, value in given.items())
+    items: list[ExplainedItem] = ask(service, query_of(None, ratings, limit=limit, explain=True)).items
+    return items
 
 
 def context_of(service: Service, user_id: str | None = "user-0", **options: Any) -> Context:

@@ -36,9 +36,10 @@ class Instance:
             "RECKON_DATABASE_URL": self.database_url,
             "RECKON_LOG_FORMAT": "json",
             "RECKON_WORKER_POLL_SECONDS": "0.2",
+            "RECKON_SNAPSHOT_POLL_SECONDS": "0.1",
         }
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.python, "-m", "app.cli", *command],
             cwd=ROOT,
@@ -46,7 +47,7 @@ class Instance:
             capture_output=True,
             text=True,
             check=check,
-            timeout=120,
+            timeout=timeout_seconds,
         )
 
     def start(self, *command: str, module: str = "app.cli") -> subprocess.Popen[str]:

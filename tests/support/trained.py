@@ -1,6 +1,7 @@
 """A store with tasteful ratings and a snapshot really learned from them."""
 
 from pathlib import Path
+from typing import Any
 
 from app.entities import Item
 from app.serving.retrieval import sources_of
@@ -22,9 +23,9 @@ def fill(store: Store) -> None:
     store.ratings.record(tasteful_ratings())
 
 
-def train(store: Store, data_dir: Path, seed: int = 0) -> int:
+def train(store: Store, data_dir: Path, seed: int = 0, recipe: dict[str, Any] | None = None) -> int:
     """Publish a snapshot; its version."""
-    store.jobs.enqueue("request", seed=seed)
+    store.jobs.enqueue("request", seed=seed, recipe=recipe)
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     if claim is None:
         raise LookupError("no job to claim")

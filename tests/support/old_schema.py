@@ -1,0 +1,44 @@
+"""Databases as earlier releases left them, for tests of migrations."""
+
+from collections.abc import Callable
+
+from app.entities import ITEM_FIELDS
+
+FIELDS_BEFORE_DETAILS = {
+    "title",
+    "categories",
+    "year",
+    "attributes",
+    "is_available",
+    "available_until",
+    "created_by",
+    "added_at",
+}
+UNDO = {
+    "0004": [f"ALTER TABLE items DROP COLUMN {name}" for name in ITEM_FIELDS if name not in FIELDS_BEFORE_DETAILS],
+    "0005": ["ALTER TABLE installation DROP COLUMN value_kind"],
+    "0006": ["ALTER TABLE items DROP COLUMN is_bare"],
+    "0007": ["ALTER TABLE training_jobs DROP COLUMN accept", "ALTER TABLE training_jobs DROP COLUMN advice"],
+    "0008": [
+        "ALTER TABLE items DROP COLUMN is_deleted",
+        "DROP INDEX ix_deleted_items_item_id",
+        "ALTER TABLE deleted_items DROP COLUMN item_id",
+        "ALTER TABLE trends DROP COLUMN n_terms",
+        "ALTER TABLE trends DROP COLUMN peak",
+        "DROP TABLE redirects",
+        "DROP TABLE deleted_events",
+    ],
+    "0009": ["ALTER TABLE installation DROP COLUMN generation", "DROP INDEX ix_events_at"],
+    "0010": [],
+    "0011": ["ALTER TABLE events DROP COLUMN position"],
+}
+"""Revision -> what takes its migration back; the statements are those of both databases."""
+
+
+def take_back(execute: Callable[[str], object], until: str) -> None:
+    """Make the tables those of revision `until`."""
+    for revision in sorted(UNDO, reverse=True):
+        if revision > until:
+            for statement in UNDO[revision]:
+                execute(statement)
+    execute(f"UPDATE alembic_version SET version_num = '{until}'")  # noqa: S608  a literal of the test
