@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 DATA ?=
+FAULTS ?=
 # All extras but two-tower: torch's default Linux wheel brings several GB of CUDA, which training here does not use.
 LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
@@ -11,10 +12,10 @@ API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test installs typescript browser check bench lock clean
+.PHONY: help install demo test installs typescript browser check faults faults-short coverage bench lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 install: $(VENV)/.installed  ## build .venv with the tools of development, hash-locked
 
@@ -63,6 +64,17 @@ check: install  ## style, types, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/hadolint Dockerfile
+
+faults: install  ## break the service in every way that it promises to survive, for hours (FAULTS="name name" for some)
+	@$(BIN)/python -m faults $(FAULTS)
+
+faults-short: install  ## every fault once, in minutes
+	@$(BIN)/python -m faults --short $(FAULTS)
+
+coverage: install  ## branch coverage of make test and make faults-short together
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=
+	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m faults --short $(FAULTS)
+	@$(BIN)/coverage combine --append && $(BIN)/coverage report
 
 bench: install  ## the figures, peers beside us
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirements benchmarks/requirements.txt
