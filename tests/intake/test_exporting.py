@@ -9,7 +9,7 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.entities import ITEM_FIELDS, UNKNOWN_TIME, URL_PATTERN, EventType, IncomingEvents, Item, RatingScale, User
@@ -33,7 +33,9 @@ ids = (
     .map(lambda text: normalize("NFC", text))
     .filter(lambda text: text == text.strip() and text not in {".", ".."})
 )
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8).map(
+    lambda text: normalize("NFC", text)  # the API and imports store texts in this form alone
+)
 named = texts.filter(bool)
 attributes = st.dictionaries(
     texts,
@@ -45,12 +47,16 @@ attributes = st.dictionaries(
     max_size=3,
 )
 moments = st.datetimes(timezones=st.just(UTC))
-addresses = st.from_regex(URL_PATTERN, fullmatch=True).filter(lambda url: "\0" not in url).map(lambda url: url[:2_048])
+addresses = (
+    st.from_regex(URL_PATTERN, fullmatch=True)
+    .filter(lambda url: "\0" not in url)
+    .map(lambda url: normalize("NFC", url)[:2_048])
+)
 items = st.builds(
     Item,
     ids,
     st.none() | named,
-    st.lists(texts, max_size=3).map(tuple),
+    st.lists(texts, max_size=3, unique=True).map(tuple),
     st.none() | st.integers(-9999, 9999),
     attributes,
     st.booleans(),
@@ -203,7 +209,12 @@ def test_late_replay_is_harmless(store: Store, databases: MigratedDatabases, tmp
         assert other.users.freshness("u1").profile_version == store.users.freshness("u1").profile_version
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
 @given(
     format_=st.sampled_from(Format),
     some_items=st.lists(items, max_size=3),
