@@ -12,7 +12,7 @@ API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test installs typescript browser check faults faults-short coverage bench lock clean
+.PHONY: help install demo test installs typescript browser check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -76,6 +76,21 @@ coverage: install  ## branch coverage of make test and make faults-short togethe
 	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m faults --short $(FAULTS)
 	@$(BIN)/coverage combine --append && $(BIN)/coverage report
 
+# Weak copyleft is allowed: those packages are used as libraries, unchanged.
+LICENCES := MIT;BSD;Apache;ISC;PSF;MPL;LGPL;GNU Lesser General Public License
+
+audit: install  ## known vulnerabilities, bill of materials, secrets, security rules, licences (the first needs the network)
+	@test -x $(VENV)/audit/bin/python || $(PYTHON) -m venv --without-pip $(VENV)/audit
+	@VIRTUAL_ENV=$(VENV)/audit $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-audit.txt
+	@mkdir -p dist
+	@$(VENV)/audit/bin/cyclonedx-py requirements --output-reproducible --output-file dist/reckon.cdx.json requirements.txt
+	@echo "bill of materials (CycloneDX): dist/reckon.cdx.json"
+	@git ls-files -z | xargs -0 $(VENV)/audit/bin/detect-secrets-hook && echo "secrets: none found in tracked files"
+	@$(BIN)/ruff check --quiet --select S . && echo "security rules of ruff: kept"
+	@$(VENV)/audit/bin/pip-licenses --python $(BIN)/python --from mixed --partial-match --allow-only "$(LICENCES)" --summary \
+		--packages $$(grep -oE '^[a-zA-Z0-9_.-]+==' requirements.txt | tr -d =)
+	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement requirements.txt
+
 bench: install  ## the figures, peers beside us
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirements benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks
@@ -85,6 +100,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) $(API_ONLY) --constraint requirements.txt pyproject.toml --output-file requirements-api.txt
 	$(COMPILE) $(LOCKED_EXTRAS) --group dev --constraint requirements.txt pyproject.toml --output-file requirements-dev.txt
 	$(COMPILE) --group build --output-file requirements-build.txt
+	$(COMPILE) --group audit --output-file requirements-audit.txt
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
 
 clean:  ## remove what was built and what the demo made
