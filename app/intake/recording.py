@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.entities import (
     UNKNOWN_TIME,
@@ -51,11 +52,21 @@ class StoredRating:
     status: Status
 
 
-class RatingRecorder:
-    """Stores ratings; the newest `rated_at` of a user for an item wins."""
+def microseconds_now() -> int:
+    """The clock of this host, microseconds UTC."""
+    return time.time_ns() // 1_000
 
-    def __init__(self, store: Store) -> None:
+
+class RatingRecorder:
+    """Stores ratings; the newest `rated_at` of a user for an item wins.
+
+    `clock`: microseconds UTC, read once a request. A `rated_at` ahead of it comes from a device whose clock is fast. It
+    counts as the time of arrival: otherwise it would win over every opinion that is received until then.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], int] = microseconds_now) -> None:
         self._store = store
+        self._clock = clock
 
     async def record(self, rating: Rating, field: str) -> StoredRating:
         """Stores one rating. `field` names the part of the input that holds it.
@@ -63,28 +74,30 @@ class RatingRecorder:
         Raises `InvalidInputError` for a value off the scale, for a time more than 5 minutes ahead of the clock, and for
         an unknown item where the store rejects those.
         """
-        now = _now()
+        now = self._clock()
         rating = _checked_rating(rating, await self._store.reads.scale(), now, field)
-        recorded = await self._store.group_commit.record(_rating_columns([rating]), untimed_at=now)
+        columns, _ = _rating_columns([rating], now)
+        recorded = await self._store.group_commit.record(columns, untimed_at=now)
         if recorded.status[0] == UNKNOWN_ITEM:
             raise InvalidInputError(UNKNOWN_ITEM_FAULT, field=f"{field}.item_id")
         return _stored(rating, recorded)
 
     async def record_batch(self, rows: Sequence[Rating | str]) -> list[RowOutcome]:
         """Stores the good rows in order, in one transaction."""
-        now = _now()
+        now = self._clock()
         scale = await self._store.reads.scale()
         checked = [row if isinstance(row, str) else _rating_or_fault(row, scale, now) for row in rows]
         good = [row for row in checked if isinstance(row, Rating)]
         statuses = []
         if good:
-            recorded = await self._store.group_commit.record(_rating_columns(good), untimed_at=now)
-            statuses = recorded.status.tolist()
+            columns, order = _rating_columns(good, now)
+            recorded = await self._store.group_commit.record(columns, untimed_at=now)
+            statuses = recorded.status[np.argsort(order)].tolist()
         return _outcomes(checked, iter(statuses))
 
     def remove(self, user_id: str, item_id: str) -> None:
         """Deletes the rating as of now, so that a later replay of it changes nothing."""
-        self._store.ratings.remove(user_id, item_id, at=_now())
+        self._store.ratings.remove(user_id, item_id, at=self._clock())
 
 
 @dataclass(slots=True)
@@ -127,15 +140,24 @@ class CheckedEvent:
 
 
 class EventRecorder:
-    """Stores events once by id. `read_recommendation_id` raises `InvalidInputError` for an id that is not genuine."""
+    """Stores events once by id. `read_recommendation_id` raises `InvalidInputError` for an id that is not genuine.
 
-    def __init__(self, store: Store, read_recommendation_id: Callable[[str], Origin]) -> None:
+    `clock`: microseconds UTC, read once a request. An `at` ahead of it counts as the time of arrival.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        read_recommendation_id: Callable[[str], Origin],
+        clock: Callable[[], int] = microseconds_now,
+    ) -> None:
         self._store = store
         self._read_recommendation_id = read_recommendation_id
+        self._clock = clock
 
     def record_batch(self, rows: Sequence[ReceivedEvent | str]) -> list[RowOutcome]:
         """Stores the good rows in one transaction."""
-        now = _now()
+        now = self._clock()
         types = {each.name: each for each in self._store.events.types().values()}
         checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
         checked = _own_recommendations_only(checked, self._store.users)
@@ -145,7 +167,7 @@ class EventRecorder:
 
     def remove(self, event_id: str) -> None:
         """Deletes the event as of now, so that a later replay of it changes nothing."""
-        self._store.events.delete(event_id, at=_now())
+        self._store.events.delete(event_id, at=self._clock())
 
     def _event_or_fault(self, event: ReceivedEvent, types: Mapping[str, EventType], now: int) -> CheckedEvent | str:
         at = now if event.at is None else to_microseconds(event.at)
@@ -154,14 +176,9 @@ class EventRecorder:
             named = event.recommendation_id
             origin = None if named is None else self._read_recommendation_id(named)
             _check_origin(event, origin)
-            return CheckedEvent(event, at, origin)
+            return CheckedEvent(event, min(at, now), origin)
         except InvalidInputError as error:
             return error.detail
-
-
-def _now() -> int:
-    """The server's clock, microseconds UTC: read once a request."""
-    return time.time_ns() // 1_000
 
 
 def _is_ahead(at: int, now: int) -> bool:
@@ -199,14 +216,24 @@ def _rating_or_fault(rating: Rating, scale: RatingScale, now: int) -> Rating | s
         return error.detail
 
 
-def _rating_columns(ratings: Sequence[Rating]) -> IncomingRatings:
-    times = [UNKNOWN_TIME if each.rated_at is None else to_microseconds(each.rated_at) for each in ratings]
-    return IncomingRatings(
-        [rating.user_id for rating in ratings],
-        [rating.item_id for rating in ratings],
-        np.array([rating.value for rating in ratings], dtype=np.float64),
-        np.array(times, dtype=np.int64),
+def _rating_columns(ratings: Sequence[Rating], now: int) -> tuple[IncomingRatings, NDArray[np.intp]]:
+    """The n ratings in the order in which they are stored, and the (n,) places among `ratings` that they come from.
+
+    That is the order of arrival, but those ahead of `now`, which lose their times, are put in the order of these.
+    """
+    given = [UNKNOWN_TIME if each.rated_at is None else to_microseconds(each.rated_at) for each in ratings]
+    times, order = np.array(given, dtype=np.int64), np.arange(len(given))
+    ahead = np.flatnonzero(times > now)
+    order[ahead] = ahead[np.argsort(times[ahead], kind="stable")]
+    times[ahead] = UNKNOWN_TIME
+    ordered = [ratings[place] for place in order.tolist()]
+    columns = IncomingRatings(
+        [rating.user_id for rating in ordered],
+        [rating.item_id for rating in ordered],
+        np.array([rating.value for rating in ordered], dtype=np.float64),
+        times[order],
     )
+    return columns, order
 
 
 def _stored(rating: Rating, recorded: Recorded) -> StoredRating:

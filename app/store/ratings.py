@@ -2,6 +2,7 @@
 
 The rule of the upsert (`decide`): the newest `rated_at` wins, of equal times the later arrival; a replay changes
 nothing; values are never added up. A deletion leaves a tombstone with its time, which the rule treats as any value.
+A rating without a time, and a deletion, are newer than what is stored, even if the clock that timed them was set back.
 """
 
 from collections.abc import Collection, Iterator
@@ -104,8 +105,8 @@ class Ratings:
 
         Where the store rejects unknown items, nothing is inserted for their rows, and these have UNKNOWN_ITEM.
 
-        `untimed_at` (n,) int64: the time of rows without one (the server's clock, microseconds UTC), which leave an
-        equal value untouched. None (files): such rows stay without a time, older than any known time.
+        `untimed_at` (n,) int64: the arrival of rows without a time (the server's clock, microseconds UTC), which win
+        and leave an equal value untouched. None (files): such rows stay without a time, older than any known time.
         """
         while True:
             try:
@@ -161,7 +162,7 @@ class Ratings:
         self._database.dialect.bump_users(connection, changed_users, changes)
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
-        """Leaves a tombstone of time `at`, or of the rating's own time if later; False if there is no rating.
+        """Leaves a tombstone of time `at`, or just after the rating if that is later; False if there is no rating.
 
         The rating of a merged guest is the user's.
         """
@@ -179,8 +180,8 @@ class Ratings:
             existing = self._database.dialect.existing(connection, user_key, item_key)
             if not existing.is_stored[0] or np.isnan(existing.value[0]):
                 return False
-            # Not older than the rating, or a replay of the rating would win against the tombstone.
-            deleted_at = np.maximum(existing.rated_at, at)
+            # Newer than the rating, or a replay of the rating would win against the tombstone.
+            deleted_at = np.maximum(existing.rated_at + 1, at)
             self._write(connection, user_key, item_key, np.array([np.nan]), deleted_at)
             before, after = (existing.value, existing.rated_at), (np.array([np.nan]), deleted_at)
             change_trends_of_ratings(self._database, connection, (user_key, item_key), before, after)
@@ -353,7 +354,9 @@ def decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, un
     repeats = np.zeros(len(value), dtype=np.bool_)
     if untimed_at is not None:
         is_untimed = rated_at == UNKNOWN_TIME
-        time = np.where(is_untimed, untimed_at, rated_at)
+        # Ahead of a clock that was set back, what is stored is older nevertheless.
+        is_set_back = existing.is_stored & (existing.rated_at > untimed_at)
+        time = np.where(is_untimed, np.where(is_set_back, existing.rated_at + 1, untimed_at), rated_at)
         # The same value again without a time is a retry; it must not look newer than it is.
         repeats = is_untimed & is_there & (existing.value == value)
     # `>=`: of equal times the later arrival wins.

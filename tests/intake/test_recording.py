@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.entities import Rating, RatingScale
+from app.entities import Rating, RatingScale, from_microseconds, to_microseconds
 from app.errors import InvalidInputError
 from app.intake.recording import EventRecorder, RatingRecorder, ReceivedEvent
 from app.store import Store
@@ -41,6 +41,72 @@ def test_rating_ahead_of_the_clock(store: Store) -> None:
     with pytest.raises(InvalidInputError, match="5 minutes") as raised:
         asyncio.run(recorder.record(Rating("ann", "x", 4.0, FAR_AHEAD), "body"))
     assert raised.value.field == "body.rated_at"
+
+
+def test_device_with_a_fast_clock(store: Store) -> None:
+    """Its opinion counts as of its arrival: the newest opinion received is the one that is stored."""
+    clock = Clock()
+    recorder = RatingRecorder(store, clock)
+
+    def rate(value: float, rated_at: datetime | None = None) -> tuple[str, float | None]:
+        clock.tick()
+        outcome = asyncio.run(recorder.record(Rating("ann", "x", value, rated_at), "body"))
+        return outcome.status, outcome.value
+
+    arrived = clock.now
+    ahead = from_microseconds(arrived) + timedelta(minutes=4)
+    assert rate(5, ahead) == ("stored", 5)
+    assert rate(5, ahead) == ("unchanged", 5)  # a retry
+    assert rate(1) == ("replaced", 1)
+    assert rate(5, from_microseconds(arrived)) == ("unchanged", 1)  # older than what was received since
+    assert rate(2, from_microseconds(clock.now)) == ("replaced", 2)
+    assert rate(3, ahead) == ("replaced", 3)
+    recorder.remove("ann", "x")
+    assert rate(4) == ("stored", 4)
+
+
+def test_order_ahead_of_the_clock(store: Store) -> None:
+    """Times ahead of the clock keep their order in a batch; a row without a time is newer than those before it."""
+    clock = Clock()
+    recorder = RatingRecorder(store, clock)
+    later, soon = (from_microseconds(clock.now) + timedelta(minutes=n) for n in (4, 2))
+    rows = [Rating("ann", "x", 5.0, later), Rating("ann", "x", 4.0, soon), Rating("ann", "y", 3.0, soon)]
+    outcomes = asyncio.run(recorder.record_batch([*rows, Rating("bob", "x", 2.0, later), Rating("bob", "x", 1.0)]))
+    assert [each.status for each in outcomes] == ["replaced", "stored", "stored", "stored", "replaced"]
+    assert {each.item_id: each.value for _, each in store.ratings.page("ann")} == {"x": 5.0, "y": 3.0}
+
+
+def test_clock_set_back(store: Store) -> None:
+    """By an hour, after a rating and after its deletion."""
+    clock = Clock()
+    recorder = RatingRecorder(store, clock)
+    asyncio.run(recorder.record(Rating("ann", "x", 5.0), "body"))
+    clock.now -= 3_600_000_000
+    assert asyncio.run(recorder.record(Rating("ann", "x", 1.0), "body")).value == 1
+    recorder.remove("ann", "x")
+    assert store.ratings.count() == 0
+    assert asyncio.run(recorder.record(Rating("ann", "x", 2.0), "body")).status == "stored"
+
+
+def test_event_ahead_of_the_clock(store: Store) -> None:
+    clock = Clock()
+    recorder = EventRecorder(store, lambda _: FixedOrigin(None), clock)
+    recorder.record_batch([event("e1", at=from_microseconds(clock.now) + timedelta(minutes=4))])
+    (stored,) = store.events.page(limit=10)
+    assert stored.at == from_microseconds(clock.now)
+
+
+class Clock:
+    """Microseconds UTC, from the time of the tests on."""
+
+    def __init__(self) -> None:
+        self.now = to_microseconds(NOW)
+
+    def __call__(self) -> int:
+        return self.now
+
+    def tick(self) -> None:
+        self.now += 1_000_000
 
 
 def test_values_of_a_kind(store: Store) -> None:

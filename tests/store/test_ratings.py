@@ -64,6 +64,28 @@ def test_untimed_takes_clock(store: Store) -> None:
     assert stored(store) == {("ann", "x"): (4, 70)}
 
 
+def test_untimed_is_newest_though_the_clock_was_set_back(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1_000)))
+    assert untimed(store, 4, at=50) == REPLACED
+    assert untimed(store, 4, at=60) == UNCHANGED  # a retry
+    assert store.ratings.record(incoming(("ann", "x", 3, 1_000))).status[0] == UNCHANGED  # a replay of the first
+    assert store.ratings.remove("ann", "x", at=70)
+    assert store.ratings.record(incoming(("ann", "x", 3, 1_000))).status[0] == UNCHANGED
+    assert untimed(store, 5, at=80) == STORED
+    assert stored(store) == {("ann", "x"): (5, 1_003)}
+
+
+def test_replay_after_deletion_by_a_clock_set_back(store: Store) -> None:
+    store.ratings.record(incoming(("ann", "x", 3, 1_000)))
+    assert store.ratings.remove("ann", "x", at=50)
+    assert store.ratings.record(incoming(("ann", "x", 3, 1_000))).status[0] == UNCHANGED
+    assert stored(store) == {}
+
+
+def untimed(store: Store, value: float, *, at: int) -> int:
+    return int(store.ratings.record(incoming(("ann", "x", value)), untimed_at=np.array([at])).status[0])
+
+
 def test_repeats_in_one_batch(store: Store) -> None:
     rows = incoming(("ann", "x", 1, 5), ("ann", "x", 2, 4), ("bob", "x", 3, 1), ("ann", "x", 4, 6))
     assert store.ratings.record(rows).status.tolist() == [STORED, UNCHANGED, STORED, REPLACED]

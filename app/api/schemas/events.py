@@ -20,7 +20,9 @@ class EventIn(Body):
     type: Id = Field(description="The name of a declared event type, see `GET /event-types`")
     user_id: Id
     item_id: Id
-    at: Moment | None = Field(None, description="When it happened; now if absent. At most 5 minutes ahead")
+    at: Moment | None = Field(
+        None, description="When it happened; now if absent. At most 5 minutes ahead, which counts as now"
+    )
     portion: Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)] | None = Field(
         None, description="How much was consumed, 0 to 1, for types that are a consumption; all of it if absent"
     )

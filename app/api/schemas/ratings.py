@@ -20,7 +20,7 @@ class RatingIn(Body):
     item_id: Id
     value: Annotated[Finite, Field(description=VALUE, examples=[4.5])]
     rated_at: Moment | None = Field(
-        None, description="When the user rated the item; now if absent. At most 5 minutes ahead"
+        None, description="When the user rated the item; now if absent. At most 5 minutes ahead, which counts as now"
     )
 
     def to_entity(self) -> Rating:
