@@ -35,12 +35,18 @@ def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
     whatever their age.
     """
     kept = {folder_name(version) for version in registered}
-    too_young = time.time() - ORPHAN_SECONDS
+    now = time.time()
     removed = []
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         # Links and foreign names are left alone: they were put there on purpose.
         is_orphan = _OURS.fullmatch(folder.name) and folder.name not in kept and not folder.is_symlink()
-        if is_orphan and folder.is_dir() and folder.stat().st_mtime < too_young:
+        if not is_orphan or not folder.is_dir():
+            continue
+        changed_at = folder.stat().st_mtime
+        if changed_at > now:
+            # The clock was set back: from now on the folder ages by the clock as it is.
+            os.utime(folder, (now, now))
+        elif now - changed_at > ORPHAN_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.name)
     return removed

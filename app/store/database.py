@@ -30,6 +30,11 @@ class Database:
         with self._translated():
             yield from self.dialect.writing()
 
+    def now(self) -> int:
+        """The time by the clock of the database, microseconds UTC."""
+        with self.reading() as connection:
+            return self.dialect.now(connection)
+
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         """As `Dialect.reopen_replaced`."""
         with self._translated():

@@ -96,6 +96,8 @@ class Dialect(Protocol):
 
     engine: sa.Engine
     driver_error: type[Exception]
+    has_own_clock: bool
+    """Whether `now` is one clock for all processes. Otherwise it is the clock of this process."""
 
     def writing(self) -> Iterator[sa.Connection]:
         """Yields the connection of one write transaction, then commits it, or rolls back and raises."""

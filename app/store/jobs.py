@@ -1,6 +1,15 @@
-"""Training jobs: the table is the queue. A claim carries a fencing token and expires without heartbeats."""
+"""Training jobs: the table is the queue. A claim carries a fencing token and expires without heartbeats.
 
+Whether a lease has expired is never decided by comparing times of different hosts or processes: their clocks differ and
+can be set. A process that waits for a job watches its lease: if it has not seen it renewed for `lease_seconds` of its
+own monotonic clock, the lease has expired. A database with a clock of its own, Postgres, also decides by that clock, so
+that a process that has only begun need not watch first. The fencing token covers the rest: a worker that was only slow cannot
+publish.
+"""
+
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,8 +82,13 @@ class Claim:
 
 
 class Jobs:
-    def __init__(self, database: Database) -> None:
+    """`clock`: seconds, monotonic; what other workers' leases are watched by."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
+        self._clock = clock
+        # Key of a running job -> its token and `lease_until` as last seen, and since when these have been the same.
+        self._watched: dict[int, tuple[tuple[int, int], float]] = {}
 
     def enqueue(
         self, trigger: str, *, seed: int | None = None, recipe: dict[str, Any] | None = None, accept: bool = False
@@ -96,7 +110,7 @@ class Jobs:
             now = self._database.dialect.now(connection)
             for row in connection.execute(running.order_by(jobs.c.job_key)):
                 if (row.recipe, row.seed, row.accept) == (recipe, seed, accept):
-                    return _to_job(row), row.attempts > 1 or row.lease_until < now
+                    return _to_job(row), row.attempts > 1 or self._has_expired(row, now)
         return None
 
     def claim(self, worker_id: str, *, lease_seconds: float) -> Claim | None:
@@ -114,13 +128,12 @@ class Jobs:
             token = counters.grow(connection, "fencing")  # the lock of its row serialises claims
             now = self._database.dialect.now(connection)
             # A job that kills its workers must not be retried forever.
-            spent = sa.update(jobs).where(jobs.c.state == "running", jobs.c.lease_until < now)
+            running = connection.execute(sa.select(jobs).where(jobs.c.state == "running")).all()
+            silent = [row.job_key for row in running if self._has_expired(row, now)]
+            spent = sa.update(jobs).where(jobs.c.job_key.in_(silent), jobs.c.attempts >= MAX_ATTEMPTS)
             reason = f"the worker fell silent {MAX_ATTEMPTS} times"
-            connection.execute(
-                spent.where(jobs.c.attempts >= MAX_ATTEMPTS).values(state="failed", reason=reason, finished_at=now)
-            )
-            alive = sa.select(jobs.c.job_key).where(jobs.c.state == "running", jobs.c.lease_until >= now)
-            if connection.execute(alive.limit(1)).first():
+            connection.execute(spent.values(state="failed", reason=reason, finished_at=now))
+            if len(silent) < len(running):
                 return None
             # A run that lost its worker comes before queued jobs, or a busy queue could starve it.
             is_queued = sa.case((jobs.c.state == "queued", 1), else_=0)
@@ -136,6 +149,7 @@ class Jobs:
                     worker_id=worker_id,
                     fencing_token=token,
                     lease_until=now + round(lease_seconds * 1e6),
+                    lease_seconds=lease_seconds,
                     attempts=jobs.c.attempts + 1,
                     started_at=now,
                     progress=0.0,
@@ -144,6 +158,18 @@ class Jobs:
             )
             job = _to_job(connection.execute(sa.select(jobs).where(jobs.c.job_key == key)).one())
             return Claim(job, worker_id, token, lease_seconds)
+
+    def _has_expired(self, running: Any, now: int) -> bool:
+        """Whether the lease of the row of a running job has expired. `now`: by the clock of the database."""
+        seen_at = self._clock()
+        lease = running.fencing_token, running.lease_until
+        known, since = self._watched.get(running.job_key, (None, seen_at))
+        if lease != known:
+            # Jobs that ended are forgotten: one database runs one job at a time.
+            self._watched, since = {running.job_key: (lease, seen_at)}, seen_at
+        # An earlier release, which cannot be running any more, did not store how long a lease is.
+        is_silent = seen_at - since >= (running.lease_seconds or 0.0)
+        return is_silent or (self._database.dialect.has_own_clock and bool(running.lease_until < now))
 
     def heartbeat(self, claim: Claim, *, progress: float, stage: str) -> None:
         """Renews the lease and stores the progress. Raises `LeaseLostError` once another worker has taken over."""

@@ -46,6 +46,7 @@ class PostgresDialect:
     """The `Dialect` of one Postgres database."""
 
     driver_error: type[Exception] = psycopg.Error
+    has_own_clock = True
 
     def __init__(self, url: sa.URL) -> None:
         self.engine = sa.create_engine(

@@ -253,6 +253,7 @@ training_jobs = Table(
     Column("fencing_token", BigInteger),
     Column("worker_id", Text),
     Column("lease_until", BigInteger),
+    Column("lease_seconds", Double),
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),

@@ -54,6 +54,7 @@ class SqliteDialect:
     """The `Dialect` of one SQLite file."""
 
     driver_error: type[Exception] = sqlite3.Error
+    has_own_clock = False
 
     def __init__(self, url: sa.URL) -> None:
         self.path = Path(url.database or "")

@@ -117,7 +117,8 @@ class SqliteFiles:
         is_whole = header.startswith(MAGIC) and status.st_size >= n_bytes
         # The times of change, since a copy may keep that of modification.
         changed_at = max(status.st_ctime, *(path.stat().st_ctime for path in also), 0.0)
-        if not is_whole or time.time() - changed_at < QUIET_SECONDS:
+        # A change ahead of the clock is as old as one long past: the clock was set back.
+        if not is_whole or 0 <= time.time() - changed_at < QUIET_SECONDS:
             raise DatabaseReplacedError("the database file is being replaced; try again")
 
 

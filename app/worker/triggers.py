@@ -6,8 +6,9 @@ hide a large share of changed ratings, and a few events beside many ratings stay
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from app.entities import from_microseconds
 from app.store.jobs import Job
 from app.store.store import Store
 
@@ -36,11 +37,14 @@ class Triggers:
 
     def fire(self) -> Job | None:
         """Enqueues a job if training is due, and returns it."""
-        cause = self.cause(datetime.now(UTC))
+        cause = self.cause(from_microseconds(self.store.database.now()))
         return None if cause is None else self.store.jobs.enqueue(cause)
 
     def cause(self, now: datetime) -> str | None:
-        """Why training is due at `now`: `changes` or `interval`; None if not due or a job is unfinished."""
+        """Why training is due at `now`, by the clock of the database: `changes` or `interval`.
+
+        None if not due or a job is unfinished.
+        """
         if _is_busy_or_resting(self.store.jobs.latest(LATEST_JOBS), now):
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
@@ -59,7 +63,7 @@ class Triggers:
         share = 100 * max(of_ratings, n_profiles / max(n_ratings, n_events, 1))
         if 0 < self.after_changes <= n_changes or 0 < self.after_percent <= share:
             return "changes"
-        is_old = newest is None or now - newest.created_at >= timedelta(seconds=self.interval_seconds)
+        is_old = newest is None or not _is_within(now, newest.created_at, timedelta(seconds=self.interval_seconds))
         return "interval" if self.interval_seconds > 0 and is_old else None
 
 
@@ -72,4 +76,9 @@ def _is_busy_or_resting(latest: list[Job], now: datetime) -> bool:
         return True
     # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
     n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
-    return now < ended_at + min(PAUSE * (1 << n_unpublished), LONGEST_PAUSE)
+    return _is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), LONGEST_PAUSE))
+
+
+def _is_within(now: datetime, since: datetime, span: timedelta) -> bool:
+    """Whether `span` is not over. It is if it lies ahead: the clock was set back, and might take years to get there."""
+    return since <= now < since + span

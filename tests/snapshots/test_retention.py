@@ -22,6 +22,16 @@ def test_removes_old_orphans_only(tmp_path: Path) -> None:
     assert sorted(folder.name for folder in tmp_path.iterdir()) == [".staging-000005-cd", "000001", "000003", "notes"]
 
 
+def test_orphan_ahead_of_the_clock(tmp_path: Path) -> None:
+    """It ages from now on, instead of staying for years."""
+    orphan = tmp_path / ".staging-000004-ab"
+    orphan.mkdir()
+    ahead = time.time() + 365 * 86_400
+    os.utime(orphan, (ahead, ahead))
+    assert remove_orphans(tmp_path, registered=()) == []
+    assert orphan.stat().st_mtime <= time.time()
+
+
 def test_links_are_left_alone(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

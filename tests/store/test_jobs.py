@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from app.errors import NotFoundError
 from app.store import Claim, LeaseLostError, Store
-from app.store.jobs import COMMAND
+from app.store.jobs import COMMAND, Jobs
+from app.store.schema import training_jobs
 from tests.support.published import live_version
 
 
@@ -58,6 +60,46 @@ def test_silent_worker_is_replaced(store: Store) -> None:
     assert store.snapshots.entries() == []
     store.snapshots.register(taker, version=2, path="p", card={})
     assert live_version(store) == 2
+
+
+class Clock:
+    """Seconds, monotonic."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_lease_of_a_skewed_worker(store: Store, hours: int) -> None:
+    """A worker whose clock is wrong keeps its job while it reports, and loses it once it is silent."""
+    clock = Clock()
+    watching = Jobs(store.database, clock)
+    store.jobs.enqueue("request")
+    claim = claimed(store, "skewed", lease_seconds=15)
+    for beat in range(4):
+        # What a heartbeat of that worker writes into a database without a clock of its own.
+        skew_lease(store, beat, hours)
+        clock.now += 14
+        if not is_expired_by_database(store, hours):
+            assert watching.claim("watching", lease_seconds=15) is None
+    clock.now += 16
+    taken = watching.claim("watching", lease_seconds=15)
+    assert taken is not None
+    assert taken.token > claim.token
+
+
+def skew_lease(store: Store, beat: int, hours: int) -> None:
+    lease_until = store.database.now() + beat + hours * 3_600_000_000
+    with store.database.writing() as connection:
+        connection.execute(sa.update(training_jobs).values(lease_until=lease_until))
+
+
+def is_expired_by_database(store: Store, hours: int) -> bool:
+    """In a database with a clock of its own, a lease in the past was written by that clock and has expired."""
+    return hours < 0 and store.database.dialect.has_own_clock
 
 
 def test_third_silence_fails(store: Store) -> None:

@@ -31,6 +31,7 @@ UNDO = {
     "0009": ["ALTER TABLE installation DROP COLUMN generation", "DROP INDEX ix_events_at"],
     "0010": [],
     "0011": ["ALTER TABLE events DROP COLUMN position"],
+    "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

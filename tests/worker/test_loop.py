@@ -221,6 +221,8 @@ def set_card(store: Store, card: dict[str, Any]) -> None:
 
 
 def expire_lease(store: Store) -> None:
-    """As time does, by the database's clock."""
+    """As time does."""
     with store.database.writing() as connection:
-        connection.execute(sa.text("UPDATE training_jobs SET lease_until = 0 WHERE state = 'running'"))
+        connection.execute(
+            sa.text("UPDATE training_jobs SET lease_until = 0, lease_seconds = 0 WHERE state = 'running'")
+        )

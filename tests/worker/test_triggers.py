@@ -100,6 +100,14 @@ def test_pause_between_runs(published: Store) -> None:
     assert due.cause(later(published, PAUSE.total_seconds() + 1)) == "changes"
 
 
+def test_ends_ahead_of_the_clock(published: Store) -> None:
+    """The clock was a year ahead when the snapshot was published: that must not stop training for a year."""
+    rate(published, 50, start=100)
+    a_year = -365 * 86_400
+    assert triggers(published, changes=1).cause(later(published, a_year)) == "changes"
+    assert triggers(published, interval=600).cause(later(published, a_year)) == "interval"
+
+
 def test_fruitless_runs_back_off(published: Store) -> None:
     rate(published, 50, start=100)
     due = triggers(published, changes=1)

@@ -1,0 +1,11 @@
+"""How long the lease of a running job is."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    op.add_column("training_jobs", sa.Column("lease_seconds", sa.Double))
