@@ -3,8 +3,8 @@
 Whether a lease has expired is never decided by comparing times of different hosts or processes: their clocks differ and
 can be set. A process that waits for a job watches its lease: if it has not seen it renewed for `lease_seconds` of its
 own monotonic clock, the lease has expired. A database with a clock of its own, Postgres, also decides by that clock, so
-that a process that has only begun need not watch first. The fencing token covers the rest: a worker that was only slow cannot
-publish.
+that a process that has only begun need not watch first. The fencing token covers the rest: a worker that was only slow
+cannot publish.
 """
 
 import time
