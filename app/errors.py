@@ -64,6 +64,20 @@ class UnavailableError(ReckonError):
     status = 503
 
 
+class StorageUnavailableError(UnavailableError):
+    """The database cannot be reached or does not answer in time."""
+
+
+class OverloadedError(UnavailableError):
+    """More requests wait than can be answered soon. Nothing was done."""
+
+    type = "overloaded"
+    title = "The service has more requests than it can answer"
+
+    def __init__(self) -> None:
+        super().__init__("too many requests are waiting; try again")
+
+
 class StorageFullError(ReckonError):
     """The storage is full. Reading still works."""
 

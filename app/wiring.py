@@ -27,13 +27,20 @@ from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
 from app.settings import Settings
-from app.store import Store
+from app.store import WAIT_SECONDS, Store
 
 
-def open_store(settings: Settings) -> Store:
-    """Open the database of the settings. Raises `ReckonError` if it cannot be used."""
-    is_rejecting = settings.unknown_items == "reject"
-    return Store.open(settings.database_url, settings.data_dir, rejects_unknown_items=is_rejecting)
+def open_store(settings: Settings, *, wait_seconds: float | None = None) -> Store:
+    """Open the database of the settings. Raises `ReckonError` if it cannot be used.
+
+    `wait_seconds`: how long writers wait for others; None: for long, in a process that answers no requests.
+    """
+    return Store.open(
+        settings.database_url,
+        settings.data_dir,
+        rejects_unknown_items=settings.unknown_items == "reject",
+        wait_seconds=wait_seconds,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +71,7 @@ class Service:
     @classmethod
     def build(cls, settings: Settings) -> "Service":
         """Build the service. Raises `ReckonError` if the database of the settings cannot be used."""
-        store = open_store(settings)
+        store = open_store(settings, wait_seconds=WAIT_SECONDS)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
         # A function, because the metrics must report the snapshot that is live when they are read.

@@ -10,6 +10,7 @@ of a bulk write; writers lock the user, and readers ignore ratings of deleted it
 of changes (sequences do not commit in order; `users.version` counts changes instead).
 """
 
+from app.store.availability import WAIT_SECONDS
 from app.store.jobs import Claim, Job, LeaseLostError
 from app.store.migration import migrate
 from app.store.ratings import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded
@@ -22,6 +23,7 @@ __all__ = [
     "STORED",
     "UNCHANGED",
     "UNKNOWN_ITEM",
+    "WAIT_SECONDS",
     "Claim",
     "Job",
     "LeaseLostError",

@@ -13,8 +13,9 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 from sqlalchemy.exc import StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from app.errors import ReckonError
+from app.errors import ReckonError, UnavailableError
 
 KeyArray = NDArray[np.int64]
 ValueArray = NDArray[np.float64]
@@ -37,6 +38,11 @@ class PointRead:
     statement: str
     by: type[str | int]
     columns: tuple[str, ...]
+
+    @property
+    def nothing(self) -> str | int:
+        """A parameter that no row has: ids are not empty, and keys begin at 1."""
+        return self.by()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,16 @@ class Dialect(Protocol):
     driver_error: type[Exception]
     has_own_clock: bool
     """Whether `now` is one clock for all processes. Otherwise it is the clock of this process."""
+    is_a_file: bool
+
+    def probe(self, reads: Sequence[PointRead]) -> None:
+        """Reads each once, by a parameter that finds nothing, in the time that the reads of an answer have.
+
+        Raises `ReckonError` if one of them fails.
+        """
+
+    def hang_up(self) -> None:
+        """Cuts the connections that threads may be waiting for; their operations end with an error."""
 
     def writing(self) -> Iterator[sa.Connection]:
         """Yields the connection of one write transaction, then commits it, or rolls back and raises."""
@@ -189,6 +205,10 @@ class UnexpectedDatabaseError(Exception):
 
 def translated(error: Exception, dialect: Dialect) -> Exception:
     """The error to raise, `from None`, in place of one of SQLAlchemy or the driver; it keeps the traceback."""
+    if isinstance(error, PoolTimeoutError):
+        return UnavailableError("all connections to the database are in use; try again").with_traceback(
+            error.__traceback__
+        )
     original = error.orig if isinstance(error, StatementError) else error
     raised = dialect.expected(original) or UnexpectedDatabaseError(original)
     return raised.with_traceback(error.__traceback__)

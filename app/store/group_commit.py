@@ -72,18 +72,23 @@ class GroupCommit:
     def _run(self) -> None:
         while group := self._next_group():
             try:
-                _deliver(group, self._outcomes(group))
+                outcomes = self._outcomes(group)
+                if isinstance(error := outcomes[0], UnavailableError):
+                    # What arrived meanwhile has waited as long, and would wait as long again.
+                    waiting = self._next_group(blocks=False)
+                    group, outcomes = [*group, *waiting], outcomes + [error] * len(waiting)
+                _deliver(group, outcomes)
             except Exception:
                 # If the thread ended here, all later callers would wait forever.
                 log.exception("ratings were not acknowledged", n_callers=len(group))
 
-    def _next_group(self) -> list[PendingWrite]:
+    def _next_group(self, *, blocks: bool = True) -> list[PendingWrite]:
         """The pending writes up to `MAX_GROUP_ROWS`, waiting for the first; empty once the queue is closed."""
         group: list[PendingWrite] = []
         n_rows = 0
         with suppress(Empty):
             while n_rows < MAX_GROUP_ROWS:
-                write = self._queue.get(block=not group)
+                write = self._queue.get(block=blocks and not group)
                 if write is None:
                     self._queue.put(None)  # the next call ends the thread
                     break

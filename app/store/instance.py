@@ -30,7 +30,7 @@ class Instance:
 
     def scale(self) -> RatingScale:
         """The rating scale, for threads; on the event loop `ServingReads.scale` is the same."""
-        return RatingScale(*self._database.dialect.hot_row(SCALE.statement, INSTANCE_ID) or ())
+        return RatingScale(*self._database.hot_row(SCALE.statement, INSTANCE_ID) or ())
 
     def recipe(self) -> dict[str, Any] | None:
         """The document of the recipe for jobs that name none; None: the default recipe."""

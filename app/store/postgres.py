@@ -1,8 +1,10 @@
 """Postgres: one statement with array parameters for each chunk; row locks on users order the writers of one user."""
 
+import os
+import socket
 from asyncio import gather
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -14,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
+from app.store.availability import CONNECT_SECONDS, READ_SECONDS
 from app.store.dialect import (
     ExistingRatings,
     KeyArray,
@@ -25,9 +28,14 @@ from app.store.dialect import (
     VersionColumn,
     translated,
 )
-from app.store.shared_reader import SharedReader
+from app.store.shared_reader import CONNECTION_ARGUMENTS, SESSION_SETTINGS, SharedReader, no_answer
+from app.store.time_limit import within
 
 DISK_FULL, READ_ONLY = "53100", "25006"
+CONTENDED = {"55P03", "40P01", "40001"}
+"""SQL states of an operation that waited too long for a lock, or that a deadlock or a concurrent write ended."""
+
+POOL_SIZE, MAX_OVERFLOW, POOL_SECONDS = 10, 40, 30.0
 FETCH_ROWS = 50_000
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
 # is promoted or recovered to a point in time (which begins a new timeline).
@@ -47,20 +55,32 @@ class PostgresDialect:
 
     driver_error: type[Exception] = psycopg.Error
     has_own_clock = True
+    is_a_file = False
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, wait_seconds: float | None = None) -> None:
+        arguments: dict[str, Any] = {**CONNECTION_ARGUMENTS, "application_name": "reckon"}
+        if wait_seconds is not None:
+            arguments["options"] = f"-c lock_timeout={round(1_000 * wait_seconds)}"
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
-            pool_size=10,
-            max_overflow=40,
+            pool_size=POOL_SIZE,
+            max_overflow=MAX_OVERFLOW,
+            pool_timeout=POOL_SECONDS if wait_seconds is None else wait_seconds,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={"connect_timeout": 5, "application_name": "reckon"},
+            connect_args=arguments,
             isolation_level="REPEATABLE READ",  # for readers, which see one state; see `writing`
         )
+        self._opened: set[psycopg.Connection[Any]] = set()
+        if wait_seconds is not None:
+            sa.event.listen(self.engine, "do_connect", lambda _dialect, _record, _args, named: _connect(named))
+        sa.event.listen(self.engine, "connect", lambda connection, _record: self._opened.add(connection))
+        sa.event.listen(self.engine, "close", lambda connection, _record: self._opened.discard(connection))
         self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        _, arguments = self.engine.dialect.create_connect_args(self.engine.url)
-        self._shared_reader = SharedReader(arguments)
+        _, of_url = self.engine.dialect.create_connect_args(self.engine.url)
+        self._shared_reader = SharedReader(of_url)
+        self._probe_arguments = {**of_url, **CONNECTION_ARGUMENTS, "application_name": "reckon-probe"}
+        self._probing: psycopg.Connection[Any] | None = None
         self._identity: tuple[Any, ...] | None = None
 
     def writing(self) -> Iterator[sa.Connection]:
@@ -82,6 +102,23 @@ class PostgresDialect:
             renew(connection)
         self._identity = identity
         return True
+
+    def probe(self, reads: Sequence[PointRead]) -> None:
+        try:
+            if self._probing is None:
+                self._probing = _connect(self._probe_arguments)
+                self._probing.autocommit = True
+            connection = self._probing
+            within(READ_SECONDS, lambda: _read_each(reads, connection), lambda _: None)
+        except (psycopg.Error, TimeoutError) as error:
+            if self._probing is not None:
+                _cut(self._probing)  # it ends the thread that still reads
+                self._probing = None
+            raise (self.expected(error) or no_answer()) from None
+
+    def hang_up(self) -> None:
+        for connection in list(self._opened):  # in one step: other threads open and close them
+            _cut(connection)
 
     def hot_row(self, statement: str, parameter: object) -> Row | None:
         try:
@@ -237,15 +274,40 @@ class PostgresDialect:
         return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
-        if getattr(error, "sqlstate", None) == DISK_FULL:
+        state = getattr(error, "sqlstate", None)
+        if state == DISK_FULL:
             return StorageFullError("the database has no room left")
-        if getattr(error, "sqlstate", None) == READ_ONLY:  # a standby that has not taken over yet
+        if state == READ_ONLY:  # a standby that has not taken over yet
             return UnavailableError("the database takes no writes now")
-        return UnavailableError("the database does not answer") if isinstance(error, psycopg.OperationalError) else None
+        if state in CONTENDED:
+            return UnavailableError("other writers are busy; try again")
+        return no_answer() if isinstance(error, psycopg.OperationalError) else None
 
     def close(self) -> None:
         self._shared_reader.close()
+        if self._probing is not None:
+            self._probing.close()
         self.engine.dispose()
+
+
+def _connect(arguments: Mapping[str, Any]) -> psycopg.Connection[Any]:
+    """Raises `psycopg.OperationalError` after `CONNECT_SECONDS`; the driver's own limit has no fewer than 2 s."""
+    try:
+        return within(CONNECT_SECONDS, lambda: psycopg.connect(**arguments), psycopg.Connection.close)
+    except TimeoutError:
+        raise psycopg.OperationalError("no connection in time") from None
+
+
+def _read_each(reads: Sequence[PointRead], connection: psycopg.Connection[Any]) -> None:
+    connection.execute(SESSION_SETTINGS)
+    for read in reads:
+        connection.execute(read.statement.replace("?", "%s"), (read.nothing,)).fetchall()
+
+
+def _cut(connection: psycopg.Connection[Any]) -> None:
+    """Ends the wait of another thread for the server."""
+    with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 @cache

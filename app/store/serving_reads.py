@@ -6,13 +6,15 @@ Each read sees every change that was acknowledged before it began. SQLite is rea
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from app.entities import RatingScale, User
+from app.errors import StorageUnavailableError
 from app.store.database import Database
 from app.store.dialect import KeyArray, PointRead, Row, TimeArray, ValueArray
 from app.store.items import item_read, read_columns
@@ -119,36 +121,59 @@ class Interactions:
 
 
 class ServingReads:
-    """Reads of one user by surrogate key, and of what every request needs."""
+    """Reads of one user by surrogate key, and of what every request needs.
+
+    Each raises `StorageUnavailableError` at once while the database is down, and where it does not answer in time.
+    """
 
     def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
+        self._availability = database.availability
+        database.probed = (VERSIONS, HISTORY, USER, INTERACTIONS, SCALE)
 
     async def freshness(self, user_id: str) -> UserVersions:
         """All versions that a request needs."""
-        return UserVersions.from_row(await self._dialect.read_row(VERSIONS, user_id))
+        return UserVersions.from_row(await self._row(VERSIONS, user_id))
 
     async def history(self, user_key: int) -> RatingHistory:
-        return RatingHistory.from_columns(await self._dialect.read_columns(HISTORY, user_key))
+        return RatingHistory.from_columns(await self._columns(HISTORY, user_key))
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
-        rows = await self._dialect.read_rows(item_read(names), item_ids)
+        with self._reported():
+            rows = await self._dialect.read_rows(item_read(names), item_ids)
         return [None if row is None else read_columns(names, row) for row in rows]
 
     async def scale(self) -> RatingScale:
         """The rating scale, read for each request: `reckon scale set` changes it while the service runs."""
-        return RatingScale(*await self._dialect.read_row(SCALE, INSTANCE_ID) or ())
+        return RatingScale(*await self._row(SCALE, INSTANCE_ID) or ())
 
     async def profile(self, user_key: int) -> tuple[User | None, Interactions | None]:
         """The user and the sums of the user's events; None for each that does not exist."""
-        row = await self._dialect.read_row(USER, user_key)
+        row = await self._row(USER, user_key)
         if row is None:
             return None, None
         user_id, country, attributes, has_events = row
         user = User(user_id, country, json.loads(attributes))
         if not has_events:
             return user, None
-        interactions = Interactions.from_columns(await self._dialect.read_columns(INTERACTIONS, user_key))
+        interactions = Interactions.from_columns(await self._columns(INTERACTIONS, user_key))
         # They may be gone: the user may have been deleted or merged between the two reads.
         return user, interactions if len(interactions) else None
+
+    async def _row(self, read: PointRead, parameter: object) -> Row | None:
+        with self._reported():
+            return await self._dialect.read_row(read, parameter)
+
+    async def _columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
+        with self._reported():
+            return await self._dialect.read_columns(read, parameter)
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        self._availability.check()
+        try:
+            yield
+        except StorageUnavailableError as error:
+            self._availability.failed(error)
+            raise

@@ -13,17 +13,17 @@ from typing import Any
 import psycopg
 import structlog
 
-from app.errors import UnavailableError
+from app.errors import StorageUnavailableError
+from app.store.availability import READ_SECONDS
 from app.store.dialect import Row
 
 log = structlog.get_logger()
 
-STATEMENT_SECONDS = 5
-# Longer than the server's own timeout, for a server that does not even report it.
-ANSWER_SECONDS = STATEMENT_SECONDS + 1.0
+LATE_SECONDS = 0.1
+"""A time limit that ends so much later than it should says that the loop was busy, not that the server is silent."""
+
 CONNECTION_ARGUMENTS: Mapping[str, Any] = {
     "connect_timeout": 5,
-    "application_name": "reckon-reads",
     # Probes detect a host that disappeared without closing the connection.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -32,29 +32,40 @@ CONNECTION_ARGUMENTS: Mapping[str, Any] = {
 }
 # Every statement reads few rows by an index. Stale statistics of a table that has grown must not make the planner scan.
 SESSION_SETTINGS = f"""
-    SET statement_timeout = '{STATEMENT_SECONDS}s'; SET plan_cache_mode = force_generic_plan; SET jit = off;
+    SET statement_timeout = '{round(1_000 * READ_SECONDS)}ms'; SET plan_cache_mode = force_generic_plan; SET jit = off;
     SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off
 """
 
 
+def no_answer() -> StorageUnavailableError:
+    return StorageUnavailableError("the database does not answer")
+
+
 @dataclass(slots=True)
 class ReadBatch:
-    """The pending reads of one statement, in order of arrival."""
+    """The pending reads of one statement, in order of arrival. `limit`: gives them up when their time is over."""
 
     statement: str
     parameters: list[object] = field(default_factory=list)
     answers: list[asyncio.Future[Row | None]] = field(default_factory=list)
+    limit: asyncio.TimerHandle | None = None
 
     def resolve(self, rows: list[Row]) -> None:
+        self._end_limit()
         by_place = {row[0]: row[1:] for row in rows}
         for place, answer in enumerate(self.answers, start=1):
             if not answer.done():  # a caller may have been cancelled meanwhile
                 answer.set_result(by_place.get(place))
 
     def reject(self, error: Exception) -> None:
+        self._end_limit()
         for answer in self.answers:
             if not answer.done():
                 answer.set_exception(error)
+
+    def _end_limit(self) -> None:
+        if self.limit is not None:
+            self.limit.cancel()
 
 
 class SharedReader:
@@ -65,7 +76,7 @@ class SharedReader:
     """
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self._arguments = {**arguments, **CONNECTION_ARGUMENTS}
+        self._arguments = {**arguments, **CONNECTION_ARGUMENTS, "application_name": "reckon-reads"}
         self._session: ReaderSession | None = None
 
     async def row(self, statement: str, parameter: object) -> Row | None:
@@ -99,6 +110,8 @@ class ReaderSession:
         batch = self._pending.get(statement)
         if batch is None:
             batch = self._pending[statement] = ReadBatch(statement)
+            # From here on, since to connect and to wait for the batch before take time as well.
+            self._limit(batch, READ_SECONDS)
             self._has_pending.set()
         answer: asyncio.Future[Row | None] = self._loop.create_future()
         batch.parameters.append(parameter)
@@ -121,7 +134,7 @@ class ReaderSession:
             log.exception("shared reader failed")  # the next read opens another session
             self._reject(error, batch)
         finally:
-            self._reject(UnavailableError("the database does not answer"), batch)
+            self._reject(no_answer(), batch)
 
     async def _send_batches(
         self, connection: psycopg.AsyncConnection[Row], batch: ReadBatch | None
@@ -132,7 +145,6 @@ class ReaderSession:
         while not connection.closed:
             # The batch leaves the queue before it is sent: a later caller may have written after the server read.
             batch = batch or await self._next_batch()
-            deadline = self._loop.call_later(ANSWER_SECONDS, self._give_up, batch)
             try:
                 await cursor.execute(batch.statement, (batch.parameters,), prepare=True)
                 batch.resolve(await cursor.fetchall())
@@ -143,8 +155,6 @@ class ReaderSession:
             except Exception as error:  # noqa: BLE001  a defect of one batch must not fail the pending ones
                 batch.reject(error)
                 return None  # the protocol may be between a query and its result: connect again
-            finally:
-                deadline.cancel()
             batch, has_worked = None, True
         return None
 
@@ -154,10 +164,17 @@ class ReaderSession:
             await self._has_pending.wait()
         return self._pending.pop(next(iter(self._pending)))
 
-    def _give_up(self, batch: ReadBatch) -> None:
+    def _limit(self, batch: ReadBatch, seconds: float) -> None:
+        due = self._loop.time() + seconds
+        batch.limit = self._loop.call_at(due, self._give_up, batch, due)
+
+    def _give_up(self, batch: ReadBatch, due: float) -> None:
         """Fails all pending reads at once: cancelling a driver whose server is silent may take long."""
+        if self._loop.time() - due > LATE_SECONDS:
+            self._limit(batch, LATE_SECONDS)  # the answer may have arrived meanwhile, and be the next thing to read
+            return
         self._has_given_up = True
-        self._reject(UnavailableError("the database does not answer"), batch)
+        self._reject(no_answer(), batch)
         self._task.cancel()
 
     def _reject(self, error: Exception, batch: ReadBatch | None) -> None:

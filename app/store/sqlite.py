@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
 
 from app.entities import UNKNOWN_TIME
-from app.errors import ReckonError, StorageFullError, UnavailableError
+from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store.dialect import (
     ExistingRatings,
     KeyArray,
@@ -29,7 +29,8 @@ from app.store.dialect import (
 from app.store.sqlite_files import DatabaseReplacedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
-BUSY_TIMEOUT_MILLISECONDS = 5_000  # for writers outside Reckon; those of Reckon queue on the write lock
+PATIENT_SECONDS = 10.0
+LOOP_BUSY_SECONDS = 0.02  # a reader in WAL mode hardly ever waits, and on the event loop all requests would wait
 # Many parameters are passed as one JSON array: one statement for each row costs 3 us, eight times as much. New keys
 # follow the order of arrival, which makes imports reproducible.
 FIND_USERS = "SELECT user_key FROM json_each(?) AS wanted LEFT JOIN users ON user_id = wanted.value ORDER BY wanted.key"
@@ -46,24 +47,23 @@ PAIRS = (
 )
 
 
-UNUSABLE = {sqlite3.SQLITE_READONLY: "cannot be written to", sqlite3.SQLITE_CANTOPEN: "cannot be opened"}
-"""Primary result code -> what is wrong. The lowest byte of an extended code is its primary code."""
-
-
 class SqliteDialect:
     """The `Dialect` of one SQLite file."""
 
     driver_error: type[Exception] = sqlite3.Error
     has_own_clock = False
+    is_a_file = True
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, wait_seconds: float | None = None) -> None:
+        wait_seconds = PATIENT_SECONDS if wait_seconds is None else wait_seconds
         self.path = Path(url.database or "")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"))
+            self.write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"), wait_seconds)
         except OSError as error:
             raise UnavailableError(f"cannot open the database at {self.path}: {error.strerror}") from error
         self._url = url
+        self._busy_seconds = wait_seconds / 2  # for writers outside Reckon; those of Reckon queue on the write lock
         self._files = SqliteFiles(self.path)
         self._opened: list[sqlite3.Connection] = []
         self.engine = self._new_engine(self._opened)
@@ -73,27 +73,11 @@ class SqliteDialect:
     def _new_engine(self, opened: list[sqlite3.Connection]) -> sa.Engine:
         """`opened`: holds the connections of the engine's pool while they are open."""
         engine = sa.create_engine(self._url, pool_size=10, max_overflow=40, hide_parameters=True)
-        sa.event.listen(engine, "connect", self._configure)
+        sa.event.listen(engine, "connect", lambda connection, _record: _configure(connection, self._busy_seconds))
         sa.event.listen(engine, "begin", self._begin)
         sa.event.listen(engine, "connect", lambda connection, _record: opened.append(connection))
         sa.event.listen(engine, "close", lambda connection, _record: opened.remove(connection))
         return engine
-
-    @staticmethod
-    def _configure(connection: sqlite3.Connection, _record: object) -> None:
-        # `_begin` sends BEGIN: the driver's own comes with the first write, too late to fix what a reader sees.
-        connection.isolation_level = None
-        for pragma in (
-            f"busy_timeout = {BUSY_TIMEOUT_MILLISECONDS}",
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "wal_autocheckpoint = 8000",  # 32 MB: a checkpoint writes each page once, however often it changed
-            "cache_size = -65536",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.create_function("log2_sum", 2, _log2_sum, deterministic=True)
-        connection.create_function("log2_of", 1, math.log2, deterministic=True)
 
     @staticmethod
     def _begin(connection: sa.Connection) -> None:
@@ -137,37 +121,58 @@ class SqliteDialect:
             self.engine, self._local = engine, threading.local()
         return True
 
-    def _hot_connection(self) -> sqlite3.Connection:
-        """One read-only connection for each thread, without pool and SQLAlchemy: 6 to 10 us for a row by its index."""
+    def _hot_connection(self, name: Literal["quick", "patient"]) -> sqlite3.Connection:
+        """One read-only connection for each thread, without pool and SQLAlchemy: 6 to 10 us for a row by its index.
+
+        `name`: how it waits for a lock, see `LOOP_BUSY_SECONDS`.
+        """
         local, opened = self._local, self._hot_connections  # of one file: another thread may open a new one meanwhile
-        connection: sqlite3.Connection | None = getattr(local, "connection", None)
+        connection: sqlite3.Connection | None = getattr(local, name, None)
         if connection is None:
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            try:
+                _configure(connection, LOOP_BUSY_SECONDS if name == "quick" else self._busy_seconds)
+                connection.execute("PRAGMA query_only = ON")
+            except sqlite3.Error:
+                connection.close()
+                raise
             opened.append(connection)
-            self._configure(connection, None)
-            connection.execute("PRAGMA query_only = ON")
-            local.connection = connection
+            setattr(local, name, connection)
         return connection
 
     def hot_row(self, statement: str, parameter: object) -> Row | None:
-        row: Row | None = self._hot_execute(statement, parameter).fetchone()
+        row: Row | None = self._hot_execute(statement, parameter, "patient").fetchone()
         return row
 
+    def probe(self, reads: Sequence[PointRead]) -> None:
+        for read in reads:
+            self._quick_row(read, read.nothing)
+
+    def hang_up(self) -> None:
+        """Does nothing: operations on a file end after the time limits of locks."""
+
     async def read_row(self, read: PointRead, parameter: object) -> Row | None:
-        return self.hot_row(read.statement, parameter)
+        return self._quick_row(read, parameter)
 
     async def read_rows(self, read: PointRead, parameters: Sequence[object]) -> list[Row | None]:
-        return [self.hot_row(read.statement, parameter) for parameter in parameters]
+        return [self._quick_row(read, parameter) for parameter in parameters]
+
+    def _quick_row(self, read: PointRead, parameter: object) -> Row | None:
+        row: Row | None = self._hot_execute(read.statement, parameter, "quick").fetchone()
+        return row
 
     async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        rows = self._hot_execute(read.statement, parameter).fetchall()
+        rows = self._hot_execute(read.statement, parameter, "quick").fetchall()
         return list(zip(*rows, strict=True)) if rows else [()] * len(read.columns)
 
-    def _hot_execute(self, statement: str, parameter: object) -> sqlite3.Cursor:
+    def _hot_execute(self, statement: str, parameter: object, name: Literal["quick", "patient"]) -> sqlite3.Cursor:
         try:
-            return self._hot_connection().execute(statement, (parameter,))
+            return self._hot_connection(name).execute(statement, (parameter,))
         except sqlite3.Error as error:
-            raise translated(error, self) from None
+            raised = translated(error, self)
+            if isinstance(raised, UnavailableError):  # locked against readers
+                raise StorageUnavailableError(raised.detail) from None
+            raise raised from None
 
     def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is that of the database
         return time.time_ns() // 1_000
@@ -244,10 +249,16 @@ class SqliteDialect:
         if code == sqlite3.SQLITE_FULL:
             return StorageFullError("the database has no room left")
         if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            return UnavailableError("the database is damaged, or not a database")
-        if code is not None and code & 0xFF in UNUSABLE:
-            return UnavailableError(f"the database file {UNUSABLE[code & 0xFF]}")
-        return UnavailableError("the database does not answer") if isinstance(error, sqlite3.OperationalError) else None
+            return StorageUnavailableError("the database is damaged, or not a database")
+        primary = None if code is None else code & 0xFF
+        if primary == sqlite3.SQLITE_READONLY:  # it can be read
+            return UnavailableError("the database file cannot be written to")
+        if primary == sqlite3.SQLITE_CANTOPEN:
+            return StorageUnavailableError("the database file cannot be opened")
+        if primary == sqlite3.SQLITE_BUSY:
+            return UnavailableError("another program has locked the database; try again")
+        is_operational = isinstance(error, sqlite3.OperationalError)
+        return StorageUnavailableError("the database does not answer") if is_operational else None
 
     def close(self) -> None:
         for connection in self._hot_connections:
@@ -255,6 +266,22 @@ class SqliteDialect:
         self.engine.dispose()
         self._files.overwriting.close()
         self.write_lock.close()
+
+
+def _configure(connection: sqlite3.Connection, busy_seconds: float) -> None:
+    # `_begin` sends BEGIN: the driver's own comes with the first write, too late to fix what a reader sees.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {round(1_000 * busy_seconds)}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 8000",  # 32 MB: a checkpoint writes each page once, however often it changed
+        "cache_size = -65536",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.create_function("log2_sum", 2, _log2_sum, deterministic=True)
+    connection.create_function("log2_of", 1, math.log2, deterministic=True)
 
 
 def _abandon(connections: Sequence[sqlite3.Connection]) -> None:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import UnavailableError
+from app.errors import StorageUnavailableError
 from app.store.overwriting import Overwriting
 
 MAGIC = b"SQLite format 3\0"
@@ -21,7 +21,7 @@ QUIET_SECONDS = 0.2
 """A file that changed within this time may still be being copied."""
 
 
-class DatabaseReplacedError(UnavailableError):
+class DatabaseReplacedError(StorageUnavailableError):
     """The file was replaced while it was open. It is opened again within a poll; nothing is written until then."""
 
     type = "database-replaced"

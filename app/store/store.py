@@ -30,6 +30,7 @@ class Store:
 
     def __init__(self, database: Database, *, rejects_unknown_items: bool = False) -> None:
         self.database = database
+        self.availability = database.availability
         self.rejects_unknown_items = rejects_unknown_items
         self.instance = Instance(database)
         self.generation = Generation(database)
@@ -47,8 +48,16 @@ class Store:
         self.snapshots = SnapshotRegister(database)
 
     @classmethod
-    def open(cls, url: str, data_dir: Path, *, rejects_unknown_items: bool = False) -> "Store":
-        database = open_database(url, data_dir)
+    def open(
+        cls,
+        url: str,
+        data_dir: Path,
+        *,
+        rejects_unknown_items: bool = False,
+        wait_seconds: float | None = None,
+    ) -> "Store":
+        """`wait_seconds`: as of `open_database`."""
+        database = open_database(url, data_dir, wait_seconds=wait_seconds)
         try:
             schema = schema_of(database)
             if schema is Schema.NEWER:

@@ -28,7 +28,7 @@ class Users:
 
     def freshness(self, user_id: str) -> UserVersions:
         """All versions that a request needs. Blocks; `ServingReads.freshness` is the same for coroutines."""
-        return UserVersions.from_row(self._database.dialect.hot_row(VERSIONS.statement, user_id))
+        return UserVersions.from_row(self._database.hot_row(VERSIONS.statement, user_id))
 
     def record(self, incoming: Sequence[User]) -> list[int]:
         """Insert or replace whole users in one transaction. Return STORED, REPLACED or UNCHANGED for each."""

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from app.errors import UnavailableError
 
-WAIT_SECONDS = 10.0
 POLL_SECONDS = 0.001
 LONG_HOLD_SECONDS = 0.05
 
@@ -22,16 +21,17 @@ LONG_HOLD_SECONDS = 0.05
 class WriteLock:
     """An `flock` on the file at `path`, and a lock of the threads of this process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wait_seconds: float) -> None:
+        self._wait_seconds = wait_seconds
         self._file = path.open("ab")
         self._threads = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Raises `UnavailableError` when the lock is not free within `WAIT_SECONDS`."""
+        """Raises `UnavailableError` when the lock is not free within `wait_seconds`."""
         # `flock` belongs to the open file, which the threads share: a second lock orders them.
-        deadline = time.monotonic() + WAIT_SECONDS
-        if not self._threads.acquire(timeout=WAIT_SECONDS):
+        deadline = time.monotonic() + self._wait_seconds
+        if not self._threads.acquire(timeout=self._wait_seconds):
             raise UnavailableError("other writers are busy; try again")
         try:
             self._lock_file(deadline)

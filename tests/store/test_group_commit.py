@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from app.errors import ReckonError, StorageFullError, UnavailableError
+from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
 from tests.support.postgres import refusing_connections
 from tests.support.ratings import Row, incoming
@@ -139,7 +139,7 @@ def test_disk_full(store: Store) -> None:
 def test_database_away(store: Store, database_url: str) -> None:
     callers: list[list[Row]] = [[(f"u{n}", "x", 3)] for n in range(20)]
     with refusing_connections(database_url):
-        assert {type(outcome) for outcome in all_at_once(store, *callers)} == {UnavailableError}
+        assert {type(outcome) for outcome in all_at_once(store, *callers)} == {StorageUnavailableError}
     assert statuses(all_at_once(store, *callers)) == [[STORED]] * 20
 
 

@@ -153,14 +153,13 @@ def test_full_disk(tmp_path: Path) -> None:
 
 @pytest.fixture
 def lock(tmp_path: Path) -> Iterator[WriteLock]:
-    lock = WriteLock(tmp_path / "lock")
+    lock = WriteLock(tmp_path / "lock", wait_seconds=10)
     yield lock
     lock.close()
 
 
-def test_write_lock_excludes(lock: WriteLock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.store.write_lock.WAIT_SECONDS", 0.05)
-    other = WriteLock(tmp_path / "lock")  # as another process would open it
+def test_write_lock_excludes(lock: WriteLock, tmp_path: Path) -> None:
+    other = WriteLock(tmp_path / "lock", wait_seconds=0.05)  # as another process would open it
     with lock.held(), pytest.raises(UnavailableError), other.held():
         pass
     with other.held():

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.entities import UNKNOWN_TIME, User
-from app.errors import UnavailableError
+from app.errors import StorageUnavailableError
 from app.store import Store, shared_reader
 from app.store.postgres import PostgresDialect
 from app.store.serving_reads import VERSIONS
@@ -129,7 +129,7 @@ def test_server_comes_back(store: Store, database_url: str) -> None:
         assert (await store.reads.freshness("ann")).user_key is None
         with refusing_connections(database_url):
             answers = await asyncio.gather(*(store.reads.freshness("ann") for _ in range(3)), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [UnavailableError] * 3
+            assert [type(answer) for answer in answers] == [StorageUnavailableError] * 3
         assert (await store.reads.freshness("ann")).user_key is None
 
     asyncio.run(live_through_it())
@@ -154,14 +154,14 @@ def test_reader_outlives_defects(store: Store) -> None:
 
 @on_postgres
 def test_silent_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_reader, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(shared_reader, "READ_SECONDS", 0.3)
 
     async def wait_in_vain() -> None:
         await store.reads.freshness("ann")
         with store.database.writing() as connection:
             connection.exec_driver_sql("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
             since = time.monotonic()
-            with pytest.raises(UnavailableError):
+            with pytest.raises(StorageUnavailableError):
                 await store.reads.freshness("ann")
             assert time.monotonic() - since < 2
         assert (await store.reads.freshness("ann")).user_key is None
@@ -171,6 +171,6 @@ def test_silent_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_server() -> None:
     dialect = PostgresDialect(sa.make_url("postgresql+psycopg://nobody@127.0.0.1:1/nothing"))
-    with pytest.raises(UnavailableError):
+    with pytest.raises(StorageUnavailableError):
         asyncio.run(dialect.read_row(VERSIONS, "ann"))
     dialect.close()
