@@ -40,6 +40,12 @@ class Settings(BaseSettings):
         description="Origins whose pages may call the API, separated by commas, such as `https://shop.example.com`; "
         "`*`: any; empty: none. Credentials are never allowed",
     )
+    connections_per_peer: int = Field(
+        512,
+        ge=0,
+        description="Connections that one address may open to an API process. A further one takes the place of an idle"
+        " one; 0: no limit, for a service behind a proxy, whose address all requests have",
+    )
     train_after_changes: int = Field(
         0,
         ge=0,

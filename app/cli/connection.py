@@ -1,0 +1,405 @@
+"""One connection of an API process, with deadlines and limits that uvicorn's protocol lacks.
+
+A peer may send slowly, send too much, or not read its answers. None of that may cost more than a bounded share of the
+process: every wait for a peer has a deadline, and every buffer of what it sent has a limit.
+
+Time is checked by one sweep over all connections twice a second. A timer for each connection would be set and
+cancelled several times a request.
+
+Rejected alternative: to require a proxy in front. A bare port must hold too.
+"""
+
+import asyncio
+import json
+import resource
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import httptools
+import structlog
+from uvicorn._types import ASGI3Application
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from app.api.address_check import MAX_ADDRESS, AddressTooLongError
+from app.api.problems import MEDIA_TYPE, Problem, http_problem, problem_of
+
+SWEEP_SECONDS = 0.5
+
+HEAD_SECONDS = 9.0
+"""From the moment at which the connection waits for a request until its head is complete."""
+
+STALL_SECONDS = 9.0
+BYTES_PER_SECOND = 1_024
+LONGEST_SECONDS = 60.0
+"""A body must arrive, and an answer must be read, within `STALL_SECONDS` and a second more for each
+`BYTES_PER_SECOND`, but at most within `LONGEST_SECONDS`.
+"""
+
+LINGER_SECONDS = 1.0
+"""After a last answer, the peer has this time to read it before the connection is torn down."""
+
+LOG_SECONDS = 10.0
+"""The log counts refused peers at this interval. A line for each would let them fill the disk."""
+
+MAX_CONNECTIONS = 8_192
+SPARE_FILES = 128
+"""Descriptors that are left for the database, snapshots and logs when every connection is in use."""
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16_384
+MAX_HEAD_BYTES = MAX_ADDRESS + MAX_HEADER_BYTES + 4 * MAX_HEADERS
+
+MAX_PIECES = 10_000
+"""Parts in which a body may arrive. A body of single-byte chunks would cost a call for each byte."""
+
+MAX_PIPELINED = 32
+"""Requests of one connection that wait for the answer to an earlier one."""
+
+MAX_IGNORED_BYTES = 1 << 20
+"""Of a body that arrives after its request was answered."""
+
+MAX_UNFINISHED_BYTES = 16 << 20
+"""Of all requests that are not complete. Beyond it, the oldest of them are given up."""
+
+log = structlog.get_logger()
+
+
+class Connections:
+    """The open connections of a process.
+
+    `most_per_peer`: connections from one address; 0: no such limit.
+
+    A connection over a limit takes the place of the one that has waited longest for a request (of the same peer, if
+    that is the limit). It is refused only if all of them are being answered.
+    """
+
+    def __init__(self, most_per_peer: int) -> None:
+        self._most = min(MAX_CONNECTIONS, _raised_file_limit() - SPARE_FILES)
+        self._most_per_peer = most_per_peer or self._most
+        self._open: dict[BoundedConnection, str] = {}
+        self._per_peer: Counter[str] = Counter()
+        self._is_sweeping = False
+        self._refused: Counter[str] = Counter()
+        self._log_at = 0.0
+        self.unfinished_bytes = 0
+
+    def add(self, connection: "BoundedConnection") -> bool:
+        """Returns false if there is no room for the connection."""
+        peer = _peer_of(connection)
+        if self._per_peer[peer] >= self._most_per_peer:
+            has_room = _close_longest_waiting(each for each, of in self._open.items() if of == peer)
+        else:
+            has_room = len(self._open) < self._most or _close_longest_waiting(self._open)
+        self._open[connection] = peer
+        self._per_peer[peer] += 1
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            connection.loop.call_later(SWEEP_SECONDS, self._sweep, connection.loop)
+        return has_room
+
+    def remove(self, connection: "BoundedConnection") -> None:
+        peer = self._open.pop(connection)
+        self._per_peer[peer] -= 1
+        if not self._per_peer[peer]:
+            del self._per_peer[peer]
+
+    def make_room(self) -> None:
+        """Give up the oldest unfinished requests, so that the others take half of `MAX_UNFINISHED_BYTES` at most."""
+        # Half, because this looks at every connection and should not be called again soon.
+        unfinished = [each for each in self._open if each.unfinished_bytes]
+        for each in sorted(unfinished, key=lambda each: each.waiting_since):
+            if self.unfinished_bytes <= MAX_UNFINISHED_BYTES // 2:
+                return
+            each.refuse(http_problem(503, "the service waits for too many unfinished requests"))
+
+    def count_refused(self, reason: str) -> None:
+        self._refused[reason] += 1
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for connection in list(self._open):
+            connection.check(now)
+        if self._refused and now >= self._log_at:
+            log.warning("peers refused", reasons=dict(self._refused))
+            self._refused.clear()
+            self._log_at = now + LOG_SECONDS
+        self._is_sweeping = bool(self._open or self._refused)
+        if self._is_sweeping:
+            loop.call_later(SWEEP_SECONDS, self._sweep, loop)
+
+
+def _raised_file_limit() -> int:
+    """Raise the number of files that this process may open as far as the system allows, and return it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+
+
+def _peer_of(connection: "BoundedConnection") -> str:
+    """The address of the peer; of IPv6 the network, since one peer has all addresses of a network of 64 bits."""
+    if connection.client is None:
+        return ""
+    address = ip_address(connection.client[0].partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(int(address) >> 64)
+    return str(address)
+
+
+def _close_longest_waiting(connections: Iterable["BoundedConnection"]) -> bool:
+    """Returns false if none of the connections waits for a request."""
+    waiting = [each for each in connections if each.waits_for_head and not each.is_closing]
+    if waiting:
+        min(waiting, key=lambda each: each.waiting_since).transport.abort()
+    return bool(waiting)
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """uvicorn's protocol on httptools, with deadlines and limits.
+
+    It cuts an address that is too long, so that the application can refuse it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connections_of_all: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._all = connections_of_all
+        self.waiting_since = 0.0
+        """When the wait for the peer began: for the head of a request, or for its body."""
+        self.unfinished_bytes = 0
+        """Bytes received of a request that is not complete."""
+        self._is_in_head = True
+        """The next byte belongs to the head of a request."""
+        self._answering: RequestResponseCycle | None = None
+        self._is_last_answer = False
+        self._refusal: Problem | None = None
+        """Why the parser was stopped."""
+        self._header_bytes = self._pieces = self._ignored_bytes = 0
+        # How many bytes the peer had not read when the buffer was full.
+        self._unread_since: float | None = None
+        self._unread_bytes = 0
+        self._closing_since: float | None = None
+
+    @property
+    def waits_for_head(self) -> bool:
+        return self._is_in_head and self._answering is None
+
+    @property
+    def is_closing(self) -> bool:
+        return self._closing_since is not None or self.transport.is_closing()
+
+    # The connection as a whole
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self.waiting_since = self.loop.time()
+        if not self._all.add(self):
+            self.refuse(http_problem(503, "too many connections are open"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.remove(self)
+        self._forget_unfinished()
+        # Requests that wait for an earlier answer must not keep their memory until that answer is made.
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def check(self, now: float) -> None:
+        """Give up if the peer has made the service wait for too long."""
+        if self.is_closing:
+            self._closing_since = self._closing_since or now
+            is_read = not self.transport.get_write_buffer_size()
+            if now - self._closing_since > (LINGER_SECONDS if is_read else STALL_SECONDS):
+                self.transport.abort()
+        elif self._unread_since is not None:
+            n_read = self._unread_bytes - self.transport.get_write_buffer_size()
+            if now - self._unread_since > _allowed_seconds(n_read):
+                self._all.count_refused("answers not read")
+                self.transport.abort()
+        elif self.waits_for_head:
+            if now - self.waiting_since > HEAD_SECONDS:
+                self._give_up(f"the head of a request must arrive within {HEAD_SECONDS:g} seconds")
+        elif not self._is_in_head:
+            if self.flow.read_paused:
+                # The peer is not slow: the application has not read what is there.
+                self.waiting_since += SWEEP_SECONDS
+            elif now - self.waiting_since > _allowed_seconds(self.unfinished_bytes):
+                self._give_up(f"the body arrives at less than {BYTES_PER_SECOND:,} bytes a second")
+
+    def _give_up(self, detail: str) -> None:
+        if self.unfinished_bytes:
+            self.refuse(http_problem(408, detail))
+        else:
+            # Without a request there is nothing to answer.
+            self.transport.close()
+
+    # Requests that arrive
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing_since is not None or self._is_last_answer:
+            return
+        self._unset_keepalive_if_required()
+        self.unfinished_bytes += len(data)
+        self._all.unfinished_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request is answered, and what follows it may be of the other protocol.
+            self._close_after_answer()
+        except httptools.HttpParserError:
+            self.refuse(self._refusal or http_problem(400, "this is not HTTP/1.1"))
+        else:
+            if self._is_in_head and self.unfinished_bytes > MAX_HEAD_BYTES:
+                is_address = bool(self.url) and not self.headers
+                self.refuse(problem_of(AddressTooLongError()) if is_address else _too_large_head())
+            elif self._all.unfinished_bytes > MAX_UNFINISHED_BYTES:
+                self._all.make_room()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = self._pieces = self._ignored_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url[: MAX_ADDRESS + 1 - len(self.url)])
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) >= MAX_HEADERS:
+            self._stop_parsing(_too_large_head())
+        # Trailers, which follow a body, are ignored: the application has the headers already.
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._stop_parsing(http_problem(503, f"more than {MAX_PIPELINED} requests wait for an answer"))
+        self._is_in_head = False
+        self.waiting_since = self.loop.time()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._pieces += 1
+        if self._pieces > MAX_PIECES:
+            self._stop_parsing(http_problem(400, f"the body arrives in more than {MAX_PIECES:,} pieces"))
+        if self.cycle.response_complete:
+            self._ignored_bytes += len(body)
+            if self._ignored_bytes > MAX_IGNORED_BYTES:
+                self._linger()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_in_head = True
+        self.waiting_since = self.loop.time()
+        self._forget_unfinished()
+        super().on_message_complete()
+
+    def _forget_unfinished(self) -> None:
+        self._all.unfinished_bytes -= self.unfinished_bytes
+        self.unfinished_bytes = 0
+
+    # Answers
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        self._answering = None
+        if self._is_in_head:
+            self.waiting_since = self.loop.time()
+        elif self.expect_100_continue:
+            # The peer may or may not send the body now, so what comes next cannot be told from a body.
+            self._is_last_answer = True
+        if self._is_last_answer:
+            self._linger()
+        else:
+            super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread_since, self._unread_bytes = self.loop.time(), self.transport.get_write_buffer_size()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._unread_since = None
+
+    # Refusals
+
+    def _stop_parsing(self, refusal: Problem) -> None:
+        self._refusal = refusal
+        raise _RefusedError
+
+    def refuse(self, problem: Problem) -> None:
+        """Answer the request that arrives with the problem, and close the connection."""
+        self._all.count_refused(problem.detail)
+        answering = self._answering
+        if answering is not None and (self._is_in_head or answering is not self.cycle):
+            # An answer sent now would be taken for that of the earlier request.
+            self._close_after_answer()
+            return
+        if answering is not None:
+            # Its body is what is refused: the application hears that the peer is gone.
+            answering.disconnected = True
+            answering.message_event.set()
+        has_answer = not self._is_in_head if answering is None else answering.response_started
+        if not has_answer:
+            self.transport.write(_answer_of(problem, self.server_state.default_headers))
+        self._linger()
+
+    def _close_after_answer(self) -> None:
+        """Close the connection when the request that is being answered has its answer; drop those behind it."""
+        self._is_last_answer = True
+        self.pipeline.clear()
+        if self._answering is None:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Send what is written, read nothing more, and close soon.
+
+        To close at once would reset the connection of a peer that is still sending, and with it lose the answer.
+        """
+        if self.is_closing:
+            return
+        self._closing_since = self.loop.time()
+        self._forget_unfinished()
+        self.pipeline.clear()
+        self.flow.pause_reading()
+        self.transport.write_eof()
+
+
+class _RefusedError(Exception):
+    """Ends the parser's work on what was received."""
+
+
+def _allowed_seconds(n_bytes: int) -> float:
+    return min(STALL_SECONDS + n_bytes / BYTES_PER_SECOND, LONGEST_SECONDS)
+
+
+def _too_large_head() -> Problem:
+    detail = f"a request has at most {MAX_HEADERS} headers, and these have at most {MAX_HEADER_BYTES:,} bytes"
+    return http_problem(431, detail)
+
+
+def _answer_of(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A whole answer, as the application would make it."""
+    problem.request_id = secrets.token_hex(8)
+    content = json.dumps(problem.document).encode()
+    headers = (
+        *default_headers,
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-request-id", problem.request_id.encode()),
+        (b"connection", b"close"),
+    )
+    return b"".join((STATUS_LINE[problem.status], *(b"%b: %b\r\n" % each for each in headers), b"\r\n", content))
