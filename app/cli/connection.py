@@ -55,6 +55,8 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
 MAX_HEAD_BYTES = MAX_ADDRESS + MAX_HEADER_BYTES + 4 * MAX_HEADERS
 
+BODY_HEADERS = {b"content-length", b"transfer-encoding"}
+
 MAX_PIECES = 10_000
 """Parts in which a body may arrive. A body of single-byte chunks would cost a call for each byte."""
 
@@ -62,7 +64,7 @@ MAX_PIPELINED = 32
 """Requests of one connection that wait for the answer to an earlier one."""
 
 MAX_IGNORED_BYTES = 1 << 20
-"""Of a body that arrives after its request was answered."""
+"""What may arrive after an answer that did not wait for it, until the service stops reading."""
 
 MAX_UNFINISHED_BYTES = 16 << 20
 """Of all requests that are not complete. Beyond it, the oldest of them are given up."""
@@ -176,6 +178,8 @@ class BoundedConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._all = connections_of_all
+        # uvicorn sets these when a request begins.
+        self.url, self.headers = b"", []
         self.waiting_since = 0.0
         """When the wait for the peer began: for the head of a request, or for its body."""
         self.unfinished_bytes = 0
@@ -248,6 +252,9 @@ class BoundedConnection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._closing_since is not None or self._is_last_answer:
+            self._ignored_bytes += len(data)
+            if self._ignored_bytes > MAX_IGNORED_BYTES:
+                self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
         self.unfinished_bytes += len(data)
@@ -258,10 +265,10 @@ class BoundedConnection(HttpToolsProtocol):
             # The request is answered, and what follows it may be of the other protocol.
             self._close_after_answer()
         except httptools.HttpParserError:
-            self.refuse(self._refusal or http_problem(400, "this is not HTTP/1.1"))
+            self.refuse(self._refusal or _not_http())
         else:
             if self._is_in_head and self.unfinished_bytes > MAX_HEAD_BYTES:
-                is_address = bool(self.url) and not self.headers
+                is_address = len(self.url) > MAX_ADDRESS
                 self.refuse(problem_of(AddressTooLongError()) if is_address else _too_large_head())
             elif self._all.unfinished_bytes > MAX_UNFINISHED_BYTES:
                 self._all.make_room()
@@ -284,9 +291,14 @@ class BoundedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self._stop_parsing(http_problem(503, f"more than {MAX_PIPELINED} requests wait for an answer"))
+        if self.parser.get_http_version() not in {"1.1", "1.0"}:
+            self._stop_parsing(_not_http())
+        if self.parser.should_upgrade() and any(name in BODY_HEADERS for name, _ in self.headers):
+            # The parser takes the body for data of the other protocol.
+            self._stop_parsing(http_problem(501, "the service upgrades no connection: leave out the header `Upgrade`"))
+        super().on_headers_complete()
         self._is_in_head = False
         self.waiting_since = self.loop.time()
-        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._pieces += 1
@@ -365,7 +377,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._linger()
 
     def _linger(self) -> None:
-        """Send what is written, read nothing more, and close soon.
+        """Send what is written, ignore what arrives, and close when the peer does, or soon.
 
         To close at once would reset the connection of a peer that is still sending, and with it lose the answer.
         """
@@ -374,7 +386,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._closing_since = self.loop.time()
         self._forget_unfinished()
         self.pipeline.clear()
-        self.flow.pause_reading()
+        self.flow.resume_reading()
         self.transport.write_eof()
 
 
@@ -384,6 +396,10 @@ class _RefusedError(Exception):
 
 def _allowed_seconds(n_bytes: int) -> float:
     return min(STALL_SECONDS + n_bytes / BYTES_PER_SECOND, LONGEST_SECONDS)
+
+
+def _not_http() -> Problem:
+    return http_problem(400, "this is not HTTP/1.1")
 
 
 def _too_large_head() -> Problem:

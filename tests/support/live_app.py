@@ -4,15 +4,16 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Its address, until the block ends."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", lifespan="on"))
+def serving(app: ASGIApp, **options: Any) -> Iterator[str]:
+    """Its address, until the block ends. `options`: of uvicorn."""
+    server = uvicorn.Server(uvicorn.Config(app, **{"port": 0, "log_level": "critical", "lifespan": "on"} | options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
