@@ -11,6 +11,7 @@ of changes (sequences do not commit in order; `users.version` counts changes ins
 """
 
 from app.store.availability import WAIT_SECONDS
+from app.store.erasures import Erasure
 from app.store.jobs import Claim, Job, LeaseLostError
 from app.store.migration import migrate
 from app.store.ratings import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded
@@ -25,6 +26,7 @@ __all__ = [
     "UNKNOWN_ITEM",
     "WAIT_SECONDS",
     "Claim",
+    "Erasure",
     "Job",
     "LeaseLostError",
     "Recorded",

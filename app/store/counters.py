@@ -1,7 +1,7 @@
 """Counters in the database. Growing one locks its row until the transaction ends, so its values commit in order.
 
 `catalogue` is the version of the items, `placements` of placements and event types; `snapshot` numbers the snapshots,
-`fencing` the claims of training jobs; `erased` counts the rating changes of deleted users.
+`fencing` the claims of training jobs, `erasures` the erasures of users; `erased` counts the rating changes of these.
 """
 
 import sqlalchemy as sa

@@ -70,6 +70,11 @@ class Database:
         with self._watched():
             return self.dialect.reopen_replaced(renew)
 
+    def purge(self) -> None:
+        """As `Dialect.purge`."""
+        with self._translated():
+            self.dialect.purge()
+
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Translates errors, and reports those of a database that does not answer."""

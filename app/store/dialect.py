@@ -185,6 +185,12 @@ class Dialect(Protocol):
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a large read as a structured array."""
 
+    def purge(self) -> None:
+        """Removes what deleted rows have left in the files of the database, which later writes would reuse otherwise.
+
+        Other writes wait. Raises `UnavailableError` while a long read needs the files as they are.
+        """
+
     def expected(self, error: BaseException | None) -> ReckonError | None:
         """The `ReckonError` for a driver's error with an operational cause; None for an error that is a defect."""
 

@@ -13,7 +13,7 @@ from app.store.database import Database
 from app.store.events import add_interactions
 from app.store.ratings import UNCHANGED, decide
 from app.store.redirects import RedirectedError, add_redirect, end_redirects, refuse_redirected, targets_of
-from app.store.schema import events, interactions, items, ratings, users
+from app.store.schema import deleted_events, events, interactions, items, ratings, users
 from app.store.signals import signals_of_users
 from app.store.trends import change_trends, countries_of, lock_trends
 
@@ -123,6 +123,8 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
 
 
 def _move_events(database: Database, connection: sa.Connection, user_key: int, guest_key: int) -> int:
+    of_guest = deleted_events.c.user_key == guest_key
+    connection.execute(sa.update(deleted_events).where(of_guest).values(user_key=user_key))
     statement = sa.select(*(interactions.c[name] for name in SUMS)).where(interactions.c.user_key == guest_key)
     rows = connection.execute(statement.order_by(interactions.c.item_key, interactions.c.type_key)).all()
     if not rows:

@@ -37,6 +37,20 @@ CONTENDED = {"55P03", "40P01", "40001"}
 
 POOL_SIZE, MAX_OVERFLOW, POOL_SECONDS = 10, 40, 30.0
 FETCH_ROWS = 50_000
+PURGE_LOCK_MILLISECONDS = 2_000
+# VACUUM makes the space of deleted rows free and leaves their bytes in it, so tables with ids and texts of users are
+# written anew (FULL). The statistics hold samples of them: they are gathered anew, and their table is written anew.
+# Rows of the other tables hold keys and numbers, or a hundred times as much data: their space is made free.
+PURGE = (
+    "VACUUM (FULL, ANALYZE) users",
+    "VACUUM (FULL, ANALYZE) redirects",
+    "VACUUM (FULL, ANALYZE) deleted_events",
+    "VACUUM (ANALYZE) items",
+    "VACUUM (ANALYZE) events",
+    "VACUUM ratings",
+    "VACUUM interactions",
+    "VACUUM FULL pg_statistic",
+)
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
 # is promoted or recovered to a point in time (which begins a new timeline).
 IDENTITY = (
@@ -272,6 +286,16 @@ class PostgresDialect:
         result = connection.exec_driver_sql(statement, execution_options={"yield_per": FETCH_ROWS})
         parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+
+    def purge(self) -> None:
+        with self._hot_engine.connect() as connection:
+            # Readers wait behind a lock that is waited for: rather try again later.
+            connection.exec_driver_sql(f"SET lock_timeout = {PURGE_LOCK_MILLISECONDS}")
+            try:
+                for statement in PURGE:
+                    connection.exec_driver_sql(statement)
+            finally:
+                connection.exec_driver_sql("RESET lock_timeout")
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
         state = getattr(error, "sqlstate", None)

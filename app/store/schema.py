@@ -189,6 +189,7 @@ deleted_events = Table(
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("deleted_at", BigInteger, nullable=False, index=True),
+    Column("user_key", BigInteger, index=True),  # NULL: deleted before migration 0015
     sqlite_with_rowid=False,
 )
 # All events by time, for the pages of `GET /events`.
@@ -277,4 +278,33 @@ Index(
     unique=True,
     sqlite_where=text("is_live"),
     postgresql_where=text("is_live"),
+)
+
+erasures = Table(
+    "erasures",  # see `erasures.py`; nothing here names the user
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # the value of the counter `erasures`
+    Column("erasure_id", Text, nullable=False, unique=True),
+    Column("salt", Text, nullable=False),
+    Column("user_hash", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("completed_at", BigInteger),  # NULL: pending
+    Column("removed", JSON, nullable=False),
+    Column("snapshot_version", BigInteger),
+    Column("backups", JSON, nullable=False, server_default=text("'[]'")),
+)
+Index(
+    "ix_erasures_pending",
+    erasures.c.number,
+    sqlite_where=erasures.c.completed_at.is_(None),
+    postgresql_where=erasures.c.completed_at.is_(None),
+)
+
+backups = Table(
+    "backups",  # made by `reckon backup`: copies that still hold users who were erased later
+    metadata,
+    Column("made_at", BigInteger, primary_key=True, autoincrement=False),
+    Column("file", Text, nullable=False),  # its name; where it lies is the operator's affair
 )

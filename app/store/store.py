@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.errors import ReckonError
 from app.store.database import Database, open_database
+from app.store.erasures import Erasures
 from app.store.events import Events
 from app.store.generation import Generation
 from app.store.group_commit import GroupCommit
@@ -37,6 +38,7 @@ class Store:
         self.ratings = Ratings(database, rejects_unknown_items=rejects_unknown_items)
         self.items = Items(database)
         self.users = Users(database)
+        self.erasures = Erasures(database)
         self.reads = ServingReads(database)
         self.training_reads = TrainingReads(database)
         self.events = Events(database, rejects_unknown_items=rejects_unknown_items)

@@ -1,20 +1,21 @@
 """Users: their attributes and versions, their deletion, and merging a guest into a user."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
 
 from app.entities import USER_DEFAULTS, Patch, User
-from app.store import counters
 from app.store.database import Database
+from app.store.erasures import ERASED_WITHIN, Erasure, erase_user
 from app.store.merging import Merged, merge_users
 from app.store.patching import PatchedRows, check_n_attributes
 from app.store.redirects import end_redirects, purge_redirects, targets_of
-from app.store.schema import events, interactions, ratings, redirects, users
+from app.store.schema import events, ratings, users
 from app.store.serving_reads import VERSIONS, UserVersions
-from app.store.signals import Signals, signals_of_users
+from app.store.signals import signals_of_users
 from app.store.trends import change_trends, countries_of, lock_trends
 from app.texts import folded
 
@@ -146,26 +147,12 @@ class Users:
             yield from (key for key, user_id in rows if wanted in folded(user_id))
             after = rows[-1].user_key
 
-    def delete(self, user_id: str) -> bool:
-        """Deletes the user with all ratings, tombstones, events and redirects; False if there is none."""
-        with self._database.writing() as connection:
-            find = sa.select(users.c.user_key, users.c.version).where(users.c.user_id == user_id).with_for_update()
-            row = connection.execute(find).one_or_none()
-            if row is None:
-                return False
-            key = row.user_key
-            removed = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.user_key == key)
-            # The user's version leaves the sum of all versions, and the removed ratings are changes of their own.
-            counters.grow(connection, "erased", row.version + connection.execute(removed).scalar_one())
-            lock_trends(self._database, connection)
-            signals = signals_of_users(self._database, connection, [key])
-            # There are no foreign keys: everything that refers to the user is deleted here.
-            for table in (ratings, events, interactions, redirects):
-                connection.execute(sa.delete(table).where(table.c.user_key == key))
-            countries = countries_of(self._database, connection, signals.user_key)
-            connection.execute(sa.delete(users).where(users.c.user_key == key))
-            change_trends(self._database, connection, signals, Signals.none(), countries, countries)
-        return True
+    def delete(self, user_id: str, *, within: timedelta = ERASED_WITHIN) -> Erasure | None:
+        """Deletes everything that is stored of the user; None if there is nothing. See `erase_user`.
+
+        `within`: the time until when nothing may be left of the user in snapshots and files either.
+        """
+        return erase_user(self._database, user_id, within=within)
 
     def merge(self, user_id: str, guest_id: str) -> Merged:
         """Moves everything known of the guest to the user and deletes the guest; see `merge_users`."""

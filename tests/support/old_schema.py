@@ -32,6 +32,13 @@ UNDO = {
     "0010": [],
     "0011": ["ALTER TABLE events DROP COLUMN position"],
     "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds"],
+    "0015": [
+        "DROP TABLE erasures",
+        "DROP TABLE backups",
+        "DELETE FROM counters WHERE name = 'erasures'",
+        "DROP INDEX ix_deleted_events_user_key",
+        "ALTER TABLE deleted_events DROP COLUMN user_key",
+    ],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

@@ -1,0 +1,276 @@
+"""Erasures of users: what a deletion removes at once, and the record that remains of it.
+
+A deletion removes every row of the user in one transaction. Until the erasure is completed (`app.erasure`), the user's
+data are left in snapshots and in freed space of the database. The record says what was removed and how far the erasure
+is. It names no user: it holds a salted hash, by which an id can be compared with a receipt, and a keyed fingerprint,
+which never leaves the database and by which `reckon restore` finds the users that a backup brings back.
+
+Erasures are numbered by a counter in the transaction of the deletion. A training run reads the counter together with
+the data, so a snapshot is without the user of an erasure if its number of erasures is that number or higher.
+
+An id that comes back is that of a new user. A late rating or event of an erased user creates one, because a memory of
+erased ids would keep what is to be erased.
+"""
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from app.entities import from_microseconds
+from app.errors import NotFoundError
+from app.store import counters
+from app.store.database import Database
+from app.store.schema import (
+    backups,
+    deleted_events,
+    erasures,
+    events,
+    instance,
+    interactions,
+    items,
+    ratings,
+    redirects,
+    users,
+)
+from app.store.signals import Signals, signals_of_users
+from app.store.trends import change_trends, countries_of, lock_trends
+
+ERASED_WITHIN = timedelta(hours=24)
+OF_A_USER = (ratings, events, interactions, redirects, deleted_events)
+"""Every table whose rows belong to a user by `user_key`. A new one is added here; a test compares them."""
+
+HASH = "scrypt, n=16384, r=8, p=1, 32 bytes"
+"""A slow hash (RFC 7914): ids are often short numbers, which a fast one would let be found by trying all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A copy of the database that `reckon backup` made; `file`: the name of the file."""
+
+    file: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One deletion of a user.
+
+    `salt`, `user_hash`: hexadecimal, see `hash_of`.
+    `due_at`: when it should be completed. `completed_at`: None while it is pending.
+    `removed`: how much of each kind was removed so far.
+    `snapshot_version`: the snapshot without the user that made the completion possible; None without any snapshot.
+    `backups`: copies of the database from before the deletion, as far as they are known.
+    """
+
+    number: int
+    erasure_id: str
+    salt: str
+    user_hash: str
+    requested_at: datetime
+    due_at: datetime
+    completed_at: datetime | None
+    removed: Mapping[str, int]
+    snapshot_version: int | None
+    backups: tuple[Backup, ...]
+
+
+class Erasures:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, erasure_id: str) -> Erasure:
+        with self._database.reading() as connection:
+            row = connection.execute(sa.select(erasures).where(erasures.c.erasure_id == erasure_id)).one_or_none()
+        if row is None:
+            raise NotFoundError("erasure", erasure_id)
+        return _to_erasure(row)
+
+    def latest(self, limit: int) -> list[Erasure]:
+        """The newest erasures, newest first."""
+        newest = sa.select(erasures).order_by(erasures.c.number.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [_to_erasure(row) for row in connection.execute(newest)]
+
+    def pending(self) -> list[Erasure]:
+        """Those that are not completed, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                sa.select(erasures).where(erasures.c.completed_at.is_(None)).order_by(erasures.c.number)
+            )
+            return [_to_erasure(row) for row in rows]
+
+    def count_open(self) -> tuple[int, int]:
+        """How many are pending, and how many of them are overdue."""
+        with self._database.reading() as connection:
+            now = self._database.dialect.now(connection)
+            overdue = sa.func.count(sa.case((erasures.c.due_at < now, 1)))
+            of_open = sa.select(sa.func.count(), overdue).where(erasures.c.completed_at.is_(None))
+            n_pending, n_overdue = connection.execute(of_open.select_from(erasures)).one()
+        return n_pending, n_overdue
+
+    def now(self) -> datetime:
+        """The clock by which erasures are due."""
+        with self._database.reading() as connection:
+            return from_microseconds(self._database.dialect.now(connection))
+
+    def purge(self) -> None:
+        """Removes what deleted rows have left in the files of the database; see `Dialect.purge`."""
+        self._database.purge()
+
+    def complete(self, numbers: Collection[int], *, snapshot_version: int | None, removed: Mapping[str, int]) -> None:
+        """Completes pending erasures. `removed`: what was removed for all of them together."""
+        is_one = erasures.c.number.in_(numbers) & erasures.c.completed_at.is_(None)
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            known = connection.execute(sa.select(backups).order_by(backups.c.made_at)).all()
+            for row in connection.execute(sa.select(erasures).where(is_one).order_by(erasures.c.number)).all():
+                older = [[each.file, each.made_at] for each in known if each.made_at <= row.requested_at]
+                values = {"completed_at": now, "snapshot_version": snapshot_version, "backups": older}
+                statement = sa.update(erasures).where(erasures.c.number == row.number)
+                connection.execute(statement.values(**values, removed=row.removed | dict(removed)))
+
+
+def hash_of(user_id: str, salt: str) -> str:
+    """The hash of an id for receipts, hexadecimal. `salt`: hexadecimal."""
+    # The parameters are those that `HASH` names.
+    digest = hashlib.scrypt(user_id.encode(), salt=bytes.fromhex(salt), n=1 << 14, r=8, p=1, dklen=32)
+    return digest.hex()
+
+
+def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_WITHIN) -> Erasure | None:
+    """Deletes everything that is stored of the user, and records it as an erasure; None if nothing is stored.
+
+    Guests who were merged into the user are part of the user. An id without a user may be that of a merged guest, or of
+    the creator of items: it is removed there.
+    """
+    # Most ids that are not stored are deleted twice, and the hash takes 40 ms.
+    with database.reading() as connection:
+        if not any(connection.execute(sa.select(condition)).scalar_one() for condition in _places(user_id)):
+            return None
+    salt = secrets.token_hex(16)
+    user_hash = hash_of(user_id, salt)
+    with database.writing() as connection:
+        removed = _remove(database, connection, user_id)
+        if not any(removed.values()):
+            return None
+        now = database.dialect.now(connection)
+        values = {
+            # Grown in this transaction, so that a reader of the counter sees the rows go at the same moment.
+            "number": counters.grow(connection, "erasures"),
+            "erasure_id": uuid.uuid4().hex,
+            "salt": salt,
+            "user_hash": user_hash,
+            "fingerprint": _fingerprint(_key(connection), user_id),
+            "requested_at": now,
+            "due_at": now + within // timedelta(microseconds=1),
+            "removed": removed,
+        }
+        return _to_erasure(connection.execute(sa.insert(erasures).values(**values).returning(erasures)).one())
+
+
+def record_backup(database: Database, file: str) -> None:
+    """Remembers a copy of the database for the receipts of later erasures."""
+    with database.writing() as connection:
+        connection.execute(sa.insert(backups).values(made_at=database.dialect.now(connection), file=file))
+
+
+def erase_again(database: Database, replaced: Database) -> int:
+    """Erases from a restored `database` the users that were erased from the one it replaces; returns how many.
+
+    The records of these erasures are taken over as well: the restored state does not know them.
+    """
+    with replaced.reading() as connection:
+        known = connection.execute(sa.select(erasures)).all()
+        of_backups = connection.execute(sa.select(backups)).all()
+    with database.writing() as connection:
+        key = _key(connection)
+        newest = counters.read(connection, "erasures")
+        missing = [dict(row._mapping) for row in known if row.number > newest]  # noqa: SLF001  SQLAlchemy's own name
+        for row in missing:
+            connection.execute(sa.insert(erasures).values(**row))
+            counters.grow(connection, "erasures")
+        stored = set(connection.execute(sa.select(backups.c.made_at)).scalars())
+        for row in of_backups:
+            if row.made_at not in stored:
+                connection.execute(sa.insert(backups).values(made_at=row.made_at, file=row.file))
+        ids = connection.execute(sa.union(*_all_ids())).scalars().all()
+    erased = {row["fingerprint"] for row in missing}
+    returned = [user_id for user_id in ids if erased and _fingerprint(key, user_id) in erased]
+    for user_id in returned:
+        erase_user(database, user_id)
+    return len(returned)
+
+
+def _places(user_id: str) -> Sequence[sa.ColumnElement[bool]]:
+    """For each place that holds ids of users, whether it holds this one."""
+    columns = (users.c.user_id, redirects.c.user_id, items.c.created_by)
+    return [sa.exists(sa.select(column).where(column == user_id)) for column in columns]
+
+
+def _all_ids() -> Sequence[sa.Select[Any]]:
+    created_by = sa.select(items.c.created_by).where(items.c.created_by.is_not(None))
+    return [sa.select(users.c.user_id), sa.select(redirects.c.user_id), created_by]
+
+
+def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict[str, int]:
+    """Deletes all rows of the user; the number of rows by the name of the table."""
+    find = sa.select(users.c.user_key, users.c.version).where(users.c.user_id == user_id).with_for_update()
+    user = connection.execute(find).one_or_none()
+    removed = {"users": int(user is not None), "items": _clear_creator(connection, user_id)}
+    as_guest = connection.execute(sa.delete(redirects).where(redirects.c.user_id == user_id)).rowcount
+    if user is None:
+        return removed | {"redirects": as_guest}
+    key = user.user_key
+    n_rated = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.user_key == key)
+    # The user's version leaves the sum of all versions, and the removed ratings are changes of their own.
+    counters.grow(connection, "erased", user.version + connection.execute(n_rated).scalar_one())
+    lock_trends(database, connection)
+    signals = signals_of_users(database, connection, [key])
+    # There are no foreign keys: everything that refers to the user is deleted here.
+    for table in OF_A_USER:
+        removed[table.name] = connection.execute(sa.delete(table).where(table.c.user_key == key)).rowcount
+    countries = countries_of(database, connection, signals.user_key)
+    connection.execute(sa.delete(users).where(users.c.user_key == key))
+    change_trends(database, connection, signals, Signals.none(), countries, countries)
+    return removed
+
+
+def _clear_creator(connection: sa.Connection, user_id: str) -> int:
+    """Items that the user made stay without their creator; returns how many."""
+    made = sa.select(items.c.item_key).where(items.c.created_by == user_id).order_by(items.c.item_key)
+    keys = connection.execute(made.with_for_update(key_share=True)).scalars().all()
+    if keys:
+        changes = {"created_by": None, "version": counters.grow(connection, "catalogue")}
+        statement = sa.update(items).where(items.c.item_key == sa.bindparam("key")).values(**changes)
+        connection.execute(statement, [{"key": key} for key in keys])
+    return len(keys)
+
+
+def _key(connection: sa.Connection) -> bytes:
+    return bytes(connection.execute(sa.select(instance.c.token_key)).scalar_one())
+
+
+def _fingerprint(key: bytes, user_id: str) -> str:
+    return hmac.new(key, b"erased user\0" + user_id.encode(), hashlib.sha256).hexdigest()
+
+
+def _to_erasure(row: Any) -> Erasure:
+    return Erasure(
+        number=row.number,
+        erasure_id=row.erasure_id,
+        salt=row.salt,
+        user_hash=row.user_hash,
+        requested_at=from_microseconds(row.requested_at),
+        due_at=from_microseconds(row.due_at),
+        completed_at=None if row.completed_at is None else from_microseconds(row.completed_at),
+        removed=row.removed,
+        snapshot_version=row.snapshot_version,
+        backups=tuple(Backup(file, from_microseconds(made_at)) for file, made_at in row.backups),
+    )
