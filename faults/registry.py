@@ -1,3 +1,3 @@
 """All faults, in the order in which they run. `python -m faults NAME...` runs some of them."""
 
-FAULTS: tuple[str, ...] = ()
+FAULTS: tuple[str, ...] = ("database_files",)
