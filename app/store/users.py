@@ -16,7 +16,7 @@ from app.store.redirects import end_redirects, purge_redirects, targets_of
 from app.store.schema import events, ratings, users
 from app.store.serving_reads import VERSIONS, UserVersions
 from app.store.signals import signals_of_users
-from app.store.trends import change_trends, countries_of, lock_trends
+from app.store.trends import change_trends, lock_trends
 from app.texts import folded
 
 STREAM_ROWS = 5_000

@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("erasure_id", name="uq_erasures_erasure_id"),
     )
     is_pending = sa.text("completed_at IS NULL")
-    op.create_index(
-        "ix_erasures_pending", "erasures", ["number"], sqlite_where=is_pending, postgresql_where=is_pending
-    )
+    op.create_index("ix_erasures_pending", "erasures", ["number"], sqlite_where=is_pending, postgresql_where=is_pending)
     op.create_table(
         "backups",
         sa.Column("made_at", sa.BigInteger, primary_key=True, autoincrement=False),
