@@ -127,12 +127,12 @@ def test_disk_full(store: Store) -> None:
     sa.event.listen(engine, "connect", limit)  # SQLite never lowers it below what is in use
     engine.dispose()
     long = "x" * 100
-    callers: list[list[Row]] = [[(f"u{n}{long}", f"i{item}{long}", 3) for item in range(20)] for n in range(50)]
+    callers: list[list[Row]] = [[(f"u{n}{long}", f"i{item}{long}", 3) for item in range(200)] for n in range(50)]
     assert {type(outcome) for outcome in all_at_once(store, *callers)} == {StorageFullError}
     assert (store.ratings.count(), store.users.count()) == (0, 0)
     limits[0] = 1 << 30
     engine.dispose()
-    assert statuses(all_at_once(store, *callers)) == [[STORED] * 20] * 50
+    assert statuses(all_at_once(store, *callers)) == [[STORED] * 200] * 50
 
 
 @on_postgres
