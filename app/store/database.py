@@ -72,7 +72,7 @@ class Database:
 
     def purge(self) -> None:
         """As `Dialect.purge`."""
-        with self._translated():
+        with self._watched():
             self.dialect.purge()
 
     @contextmanager

@@ -251,7 +251,7 @@ class SqliteDialect:
         with self.write_lock.held():
             self._check_files()
             with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
-                self._configure(connection, None)
+                _configure(connection, PATIENT_SECONDS)
                 # The copy that VACUUM makes is as large as the database.
                 connection.execute("PRAGMA temp_store = FILE")
                 connection.execute("VACUUM")
