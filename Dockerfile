@@ -36,8 +36,8 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.build_opener(u.ProxyHandler({})).open('http://127.0.0.1:8000/livez', timeout=2)"]
-# Inside a container every address is "reachable by others"; compose publishes the port to 127.0.0.1 only.
-CMD ["serve", "--no-worker", "--insecure"]
+# Inside a container every address is one that other machines may reach: the API starts once there is a key.
+CMD ["serve", "--no-worker"]
 
 FROM runtime AS worker
 COPY --from=worker-environment /opt/venv /opt/venv

@@ -4,6 +4,7 @@ The API and the command line catch `ReckonError` and show its text. Any other ex
 only logged, because it may hold SQL, paths or data of users.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -25,6 +26,11 @@ class ReckonError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.field = field
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers of the answer that belong to the error."""
+        return {}
 
 
 class InvalidInputError(ReckonError):
@@ -62,6 +68,10 @@ class UnavailableError(ReckonError):
     type = "unavailable"
     title = "The service cannot answer this now"
     status = 503
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"Retry-After": "1"}
 
 
 class StorageUnavailableError(UnavailableError):

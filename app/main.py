@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
 
 from app import __version__
 from app.api import (
@@ -27,12 +26,14 @@ from app.api import (
     users,
 )
 from app.api.address_check import AddressCheck
+from app.api.authentication import Authentication, Origins
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.api.head import HeadAsGet
 from app.api.request_metrics import RequestMetrics
+from app.api.routing import CheckedRoute
 from app.observability.logs import configure_logs
 from app.settings import Settings
-from app.wiring import Service
+from app.wiring import Control, Service
 
 DESCRIPTION = """
 Send ratings and events, and get lists of items to show. Every list takes every rating into account that was
@@ -74,10 +75,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     configure_logs(settings.log_format)
     service = Service.build(settings)
+    control = Control.build(settings, service.store)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        following = service.serving.follow(settings.snapshot_poll_seconds)
+        following = [service.serving.follow(settings.snapshot_poll_seconds), control.keys.follow()]
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
@@ -85,7 +87,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Tests start several applications in one process; frozen objects of an old one would never be freed.
         gc.unfreeze()
         service.serving.stop()
-        following.join()
+        control.keys.stop()
+        for thread in following:
+            thread.join()
         service.store.close()
 
     app = FastAPI(
@@ -99,22 +103,36 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
     app.state.service = service
+    app.state.control = control
     problems.install(app)
     docs.install(app)
     # `include_router` would build every route a second time, at the first request: that would take 40 ms longer.
     app.router.routes.extend(route for router in ROUTERS for route in router.routes)
     app.add_middleware(AddressCheck)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(
+        Authentication,
+        keys=control.keys,
+        limits=control.limits,
+        user_tokens=control.user_tokens,
+        open_paths=open_paths(app),
+        open_folder=docs.FOLDER,
+    )
     app.add_middleware(HeadAsGet)
-    if settings.allowed_origins:
-        # Without credentials: there are none, and with `*` they would open the API to every page a user visits.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("*",),
-            expose_headers=("ETag", "Retry-After", "X-Request-Id"),
-        )
+    # Outside of `Authentication`: preflight requests of browsers have no key, and pages must be able to read a refusal.
+    app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)
     # Added last, this is the outermost: it also counts and times the answers of the others.
     app.add_middleware(RequestMetrics, metrics=service.metrics)
     return app
+
+
+def open_paths(app: FastAPI) -> set[str]:
+    """Return the paths that need no key. Raises `TypeError` for a route that says nothing of keys."""
+    paths = set(docs.PATHS)
+    for route in app.router.routes:
+        if isinstance(route, CheckedRoute):
+            if not route.access.scopes:
+                paths.add(route.path)
+        elif getattr(route, "path", "") not in {*docs.PATHS, docs.FOLDER.rstrip("/")}:
+            raise TypeError(f"{route} does not check keys: its router needs one of the classes of app.api.routing")
+    return paths

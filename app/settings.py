@@ -1,6 +1,5 @@
 """Settings from the environment (`RECKON_...`). The table in the README repeats these fields; a test compares them."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +7,8 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
+from app.texts import is_origin
+
 ANY_ORIGIN = "*"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -24,9 +24,20 @@ class Settings(BaseSettings):
         "", description="`postgresql+psycopg://...` or `sqlite:///path`; empty: `reckon.db` in `RECKON_DATA_DIR`"
     )
     host: str = Field(
-        "127.0.0.1", description="Address to bind; only loopback addresses are allowed without `--insecure`"
+        "127.0.0.1",
+        description="Address to bind; one that other machines can reach needs an API key, or `--insecure`",
     )
     port: int = Field(8000, ge=0, le=65535, description="Port to bind")
+    require_keys: bool = Field(
+        False,
+        description="Refuse requests even while no API key exists, for a proxy on the same machine. "
+        "`reckon serve` sets it on an address that other machines can reach",
+    )
+    rate_limits_file: str = Field(
+        "",
+        description="File in which the API processes of a machine share their counts of requests; "
+        "`reckon serve` makes one",
+    )
     log_format: str = Field(
         "", pattern="^(|console|json)$", description="`console` or `json`; empty: `console` on a terminal, else `json`"
     )
@@ -82,7 +93,7 @@ class Settings(BaseSettings):
         if ANY_ORIGIN in origins and len(origins) > 1:
             raise PydanticCustomError("origins", "`*` stands alone, since it includes every other origin")
         for origin in origins:
-            if origin != ANY_ORIGIN and not ORIGIN.fullmatch(origin):
+            if origin != ANY_ORIGIN and not is_origin(origin):
                 raise PydanticCustomError(
                     "origins",
                     "{origin} is not an origin: SCHEME://HOST[:PORT] without a path or a slash at its end",

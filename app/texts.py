@@ -1,4 +1,4 @@
-"""The forms in which texts are stored and compared: Unicode normal form C, and a folded form for search."""
+"""The forms of texts: Unicode normal form C, in which they are stored; folded, for search; origins of web pages."""
 
 import re
 import unicodedata
@@ -28,6 +28,13 @@ _BASE_LETTERS = str.maketrans(
         "\u00fe": "th",
     }
 )
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
+
+
+def is_origin(text: str) -> bool:
+    """Whether `text` is an origin of web pages as browsers write it: SCHEME://HOST[:PORT] in lower case."""
+    return _ORIGIN.fullmatch(text) is not None
 
 
 def nfc(text: str) -> str:

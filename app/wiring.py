@@ -5,7 +5,11 @@ Each object receives only the objects that it uses. Nothing is global, so a proc
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from app.auth.key_ring import KeyRing
+from app.auth.rate_limits import RateLimits
+from app.auth.user_tokens import UserTokens
 from app.intake.recording import EventRecorder, RatingRecorder
 from app.observability.metrics import Lag, Metrics, SnapshotState
 from app.scoring import ActiveSnapshot
@@ -41,6 +45,24 @@ def open_store(settings: Settings, *, wait_seconds: float | None = None) -> Stor
         rejects_unknown_items=settings.unknown_items == "reject",
         wait_seconds=wait_seconds,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What belongs to the deployment and not to a catalogue: the API keys and what they allow."""
+
+    store: Store
+    keys: KeyRing
+    limits: RateLimits
+    user_tokens: UserTokens
+
+    @classmethod
+    def build(cls, settings: Settings, store: Store) -> "Control":
+        """`store`: of the main database, which keeps the keys."""
+        keys = KeyRing(store.api_keys, requires_keys=settings.require_keys)
+        user_tokens = UserTokens(lambda: store.instance.token_key, keys)
+        counts = Path(settings.rate_limits_file) if settings.rate_limits_file else None
+        return cls(store, keys, RateLimits(counts), user_tokens)
 
 
 @dataclass(frozen=True, slots=True)

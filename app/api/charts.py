@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from app.api.access import needs
 from app.api.item_fields import OF_EVERY_ANSWER, SelectedColumns
 from app.api.list_parameters import SeveralCategories, SeveralFilters
 from app.api.problems import responses
@@ -27,6 +28,7 @@ router = APIRouter(tags=["charts"], route_class=StrictRoute)
         also={200: {"model": Chart}},
         errors={"`chart` is `best`": UnknownChartError("best")},
     ),
+    openapi_extra=needs("recommendations:read", browser=True),
 )
 async def get_chart(
     request: Request,

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.store.counts import read_counts
@@ -20,7 +21,7 @@ class CountsOut(BaseModel):
     events: int
 
 
-@router.get("/counts", summary="Count what is stored", responses=responses(422, 503))
+@router.get("/counts", summary="Count what is stored", responses=responses(422, 503), openapi_extra=needs("console"))
 def get_counts(request: Request) -> CountsOut:
     """Counts rows of the database, so it takes longer where more is stored: about a second for 10 million ratings."""
     return CountsOut(**asdict(read_counts(service_of(request).store.database)))

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter
 
+from app.api.access import needs
 from app.api.item_fields import SelectedUnexplained
 from app.api.problems import responses
 from app.api.responses import JSON, as_response
@@ -26,7 +27,12 @@ PlacementName = Annotated[Name, Query(max_length=100, description="The placement
 router = APIRouter(prefix="/users/{user_id}", tags=["recommendations"], route_class=StrictRoute)
 
 
-@router.get("/home", summary="Get a user's home page", responses=responses(422, 503, also={200: {"model": Home}}))
+@router.get(
+    "/home",
+    summary="Get a user's home page",
+    responses=responses(422, 503, also={200: {"model": Home}}),
+    openapi_extra=needs("recommendations:read", browser=True),
+)
 async def get_home(
     request: Request,
     user_id: Id,
@@ -48,7 +54,12 @@ async def get_home(
     return await as_response(home, selection, service.store.reads, catalogue)
 
 
-@router.get("/mixes", summary="Get a user's mixes", responses=responses(422, 503, also={200: {"model": Mixes}}))
+@router.get(
+    "/mixes",
+    summary="Get a user's mixes",
+    responses=responses(422, 503, also={200: {"model": Mixes}}),
+    openapi_extra=needs("recommendations:read", browser=True),
+)
 async def get_mixes(
     request: Request,
     user_id: Id,
@@ -77,6 +88,7 @@ async def get_mixes(
     "/similar",
     summary="List users with a similar taste",
     responses=responses(404, 422, 503, also={200: {"model": SimilarUsers}}),
+    openapi_extra=needs("recommendations:read"),
 )
 async def get_similar_users(
     request: Request, user_id: Id, limit: Annotated[int, Query(ge=1, le=100, description="Number of users")] = 20

@@ -12,7 +12,12 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 from app.api import error_examples, examples
+from app.api.access import SECURITY_SCHEMES
 from app.serving.item_details import COLUMNS
+
+PATHS = ("/docs", "/openapi.json")
+FOLDER = "/static/"
+"""They need no key: they are the same in every installation, and `/docs` is where a key is filled in."""
 
 STATIC = Path(__file__).parent / "static"
 LIST_ITEMS = (
@@ -28,6 +33,7 @@ def install(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         document = describe()
+        document["components"]["securitySchemes"] = SECURITY_SCHEMES
         _add_columns(document["components"]["schemas"])
         examples.complete(document)
         error_examples.complete(document)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
@@ -34,7 +35,12 @@ EventTypeName = Annotated[Id, Path(examples=["saved"])]
 router = APIRouter(tags=["events"], route_class=StrictRoute)
 
 
-@router.post("/events", summary="Send up to 1,000 events", responses=responses(400, 413, 422, 503, 507))
+@router.post(
+    "/events",
+    summary="Send up to 1,000 events",
+    responses=responses(400, 413, 422, 503, 507),
+    openapi_extra=needs("ratings:write", browser=True),
+)
 def post_events(request: Request, batch: EventsIn) -> EventsOut:
     """Checks each event separately, stores the valid ones once by id in one transaction, and reports the others.
 
@@ -48,7 +54,13 @@ def post_events(request: Request, batch: EventsIn) -> EventsOut:
     return EventsOut.from_outcomes(outcomes)
 
 
-@router.delete("/events/{event_id}", summary="Take an event back", status_code=204, responses=responses(422, 503))
+@router.delete(
+    "/events/{event_id}",
+    summary="Take an event back",
+    status_code=204,
+    responses=responses(422, 503),
+    openapi_extra=needs("ratings:write"),
+)
 def delete_event(request: Request, event_id: Id) -> None:
     """204 also if there is no such event. The next answer for its user, and trends, know nothing of it any more.
 
@@ -57,7 +69,12 @@ def delete_event(request: Request, event_id: Id) -> None:
     service_of(request).event_recorder.remove(event_id)
 
 
-@router.get("/users/{user_id}/events", summary="List a user's events", responses=responses(404, 422, 503))
+@router.get(
+    "/users/{user_id}/events",
+    summary="List a user's events",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("ratings:write", "console"),
+)
 def get_events(
     request: Request,
     user_id: Id,
@@ -76,7 +93,9 @@ def get_events(
     return _page_of(page, limit, listing, service.tokens)
 
 
-@router.get("/events", summary="List the events of all users", responses=responses(422, 503))
+@router.get(
+    "/events", summary="List the events of all users", responses=responses(422, 503), openapi_extra=needs("console")
+)
 def get_all_events(
     request: Request,
     user_id: Annotated[Id | None, Query(description="Only events of this user", examples=["1"])] = None,
@@ -103,7 +122,12 @@ def get_all_events(
     return _page_of(page, limit, listing, service.tokens)
 
 
-@router.get("/event-types", summary="List the event types", responses=responses(422, 503))
+@router.get(
+    "/event-types",
+    summary="List the event types",
+    responses=responses(422, 503),
+    openapi_extra=needs("ratings:write", "catalogue:write", "console"),
+)
 def get_event_types(request: Request) -> EventTypesOut:
     event_types = service_of(request).store.events.types().values()
     return EventTypesOut(event_types=[EventTypeOut.from_event_type(each) for each in event_types])
@@ -117,6 +141,7 @@ def get_event_types(request: Request) -> EventTypesOut:
         also={201: {"model": EventTypeOut}},
         errors={"there are 100 types already": TooManyEventTypesError()},
     ),
+    openapi_extra=needs("catalogue:write"),
 )
 def put_event_type(request: Request, name: EventTypeName, body: EventTypeIn, response: Response) -> EventTypeOut:
     """201 if the type is new. A change applies at once, also to events stored before. 409 beyond 100 types."""
@@ -131,6 +156,7 @@ def put_event_type(request: Request, name: EventTypeName, body: EventTypeIn, res
     summary="Delete an event type",
     status_code=204,
     responses=responses(409, 422, 503, errors={"there are events of the type": EventTypeInUseError("clicked")}),
+    openapi_extra=needs("catalogue:write"),
 )
 def delete_event_type(request: Request, name: EventTypeName) -> None:
     """204 also if there is no such type; 409 while there are events of the type."""

@@ -5,6 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from app.api.access import OPEN, needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.training.rejections import rejection_warning
@@ -35,13 +36,13 @@ class Readiness(BaseModel):
     )
 
 
-@router.get("/livez", summary="Check that the process runs", responses=responses(422))
+@router.get("/livez", summary="Check that the process runs", responses=responses(422), openapi_extra=OPEN)
 async def livez() -> Health:
     """Does not touch the database: restarting this process would not repair one."""
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Check that requests can be answered", responses=responses(422, 503))
+@router.get("/readyz", summary="Check that requests can be answered", responses=responses(422, 503), openapi_extra=OPEN)
 def readyz(request: Request) -> Readiness:
     """503 while the database does not answer. 200 without a snapshot, since popular items can be listed."""
     service = service_of(request)
@@ -58,7 +59,13 @@ def readyz(request: Request) -> Readiness:
     )
 
 
-@router.get("/metrics", summary="Get metrics for Prometheus", response_class=Response, responses=responses(422))
+@router.get(
+    "/metrics",
+    summary="Get metrics for Prometheus",
+    response_class=Response,
+    responses=responses(422),
+    openapi_extra=needs("console"),
+)
 def get_metrics(request: Request) -> Response:
     text = service_of(request).metrics.render()
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
@@ -16,7 +17,12 @@ from app.store import STORED
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)
 
 
-@router.get("", summary="List the catalogue", responses=responses(422, 503))
+@router.get(
+    "",
+    summary="List the catalogue",
+    responses=responses(422, 503),
+    openapi_extra=needs("recommendations:read", "catalogue:write", "console"),
+)
 def get_items(
     request: Request,
     q: Annotated[
@@ -37,7 +43,12 @@ def get_items(
     )
 
 
-@router.get("/{item_id}", summary="Get an item", responses=responses(404, 422, 503))
+@router.get(
+    "/{item_id}",
+    summary="Get an item",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("recommendations:read", "catalogue:write", "console"),
+)
 def get_item(request: Request, item_id: Id) -> ItemOut:
     item = service_of(request).store.items.get(item_id)
     if item is None:
@@ -49,6 +60,7 @@ def get_item(request: Request, item_id: Id) -> ItemOut:
     "/{item_id}",
     summary="Create or replace an item",
     responses=responses(400, 413, 422, 503, 507, also={201: {"model": ItemOut}}),
+    openapi_extra=needs("catalogue:write"),
 )
 def put_item(request: Request, item_id: Id, body: ItemIn, response: Response) -> ItemOut:
     """Replaces the whole item: fields that are left out become empty. 201 if new. Ratings stay."""
@@ -62,7 +74,7 @@ def put_item(request: Request, item_id: Id, body: ItemIn, response: Response) ->
     "/{item_id}",
     summary="Change an item",
     responses=responses(400, 404, 413, 422, 503, 507),
-    openapi_extra=merge_patch(ItemPatchIn),
+    openapi_extra=merge_patch(ItemPatchIn) | needs("catalogue:write"),
 )
 def patch_item(request: Request, item_id: Id, body: ItemPatchIn) -> ItemOut:
     """Changes the fields that the body names and keeps the others (JSON merge patch, RFC 7396): null clears a field;
@@ -76,7 +88,12 @@ def patch_item(request: Request, item_id: Id, body: ItemPatchIn) -> ItemOut:
     return ItemOut.from_item(item)
 
 
-@router.post("/batch", summary="Create or replace up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
+@router.post(
+    "/batch",
+    summary="Create or replace up to 1,000 items",
+    responses=responses(400, 413, 422, 503, 507),
+    openapi_extra=needs("catalogue:write"),
+)
 def post_items(request: Request, batch: ItemsIn) -> BatchOutcome:
     """Checks each item separately, stores the valid ones in order in one transaction, and reports the others.
 
@@ -87,7 +104,13 @@ def post_items(request: Request, batch: ItemsIn) -> BatchOutcome:
     return BatchOutcome.from_outcomes(record_entries(rows, service_of(request).store.items.record))
 
 
-@router.delete("/{item_id}", summary="Delete an item and its ratings", status_code=204, responses=responses(422, 503))
+@router.delete(
+    "/{item_id}",
+    summary="Delete an item and its ratings",
+    status_code=204,
+    responses=responses(422, 503),
+    openapi_extra=needs("catalogue:write"),
+)
 def delete_item(request: Request, item_id: Id) -> None:
     """204 also if there is no such item. To hide an item but keep what is learned, `PATCH` it with
     `{"is_available": false}`.

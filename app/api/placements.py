@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.access import needs
 from app.api.list_parameters import ListBody
 from app.api.problems import responses
 from app.api.recommendations import LIST
@@ -43,7 +44,9 @@ class PreviewIn(ListBody):
     settings: Placement | None = Field(None, description="Settings to try out; null: the stored settings")
 
 
-@router.get("", summary="List all placements", responses=responses(422, 503))
+@router.get(
+    "", summary="List all placements", responses=responses(422, 503), openapi_extra=needs("catalogue:write", "console")
+)
 def get_placements(request: Request) -> PlacementsOut:
     """`home` always exists; it has the default settings until others are put."""
     stored = service_of(request).store.placements.all()
@@ -54,7 +57,12 @@ def get_placements(request: Request) -> PlacementsOut:
     )
 
 
-@router.get("/{name}", summary="Get a placement", responses=responses(404, 422, 503))
+@router.get(
+    "/{name}",
+    summary="Get a placement",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("catalogue:write", "console"),
+)
 def get_placement(request: Request, name: PlacementName) -> PlacementOut:
     document = service_of(request).store.placements.get(name)
     if document is None and name != DEFAULT_PLACEMENT:
@@ -66,6 +74,7 @@ def get_placement(request: Request, name: PlacementName) -> PlacementOut:
     "/{name}",
     summary="Create or replace a placement",
     responses=responses(400, 413, 422, 503, 507, also={201: {"model": PlacementOut}}),
+    openapi_extra=needs("catalogue:write"),
 )
 def put_placement(request: Request, name: PlacementName, body: Placement, response: Response) -> PlacementOut:
     """Replaces the whole placement: settings that are left out get their defaults. Applies to the next request of
@@ -83,7 +92,13 @@ def put_placement(request: Request, name: PlacementName, body: Placement, respon
     return PlacementOut(name=name, settings=body)
 
 
-@router.delete("/{name}", summary="Delete a placement", status_code=204, responses=responses(422, 503))
+@router.delete(
+    "/{name}",
+    summary="Delete a placement",
+    status_code=204,
+    responses=responses(422, 503),
+    openapi_extra=needs("catalogue:write"),
+)
 def delete_placement(request: Request, name: PlacementName) -> None:
     """204 also if there is no such placement. `home` returns to the default settings."""
     service_of(request).store.placements.delete(name)
@@ -93,6 +108,7 @@ def delete_placement(request: Request, name: PlacementName) -> None:
     "/{name}/preview",
     summary="Try out settings",
     responses=responses(400, 404, 413, 422, 503, also={200: LIST}),
+    openapi_extra=needs("catalogue:write", "console"),
 )
 async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -> Response:
     """Answers what a user would be shown under the `settings` in the body, or under the stored settings. Stores

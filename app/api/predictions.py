@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from app.api.access import needs
 from app.api.item_fields import OF_EVERY_ANSWER
 from app.api.problems import responses
 from app.api.responses import JSON
@@ -26,6 +27,7 @@ router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
     "/predictions",
     summary="Predict ratings",
     responses=responses(400, 413, 422, 503, also={200: {"model": Predictions}}),
+    openapi_extra=needs("recommendations:read"),
 )
 async def post_predictions(request: Request, body: PairsIn) -> Response:
     """Predicts the ratings of up to 1,000 pairs, in their order. Checks each pair separately and reports

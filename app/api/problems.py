@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
-from app.errors import InvalidInputError, ReckonError, UnavailableError
+from app.errors import InvalidInputError, ReckonError
 
 log = structlog.get_logger()
 
@@ -129,8 +129,7 @@ def _answer(request: Request, problem: Problem, headers: dict[str, str] | None =
 async def _expected(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ReckonError):
         raise TypeError(error)
-    problem = problem_of(error)
-    return _answer(request, problem, {"Retry-After": "1"} if error.status == UnavailableError.status else None)
+    return _answer(request, problem_of(error), dict(error.headers))
 
 
 async def response_to(request: Request, error: ReckonError) -> JSONResponse:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
@@ -22,6 +23,7 @@ router = APIRouter(tags=["ratings"], route_class=StrictRoute)
     summary="Rate an item",
     status_code=201,
     responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
+    openapi_extra=needs("ratings:write", browser=True),
 )
 async def post_rating(request: Request, rating: RatingIn, response: Response) -> RatingOut:
     """Stores or replaces a rating: the newest `rated_at` wins, a repeated request changes nothing. Answers what is
@@ -38,7 +40,12 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
     return RatingOut.from_rating(stored)
 
 
-@router.post("/ratings/batch", summary="Rate up to 1,000 items", responses=responses(400, 413, 422, 503, 507))
+@router.post(
+    "/ratings/batch",
+    summary="Rate up to 1,000 items",
+    responses=responses(400, 413, 422, 503, 507),
+    openapi_extra=needs("ratings:write"),
+)
 async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
     """Checks each rating separately, stores the valid ones in order in one transaction, and reports the others."""
     service = service_of(request)
@@ -49,7 +56,12 @@ async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
     return RatingsOut.from_outcomes(outcomes)
 
 
-@router.get("/users/{user_id}/ratings", summary="List a user's ratings", responses=responses(404, 422, 503))
+@router.get(
+    "/users/{user_id}/ratings",
+    summary="List a user's ratings",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("ratings:write", "console"),
+)
 def get_ratings(
     request: Request,
     user_id: Id,
@@ -100,7 +112,11 @@ def _page_by_time(service: Service, user_id: str, cursor: str | None, limit: int
 
 
 @router.delete(
-    "/users/{user_id}/ratings/{item_id}", summary="Delete a rating", status_code=204, responses=responses(422, 503)
+    "/users/{user_id}/ratings/{item_id}",
+    summary="Delete a rating",
+    status_code=204,
+    responses=responses(422, 503),
+    openapi_extra=needs("ratings:write", browser=True),
 )
 def delete_rating(request: Request, user_id: Id, item_id: Id) -> None:
     """204 also if there is no such rating. Repeating the request that stored the rating does not restore it."""

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
+from app.api.access import needs
 from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
@@ -72,7 +73,7 @@ direct_router = APIRouter(tags=["recommendations"], route_class=DirectRoute)
     "/users/{user_id}/recommendations",
     summary="Recommend items to a user",
     responses=responses(422, 503, also={200: LIST, 304: UNCHANGED}),
-    openapi_extra=described(ListParameters),
+    openapi_extra=described(ListParameters) | needs("recommendations:read", browser=True),
 )
 async def get_recommendations(user_id: Id, request: Request) -> Response:
     """Lists items that the user has not rated, best first. Takes every acknowledged rating, event and change into
@@ -103,7 +104,7 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
     "/items/{item_id}/similar",
     summary="List items similar to an item",
     responses=responses(404, 422, 503, also={200: SIMILAR, 304: UNCHANGED}),
-    openapi_extra=described(SimilarParameters),
+    openapi_extra=described(SimilarParameters) | needs("recommendations:read", browser=True),
 )
 async def get_similar(item_id: Id, request: Request) -> Response:
     """Lists the items most similar to this one, by a blend of what the same users choose, of their taste and of what
@@ -154,6 +155,7 @@ async def _tagged(
     "/recommendations",
     summary="Recommend items to a guest",
     responses=responses(400, 413, 422, 503, also={200: GUEST_LIST}),
+    openapi_extra=needs("recommendations:read", browser=True),
 )
 async def post_recommendations(request: Request, body: GuestBody) -> Response:
     """Lists items for a guest, who is known by what the body holds alone: ratings, events, and the ids of items that
@@ -182,6 +184,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
     "/recommendations/batch",
     summary="Recommend items to up to 100 users",
     responses=responses(400, 413, 422, 503, also={200: {"model": BatchOut}}),
+    openapi_extra=needs("recommendations:read"),
 )
 async def post_batch(request: Request, body: BatchIn) -> Response:
     """Makes one list for each user with the same options, in the order of `user_ids`."""
@@ -205,7 +208,7 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
     "/users/{user_id}/recommendations/explain/{item_id}",
     summary="Explain why an item is not recommended",
     responses=responses(422, 503),
-    openapi_extra=described(ListParameters),
+    openapi_extra=described(ListParameters) | needs("recommendations:read"),
 )
 async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
     """Repeats the steps of the same request for a list. Returns the step at which the item was dropped, or its rank."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from app.api.access import needs
 from app.api.item_fields import SelectedUnexplained
 from app.api.list_parameters import Limit
 from app.api.problems import responses
@@ -83,7 +84,12 @@ class SearchBody(BaseModel):
         return Query(self.user_id, options, returned_keys=returned)
 
 
-@router.post("/search", summary="Search items by title", responses=responses(400, 413, 422, 503, also={200: FOUND}))
+@router.post(
+    "/search",
+    summary="Search items by title",
+    responses=responses(400, 413, 422, 503, also={200: FOUND}),
+    openapi_extra=needs("recommendations:read", browser=True),
+)
 async def post_search(request: Request, body: SearchBody) -> Response:
     """Lists available items whose titles match the words of the query, whatever case and accents, with up to one typo
     in a word, and with words that begin as the last one does. Items that match about as well are in the order of the

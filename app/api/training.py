@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
@@ -19,7 +20,11 @@ router = APIRouter(tags=["training"], route_class=StrictRoute)
 
 
 @router.post(
-    "/training-jobs", summary="Request a training run", status_code=202, responses=responses(400, 413, 422, 503, 507)
+    "/training-jobs",
+    summary="Request a training run",
+    status_code=202,
+    responses=responses(400, 413, 422, 503, 507),
+    openapi_extra=needs("training"),
 )
 def post_training_job(request: Request, body: TrainingJobIn | None = None) -> TrainingJobOut:
     """Queues a training run for the worker. While an equal request waits in the queue, its job is returned."""
@@ -30,7 +35,12 @@ def post_training_job(request: Request, body: TrainingJobIn | None = None) -> Tr
     return TrainingJobOut.from_job(job)
 
 
-@router.get("/training-jobs/{job_id}", summary="Get a training job", responses=responses(404, 422, 503))
+@router.get(
+    "/training-jobs/{job_id}",
+    summary="Get a training job",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("training", "console"),
+)
 def get_training_job(
     request: Request, job_id: Annotated[Id, Path(description="The `job_id` of an answer; `latest`: the newest job")]
 ) -> TrainingJobOut:
@@ -40,18 +50,33 @@ def get_training_job(
     return TrainingJobOut.from_job(newest[0] if newest else jobs.get(job_id))
 
 
-@router.get("/snapshots", summary="List the published snapshots", responses=responses(422, 503))
+@router.get(
+    "/snapshots",
+    summary="List the published snapshots",
+    responses=responses(422, 503),
+    openapi_extra=needs("training", "console"),
+)
 def get_snapshots(request: Request) -> SnapshotsOut:
     entries = service_of(request).store.snapshots.entries()
     return SnapshotsOut(snapshots=[SnapshotOut.from_entry(entry) for entry in entries])
 
 
-@router.get("/snapshots/{version}", summary="Get a snapshot's card", responses=responses(404, 422, 503))
+@router.get(
+    "/snapshots/{version}",
+    summary="Get a snapshot's card",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("training", "console"),
+)
 def get_snapshot(request: Request, version: Version) -> SnapshotOut:
     return SnapshotOut.from_entry(service_of(request).store.snapshots.get(version))
 
 
-@router.post("/snapshots/{version}/activate", summary="Activate a snapshot", responses=responses(404, 422, 503))
+@router.post(
+    "/snapshots/{version}/activate",
+    summary="Activate a snapshot",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("training"),
+)
 def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
     """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until
     `latest` is activated.

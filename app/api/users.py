@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
@@ -18,7 +19,7 @@ from app.store.merging import NoGuestError
 router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
 
 
-@router.get("", summary="List the users", responses=responses(422, 503))
+@router.get("", summary="List the users", responses=responses(422, 503), openapi_extra=needs("console"))
 def get_users(
     request: Request,
     q: Annotated[
@@ -39,7 +40,12 @@ def get_users(
     )
 
 
-@router.get("/{user_id}", summary="Get a user", responses=responses(404, 422, 503))
+@router.get(
+    "/{user_id}",
+    summary="Get a user",
+    responses=responses(404, 422, 503),
+    openapi_extra=needs("ratings:write", "console"),
+)
 def get_user(request: Request, user_id: Id) -> UserOut:
     user = service_of(request).store.users.get(user_id)
     if user is None:
@@ -51,6 +57,7 @@ def get_user(request: Request, user_id: Id) -> UserOut:
     "/{user_id}",
     summary="Create or replace a user",
     responses=responses(400, 413, 422, 503, 507, also={201: {"model": UserOut}}),
+    openapi_extra=needs("ratings:write"),
 )
 def put_user(request: Request, user_id: Id, body: UserIn, response: Response) -> UserOut:
     """Replaces the whole user: fields that are left out become empty. 201 if new. Ratings stay."""
@@ -64,7 +71,7 @@ def put_user(request: Request, user_id: Id, body: UserIn, response: Response) ->
     "/{user_id}",
     summary="Change a user",
     responses=responses(400, 404, 413, 422, 503, 507),
-    openapi_extra=merge_patch(UserPatchIn),
+    openapi_extra=merge_patch(UserPatchIn) | needs("ratings:write"),
 )
 def patch_user(request: Request, user_id: Id, body: UserPatchIn) -> UserOut:
     """Changes the fields that the body names and keeps the others (JSON merge patch, RFC 7396): null clears a field;
@@ -76,7 +83,12 @@ def patch_user(request: Request, user_id: Id, body: UserPatchIn) -> UserOut:
     return UserOut.from_user(user)
 
 
-@router.post("/batch", summary="Create or replace up to 1,000 users", responses=responses(400, 413, 422, 503, 507))
+@router.post(
+    "/batch",
+    summary="Create or replace up to 1,000 users",
+    responses=responses(400, 413, 422, 503, 507),
+    openapi_extra=needs("ratings:write"),
+)
 def post_users(request: Request, batch: UsersIn) -> BatchOutcome:
     """Checks each user separately, stores the valid ones in order in one transaction, and reports the others.
 
@@ -92,6 +104,7 @@ def post_users(request: Request, batch: UsersIn) -> BatchOutcome:
     summary="Delete a user with all ratings and events",
     status_code=204,
     responses=responses(422, 503),
+    openapi_extra=needs("ratings:write"),
 )
 def delete_user(request: Request, user_id: Id) -> None:
     """204 also if there is no such user."""
@@ -102,6 +115,7 @@ def delete_user(request: Request, user_id: Id) -> None:
     "/{user_id}/merge/{guest_id}",
     summary="Merge a guest into a user",
     responses=responses(404, 422, 503, 507, errors={"there is no such guest": NoGuestError("no-such-user")}),
+    openapi_extra=needs("ratings:write"),
 )
 def merge_guest(request: Request, user_id: Id, guest_id: Id) -> MergeOut:
     """Moves everything that is stored of the guest to the user, and deletes the guest. The user need not exist.

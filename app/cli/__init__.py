@@ -16,6 +16,7 @@ from app.cli.demo import demo
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.import_ import import_
+from app.cli.keys import keys
 from app.cli.openapi import openapi
 from app.cli.restore import backup, restore
 from app.cli.serve import serve
@@ -77,6 +78,7 @@ cli.command()(restore)
 cli.add_typer(items, name="items")
 cli.add_typer(users, name="users")
 cli.add_typer(scale, name="scale")
+cli.add_typer(keys, name="keys")
 cli.add_typer(snapshots, name="snapshots")
 
 

@@ -26,13 +26,18 @@ def demo(
     var: Path = typer.Option(Path("var"), help="Folder for the data of the demo, with a subfolder for each data set"),
 ) -> None:
     """Load real ratings, train on them, and serve. Ctrl-C stops all processes; the next start is instant."""
-    from app.cli.serve import address_of, bind, run_service
+    from app.cli.serve import address_of, bind, is_loopback, run_service
+    from app.errors import ConflictError
     from app.settings import Settings
 
     started = time.perf_counter()
     settings = Settings()
+    if not is_loopback(settings.host):
+        raise ConflictError(
+            f"other machines can reach {settings.host}, and the demo is for this one: unset RECKON_HOST"
+        )
     # A port that is taken is noticed before anything is downloaded or trained.
-    with bind(settings.host, settings.port, insecure=False) as listener:
+    with bind(settings.host, settings.port) as listener:
         data_dir = prepare(data, var)
         os.environ["RECKON_DATA_DIR"] = str(data_dir)
         # The demo must not write to the database that the environment names.
@@ -41,6 +46,7 @@ def demo(
             listener,
             processes=1,
             worker=True,
+            needs_keys=settings.require_keys,
             announce=lambda: show(address_of(listener), time.perf_counter() - started),
         )
 

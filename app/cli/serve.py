@@ -16,6 +16,8 @@ import typer
 
 BACKLOG = 2_048
 METRICS_PREFIX = "reckon-metrics-"
+RATE_LIMITS = "rate-limits"
+"""The name of the file in which the API processes share their counts of requests."""
 
 
 def serve(
@@ -24,41 +26,61 @@ def serve(
     port: int | None = typer.Option(None, min=0, max=65535, help="Port to bind; default: RECKON_PORT"),
     worker: bool = typer.Option(True, help="Also run the training worker"),
     insecure: bool = typer.Option(
-        False, "--insecure", help="Allow an address that other machines can reach; the API has no keys yet"
+        False, "--insecure", help="Allow an address that other machines can reach, although there is no API key"
     ),
 ) -> None:
     """Serve the API and run the training worker. Ctrl-C stops all processes."""
+    from app.errors import ConflictError
     from app.settings import Settings
 
     settings = Settings()
-    listener = bind(settings.host if host is None else host, settings.port if port is None else port, insecure=insecure)
+    host = settings.host if host is None else host
+    needs_keys = settings.require_keys or not (insecure or is_loopback(host))
+    has_keys = has_valid_key()
+    if needs_keys and not has_keys:
+        raise ConflictError(
+            f"other machines can reach {host}, and there is no API key: run `reckon keys create --scope admin`, or add"
+            " --insecure"
+        )
+    listener = bind(host, settings.port if port is None else port)
     address = address_of(listener)
     with listener:
         run_service(
             listener,
             processes=processes,
             worker=worker,
-            announce=lambda: _announce(address),
+            needs_keys=needs_keys,
+            announce=lambda: _announce(address, is_open=not has_keys),
         )
 
 
-def _announce(address: str) -> None:
+def has_valid_key() -> bool:
+    """Whether the database has a key that is valid now. Raises `ReckonError` if it cannot be used."""
+    from app.settings import Settings
+    from app.wiring import open_store
+
+    store = open_store(Settings())
+    try:
+        now = store.api_keys.now()
+        return any(key.is_valid(now) for key in store.api_keys.read().keys)
+    finally:
+        store.close()
+
+
+def _announce(address: str, *, is_open: bool) -> None:
     # The service goes on where its output is a closed pipe or a full disk.
     with suppress(OSError):
         typer.echo(f"Reckon answers at {address} (docs: {address}/docs)")
+        if is_open:
+            typer.echo(
+                "There is no API key: every request is allowed. `reckon keys create` makes the first one.", err=True
+            )
 
 
-def bind(host: str, port: int, *, insecure: bool) -> socket.socket:
-    """A listening socket.
-
-    Raises `ConflictError` if the address is in use, or if other machines can reach it and `insecure` is false.
-    """
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ConflictError` if the address is in use or not of this machine."""
     from app.errors import ConflictError
 
-    if not insecure and not _is_loopback(host):
-        raise ConflictError(
-            f"other machines can reach {host}, and the API has no keys yet: add --insecure to allow this"
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -76,7 +98,8 @@ def bind(host: str, port: int, *, insecure: bool) -> socket.socket:
     return listener
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -102,8 +125,12 @@ def is_ready(address: str) -> bool:
         return False
 
 
-def run_service(listener: socket.socket, *, processes: int, worker: bool, announce: Callable[[], None]) -> None:
+def run_service(
+    listener: socket.socket, *, processes: int, worker: bool, needs_keys: bool, announce: Callable[[], None]
+) -> None:
     """Run the API processes on the listener, and the worker, until a stop signal.
+
+    `needs_keys`: whether requests are refused even while there is no API key.
 
     Raises `ReckonError` when the database of the settings cannot be used.
     """
@@ -129,8 +156,11 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
         environment = dict(os.environ)
         # A single answer is not faster with several threads, and the processes would compete for the cores.
         of_api = environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        if needs_keys:
+            of_api["RECKON_REQUIRE_KEYS"] = "true"
         if processes > 1:
             of_api["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+            of_api["RECKON_RATE_LIMITS_FILE"] = str(folder / RATE_LIMITS)
         children = [
             Child(f"api {n}", api_command(listener), of_api, (listener.fileno(),)) for n in range(1, processes + 1)
         ]
@@ -141,7 +171,7 @@ def run_service(listener: socket.socket, *, processes: int, worker: bool, announ
 
 @contextmanager
 def metrics_folder() -> Iterator[Path]:
-    """A temporary folder in which the API processes share their metrics.
+    """A temporary folder in which the API processes share their metrics, and their counts of requests.
 
     Removes the folders of services that were killed. The lock on a folder tells whether its service still runs: the
     system releases it however the service ends.

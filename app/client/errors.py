@@ -82,6 +82,14 @@ class InvalidInputError(ProblemError):
     """400, 422: the request is malformed; nothing was stored. `field` names the part at fault."""
 
 
+class UnauthorizedError(ProblemError):
+    """401: no API key was sent, or one that is not valid; or the user token of a browser key is not valid."""
+
+
+class ForbiddenError(ProblemError):
+    """403: the API key does not allow this operation."""
+
+
 class NotFoundError(ProblemError):
     """404: there is no such user, item, placement, job or snapshot."""
 
@@ -95,21 +103,27 @@ class TooLargeError(ProblemError):
 
 
 class UnavailableError(ProblemError):
-    """429, 502, 503, 504: the service cannot answer now; a later attempt may succeed."""
+    """502, 503, 504: the service cannot answer now; a later attempt may succeed."""
+
+
+class RateLimitedError(UnavailableError):
+    """429: the API key has made too many requests; `retry_after_seconds` says when the next one is allowed."""
 
 
 class StorageFullError(ProblemError):
     """507: the storage is full; reading still works."""
 
 
-# Other statuses are a plain `ProblemError`: a caller has nothing to do about 401 or 500 but to report it.
+# Other statuses are a plain `ProblemError`: a caller has nothing to do about 500 but to report it.
 BY_STATUS: dict[int, type[ProblemError]] = {
     400: InvalidInputError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     413: TooLargeError,
     422: InvalidInputError,
-    429: UnavailableError,
+    429: RateLimitedError,
     502: UnavailableError,
     503: UnavailableError,
     504: UnavailableError,

@@ -1,7 +1,8 @@
 """Counters in the database. Growing one locks its row until the transaction ends, so its values commit in order.
 
 `catalogue` is the version of the items, `placements` of placements and event types; `snapshot` numbers the snapshots,
-`fencing` the claims of training jobs, `erasures` the erasures of users; `erased` counts the rating changes of these.
+`fencing` the claims of training jobs, `erasures` the erasures of users; `erased` counts the rating changes of these
+users, `keys` the changes of API keys.
 """
 
 import sqlalchemy as sa

@@ -308,3 +308,32 @@ backups = Table(
     Column("made_at", BigInteger, primary_key=True, autoincrement=False),
     Column("file", Text, nullable=False),  # its name; where it lies is the operator's affair
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("kind", Text, CheckConstraint("kind IN ('secret', 'browser')", name="kind"), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("origins", JSON, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("rate_limit", Text),
+    Column("tenant", Text),  # NULL: the main catalogue
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("entry_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    sqlite_autoincrement=True,
+)

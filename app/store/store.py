@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from app.errors import ReckonError
+from app.store.api_keys import ApiKeys
 from app.store.database import Database, open_database
 from app.store.erasures import Erasures
 from app.store.events import Events
@@ -48,6 +49,7 @@ class Store:
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)
+        self.api_keys = ApiKeys(database)
 
     @classmethod
     def open(

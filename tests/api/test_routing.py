@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel, ConfigDict
 
 from app.api import problems
+from app.api.access import OPEN
 from app.api.query_string import described, parameters
 from app.api.routing import DirectRoute, StrictRoute
 from app.api.types import Id
@@ -22,17 +23,17 @@ class Options(BaseModel):
 strict, direct = APIRouter(route_class=StrictRoute), APIRouter(prefix="/direct", route_class=DirectRoute)
 
 
-@strict.get("/of/{name}")
+@strict.get("/of/{name}", openapi_extra=OPEN)
 async def get_strict(name: Id, limit: Annotated[int, Query()] = 20) -> Response:
     return Response(f"{name} {limit}")
 
 
-@strict.get("/plain")
+@strict.get("/plain", openapi_extra=OPEN)
 async def get_plain() -> Response:
     return Response("plain")
 
 
-@direct.get("/of/{name}", openapi_extra=described(Options))
+@direct.get("/of/{name}", openapi_extra=described(Options) | OPEN)
 async def get_direct(name: Id, request: Request) -> Response:
     return Response(f"{name} {parameters(request, Options).limit}")
 

@@ -39,6 +39,7 @@ UNDO = {
         "DROP INDEX ix_deleted_events_user_key",
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
+    "0014": ["DROP TABLE api_keys", "DROP TABLE audit_log", "DELETE FROM counters WHERE name = 'keys'"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

@@ -1,0 +1,122 @@
+"""Finds out who makes a request, before anything of it is read but its headers. `app.api.access` says what for."""
+
+from collections.abc import Callable, Collection
+
+import structlog
+from fastapi import Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.problems import response_to
+from app.auth.errors import UnauthorizedError, UserTokenError, WrongOriginError
+from app.auth.key_ring import ANYONE, Caller, HeldKey, KeyRing
+from app.auth.rate_limits import RateLimits
+from app.auth.user_tokens import UserTokens
+from app.errors import ReckonError
+
+log = structlog.get_logger()
+
+BEARER = b"bearer "
+USER_TOKEN = b"x-user-token"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+EXPOSED = ("ETag", "Retry-After", "X-Request-Id")
+
+
+class Authentication:
+    """ASGI middleware. Refuses every request without a valid key, but those of open paths, once a key exists.
+
+    `open_paths`: need no key. `open_folder`: as a prefix of paths, likewise.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: KeyRing,
+        limits: RateLimits,
+        user_tokens: UserTokens,
+        open_paths: Collection[str],
+        open_folder: str,
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._limits = limits
+        self._user_tokens = user_tokens
+        self._open_paths = frozenset(open_paths)
+        self._open_folder = open_folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            state = scope.setdefault("state", {})
+            path = scope["path"]
+            if self._keys.is_open:
+                state["caller"] = ANYONE
+            elif path not in self._open_paths and not path.startswith(self._open_folder):
+                try:
+                    state["caller"] = self._caller(scope)
+                except ReckonError as error:
+                    response = await response_to(Request(scope), error)
+                    await response(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
+
+    def _caller(self, scope: Scope) -> Caller:
+        text = token = origin = None
+        for name, value in scope["headers"]:
+            if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
+                text = value[len(BEARER) :].strip().decode("latin-1")
+            elif name == b"origin":
+                origin = value.decode("latin-1").lower()
+            elif name == USER_TOKEN:
+                token = value.decode("latin-1")
+        # A request without a key is no attempt to guess one.
+        if text is None:
+            raise UnauthorizedError
+        address = scope["client"][0] if scope.get("client") else ""
+        key = self._find(text, address, scope["state"].get("request_id", ""))
+        if address not in key.use.peers:
+            self._limits.admit(address, key.use.peers)
+        caller = key.caller
+        if key.key.kind == "browser":
+            caller = self._narrowed(key, origin, token)
+        if key.limit is not None:
+            self._limits.count_request(key.limit, key.key.key_id, caller.user_id or "")
+        return caller
+
+    def _find(self, text: str, address: str, request_id: str) -> HeldKey:
+        try:
+            return self._keys.find(text)
+        except UnauthorizedError:
+            self._limits.count_failure(address)
+            log.warning("authentication failed", peer=address, request_id=request_id)
+            raise
+
+    def _narrowed(self, key: HeldKey, origin: str | None, token: str | None) -> Caller:
+        if origin not in key.key.origins:
+            raise WrongOriginError
+        if token is None:
+            raise UserTokenError
+        return self._user_tokens.narrowed(key.caller, token)
+
+
+class Origins(CORSMiddleware):
+    """Lets the pages of the allowed origins call the API: those of the settings, and those of browser keys.
+
+    `of_keys`: returns the origins of the valid browser keys.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed: Collection[str], of_keys: Callable[[], Collection[str]]) -> None:
+        # Without credentials: there are none, and with `*` they would open the API to every page a user visits.
+        super().__init__(
+            app, allow_origins=allowed, allow_methods=METHODS, allow_headers=("*",), expose_headers=EXPOSED
+        )
+        self._of_keys = of_keys
+
+    def is_allowed_origin(self, origin: str) -> bool:
+        return super().is_allowed_origin(origin) or origin in self._of_keys()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.allow_origins or self._of_keys():
+            await super().__call__(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)

@@ -1,0 +1,86 @@
+"""How often a key may be used, and how often an address may fail to name a valid one."""
+
+import time
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+import limits
+from limits import RateLimitItem
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from app.auth.errors import RateLimitedError
+from app.auth.shared_counts import SharedCounts
+from app.errors import InvalidInputError
+
+FAILED_ATTEMPTS = limits.parse("30/minute")
+"""Of one address with keys that are not valid."""
+
+MAX_AMOUNT = 10**9
+"""Of the requests of a limit."""
+
+MAX_PEERS = 1_000
+"""Addresses that are remembered of one key."""
+
+IPV6_NETWORK = 64
+"""Bits of an IPv6 address that count as one peer: a host may take any address of such a network."""
+
+
+def parse_limit(text: str) -> RateLimitItem:
+    """Return the limit of a text such as `100/second`. Raises `InvalidInputError` if it is none."""
+    message = f"{text!r} is no limit: NUMBER/second, /minute, /hour or /day, such as 100/second"
+    try:
+        limit = limits.parse(text)
+    except ValueError:
+        raise InvalidInputError(message, field="rate_limit") from None
+    if not 1 <= limit.amount <= MAX_AMOUNT:
+        raise InvalidInputError(message, field="rate_limit")
+    return limit
+
+
+class RateLimits:
+    """Sliding windows: of a limit of n per second, n requests are allowed in about every second."""
+
+    def __init__(self, file: Path | None) -> None:
+        # Two regions: addresses are many, and must not push out the counts of keys.
+        self._requests = SlidingWindowCounterRateLimiter(SharedCounts(file, 0))
+        self._failures = SlidingWindowCounterRateLimiter(SharedCounts(file, 1))
+
+    def count_request(self, limit: RateLimitItem, *whose: str) -> None:
+        """Raises `RateLimitedError` if the limit is reached; the request does not count then."""
+        if not self._requests.hit(limit, *whose):
+            seconds = self._requests.get_window_stats(limit, *whose).reset_time - time.time()
+            raise RateLimitedError(f"the limit of this API key is {limit}", seconds)
+
+    def count_failure(self, address: str) -> None:
+        """Raises `RateLimitedError` if the address has failed too often."""
+        if not self._failures.hit(FAILED_ATTEMPTS, peer_of(address)):
+            raise self._too_many_failures(address)
+
+    def admit(self, address: str, known: set[str]) -> None:
+        """Let the address use a valid key, and remember it among those `known` of the key.
+
+        An address that has failed too often may be guessing. It may use the keys that it has used before, because
+        others may share the address, and no other key. Raises `RateLimitedError` for those.
+        """
+        if not self._failures.test(FAILED_ATTEMPTS, peer_of(address)):
+            raise self._too_many_failures(address)
+        if len(known) >= MAX_PEERS:
+            known.clear()
+        known.add(address)
+
+    def _too_many_failures(self, address: str) -> RateLimitedError:
+        seconds = self._failures.get_window_stats(FAILED_ATTEMPTS, peer_of(address)).reset_time - time.time()
+        return RateLimitedError("too many requests from this address had no valid API key", seconds)
+
+
+def peer_of(address: str) -> str:
+    """Return what counts as one peer: an IPv4 address, or the network of an IPv6 address."""
+    if ":" not in address:
+        return address
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> (128 - IPV6_NETWORK):x}::"

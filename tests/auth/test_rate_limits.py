@@ -1,0 +1,116 @@
+"""How often a key may be used, in one process and in several that share a file."""
+
+import time
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from app.auth.errors import RateLimitedError
+from app.auth.rate_limits import RateLimits, parse_limit, peer_of
+from app.auth.shared_counts import N_SLOTS, SharedCounts
+
+START = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "time", made.time)
+    return made
+
+
+def allowed(limits: RateLimits, text: str, whose: str, n: int) -> int:
+    done = 0
+    for _ in range(n):
+        try:
+            limits.count_request(parse_limit(text), whose)
+        except RateLimitedError:
+            continue
+        done += 1
+    return done
+
+
+def test_limit(clock: Clock) -> None:
+    limits = RateLimits(None)
+    assert allowed(limits, "10/second", "a", 25) == 10
+    assert allowed(limits, "10/second", "b", 5) == 5
+    clock.now += 1.5  # half of the window before still counts
+    assert allowed(limits, "10/second", "a", 25) == 5
+    clock.now += 10
+    assert allowed(limits, "10/second", "a", 25) == 10
+
+
+def test_steady_rate(clock: Clock) -> None:
+    """Under a load of three times the limit, within 20 % of the limit passes."""
+    limits = RateLimits(None)
+    passed = 0
+    for _ in range(3_000):
+        clock.now += 1 / 300
+        passed += allowed(limits, "100/second", "a", 1)
+    assert 800 <= passed <= 1_200
+
+
+def test_retry_after(clock: Clock) -> None:
+    limits = RateLimits(None)
+    allowed(limits, "2/minute", "a", 2)
+    clock.now += 15
+    with pytest.raises(RateLimitedError) as caught:
+        limits.count_request(parse_limit("2/minute"), "a")
+    assert caught.value.headers == {"Retry-After": "45"}
+
+
+def test_processes_share(tmp_path: Path) -> None:
+    """However unevenly the requests are spread."""
+    file = tmp_path / "counts"
+    limits = [RateLimits(file) for _ in range(3)]
+    assert allowed(limits[0], "50/hour", "a", 40) == 40
+    assert sum(allowed(each, "50/hour", "a", 20) for each in limits) == 10
+
+
+@pytest.mark.usefixtures("clock")
+def test_many_identities() -> None:
+    """More identities than slots: those that are counted all the time keep their counts."""
+    limits = RateLimits(None)
+    for n in range(N_SLOTS // 2):
+        assert allowed(limits, "3/second", f"user {n}", 5) == 3
+    counts = SharedCounts(None, 0)
+    with patch.object(time, "time", lambda: START + 100):
+        assert counts.acquire_sliding_window_entry("x", 1, 1)
+        counts.clear_sliding_window("x", 1)
+        assert counts.acquire_sliding_window_entry("x", 1, 1)
+        assert counts.reset() is None
+        assert counts.get_sliding_window("x", 1)[2] == 0
+    assert counts.check()
+
+
+@pytest.mark.usefixtures("clock")
+def test_failed_attempts() -> None:
+    """An address that guesses is refused, but for the keys that it has used before."""
+    limits = RateLimits(None)
+    known: set[str] = set()
+    limits.admit("10.0.0.1", known)
+    assert known == {"10.0.0.1"}
+    for _ in range(30):
+        limits.count_failure("10.0.0.1")
+    with pytest.raises(RateLimitedError):
+        limits.count_failure("10.0.0.1")
+    with pytest.raises(RateLimitedError):
+        limits.admit("10.0.0.1", set())
+    limits.admit("10.0.0.2", known)
+
+
+def test_peers() -> None:
+    assert peer_of("192.0.2.7") == "192.0.2.7"
+    assert peer_of("::ffff:192.0.2.7") == "192.0.2.7"
+    assert peer_of("2001:db8::1") == peer_of("2001:db8::ffff:1") != peer_of("2001:db8:0:1::1")
+    assert peer_of("fe80::1%eth0") == peer_of("fe80::2")
+    assert peer_of("a:b") == "a:b"

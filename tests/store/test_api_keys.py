@@ -1,0 +1,78 @@
+"""API keys in the database."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from app.auth.keys import KEY_ID, digest_of, new_text
+from app.errors import ConflictError, NotFoundError
+from app.store import Store
+from tests.support.keys import SHOP, made_key
+
+DAY = timedelta(days=1)
+
+
+def test_round_trip(store: Store) -> None:
+    keys = [
+        made_key("training", "console", note="Ann's", rate_limit="5/second", lifetime=DAY)[1],
+        made_key("ratings:write", origins=[SHOP], tenant="shop")[1],
+    ]
+    for key in keys:
+        store.api_keys.add(key)
+    assert sorted(store.api_keys.read().keys, key=lambda key: key.created_at) == keys
+    assert store.api_keys.get(keys[0].key_id) == keys[0]
+
+
+def test_version_changes(store: Store) -> None:
+    versions: list[object] = [store.api_keys.version()]
+    _, key = made_key("training")
+    store.api_keys.add(key)
+    versions.append(store.api_keys.version())
+    store.api_keys.roll(key.key_id, "b" * 12, b"digest", DAY)
+    versions.append(store.api_keys.version())
+    store.api_keys.revoke(key.key_id)
+    versions.append(store.api_keys.read().version)
+    assert len(set(versions)) == 4
+    store.api_keys.revoke(key.key_id)
+    store.api_keys.record_uses({key.key_id: datetime.now(UTC)})
+    assert store.api_keys.version() == versions[-1]
+
+
+def test_revoke(store: Store) -> None:
+    _, key = made_key("training")
+    store.api_keys.add(key)
+    revoked = store.api_keys.revoke(key.key_id)
+    assert not revoked.is_valid(datetime.now(UTC))
+    assert store.api_keys.revoke(key.key_id) == revoked
+    with pytest.raises(NotFoundError):
+        store.api_keys.revoke("0" * 12)
+
+
+@pytest.mark.parametrize("lifetime", [None, 10 * DAY, timedelta(hours=1)])
+def test_roll(store: Store, lifetime: timedelta | None) -> None:
+    _, key = made_key("training", "console", note="Ann's", rate_limit="5/second", lifetime=lifetime)
+    store.api_keys.add(key)
+    text = new_text("secret")
+    new, old = store.api_keys.roll(key.key_id, text[KEY_ID], digest_of(text), DAY)
+    assert (new.scopes, new.note, new.rate_limit) == (key.scopes, key.note, key.rate_limit)
+    assert (new.expires_at is None) == (lifetime is None)
+    assert new.expires_at is None or new.expires_at - new.created_at == lifetime
+    assert old.expires_at == min(new.created_at + DAY, key.expires_at or new.created_at + DAY)
+    assert {each.key_id: each for each in store.api_keys.read().keys} == {key.key_id: old, new.key_id: new}
+
+
+def test_roll_of_an_ended_key(store: Store) -> None:
+    _, key = made_key("training")
+    store.api_keys.add(key)
+    store.api_keys.revoke(key.key_id)
+    with pytest.raises(ConflictError):
+        store.api_keys.roll(key.key_id, "b" * 12, b"digest", DAY)
+
+
+def test_uses_never_go_back(store: Store) -> None:
+    _, key = made_key("training")
+    store.api_keys.add(key)
+    late = datetime(2026, 3, 1, tzinfo=UTC)
+    for at in (late, late - DAY):
+        store.api_keys.record_uses({key.key_id: at})
+        assert store.api_keys.get(key.key_id).last_used_at == late
