@@ -30,8 +30,18 @@ def test_generated_requests(tmp_path: Path) -> None:
     command = shutil.which("schemathesis", path=str(Path(sys.executable).parent))
     assert command
     with Instance(tmp_path).serving("--no-worker") as service:
-        options = ("--max-examples", "15", "--phases", "fuzzing", "--seed", "1", "--checks", ",".join(CHECKS))
-        options += ("--header", f"Authorization: Bearer {key}")
+        options = (
+            "--header",
+            f"Authorization: Bearer {key}",
+            "--max-examples",
+            "15",
+            "--phases",
+            "fuzzing",
+            "--seed",
+            "1",
+            "--checks",
+            ",".join(CHECKS),
+        )
         fuzzed = subprocess.run(
             [command, "run", f"{service.address}/openapi.json", *options],
             capture_output=True,
