@@ -31,6 +31,7 @@ from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.api.head import HeadAsGet
 from app.api.request_metrics import RequestMetrics
 from app.api.routing import CheckedRoute
+from app.api.web_pages import WebPages
 from app.observability.logs import configure_logs
 from app.settings import Settings
 from app.wiring import Control, Service
@@ -99,6 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        # It would name the host that the request names. The two paths are not the same.
+        redirect_slashes=False,
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
@@ -121,6 +124,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     # Outside of `Authentication`: preflight requests of browsers have no key, and pages must be able to read a refusal.
     app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)
+    app.add_middleware(
+        WebPages,
+        hosts=settings.host_names,
+        origins=settings.allowed_origins,
+        of_keys=lambda: control.keys.origins,
+    )
     # Added last, this is the outermost: it also counts and times the answers of the others.
     app.add_middleware(RequestMetrics, metrics=service.metrics)
     return app

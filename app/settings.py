@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.texts import is_origin
 
-ANY_ORIGIN = "*"
+HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+ANY_ORIGIN = ANY_HOST = "*"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -50,6 +51,11 @@ class Settings(BaseSettings):
         "",
         description="Origins whose pages may call the API, separated by commas, such as `https://shop.example.com`; "
         "`*`: any; empty: none. Credentials are never allowed",
+    )
+    allowed_hosts: str = Field(
+        "",
+        description="Names by which the service is called, separated by commas, such as `reckon.example.com`;"
+        " `.example.com`: all names below; `*`: any. Addresses, names without a dot and `localhost` are always allowed",
     )
     connections_per_peer: int = Field(
         512,
@@ -100,6 +106,23 @@ class Settings(BaseSettings):
                     {"origin": repr(origin)},
                 )
         return text
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, text: str) -> str:
+        for host in _split(text):
+            if host != ANY_HOST and not HOST.fullmatch(host):
+                raise PydanticCustomError(
+                    "hosts",
+                    "{host} is not the name of a host: it has neither a scheme nor a port",
+                    {"host": repr(host)},
+                )
+        return text
+
+    @property
+    def host_names(self) -> list[str]:
+        """The names of `allowed_hosts` in lower case."""
+        return _split(self.allowed_hosts)
 
     @property
     def allowed_origins(self) -> list[str]:

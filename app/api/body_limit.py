@@ -1,12 +1,14 @@
-"""Refuses a body that is too large, and reads no more of it than the limit.
+"""Refuses a body that is too large or compressed, and reads no more of it than the limit.
 
 The limit of the framework is not used because it answers in plain text instead of a problem document.
 """
 
+from collections.abc import Iterable
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-TOO_LARGE = 413
+TOO_LARGE, CANNOT_DECODE, NOT_IMPLEMENTED = 413, 415, 501
 MAX_BODY_BYTES = 1 << 20
 
 
@@ -15,7 +17,10 @@ def too_large(max_bytes: int) -> str:
 
 
 class BodyLimit:
-    """ASGI middleware. It counts the bytes that arrive, since a declared length may be absent or wrong."""
+    """ASGI middleware. It counts the bytes that arrive, since a declared length may be absent or wrong.
+
+    A compressed body is refused, because its size would be known only after the work of unpacking it.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -25,16 +30,29 @@ class BodyLimit:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
-        # A declared length over the limit is refused without reading the body at all.
-        declared = next((int(value) for name, value in scope["headers"] if name == b"content-length"), 0)
+        # What the headers say is refused without reading the body at all.
+        refusal = _refusal_of(scope["headers"], self._max_bytes)
         received = 0
 
         async def receive_limited() -> Message:
             nonlocal received
-            message: Message = {} if declared > self._max_bytes else await receive()
+            if refusal is not None:
+                raise refusal
+            message = await receive()
             received += len(message.get("body", b""))
-            if max(received, declared) > self._max_bytes:
+            if received > self._max_bytes:
                 raise HTTPException(TOO_LARGE, too_large(self._max_bytes))
             return message
 
         await self._app(scope, receive_limited, send)
+
+
+def _refusal_of(headers: Iterable[tuple[bytes, bytes]], max_bytes: int) -> HTTPException | None:
+    for name, value in headers:
+        if name == b"content-length" and int(value) > max_bytes:
+            return HTTPException(TOO_LARGE, too_large(max_bytes))
+        if name == b"content-encoding" and value.lower() != b"identity":
+            return HTTPException(CANNOT_DECODE, "send the body without a content encoding")
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
+            return HTTPException(NOT_IMPLEMENTED, "the only transfer encoding is chunked")
+    return None

@@ -21,6 +21,7 @@ from app.api.problems import (
     malformed_problem,
     problem_of,
 )
+from app.api.routing import NotJsonError
 from app.api.types import ID_PATTERN
 from app.errors import NotFoundError, StorageFullError, UnavailableError
 
@@ -58,6 +59,7 @@ ANYWHERE: Mapping[int, Faulty] = {
     413: Faulty(
         "the body is too large", http_problem(413, too_large(MAX_BODY_BYTES)), content=b" " * (MAX_BODY_BYTES + 1)
     ),
+    415: Faulty("the content type is not JSON", problem_of(NotJsonError())),
     503: Faulty("the database does not answer", problem_of(UnavailableError("the database does not answer"))),
     507: Faulty("the disk is full", problem_of(StorageFullError("the database has no room left"))),
 }

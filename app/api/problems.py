@@ -186,10 +186,7 @@ def _field_error(fault: Mapping[str, Any]) -> FieldError:
     if fault.get("type") == "json_invalid":
         return FieldError(field="body", detail=f"not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}")
     if fault.get("type") == "model_attributes_type":
-        # A body of another content type is not parsed.
-        is_parsed = not isinstance(fault["input"], bytes)
-        detail = "it is not an object" if is_parsed else "it is not read: the content type must be application/json"
-        return FieldError(field=".".join(map(str, fault["loc"])), detail=detail)
+        return FieldError(field=".".join(map(str, fault["loc"])), detail="it is not an object")
     # Of a parameter that may be repeated, the place of one value says nothing: the name tells which parameter it is.
     place = fault["loc"][:2] if fault["loc"][0] == "query" else fault["loc"]
     return FieldError(field=_printable(".".join(map(str, place))), detail=_printable(str(fault["msg"])))

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from app.api.schemas.body import Body
 from app.api.types import VALUE, Finite, Id, Moment
 from app.entities import Rating, RatingScale, to_microseconds
 from app.errors import InvalidInputError
@@ -15,17 +16,13 @@ from app.serving.interactions import VIEWED, EventTypeIndex
 MAX_RATINGS = MAX_EVENTS = 1_000
 
 
-class GuestRating(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
+class GuestRating(Body):
     item_id: Id
     value: Annotated[Finite, Field(description=VALUE, examples=[4.5])]
 
 
-class PastEvent(BaseModel):
+class PastEvent(Body):
     """Something that a guest did."""
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     type: Annotated[Id, Field(description="The name of a declared event type", examples=["watched"])]
     item_id: Id

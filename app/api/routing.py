@@ -1,4 +1,5 @@
-"""How handlers are called: routes that refuse unknown query parameters, and access to the objects of the service.
+"""How handlers are called: routes that refuse unknown query parameters and bodies that are not JSON or too complex, and
+access to the objects of the service.
 
 Handlers are module-level functions. They get the objects of the process by `service_of(request)`. A FastAPI dependency
 for that would cost 30 us per request, a tenth of the time of a list.
@@ -7,6 +8,7 @@ All routes override `get_route_handler`, the documented way to extend a route, a
 the signature of the handler.
 """
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, get_type_hints
 
@@ -14,12 +16,30 @@ from fastapi import Request, Response, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from app.api.access import Access, check_body
+from app.api.json_limits import check_json
+from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
+from app.errors import ReckonError
 from app.wiring import Control, Service
 
+BAD_REQUEST = 400
+
+JSON_TYPE = re.compile(r"\s*application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class NotJsonError(ReckonError):
+    type = "not-json"
+    title = "The content type is not JSON"
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__("the request needs the header `Content-Type: application/json`")
 
 
 def service_of(request: Request) -> Service:
@@ -49,7 +69,15 @@ class StrictRoute(CheckedRoute):
     given twice and can be given once, of which FastAPI would take the last.
 
     A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`.
+
+    An operation that takes a body answers 415 unless the content type is JSON, even if the body is empty: a web page
+    may send any other content type to another site without asking it first. No operation takes any other content type.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.body_field is not None:
+            self.responses = responses(NotJsonError.status) | self.responses
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
@@ -62,8 +90,17 @@ class StrictRoute(CheckedRoute):
         known, repeatable = known | own, repeatable | own
         access = self.access
 
+        takes_body = self.body_field is not None
+        changes = self.methods != {"GET"}
+
         async def handle_known(request: Request) -> Response:
             user_id = access.check(request)
+            if changes:
+                content_type = request.headers.get("content-type")
+                if takes_body if content_type is None else not JSON_TYPE.fullmatch(content_type):
+                    raise NotJsonError
+            if takes_body:
+                check_json(await _body_of(request))
             if user_id is not None:
                 await check_body(request, user_id)
             query_string = request.scope["query_string"]
@@ -108,6 +145,14 @@ class DirectRoute(CheckedRoute):
             return response
 
         return handle
+
+
+async def _body_of(request: Request) -> bytes:
+    """The whole body, which the request keeps for the framework."""
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise HTTPException(BAD_REQUEST, "the body is not complete") from None
 
 
 def _marks(hint: Any) -> tuple[Any, ...]:

@@ -135,7 +135,8 @@ class Attempts(Generic[T]):
 
     def next_request(self) -> httpx.Request:
         self._made += 1
-        headers = {} if self._content is None else {"content-type": "application/json"}
+        # Also without a body: the service refuses changes that a web page could request without asking first.
+        headers = {"content-type": "application/json"} if self._call.route.method != "GET" else {}
         if self._remembered is not None:
             headers["if-none-match"] = self._remembered.entity_tag
         return self._http.build_request(

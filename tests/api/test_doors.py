@@ -189,7 +189,7 @@ def test_training_jobs(client: TestClient) -> None:
     assert accepting["job_id"] != made.json()["job_id"]
     assert client.post("/training-jobs", json={"accept": "yes"}).json()["field"] == "body.accept"
     assert client.post("/training-jobs", json={"seed": 2**63}).status_code == 422
-    assert client.post("/training-jobs").status_code == 202
+    assert client.post("/training-jobs", headers={"content-type": "application/json"}).status_code == 202
 
 
 @pytest.mark.parametrize(

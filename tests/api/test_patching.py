@@ -129,7 +129,7 @@ def test_bad_attribute(client: TestClient, value: Any, detail: str) -> None:
 def test_other_media_type(client: TestClient, media_type: str) -> None:
     client.put("/items/x", json=ITEM)
     refused = client.patch("/items/x", content=b'{"year": 1906}', headers={"content-type": media_type})
-    assert (refused.status_code, refused.json()["field"]) == (422, "body")
+    assert refused.status_code == 415
     assert "application/json" in refused.json()["detail"]
 
 

@@ -5,9 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from app.api.problems import fault_of
 from app.intake.recording import RowOutcome, Status
@@ -15,9 +22,22 @@ from app.intake.recording import RowOutcome, Status
 Entity = TypeVar("Entity")
 
 
+MAX_UNKNOWN_FIELDS = 5
+"""Beyond them, an object gets one error instead of one for each of its fields."""
+
+
 class Body(BaseModel):
     # An unknown field is an error: a misspelt optional field would otherwise be ignored silently.
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_many_unknown(cls, given: Any) -> Any:
+        n_known = len(cls.model_fields)
+        if isinstance(given, dict) and len(given) > n_known + MAX_UNKNOWN_FIELDS:
+            counts = {"given": len(given), "known": n_known}
+            raise PydanticCustomError("too_many_fields", "{given} fields are given, and there are {known}", counts)
+        return given
 
 
 def merge_patch(kind: type[BaseModel]) -> dict[str, Any]:

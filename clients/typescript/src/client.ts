@@ -60,6 +60,12 @@ export class Reckon {
       fetch: fetchWithRetries({ ...DEFAULT_RETRIES, ...retries }, timeoutMs, fetch),
     });
     this.http.use({
+      onRequest: ({ request }) => {
+        // Also without a body: the service refuses changes that a web page could request without asking first.
+        if (request.method !== "GET" && !request.headers.has("content-type")) {
+          request.headers.set("content-type", "application/json");
+        }
+      },
       onResponse: async ({ request, response, schemaPath }) => {
         if (response.status >= 400) await throwProblem(response, `${request.method} ${schemaPath}`);
       },
