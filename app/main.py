@@ -126,7 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)
     app.add_middleware(
         WebPages,
-        hosts=settings.host_names,
+        hosts=[*settings.host_names, settings.host.lower()],
         origins=settings.allowed_origins,
         of_keys=lambda: control.keys.origins,
     )

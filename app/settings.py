@@ -1,5 +1,6 @@
 """Settings from the environment (`RECKON_...`). The table in the README repeats these fields; a test compares them."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 

@@ -57,8 +57,8 @@ class CrossSiteRequestError(ReckonError):
 class WebPages:
     """ASGI middleware.
 
-    `hosts`: `*` allows any, `.example.com` all names below. `origins`: `*` allows any. `of_keys`: returns the origins of
-    the valid browser keys, which are allowed as well.
+    `hosts`: `*` allows any, `.example.com` all names below. `origins`: `*` allows any. `of_keys`: returns the origins
+    of the valid browser keys, which are allowed as well.
     """
 
     def __init__(
