@@ -137,7 +137,7 @@ class Service:
             similar_users=SimilarUserFinder(user_states, store.users),
             charts=ChartReader(store.trends, tokens),
             rating_recorder=RatingRecorder(store),
-            event_recorder=EventRecorder(store, tokens.read_recommendation_id),
+            event_recorder=EventRecorder(store, tokens),
             cache=ResponseCache(),
             tokens=tokens,
             metrics=metrics,

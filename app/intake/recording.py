@@ -5,7 +5,7 @@ row does not keep the others from being stored.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
@@ -26,7 +26,8 @@ from app.entities import (
 from app.errors import InvalidInputError
 from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS, UNKNOWN_ITEM_FAULT
 from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded, Store
-from app.store.users import Users
+
+FOREIGN_RECOMMENDATION_FAULT = "this recommendation_id was made for another user"
 
 Status = Literal["stored", "replaced", "unchanged", "rejected"]
 STATUS_NAMES: dict[int, Status] = {STORED: "stored", REPLACED: "replaced", UNCHANGED: "unchanged"}
@@ -116,14 +117,23 @@ class ReceivedEvent:
 
 
 class Origin(Protocol):
-    """The recommendation that led to an event; `user_key` None: it was made for a user who was not stored then."""
+    """The recommendation that led to an event; `owner`: for whom it was made, see `Recommendations`."""
 
     @property
-    def user_key(self) -> int | None: ...
+    def owner(self) -> bytes: ...
     @property
     def snapshot_version(self) -> int | None: ...
     @property
     def placement(self) -> str: ...
+
+
+class Recommendations(Protocol):
+    """Reads recommendation ids, and identifies the users for whom they were made; None: a guest without an id."""
+
+    def read_recommendation_id(self, text: str) -> Origin:
+        """Raises `InvalidInputError` for an id that is not genuine."""
+
+    def owner(self, user_id: str | None) -> bytes: ...
 
 
 @dataclass(slots=True)
@@ -140,19 +150,16 @@ class CheckedEvent:
 
 
 class EventRecorder:
-    """Stores events once by id. `read_recommendation_id` raises `InvalidInputError` for an id that is not genuine.
+    """Stores events once by id.
 
     `clock`: microseconds UTC, read once a request. An `at` ahead of it counts as the time of arrival.
     """
 
     def __init__(
-        self,
-        store: Store,
-        read_recommendation_id: Callable[[str], Origin],
-        clock: Callable[[], int] = microseconds_now,
+        self, store: Store, recommendations: Recommendations, clock: Callable[[], int] = microseconds_now
     ) -> None:
         self._store = store
-        self._read_recommendation_id = read_recommendation_id
+        self._recommendations = recommendations
         self._clock = clock
 
     def record_batch(self, rows: Sequence[ReceivedEvent | str]) -> list[RowOutcome]:
@@ -160,7 +167,7 @@ class EventRecorder:
         now = self._clock()
         types = {each.name: each for each in self._store.events.types().values()}
         checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
-        checked = _own_recommendations_only(checked, self._store.users)
+        checked = self._own_recommendations_only(checked)
         good = [row for row in checked if isinstance(row, CheckedEvent)]
         statuses = self._store.events.record(_event_columns(good)).tolist() if good else []
         return _outcomes(checked, iter(statuses))
@@ -174,11 +181,31 @@ class EventRecorder:
         try:
             _check_event(event, at, types, now)
             named = event.recommendation_id
-            origin = None if named is None else self._read_recommendation_id(named)
+            origin = None if named is None else self._recommendations.read_recommendation_id(named)
             _check_origin(event, origin)
             return CheckedEvent(event, min(at, now), origin)
         except InvalidInputError as error:
             return error.detail
+
+    def _own_recommendations_only(self, rows: Sequence[CheckedEvent | str]) -> list[CheckedEvent | str]:
+        """Rejects events that name a recommendation made for another user.
+
+        A recommendation for a guest without an id may be named by any user. A guest who was merged into a user is that
+        user: each may name the recommendations of the other.
+        """
+        owner_of = self._recommendations.owner
+        named = [
+            (row.event.user_id, row.origin.owner)
+            for row in rows
+            if isinstance(row, CheckedEvent) and row.origin is not None
+        ]
+        owners = {user_id: {owner_of(None), owner_of(user_id)} for user_id, _ in named}
+        # Nearly all events name a recommendation of their own user, and need no query.
+        doubtful = {user_id for user_id, owner in named if owner not in owners[user_id]}
+        if doubtful:
+            for user_id, ids in self._store.users.aliases(doubtful).items():
+                owners[user_id].update(map(owner_of, ids))
+        return [FOREIGN_RECOMMENDATION_FAULT if _is_foreign(row, owners) else row for row in rows]
 
 
 def _is_ahead(at: int, now: int) -> bool:
@@ -267,29 +294,11 @@ def _check_origin(event: ReceivedEvent, origin: Origin | None) -> None:
         raise InvalidInputError("position: it needs the recommendation_id or the placement of the list")
 
 
-def _own_recommendations_only(rows: Sequence[CheckedEvent | str], users: Users) -> list[CheckedEvent | str]:
-    """Rejects events that name a recommendation made for another user.
-
-    A recommendation for a user who was not stored then, or is deleted or merged since, may be named by any user. The
-    id of a merged guest counts as that of the user.
-    """
-    origins = [row.origin for row in rows if isinstance(row, CheckedEvent) and row.origin is not None]
-    keys = {origin.user_key for origin in origins if origin.user_key is not None}
-    owners = users.ids_of(sorted(keys)) if keys else {}
-    foreign = {row.event.user_id for row in rows if isinstance(row, CheckedEvent) and _is_of_another(row, owners, {})}
-    if not foreign:
-        return list(rows)
-    merged = users.redirected(foreign)
-    fault = "this recommendation_id was made for another user"
-    return [fault if isinstance(row, CheckedEvent) and _is_of_another(row, owners, merged) else row for row in rows]
-
-
-def _is_of_another(row: CheckedEvent, owners: Mapping[int, str], merged: Mapping[str, str]) -> bool:
-    """`merged`: the users that guests became, by the guests' ids."""
-    if row.origin is None or row.origin.user_key is None:
+def _is_foreign(row: CheckedEvent | str, owners: Mapping[str, set[bytes]]) -> bool:
+    """`owners`: by user id, those whose recommendations the user may name."""
+    if isinstance(row, str) or row.origin is None:
         return False
-    user_id = merged.get(row.event.user_id, row.event.user_id)
-    return owners.get(row.origin.user_key, user_id) != user_id
+    return row.origin.owner not in owners[row.event.user_id]
 
 
 def _event_columns(rows: Sequence[CheckedEvent]) -> IncomingEvents:

@@ -23,6 +23,11 @@ MAX_LAG_SECONDS = 3_600.0
 
 MAX_REMEMBERED_WRITES = 10_000
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+OTHER = "other"
+MAX_NAMES = 100
+"""Values of a label that users name: event types, placements. Those that come later are counted as `other`."""
+
 
 class SnapshotState(NamedTuple):
     """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone."""
@@ -55,6 +60,7 @@ class Metrics:
             registry=self._registry,
         )
         self._by_strategy: dict[str, Counter] = {}
+        self._event_types, self._placements = _Names(), _Names()
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
         self._lag = Histogram(
             "reckon_write_to_effect_seconds",
@@ -84,12 +90,14 @@ class Metrics:
         self._snapshot = _SnapshotCollector(snapshot_state)
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
-        key = method, path, status
+        """`path`: the template of the path."""
+        # Each combination of values is a time series for ever, and a caller may send any method.
+        key = method if method in METHODS else OTHER, path, status
         # `labels()` costs 5 us; this dictionary has one entry for each operation and status.
         if key not in self._by_operation:
             self._by_operation[key] = (
-                self._requests.labels(method, path, str(status)),
-                self._seconds.labels(method, path),
+                self._requests.labels(*key[:2], str(status)),
+                self._seconds.labels(*key[:2]),
             )
         count, duration = self._by_operation[key]
         count.inc()
@@ -112,11 +120,11 @@ class Metrics:
     def count_events(self, type_: str, status: str, number: int = 1) -> None:
         """`type_`: a declared event type; empty for rejected events, whose type may be any text."""
         if number:
-            self._events.labels(type_, status).inc(number)
+            self._events.labels(self._event_types.label(type_), status).inc(number)
 
     def count_placement_problem(self, placement: str, problem: str) -> None:
         """`problem`: unknown_name or empty_list."""
-        self._placement_problems.labels(placement, problem).inc()
+        self._placement_problems.labels(self._placements.label(placement), problem).inc()
 
     def count_poll_failure(self) -> None:
         self._poll_failures.inc()
@@ -132,6 +140,20 @@ class Metrics:
         snapshot = CollectorRegistry()
         snapshot.register(self._snapshot)
         return generate_latest(registry) + generate_latest(snapshot)
+
+
+class _Names:
+    """The first `MAX_NAMES` names of a kind. Users may declare and delete names for ever."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def label(self, name: str) -> str:
+        if name not in self._known:
+            if len(self._known) >= MAX_NAMES:
+                return OTHER
+            self._known.add(name)
+        return name
 
 
 class _SnapshotCollector:

@@ -75,7 +75,8 @@ class Recommender:
     def heading(self, context: Context) -> tuple[str, int | None, str]:
         """The beginning of every answer: its id, the version of the snapshot, the strategy."""
         user, version = context.user, context.serving.version
-        token = RecommendationToken(user.user_key, version, context.now, context.options.placement)
+        owner = self._tokens.owner(context.query.user_id)
+        token = RecommendationToken(owner, version, context.now, context.options.placement)
         return self._tokens.recommendation_id(token), version, user.strategy
 
     async def placement_notes(self, query: Query, request_state: RequestState) -> list[str]:

@@ -27,8 +27,11 @@ PLAIN, PACKED = b"p", b"z"
 PLAIN_KEYS = 40
 """Keys of a cursor that is not compressed: two pages of 20."""
 
-# user key (0: not known), snapshot version (0: none), microseconds UTC; the placement's name follows
-RECOMMENDATION = struct.Struct("<qqq")
+# owner, snapshot version (0: none), microseconds UTC; the placement's name follows
+RECOMMENDATION = struct.Struct("<8sqq")
+
+NO_OWNER = bytes(8)
+"""Of a list that was made for a guest without an id."""
 
 
 class ForgedTokenError(InvalidInputError):
@@ -41,9 +44,9 @@ class ForgedTokenError(InvalidInputError):
 
 @dataclass(frozen=True, slots=True)
 class RecommendationToken:
-    """Which answer this was: the user, the snapshot it came from, when, and for which placement."""
+    """Which answer this was: for whom (see `TokenSigner.owner`), from which snapshot, when, and for which placement."""
 
-    user_key: int | None
+    owner: bytes
     snapshot_version: int | None
     at: int
     placement: str
@@ -66,25 +69,35 @@ class TokenSigner:
     """Signs with the key of the database, and for its generation: keys in a token mean something else in another."""
 
     def __init__(self, key: bytes, generation: str = "") -> None:
-        self._key = key
-        self._generation = generation.encode()
+        self.follow(generation, key)
 
     def follow(self, generation: str, key: bytes) -> None:
         """Sign for this generation of the database and accept no cursor of another from now on."""
         self._key, self._generation = key, generation.encode()
+        self._digest = hashlib.blake2b(self._generation, digest_size=N_GENERATION_BYTES).digest()
+
+    def owner(self, user_id: str | None) -> bytes:
+        """Identifies the user in a recommendation id.
+
+        Unlike the surrogate key, it exists for a user who is not stored, and remains when a guest is merged. It is
+        keyed, because the id is visible to the visitor of a page, who should not learn the user's id from it.
+        """
+        if user_id is None:
+            return NO_OWNER
+        return hashlib.blake2b(user_id.encode(), digest_size=len(NO_OWNER), key=self._key).digest()
 
     def recommendation_id(self, token: RecommendationToken) -> str:
-        fixed = RECOMMENDATION.pack(token.user_key or 0, token.snapshot_version or NO_VERSION, token.at)
-        return self._sign(b"r", self._digest() + fixed + token.placement.encode())
+        fixed = RECOMMENDATION.pack(token.owner, token.snapshot_version or NO_VERSION, token.at)
+        return self._sign(b"o", self._digest + fixed + token.placement.encode())
 
     def read_recommendation_id(self, text: str) -> RecommendationToken:
-        signed = self._verify(b"r", text, "recommendation_id")
+        signed = self._verify(b"o", text, "recommendation_id")
         digest, payload = signed[:N_GENERATION_BYTES], signed[N_GENERATION_BYTES:]
-        user_key, version, at = RECOMMENDATION.unpack_from(payload)
-        if digest != self._digest():
-            # Made before the database was restored: the user and the snapshot may be others now.
-            user_key, version = 0, NO_VERSION
-        return RecommendationToken(user_key or None, version or None, at, payload[RECOMMENDATION.size :].decode())
+        owner, version, at = RECOMMENDATION.unpack_from(payload)
+        if digest != self._digest:
+            # Made before the database was restored: the snapshot may be another now.
+            version = NO_VERSION
+        return RecommendationToken(owner, version or None, at, payload[RECOMMENDATION.size :].decode())
 
     def paging(self, listing: str, returned_keys: Rows, shown_keys: Rows, limit: int) -> Paging:
         """How a list goes on after a page of `shown_keys`, where more items are to come.
@@ -151,9 +164,6 @@ class TokenSigner:
         if not hmac.compare_digest(signature, self._signature(kind, payload)):
             raise ForgedTokenError(field)
         return payload
-
-    def _digest(self) -> bytes:
-        return hashlib.blake2b(self._generation, digest_size=N_GENERATION_BYTES).digest()
 
     def _signature(self, kind: bytes, payload: bytes) -> bytes:
         # The length of the kind makes the split between kind and payload unambiguous.

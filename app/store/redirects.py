@@ -22,6 +22,10 @@ TARGETS = (
     "SELECT redirects.user_id, users.user_id FROM redirects JOIN users ON users.user_key = redirects.user_key"
     " WHERE redirects.user_id = ?"
 )
+GUESTS = (
+    "SELECT users.user_id, redirects.user_id FROM redirects JOIN users ON users.user_key = redirects.user_key"
+    " WHERE users.user_id = ?"
+)
 CHUNK_IDS = 5_000
 
 Incoming = TypeVar("Incoming", IncomingRatings, IncomingEvents)
@@ -38,6 +42,14 @@ class RedirectedError(Exception):
 def targets_of(database: Database, connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, str]:
     """The ids of the users to whom those of the distinct ids lead that are of merged guests."""
     return dict(database.dialect.rows_of(connection, TARGETS, user_ids)) if user_ids else {}
+
+
+def guests_of(database: Database, connection: sa.Connection, user_ids: Sequence[str]) -> dict[str, set[str]]:
+    """The ids of the guests that were merged into those of the distinct users."""
+    guests: dict[str, set[str]] = {}
+    for user_id, guest_id in database.dialect.rows_of(connection, GUESTS, user_ids):
+        guests.setdefault(user_id, set()).add(guest_id)
+    return guests
 
 
 def refuse_redirected(database: Database, connection: sa.Connection, inserted: Sequence[str]) -> None:

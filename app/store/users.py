@@ -12,7 +12,7 @@ from app.store.database import Database
 from app.store.erasures import ERASED_WITHIN, Erasure, erase_user
 from app.store.merging import Merged, merge_users
 from app.store.patching import PatchedRows, check_n_attributes
-from app.store.redirects import end_redirects, purge_redirects, targets_of
+from app.store.redirects import end_redirects, guests_of, purge_redirects, targets_of
 from app.store.schema import events, ratings, users
 from app.store.serving_reads import VERSIONS, UserVersions
 from app.store.signals import signals_of_users
@@ -158,10 +158,15 @@ class Users:
         """Moves everything known of the guest to the user and deletes the guest; see `merge_users`."""
         return merge_users(self._database, user_id, guest_id)
 
-    def redirected(self, user_ids: Collection[str]) -> dict[str, str]:
-        """The ids of the users to whom those of the distinct ids lead that are of merged guests."""
+    def aliases(self, user_ids: Collection[str]) -> dict[str, set[str]]:
+        """Of each id all ids of the same user: its own, the user's if it is of a merged guest, and those of the guests
+        merged into that user.
+        """
         with self._database.reading() as connection:
-            return targets_of(self._database, connection, list(user_ids))
+            targets = targets_of(self._database, connection, list(user_ids))
+            users_of = {user_id: targets.get(user_id, user_id) for user_id in user_ids}
+            guests = guests_of(self._database, connection, sorted(set(users_of.values())))
+        return {given: {given, user_id, *guests.get(user_id, ())} for given, user_id in users_of.items()}
 
     def purge_redirects(self, *, now: int) -> int:
         """Ends the redirects of guests that were merged long ago; returns how many."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.serving.tokens import RecommendationToken, TokenSigner
+from app.serving.tokens import NO_OWNER, RecommendationToken, TokenSigner
 from app.store import Store
 
 GOOD: dict[str, Any] = {"event_id": "e1", "type": "watched", "user_id": "ann", "item_id": "x", "portion": 0.5}
@@ -146,8 +146,7 @@ def test_what_led_to_it(client: TestClient, tokens: TokenSigner) -> None:
     send(client, GOOD)
     own = client.get("/users/ann/recommendations").json()["recommendation_id"]
     assert send(client, GOOD | {"event_id": "e2", "recommendation_id": own})["stored"] == 1
-    key = tokens.read_recommendation_id(own).user_key
-    signed = tokens.recommendation_id(RecommendationToken(key, 7, 1, "e-mail"))
+    signed = tokens.recommendation_id(RecommendationToken(tokens.owner("ann"), 7, 1, "e-mail"))
     send(client, GOOD | {"event_id": "e3", "recommendation_id": signed})
     found = {event["event_id"]: event for event in client.get("/users/ann/events").json()["events"]}
     assert (found["e1"]["placement"], found["e1"]["snapshot_version"]) == (None, None)
@@ -177,7 +176,10 @@ def test_origin_contradicts_itself(client: TestClient) -> None:
 
 
 def test_recommendation_of_another(client: TestClient) -> None:
+    """Whether the users are stored or not."""
     before = client.get("/users/ann/recommendations").json()["recommendation_id"]
+    assert send(client, GOOD | {"user_id": "bob", "recommendation_id": before})["rejected"] == 1
+    assert client.get("/users/bob").status_code == 404
     send(client, GOOD, GOOD | {"event_id": "e2", "user_id": "bob"})
     anns = client.get("/users/ann/recommendations").json()["recommendation_id"]
     stolen = GOOD | {"event_id": "e3", "user_id": "bob", "recommendation_id": anns}
@@ -186,7 +188,10 @@ def test_recommendation_of_another(client: TestClient) -> None:
     assert answer["results"][0]["problem"] == "this recommendation_id was made for another user"
     assert send(client, GOOD | {"event_id": "e5", "recommendation_id": before})["stored"] == 1  # unknown then
     client.delete("/users/ann")
+    assert send(client, stolen)["rejected"] == 1
     assert send(client, GOOD | {"event_id": "e6", "recommendation_id": anns})["stored"] == 1
+    nobodys = client.post("/recommendations", json={"ratings": []}).json()["recommendation_id"]
+    assert send(client, GOOD | {"event_id": "e7", "recommendation_id": nobodys})["stored"] == 1
 
 
 def test_recommendation_of_a_guest(client: TestClient) -> None:
@@ -204,14 +209,20 @@ def test_recommendation_of_a_guest(client: TestClient) -> None:
     assert send(client, *late)["stored"] == 4
     assert len(client.get("/users/ann/events").json()["events"]) == 6
     assert client.get("/users/guest").status_code == client.get("/users/guest/events").status_code == 404
-    assert send(client, GOOD | {"event_id": "bobs", "user_id": "bob", "recommendation_id": anns})["rejected"] == 1
+    bobs = [
+        GOOD | {"event_id": f"bobs-{name}", "user_id": "bob", "recommendation_id": named}
+        for name, named in (("guests", guests), ("anns", anns))
+    ]
+    assert send(client, *bobs)["rejected"] == 2
+    client.put("/users/guest", json={})
+    assert send(client, GOOD | {"event_id": "anew", "recommendation_id": guests})["rejected"] == 1
 
 
 def test_forged_recommendation(client: TestClient) -> None:
     send(client, GOOD)
     token = client.get("/users/ann/recommendations").json()["recommendation_id"]
     forged = token[:10] + ("A" if token[10] != "A" else "B") + token[11:]
-    foreign = TokenSigner(b"another database's key").recommendation_id(RecommendationToken(None, None, 1, "home"))
+    foreign = TokenSigner(b"another database's key").recommendation_id(RecommendationToken(NO_OWNER, None, 1, "home"))
     answer = send(client, *({**GOOD, "event_id": each, "recommendation_id": each} for each in (forged, foreign)))
     assert answer["rejected"] == 2
 

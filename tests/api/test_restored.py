@@ -43,10 +43,11 @@ def test_same_key_and_versions(unpolled: TestClient, trained_url: str, tmp_path:
     assert client.get("/charts/newest?limit=100").text.count("Lost") == 0
     refused = client.get(path, params={"cursor": before.json()["next_cursor"]})
     assert (refused.status_code, refused.json()["field"]) == (422, "cursor")
-    # The id of a list from before names a user's key that may be another's now, so it is not compared.
-    event = {"event_id": "e3", "type": "hid", "user_id": "bob", "item_id": first}
+    # The id of a list from before still names its user.
+    event = {"event_id": "e3", "type": "hid", "item_id": first}
     event["recommendation_id"] = before.json()["recommendation_id"]
-    assert client.post("/events", json={"events": [event]}).json()["stored"] == 1
+    sent = client.post("/events", json={"events": [event | {"user_id": user_id} for user_id in ("bob", "ann")]})
+    assert [each["status"] for each in sent.json()["results"]] == ["rejected", "stored"]
 
 
 def test_leftover_snapshot_folder(unpolled: TestClient, trained_url: str, tmp_path: Path) -> None:

@@ -19,9 +19,25 @@ A_LITTLE_AHEAD = NOW + timedelta(minutes=4)
 
 @dataclass(frozen=True)
 class FixedOrigin:
-    user_key: int | None
+    owner: bytes = b""
     snapshot_version: int | None = 3
     placement: str = "home"
+
+
+class FixedRecommendations:
+    """Every recommendation id stands for the same recommendation; the owner is the user's id."""
+
+    def __init__(self, origin: FixedOrigin) -> None:
+        self.origin = origin
+
+    def read_recommendation_id(self, _text: str) -> FixedOrigin:
+        return self.origin
+
+    def owner(self, user_id: str | None) -> bytes:
+        return (user_id or "").encode()
+
+
+NO_ORIGIN = FixedOrigin()
 
 
 def event(event_id: str, user_id: str = "ann", recommendation_id: str | None = None, **fields: object) -> ReceivedEvent:
@@ -29,8 +45,8 @@ def event(event_id: str, user_id: str = "ann", recommendation_id: str | None = N
     return ReceivedEvent(event_id=event_id, user_id=user_id, recommendation_id=recommendation_id, **given)  # type: ignore[arg-type]  # of a test
 
 
-def statuses(store: Store, rows: Sequence[ReceivedEvent | str], origin: FixedOrigin | None = None) -> list[str]:
-    recorder = EventRecorder(store, lambda _: origin or FixedOrigin(None))
+def statuses(store: Store, rows: Sequence[ReceivedEvent | str], origin: FixedOrigin = NO_ORIGIN) -> list[str]:
+    recorder = EventRecorder(store, FixedRecommendations(origin))
     return [f"{each.status} {each.problem or ''}".strip() for each in recorder.record_batch(rows)]
 
 
@@ -164,11 +180,9 @@ def test_batch_of_events(store: Store) -> None:
 
 
 def test_recommendation_of_another_user(store: Store) -> None:
-    asyncio.run(RatingRecorder(store).record(Rating("ann", "x", 4.0), "body"))
-    key = store.users.freshness("ann").user_key
     rows = [event("1", "ann", "r"), event("2", "bob", "r"), event("3", "bob")]
-    own, foreign, without = statuses(store, rows, FixedOrigin(key))
+    own, foreign, without = statuses(store, rows, FixedOrigin(b"ann"))
     assert (own, without) == ("stored", "stored")
     assert "another user" in foreign
     assert [each.placement for each in store.events.page("ann", before=None, limit=9)] == ["home"]
-    assert statuses(store, [event("4", "bob", "r")], FixedOrigin(None)) == ["stored"]
+    assert statuses(store, [event("4", "bob", "r")], NO_ORIGIN) == ["stored"]

@@ -2,7 +2,7 @@
 
 import time
 
-from app.observability.metrics import Lag
+from app.observability.metrics import Lag, Metrics
 
 
 def test_lag_once_a_write() -> None:
@@ -24,3 +24,20 @@ def test_no_lag_of_old_and_future_writes() -> None:
     lag.took_effect("ratings", 2, now + 60_000_000)
     lag.took_effect("ratings", 3, -(2**63))
     assert seen == []
+
+
+def test_few_series() -> None:
+    """Whatever callers send and declare."""
+    metrics = Metrics(lambda: None)
+    for number in range(300):
+        metrics.count_request(f"METHOD{number}", "unmatched", 405, 0.1)
+        metrics.count_events(f"type-{number}", "stored")
+        metrics.count_placement_problem(f"placement-{number}", "empty_list")
+    metrics.count_request("GET", "/livez", 200, 0.1)
+    metrics.count_events("type-0", "stored")
+    text = metrics.render().decode()
+    assert 'reckon_requests_total{method="other",path="unmatched",status="405"} 300.0' in text
+    assert 'reckon_requests_total{method="GET",path="/livez",status="200"} 1.0' in text
+    assert 'reckon_events_total{status="stored",type="type-0"} 2.0' in text
+    assert 'reckon_events_total{status="stored",type="other"} 200.0' in text
+    assert text.count("reckon_events_total{") == text.count("reckon_placement_problems_total{") == 101

@@ -219,7 +219,7 @@ def test_predictions_on_the_scale(service: Service) -> None:
 
 def test_recommendation_id_says_what(service: Service) -> None:
     token = service.tokens.read_recommendation_id(recommended(service).recommendation_id)
-    assert token.user_key == service.store.users.freshness("user-0").user_key
+    assert token.owner == service.tokens.owner("user-0")
     assert (token.snapshot_version, token.placement) == (1, "home")
     assert abs(token.at / 1e6 - time.time()) < 60
 

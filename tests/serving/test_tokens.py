@@ -18,13 +18,19 @@ def test_cursor_round_trip(keys: list[int], user_id: str) -> None:
 
 
 @given(
-    user_key=st.one_of(st.none(), st.integers(1, 2**62)),
+    user_id=st.none() | st.text(),
     version=st.one_of(st.none(), st.integers(1, 2**62)),
     at=st.integers(-(2**62), 2**62),
 )
-def test_recommendation_id_round_trip(user_key: int | None, version: int | None, at: int) -> None:
-    token = RecommendationToken(user_key, version, at, "home")
+def test_recommendation_id_round_trip(user_id: str | None, version: int | None, at: int) -> None:
+    token = RecommendationToken(tokens.owner(user_id), version, at, "home")
     assert tokens.read_recommendation_id(tokens.recommendation_id(token)) == token
+
+
+def test_owner() -> None:
+    """Differs between users, and between services, so that the id of a user cannot be guessed from it."""
+    others = tokens.owner("bob"), tokens.owner(None), TokenSigner(b"x" * 32).owner("ann")
+    assert tokens.owner("ann") not in others
 
 
 @given(place=st.integers(0, 1_000), flip=st.integers(1, 255))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.entities import User
 from app.errors import NotFoundError
 from app.store import REPLACED, STORED, UNCHANGED, Store
-from app.store.redirects import REDIRECTS_KEPT
+from app.store.redirects import REDIRECTS_KEPT, targets_of
 from app.store.schema import redirects
 from tests.store.test_events import amounts
 from tests.store.test_ratings import stored
@@ -69,11 +69,21 @@ def test_merge_back(store: Store) -> None:
     assert [owner(store, user, user) for user in ("ann", "guest")] == ["guest", "guest"]
 
 
+def test_aliases(store: Store) -> None:
+    """Of all that became one user, whichever of them is asked for."""
+    merge(store, "ann", "guest")
+    merge(store, "bob", "ann")
+    merge(store, "carol", "phone")
+    of_bob = {"bob", "ann", "guest"}
+    expected = {"bob": of_bob, "ann": of_bob, "guest": of_bob, "phone": {"carol", "phone"}, "dan": {"dan"}}
+    assert store.users.aliases(list(expected)) == expected
+
+
 def test_guest_put_anew(store: Store) -> None:
     merge(store, "ann", "guest")
     store.users.record([User("guest", country="FI")])
     assert owner(store, "guest", "e") == "guest"
-    assert store.users.redirected(["guest"]) == {}
+    assert store.users.aliases(["guest", "ann"]) == {"guest": {"guest"}, "ann": {"ann"}}
 
 
 def test_user_deleted(store: Store) -> None:
@@ -109,7 +119,8 @@ def test_leads_to_users(store: Store, done: list[tuple[str, tuple[str, str]]]) -
         else:
             store.users.delete(user_id)
         known = {user_id for user_id in IDS if store.users.get(user_id)}
-        leads = store.users.redirected(IDS)
+        with store.database.reading() as connection:
+            leads = targets_of(store.database, connection, IDS)
         assert set(leads.values()) <= known
         assert not leads.keys() & known
 
