@@ -26,6 +26,7 @@ from app.api import (
     users,
 )
 from app.api.address_check import AddressCheck
+from app.api.admission import Admission
 from app.api.authentication import Authentication, Origins
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
 from app.api.head import HeadAsGet
@@ -65,6 +66,7 @@ ROUTERS = [
             health,
         )
     ),
+    placements.answer_router,
 ]
 
 
@@ -80,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.store.availability.follow()
         following = [service.serving.follow(settings.snapshot_poll_seconds), control.keys.follow()]
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
@@ -113,6 +116,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.router.routes.extend(route for router in ROUTERS for route in router.routes)
     app.add_middleware(AddressCheck)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(Admission)
     app.add_middleware(
         Authentication,
         keys=control.keys,

@@ -16,6 +16,7 @@ from app.scoring import ActiveSnapshot
 from app.serving.charts import ChartReader
 from app.serving.exclusion import ExclusionExplainer
 from app.serving.home import HomePage
+from app.serving.known_users import KnownUsers
 from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
 from app.serving.placement_watch import PlacementWatch
@@ -99,6 +100,7 @@ class Service:
         # A function, because the metrics must report the snapshot that is live when they are read.
         metrics = Metrics(lambda: _snapshot_state(active))
         lag = Lag(metrics.observe_lag)
+        known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
         serving = ServingStateHolder(
@@ -112,13 +114,15 @@ class Service:
             jobs=store.jobs,
             instance=store.instance,
             generation=store.generation,
+            known_users=known_users,
             tokens=tokens,
             lag=lag,
             count_failure=metrics.count_poll_failure,
         )
         config = PlacementConfigHolder(store.placements, store.events)
+        config.refresh(serving.current.generation)  # known even if the database fails before the first request
         user_states = UserStates(store.reads, lag)
-        request_states = RequestStates(store.reads, serving, config)
+        request_states = RequestStates(store.reads, serving, config, known_users, store.instance.scale())
         recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem))
         return cls(
             store=store,

@@ -10,14 +10,14 @@ from app.api.item_fields import OF_EVERY_ANSWER, SelectedColumns
 from app.api.list_parameters import SeveralCategories, SeveralFilters
 from app.api.problems import responses
 from app.api.responses import as_response
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import AnswerRoute, service_of
 from app.api.types import Cursor, Name
 from app.serving.charts import Chart, ChartQuery, UnknownChartError
 from app.serving.expressions import parse_all
 from app.serving.item_details import ItemSelection
 from app.serving.rows import NO_ROWS
 
-router = APIRouter(tags=["charts"], route_class=StrictRoute)
+router = APIRouter(tags=["charts"], route_class=AnswerRoute)
 
 
 @router.get(
@@ -65,8 +65,7 @@ async def get_chart(
     page = await service.charts.chart(chart, query, request_state)
     # A cursor goes on with other fields, too: they do not change which items a page holds.
     selection = ItemSelection.parse(fields, OF_EVERY_ANSWER)
-    catalogue = request_state.serving.catalogue
-    return await as_response(page, selection, service.store.reads, catalogue)
+    return await as_response(page, selection, service.store.reads, request_state)
 
 
 def _asked(values: list[str]) -> str | list[str] | None:

@@ -9,7 +9,7 @@ from app.api.access import needs
 from app.api.item_fields import SelectedUnexplained
 from app.api.problems import responses
 from app.api.responses import JSON, as_response
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import AnswerRoute, service_of
 from app.api.types import Id, Name
 from app.serving.home import Home
 from app.serving.item_details import ItemSelection
@@ -24,7 +24,7 @@ SIMILAR_USERS: TypeAdapter[SimilarUsers] = TypeAdapter(SimilarUsers)
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of items in each")]
 PlacementName = Annotated[Name, Query(max_length=100, description="The placement whose rules apply")]
 
-router = APIRouter(prefix="/users/{user_id}", tags=["recommendations"], route_class=StrictRoute)
+router = APIRouter(prefix="/users/{user_id}", tags=["recommendations"], route_class=AnswerRoute)
 
 
 @router.get(
@@ -50,8 +50,7 @@ async def get_home(
     selection = ItemSelection.parse(fields)
     request_state = await service.request_states.read(user_id)
     home = await service.home_page.home(n_rows, query, request_state)
-    catalogue = request_state.serving.catalogue
-    return await as_response(home, selection, service.store.reads, catalogue)
+    return await as_response(home, selection, service.store.reads, request_state)
 
 
 @router.get(
@@ -80,8 +79,7 @@ async def get_mixes(
     selection = ItemSelection.parse(fields)
     request_state = await service.request_states.read(user_id)
     mixes = await service.mixer.mixes(n_mixes, query, request_state)
-    catalogue = request_state.serving.catalogue
-    return await as_response(mixes, selection, service.store.reads, catalogue)
+    return await as_response(mixes, selection, service.store.reads, request_state)
 
 
 @router.get(

@@ -1,5 +1,7 @@
 """Probes of liveness and readiness, and metrics, for operators."""
 
+from asyncio import to_thread
+from datetime import UTC, datetime
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -8,6 +10,7 @@ from pydantic import BaseModel, Field
 from app.api.access import OPEN, needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
+from app.errors import StorageUnavailableError
 from app.training.rejections import rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
@@ -24,8 +27,19 @@ class ReadinessWarning(BaseModel):
     advice: str = Field(description="What to do about it")
 
 
+class DegradedPart(BaseModel):
+    """Something that does not work, without which the service goes on as well as it can."""
+
+    part: Literal["database"]
+    since: datetime
+    reason: str
+
+
 class Readiness(BaseModel):
-    status: Literal["ready"]
+    status: Literal["ready", "degraded"] = Field(
+        description="`degraded`: lists are made from what is remembered; what needs the database is answered 503"
+    )
+    degraded: list[DegradedPart] = Field(description="What does not work, and since when; empty while all does")
     snapshot_version: int | None = Field(description="Null before the first training: lists hold popular items")
     fallback_reason: str | None = Field(
         description="Why the snapshot holds popular items alone, the same list for all users; null if it does not"
@@ -43,15 +57,27 @@ async def livez() -> Health:
 
 
 @router.get("/readyz", summary="Check that requests can be answered", responses=responses(422, 503), openapi_extra=OPEN)
-def readyz(request: Request) -> Readiness:
-    """503 while the database does not answer. 200 without a snapshot, since popular items can be listed."""
+async def readyz(request: Request) -> Readiness:
+    """200 as long as lists can be made, if need be from memory: a balancer that removed this process, and every other
+    one, because of their common database would make things worse. 503 while the database does not answer and nothing
+    is remembered. 200 without a snapshot, since popular items can be listed.
+    """
     service = service_of(request)
-    # Reads of one row each: they fail if the database does not answer, and cost nothing otherwise.
-    service.store.users.freshness("")
-    scorer = service.serving.current.scorer
-    rejections = rejection_warning(service.store)
+    scorer, rejections, degraded = service.serving.current.scorer, None, []
+    try:
+        # The read of every answer, with its time limit: it fails if the database does not answer, and costs nothing.
+        await service.store.reads.freshness("")
+        # Not in the threads of other requests, which may all be waiting.
+        rejections = await to_thread(rejection_warning, service.store)
+    except StorageUnavailableError as error:
+        if not scorer.is_learned and not len(service.serving.current.catalogue):
+            raise
+        outage = service.store.availability.outage
+        since = datetime.now(UTC) if outage is None else outage.since
+        degraded = [DegradedPart(part="database", since=since, reason=error.detail)]
     return Readiness(
-        status="ready",
+        status="degraded" if degraded else "ready",
+        degraded=degraded,
         snapshot_version=scorer.version,
         fallback_reason=scorer.fallback_reason,
         fallback_advice=scorer.fallback_advice,
@@ -66,6 +92,7 @@ def readyz(request: Request) -> Readiness:
     responses=responses(422),
     openapi_extra=needs("console"),
 )
-def get_metrics(request: Request) -> Response:
-    text = service_of(request).metrics.render()
+async def get_metrics(request: Request) -> Response:
+    # Not in the threads of other requests, which may all be waiting.
+    text = await to_thread(service_of(request).metrics.render)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -11,7 +11,7 @@ from app.api.list_parameters import ListBody
 from app.api.problems import responses
 from app.api.recommendations import LIST
 from app.api.responses import as_response
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import AnswerRoute, StrictRoute, service_of
 from app.api.types import Id
 from app.errors import InvalidInputError, NotFoundError
 from app.serving.placement import NAME_PATTERN, Placement, parse_placement
@@ -24,6 +24,7 @@ from app.store import STORED
 PlacementName = Annotated[str, Path(pattern=NAME_PATTERN, description="`home`, `item-page`, `email`, ...")]
 
 router = APIRouter(prefix="/placements", tags=["placements"], route_class=StrictRoute)
+answer_router = APIRouter(prefix="/placements", tags=["placements"], route_class=AnswerRoute)
 
 
 class PlacementOut(BaseModel):
@@ -104,7 +105,7 @@ def delete_placement(request: Request, name: PlacementName) -> None:
     service_of(request).store.placements.delete(name)
 
 
-@router.post(
+@answer_router.post(
     "/{name}/preview",
     summary="Try out settings",
     responses=responses(400, 404, 413, 422, 503, also={200: LIST}),
@@ -120,8 +121,7 @@ async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -
     query = _query(name, body, service.tokens)
     recommendations = await service.recommender.recommend(query, request_state)
     recommendations.notes += await service.recommender.placement_notes(query, request_state)
-    catalogue = request_state.serving.catalogue
-    return await as_response(recommendations, body.selection, service.store.reads, catalogue)
+    return await as_response(recommendations, body.selection, service.store.reads, request_state)
 
 
 def _with_settings(request_state: RequestState, name: str, settings: Placement | None) -> RequestState:

@@ -10,17 +10,18 @@ from pydantic_core import to_json
 from app.api.access import needs
 from app.api.item_fields import OF_EVERY_ANSWER
 from app.api.problems import responses
-from app.api.responses import JSON
-from app.api.routing import StrictRoute, service_of
+from app.api.responses import json_response
+from app.api.routing import AnswerRoute, service_of
 from app.api.schemas.body import read_rows
 from app.api.schemas.lists import PairIn, PairsIn, Predictions, RejectedPair
-from app.serving.item_details import ItemSelection, read_details
+from app.serving.item_details import ItemSelection, read_details, remembered_details
 from app.serving.predictions import Pair, Prediction
+from app.serving.request_state import RequestState
 from app.wiring import Service
 
 PREDICTIONS: TypeAdapter[Predictions] = TypeAdapter(Predictions)
 
-router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
 
 
 @router.post(
@@ -40,7 +41,7 @@ async def post_predictions(request: Request, body: PairsIn) -> Response:
     rows = read_rows(body.pairs, PairIn, lambda pair: pair)
     pairs = [Pair(index, row.user_id, row.item_id) for index, row in enumerate(rows) if isinstance(row, PairIn)]
     service = service_of(request)
-    version, predictions = await service.predictor.predict(pairs)
+    request_state, predictions = await service.predictor.predict(pairs)
     # The predictions are those of the valid pairs, in order; the problems of the others go between them.
     good = iter(predictions)
     results = [
@@ -48,17 +49,26 @@ async def post_predictions(request: Request, body: PairsIn) -> Response:
     ]
     selection = ItemSelection.parse(body.fields, OF_EVERY_ANSWER)
     if not selection.is_everything_default:
-        return Response(await _with_items(version, results, selection, service), media_type=JSON)
-    return Response(PREDICTIONS.dump_json(Predictions(version, results)), media_type=JSON)
+        answer = await _with_items(results, selection, service, request_state)
+    else:
+        made = Predictions(request_state.serving.version, results, degraded=request_state.is_degraded)
+        answer = PREDICTIONS.dump_json(made)
+    return json_response(answer, is_degraded=request_state.is_degraded)
 
 
 async def _with_items(
-    version: int | None, results: Sequence[Prediction | RejectedPair], selection: ItemSelection, service: Service
+    results: Sequence[Prediction | RejectedPair],
+    selection: ItemSelection,
+    service: Service,
+    request_state: RequestState,
 ) -> bytes:
     """The answer as JSON, each prediction with the selected fields of its item."""
-    catalogue = service.serving.current.catalogue
+    catalogue = request_state.serving.catalogue
     item_ids = [each.item_id for each in results if isinstance(each, Prediction)]
-    details = iter(await read_details(item_ids, selection, service.store.reads, catalogue))
+    if request_state.is_degraded:
+        details = iter(remembered_details(item_ids, selection, catalogue))
+    else:
+        details = iter(await read_details(item_ids, selection, service.store.reads, catalogue))
     titles = catalogue.titles
     documents = []
     for each in results:
@@ -69,4 +79,5 @@ async def _with_items(
                 row = catalogue.row_of_id(each.item_id)
                 document["title"] = None if row is None else titles[row]
         documents.append(document)
-    return to_json({"snapshot_version": version, "results": documents})
+    mark = {"degraded": True} if request_state.is_degraded else {}
+    return to_json({"snapshot_version": request_state.serving.version, "results": documents} | mark)

@@ -8,13 +8,13 @@ from app.api.access import needs
 from app.api.list_parameters import RankingBody
 from app.api.problems import responses
 from app.api.responses import as_response
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import AnswerRoute, service_of
 from app.serving.query import Query
 from app.serving.rankings import ExplainedRanking, Ranking
 
 RANKING: dict[str, Any] = {"model": Ranking | ExplainedRanking}
 
-router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
 
 
 @router.post(
@@ -34,11 +34,10 @@ async def post_ranking(request: Request, body: RankingBody) -> Response:
     service = service_of(request)
     request_state = await service.request_states.read(body.user_id or "")
     # Only ratings in the body are checked against the scale, so only they need the read.
-    rated = body.rated(await service.store.reads.scale()) if body.ratings else ()
+    rated = body.rated(await service.request_states.scale(request_state)) if body.ratings else ()
     happened = body.happened(request_state.config.event_types, request_state.now)
     query = Query(body.user_id, body.options(), rated, events=happened)
     ranking = await service.rankings.rank(body.item_ids, query, request_state)
-    catalogue = request_state.serving.catalogue
     if body.user_id is None:
-        ranking.ignored_items = body.ignored(catalogue)
-    return await as_response(ranking, body.selection, service.store.reads, catalogue)
+        ranking.ignored_items = body.ignored(request_state.serving.catalogue)
+    return await as_response(ranking, body.selection, service.store.reads, request_state)

@@ -12,8 +12,8 @@ from app.api.access import needs
 from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
-from app.api.responses import JSON, answered, as_bytes, held_by, is_among, unchanged, with_ignored
-from app.api.routing import DirectRoute, StrictRoute, service_of
+from app.api.responses import answered, as_bytes, held_by, is_among, json_response, unchanged, with_ignored
+from app.api.routing import AnswerRoute, DirectRoute, service_of
 from app.api.schemas.lists import BatchIn, BatchOut, ExplainedGuestRecommendations, GuestRecommendations
 from app.api.similar_parameters import SimilarParameters
 from app.api.types import Id
@@ -64,7 +64,7 @@ SIMILAR: dict[str, Any] = {"model": SimilarItems, "content": {"application/json"
 UNCHANGED = {"description": "The list with this entity tag is still current"}
 
 
-router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
 # A router of its own, included first in the application, because FastAPI tries the routes of all routers in order.
 direct_router = APIRouter(tags=["recommendations"], route_class=DirectRoute)
 
@@ -92,8 +92,7 @@ async def get_recommendations(user_id: Id, request: Request) -> Response:
 
     async def answer() -> CachedResponse:
         made = await service.recommender.recommend(query, request_state)
-        catalogue = request_state.serving.catalogue
-        return CachedResponse(await as_bytes(made, wanted.selection, service.store.reads, catalogue), made.strategy)
+        return CachedResponse(await as_bytes(made, wanted.selection, service.store.reads, request_state), made.strategy)
 
     # An id cannot contain NUL, so the key of the cache is unambiguous.
     question = b"%b\0%b" % (user_id.encode(), request.scope["query_string"])
@@ -122,8 +121,7 @@ async def get_similar(item_id: Id, request: Request) -> Response:
 
     async def answer() -> CachedResponse:
         similar = await service.similar_items.similar_items(item_id, asked.kind, query, request_state)
-        catalogue = request_state.serving.catalogue
-        return CachedResponse(await as_bytes(similar, asked.selection, service.store.reads, catalogue))
+        return CachedResponse(await as_bytes(similar, asked.selection, service.store.reads, request_state))
 
     question = b"similar\0%b\0%b" % (item_id.encode(), request.scope["query_string"])
     return await _tagged(question, query.options, request_state, request, answer)
@@ -138,6 +136,11 @@ async def _tagged(
 ) -> Response:
     """304 where the caller holds the current answer to the question; else what is cached, or a new `answer`."""
     service = service_of(request)
+    if request_state.is_degraded:
+        made = await answer()
+        if made.strategy is not None:
+            service.metrics.count_recommendations(made.strategy)
+        return json_response(made.body, is_degraded=True)
     entity_tag, held = request_state.entity_tag(question, options), held_by(request)
     if is_among(entity_tag, held):
         return unchanged(entity_tag)
@@ -168,16 +171,15 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
     request_state = await service.request_states.read(body.user_id or "")
     query = body.query(body.user_id, service.tokens)
     if body.ratings:
-        query = replace(query, ratings=body.rated(await service.store.reads.scale()))
+        query = replace(query, ratings=body.rated(await service.request_states.scale(request_state)))
     if body.events or body.viewed_item_ids:
         query = replace(query, events=body.happened(request_state.config.event_types, request_state.now))
     recommendations = await service.recommender.recommend(query, request_state)
     service.metrics.count_recommendations(recommendations.strategy)
-    catalogue = request_state.serving.catalogue
-    answer = await as_bytes(recommendations, body.selection, service.store.reads, catalogue)
+    answer = await as_bytes(recommendations, body.selection, service.store.reads, request_state)
     if body.user_id is None:
-        answer = with_ignored(answer, body.ignored(catalogue))
-    return Response(answer, media_type=JSON)
+        answer = with_ignored(answer, body.ignored(request_state.serving.catalogue))
+    return json_response(answer, is_degraded=request_state.is_degraded)
 
 
 @router.post(
@@ -191,17 +193,17 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
     service = service_of(request)
     # The expressions of the options are parsed once for all users.
     options = body.options()
-    results = []
+    results, is_degraded = [], False
     for user_id in body.user_ids:
         request_state = await service.request_states.read(user_id)
+        is_degraded |= request_state.is_degraded
         recommendations = await service.recommender.recommend(Query(user_id, options), request_state)
         service.metrics.count_recommendations(recommendations.strategy)
-        catalogue = request_state.serving.catalogue
-        list_ = await as_bytes(recommendations, body.selection, service.store.reads, catalogue)
+        list_ = await as_bytes(recommendations, body.selection, service.store.reads, request_state)
         results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
         # 100 lists take long. This lets the event loop serve other requests in between.
         await sleep(0)
-    return Response(b'{"results":[%b]}' % b",".join(results), media_type=JSON)
+    return json_response(b'{"results":[%b]}' % b",".join(results), is_degraded=is_degraded)
 
 
 @router.get(
@@ -214,4 +216,7 @@ async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
     """Repeats the steps of the same request for a list. Returns the step at which the item was dropped, or its rank."""
     service = service_of(request)
     query = parameters(request, ListParameters).query(user_id, service.tokens)
-    return await service.exclusion.explain(item_id, query, await service.request_states.read(user_id))
+    request_state = await service.request_states.read(user_id)
+    why = await service.exclusion.explain(item_id, query, request_state)
+    why.degraded = request_state.is_degraded
+    return why

@@ -41,7 +41,8 @@ class RequestMetrics:
             await self._app(scope, receive, send_observed)
         finally:
             # The label is the template of the path. The path itself would make a time series for each id.
-            path = getattr(scope.get("route"), "path", "unmatched")
+            is_refused = scope["state"].get("is_refused", False)
+            path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
             self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
-            if status >= SERVER_ERROR:
+            if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
                 log.warning("request failed", request_id=request_id, method=scope["method"], path=path, status=status)

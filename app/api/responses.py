@@ -9,10 +9,9 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from app.serving.catalogue import Catalogue
 from app.serving.charts import Chart, NewItem, PopularItem, TrendingItem
 from app.serving.home import Home
-from app.serving.item_details import ANSWER_FIELDS, ItemSelection, read_details
+from app.serving.item_details import ANSWER_FIELDS, ItemSelection, read_details, remembered_details
 from app.serving.mixes import Mixes
 from app.serving.query import (
     ExplainedItem,
@@ -25,11 +24,14 @@ from app.serving.query import (
     SimilarItems,
 )
 from app.serving.rankings import ExplainedRanking, Ranking
+from app.serving.request_state import RequestState
 from app.store.serving_reads import ServingReads
 
 JSON = "application/json"
 PRIVATE = "private, no-cache"
 """A cache may store the list for one user only, and must validate it before every use."""
+
+NOT_STORED = {"cache-control": "no-store"}
 
 AnyList = (
     Recommendations
@@ -56,11 +58,14 @@ SELECTABLE = frozenset((*ANSWER_FIELDS, *(each.name for each in fields(SimilarIt
 """Fields of an item that are returned by choice, where an answer has them; its other fields always are."""
 
 
-async def as_bytes(answer: AnyList, selection: ItemSelection, reads: ServingReads, catalogue: Catalogue) -> bytes:
+async def as_bytes(
+    answer: AnyList, selection: ItemSelection, reads: ServingReads, request_state: RequestState
+) -> bytes:
     """Return the answer as JSON, with the selected fields of its items, or the default fields if none are selected.
 
-    `catalogue`: that of the request.
+    Marks it if `request_state`, from which it was made, is degraded.
     """
+    answer.degraded = request_state.is_degraded
     # The framework would validate the answer before it serialises it, which doubles the cost.
     if selection.is_everything_default:
         return ADAPTERS[type(answer)].dump_json(answer)
@@ -69,7 +74,7 @@ async def as_bytes(answer: AnyList, selection: ItemSelection, reads: ServingRead
     shown = [item for each in lists for item in each.items]
     # Columns of stored items are not part of the answer's class, and popular items are shown again and again. So the
     # JSON of these columns is kept, and put behind that of the answer's own fields.
-    ends = await _fragments([item.item_id for item in shown], selection, reads, catalogue)
+    ends = await _fragments([item.item_id for item in shown], selection, reads, request_state)
     own = _own_fields(shown, selection.answer_fields)
     items = iter([start + end for start, end in zip(own, ends, strict=True)])
     written = [_joined(each, "items", islice(items, len(each.items))) for each in lists]
@@ -77,23 +82,35 @@ async def as_bytes(answer: AnyList, selection: ItemSelection, reads: ServingRead
 
 
 async def _fragments(
-    item_ids: list[str], selection: ItemSelection, reads: ServingReads, catalogue: Catalogue
+    item_ids: list[str], selection: ItemSelection, reads: ServingReads, request_state: RequestState
 ) -> list[bytes]:
     """For each item the end of its JSON: the selected columns behind a comma, and the closing brace."""
     if not selection.columns_to_read:
         return [b"}"] * len(item_ids)
-    kept = catalogue.fragments.of((selection.columns, selection.attributes))
+    catalogue, chosen = request_state.serving.catalogue, (selection.columns, selection.attributes)
+    if request_state.is_degraded:
+        known = catalogue.fragments.last_known(chosen)
+        unknown = [item_id for item_id in item_ids if item_id not in known]
+        # These are not kept: they may lack what the database holds.
+        made = dict(zip(unknown, map(_fragment, remembered_details(unknown, selection, catalogue)), strict=True))
+        return [made.get(item_id) or known[item_id] for item_id in item_ids]
+    kept = catalogue.fragments.of(chosen)
     missing = [item_id for item_id in item_ids if item_id not in kept]
     if missing:
         details = await read_details(missing, selection, reads, catalogue)
         for item_id, columns in zip(missing, details, strict=True):
-            catalogue.fragments.keep(kept, item_id, b"," + to_json(columns)[1:])
+            catalogue.fragments.keep(kept, item_id, _fragment(columns))
     return [kept[item_id] for item_id in item_ids]
+
+
+def _fragment(columns: Mapping[str, Any]) -> bytes:
+    return b"," + to_json(columns)[1:]
 
 
 def _joined(value: Any, name: str, elements: Iterable[bytes]) -> bytes:
     """The JSON of a dataclass, with elements that are JSON already in place of its field `name`."""
-    others = {each.name: getattr(value, each.name) for each in fields(value) if each.name != name}
+    left_out = {name} if getattr(value, "degraded", True) else {name, "degraded"}
+    others = {each.name: getattr(value, each.name) for each in fields(value) if each.name not in left_out}
     return b'%b,"%b":[%b]}' % (to_json(others)[:-1], name.encode(), b",".join(elements))
 
 
@@ -107,9 +124,17 @@ def _own_fields(items: Sequence[Any], selected: frozenset[str]) -> list[bytes]:
     return [serializer.to_json(item, include=returned)[:-1] for item in items]
 
 
-async def as_response(answer: AnyList, selection: ItemSelection, reads: ServingReads, catalogue: Catalogue) -> Response:
+async def as_response(
+    answer: AnyList, selection: ItemSelection, reads: ServingReads, request_state: RequestState
+) -> Response:
     """As `as_bytes`."""
-    return Response(await as_bytes(answer, selection, reads, catalogue), media_type=JSON)
+    body = await as_bytes(answer, selection, reads, request_state)
+    return json_response(body, is_degraded=request_state.is_degraded)
+
+
+def json_response(body: bytes, *, is_degraded: bool) -> Response:
+    """Return the JSON, without an entity tag; not to be stored by a cache if it was made from a degraded state."""
+    return Response(body, media_type=JSON, headers=NOT_STORED if is_degraded else None)
 
 
 def _is_returned(name: str, selected: frozenset[str]) -> bool:

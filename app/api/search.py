@@ -10,7 +10,7 @@ from app.api.item_fields import SelectedUnexplained
 from app.api.list_parameters import Limit
 from app.api.problems import responses
 from app.api.responses import as_response
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import AnswerRoute, service_of
 from app.api.types import Category, Cursor, Id, Name, Normal, clean_text
 from app.serving.expressions import parse_filter
 from app.serving.item_details import ItemSelection
@@ -42,7 +42,7 @@ EXAMPLE = {
 }
 FOUND: dict[str, Any] = {"model": SearchResults, "content": {"application/json": {"example": EXAMPLE}}}
 
-router = APIRouter(tags=["recommendations"], route_class=StrictRoute)
+router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
 
 
 class SearchBody(BaseModel):
@@ -104,5 +104,4 @@ async def post_search(request: Request, body: SearchBody) -> Response:
     service.metrics.count_recommendations(results.strategy)
     # The text score is always returned: it is what tells a search from other lists.
     selection = ItemSelection.parse(body.fields)
-    catalogue = request_state.serving.catalogue
-    return await as_response(results, selection, service.store.reads, catalogue)
+    return await as_response(results, selection, service.store.reads, request_state)

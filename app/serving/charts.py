@@ -13,6 +13,7 @@ from app.entities import UNKNOWN_TIME, User, from_microseconds
 from app.errors import ReckonError
 from app.serving.candidates import Eligible
 from app.serving.expressions import Filter
+from app.serving.query import Degraded
 from app.serving.recommend import category_notes
 from app.serving.request_state import RequestState
 from app.serving.rows import NO_ROWS, Rows
@@ -67,6 +68,7 @@ class Chart:
     next_cursor: str | None
     limit_reached: bool = False
     notes: list[str] = field(default_factory=list)
+    degraded: Degraded = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +133,8 @@ class ChartReader:
             paging = self._tokens.paging(query.listing, query.returned_keys, keys, query.limit)
         items = items_of(name, shown, len(query.returned_keys) + 1, serving)
         notes = category_notes(query.categories, serving.catalogue)
+        if name == "trending" and request_state.is_degraded and query.country is not None:
+            notes.append("trends by country are not known now; these are the trends of all countries")
         if query.country is not None and not items and not len(query.returned_keys):
             notes.append(f"no eligible item is {name} in the country {query.country!r}")
         return Chart(name, serving.version, items, *paging, notes)
@@ -138,15 +142,22 @@ class ChartReader:
     def _trending(self, n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
         n_read = 4 * n
         while True:  # until enough of them are eligible
-            keys, heat = self._trends.top_trending(query.country or ALL_COUNTRIES, n_read)
-            rows = request_state.serving.catalogue.rows_of_keys(keys)
+            rows, heat = self._trends_of(query.country or ALL_COUNTRIES, n_read, request_state)
             is_shown = eligible.has(rows)
-            if np.count_nonzero(is_shown) >= n or len(keys) < n_read:
+            if np.count_nonzero(is_shown) >= n or len(rows) < n_read:
                 break
             n_read *= 8
         # heat = 2^(stored - now), both in half-lives since the landmark: the store never rewrites what decays
         now = (request_state.now - LANDMARK) / HALF_LIFE
         return Order(rows[is_shown], np.exp2(heat[is_shown] - now)).first(n)
+
+    def _trends_of(self, country: str, n: int, request_state: RequestState) -> tuple[Rows, NDArray[np.float64]]:
+        """Rows (m,) and trend scores (m,), highest first: the top n, or all; of all countries in a degraded state."""
+        serving = request_state.serving
+        if request_state.is_degraded:
+            return serving.trending_rows[:n], serving.trend_scores[:n]
+        keys, scores = self._trends.top_trending(country, n)
+        return serving.catalogue.rows_of_keys(keys), scores
 
 
 def eligible(query: ChartQuery, request_state: RequestState) -> Eligible:

@@ -8,7 +8,7 @@ import numpy as np
 from app.serving.candidates import Trace
 from app.serving.parts import Context
 from app.serving.provenance import names_of
-from app.serving.query import Query
+from app.serving.query import Degraded, Query
 from app.serving.ranking import score
 from app.serving.recommend import Recommender, ranked_list, restrict
 from app.serving.request_state import RequestState
@@ -36,6 +36,7 @@ class WhyNot:
     rank_by_score: int | None = None
     score: float | None = None
     score_needed: float | None = None
+    degraded: Degraded = False
 
 
 class ExclusionExplainer:

@@ -15,7 +15,7 @@ import numpy as np
 from app.entities import UNKNOWN_TIME
 from app.serving.candidates import Ranked
 from app.serving.parts import Context
-from app.serving.query import Query, RecommendedItem
+from app.serving.query import Degraded, Query, RecommendedItem
 from app.serving.ranking import scored
 from app.serving.recommend import Recommender, items_of, ranked_list, restrict
 from app.serving.request_state import RequestState
@@ -53,6 +53,7 @@ class Home:
     snapshot_version: int | None
     strategy: str
     rows: list[HomeRow]
+    degraded: Degraded = False
 
 
 class HomePage:

@@ -175,6 +175,22 @@ def held_details(
     return details
 
 
+def remembered_details(item_ids: Sequence[str], selection: ItemSelection, catalogue: Catalogue) -> list[dict[str, Any]]:
+    """As `read_details`, from memory alone; what the catalogue does not hold is as of a bare item."""
+    bare = {name: getattr(BARE_ITEM, name) for name in selection.columns_to_read}
+    details = []
+    for item_id in item_ids:
+        detail = _selected(bare, selection)
+        for name in selection.columns:
+            for held in held_details([item_id], ItemSelection(columns=(name,)), catalogue) or ():
+                detail |= held
+        for name in selection.attributes:
+            for held in held_details([item_id], ItemSelection(attributes=(name,)), catalogue) or ():
+                detail["attributes"] |= held["attributes"]
+        details.append(detail)
+    return details
+
+
 def _selected(row: Mapping[str, Any], selection: ItemSelection) -> dict[str, Any]:
     if not selection.attributes:
         return dict(row)

@@ -13,7 +13,7 @@ from app.serving.candidates import Candidates
 from app.serving.catalogue import Mask
 from app.serving.mix_names import MixName, MixNames
 from app.serving.parts import Context
-from app.serving.query import Query, RecommendedItem
+from app.serving.query import Degraded, Query, RecommendedItem
 from app.serving.ranking import rank
 from app.serving.recommend import Recommender, items_of, restrict
 from app.serving.request_state import RequestState
@@ -58,6 +58,7 @@ class Mixes:
     snapshot_version: int | None
     strategy: str
     mixes: list[Mix]
+    degraded: Degraded = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from asyncio import gather
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.ranking import null_where_nan
-from app.serving.request_state import RequestStates
+from app.serving.request_state import RequestState, RequestStates
 from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState, UserStates
@@ -53,32 +53,36 @@ class RatingPredictor:
         self._user_states = user_states
         self._request_states = request_states
 
-    async def predict(self, pairs: Sequence[Pair]) -> tuple[int | None, list[Prediction]]:
-        """The version of the snapshot, and the pairs in order; each user is folded in once, as of now."""
+    async def predict(self, pairs: Sequence[Pair]) -> tuple[RequestState, list[Prediction]]:
+        """The state that they are made from, and the pairs in order; each user is folded in once, as of now."""
         # Grouped by user: a fold-in costs more than all predictions of a user together.
         of_user: dict[str, list[Pair]] = {}
         for pair in pairs:
             of_user.setdefault(pair.user_id, []).append(pair)
-        serving, user_states = await self._load_users(list(of_user))
+        request_state, user_states = await self._load_users(list(of_user))
         predictions = [
-            each for user_id, own in of_user.items() for each in predicted(own, user_states[user_id], serving)
+            each
+            for user_id, own in of_user.items()
+            for each in predicted(own, user_states[user_id], request_state.serving)
         ]
-        return serving.version, sorted(predictions, key=lambda each: each.index)
+        return request_state, sorted(predictions, key=lambda each: each.index)
 
-    async def _load_users(self, user_ids: Sequence[str]) -> tuple[ServingState, Mapping[str, UserState]]:
-        """All by one snapshot, even if another is published meanwhile."""
-        serving = (await self._request_states.read("")).serving
+    async def _load_users(self, user_ids: Sequence[str]) -> tuple[RequestState, Mapping[str, UserState]]:
+        """All by one snapshot, even if another is published meanwhile. The state is degraded if that of a user is."""
+        request_state = await self._request_states.read("")
         user_states: dict[str, UserState] = {}
         for start in range(0, len(user_ids), USERS_AT_ONCE):
             part = user_ids[start : start + USERS_AT_ONCE]
-            loaded = await gather(*(self._load_user(user_id, serving) for user_id in part))
+            states = await gather(*(self._request_states.read(user_id) for user_id in part))
+            # Versions of the users are read now, but the snapshot is that of the whole request.
+            serving = request_state.serving
+            loaded = await gather(
+                *(self._user_states.load(each.user, serving, each.config.event_types) for each in states)
+            )
             user_states |= zip(part, loaded, strict=True)
-        return serving, user_states
-
-    async def _load_user(self, user_id: str, serving: ServingState) -> UserState:
-        # Versions of the user are read now, but the snapshot is that of the whole request.
-        request_state = await self._request_states.read(user_id)
-        return await self._user_states.load(request_state.user, serving, request_state.config.event_types)
+            if degraded := [each for each in states if each.is_degraded]:
+                request_state = replace(request_state, user=degraded[0].user)
+        return request_state, user_states
 
 
 def predicted(pairs: Sequence[Pair], user: UserState, serving: ServingState) -> Iterator[Prediction]:

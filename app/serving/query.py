@@ -1,6 +1,10 @@
 """What a caller requests of a list, and what the answer says."""
 
+import operator
 from dataclasses import dataclass, field, fields
+from typing import Annotated
+
+from pydantic import Field
 
 from app.entities import Rating
 from app.serving.expressions import Boost, Filter
@@ -8,6 +12,15 @@ from app.serving.guests import GuestEvent
 from app.serving.rows import NO_ROWS, Rows
 
 DEFAULT_PLACEMENT = "home"
+
+Degraded = Annotated[
+    bool,
+    Field(
+        exclude_if=operator.not_,
+        description="True if the database does not answer and this is made of what was last known of users, items and"
+        " placements; absent otherwise",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +147,7 @@ class Recommendations:
     next_cursor: str | None
     limit_reached: bool = False
     notes: list[str] = field(default_factory=list)
+    degraded: Degraded = False
 
 
 @dataclass(slots=True)
@@ -147,6 +161,7 @@ class ExplainedRecommendations:
     next_cursor: str | None
     limit_reached: bool = False
     notes: list[str] = field(default_factory=list)
+    degraded: Degraded = False
 
 
 @dataclass(slots=True)
@@ -167,6 +182,7 @@ class SearchResults:
     next_cursor: str | None
     limit_reached: bool = False
     notes: list[str] = field(default_factory=list)
+    degraded: Degraded = False
 
 
 @dataclass(slots=True)
@@ -198,3 +214,4 @@ class SimilarItems:
     next_cursor: str | None
     limit_reached: bool = False
     notes: list[str] = field(default_factory=list)
+    degraded: Degraded = False

@@ -8,7 +8,7 @@ import numpy as np
 from app.serving.candidates import Candidates, Trace
 from app.serving.catalogue import Catalogue
 from app.serving.explain import explained
-from app.serving.query import ExplainedItem, Query, RecommendedItem
+from app.serving.query import Degraded, ExplainedItem, Query, RecommendedItem
 from app.serving.ranking import rank
 from app.serving.recommend import Recommender, arrange, items_of, restrict
 from app.serving.request_state import RequestState
@@ -37,6 +37,7 @@ class Ranking:
     excluded: list[ExcludedItem]
     unknown: list[str]
     ignored_items: list[str] | None = None
+    degraded: Degraded = False
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class ExplainedRanking:
     excluded: list[ExcludedItem]
     unknown: list[str]
     ignored_items: list[str] | None = None
+    degraded: Degraded = False
 
 
 class CandidateRanker:

@@ -5,6 +5,9 @@ import time
 from asyncio import to_thread
 from dataclasses import dataclass, replace
 
+from app.entities import RatingScale
+from app.errors import StorageUnavailableError
+from app.serving.known_users import KnownUsers
 from app.serving.placement_config import CompiledPlacement, PlacementConfig, PlacementConfigHolder
 from app.serving.query import ListOptions
 from app.serving.serving_state import ServingState, ServingStateHolder
@@ -15,7 +18,7 @@ MICROSECONDS_A_MINUTE = 60_000_000
 
 @dataclass(frozen=True, slots=True)
 class RequestState:
-    """One state for the whole request: every write acknowledged before it is in it.
+    """One state for the whole request: every write acknowledged before it is in it, unless it is degraded.
 
     `now`: microseconds UTC, the only clock of the request.
     """
@@ -24,6 +27,11 @@ class RequestState:
     serving: ServingState
     config: PlacementConfig
     now: int
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it is the last one known, because the database does not answer."""
+        return not self.user.is_current
 
     def with_placement(self, name: str, placement: CompiledPlacement) -> "RequestState":
         """The same state with another placement of this name."""
@@ -62,15 +70,56 @@ class RequestState:
 
 
 class RequestStates:
-    """Reads the versions once a request, and catches up with what has changed."""
+    """Reads the versions once a request, and catches up with what has changed.
 
-    def __init__(self, reads: ServingReads, serving: ServingStateHolder, config: PlacementConfigHolder) -> None:
+    While the database does not answer, a request gets the last known state, which is degraded. Whatever reads the
+    database for an answer looks at that first, and takes what is remembered instead.
+    """
+
+    def __init__(
+        self,
+        reads: ServingReads,
+        serving: ServingStateHolder,
+        config: PlacementConfigHolder,
+        known_users: KnownUsers,
+        scale: RatingScale,
+    ) -> None:
+        """`scale`: of ratings, as known now."""
         self._reads = reads
         self._serving = serving
         self._config = config
+        self._known_users = known_users
+        self._scale = scale
 
     async def read(self, user_id: str) -> RequestState:
         """The state of a request about the user. `user_id`: empty (not a valid id) if the request names no user."""
+        try:
+            state = await self._current(user_id)
+        except StorageUnavailableError:
+            return self._last_known(user_id)
+        self._known_users.note(user_id, state.user.user_key)
+        return state
+
+    async def scale(self, request_state: RequestState) -> RatingScale:
+        """The rating scale."""
+        if not request_state.is_degraded:
+            self._scale = await self._reads.scale()
+        return self._scale
+
+    def _last_known(self, user_id: str) -> RequestState:
+        serving, config = self._serving.current, self._config.current
+        user = UserVersions(
+            catalogue_version=serving.catalogue.version,
+            placements_version=config.version,
+            user_key=self._known_users.key_of(user_id),
+            user_version=0,
+            profile_version=0,
+            generation=serving.generation,
+            is_current=False,
+        )
+        return RequestState(user, serving, config, time.time_ns() // 1_000)
+
+    async def _current(self, user_id: str) -> RequestState:
         user = await self._reads.freshness(user_id)
         if user.catalogue_version < self._serving.current.catalogue.version:
             # The database was restored, or another request has caught up since the versions were read.

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,11 @@ import structlog
 from numpy.typing import NDArray
 
 from app.entities import to_microseconds
-from app.errors import ReckonError
+from app.errors import ReckonError, StorageUnavailableError
 from app.observability.metrics import Lag
 from app.scoring import ActiveSnapshot, Refresh, Scorer, popularity_scorer
 from app.serving.catalogue import Catalogue
+from app.serving.known_users import KnownUsers
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.tokens import TokenSigner
 from app.store.generation import Generation
@@ -39,10 +41,10 @@ class ServingState:
 
     `scorer`: of the live snapshot, or of popularity alone before anything is learned. Its rows are the first of the
     catalogue; later ones are items newer than it. `popular_rows`: the rows of the scorer, most popular first.
-    `trending_rows`: by trend score, highest first. `popularity_digest`: of the counts behind a scorer of popularity
-    alone, empty for a snapshot. Both digests are equal where the states of two processes are. `tops`: category code ->
-    catalogue version and rows, filled by the category source. `generation`: of the database that all of it was read
-    from.
+    `trending_rows`: by trend score, highest first, with their `trend_scores`. `popularity_digest`: of the counts behind
+    a scorer of popularity alone, empty for a snapshot. Both digests are equal where the states of two processes are.
+    `tops`: category code -> catalogue version and rows, filled by the category source. `generation`: of the database
+    that all of it was read from.
 
     `version`: of the snapshot, None before anything is learned. `n_learned`: rows below were learned, the others are
     newer than the snapshot; 0 before anything is learned.
@@ -53,6 +55,7 @@ class ServingState:
     generation: str
     popularity_digest: bytes = b""
     trending_rows: Rows = field(default_factory=lambda: NO_ROWS)
+    trend_scores: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     trends_digest: bytes = b""
     tops: dict[int, tuple[int, Rows]] = field(default_factory=dict)
     popular_rows: Rows = field(init=False)
@@ -107,6 +110,7 @@ class ServingStateHolder:
         jobs: Jobs,
         instance: Instance,
         generation: Generation,
+        known_users: KnownUsers,
         tokens: TokenSigner,
         lag: Lag,
         count_failure: Callable[[], None],
@@ -121,6 +125,7 @@ class ServingStateHolder:
         self._jobs = jobs
         self._instance = instance
         self._generation = generation
+        self._known_users = known_users
         self._tokens = tokens
         self._polling = threading.RLock()
         self._lag = lag
@@ -199,12 +204,14 @@ class ServingStateHolder:
 
     def _follow_trends(self) -> None:
         # Trends age by themselves, but in the same proportion: only a changed order is a changed state.
-        keys, _ = self._trends.top_trending("", N_TRENDING)
+        keys, scores = self._trends.top_trending("", N_TRENDING)
         rows = self.current.catalogue.rows_of_keys(keys)
-        trending = rows[rows >= 0]
+        trending, scores = rows[rows >= 0], scores[rows >= 0]
         if not np.array_equal(trending, self.current.trending_rows):
             digest = _digest(self.current.catalogue.keys[trending])
-            self.current = replace(self.current, trending_rows=trending, trends_digest=digest)
+            self.current = replace(self.current, trending_rows=trending, trend_scores=scores, trends_digest=digest)
+        elif not np.array_equal(scores, self.current.trend_scores):
+            self.current = replace(self.current, trend_scores=scores)
 
     def _by_popularity(self, catalogue: Catalogue, generation: str) -> ServingState:
         """A state whose scorer knows popularity alone, by the ratings and events stored now."""
@@ -225,7 +232,11 @@ class ServingStateHolder:
         """As `poll`; logs and counts a failure, after which the snapshot served before stays."""
         try:
             self.poll()
-        except ReckonError as error:  # the database may be away for a while
+        except StorageUnavailableError as error:
+            # The breaker logs the begin and the end of an outage; a line for each poll would bury them.
+            self._count_failure()
+            log.debug("snapshot poll failed", why=error.detail)
+        except ReckonError as error:
             self._count_failure()
             log.warning("snapshot poll failed", why=error.detail)
         except Exception:
@@ -234,12 +245,18 @@ class ServingStateHolder:
             self._count_failure()
             log.exception("snapshot poll failed")
 
+    def _follow_users(self) -> None:
+        """Not a part of `poll`, which a start waits for: a million users take seconds."""
+        with suppress(ReckonError):  # of the database; what is known stays
+            self._known_users.refresh(self.current.generation, self._generation.n_erased)
+
     def follow(self, poll_seconds: float) -> threading.Thread:
         """Poll in a thread until `stop`, whatever a poll raises."""
 
         def run() -> None:
             while not self._stopped.wait(poll_seconds):
                 self._poll_and_report()
+                self._follow_users()
 
         thread = threading.Thread(target=run, name="snapshot-poll", daemon=True)
         thread.start()

@@ -38,6 +38,9 @@ most `MOST_LIFTED`: from 0.6 to 1.6 times."""
 Content = sparse.csr_array
 Contributions = Mapping[str, NDArray[np.float32]]
 
+MAX_CONTENTS = 1_000
+"""Items newer than the snapshot whose content is remembered, in case that the database does not answer."""
+
 NO_SIMILARITIES: NDArray[np.float32] = np.empty(0, np.float32)
 
 
@@ -66,6 +69,7 @@ class SimilarItemFinder:
         self._recommender = recommender
         self._tokens = tokens
         self._items = items
+        self._contents: dict[tuple[str, int], Content] = {}
 
     async def similar_items(
         self, item_id: str, kind: SimilarKind, query: Query, request_state: RequestState
@@ -80,26 +84,39 @@ class SimilarItemFinder:
         context = await self._recommender.context(query, request_state)
         restrict(context)
         context.eligible.drop(np.array([row]))
-        content = await self._content_of(row, context) if row >= request_state.serving.n_learned else None
+        is_newer = row >= request_state.serving.n_learned
+        content = await self._content_of(row, request_state) if is_newer else None
         found = await self._found(row, kind, content, context)
         shown = lifted(found, context).take(slice(query.options.limit))
         paging = self._paging(item_id, shown, context) if len(found.rows) > len(shown.rows) else LAST_PAGE
         notes = category_notes(query.options.categories, context.serving.catalogue)
+        if is_newer and content is None:
+            notes.append("the item is newer than the snapshot, and what it is is not known now")
         recommendation_id, version, _ = self._recommender.heading(context)
         items = items_of(shown, contributions_of(row, kind, content, shown, context), context)
         return SimilarItems(item_id, recommendation_id, version, kind, items, *paging, notes)
 
-    async def _content_of(self, row: int, context: Context) -> Content:
-        """Of an item that is newer than the snapshot, read from the store."""
-        key = int(context.serving.catalogue.keys[row])
+    async def _content_of(self, row: int, request_state: RequestState) -> Content | None:
+        """Of an item newer than the snapshot, read from the store; None in a degraded state where not remembered."""
+        serving = request_state.serving
+        key = int(serving.catalogue.keys[row])
+        # Content is of the features of one snapshot.
+        place = f"{serving.generation} {serving.version}", key
+        if request_state.is_degraded:
+            return self._contents.get(place)
         items = await to_thread(self._items.of_keys, [key])
         # An item that was deleted at this moment has no content, and nothing is similar to it.
-        return context.serving.scorer.content_of([*items.values()])
+        content = serving.scorer.content_of([*items.values()])
+        if len(self._contents) >= MAX_CONTENTS:
+            self._contents.clear()
+        self._contents[place] = content
+        return content
 
     async def _found(self, row: int, kind: SimilarKind, content: Content | None, context: Context) -> Similar:
         """The best eligible ones, one more than the limit where there are as many."""
         scorer, limit = context.serving.scorer, context.options.limit
-        if not scorer.is_learned or (content is not None and kind != BLEND):
+        is_newer = row >= context.serving.n_learned
+        if not scorer.is_learned or (is_newer and (content is None or kind != BLEND)):
             return NOTHING
         if content is not None:
             return await to_thread(_best, scorer.item_similarity.to_newer(content), context)

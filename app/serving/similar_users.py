@@ -3,7 +3,7 @@
 from asyncio import to_thread
 from dataclasses import dataclass
 
-from app.errors import NotFoundError
+from app.errors import NotFoundError, StorageUnavailableError
 from app.serving.request_state import RequestState
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState, UserStates
@@ -36,8 +36,11 @@ class SimilarUserFinder:
     async def similar_users(self, user_id: str, limit: int, request_state: RequestState) -> SimilarUsers:
         """The most similar users of the snapshot, best first; none for a user of whom nothing is known.
 
-        Raises `NotFoundError` for an unknown user.
+        Raises `NotFoundError` for an unknown user, `StorageUnavailableError` for a degraded state: the snapshot knows
+        users by key alone.
         """
+        if request_state.is_degraded:
+            raise StorageUnavailableError("ids of users are not known while the database does not answer")
         if request_state.user.user_key is None:
             raise NotFoundError("user", user_id)
         serving = request_state.serving

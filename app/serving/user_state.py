@@ -12,13 +12,16 @@ from app.entities import Rating, User
 from app.observability.metrics import Lag
 from app.scoring import Observations, Scorer, UserSide
 from app.serving.guests import GuestEvent, interactions_of
-from app.serving.interactions import EventTypeIndex, UserInteractions
+from app.serving.interactions import VIEWED, EventTypeIndex, UserInteractions
 from app.serving.rows import NO_ROWS, Rows, within
 from app.serving.serving_state import ServingState
-from app.store.serving_reads import Interactions, ServingReads, UserVersions
+from app.store.serving_reads import Interactions, RatingHistory, ServingReads, UserVersions
 
 MAX_PROFILES = 20_000
 """Users whose profile a process remembers, each as of a version that every request compares."""
+
+MAX_HISTORY_BYTES = 16 << 20
+HISTORY_OVERHEAD_BYTES = 700
 
 NO_VALUES: NDArray[np.float32] = np.empty(0, np.float32)
 
@@ -33,6 +36,36 @@ class StoredProfile:
 
 
 NO_PROFILE = StoredProfile(0, None, None)
+
+
+class Histories:
+    """Ratings of users as of a version each, up to 16 MB; those asked for least recently are dropped first."""
+
+    def __init__(self) -> None:
+        # By generation of the database and user key: keys repeat after a restore.
+        self._held: OrderedDict[tuple[str, int], tuple[int, RatingHistory]] = OrderedDict()
+        self._n_bytes = 0
+
+    def get(self, place: tuple[str, int]) -> tuple[int, RatingHistory] | None:
+        """The version and the ratings."""
+        held = self._held.get(place)
+        if held is not None:
+            self._held.move_to_end(place)
+        return held
+
+    def put(self, place: tuple[str, int], version: int, history: RatingHistory) -> None:
+        replaced = self._held.pop(place, None)
+        if replaced is not None:
+            self._n_bytes -= self._size(replaced[1])
+        self._held[place] = version, history
+        self._n_bytes += self._size(history)
+        while self._n_bytes > MAX_HISTORY_BYTES:
+            _, (_, dropped) = self._held.popitem(last=False)
+            self._n_bytes -= self._size(dropped)
+
+    @staticmethod
+    def _size(history: RatingHistory) -> int:
+        return history.item_key.nbytes + history.value.nbytes + history.rated_at.nbytes + HISTORY_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True)
@@ -132,14 +165,17 @@ class UserStates:
         self._lag = lag
         # By generation of the database and user key: keys repeat after a restore.
         self._profiles: OrderedDict[tuple[str, int], StoredProfile] = OrderedDict()
+        self._histories = Histories()
 
     async def load(self, user: UserVersions, serving: ServingState, event_types: EventTypeIndex) -> UserState:
-        """The state of a stored user, or of an unknown one."""
+        """The state of a stored user, or of an unknown one; the last one known if `user` is not current."""
         scorer, key = serving.scorer, user.user_key
         if key is None:
             return UserState("popular", None, scorer.unknown_side)
+        if not user.is_current:
+            user = self._last_known(user, key, scorer)
         # Without attributes and events, the common case, there is nothing to read.
-        profile = await self._profile(user, key) if user.profile_version else NO_PROFILE
+        profile = await self._profile(user, key, scorer, event_types) if user.profile_version else NO_PROFILE
         interactions = None
         if profile.interactions is not None:
             item_rows = serving.catalogue.rows_of_keys(profile.interactions.item_key)
@@ -154,9 +190,7 @@ class UserStates:
                     side, rows = scorer.user_side(row), rated.astype(np.int64)
                     return UserState("personalized", key, side, rows, ratings, interactions, profile.user, rated_at)
         # Anything that changed makes it a fold-in of the whole history as it is now.
-        history = await self._reads.history(key)
-        if len(history.rated_at):
-            self._lag.took_effect("ratings", (key, user.user_version), int(history.rated_at[0]))
+        history = await self._history(user, key, scorer)
         rows, values, rated_at = serving.catalogue.rows_of_keys(history.item_key), history.value, history.rated_at
         exists = rows >= 0
         if not exists.all():  # an item deleted at this moment
@@ -196,13 +230,45 @@ class UserStates:
             return replace(unknown, strategy="profile", side=by_attributes)
         return unknown
 
-    async def _profile(self, user: UserVersions, user_key: int) -> StoredProfile:
-        """The user's profile as of this version or later."""
+    def _last_known(self, user: UserVersions, key: int, scorer: Scorer) -> UserVersions:
+        """The versions that are remembered, or those of the snapshot where it is newer or nothing is remembered."""
+        place, row = (user.generation, key), scorer.user_row(key)
+        held, profile = self._histories.get(place), self._profiles.get(place)
+        learned = (
+            (0, 0) if row is None else (scorer.arrays.user_versions[row], scorer.arrays.user_profile_versions[row])
+        )
+        return replace(
+            user,
+            user_version=max(int(learned[0]), 0 if held is None else held[0]),
+            profile_version=max(int(learned[1]), 0 if profile is None else profile.version),
+        )
+
+    async def _history(self, user: UserVersions, user_key: int, scorer: Scorer) -> RatingHistory:
+        """The user's ratings as of this version or later; those of the snapshot where no later ones are remembered."""
+        place, version = (user.generation, user_key), user.user_version
+        held = self._histories.get(place)
+        if held is not None and held[0] >= version:
+            return held[1]
+        if not user.is_current:
+            return mapped_history(user_key, scorer)
+        history = await self._reads.history(user_key)
+        self._histories.put(place, version, history)
+        if len(history.rated_at):
+            self._lag.took_effect("ratings", (user_key, version), int(history.rated_at[0]))
+        return history
+
+    async def _profile(
+        self, user: UserVersions, user_key: int, scorer: Scorer, event_types: EventTypeIndex
+    ) -> StoredProfile:
+        """The user's profile as of this version or later; that of the snapshot where no later one is remembered."""
         place, version = (user.generation, user_key), user.profile_version
         held = self._profiles.get(place)
         if held is not None and held.version >= version:  # another request may have read a later one
             self._profiles.move_to_end(place)
             return held
+        if not user.is_current:
+            known = None if held is None else held.user
+            return StoredProfile(version, known, mapped_interactions(user_key, scorer, event_types))
         stored, interactions = await self._reads.profile(user_key)
         profile = self._profiles[place] = StoredProfile(version, stored, interactions)
         if interactions is not None:
@@ -210,3 +276,33 @@ class UserStates:
         if len(self._profiles) > MAX_PROFILES:
             self._profiles.popitem(last=False)
         return profile
+
+
+def mapped_history(user_key: int, scorer: Scorer) -> RatingHistory:
+    """The ratings that the snapshot holds of the user; none of a user who is newer."""
+    row, arrays = scorer.user_row(user_key), scorer.arrays
+    if row is None:
+        return RatingHistory(NO_ROWS, np.empty(0), NO_ROWS)
+    rated, values, rated_at = arrays.history(row)
+    return RatingHistory(arrays.item_keys[rated], values.astype(np.float64), rated_at.astype(np.int64))
+
+
+def mapped_interactions(user_key: int, scorer: Scorer, event_types: EventTypeIndex) -> Interactions | None:
+    """The items with positive events that the snapshot holds of the user, None without any.
+
+    The snapshot does not say which types the events had. They count as a consumption where such a type is declared: to
+    leave out what was only clicked does less harm than to show what was bought.
+    """
+    row, arrays = scorer.user_row(user_key), scorer.arrays
+    rows, times, _ = (NO_ROWS, NO_ROWS, NO_ROWS) if row is None else arrays.labels(row)
+    if not len(rows):
+        return None
+    type_key = event_types.consumptions[0] if len(event_types.consumptions) else VIEWED
+    return Interactions(
+        item_key=arrays.item_keys[rows],
+        type_key=np.full(len(rows), type_key, np.int64),
+        count=np.ones(len(rows), np.int64),
+        first_at=times,
+        last_at=times,
+        portion=np.full(len(rows), np.nan),
+    )

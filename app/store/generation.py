@@ -56,6 +56,11 @@ class Generation:
         self._seen = self._read()
         self.check()
 
+    @property
+    def n_erased(self) -> int:
+        """The counter of the changes that left with deleted users, as of the last `check`."""
+        return self._seen.counters.get("erased", 0)
+
     def check(self) -> str:
         """Return the current generation, renewed if the database was replaced or a counter fell since the last call.
 

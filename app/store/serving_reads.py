@@ -64,6 +64,7 @@ class UserVersions:
     `user_key`: None for an unknown user. `placements_version` counts changes of placements and event types,
     `user_version` those of the user's ratings, `profile_version` those of the user's attributes and events.
     `generation`: of the database, see `generation.py`; versions and keys of another one mean something else.
+    `is_current`: False for what is remembered while the database does not answer.
     """
 
     catalogue_version: int
@@ -72,6 +73,7 @@ class UserVersions:
     user_version: int
     profile_version: int
     generation: str
+    is_current: bool = True
 
     @classmethod
     def from_row(cls, row: Row | None) -> Self:

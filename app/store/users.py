@@ -194,6 +194,18 @@ class Users:
             yield from ((row.user_key, _to_user(row)) for row in rows)
             after = rows[-1].user_key
 
+    def ids_after(self, key: int) -> Iterator[tuple[list[str], list[int]]]:
+        """Ids and keys of the users behind `key`, in the order of keys, some thousands at a time."""
+        page = sa.select(users.c.user_id, users.c.user_key).order_by(users.c.user_key).limit(STREAM_ROWS)
+        while True:
+            with self._database.reading() as connection:
+                rows = connection.execute(page.where(users.c.user_key > key)).all()
+            if not rows:
+                return
+            user_ids, keys = map(list, zip(*rows, strict=True))
+            yield user_ids, keys
+            key = keys[-1]
+
     def count(self) -> int:
         with self._database.reading() as connection:
             return int(connection.execute(sa.select(sa.func.count()).select_from(users)).scalar_one())

@@ -124,8 +124,8 @@ def test_silent_server(served: Store, database_url: str) -> None:
 @on_postgres
 def test_commit_that_fails(served: Store, database_url: str) -> None:
     def write(*, until_commit: bool) -> str:
-        with (
-            pytest.raises(StorageUnavailableError) as caught,  # noqa: PT012  an error of the end of the block
+        with (  # noqa: PT012  the end of the block raises
+            pytest.raises(StorageUnavailableError) as caught,
             served.database.writing() as connection,
         ):
             connection.exec_driver_sql("DELETE FROM users")

@@ -10,7 +10,7 @@ from app.api.list_parameters import ListFields
 from app.api.schemas.body import Body, DescribedAs
 from app.api.types import Id
 from app.serving.predictions import Prediction
-from app.serving.query import ExplainedRecommendations, Recommendations
+from app.serving.query import Degraded, ExplainedRecommendations, Recommendations
 
 
 class BatchIn(ListFields):
@@ -73,3 +73,4 @@ class Predictions:
 
     snapshot_version: int | None
     results: list[Prediction | RejectedPair]
+    degraded: Degraded = False

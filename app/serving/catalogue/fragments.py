@@ -1,6 +1,7 @@
 """Parts of answers about single items, as JSON, kept until the catalogue changes."""
 
-from collections.abc import Hashable
+from collections import ChainMap
+from collections.abc import Hashable, Mapping
 
 MAX_BYTES = 8 * 2**20
 
@@ -9,10 +10,14 @@ OVERHEAD_BYTES = 150
 
 
 class Fragments:
-    """For each selection of columns, fragments by item id. All are dropped before they exceed 8 MB, and by `forget`."""
+    """For each selection of columns, fragments by item id. All are dropped before they exceed 8 MB, and by `forget`.
+
+    Those that were dropped last stay known, as `last_known`.
+    """
 
     def __init__(self) -> None:
         self._by_selection: dict[Hashable, dict[str, bytes]] = {}
+        self._dropped: dict[Hashable, dict[str, bytes]] = {}
         self._n_bytes = 0
 
     def of(self, selection: Hashable) -> dict[str, bytes]:
@@ -30,5 +35,11 @@ class Fragments:
             self.forget()
         kept[item_id] = fragment
 
+    def last_known(self, selection: Hashable) -> Mapping[str, bytes]:
+        """The fragments of a selection that are kept, and those that were dropped last, which may be outdated."""
+        return ChainMap(self.of(selection), self._dropped.get(selection, {}))
+
     def forget(self) -> None:
+        if self._by_selection:
+            self._dropped = self._by_selection
         self._by_selection, self._n_bytes = {}, 0
