@@ -31,13 +31,13 @@ class DegradedPart(BaseModel):
     """Something that does not work, without which the service goes on as well as it can."""
 
     part: Literal["database"]
-    since: datetime
-    reason: str
+    since: datetime = Field(examples=["2026-11-30T08:00:00Z"])
+    reason: str = Field(examples=["the database does not answer"])
 
 
 class Readiness(BaseModel):
     status: Literal["ready", "degraded"] = Field(
-        description="`degraded`: lists are made from what is remembered; what needs the database is answered 503"
+        description="`degraded`: lists are made from what is remembered; all that needs the database is answered 503"
     )
     degraded: list[DegradedPart] = Field(description="What does not work, and since when; empty while all does")
     snapshot_version: int | None = Field(description="Null before the first training: lists hold popular items")

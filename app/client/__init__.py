@@ -93,7 +93,7 @@ from .operations.recommendations import (
     WhyNot,
     attribute_field,
 )
-from .operations.training import Health, Readiness, ReadinessWarning, Snapshot, Snapshots, TrainingJob
+from .operations.training import DegradedPart, Health, Readiness, ReadinessWarning, Snapshot, Snapshots, TrainingJob
 from .retries import NO_RETRIES, Retries
 
 __version__ = VERSION
@@ -112,6 +112,7 @@ __all__ = [
     "ConflictError",
     "ConnectionFailedError",
     "Counts",
+    "DegradedPart",
     "EntriesOutcome",
     "Event",
     "EventType",

@@ -69,6 +69,7 @@ class Home:
     snapshot_version: int | None
     strategy: str
     rows: tuple[HomeRow, ...]
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[HomeRow]:
         return iter(self.rows)
@@ -103,6 +104,7 @@ class Mixes:
     snapshot_version: int | None
     strategy: str
     mixes: tuple[Mix, ...]
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[Mix]:
         return iter(self.mixes)
@@ -141,6 +143,7 @@ class Chart:
     next_cursor: str | None
     limit_reached: bool = False
     notes: tuple[str, ...] = ()
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[ChartItem]:
         return iter(self.items)
@@ -177,6 +180,7 @@ class SimilarItems:
     next_cursor: str | None = None
     limit_reached: bool = False
     notes: tuple[str, ...] = ()
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[SimilarItem]:
         return iter(self.items)

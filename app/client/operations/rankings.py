@@ -1,7 +1,7 @@
 """A ranking of the caller's own candidates, and predicted ratings."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Unpack
 
 import msgspec
@@ -48,6 +48,7 @@ class Ranking:
     unknown: tuple[str, ...]
     # With a default, so that programs from before it was answered still make answers for their tests.
     ignored_items: tuple[str, ...] | None = None
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[RecommendedItem]:
         return iter(self.items)
@@ -98,6 +99,7 @@ class Predictions:
 
     snapshot_version: int | None
     results: tuple[Prediction | RejectedPair, ...]
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[Prediction | RejectedPair]:
         return iter(self.results)
@@ -111,12 +113,13 @@ class _Row(msgspec.Struct):
 class _Rows(msgspec.Struct):
     snapshot_version: int | None
     results: list[msgspec.Raw]
+    degraded: bool = False
 
 
 def _read_predictions(content: bytes) -> Predictions:
     """Msgspec refuses a union of dataclasses, since it cannot tell which one a row is; `status` can."""
     rows = decode(_Rows, content)
-    return Predictions(rows.snapshot_version, tuple(_read_row(row) for row in rows.results))
+    return Predictions(rows.snapshot_version, tuple(_read_row(row) for row in rows.results), degraded=rows.degraded)
 
 
 def _read_row(row: bytes) -> Prediction | RejectedPair:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NewType, TypedDict, Unpack
 
@@ -178,6 +178,7 @@ class Recommendations:
     `snapshot_version`: None before anything is learned.
     `limit_reached`: whether more items are eligible, but the pages so far held as many as a cursor can exclude.
     `notes`: what the caller should look at, such as a category that no item has.
+    `degraded`: whether the database does not answer and the list is made of what was known last.
     """
 
     recommendation_id: str
@@ -187,6 +188,7 @@ class Recommendations:
     next_cursor: str | None
     limit_reached: bool = False
     notes: tuple[str, ...] = ()
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[RecommendedItem]:
         return iter(self.items)
@@ -210,6 +212,7 @@ class SearchResults:
     next_cursor: str | None
     limit_reached: bool = False
     notes: tuple[str, ...] = ()
+    degraded: bool = field(default=False, kw_only=True)
 
     def __iter__(self) -> Iterator[FoundItem]:
         return iter(self.items)
@@ -285,6 +288,7 @@ class WhyNot:
     rank_by_score: int | None = None
     score: float | None = None
     score_needed: float | None = None
+    degraded: bool = field(default=False, kw_only=True)
 
 
 def guest_body(

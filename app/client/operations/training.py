@@ -76,9 +76,19 @@ class ReadinessWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class DegradedPart:
+    """What does not work, and why, without which the service goes on; `part`: `database`."""
+
+    part: str
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
     """The answer of the readiness probe.
 
+    `status`: `ready`, or `degraded` while lists are made of what is remembered; `degraded`: what does not work then.
     `snapshot_version`: None before anything is learned. `fallback_reason`: why the snapshot holds popular items alone,
     None if it does not; `fallback_advice`: what to do about it. `warnings`: such as training runs rejected in a row.
     """
@@ -88,6 +98,7 @@ class Readiness:
     fallback_reason: str | None = None
     fallback_advice: str | None = None
     warnings: tuple[ReadinessWarning, ...] = ()
+    degraded: tuple[DegradedPart, ...] = ()
 
 
 class TrainingOperations:
