@@ -1,3 +1,6 @@
 """All faults, in the order in which they run. `python -m faults NAME...` runs some of them."""
 
-FAULTS: tuple[str, ...] = ("database_files",)
+FAULTS: tuple[str, ...] = (
+    "database_files",
+    "database_outage",
+)

@@ -1,9 +1,12 @@
 """A Postgres for tests, whose databases are used by one test after the other."""
 
 import itertools
+import os
+import signal
+import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +92,50 @@ class Postgres:
         with self._admin.connect() as connection:
             connection.exec_driver_sql(statement)
 
+    def url_of_socket(self, url: str, host: str, port: int) -> str:
+        """The URL of a database of this server as seen through something that listens at `host` and `port`."""
+        return sa.make_url(url).set(host=host, port=port, query={}).render_as_string(hide_password=False)
+
+    @property
+    def socket_path(self) -> str:
+        """The socket at which the server listens."""
+        return f"{self._url.query['host']}/.s.PGSQL.5432"
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def start(self) -> None:
+        """Start it again after `stop` or `kill`."""
+        self._server.ensure_postgres_running()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to all processes of the server, the first one first."""
+        pid = self._server.get_pid()
+        for each in (pid, *_children(pid)):
+            with suppress(ProcessLookupError):
+                os.kill(each, number)
+
+    def kill(self) -> None:
+        """End all of its processes at once, as a crash does."""
+        pids = [self._server.get_pid(), *_children(self._server.get_pid())]
+        self.signal(signal.SIGKILL)
+        while any(_is_running(pid) for pid in pids):
+            time.sleep(0.01)
+
     def close(self) -> None:
         self._admin.dispose()
         self._server.cleanup()
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _is_running(pid: int) -> bool:
+    """Whether the process exists and has not ended; one that has ended may wait for its parent to notice."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @dataclass(frozen=True, slots=True)
