@@ -105,6 +105,7 @@ class Availability:
             self._thread.join()
 
     def _run(self) -> None:
+        self._look()  # so that the probe is connected when it is needed
         while not self._is_stopped:
             self._wake.wait(PROBE_PAUSE_SECONDS if self._outage is not None else POLL_SECONDS)
             self._wake.clear()

@@ -27,6 +27,8 @@ class Database:
         self.dialect = dialect
         self.probed: tuple[PointRead, ...] = ()
         self.availability = Availability(lambda: dialect.probe(self.probed), dialect.hang_up)
+        # The pool opens another connection for one that was cut, and would wait for the server again.
+        dialect.before_connecting = self.availability.check
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

@@ -105,6 +105,8 @@ class Dialect(Protocol):
     has_own_clock: bool
     """Whether `now` is one clock for all processes. Otherwise it is the clock of this process."""
     is_a_file: bool
+    before_connecting: Callable[[], None]
+    """Called before a thread opens a connection to a server; raises to refuse it."""
 
     def probe(self, reads: Sequence[PointRead]) -> None:
         """Reads each once, by a parameter that finds nothing, in the time that the reads of an answer have.

@@ -72,6 +72,7 @@ class PostgresDialect:
     is_a_file = False
 
     def __init__(self, url: sa.URL, wait_seconds: float | None = None) -> None:
+        self.before_connecting: Callable[[], None] = lambda: None
         arguments: dict[str, Any] = {**CONNECTION_ARGUMENTS, "application_name": "reckon"}
         if wait_seconds is not None:
             arguments["options"] = f"-c lock_timeout={round(1_000 * wait_seconds)}"
@@ -87,7 +88,7 @@ class PostgresDialect:
         )
         self._opened: set[psycopg.Connection[Any]] = set()
         if wait_seconds is not None:
-            sa.event.listen(self.engine, "do_connect", lambda _dialect, _record, _args, named: _connect(named))
+            sa.event.listen(self.engine, "do_connect", self._connect_in_time)
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._opened.add(connection))
         sa.event.listen(self.engine, "close", lambda connection, _record: self._opened.discard(connection))
         self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -96,6 +97,10 @@ class PostgresDialect:
         self._probe_arguments = {**of_url, **CONNECTION_ARGUMENTS, "application_name": "reckon-probe"}
         self._probing: psycopg.Connection[Any] | None = None
         self._identity: tuple[Any, ...] | None = None
+
+    def _connect_in_time(self, _dialect: object, _record: object, _args: object, arguments: Mapping[str, Any]) -> Any:
+        self.before_connecting()
+        return _connect(arguments)
 
     def writing(self) -> Iterator[sa.Connection]:
         # READ COMMITTED: after a wait for a user's lock, the next statement sees what the holder committed.

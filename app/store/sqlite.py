@@ -63,6 +63,7 @@ class SqliteDialect:
             self.write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"), wait_seconds)
         except OSError as error:
             raise UnavailableError(f"cannot open the database at {self.path}: {error.strerror}") from error
+        self.before_connecting: Callable[[], None] = lambda: None  # for servers
         self._url = url
         self._busy_seconds = wait_seconds / 2  # for writers outside Reckon; those of Reckon queue on the write lock
         self._files = SqliteFiles(self.path)

@@ -23,9 +23,13 @@ class Switch:
     """A database that answers the probe while `error` is None."""
 
     def __init__(self) -> None:
-        self.error: Exception | None = UnavailableError("switched off")
+        self.error: Exception | None = None
         self.n_probes = self.n_cuts = 0
         self.availability = Availability(self.probe, self.cut)
+
+    def follow(self) -> None:
+        self.availability.follow()
+        wait_until(lambda: self.n_probes == 1)
 
     def probe(self) -> None:
         self.n_probes += 1
@@ -44,11 +48,12 @@ def switch() -> Iterator[Switch]:
 
 
 def test_down_until_probed(switch: Switch) -> None:
-    switch.availability.follow()
+    switch.follow()
     switch.availability.check()
+    switch.error = UnavailableError("switched off")
     switch.availability.failed(StorageUnavailableError("first"))
     switch.availability.failed(StorageUnavailableError("second"))
-    wait_until(lambda: switch.n_probes >= 2)
+    wait_until(lambda: switch.n_probes >= 3)
     with pytest.raises(StorageUnavailableError, match="first"):
         switch.availability.check()
     switch.error = None
@@ -64,8 +69,7 @@ def test_not_followed(switch: Switch) -> None:
 
 def test_long_operation(switch: Switch) -> None:
     """It may take long while the database answers, and is cut off once it does not."""
-    switch.error = None
-    switch.availability.follow()
+    switch.follow()
     with switch.availability.watched():
         wait_until(lambda: switch.n_probes >= 2)
         assert switch.n_cuts == 0
@@ -75,8 +79,8 @@ def test_long_operation(switch: Switch) -> None:
 
 
 def test_probe_with_a_defect(switch: Switch) -> None:
+    switch.follow()
     switch.error = ZeroDivisionError()
-    switch.availability.follow()
     switch.availability.failed(StorageUnavailableError("first"))
     wait_until(lambda: switch.n_probes >= 2)
     switch.error = None

@@ -46,7 +46,7 @@ class Postgres:
         folder.mkdir(parents=True, exist_ok=True)
         self._server = get_server(str(folder))
         self._url = sa.make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
-        self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT")
+        self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
         # No test needs its rows after a crash. Autovacuum would gather statistics, and so change plans, at any time.
         for setting in () if is_durable else ("fsync", "synchronous_commit", "full_page_writes", "autovacuum"):
             self._execute(f"ALTER SYSTEM SET {setting} = off")
@@ -108,16 +108,19 @@ class Postgres:
         """Start it again after `stop` or `kill`."""
         self._server.ensure_postgres_running()
 
+    def _process_ids(self) -> list[int]:
+        pid = self._server.get_pid()
+        return [] if pid is None else [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to all processes of the server, the first one first."""
-        pid = self._server.get_pid()
-        for each in (pid, *_children(pid)):
+        for pid in self._process_ids():
             with suppress(ProcessLookupError):
-                os.kill(each, number)
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """End all of its processes at once, as a crash does."""
-        pids = [self._server.get_pid(), *_children(self._server.get_pid())]
+        pids = self._process_ids()
         self.signal(signal.SIGKILL)
         while any(_is_running(pid) for pid in pids):
             time.sleep(0.01)
@@ -125,10 +128,6 @@ class Postgres:
     def close(self) -> None:
         self._admin.dispose()
         self._server.cleanup()
-
-
-def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _is_running(pid: int) -> bool:
