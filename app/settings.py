@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         5, ge=1, description="Number of newest snapshots to keep on disk; the live one is always kept"
     )
 
+    erasure_hours: Positive = Field(
+        24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
+    )
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:

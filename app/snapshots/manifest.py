@@ -49,6 +49,7 @@ class Watermark:
 
     `n_events`: all stored events.
     `profile_change_count`: changes of attributes and events of users.
+    `n_erasures`: the erasures of users so far; the snapshot holds none of these users.
     """
 
     n_ratings: int
@@ -57,6 +58,7 @@ class Watermark:
     catalogue_version: int
     n_events: int = 0
     profile_change_count: int = 0
+    n_erasures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

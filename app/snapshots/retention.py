@@ -28,20 +28,28 @@ def remove_snapshot(root: Path, version: int) -> None:
     shutil.rmtree(removed, ignore_errors=True)
 
 
-def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
-    """Remove staging folders and unregistered snapshots older than an hour, and return their names.
+def unregistered_folders(root: Path, registered: Collection[int]) -> list[Path]:
+    """Staging folders and snapshots that are not registered, by name; folders with other names are not ours.
 
-    Folders whose names are not of this format stay. `registered`: the versions in the database, whose folders stay
-    whatever their age.
+    `registered`: the versions in the database.
     """
     kept = {folder_name(version) for version in registered}
+    # Links and foreign names are left alone: they were put there on purpose.
+    return [
+        folder
+        for folder in sorted(root.iterdir() if root.is_dir() else ())
+        if _OURS.fullmatch(folder.name) and folder.name not in kept and not folder.is_symlink() and folder.is_dir()
+    ]
+
+
+def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
+    """Remove the unregistered folders older than an hour, and return their names.
+
+    `registered`: the versions in the database, whose folders stay whatever their age.
+    """
     now = time.time()
     removed = []
-    for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        # Links and foreign names are left alone: they were put there on purpose.
-        is_orphan = _OURS.fullmatch(folder.name) and folder.name not in kept and not folder.is_symlink()
-        if not is_orphan or not folder.is_dir():
-            continue
+    for folder in unregistered_folders(root, registered):
         changed_at = folder.stat().st_mtime
         if changed_at > now:
             # The clock was set back: from now on the folder ages by the clock as it is.

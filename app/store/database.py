@@ -72,10 +72,10 @@ class Database:
         with self._watched():
             return self.dialect.reopen_replaced(renew)
 
-    def purge(self) -> None:
+    def purge(self, *, rewrites_items: bool) -> None:
         """As `Dialect.purge`."""
         with self._watched():
-            self.dialect.purge()
+            self.dialect.purge(rewrites_items=rewrites_items)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -187,10 +187,11 @@ class Dialect(Protocol):
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a large read as a structured array."""
 
-    def purge(self) -> None:
-        """Removes what deleted rows have left in the files of the database, which later writes would reuse otherwise.
+    def purge(self, *, rewrites_items: bool) -> None:
+        """Removes what deleted rows of users have left in the files of the database.
 
-        Other writes wait. Raises `UnavailableError` while a long read needs the files as they are.
+        `rewrites_items`: whether items named them, too. Other writes wait, on Postgres also reads of the tables that
+        are written anew. Raises `UnavailableError` while a long read needs the files as they are.
         """
 
     def expected(self, error: BaseException | None) -> ReckonError | None:

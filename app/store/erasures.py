@@ -16,7 +16,7 @@ import hashlib
 import hmac
 import secrets
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,9 +37,11 @@ from app.store.schema import (
     items,
     ratings,
     redirects,
+    snapshots,
     users,
 )
 from app.store.signals import Signals, signals_of_users
+from app.store.snapshots import n_erasures_of
 from app.store.trends import change_trends, countries_of, lock_trends
 
 ERASED_WITHIN = timedelta(hours=24)
@@ -64,7 +66,7 @@ class Erasure:
 
     `salt`, `user_hash`: hexadecimal, see `hash_of`.
     `due_at`: when it should be completed. `completed_at`: None while it is pending.
-    `removed`: how much of each kind was removed so far.
+    `removed`: how much of each kind was removed so far. `removed_snapshots`: versions of snapshots that were removed.
     `snapshot_version`: the snapshot without the user that made the completion possible; None without any snapshot.
     `backups`: copies of the database from before the deletion, as far as they are known.
     """
@@ -77,6 +79,7 @@ class Erasure:
     due_at: datetime
     completed_at: datetime | None
     removed: Mapping[str, int]
+    removed_snapshots: tuple[int, ...]
     snapshot_version: int | None
     backups: tuple[Backup, ...]
 
@@ -115,26 +118,48 @@ class Erasures:
             n_pending, n_overdue = connection.execute(of_open.select_from(erasures)).one()
         return n_pending, n_overdue
 
-    def now(self) -> datetime:
-        """The clock by which erasures are due."""
-        with self._database.reading() as connection:
-            return from_microseconds(self._database.dialect.now(connection))
+    def purge(self, pending: Sequence[Erasure]) -> None:
+        """Removes what the deleted rows have left in the files of the database; see `Dialect.purge`."""
+        # A merge has changed the creator of a guest's items.
+        named = any(erasure.removed.get(name) for erasure in pending for name in ("items", "redirects"))
+        self._database.purge(rewrites_items=named)
 
-    def purge(self) -> None:
-        """Removes what deleted rows have left in the files of the database; see `Dialect.purge`."""
-        self._database.purge()
+    def retire_snapshots(self, ready: Sequence[Erasure], *, with_live: bool) -> list[int]:
+        """Removes the entries of snapshots that hold any of the users; returns their versions.
 
-    def complete(self, numbers: Collection[int], *, snapshot_version: int | None, removed: Mapping[str, int]) -> None:
-        """Completes pending erasures. `removed`: what was removed for all of them together."""
-        is_one = erasures.c.number.in_(numbers) & erasures.c.completed_at.is_(None)
+        `with_live`: also that of the live snapshot, so that popular items are served.
+        """
+        newest = max(erasure.number for erasure in ready)
+        with self._database.writing() as connection:
+            rows = connection.execute(sa.select(snapshots.c.version, snapshots.c.card, snapshots.c.is_live)).all()
+            held = [row for row in rows if n_erasures_of(row.card) < newest and (with_live or not row.is_live)]
+            versions = sorted(row.version for row in held)
+            connection.execute(sa.delete(snapshots).where(snapshots.c.version.in_(versions)))
+            # In the same transaction: whoever completes the erasures after a crash must know of it.
+            for number, removed in connection.execute(
+                _of(ready, erasures.c.number, erasures.c.removed_snapshots)
+            ).all():
+                statement = sa.update(erasures).where(erasures.c.number == number)
+                connection.execute(statement.values(removed_snapshots=[*removed, *versions]))
+        return versions
+
+    def complete(self, ready: Sequence[Erasure], *, snapshot_version: int | None, n_rejected_files: int) -> None:
+        """Completes pending erasures. `n_rejected_files`: of files with rejected rows that were removed for them."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
             known = connection.execute(sa.select(backups).order_by(backups.c.made_at)).all()
-            for row in connection.execute(sa.select(erasures).where(is_one).order_by(erasures.c.number)).all():
-                older = [[each.file, each.made_at] for each in known if each.made_at <= row.requested_at]
+            columns = (erasures.c.number, erasures.c.requested_at, erasures.c.removed)
+            for number, requested_at, removed in connection.execute(_of(ready, *columns)).all():
+                older = [[each.file, each.made_at] for each in known if each.made_at <= requested_at]
                 values = {"completed_at": now, "snapshot_version": snapshot_version, "backups": older}
-                statement = sa.update(erasures).where(erasures.c.number == row.number)
-                connection.execute(statement.values(**values, removed=row.removed | dict(removed)))
+                statement = sa.update(erasures).where(erasures.c.number == number)
+                connection.execute(statement.values(**values, removed=removed | {"rejected_files": n_rejected_files}))
+
+
+def _of(ready: Sequence[Erasure], *columns: sa.Column[Any]) -> sa.Select[Any]:
+    """Of those that are still pending; another worker may have completed some."""
+    is_one = erasures.c.number.in_([erasure.number for erasure in ready]) & erasures.c.completed_at.is_(None)
+    return sa.select(*columns).where(is_one).order_by(erasures.c.number)
 
 
 def hash_of(user_id: str, salt: str) -> str:
@@ -193,15 +218,15 @@ def erase_again(database: Database, replaced: Database) -> int:
         key = _key(connection)
         newest = counters.read(connection, "erasures")
         missing = [dict(row._mapping) for row in known if row.number > newest]  # noqa: SLF001  SQLAlchemy's own name
-        for row in missing:
-            connection.execute(sa.insert(erasures).values(**row))
+        for record in missing:
+            connection.execute(sa.insert(erasures).values(**record))
             counters.grow(connection, "erasures")
         stored = set(connection.execute(sa.select(backups.c.made_at)).scalars())
-        for row in of_backups:
-            if row.made_at not in stored:
-                connection.execute(sa.insert(backups).values(made_at=row.made_at, file=row.file))
+        for made_at, file in of_backups:
+            if made_at not in stored:
+                connection.execute(sa.insert(backups).values(made_at=made_at, file=file))
         ids = connection.execute(sa.union(*_all_ids())).scalars().all()
-    erased = {row["fingerprint"] for row in missing}
+    erased = {record["fingerprint"] for record in missing}
     returned = [user_id for user_id in ids if erased and _fingerprint(key, user_id) in erased]
     for user_id in returned:
         erase_user(database, user_id)
@@ -271,6 +296,7 @@ def _to_erasure(row: Any) -> Erasure:
         due_at=from_microseconds(row.due_at),
         completed_at=None if row.completed_at is None else from_microseconds(row.completed_at),
         removed=row.removed,
+        removed_snapshots=tuple(row.removed_snapshots),
         snapshot_version=row.snapshot_version,
         backups=tuple(Backup(file, from_microseconds(made_at)) for file, made_at in row.backups),
     )

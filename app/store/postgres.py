@@ -38,25 +38,25 @@ CONTENDED = {"55P03", "40P01", "40001"}
 POOL_SIZE, MAX_OVERFLOW, POOL_SECONDS = 10, 40, 30.0
 FETCH_ROWS = 50_000
 PURGE_LOCK_MILLISECONDS = 2_000
-# VACUUM makes the space of deleted rows free and leaves their bytes in it, so tables with ids and texts of users are
-# written anew (FULL). The statistics hold samples of them: they are gathered anew, and their table is written anew.
-# Rows of the other tables hold keys and numbers, or a hundred times as much data: their space is made free.
+# VACUUM makes the space of deleted rows free and leaves their bytes in it (299 of 300 deleted ids were still found), so
+# tables with ids and texts of users are written anew (FULL). The statistics hold samples of them: they are gathered
+# anew, and their table is written anew. Rows of the other tables hold keys and numbers: their space is made free.
 PURGE = (
     "VACUUM (FULL, ANALYZE) users",
     "VACUUM (FULL, ANALYZE) redirects",
     "VACUUM (FULL, ANALYZE) deleted_events",
-    "VACUUM (ANALYZE) items",
     "VACUUM (ANALYZE) events",
     "VACUUM ratings",
     "VACUUM interactions",
-    "VACUUM FULL pg_statistic",
 )
+PURGE_ITEMS = "VACUUM (FULL, ANALYZE) items"
+PURGE_STATISTICS = "VACUUM FULL pg_statistic"
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
-# is promoted or recovered to a point in time (which begins a new timeline).
+# is promoted or recovered to a point in time (which begins a new timeline). That of users is made anew by `purge`.
 IDENTITY = (
     "SELECT (SELECT system_identifier FROM pg_control_system()), (SELECT timeline_id FROM pg_control_checkpoint()),"
     " 'installation'::regclass::oid::bigint, pg_relation_filenode('installation')::bigint,"
-    " pg_relation_filenode('users')::bigint"
+    " pg_relation_filenode('ratings')::bigint"
 )
 # Writers take locks in one order, so that they cannot deadlock: inserters of users, users' rows by key, inserters of
 # items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item.
@@ -292,12 +292,12 @@ class PostgresDialect:
         parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 
-    def purge(self) -> None:
+    def purge(self, *, rewrites_items: bool) -> None:
         with self._hot_engine.connect() as connection:
             # Readers wait behind a lock that is waited for: rather try again later.
             connection.exec_driver_sql(f"SET lock_timeout = {PURGE_LOCK_MILLISECONDS}")
             try:
-                for statement in PURGE:
+                for statement in (*PURGE, *([PURGE_ITEMS] if rewrites_items else []), PURGE_STATISTICS):
                     connection.exec_driver_sql(statement)
             finally:
                 connection.exec_driver_sql("RESET lock_timeout")

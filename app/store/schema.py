@@ -292,6 +292,7 @@ erasures = Table(
     Column("due_at", BigInteger, nullable=False),
     Column("completed_at", BigInteger),  # NULL: pending
     Column("removed", JSON, nullable=False),
+    Column("removed_snapshots", JSON, nullable=False, server_default=text("'[]'")),
     Column("snapshot_version", BigInteger),
     Column("backups", JSON, nullable=False, server_default=text("'[]'")),
 )

@@ -7,11 +7,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.entities import from_microseconds
-from app.errors import NotFoundError
+from app.errors import ConflictError, NotFoundError
 from app.store import counters
 from app.store.database import Database
 from app.store.jobs import Claim, update_held
 from app.store.schema import snapshots
+
+
+class ErasedSinceError(ConflictError):
+    """The snapshot holds users who were erased, and the one that is live does not."""
+
+    type = "erased-since"
+    title = "The snapshot holds users who were erased"
+
+    def __init__(self, version: int) -> None:
+        super().__init__(
+            f"snapshot {version} is older than the erasure of a user whom the live snapshot no longer holds;"
+            " it is being deleted"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +37,11 @@ class SnapshotEntry:
     is_live: bool
     is_pinned: bool
     card: dict[str, Any]
+
+    @property
+    def n_erasures(self) -> int:
+        """The erasures that it takes into account: those with this number or a lower one."""
+        return n_erasures_of(self.card)
 
 
 class SnapshotRegister:
@@ -56,13 +74,16 @@ class SnapshotRegister:
             )
             values = {"version": version, "path": path, "card": card, "created_at": now}
             connection.execute(sa.insert(snapshots).values(**values))
-            # While a snapshot is pinned, new ones are published without going live.
-            is_pinned = connection.execute(sa.select(snapshots.c.version).where(snapshots.c.is_pinned)).first()
-            if is_pinned is None:
+            # While a snapshot is pinned, new ones are published without going live. A pin holds no erased user back.
+            pinned = connection.execute(sa.select(snapshots.c.card).where(snapshots.c.is_pinned)).scalar_one_or_none()
+            if pinned is None or n_erasures_of(pinned) < n_erasures_of(card):
                 _make_live(connection, version, is_pinned=False)
 
     def activate(self, version: int | None) -> SnapshotEntry:
-        """Makes a version live and pins it; None: the newest one, unpinned. Raises `NotFoundError`."""
+        """Makes a version live and pins it; None: the newest one, unpinned.
+
+        Raises `NotFoundError`, and `ErasedSinceError` rather than bring an erased user back.
+        """
         with self._database.writing() as connection:
             chosen = version
             if chosen is None:
@@ -70,6 +91,7 @@ class SnapshotRegister:
             known = connection.execute(sa.select(snapshots.c.version).where(snapshots.c.version == chosen)).first()
             if known is None:
                 raise NotFoundError("snapshot", "latest" if version is None else str(version))
+            _refuse_erased(connection, int(known.version))
             _make_live(connection, int(known.version), is_pinned=version is not None)
             return _to_entry(connection.execute(sa.select(snapshots).where(snapshots.c.version == chosen)).one())
 
@@ -96,6 +118,20 @@ class SnapshotRegister:
         with self._database.writing() as connection:
             statement = sa.delete(snapshots).where(snapshots.c.version == version, ~snapshots.c.is_live)
             return connection.execute(statement).rowcount == 1
+
+
+def n_erasures_of(card: dict[str, Any]) -> int:
+    """As `SnapshotEntry.n_erasures`. Cards of earlier releases lack the number."""
+    return int(card.get("watermark", {}).get("n_erasures", 0))
+
+
+def _refuse_erased(connection: sa.Connection, version: int) -> None:
+    """Raises `ErasedSinceError` if the version holds a user who was erased and whom the live snapshot does not hold."""
+    is_either = (snapshots.c.version == version) | snapshots.c.is_live
+    rows = connection.execute(sa.select(snapshots.c.version, snapshots.c.card).where(is_either)).all()
+    n_erasures = {row.version: n_erasures_of(row.card) for row in rows}
+    if n_erasures[version] < max(n_erasures.values()):
+        raise ErasedSinceError(version)
 
 
 def _make_live(connection: sa.Connection, version: int, *, is_pinned: bool) -> None:

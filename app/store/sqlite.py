@@ -246,7 +246,7 @@ class SqliteDialect:
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
 
-    def purge(self) -> None:
+    def purge(self, *, rewrites_items: bool) -> None:  # noqa: ARG002  all tables are written anew
         # VACUUM writes every page anew. `secure_delete` alone is not enough: pages that are split or merged keep copies
         # of moved rows in their free space (10 of 2,000 deleted ids were still found).
         with self.write_lock.held():

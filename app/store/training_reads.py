@@ -54,6 +54,7 @@ class TrainingData:
     `user_versions` and `user_profile_versions`: (n_users,) int64, `users.version` and `users.profile_version`.
     `interactions`: in the order of (user, item, type); some may be of deleted users or items.
     `change_count`: the number of rating changes so far. `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
+    `n_erasures`: the erasures of users so far; none of these users is in the data.
     """
 
     ratings: RatingColumns
@@ -66,6 +67,7 @@ class TrainingData:
     catalogue_version: int
     change_count: int
     newest_rated_at: int
+    n_erasures: int = 0
 
 
 class ChangeCounts(NamedTuple):
@@ -94,6 +96,7 @@ class TrainingReads:
             event_types = self._event_types(connection)
             catalogue_version = counters.read(connection, "catalogue")
             change_count = count_changes(connection)
+            n_erasures = counters.read(connection, "erasures")
         # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
         item_keys = np.ascontiguousarray(item_rows["key"])
         rows = rows[np.isin(rows["item_key"], item_keys)]  # ratings have no foreign key to items
@@ -109,6 +112,7 @@ class TrainingReads:
             catalogue_version=catalogue_version,
             change_count=change_count,
             newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),
+            n_erasures=n_erasures,
         )
 
     def _interactions(self, connection: sa.Connection) -> InteractionColumns:

@@ -151,6 +151,7 @@ class Publisher:
                 catalogue_version=data.catalogue_version,
                 n_events=int(data.interactions.count.sum()),
                 profile_change_count=int(data.user_profile_versions.sum()),
+                n_erasures=data.n_erasures,
             ),
             choices=(
                 *dataset.of_values,

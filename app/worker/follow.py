@@ -4,7 +4,11 @@ import threading
 import time
 from typing import Any
 
+import structlog
+
 from app.algorithms.progress import ProgressCallback, ignore
+from app.erasure.eraser import Eraser
+from app.errors import ReckonError
 from app.store.jobs import COMMAND, MAX_ATTEMPTS, Claim, Job, Jobs
 from app.training.run import Trainer
 from app.worker.attempt import attempt, unrecorded_is_logged
@@ -12,6 +16,8 @@ from app.worker.loop import new_worker_id
 
 POLL_SECONDS = 0.5
 INTERRUPTED = "interrupted"
+
+log = structlog.get_logger()
 
 
 def request(
@@ -63,6 +69,10 @@ def run_to_end(job: Job, trainer: Trainer, *, lease_seconds: float, progress: Pr
                 progress(job.progress, job.stage or job.state)
                 time.sleep(POLL_SECONDS)
             elif attempt(claim, trainer, jobs, stopping=threading.Event(), **options) is not None:
+                try:
+                    Eraser(trainer.store, trainer.publisher.data_dir).proceed()
+                except (ReckonError, OSError) as error:  # the run has succeeded; a worker completes them
+                    log.warning("erasures wait", reason=str(error))
                 trainer.publisher.tidy()
             job = jobs.get(job.job_id)
     except KeyboardInterrupt:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from app.erasure.eraser import Eraser
+from app.erasure.overdue import overdue_warning
 from app.errors import ReckonError
 from app.serving.retrieval import sources_of
 from app.settings import Settings
@@ -25,6 +27,8 @@ NICENESS = 19
 """Requests take precedence over training: with 19 instead of 10 their p99 during a run is a quarter lower."""
 
 TIDY_SECONDS = 3600.0
+ERASER_PAUSE_SECONDS = 60.0
+"""After an attempt to complete erasures that failed, as while a long read needs the files of the database."""
 
 log = structlog.get_logger()
 
@@ -47,6 +51,7 @@ class Worker:
     poll_seconds: float
     lease_seconds: float
     worker_id: str = field(default_factory=new_worker_id)
+    _erases_from: float = 0.0
     _tidied_at: float = -TIDY_SECONDS
 
     @classmethod
@@ -59,6 +64,7 @@ class Worker:
                 after_changes=settings.train_after_changes,
                 after_percent=settings.train_after_percent,
                 interval_seconds=settings.train_interval_seconds,
+                erasure_hours=settings.erasure_hours,
             ),
             poll_seconds=settings.worker_poll_seconds,
             lease_seconds=settings.worker_lease_seconds,
@@ -92,6 +98,7 @@ class Worker:
         claim = None if is_idle else self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
         if claim is None:
             self.triggers.fire()
+            self.complete_erasures()
             self.tidy_sometimes()
             return False
         attempt(claim, self.trainer, self.store.jobs, stopping=stopping)
@@ -105,11 +112,24 @@ class Worker:
         if (warning := rejection_warning(self.store)) is not None:
             log.warning("training runs are rejected", reason=warning.reason, advice=warning.advice)
 
+    def complete_erasures(self) -> None:
+        """Removes what is left of erased users, as soon as a snapshot without them is live."""
+        if time.monotonic() < self._erases_from:
+            return
+        try:
+            Eraser(self.store, self.trainer.publisher.data_dir).proceed()
+        except (ReckonError, OSError):
+            # The caller logs it and goes on.
+            self._erases_from = time.monotonic() + ERASER_PAUSE_SECONDS
+            raise
+
     def tidy_sometimes(self) -> None:
         """After every run and every hour: removes old snapshots, tombstones, redirects and remains of killed runs."""
         if time.monotonic() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = time.monotonic()
+        if (warning := overdue_warning(self.store)) is not None:
+            log.warning("erasures are overdue", reason=warning.reason, advice=warning.advice)
         self.trainer.publisher.tidy()
         # By the clock of the database, which gave the rows their times.
         now = self.store.database.now()

@@ -1,4 +1,4 @@
-"""Decides when training is due: enough ratings or events have changed, or the newest snapshot is old.
+"""Decides when training is due: enough has changed, the newest snapshot is old, or it holds users who were erased.
 
 Ratings and events are counted separately, because a service may have a thousand events for each rating. The share of
 changes is the larger of two: changed ratings among the ratings, and new events among the events. So many events never
@@ -18,6 +18,10 @@ PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(days=1)
 LATEST_JOBS = 20
 
+ERASURE_SHARE = 1 / 24
+"""The share of the time for an erasure that passes before a run is queued for it, so that several share one run, and
+the longest pause between runs while one is waiting."""
+
 
 @dataclass(frozen=True)
 class Triggers:
@@ -28,12 +32,14 @@ class Triggers:
     `after_percent`: changed ratings in percent of the ratings of that snapshot, or the other changes in percent of its
     events.
     `interval_seconds`: age of the newest snapshot, provided anything has changed.
+    `erasure_hours`: within which nothing may be left of an erased user.
     """
 
     store: Store
     after_changes: int
     after_percent: float
     interval_seconds: float
+    erasure_hours: float = 24.0
 
     def fire(self) -> Job | None:
         """Enqueues a job if training is due, and returns it."""
@@ -41,11 +47,16 @@ class Triggers:
         return None if cause is None else self.store.jobs.enqueue(cause)
 
     def cause(self, now: datetime) -> str | None:
-        """Why training is due at `now`, by the clock of the database: `changes` or `interval`.
+        """Why training is due at `now`, by the clock of the database: `erasure`, `changes` or `interval`.
 
         None if not due or a job is unfinished.
         """
-        if _is_busy_or_resting(self.store.jobs.latest(LATEST_JOBS), now):
+        latest = self.store.jobs.latest(LATEST_JOBS)
+        # A promise to users: runs that publish nothing make it wait less long than they do others.
+        share = timedelta(hours=self.erasure_hours * ERASURE_SHARE)
+        if not _is_busy_or_resting(latest, now, longest=share) and self._has_waited(now - share):
+            return "erasure"
+        if _is_busy_or_resting(latest, now):
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
         # The watermark was read in the transaction of the ratings, so no change is counted twice or missed.
@@ -66,8 +77,16 @@ class Triggers:
         is_old = newest is None or not _is_within(now, newest.created_at, timedelta(seconds=self.interval_seconds))
         return "interval" if self.interval_seconds > 0 and is_old else None
 
+    def _has_waited(self, since: datetime) -> bool:
+        """Whether the live snapshot holds a user who was deleted before `since`, and another one can be learned."""
+        live = self.store.snapshots.live()
+        if live is None or not self.store.training_reads.has_ratings_or_events():
+            return False
+        pending = self.store.erasures.pending()
+        return any(each.number > live.n_erasures and each.requested_at <= since for each in pending)
 
-def _is_busy_or_resting(latest: list[Job], now: datetime) -> bool:
+
+def _is_busy_or_resting(latest: list[Job], now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
     """Whether a job is unfinished, or the pause after the last run is not over. `latest`: jobs, newest first."""
     if not latest:
         return False
@@ -76,7 +95,7 @@ def _is_busy_or_resting(latest: list[Job], now: datetime) -> bool:
         return True
     # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
     n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
-    return _is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), LONGEST_PAUSE))
+    return _is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), longest))
 
 
 def _is_within(now: datetime, since: datetime, span: timedelta) -> bool:

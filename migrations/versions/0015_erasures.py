@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger, nullable=False),
         sa.Column("completed_at", sa.BigInteger),
         sa.Column("removed", sa.JSON, nullable=False),
+        sa.Column("removed_snapshots", sa.JSON, nullable=False, server_default=sa.text("'[]'")),
         sa.Column("snapshot_version", sa.BigInteger),
         sa.Column("backups", sa.JSON, nullable=False, server_default=sa.text("'[]'")),
         sa.UniqueConstraint("erasure_id", name="uq_erasures_erasure_id"),

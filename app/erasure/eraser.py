@@ -1,0 +1,72 @@
+"""Completes erasures: removes what is left of deleted users in snapshots, files of rejected rows and the database."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from app.snapshots.retention import remove_snapshot, unregistered_folders
+from app.store.erasures import Erasure
+from app.store.store import Store
+from app.training.publisher import SNAPSHOTS_FOLDER
+
+REJECTED_FOLDER = "rejected"
+"""Below the data folder: where imports write rejected rows."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Eraser:
+    store: Store
+    data_dir: Path
+
+    def proceed(self) -> bool:
+        """Completes the erasures that can be completed now; returns whether there were any.
+
+        Idempotent: after a crash in any step, the next call goes on. Raises `UnavailableError` where the database
+        cannot be written anew at the moment.
+        """
+        ready = self._ready(self.store.erasures.pending())
+        if not ready:
+            return False
+        # Without ratings and events no run can publish another snapshot, so the live one goes as well.
+        is_empty = not self.store.training_reads.has_ratings_or_events()
+        for version in self.store.erasures.retire_snapshots(ready, with_live=is_empty):
+            remove_snapshot(self._snapshots, version)
+        if self._has_leftovers():
+            return False
+        n_rejected = self._remove_rejected_rows()
+        self.store.erasures.purge(ready)
+        live = self.store.snapshots.live()
+        live_version = None if live is None else live.version
+        self.store.erasures.complete(ready, snapshot_version=live_version, n_rejected_files=n_rejected)
+        log.info("erasures completed", erasure_ids=[each.erasure_id for each in ready], snapshot_version=live_version)
+        return True
+
+    @property
+    def _snapshots(self) -> Path:
+        return self.data_dir / SNAPSHOTS_FOLDER
+
+    def _ready(self, pending: Sequence[Erasure]) -> Sequence[Erasure]:
+        """Those whose users the live snapshot does not hold; all of them where there is nothing to learn from."""
+        if not pending:
+            return ()
+        live = self.store.snapshots.live()
+        if live is not None and self.store.training_reads.has_ratings_or_events():
+            return [each for each in pending if each.number <= live.n_erasures]
+        # A run may have read the users before they were deleted, and publish them yet.
+        is_running = any(job.state == "running" for job in self.store.jobs.latest())
+        return () if is_running else pending
+
+    def _has_leftovers(self) -> bool:
+        """Whether there are folders of runs that were killed, which may hold the users; `tidy` removes them."""
+        registered = {entry.version for entry in self.store.snapshots.entries()}
+        return any(unregistered_folders(self._snapshots, registered))
+
+    def _remove_rejected_rows(self) -> int:
+        files = [path for path in (self.data_dir / REJECTED_FOLDER).glob("*") if path.is_file()]
+        for path in files:
+            path.unlink(missing_ok=True)
+        return len(files)
