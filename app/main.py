@@ -12,6 +12,7 @@ from app.api import (
     counts,
     discovery,
     docs,
+    erasures,
     events,
     health,
     items,
@@ -23,6 +24,7 @@ from app.api import (
     recommendations,
     search,
     training,
+    user_export,
     users,
 )
 from app.api.address_check import AddressCheck
@@ -60,6 +62,8 @@ ROUTERS = [
             ratings,
             events,
             users,
+            user_export,
+            erasures,
             items,
             training,
             counts,

@@ -4,12 +4,13 @@ Each object receives only the objects that it uses. Nothing is global, so a proc
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from app.auth.key_ring import KeyRing
 from app.auth.rate_limits import RateLimits
 from app.auth.user_tokens import UserTokens
+from app.errors import ReckonError
 from app.intake.recording import EventRecorder, RatingRecorder
 from app.observability.metrics import Lag, Metrics, SnapshotState
 from app.scoring import ActiveSnapshot
@@ -90,6 +91,7 @@ class Service:
     cache: ResponseCache
     tokens: TokenSigner
     metrics: Metrics
+    erased_within: timedelta
 
     @classmethod
     def build(cls, settings: Settings) -> "Service":
@@ -98,11 +100,18 @@ class Service:
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
         # A function, because the metrics must report the snapshot that is live when they are read.
-        metrics = Metrics(lambda: _snapshot_state(active))
+        metrics = Metrics(lambda: _snapshot_state(active), lambda: _count_erasures(store))
         lag = Lag(metrics.observe_lag)
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
+        cache, user_states = ResponseCache(), UserStates(store.reads, lag)
+
+        def forget_users() -> None:
+            cache.clear()
+            user_states.forget()
+            known_users.forget()
+
         serving = ServingStateHolder(
             active=active,
             data_dir=settings.data_dir,
@@ -118,10 +127,10 @@ class Service:
             tokens=tokens,
             lag=lag,
             count_failure=metrics.count_poll_failure,
+            forget_users=forget_users,
         )
         config = PlacementConfigHolder(store.placements, store.events)
         config.refresh(serving.current.generation)  # known even if the database fails before the first request
-        user_states = UserStates(store.reads, lag)
         request_states = RequestStates(store.reads, serving, config, known_users, store.instance.scale())
         recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem))
         return cls(
@@ -142,10 +151,19 @@ class Service:
             charts=ChartReader(store.trends, tokens),
             rating_recorder=RatingRecorder(store),
             event_recorder=EventRecorder(store, tokens),
-            cache=ResponseCache(),
+            cache=cache,
             tokens=tokens,
             metrics=metrics,
+            erased_within=timedelta(hours=settings.erasure_hours),
         )
+
+
+def _count_erasures(store: Store) -> tuple[int, int] | None:
+    """Return how many erasures are pending and how many overdue; None while the database does not tell."""
+    try:
+        return store.erasures.count_open()
+    except ReckonError:
+        return None
 
 
 def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:

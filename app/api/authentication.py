@@ -19,7 +19,7 @@ log = structlog.get_logger()
 BEARER = b"bearer "
 USER_TOKEN = b"x-user-token"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-EXPOSED = ("ETag", "Retry-After", "X-Request-Id")
+EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-Id")
 
 
 class Authentication:

@@ -28,6 +28,7 @@ from app.errors import NotFoundError, StorageFullError, UnavailableError
 NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "user_id": ("user", "no-such-user"),
     "item_id": ("item", "no-such-item"),
+    "erasure_id": ("erasure", "no-such-erasure"),
     "job_id": ("training job", "no-such-job"),
     "version": ("snapshot", "999999"),
     "name": ("placement", "no-such-placement"),

@@ -10,8 +10,9 @@ from pydantic import BaseModel, Field
 from app.api.access import OPEN, needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
+from app.erasure.overdue import OverdueWarning, overdue_warning
 from app.errors import StorageUnavailableError
-from app.training.rejections import rejection_warning
+from app.training.rejections import RejectionWarning, rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
 
@@ -46,7 +47,8 @@ class Readiness(BaseModel):
     )
     fallback_advice: str | None = Field(description="What to do about it; null if there is nothing to say")
     warnings: list[ReadinessWarning] = Field(
-        description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile"
+        description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
+        " erasures of users are overdue"
     )
 
 
@@ -63,12 +65,14 @@ async def readyz(request: Request) -> Readiness:
     is remembered. 200 without a snapshot, since popular items can be listed.
     """
     service = service_of(request)
-    scorer, rejections, degraded = service.serving.current.scorer, None, []
+    scorer = service.serving.current.scorer
+    warnings: list[OverdueWarning | RejectionWarning | None] = []
+    degraded = []
     try:
         # The read of every answer, with its time limit: it fails if the database does not answer, and costs nothing.
         await service.store.reads.freshness("")
         # Not in the threads of other requests, which may all be waiting.
-        rejections = await to_thread(rejection_warning, service.store)
+        warnings = await to_thread(lambda: [rejection_warning(service.store), overdue_warning(service.store)])
     except StorageUnavailableError as error:
         if not scorer.is_learned and not len(service.serving.current.catalogue):
             raise
@@ -81,7 +85,7 @@ async def readyz(request: Request) -> Readiness:
         snapshot_version=scorer.version,
         fallback_reason=scorer.fallback_reason,
         fallback_advice=scorer.fallback_advice,
-        warnings=[] if rejections is None else [ReadinessWarning(reason=rejections.reason, advice=rejections.advice)],
+        warnings=[ReadinessWarning(reason=each.reason, advice=each.advice) for each in warnings if each is not None],
     )
 
 

@@ -169,7 +169,9 @@ def _allowed_methods(request: Request) -> str:
 async def _defect(request: Request, error: Exception) -> JSONResponse:
     request_id = request.scope.get("state", {}).get("request_id", "")
     # Only the log gets the exception. Its text may hold SQL, paths or data of users.
-    log.error("defect", request_id=request_id, path=request.url.path, exc_info=error)
+    # The template of the path, because the path itself names users.
+    path = getattr(request.scope.get("route"), "path", "unmatched")
+    log.error("defect", request_id=request_id, path=path, exc_info=error)
     problem = Problem(
         type=PREFIX + ReckonError.type,
         title=ReckonError.title,

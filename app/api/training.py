@@ -9,6 +9,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
 from app.api.types import Id
+from app.store.snapshots import ErasedSinceError
 from app.training.recipe import parse_recipe
 
 LATEST = "latest"
@@ -74,12 +75,12 @@ def get_snapshot(request: Request, version: Version) -> SnapshotOut:
 @router.post(
     "/snapshots/{version}/activate",
     summary="Activate a snapshot",
-    responses=responses(404, 422, 503),
+    responses=responses(404, 409, 422, 503, errors={"a user in it was erased": ErasedSinceError(1)}),
     openapi_extra=needs("training"),
 )
 def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
     """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until
-    `latest` is activated.
+    `latest` is activated. A snapshot that holds users who were erased since is refused, and being deleted.
     """
     entry = service_of(request).store.snapshots.activate(None if version == LATEST else int(version))
     return SnapshotOut.from_entry(entry)

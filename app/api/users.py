@@ -16,6 +16,13 @@ from app.intake.catalogue import record_entries
 from app.store import STORED
 from app.store.merging import NoGuestError
 
+ERASURE_LOCATION = {
+    "Location": {
+        "description": "`/erasures/{erasure_id}`, the receipt; absent if nothing was stored of the user",
+        "schema": {"type": "string"},
+    }
+}
+
 router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
 
 
@@ -103,12 +110,19 @@ def post_users(request: Request, batch: UsersIn) -> BatchOutcome:
     "/{user_id}",
     summary="Delete a user with all ratings and events",
     status_code=204,
-    responses=responses(422, 503),
+    responses=responses(422, 503, also={204: {"headers": ERASURE_LOCATION}}),
     openapi_extra=needs("ratings:write"),
 )
-def delete_user(request: Request, user_id: Id) -> None:
-    """204 also if there is no such user."""
-    service_of(request).store.users.delete(user_id)
+def delete_user(request: Request, user_id: Id, response: Response) -> None:
+    """204 also if there is no such user. Every answer is that of an unknown user at once; within `RECKON_ERASURE_HOURS`
+    nothing is left of the user in snapshots and files either, and the receipt says so.
+
+    An id that comes back, also in a late rating or event, is that of a new user.
+    """
+    service = service_of(request)
+    erasure = service.store.users.delete(user_id, within=service.erased_within)
+    if erasure is not None:
+        response.headers["Location"] = f"/erasures/{erasure.erasure_id}"
 
 
 @router.post(

@@ -13,6 +13,7 @@ from app.cli.algorithms import algorithms
 from app.cli.catalogue import event_types, items, users
 from app.cli.database import migrate, scale
 from app.cli.demo import demo
+from app.cli.erasures import erasures
 from app.cli.evaluate import evaluate
 from app.cli.export import export
 from app.cli.import_ import import_
@@ -77,6 +78,7 @@ cli.command()(backup)
 cli.command()(restore)
 cli.add_typer(items, name="items")
 cli.add_typer(users, name="users")
+cli.add_typer(erasures, name="erasures")
 cli.add_typer(scale, name="scale")
 cli.add_typer(keys, name="keys")
 cli.add_typer(snapshots, name="snapshots")

@@ -38,9 +38,17 @@ class SnapshotState(NamedTuple):
 
 
 class Metrics:
-    """All metrics of one process; `snapshot_state` is called whenever they are rendered."""
+    """All metrics of one process.
 
-    def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
+    `snapshot_state`, and `count_erasures`, which returns how many are pending and how many of them are overdue, are
+    called whenever the metrics are rendered.
+    """
+
+    def __init__(
+        self,
+        snapshot_state: Callable[[], SnapshotState | None],
+        count_erasures: Callable[[], tuple[int, int] | None] = lambda: None,
+    ) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "reckon_requests", "Requests answered", ["method", "path", "status"], registry=self._registry
@@ -88,6 +96,7 @@ class Metrics:
             registry=self._registry,
         )
         self._snapshot = _SnapshotCollector(snapshot_state)
+        self._erasures = _ErasureCollector(count_erasures)
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """`path`: the template of the path."""
@@ -137,9 +146,10 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own
         # By itself: the files that the processes share cannot hold a collector.
-        snapshot = CollectorRegistry()
-        snapshot.register(self._snapshot)
-        return generate_latest(registry) + generate_latest(snapshot)
+        states = CollectorRegistry()
+        states.register(self._snapshot)
+        states.register(self._erasures)
+        return generate_latest(registry) + generate_latest(states)
 
 
 class _Names:
@@ -174,6 +184,20 @@ class _SnapshotCollector:
                 "1 if the snapshot served holds popular items alone, because what was learned did not pass; else 0",
                 int(state.is_fallback),
             )
+
+
+class _ErasureCollector:
+    """How many erasures of users wait when the metrics are read; nothing if the database does not answer."""
+
+    def __init__(self, count_erasures: Callable[[], tuple[int, int] | None]) -> None:
+        self._count_erasures = count_erasures
+
+    def collect(self) -> Iterable[Metric]:
+        counts = self._count_erasures()
+        if counts is not None:
+            n_pending, n_overdue = counts
+            yield GaugeMetricFamily("reckon_erasures_pending", "Erasures of users that are not completed", n_pending)
+            yield GaugeMetricFamily("reckon_erasures_overdue", "Pending erasures whose time is over", n_overdue)
 
 
 class Lag:

@@ -42,6 +42,10 @@ class KnownUsers:
             self._seen = {}
         self._seen[user_id] = user_key
 
+    def forget(self) -> None:
+        """Drops the ids that requests named; the rest holds hashes alone."""
+        self._seen = {}
+
     def key_of(self, user_id: str) -> int | None:
         """The key as last known; None for an unknown user."""
         if user_id in self._seen:

@@ -17,29 +17,44 @@ class CachedResponse(NamedTuple):
 
 
 class ResponseCache:
-    """Used on the event loop alone. The least recently used answers are dropped first."""
+    """Used on the event loop; any thread may call `clear`. The least recently used answers are dropped first."""
 
     def __init__(self) -> None:
-        # By question: entity tag, answer, size in bytes.
-        self._entries: OrderedDict[bytes, tuple[str, CachedResponse, int]] = OrderedDict()
-        self._n_bytes = 0
+        self._held = _Held()
 
     def get(self, question: bytes, entity_tag: str) -> CachedResponse | None:
         """The answer to the same question under the same entity tag, None where there is none."""
-        entry = self._entries.get(question)
+        entries = self._held.entries
+        entry = entries.get(question)
         if entry is None or entry[0] != entity_tag:
             return None
-        self._entries.move_to_end(question)
+        entries.move_to_end(question)
         return entry[1]
 
     def put(self, question: bytes, entity_tag: str, answer: CachedResponse) -> None:
         """Replaces what is held for the question."""
-        replaced = self._entries.pop(question, None)
+        held = self._held
+        replaced = held.entries.pop(question, None)
         if replaced is not None:
-            self._n_bytes -= replaced[2]
+            held.n_bytes -= replaced[2]
         size = len(question) + len(answer.body) + OVERHEAD_BYTES
-        self._entries[question] = entity_tag, answer, size
-        self._n_bytes += size
-        while self._n_bytes > MAX_BYTES:
-            _, (_, _, dropped_size) = self._entries.popitem(last=False)
-            self._n_bytes -= dropped_size
+        held.entries[question] = entity_tag, answer, size
+        held.n_bytes += size
+        while held.n_bytes > MAX_BYTES:
+            _, (_, _, dropped_size) = held.entries.popitem(last=False)
+            held.n_bytes -= dropped_size
+
+    def clear(self) -> None:
+        """Drops all answers; a question names the user."""
+        # One assignment: a request on the event loop goes on with what it holds.
+        self._held = _Held()
+
+
+class _Held:
+    """By question: entity tag, answer, size in bytes; and the sum of the sizes."""
+
+    __slots__ = ("entries", "n_bytes")
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[bytes, tuple[str, CachedResponse, int]] = OrderedDict()
+        self.n_bytes = 0

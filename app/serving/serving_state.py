@@ -114,7 +114,9 @@ class ServingStateHolder:
         tokens: TokenSigner,
         lag: Lag,
         count_failure: Callable[[], None],
+        forget_users: Callable[[], None],
     ) -> None:
+        """`forget_users`: drops what the process remembers of users, for one was erased."""
         self._active = active
         self._data_dir = data_dir
         self._register = register
@@ -130,6 +132,8 @@ class ServingStateHolder:
         self._polling = threading.RLock()
         self._lag = lag
         self._count_failure = count_failure
+        self._forget_users = forget_users
+        self._n_erasures = generation.n_erasures
         self._since = datetime.now(UTC)
         self._counted_changes = ChangeCounts(-1, -1)
         self._stopped = threading.Event()
@@ -145,6 +149,7 @@ class ServingStateHolder:
         """
         with self._polling:
             self.check_generation()
+            self._follow_erasures()
             self._follow_register()
             self._follow_scorer()
             self._follow_trends()
@@ -177,6 +182,12 @@ class ServingStateHolder:
                 self.current = ServingState(scorer, catalogue, generation)
             self._follow_trends()
 
+    def _follow_erasures(self) -> None:
+        n_erasures = self._generation.n_erasures
+        if n_erasures != self._n_erasures:
+            self._forget_users()
+            self._n_erasures = n_erasures
+
     def _follow_register(self) -> None:
         entry = self._register.live()
         folder = None if entry is None else self._data_dir / entry.path
@@ -185,6 +196,9 @@ class ServingStateHolder:
             log.info(
                 "snapshot", outcome=outcome.value, version=entry.version if entry else None, why=self._active.problem
             )
+        if outcome is Refresh.SWAPPED:
+            # What is remembered is of another snapshot; a request in flight may have remembered a user once more.
+            self._forget_users()
         if outcome is Refresh.OUTDATED:
             self._jobs.enqueue("outdated snapshot")
         if outcome is Refresh.SWAPPED and entry is not None and entry.created_at > self._since:

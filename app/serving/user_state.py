@@ -167,6 +167,11 @@ class UserStates:
         self._profiles: OrderedDict[tuple[str, int], StoredProfile] = OrderedDict()
         self._histories = Histories()
 
+    def forget(self) -> None:
+        """Drops what is remembered of all users. For any thread: requests in flight go on with what they hold."""
+        self._profiles = OrderedDict()
+        self._histories = Histories()
+
     async def load(self, user: UserVersions, serving: ServingState, event_types: EventTypeIndex) -> UserState:
         """The state of a stored user, or of an unknown one; the last one known if `user` is not current."""
         scorer, key = serving.scorer, user.user_key
@@ -261,20 +266,20 @@ class UserStates:
         self, user: UserVersions, user_key: int, scorer: Scorer, event_types: EventTypeIndex
     ) -> StoredProfile:
         """The user's profile as of this version or later; that of the snapshot where no later one is remembered."""
-        place, version = (user.generation, user_key), user.profile_version
-        held = self._profiles.get(place)
+        place, version, profiles = (user.generation, user_key), user.profile_version, self._profiles
+        held = profiles.get(place)
         if held is not None and held.version >= version:  # another request may have read a later one
-            self._profiles.move_to_end(place)
+            profiles.move_to_end(place)
             return held
         if not user.is_current:
             known = None if held is None else held.user
             return StoredProfile(version, known, mapped_interactions(user_key, scorer, event_types))
         stored, interactions = await self._reads.profile(user_key)
-        profile = self._profiles[place] = StoredProfile(version, stored, interactions)
+        profile = profiles[place] = StoredProfile(version, stored, interactions)
         if interactions is not None:
             self._lag.took_effect("events", (user_key, version), int(interactions.last_at.max()))
-        if len(self._profiles) > MAX_PROFILES:
-            self._profiles.popitem(last=False)
+        if len(profiles) > MAX_PROFILES:
+            profiles.popitem(last=False)
         return profile
 
 

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from app.errors import ConflictError, InvalidInputError, UnavailableError
 from app.store.database import Database, open_database
+from app.store.erasures import erase_again, record_backup
 from app.store.generation import renew_generation
 from app.store.migration import Schema, migrate, schema_of
 from app.store.schema import instance
@@ -32,6 +33,7 @@ def backup(url: str, data_dir: Path, file: Path) -> None:
             # One file that can be read where nothing can be written; a log is for a database in use.
             connection.execute("PRAGMA journal_mode = DELETE")
         partial.rename(file)
+        _note(Database(dialect), file)
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot write {file}: {error}") from None
     finally:
@@ -55,6 +57,7 @@ def restore(url: str, data_dir: Path, file: Path) -> None:
         copy.unlink(missing_ok=True)
         _copy(file, copy)
         _prepare(copy, data_dir, _id_of(database))
+        _erase_again(copy, database, data_dir)
         with dialect.write_lock.held():
             _copy(copy, dialect.path)
     except (OSError, sqlite3.Error) as error:
@@ -69,6 +72,24 @@ def adopt(database: Database) -> None:
     """Renew the generation of a database that was put back by other means."""
     with database.writing() as connection:
         renew_generation(connection)
+
+
+def _note(database: Database, file: Path) -> None:
+    """Remember the backup for receipts of erasures. A backup before a migration has no table for it."""
+    if schema_of(database) is Schema.CURRENT:
+        record_backup(database, file.name)
+
+
+def _erase_again(copy: Path, replaced: Database, data_dir: Path) -> None:
+    """Erase from the copy the users that have been erased since the backup."""
+    if schema_of(replaced) is not Schema.CURRENT:
+        return
+    restored = open_database(f"sqlite:///{copy.absolute()}", data_dir)
+    try:
+        if erase_again(restored, replaced):
+            restored.purge(rewrites_items=True)
+    finally:
+        restored.close()
 
 
 def _sqlite(database: Database, instead: str) -> SqliteDialect:

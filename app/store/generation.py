@@ -81,6 +81,11 @@ class Generation:
             self._seen = now
             return now.generation
 
+    @property
+    def n_erasures(self) -> int:
+        """The erasures of users that were known at the last check."""
+        return self._seen.counters["erasures"]
+
     def _read(self) -> Seen:
         with self._database.reading() as connection:
             generation = connection.execute(sa.select(instance.c.generation)).scalar_one()

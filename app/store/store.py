@@ -20,6 +20,7 @@ from app.store.serving_reads import ServingReads
 from app.store.snapshots import SnapshotRegister
 from app.store.training_reads import TrainingReads
 from app.store.trends import Trends
+from app.store.user_data import UserData
 from app.store.users import Users
 
 
@@ -43,6 +44,7 @@ class Store:
         self.reads = ServingReads(database)
         self.training_reads = TrainingReads(database)
         self.events = Events(database, rejects_unknown_items=rejects_unknown_items)
+        self.user_data = UserData(database, self.events)
         self.trends = Trends(database)
         self.likes = Likes(database)
         self.group_commit = GroupCommit(self.ratings)

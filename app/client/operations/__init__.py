@@ -1,6 +1,7 @@
 """Every operation of the service, one file a topic: what is sent, what is answered, and the operations themselves."""
 
 from .catalogue import CatalogueOperations
+from .erasures import ErasureOperations
 from .interactions import InteractionOperations
 from .pages import PageOperations
 from .placements import PlacementOperations
@@ -15,6 +16,7 @@ class Operations(
     PageOperations,
     RankingOperations,
     CatalogueOperations,
+    ErasureOperations,
     PlacementOperations,
     TrainingOperations,
 ):

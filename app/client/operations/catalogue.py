@@ -266,7 +266,10 @@ class CatalogueOperations:
 
     @operation("DELETE", "/users/{user_id}")
     def delete_user(self, user_id: str) -> Request[None]:
-        """Delete a user with all ratings and events. Succeeds also where there is none."""
+        """Delete a user with all ratings and events. Succeeds also where there is none.
+
+        `erasure("latest")` is the receipt, unless another user was deleted meanwhile.
+        """
         return Request(type(None), path={"user_id": user_id})
 
     # Not repeatable: the first merge deletes the guest, so a second one would raise `NotFoundError`.
