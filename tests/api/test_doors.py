@@ -82,6 +82,7 @@ def test_head_wherever_get(trained: TestClient) -> None:
         "name": "home",
         "version": "1",
         "job_id": "x",
+        "erasure_id": "x",
     }
     paths = [template.format(**names) for template in templates]
     for path in [*paths, "/docs", "/openapi.json", "/static/swagger/swagger-ui.css", "/nope", "/items?limit=0"]:

@@ -1,0 +1,134 @@
+"""What the deletion of a user removes at once, and what a restore must not bring back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from app.entities import Item, User
+from app.errors import NotFoundError
+from app.store import Store, migrate
+from app.store.backup import backup, restore
+from app.store.erasures import OF_A_USER, hash_of
+from app.store.schema import erasures, metadata, users
+from tests.support.events import happened
+from tests.support.ratings import incoming
+
+
+def rows_with(store: Store, texts: Sequence[str]) -> list[str]:
+    """The tables of which any row holds one of the texts."""
+    with store.database.reading() as connection:
+        return [
+            table.name
+            for table in metadata.sorted_tables
+            if any(text in str(tuple(row)) for row in connection.execute(sa.select(table)) for text in texts)
+        ]
+
+
+def test_every_table_of_users() -> None:
+    """A new table with rows of users is erased as well."""
+    of_users = {table.name for table in metadata.sorted_tables if "user_key" in table.c}
+    assert of_users == {table.name for table in (*OF_A_USER, users)}
+
+
+def test_every_row(store: Store) -> None:
+    store.users.record([User("ann", "canary", {"a": "canary"}), User("guest"), User("bob")])
+    store.items.record([Item("own", created_by="ann"), Item("other", created_by="guest")])
+    store.ratings.record(incoming(("ann", "x", 5.0), ("guest", "y", 5.0), ("bob", "x", 5.0)))
+    store.ratings.remove("ann", "x", at=1)
+    clicks = [(f"e-{user}", "clicked", user, "x", 1) for user in ("ann", "guest")]
+    store.events.record(happened(*clicks, ("gone-guest", "clicked", "guest", "x", 2)))
+    store.events.delete("gone-guest", at=1)
+    store.users.merge("ann", "guest")
+    erasure = store.users.delete("ann")
+    assert erasure is not None
+    assert rows_with(store, ["ann", "guest'", "canary", "e-guest", "gone-guest"]) == []
+    assert erasure.removed == {
+        "users": 1,
+        "items": 2,
+        "redirects": 1,
+        "ratings": 2,
+        "events": 2,
+        "interactions": 1,
+        "deleted_events": 1,
+    }
+    assert store.users.get("bob") is not None
+    assert {item.item_id: item.created_by for item in store.items.stream()}["own"] is None
+
+
+def test_id_without_a_user(store: Store) -> None:
+    """Of a merged guest, or of the creator of an item."""
+    store.users.record([User("ann"), User("guest")])
+    store.users.merge("ann", "guest")
+    store.items.record([Item("own", created_by="maker")])
+    assert store.users.delete("guest") is not None
+    assert store.users.delete("maker") is not None
+    assert rows_with(store, ["'guest'", "maker"]) == []
+    assert store.users.get("ann") is not None
+    assert store.users.delete("guest") is None
+
+
+def test_record_names_no_user(store: Store) -> None:
+    store.users.record([User("ann"), User("bob")])
+    first, second = store.users.delete("ann"), store.users.delete("bob")
+    assert first is not None
+    assert second is not None
+    assert (first.number, second.number) == (1, 2)
+    assert store.training_reads.load().n_erasures == 2
+    assert first.user_hash == hash_of("ann", first.salt)
+    assert first.salt != second.salt
+    assert [each.number for each in store.erasures.pending()] == [1, 2]
+    assert store.erasures.get(first.erasure_id) == first
+    with pytest.raises(NotFoundError):
+        store.erasures.get("no-such-erasure")
+
+
+def test_only_pending_is_completed(store: Store) -> None:
+    """Two workers may complete the same erasures."""
+    store.users.record([User("ann")])
+    store.users.delete("ann")
+    ready = store.erasures.pending()
+    store.erasures.complete(ready, snapshot_version=1, n_rejected_files=2)
+    store.erasures.complete(ready, snapshot_version=7, n_rejected_files=0)
+    (completed,) = store.erasures.latest(5)
+    assert (completed.snapshot_version, completed.removed["rejected_files"]) == (1, 2)
+
+
+def filled(folder: Path) -> Store:
+    migrate("", folder)
+    store = Store.open("", folder)
+    store.users.record([User("ann", None, {"a": "canary"}), User("bob"), User("eve")])
+    return store
+
+
+def test_restore_erases_again(tmp_path: Path) -> None:
+    """A backup brings nobody back who was erased since, and receipts list the backups that hold the user."""
+    store = filled(tmp_path)
+    before = store.users.delete("eve")
+    backup("", tmp_path, tmp_path / "copy")
+    erasure = store.users.delete("ann")
+    assert before is not None
+    assert erasure is not None
+    store.erasures.complete(store.erasures.pending(), snapshot_version=None, n_rejected_files=0)
+    backup("", tmp_path, tmp_path / "later")
+    assert [each.file for each in store.erasures.get(before.erasure_id).backups] == []
+    assert [each.file for each in store.erasures.get(erasure.erasure_id).backups] == ["copy"]
+    restore("", tmp_path, tmp_path / "copy")
+    store.generation.check()
+    assert [user.user_id for user in store.users.stream()] == ["bob"]
+    assert store.erasures.get(erasure.erasure_id).completed_at is not None
+    assert [each.number for each in store.erasures.latest(5)] == [3, 2, 1]
+    store.close()
+    assert b"canary" not in (tmp_path / "reckon.db").read_bytes()
+
+
+def test_restore_without_erasures(tmp_path: Path) -> None:
+    store = filled(tmp_path)
+    backup("", tmp_path, tmp_path / "copy")
+    restore("", tmp_path, tmp_path / "copy")
+    store.generation.check()
+    assert len(list(store.users.stream())) == 3
+    with store.database.reading() as connection:
+        assert connection.execute(sa.select(erasures)).all() == []
+    store.close()
