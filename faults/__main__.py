@@ -12,6 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
+from app.observability.logs import configure_logs
 from faults.registry import FAULTS
 from faults.trial import Figure, Size, Trial
 
@@ -24,6 +25,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(FAULTS):
         parser.error(f"there is no fault {unknown.pop()!r}; there are: {', '.join(FAULTS)}")
+    configure_logs("json")  # on standard error: the table alone goes to standard output
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     size: Size = "short" if options.short else "long"
     print(f"seed {seed}, {size}\n\n| fault | what | reach | seen | | seconds |\n|---|---|---|---|---|---|", flush=True)

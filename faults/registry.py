@@ -3,4 +3,6 @@
 FAULTS: tuple[str, ...] = (
     "database_files",
     "database_outage",
+    "erasure",
+    "unlearning",
 )
