@@ -14,6 +14,7 @@ from app.serving.catalogue.catalogue import Catalogue, VectorsOf
 from app.serving.catalogue.cells import Mask
 from app.serving.catalogue.columns import FlagColumn, NumberColumn, SetColumn, TextColumn, TimeColumn
 from app.serving.catalogue.item_columns import FieldColumn
+from app.serving.catalogue.packed_texts import PackedTexts
 from app.serving.catalogue.title_index import TextMatches
 from app.serving.catalogue.title_words import title_words
 
@@ -26,6 +27,7 @@ __all__ = [
     "FlagColumn",
     "Mask",
     "NumberColumn",
+    "PackedTexts",
     "SetColumn",
     "TextColumn",
     "TextMatches",

@@ -41,9 +41,15 @@ class ArrayCache:
             arrays[name] = array
         return array
 
+    def has(self, name: Name, n_rows: int) -> bool:
+        """Whether `get` would return an array without making it."""
+        array = self._arrays.get(name)
+        return array is not None and len(array) >= n_rows
+
     def forget(self) -> None:
         self._arrays, self._n_bytes = {}, 0
 
 
 def _size(name: Name) -> int:
-    return OVERHEAD_BYTES + sys.getsizeof(name) + sum(map(sys.getsizeof, name))
+    parts = [part for each in name for part in (each if isinstance(each, frozenset) else (each,))]
+    return OVERHEAD_BYTES + sys.getsizeof(name) + sum(map(sys.getsizeof, parts))

@@ -4,7 +4,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from app.serving.catalogue.cells import Mask, Scalar
 from app.serving.catalogue.fragments import Fragments
 from app.serving.catalogue.item_columns import FieldColumn, ItemColumns
 from app.serving.catalogue.newest import NewestOrder
+from app.serving.catalogue.packed_texts import PackedTexts
 from app.serving.catalogue.row_numbers import RowNumbers
 from app.serving.catalogue.title_index import TextMatches, TitleIndex
 from app.serving.rows import NO_ROWS, Rows
@@ -73,6 +74,7 @@ class Catalogue:
         self._vectors_of = vectors_of
         self._numbers = RowNumbers(snapshot_keys)
         self._memo = ArrayCache()
+        self._packed: dict[tuple[str, bool], PackedTexts] = {}
         self.fragments = Fragments()
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
@@ -130,6 +132,7 @@ class Catalogue:
             self._note_expiry()
             self.newest = self.newest.after(np.concatenate(moved), self.added_at, self.keys, self._is_bare)
             self._memo.forget()
+            self._packed = {}  # a new one, as of `ArrayCache.forget`
             self.fragments.forget()
             self.version = changes.version  # last: a reader that sees it sees all the rest
 
@@ -257,6 +260,21 @@ class Catalogue:
         """
         return self._title_index.matches(words, self, self.available(now))
 
+    def packed(self, column: Literal["item_id", "title"], *, is_casefolded: bool) -> PackedTexts:
+        """The ids or titles of at least all rows, for tests of all of them; kept until the catalogue changes."""
+        held, kind = self._packed, (column, is_casefolded)
+        packed = held.get(kind)
+        if packed is None or len(packed) < len(self):
+            texts = self.titles[: len(self)] if column == "title" else self.item_ids[: len(self)]
+            if is_casefolded:
+                texts = [None if text is None else text.casefold() for text in texts]
+            packed = held[kind] = PackedTexts(texts)
+        return packed
+
+    def remembers(self, name: Name) -> bool:
+        """Whether `remembered` has the array of this name."""
+        return self._memo.has(name, len(self))
+
     def remembered(self, name: Name, make: Callable[[], NDArray[Scalar]]) -> NDArray[Scalar]:
         """(n,) result of `make`, kept by name until the catalogue changes."""
         return self._memo.get(name, len(self), make)[: len(self)]
@@ -273,21 +291,25 @@ class Catalogue:
 
     def in_any_category(self, categories: Sequence[str]) -> Mask:
         """(n,) mask of the rows in any of one or more categories, see `in_category`."""
-        return self._in_categories(np.logical_or, categories)
+        if len(categories) == 1:
+            return self.in_category(categories[0])
+        names = frozenset(category.casefold() for category in categories)
+        return self.remembered(("categories", names), lambda: self._columns.categories.having(*names))
 
     def in_all_categories(self, categories: Sequence[str]) -> Mask:
         """(n,) mask of the rows in all of one or more categories, see `in_category`."""
-        return self._in_categories(np.logical_and, categories)
-
-    def _in_categories(self, join: np.ufunc, categories: Sequence[str]) -> Mask:
         masks = [self.in_category(category) for category in categories]
         n_rows = min(map(len, masks))  # rows may arrive in between
-        joined: Mask = join.reduce([mask[:n_rows] for mask in masks])
+        joined: Mask = np.logical_and.reduce([mask[:n_rows] for mask in masks])
         return joined
 
     def has_category(self, category: str) -> bool:
         """Whether an item has a category of this name, whatever the case."""
         return bool(self.in_category(category).any())
+
+    def names_category(self, category: str) -> bool:
+        """Whether the name has been seen in this spelling: at once, while `has_category` may look at all items."""
+        return self._columns.categories.vocabulary.elements.find(category) > 0
 
     def has_attribute(self, name: str) -> bool:
         """Whether an item has a value of this attribute."""

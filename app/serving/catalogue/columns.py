@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.serving.catalogue.cells import Cells, Mask, Scalar
+from app.serving.catalogue.packed_texts import PackedTexts
 from app.serving.catalogue.vocabularies import Codes, SetVocabulary, Vocabulary
 from app.serving.rows import Rows
 
@@ -91,7 +92,7 @@ class CodedColumn(Column[Value, np.int32]):
         return known
 
     def by_code(self, table: Callable[[int], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """(n,) `table(n_codes)[code]` of every row."""
+        """(n,) `table(n_codes)[code]` of every row; the table may be longer."""
         # Readers hold no lock: a writer may add codes between the two reads, and then the table is made again.
         while True:
             n_codes = len(self.vocabulary)
@@ -121,9 +122,13 @@ class TextColumn(CodedColumn[str]):
     def encode(self, values: Sequence[str | None]) -> Codes:
         return self.vocabulary.codes(values)
 
-    def by_text(self, values: Callable[[list[str]], NDArray[Scalar]]) -> NDArray[Scalar]:
-        """(n,) `values(texts)` looked up by every row's text; a row without one gets the value of ""."""
-        return self.by_code(lambda n_codes: values(self.vocabulary.texts[:n_codes]))
+    def passing(self, test: Callable[[PackedTexts], Mask], *, is_casefolded: bool) -> Mask:
+        """(n,) mask of the rows whose text passes `test`, which takes all texts and returns a mask of them."""
+        return self.by_code(lambda n_codes: test(self.vocabulary.packed(n_codes, is_casefolded=is_casefolded)))
+
+    def numbers(self) -> NDArray[np.float64]:
+        """(n,) the numbers of the rows whose text is written as one, NaN for the others."""
+        return self.by_code(self.vocabulary.numbers)
 
     def among(self, texts: Iterable[str]) -> Mask:
         """(n,) mask of the rows whose text is one of these."""

@@ -1,5 +1,6 @@
 """Texts and sets of texts that recur, each stored once and referred to by a code. Code 0 means no value."""
 
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from app.serving.catalogue.packed_texts import PackedTexts
+
 Codes = NDArray[np.int32]
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 class Vocabulary:
@@ -20,6 +24,8 @@ class Vocabulary:
         self._by_casefold: dict[str, list[int]] = {}
         self._n_casefolded = 1
         self._casefolding = threading.Lock()
+        self._packed: dict[bool, PackedTexts] = {}
+        self._numbers: NDArray[np.float64] = np.empty(0)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -41,6 +47,24 @@ class Vocabulary:
                     self._by_casefold.setdefault(self.texts[code].casefold(), []).append(code)
                     self._n_casefolded = code + 1
         return self._by_casefold.get(text.casefold(), [])
+
+    def packed(self, n_codes: int, *, is_casefolded: bool) -> PackedTexts:
+        """The texts of at least the first `n_codes` codes, for tests of all of them; kept until there are more."""
+        packed = self._packed.get(is_casefolded)
+        if packed is None or len(packed) < n_codes:
+            texts = self.texts[1:]
+            folded = [text.casefold() for text in texts] if is_casefolded else texts
+            packed = self._packed[is_casefolded] = PackedTexts([None, *folded])
+        return packed
+
+    def numbers(self, n_codes: int) -> NDArray[np.float64]:
+        """At least (n_codes,) the texts that are written as numbers, NaN for the others; kept as `packed`."""
+        numbers = self._numbers
+        if len(numbers) < n_codes:
+            texts = self.texts[:]
+            numbers = np.array([float(text) if _NUMBER.fullmatch(text) else np.nan for text in texts], np.float64)
+            self._numbers = numbers
+        return numbers
 
     def codes(self, texts: Iterable[str | None]) -> Codes:
         """(n,) codes; new texts are added."""
@@ -131,9 +155,10 @@ class SetVocabulary:
     def having(self, elements: Sequence[int], n_sets: int) -> NDArray[np.bool_]:
         """(n_sets,) mask of the first sets that hold any of the elements, given by code."""
         flat = self.members()
+        is_wanted = np.zeros(len(self.elements), np.bool_)
+        is_wanted[list(elements)] = True
         is_held = np.zeros(len(flat.starts) - 1, np.bool_)
-        for element in elements:
-            is_held[flat.sets[flat.codes == element]] = True
+        is_held[flat.sets[is_wanted.take(flat.codes)]] = True
         return is_held[:n_sets]
 
     def kept(self, codes: Codes) -> "SetVocabulary":

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from functools import reduce
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from app.entities import User, to_microseconds
-from app.serving.catalogue import Mask
+from app.serving.catalogue import Mask, PackedTexts
 from app.serving.expressions.errors import ExpressionError
 from app.serving.expressions.fields import FIELDS, KIND_NAMES
 from app.serving.expressions.item_table import ItemTable, holds_ids
@@ -155,11 +157,9 @@ class ExpressionEvaluator:
         # Equality looks the text up in the vocabulary, without a test of every text.
         if sign == "=":
             return self._table.texts_among(column, {plain})
-        compare = _OPERATORS[sign]
-        if holds_ids(column):
-            return self._table.texts(column, lambda text: compare(text, plain))
-        wanted = plain.casefold()
-        return self._table.texts(column, lambda text: compare(text.casefold(), wanted))
+        compare, is_casefolded = _OPERATORS[sign], not holds_ids(column)
+        wanted = plain.casefold() if is_casefolded else plain
+        return self._table.texts(column, lambda texts: texts.compared(compare, wanted), is_casefolded=is_casefolded)
 
     def _compared_with_time(self, column: FieldReference, sign: Operator, plain: str | Moment, value: Value) -> Mask:
         if self._table.kinds(column) != {"time"}:
@@ -197,8 +197,13 @@ class ExpressionEvaluator:
         if "set" in kinds:
             mask |= self._table.sets_with(column, texts)
         if "text" in kinds:
-            folded = [text.casefold() for text in texts]
-            mask |= self._table.texts(column, lambda text: any(part in text.casefold() for part in folded))
+            folded = {text.casefold() for text in texts}
+
+            def containing(packed: PackedTexts) -> Mask:
+                return reduce(operator.ior, map(packed.containing, folded), np.zeros(len(packed), np.bool_))
+
+            # Of an id as well: a part of one is no id.
+            mask |= self._table.texts(column, containing, is_casefolded=True)
         return mask
 
     def _texts(self, value: Value) -> list[str]:

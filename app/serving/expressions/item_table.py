@@ -1,8 +1,6 @@
 """Access to the catalogue by the names in an expression. Every mask is a new (n,) bool array, by row."""
 
-import re
-from collections.abc import Callable, Collection, Iterable
-from itertools import islice
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +12,7 @@ from app.serving.catalogue import (
     FlagColumn,
     Mask,
     NumberColumn,
+    PackedTexts,
     SetColumn,
     TextColumn,
     TimeColumn,
@@ -22,7 +21,6 @@ from app.serving.expressions.fields import FIELDS, Kind
 from app.serving.expressions.syntax import FieldReference
 
 _KINDS: dict[type, Kind] = {NumberColumn: "number", FlagColumn: "flag", TextColumn: "text", SetColumn: "set"}
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 Numbers = NDArray[np.float64]
 Times = NDArray[np.int64]
@@ -63,12 +61,6 @@ class ItemTable:
         kept = self._catalogue.field(column.name)
         return () if kept is None else (kept,)
 
-    def _texts_by_row(self, column: FieldReference) -> list[str] | list[str | None]:
-        """The texts of the id or the title, which have no vocabulary; empty for any other column."""
-        if column == ITEM_ID:
-            return self._catalogue.item_ids
-        return self._catalogue.titles if column == TITLE else []
-
     def none(self) -> Mask:
         return np.zeros(self.n_rows, np.bool_)
 
@@ -79,13 +71,16 @@ class ItemTable:
             if isinstance(kept, NumberColumn):
                 mask |= _passing(kept.cells.buffer[: self.n_rows], test)
             elif isinstance(kept, TextColumn):
-                mask |= kept.by_text(lambda texts: _passing(_as_numbers(texts), test))[: self.n_rows]
+                mask |= _passing(kept.numbers()[: self.n_rows], test)
         return mask
 
     def has_numbers(self, column: FieldReference) -> bool:
         """Whether the column holds numbers, or texts written as numbers."""
-        texts = [kept.vocabulary.texts for kept in self._kept(column) if isinstance(kept, TextColumn)]
-        return "number" in self.kinds(column) or any(_NUMBER.fullmatch(text) for some in texts for text in some)
+        return "number" in self.kinds(column) or any(
+            not np.isnan(kept.vocabulary.numbers(len(kept.vocabulary))).all()
+            for kept in self._kept(column)
+            if isinstance(kept, TextColumn)
+        )
 
     def times(self, column: FieldReference, test: Callable[[Times], Mask]) -> Mask:
         """Rows whose time, in microseconds UTC, is known and passes."""
@@ -111,28 +106,32 @@ class ItemTable:
         if column == ITEM_ID:
             rows = self._catalogue.rows_of_ids([*texts])
             mask[rows[rows < self.n_rows]] = True
-        else:
-            wanted = {text.casefold() for text in texts}
-            self._mark(mask, self._texts_by_row(column), lambda text: text.casefold() in wanted)
+        elif column == TITLE:
+            titles = self._catalogue.packed("title", is_casefolded=True)
+            mask |= titles.among({text.casefold() for text in texts})[: self.n_rows]
         for kept in self._kept(column):
             if isinstance(kept, TextColumn):
                 mask |= (kept.among(texts) if holds_ids(column) else kept.among_alike(texts))[: self.n_rows]
         return mask
 
-    def texts(self, column: FieldReference, test: Callable[[str], bool]) -> Mask:
-        """Rows whose text passes, each text tested once."""
+    def texts(self, column: FieldReference, test: Callable[[PackedTexts], Mask], *, is_casefolded: bool) -> Mask:
+        """Rows whose text passes; `test` takes all texts and returns a mask of them."""
         mask = self.none()
-        self._mark(mask, self._texts_by_row(column), test)
-        for kept in self._kept(column):
-            if isinstance(kept, TextColumn):
-                mask |= kept.by_text(lambda texts: _tested(texts, test))[: self.n_rows]
+        for passing in self._tested(column, test, is_casefolded=is_casefolded):
+            mask |= passing[: self.n_rows]
         return mask
 
-    def _mark(self, mask: Mask, texts: list[str] | list[str | None], test: Callable[[str], bool]) -> None:
-        """Mark the rows whose own text passes; `texts` by row, or none at all."""
-        if texts:
-            passing = (text is not None and test(text) for text in islice(texts, self.n_rows))
-            mask |= np.fromiter(passing, np.bool_, self.n_rows)
+    def _tested(
+        self, column: FieldReference, test: Callable[[PackedTexts], Mask], *, is_casefolded: bool
+    ) -> Iterator[Mask]:
+        # The id and the title have no vocabulary.
+        if column == ITEM_ID:
+            yield test(self._catalogue.packed("item_id", is_casefolded=is_casefolded))
+        elif column == TITLE:
+            yield test(self._catalogue.packed("title", is_casefolded=is_casefolded))
+        for kept in self._kept(column):
+            if isinstance(kept, TextColumn):
+                yield kept.passing(test, is_casefolded=is_casefolded)
 
     def sets_with(self, column: FieldReference, texts: Iterable[str]) -> Mask:
         """Rows whose set holds any of the texts, whatever the case."""
@@ -147,8 +146,8 @@ class ItemTable:
         mask = self.none()
         if column in {ITEM_ID, IS_AVAILABLE}:
             mask[:] = True
-        else:
-            self._mark(mask, self._texts_by_row(column), lambda _: True)
+        elif column == TITLE:
+            mask |= self._catalogue.packed("title", is_casefolded=True).is_known[: self.n_rows]
         for kept in self._kept(column):
             mask |= kept.is_known()[: self.n_rows]
         return mask
@@ -157,14 +156,4 @@ class ItemTable:
 def _passing(numbers: Numbers, test: Callable[[Numbers], Mask]) -> Mask:
     passing = test(numbers)
     passing &= numbers == numbers  # noqa: PLR0124  NaN means missing, and is not equal to itself
-    return passing
-
-
-def _as_numbers(texts: list[str]) -> Numbers:
-    return np.array([float(text) if _NUMBER.fullmatch(text) else np.nan for text in texts], np.float64)
-
-
-def _tested(texts: list[str], test: Callable[[str], bool]) -> Mask:
-    passing = np.fromiter(map(test, texts), np.bool_, len(texts))
-    passing[0] = False  # code 0 means no text
     return passing
