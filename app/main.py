@@ -98,6 +98,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         control.keys.stop()
         for thread in following:
             thread.join()
+        service.threads.close()
         service.store.close()
 
     app = FastAPI(

@@ -32,6 +32,7 @@ from app.serving.similar import SimilarItemFinder
 from app.serving.similar_users import SimilarUserFinder
 from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
+from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.store import WAIT_SECONDS, Store
 
@@ -72,6 +73,7 @@ class Service:
     """The objects that the handlers of the API use; each application has its own."""
 
     store: Store
+    threads: WorkThreads
     serving: ServingStateHolder
     config: PlacementConfigHolder
     request_states: RequestStates
@@ -105,7 +107,8 @@ class Service:
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
-        cache, user_states = ResponseCache(), UserStates(store.reads, lag)
+        threads = WorkThreads()
+        cache, user_states = ResponseCache(), UserStates(store.reads, lag, threads)
 
         def forget_users() -> None:
             cache.clear()
@@ -132,9 +135,10 @@ class Service:
         config = PlacementConfigHolder(store.placements, store.events)
         config.refresh(serving.current.generation)  # known even if the database fails before the first request
         request_states = RequestStates(store.reads, serving, config, known_users, store.instance.scale())
-        recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem))
+        recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem), threads)
         return cls(
             store=store,
+            threads=threads,
             serving=serving,
             config=config,
             request_states=request_states,

@@ -122,9 +122,7 @@ class ChartReader:
         if name not in self._orders:
             raise UnknownChartError(name)
         serving = request_state.serving
-        # One more than is shown, to know whether there is a next page.
-        n, may_be_shown = query.limit + 1, eligible(query, request_state)
-        order = await to_thread(self._orders[name], n, may_be_shown, query, request_state)
+        order, notes = await to_thread(self._order_and_notes, name, query, request_state)
         shown = order.first(query.limit)
         paging = LAST_PAGE
         if len(order.rows) > query.limit:
@@ -132,12 +130,16 @@ class ChartReader:
             keys = serving.catalogue.keys[shown.rows]
             paging = self._tokens.paging(query.listing, query.returned_keys, keys, query.limit)
         items = items_of(name, shown, len(query.returned_keys) + 1, serving)
-        notes = category_notes(query.categories, serving.catalogue)
         if name == "trending" and request_state.is_degraded and query.country is not None:
             notes.append("trends by country are not known now; these are the trends of all countries")
         if query.country is not None and not items and not len(query.returned_keys):
             notes.append(f"no eligible item is {name} in the country {query.country!r}")
         return Chart(name, serving.version, items, *paging, notes)
+
+    def _order_and_notes(self, name: str, query: ChartQuery, request_state: RequestState) -> tuple[Order, list[str]]:
+        # One more than is shown, to know whether there is a next page.
+        order = self._orders[name](query.limit + 1, eligible(query, request_state), query, request_state)
+        return order, category_notes(query.categories, request_state.serving.catalogue)
 
     def _trending(self, n: int, eligible: Eligible, query: ChartQuery, request_state: RequestState) -> Order:
         n_read = 4 * n

@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+from app.serving import costs
 from app.serving.candidates import Trace
 from app.serving.parts import Context
 from app.serving.provenance import names_of
@@ -47,28 +48,33 @@ class ExclusionExplainer:
 
     async def explain(self, item_id: str, query: Query, request_state: RequestState) -> WhyNot:
         context = await self._recommender.context(query, request_state)
-        row = context.serving.catalogue.row_of_id(item_id)
-        if row is None:
-            return WhyNot(item_id, None, "unknown", "there is no such item")
-        # Watching the item costs nothing: the pipeline is the one that makes the list.
-        context.trace = trace = Trace(np.array([row]))
-        restrict(context)
-        ranked = ranked_list(context)
-        limit, title = query.options.limit, context.serving.catalogue.titles[row]
-        shown_scores = ranked.scores[:limit]
-        why = WhyNot(item_id, title, "shown", "it is in the list", trace.dropped_by.get(row))
-        why.score = round(float(score(trace.watched, context.side, context.serving)[0]), 5)
-        why.score_needed = round(float(shown_scores.min()), 5) if len(shown_scores) else None
-        places = np.flatnonzero(ranked.rows == row)
-        if len(places):
-            why.rank, why.sources = int(places[0]) + 1, names_of(int(ranked.proposed_by[places[0]]))
-        # A rule may have inserted an item that is not eligible, so the mask is checked first.
-        if not context.eligible.mask[row]:
-            return _restricted(why, limit)
-        why.rank_by_score = _rank_by_score(row, context)
-        if why.rank is None:
-            return _not_proposed(why, limit)
-        return _outranked(why, trace, row, limit) if why.rank > limit else why
+        return await self._recommender.threads.run(costs.of_list(context), why_not, item_id, context)
+
+
+def why_not(item_id: str, context: Context) -> WhyNot:
+    """Why the list of the context lacks the item, or at which rank it holds it."""
+    row = context.serving.catalogue.row_of_id(item_id)
+    if row is None:
+        return WhyNot(item_id, None, "unknown", "there is no such item")
+    # Watching the item costs nothing: the pipeline is the one that makes the list.
+    context.trace = trace = Trace(np.array([row]))
+    restrict(context)
+    ranked = ranked_list(context)
+    limit, title = context.options.limit, context.serving.catalogue.titles[row]
+    shown_scores = ranked.scores[:limit]
+    why = WhyNot(item_id, title, "shown", "it is in the list", trace.dropped_by.get(row))
+    why.score = round(float(score(trace.watched, context.side, context.serving)[0]), 5)
+    why.score_needed = round(float(shown_scores.min()), 5) if len(shown_scores) else None
+    places = np.flatnonzero(ranked.rows == row)
+    if len(places):
+        why.rank, why.sources = int(places[0]) + 1, names_of(int(ranked.proposed_by[places[0]]))
+    # A rule may have inserted an item that is not eligible, so the mask is checked first.
+    if not context.eligible.mask[row]:
+        return _restricted(why, limit)
+    why.rank_by_score = _rank_by_score(row, context)
+    if why.rank is None:
+        return _not_proposed(why, limit)
+    return _outranked(why, trace, row, limit) if why.rank > limit else why
 
 
 def _restricted(why: WhyNot, limit: int) -> WhyNot:

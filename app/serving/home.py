@@ -4,7 +4,6 @@ The recommendations come first. The rows below them are made one by one, and an 
 more.
 """
 
-from asyncio import to_thread
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -63,12 +62,12 @@ class HomePage:
     async def home(self, n_rows: int, query: Query, request_state: RequestState) -> Home:
         """Up to `n_rows` rows of up to `limit` items each; the restrictions of the placement hold in all."""
         context = await self._recommender.context(query, request_state)
-        restrict(context)
-        rows = await to_thread(home_rows, n_rows, context)
+        rows = await self._recommender.threads.apart(home_rows, n_rows, context)
         return Home(*self._recommender.heading(context), rows)
 
 
 def home_rows(n_rows: int, context: Context) -> list[HomeRow]:
+    restrict(context)
     picked = ranked_list(context).take(slice(context.options.limit))
     title = "Popular" if context.user.is_unknown else "Picked for you"
     rows = [_row("picked", title, picked, context)] if len(picked.rows) else []

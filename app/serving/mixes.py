@@ -1,6 +1,5 @@
 """Mixes: what a user likes in parts, each a coherent list with a name from its categories."""
 
-from asyncio import to_thread
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -101,12 +100,12 @@ class Mixer:
         For a user who has liked nothing, of popular categories.
         """
         context = await self._recommender.context(query, request_state)
-        restrict(context)
-        mixes = await to_thread(mixed, n_mixes, context)
+        mixes = await self._recommender.threads.apart(mixed, n_mixes, context)
         return Mixes(*self._recommender.heading(context), mixes)
 
 
 def mixed(n_mixes: int, context: Context) -> list[Mix]:
+    restrict(context)
     themes = themes_of(parts_of(n_mixes, context), context)
     if not themes:
         return list(islice(_of_items(context), n_mixes)) or list(islice(_of_categories(context), n_mixes))

@@ -9,6 +9,9 @@ N_NEAR = 3
 MAX_COMPARED = 2_000
 """Names that are compared at most: each comparison takes some 10 us."""
 
+MICROSECONDS = 10.0 * MAX_COMPARED
+"""How long it takes at most to look for near names."""
+
 
 def near_names(name: str, known: Iterable[str]) -> list[str]:
     """Return up to three of the `known` names that `name` may have been meant to be, nearest first."""

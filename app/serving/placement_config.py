@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from app.errors import InvalidInputError, ReckonError
 from app.serving.catalogue import Catalogue
-from app.serving.expressions import UnknownName
+from app.serving.expressions import Boost, Filter, UnknownName
 from app.serving.interactions import EventTypeIndex
 from app.serving.parts import Part, Plan, with_settings
 from app.serving.placement import Placement, check_name, parse_placement
@@ -45,9 +45,7 @@ class CompiledPlacement:
         self._names_sources = chosen is not None
         self._allows_unknown = settings.allow_unknown
         parts: tuple[Part, ...] = (*self._sources, *self._restrictions, *self._rules)
-        # A source and a rule may share an expression.
-        distinct = {(each.field, each.text): each for part in parts for each in part.expressions}
-        self.expressions = tuple(distinct.values())
+        self.expressions = _expressions_of(parts)
         self._plans: dict[tuple[str, int | None, frozenset[str], bool], Plan] = {}
 
     def unknown_names(self, catalogue: Catalogue) -> list[UnknownName]:
@@ -82,6 +80,7 @@ class CompiledPlacement:
             )
 
         sources, restrictions, rules = on(self._sources), on(self._restrictions), on(self._rules)
+        parts: tuple[Part, ...] = (*sources, *restrictions, *rules)
         # Among all sources, what is trending is only named as another proposer of what would be shown anyway, unless a
         # rule moves it up. A placement that names its sources may show what no other source proposes.
         decides = self._names_sources or bool(rules)
@@ -89,10 +88,17 @@ class CompiledPlacement:
             sources,
             restrictions,
             rules,
+            expressions=_expressions_of(parts),
+            costly=tuple(part for part in parts if type(part).microseconds is not Part.microseconds),
             has_events=has_events,
-            depends_on_clock=any(part.depends_on_clock for part in (*sources, *restrictions, *rules)),
+            depends_on_clock=any(part.depends_on_clock for part in parts),
             depends_on_trends=decides and any(source.depends_on_trends for source in sources),
         )
+
+
+def _expressions_of(parts: Iterable[Part]) -> tuple[Filter | Boost, ...]:
+    # A source and a rule may share an expression.
+    return tuple({(each.field, each.text): each for part in parts for each in part.expressions}.values())
 
 
 DEFAULTS = CompiledPlacement(Placement())

@@ -9,9 +9,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from app.serving import costs
 from app.serving.candidates import Candidates, Eligible, Ranked, Trace
 from app.serving.catalogue import Catalogue
 from app.serving.explain import explained
+from app.serving.near_names import MICROSECONDS as NEAR_NAMES
 from app.serving.near_names import suggestion
 from app.serving.parts import Context
 from app.serving.placement_config import DEFAULTS, CompiledPlacement
@@ -24,21 +26,34 @@ from app.serving.reranking.weighing import with_standings
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.tokens import LAST_PAGE, Paging, RecommendationToken, TokenSigner
 from app.serving.user_state import UserStates
+from app.serving.work_threads import WorkThreads
 
 POOL_FACTOR, LEAST_POOL = 5, 100
 """Where rules reorder, a source proposes `POOL_FACTOR` candidates per item requested, and at least `LEAST_POOL`."""
 
 
+MAX_NOTES = 5
+"""Unknown categories of a request that are named, with the names that are near."""
+
+
 class Recommender:
     """Answers queries; shared by all requests of a process."""
 
-    def __init__(self, user_states: UserStates, tokens: TokenSigner, watch: PlacementWatch) -> None:
+    def __init__(
+        self, user_states: UserStates, tokens: TokenSigner, watch: PlacementWatch, threads: WorkThreads
+    ) -> None:
+        self.threads = threads
         self._user_states = user_states
         self._tokens = tokens
         self._watch = watch
 
     async def recommend(self, query: Query, request_state: RequestState) -> Recommendations | ExplainedRecommendations:
         context = await self.context(query, request_state)  # the user, mapped or folded in; the parts that are on
+        return await self.threads.run(costs.of_list(context), self._made, query, request_state, context)
+
+    def _made(
+        self, query: Query, request_state: RequestState, context: Context
+    ) -> Recommendations | ExplainedRecommendations:
         restrict(context)  # before retrieval: filters never shorten a list
         ranked = ranked_list(context)  # candidates, one dot product, rules
         placement = request_state.config.placements[query.options.placement]
@@ -51,9 +66,10 @@ class Recommender:
         serving, config, options = request_state.serving, request_state.config, query.options
         placement = config.placement(options.placement)
         if placement.expressions:
-            self._watch.look_at(options.placement, placement, serving.catalogue)
+            look = (options.placement, placement, serving.catalogue)
+            await self.threads.run(self._watch.microseconds(*look), self._watch.look_at, *look)
         if query.user_id is None:
-            user = self._user_states.of_guest(query.ratings, query.events, serving, config.event_types)
+            user = await self._user_states.of_guest(query.ratings, query.events, serving, config.event_types)
         else:
             user = await self._user_states.load(request_state.user, serving, config.event_types)
         # The cursor is not an option, but its items turn on the same restriction as the option `exclude`.
@@ -82,9 +98,13 @@ class Recommender:
     async def placement_notes(self, query: Query, request_state: RequestState) -> list[str]:
         """What an operator should look at in the placement: names of nothing, and settings that leave no item."""
         placement = request_state.config.placement(query.options.placement)
-        catalogue = request_state.serving.catalogue
-        notes = [each.error(catalogue).described for each in placement.unknown_names(catalogue)]
         context = await self.context(query, request_state)
+        microseconds = costs.of_list(context) + len(placement.expressions) * NEAR_NAMES
+        return await self.threads.run(microseconds, self._notes, placement, context)
+
+    def _notes(self, placement: CompiledPlacement, context: Context) -> list[str]:
+        catalogue = context.serving.catalogue
+        notes = [each.error(catalogue).described for each in placement.unknown_names(catalogue)]
         restrict(context)
         if is_emptied_by(placement, context):
             notes.append("the settings of the placement leave no item for this user; the default settings leave some")
@@ -143,10 +163,13 @@ def category_notes(categories: Sequence[str], catalogue: Catalogue) -> list[str]
     if not categories:  # nearly always
         return []
     unknown = [category for category in categories if not catalogue.has_category(category)]
-    return [
+    notes = [
         f"no item has the category {category!r}{suggestion(category, catalogue.category_names[1:])}"
-        for category in unknown
+        for category in unknown[:MAX_NOTES]
     ]
+    if len(unknown) > MAX_NOTES:
+        notes.append(f"no item has {len(unknown) - MAX_NOTES} more of the categories")
+    return notes
 
 
 def ranked_list(context: Context) -> Ranked:

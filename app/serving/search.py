@@ -10,7 +10,6 @@ filter holds; its order does not.
 """
 
 import json
-from asyncio import to_thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,11 +48,14 @@ class Searcher:
         if not words:
             return _without_text(await self._recommender.recommend(query, request_state))
         context = await self._recommender.context(query, request_state)
+        # The first search of a process indexes all titles, which may take seconds.
+        return await self._recommender.threads.apart(self._made, text, words, query, context)
+
+    def _made(self, text: str, words: list[str], query: Query, context: Context) -> SearchResults:
         for restriction in context.plan.restrictions:
             if restriction.holds_in_search:
                 restriction.restrict(context)
-        # The first search of a process indexes all titles, which may take seconds.
-        hits, text_scores = await to_thread(found, words, context)
+        hits, text_scores = found(words, context)
         shown = hits.take(slice(query.options.limit))
         items = [
             FoundItem(each.item_id, each.title, each.score, each.predicted_rating, each.sources, text_score)

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from app.errors import NotFoundError
 from app.scoring.similar import best
+from app.serving import costs
 from app.serving.parts import Context
 from app.serving.query import Query, SimilarItem, SimilarItems
 from app.serving.ranking import score
@@ -82,7 +83,8 @@ class SimilarItemFinder:
         if row is None:
             raise NotFoundError("item", item_id)
         context = await self._recommender.context(query, request_state)
-        restrict(context)
+        threads = self._recommender.threads
+        await threads.run(costs.of_list(context), restrict, context)
         context.eligible.drop(np.array([row]))
         is_newer = row >= request_state.serving.n_learned
         content = await self._content_of(row, request_state) if is_newer else None
@@ -119,7 +121,7 @@ class SimilarItemFinder:
         if not scorer.is_learned or (is_newer and (content is None or kind != BLEND)):
             return NOTHING
         if content is not None:
-            return await to_thread(_best, scorer.item_similarity.to_newer(content), context)
+            return await self._recommender.threads.apart(_best, scorer.item_similarity.to_newer(content), context)
         if kind in {"together", "next"}:
             return _eligible(*scorer.proposed_by(row, kind, scorer.n_items), context)
         if kind == BLEND and len(stored := scorer.arrays.similar_rows):
@@ -127,7 +129,7 @@ class SimilarItemFinder:
             if len(found.rows) > limit:
                 return found
         # Stored lists are too short for a narrow filter or a late page: a scan of all items.
-        return await to_thread(_scanned, row, kind, context)
+        return await self._recommender.threads.apart(_scanned, row, kind, context)
 
     def _paging(self, item_id: str, shown: Similar, context: Context) -> Paging:
         query, keys = context.query, context.serving.catalogue.keys[shown.rows]

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
+from app.serving import work_threads
 from app.settings import Settings
 from app.store.dialect import PointRead
 from app.store.serving_reads import HISTORY, INTERACTIONS, SCALE, USER, VERSIONS
@@ -100,3 +101,38 @@ def test_number_of_point_reads(api: TestClient, statements: Statements) -> None:
             n_reads.append(len(statements.through_driver))
             statements.through_driver.clear()
     assert n_reads == [2, 1]
+
+
+@pytest.mark.parametrize("trained_url", ["sqlite"], indirect=True)
+def test_same_answers_in_threads(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether the work of an answer runs on the loop or in a thread."""
+    on_loop = lists_of(api)
+    monkeypatch.setattr(work_threads, "MAX_ON_LOOP_MICROSECONDS", -1.0)
+    assert lists_of(api) == on_loop
+
+
+def lists_of(api: TestClient) -> list[Any]:
+    """The items of lists of all kinds, none of them remembered."""
+    api.put("/items/item-1", json={"title": "One more"})  # whatever was remembered is not
+    url = "/users/user-0/recommendations"
+    answers = [
+        api.get(url, params={"explain": True, "filter": 'title contains "item"', "boost": '"even" in categories -> 2'}),
+        api.get(f"{url}/explain/item-3"),
+        api.get("/items/item-1/similar", params={"user_id": "user-0", "filter": 'title contains "item"'}),
+        api.post("/recommendations", json=BODIES["POST /recommendations"] | {"explain": True}),
+        api.post("/recommendations/batch", json=BODIES["POST /recommendations/batch"]),
+        api.post("/rankings", json=BODIES["POST /rankings"] | {"explain": True}),
+        api.post("/search", json=BODIES["POST /search"]),
+        api.post("/placements/home/preview", json={"user_id": "user-0", "settings": {"filter": 'nothing = "x"'}}),
+        api.get(url, params={"category": ["evn", "evenn"]}),
+        api.get(url, params={"filter": "nowhere = 1"}),
+    ]
+    return [without_ids(answer.json()) for answer in answers]
+
+
+def without_ids(answer: Any) -> Any:
+    """The answer without what differs from one request to the next."""
+    if isinstance(answer, dict):
+        own = {"recommendation_id", "next_cursor", "request_id"}
+        return {name: without_ids(value) for name, value in answer.items() if name not in own}
+    return [without_ids(each) for each in answer] if isinstance(answer, list) else answer

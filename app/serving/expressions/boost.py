@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from app.entities import User
 from app.serving.catalogue import Catalogue
+from app.serving.expressions.cost import microseconds_of
 from app.serving.expressions.evaluation import ExpressionEvaluator
 from app.serving.expressions.item_table import ItemTable
 from app.serving.expressions.parser import read_boost
@@ -41,8 +42,17 @@ class Boost:
             return factors
 
         if all(is_lasting(term) for term, _ in self.parts):
-            return catalogue.remembered(("boost", self.text, is_strict), evaluated)
+            return catalogue.remembered(self._name(is_strict=is_strict), evaluated)
         return evaluated()
+
+    def microseconds(self, catalogue: Catalogue, user: User | None = None, *, is_strict: bool = True) -> float:
+        """How long `factors` takes: nothing where it is remembered."""
+        if catalogue.remembers(self._name(is_strict=is_strict)):
+            return 0.0
+        return microseconds_of([term for term, _ in self.parts], catalogue, user)
+
+    def _name(self, *, is_strict: bool) -> tuple[str, str, bool]:
+        return "boost", self.text, is_strict
 
     def unknown_names(self, catalogue: Catalogue) -> Iterator[UnknownName]:
         """As of `Filter`."""

@@ -30,6 +30,10 @@ class CategoryCap(OrderRule):
     def is_on(self) -> bool:
         return self.category_cap is not None
 
+    def microseconds(self, n_rows: int, limit: int) -> float:
+        # Each time that the candidates run out, all items are searched.
+        return super().microseconds(n_rows, limit) + 0.002 * n_rows * limit
+
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         """Takes items from the top down; where candidates run out, the index adds more from other categories.
 
