@@ -106,6 +106,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         summary="A recommendation microservice",
         description=DESCRIPTION,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         # It would name the host that the request names. The two paths are not the same.

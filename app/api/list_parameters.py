@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from app.api.item_fields import SelectedFields
 from app.api.recipients import Recipient
@@ -17,6 +17,7 @@ from app.serving.rows import NO_ROWS
 from app.serving.tokens import TokenSigner
 
 MAX_CANDIDATES = 1_000
+MAX_CATEGORIES = 100
 LEAST_PREDICTED = "On the rating scale; without effect where no ratings are predicted"
 
 Limit = Annotated[int, Field(ge=1, le=100, description="Number of items")]
@@ -29,7 +30,7 @@ def _as_list(value: object) -> object:
 
 def _one_or_several(schema: dict[str, Any]) -> None:
     # A caller that knows the parameter as a single text goes on to use it so.
-    array = {name: schema.pop(name) for name in ("type", "items")}
+    array = {name: schema.pop(name) for name in ("type", "items", "maxItems") if name in schema}
     schema["anyOf"] = [array["items"], array]
 
 
@@ -37,6 +38,7 @@ SeveralCategories = Annotated[
     list[Category],
     BeforeValidator(_as_list),
     Field(
+        max_length=MAX_CATEGORIES,
         description="Only items of this category, whatever its case; repeated: of any of these",
         json_schema_extra=_one_or_several,
     ),
@@ -124,7 +126,7 @@ class ListBody(PageFields):
 
     model_config = ConfigDict(strict=True)
 
-    exclude: Annotated[list[str], Field(max_length=10_000, description="Item ids to leave out")] = []
+    exclude: Annotated[list[str], FailFast(), Field(max_length=10_000, description="Item ids to leave out")] = []
 
 
 class GuestBody(ListBody, Recipient):
@@ -146,5 +148,6 @@ class RankingBody(ConditionFields, Recipient):
 
     item_ids: Annotated[
         list[Id],
+        FailFast(),
         Field(min_length=1, max_length=MAX_CANDIDATES, description="The items to rank; repeated ids count once"),
     ]

@@ -1,6 +1,5 @@
 """Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault and a request id, no internals."""
 
-import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field, ValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
@@ -156,13 +156,10 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 def _allowed_methods(request: Request) -> str:
     """Return all methods of the path, for the header `Allow`."""
     # The framework names only those of the first route with this path, and none of a mount.
-    documented = (
-        {method.upper() for method in operations}
-        for template, operations in request.app.openapi()["paths"].items()
-        if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), request.url.path)
-    )
+    routes = [each for each in request.app.routes if isinstance(each, APIRoute) and each.include_in_schema]
+    template = next((each.path for each in routes if each.path_regex.match(request.url.path)), None)
     # Paths that the document does not list are its own pages and files, which can only be read.
-    methods = next(documented, {"GET"})
+    methods = {method for each in routes if each.path == template for method in each.methods or ()} or {"GET"}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 

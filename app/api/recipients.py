@@ -1,8 +1,12 @@
-"""For whom a list is made: a stored user, or a guest who is known by what the body holds."""
+"""For whom a list is made: a stored user, or a guest who is known by what the body holds.
+
+Lists of a body are marked `FailFast`: the answer names the first row that is wrong. To describe all errors of 1,000
+rows would take 0.1 s, and hold up all requests.
+"""
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, FailFast, Field, model_validator
 
 from app.api.schemas.body import Body
 from app.api.types import VALUE, Finite, Id, Moment
@@ -39,6 +43,7 @@ class Recipient(BaseModel):
     user_id: Id | None = None
     ratings: Annotated[
         list[GuestRating],
+        FailFast(),
         Field(
             max_length=MAX_RATINGS,
             description="Newest first, all older than the events; unknown items are ignored. Nothing is stored",
@@ -46,6 +51,7 @@ class Recipient(BaseModel):
     ] = []
     events: Annotated[
         list[PastEvent],
+        FailFast(),
         Field(
             max_length=MAX_EVENTS,
             description="What the guest did, as in `POST /events`; newest first, unless they have times. Unknown items"
@@ -55,6 +61,7 @@ class Recipient(BaseModel):
     ] = []
     viewed_item_ids: Annotated[
         list[Id],
+        FailFast(),
         Field(
             max_length=MAX_EVENTS,
             description="The items that the guest looked at in this session, newest first: events of weight 1 each, as"

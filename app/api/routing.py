@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.access import Access, check_body
-from app.api.json_limits import check_json
+from app.api.json_limits import JsonRequest, check_json
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
 from app.errors import ReckonError, StorageUnavailableError
@@ -66,7 +66,7 @@ class CheckedRoute(APIRoute):
 
 class StrictRoute(CheckedRoute):
     """Answers 422 to a query parameter that the operation does not have, which FastAPI would ignore, and to one that is
-    given twice and can be given once, of which FastAPI would take the last.
+    given twice and can be given once, of which FastAPI would take the last. Reads bodies in bounded time.
 
     A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`.
 
@@ -100,6 +100,7 @@ class StrictRoute(CheckedRoute):
                 if takes_body if content_type is None else not JSON_TYPE.fullmatch(content_type):
                     raise NotJsonError
             if takes_body:
+                request = JsonRequest(request.scope, request.receive)
                 check_json(await _body_of(request))
             if user_id is not None:
                 await check_body(request, user_id)

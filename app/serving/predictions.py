@@ -1,6 +1,6 @@
 """Predicted ratings of pairs of a user and an item, and their uncertainty."""
 
-from asyncio import gather
+from asyncio import gather, sleep
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -15,7 +15,7 @@ from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState, UserStates
 
 USERS_AT_ONCE = 20
-"""Fold-ins between two yields to the event loop."""
+"""Fold-ins, or users whose ratings are predicted, between two yields to the event loop."""
 
 Knowledge = Literal["learned", "new", "unknown"]
 
@@ -60,11 +60,11 @@ class RatingPredictor:
         for pair in pairs:
             of_user.setdefault(pair.user_id, []).append(pair)
         request_state, user_states = await self._load_users(list(of_user))
-        predictions = [
-            each
-            for user_id, own in of_user.items()
-            for each in predicted(own, user_states[user_id], request_state.serving)
-        ]
+        predictions: list[Prediction] = []
+        for place, (user_id, own) in enumerate(of_user.items(), start=1):
+            predictions += predicted(own, user_states[user_id], request_state.serving)
+            if place % USERS_AT_ONCE == 0:
+                await sleep(0)
         return request_state, sorted(predictions, key=lambda each: each.index)
 
     async def _load_users(self, user_ids: Sequence[str]) -> tuple[RequestState, Mapping[str, UserState]]:

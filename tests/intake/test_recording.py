@@ -106,7 +106,7 @@ def test_clock_set_back(store: Store) -> None:
 
 def test_event_ahead_of_the_clock(store: Store) -> None:
     clock = Clock()
-    recorder = EventRecorder(store, lambda _: FixedOrigin(None), clock)
+    recorder = EventRecorder(store, FixedRecommendations(NO_ORIGIN), clock)
     recorder.record_batch([event("e1", at=from_microseconds(clock.now) + timedelta(minutes=4))])
     (stored,) = store.events.page(limit=10)
     assert stored.at == from_microseconds(clock.now)

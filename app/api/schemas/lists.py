@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, FailFast, Field
 
 from app.api.item_fields import SelectedColumns
 from app.api.list_parameters import ListFields
@@ -16,7 +16,7 @@ from app.serving.query import Degraded, ExplainedRecommendations, Recommendation
 class BatchIn(ListFields):
     model_config = ConfigDict(strict=True, json_schema_extra={"examples": [{"user_ids": ["1", "2"], "limit": 5}]})
 
-    user_ids: list[Id] = Field(min_length=1, max_length=100)
+    user_ids: Annotated[list[Id], FailFast()] = Field(min_length=1, max_length=100)
 
 
 @dataclass(slots=True, kw_only=True)
