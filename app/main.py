@@ -1,5 +1,6 @@
 """The API process: one application with every router."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from app.api.request_metrics import RequestMetrics
 from app.api.routing import CheckedRoute
 from app.api.web_pages import WebPages
 from app.observability.logs import configure_logs
+from app.observability.loop_lag import observe_loop_lag
 from app.settings import Settings
 from app.wiring import Control, Service
 
@@ -91,7 +93,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
+        watching = asyncio.create_task(observe_loop_lag(service.metrics.observe_loop_lag))
         yield
+        watching.cancel()
         # Tests start several applications in one process; frozen objects of an old one would never be freed.
         gc.unfreeze()
         service.serving.stop()

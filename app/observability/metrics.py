@@ -17,6 +17,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
 # From a cached answer, about 1 ms, to the slowest that a client is likely to wait for.
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# No request is to hold the loop for more than 20 ms.
+LOOP_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
 MAX_LAG_SECONDS = 3_600.0
 """Older writes did not wait for this service: imports of old ratings, users who were away."""
@@ -95,6 +97,12 @@ class Metrics:
             "Looks for another live snapshot that failed: those that the log explains",
             registry=self._registry,
         )
+        self._loop_lag = Histogram(
+            "reckon_event_loop_lag_seconds",
+            "How late the event loop looks at what is due, 20 times a second",
+            buckets=LOOP_LAG_BUCKETS,
+            registry=self._registry,
+        )
         self._snapshot = _SnapshotCollector(snapshot_state)
         self._erasures = _ErasureCollector(count_erasures)
 
@@ -137,6 +145,9 @@ class Metrics:
 
     def count_poll_failure(self) -> None:
         self._poll_failures.inc()
+
+    def observe_loop_lag(self, seconds: float) -> None:
+        self._loop_lag.observe(seconds)
 
     def render(self) -> bytes:
         """All metrics of all processes, as text."""
