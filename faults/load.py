@@ -9,6 +9,7 @@ is. Here every time is measured from the moment at which the request was to star
 """
 
 import asyncio
+import itertools
 import threading
 import time
 from collections import Counter
@@ -113,6 +114,14 @@ def load(
         raise generator.error
 
 
+def peak_rate(address: str, choose: Callable[[int], Request], *, seconds: float, connections: int = 16) -> float:
+    """Answers with status 200 a second, where every connection asks again as soon as it is answered."""
+    generator = _Generator(address, choose, 0.0, ANSWER_SECONDS, keeps_bodies=False)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(generator.send_in_turn(connections, seconds))
+    return generator.answers.count(200) / seconds
+
+
 class _Generator:
     def __init__(
         self,
@@ -156,6 +165,18 @@ class _Generator:
             await asyncio.sleep(max(0.0, started + number / self.per_second - time.monotonic()))
         if pending:
             await asyncio.gather(*pending)
+        for connection in self.idle:
+            connection.close()
+
+    async def send_in_turn(self, connections: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        numbers = itertools.count()
+
+        async def send_on() -> None:
+            while (now := time.monotonic()) < until:
+                await self._send(next(numbers), now)
+
+        await asyncio.gather(*(send_on() for _ in range(connections)))
         for connection in self.idle:
             connection.close()
 

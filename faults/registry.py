@@ -5,4 +5,5 @@ FAULTS: tuple[str, ...] = (
     "database_outage",
     "erasure",
     "unlearning",
+    "overload",
 )

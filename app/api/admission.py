@@ -4,14 +4,17 @@ Without a limit, every request of an overload waits for all before it. Callers g
 makes answers that no caller waits for any more. What is refused costs a twentieth of a millisecond, so that nearly all
 of the time goes into requests that are answered.
 
-Two limits, because requests wait in two places. A handler that waits for nothing (a list on SQLite) runs as a whole in
-its turn of the event loop, so that the others wait to begin: what has not begun when the turn has lasted
-`MAX_TURN_SECONDS` is refused. Handlers that wait for the database or for a thread are in progress together: beyond
-`MAX_IN_PROGRESS`, others are refused. A request whose body is still arriving is not in progress.
+Requests wait in two places. A handler that waits for nothing (a list on SQLite) runs as a whole in its turn of the
+event loop, so that the others wait to begin: what has not begun when the turn has lasted `MAX_TURN_SECONDS` is refused.
+All others are in progress together, and their number is limited. How many can be answered in time depends on what they
+ask for, so that the limit of reads follows their own times: it falls while they take longer than `IN_TIME_SECONDS`, and
+grows while it is used up and they do not. Writes have a limit of their own: they may all wait for a lock of the
+database, which is no reason to refuse reads. A request whose body is still arriving is not in progress.
 """
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import structlog
 from pydantic_core import to_json
@@ -22,11 +25,35 @@ from app.errors import OverloadedError
 
 log = structlog.get_logger()
 
-MAX_TURN_SECONDS = 0.1
-MAX_IN_PROGRESS = 256
+MAX_TURN_SECONDS = 0.05
+IN_TIME_SECONDS = 0.5
+FEWEST_READS, FIRST_READS, MOST_READS = 16, 64, 512
+MOST_WRITES = 256
 ALWAYS_ANSWERED = frozenset({"/livez", "/readyz", "/metrics"})
 LOG_SECONDS = 10.0
 """The number of refused requests is logged this often: a line for each would cost as much as to answer it."""
+
+
+READING_POSTS = ("/recommendations", "/rankings", "/search", "/predictions", "/placements")
+"""Paths at which a POST stores nothing."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """The number of requests in progress, and the largest allowed."""
+
+    most: int
+    n: int = 0
+    lowered_at: float = 0.0
+
+    def ended(self, seconds: float, now: float) -> None:
+        """A read has ended that was in progress for so long."""
+        if seconds > IN_TIME_SECONDS:
+            # Once for all that were in progress together.
+            if now - self.lowered_at > IN_TIME_SECONDS:
+                self.most, self.lowered_at = max(FEWEST_READS, self.most * 7 // 10), now
+        elif self.n >= self.most - 1:
+            self.most = min(MOST_READS, self.most + 1)
 
 
 class Admission:
@@ -34,7 +61,7 @@ class Admission:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._n_in_progress = 0
+        self._reads, self._writes = Progress(FIRST_READS), Progress(MOST_WRITES)
         self._is_in_turn = False
         self._turn_began_at = 0.0
         self._n_refused = 0
@@ -44,26 +71,34 @@ class Admission:
         if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
             return
-        if self._is_late() or self._n_in_progress >= MAX_IN_PROGRESS:
-            await self._refuse(scope, send)
+        is_get = scope["method"] == "GET"
+        is_read = is_get or scope["method"] == "HEAD" or scope["path"].startswith(READING_POSTS)
+        progress, began_at = self._reads if is_read else self._writes, time.monotonic()
+        if self._is_late(began_at) or progress.n >= progress.most:
+            await self._refuse(scope, send, began_at)
             return
 
         async def receive_aside() -> Message:
-            self._n_in_progress -= 1
+            nonlocal began_at
+            since = time.monotonic()
+            progress.n -= 1
             try:
                 return await receive()
             finally:
-                self._n_in_progress += 1
+                progress.n += 1
+                began_at += time.monotonic() - since
 
-        self._n_in_progress += 1
+        progress.n += 1
         try:
-            await self._app(scope, receive if scope["method"] == "GET" else receive_aside, send)
+            await self._app(scope, receive if is_get else receive_aside, send)
         finally:
-            self._n_in_progress -= 1
+            progress.n -= 1
+            if is_read:
+                now = time.monotonic()
+                progress.ended(now - began_at, now)
 
-    def _is_late(self) -> bool:
+    def _is_late(self, now: float) -> bool:
         """Whether this turn of the event loop, in which the request begins, has lasted too long."""
-        now = time.monotonic()
         if self._is_in_turn:
             return now - self._turn_began_at > MAX_TURN_SECONDS
         self._is_in_turn, self._turn_began_at = True, now
@@ -74,11 +109,10 @@ class Admission:
     def _end_turn(self) -> None:
         self._is_in_turn = False
 
-    async def _refuse(self, scope: Scope, send: Send) -> None:
+    async def _refuse(self, scope: Scope, send: Send, now: float) -> None:
         self._n_refused += 1
-        now = time.monotonic()
         if now - self._logged_at > LOG_SECONDS:
-            log.warning("requests refused", n=self._n_refused, n_in_progress=self._n_in_progress)
+            log.warning("requests refused", n=self._n_refused, n_reads=self._reads.n, n_writes=self._writes.n)
             self._logged_at, self._n_refused = now, 0
         state = scope.setdefault("state", {})
         state["is_refused"] = True

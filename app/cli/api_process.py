@@ -1,14 +1,20 @@
 """One API process, which answers on a listening socket that it inherits: `python -m app.cli.api_process DESCRIPTOR`."""
 
+import socket
 import sys
+from contextlib import suppress
 from functools import partial
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from app.cli.connection import BoundedConnection, Connections
 from app.settings import Settings
 
 DRAIN_SECONDS = 10
+ACCEPTED_AT_ONCE = 16
+"""uvloop accepts one connection for each listening socket in a turn of its loop. Under load a turn takes a tenth of a
+second, and the connections of new callers would wait for minutes. So it gets the same socket several times."""
 
 IDLE_SECONDS = 5
 """A connection without a request is closed after this time. The clients of the project drop theirs earlier."""
@@ -17,10 +23,9 @@ IDLE_SECONDS = 5
 def run(descriptor: int) -> None:
     """Answer until a stop signal."""
     connections = Connections(Settings().connections_per_peer)
-    uvicorn.run(
+    config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
-        fd=descriptor,
         loop="uvloop",
         http=partial(BoundedConnection, connections_of_all=connections),  # type: ignore[arg-type]  # it is only called
         ws="none",
@@ -32,6 +37,12 @@ def run(descriptor: int) -> None:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
+    config.load_app()
+    server = uvicorn.Server(config)
+    with socket.socket(fileno=descriptor) as listener, suppress(KeyboardInterrupt):
+        server.run([listener.dup() for _ in range(ACCEPTED_AT_ONCE)])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":
