@@ -22,6 +22,7 @@ from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
 from app.serving.placement_watch import PlacementWatch
 from app.serving.predictions import RatingPredictor
+from app.serving.published import PublishedSnapshots
 from app.serving.rankings import CandidateRanker
 from app.serving.recommend import Recommender
 from app.serving.request_state import RequestStates
@@ -94,6 +95,7 @@ class Service:
     tokens: TokenSigner
     metrics: Metrics
     erased_within: timedelta
+    published: PublishedSnapshots
 
     @classmethod
     def build(cls, settings: Settings) -> "Service":
@@ -159,6 +161,7 @@ class Service:
             tokens=tokens,
             metrics=metrics,
             erased_within=timedelta(hours=settings.erasure_hours),
+            published=PublishedSnapshots(store, settings.data_dir),
         )
 
 
@@ -177,4 +180,9 @@ def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
         return None
     manifest = snapshot.manifest
     created_at = datetime.fromisoformat(manifest.created_at).timestamp()
-    return SnapshotState(manifest.version, created_at, is_fallback=manifest.reason is not None)
+    return SnapshotState(
+        manifest.version,
+        created_at,
+        is_fallback=manifest.reason is not None,
+        is_substitute=active.is_substitute,
+    )

@@ -12,6 +12,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.erasure.overdue import OverdueWarning, overdue_warning
 from app.errors import StorageUnavailableError
+from app.serving.serving_state import Damage
 from app.training.rejections import RejectionWarning, rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
@@ -48,7 +49,8 @@ class Readiness(BaseModel):
     fallback_advice: str | None = Field(description="What to do about it; null if there is nothing to say")
     warnings: list[ReadinessWarning] = Field(
         description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
-        " erasures of users are overdue"
+        " erasures of users are overdue; one if the live snapshot cannot be served, so that another one or popular items"
+        " are"
     )
 
 
@@ -66,7 +68,7 @@ async def readyz(request: Request) -> Readiness:
     """
     service = service_of(request)
     scorer = service.serving.current.scorer
-    warnings: list[OverdueWarning | RejectionWarning | None] = []
+    warnings: list[Damage | OverdueWarning | RejectionWarning | None] = []
     degraded = []
     try:
         # The read of every answer, with its time limit: it fails if the database does not answer, and costs nothing.
@@ -85,7 +87,11 @@ async def readyz(request: Request) -> Readiness:
         snapshot_version=scorer.version,
         fallback_reason=scorer.fallback_reason,
         fallback_advice=scorer.fallback_advice,
-        warnings=[ReadinessWarning(reason=each.reason, advice=each.advice) for each in warnings if each is not None],
+        warnings=[
+            ReadinessWarning(reason=each.reason, advice=each.advice)
+            for each in (*warnings, service.serving.damage)
+            if each is not None
+        ],
     )
 
 

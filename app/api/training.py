@@ -9,6 +9,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
 from app.api.types import Id
+from app.serving.published import ActivationRefusedError
 from app.store.snapshots import ErasedSinceError
 from app.training.recipe import parse_recipe
 
@@ -58,8 +59,11 @@ def get_training_job(
     openapi_extra=needs("training", "console"),
 )
 def get_snapshots(request: Request) -> SnapshotsOut:
-    entries = service_of(request).store.snapshots.entries()
-    return SnapshotsOut(snapshots=[SnapshotOut.from_entry(entry) for entry in entries])
+    service = service_of(request)
+    entries = service.store.snapshots.entries()
+    return SnapshotsOut(
+        snapshots=[SnapshotOut.from_entry(entry, service.published.problem(entry)) for entry in entries]
+    )
 
 
 @router.get(
@@ -69,18 +73,26 @@ def get_snapshots(request: Request) -> SnapshotsOut:
     openapi_extra=needs("training", "console"),
 )
 def get_snapshot(request: Request, version: Version) -> SnapshotOut:
-    return SnapshotOut.from_entry(service_of(request).store.snapshots.get(version))
+    service = service_of(request)
+    entry = service.store.snapshots.get(version)
+    return SnapshotOut.from_entry(entry, service.published.problem(entry))
 
 
 @router.post(
     "/snapshots/{version}/activate",
     summary="Activate a snapshot",
-    responses=responses(404, 409, 422, 503, errors={"a user in it was erased": ErasedSinceError(1)}),
+    responses=responses(
+        *(404, 409, 422, 503),
+        errors={
+            "its folder is damaged": ActivationRefusedError(1, "item_vectors.npy is not what was written"),
+            "a user in it was erased": ErasedSinceError(1),
+        },
+    ),
     openapi_extra=needs("training"),
 )
 def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
     """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until
-    `latest` is activated. A snapshot that holds users who were erased since is refused, and being deleted.
+    `latest` is activated. Refused where the snapshot is missing or damaged, or holds users who were erased since.
     """
-    entry = service_of(request).store.snapshots.activate(None if version == LATEST else int(version))
-    return SnapshotOut.from_entry(entry)
+    entry = service_of(request).published.activate(None if version == LATEST else int(version))
+    return SnapshotOut.from_entry(entry, problem=None)

@@ -68,7 +68,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
     live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
     if live is None:
         raise NotFoundError("snapshot", "live")
-    return open_snapshot(data_dir / live.path, store.instance.database_id, live.version)
+    return open_snapshot(data_dir / live.path, store.instance.database_id, live.version, live.digest)
 
 
 def _export_vectors(

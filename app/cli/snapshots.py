@@ -17,24 +17,30 @@ snapshots = typer.Typer(help="List published snapshots, or activate one.", no_ar
 @snapshots.command("list")
 def list_(as_json: bool = typer.Option(False, "--json", help="Print the snapshots as JSON, cards included")) -> None:
     """List the stored snapshots, newest first."""
+    from app.serving.published import PublishedSnapshots
     from app.settings import Settings
     from app.wiring import open_store
 
-    store = open_store(Settings())
+    settings = Settings()
+    store = open_store(settings)
     try:
         entries = store.snapshots.entries()
+        published = PublishedSnapshots(store, settings.data_dir)
+        found = [(entry, published.problem(entry)) for entry in entries]
     finally:
         store.close()
     if as_json:
-        typer.echo(json.dumps([_as_json(entry) for entry in entries]))
+        typer.echo(json.dumps([_as_json(entry, problem) for entry, problem in found]))
     else:
-        typer.echo("\n".join(map(_line, entries)) or "there are no snapshots: run `reckon train`")
+        lines = [_line(entry, problem) for entry, problem in found]
+        typer.echo("\n".join(lines) or "there are no snapshots: run `reckon train`")
 
 
 @snapshots.command()
 def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A version from the list")) -> None:
     """Make a snapshot live and pin it. `latest` unpins and activates the newest."""
     from app.errors import InvalidInputError
+    from app.serving.published import PublishedSnapshots
     from app.settings import Settings
     from app.wiring import open_store
 
@@ -42,9 +48,10 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
         raise InvalidInputError(
             f"{version!r} is not a snapshot version, which is a number or `latest`", field="version"
         )
-    store = open_store(Settings())
+    settings = Settings()
+    store = open_store(settings)
     try:
-        entry = store.snapshots.activate(None if version == "latest" else int(version))
+        entry = PublishedSnapshots(store, settings.data_dir).activate(None if version == "latest" else int(version))
     finally:
         store.close()
     typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")
@@ -66,19 +73,22 @@ def accepted_lines(entry: "SnapshotEntry") -> list[str]:
     return [] if accepted is None else [f"accepted     {accepted['at']}, although {accepted['reason']}"]
 
 
-def _as_json(entry: "SnapshotEntry") -> dict[str, Any]:
+def _as_json(entry: "SnapshotEntry", problem: str | None) -> dict[str, Any]:
     return {
         "version": entry.version,
         "created_at": entry.created_at.isoformat(),
         "is_live": entry.is_live,
         "is_pinned": entry.is_pinned,
+        "problem": problem,
         "card": entry.card,
     }
 
 
-def _line(entry: "SnapshotEntry") -> str:
+def _line(entry: "SnapshotEntry", problem: str | None) -> str:
     state = "pinned" if entry.is_pinned else "live" if entry.is_live else ""
     metrics = entry.card["metrics"]["snapshot"].items()
     shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics if value is not None)
     line = f"{entry.version:>6}  {entry.created_at:%Y-%m-%d %H:%M:%S}  {state:<6}  {shown}"
-    return "\n".join([line, *(f"        {each}" for each in (*fallback_lines(entry), *accepted_lines(entry)))])
+    damage = [] if problem is None else [f"cannot be served: {problem}"]
+    remarks = (*damage, *fallback_lines(entry), *accepted_lines(entry))
+    return "\n".join([line, *(f"        {each}" for each in remarks)])

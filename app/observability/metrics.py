@@ -32,11 +32,15 @@ MAX_NAMES = 100
 
 
 class SnapshotState(NamedTuple):
-    """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone."""
+    """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone.
+
+    `is_substitute`: it serves in place of the live one, which cannot be opened.
+    """
 
     version: int
     created_at: float
     is_fallback: bool
+    is_substitute: bool
 
 
 class Metrics:
@@ -188,12 +192,17 @@ class _SnapshotCollector:
         if state is not None:
             yield GaugeMetricFamily("reckon_snapshot_version", "Version of the snapshot served", state.version)
             yield GaugeMetricFamily(
-                "reckon_snapshot_age_seconds", "Age of the snapshot served", time.time() - state.created_at
+                "reckon_snapshot_age_seconds", "Age of the snapshot served", max(time.time() - state.created_at, 0)
             )
             yield GaugeMetricFamily(
                 "reckon_snapshot_is_fallback",
                 "1 if the snapshot served holds popular items alone, because what was learned did not pass; else 0",
                 int(state.is_fallback),
+            )
+            yield GaugeMetricFamily(
+                "reckon_snapshot_is_substitute",
+                "1 if the snapshot served stands in for the live one, which cannot be opened; else 0",
+                int(state.is_substitute),
             )
 
 

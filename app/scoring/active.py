@@ -1,5 +1,6 @@
 """The snapshot being served: one reference, replaced whole while requests are answered."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -42,17 +43,19 @@ class ActiveSnapshot:
     current: PublishedScorer | None
     problem: str
     """Why the live snapshot is not the one served; empty while it is."""
+    is_substitute: bool
+    """Whether `current` stands in for the live snapshot, because that one cannot be opened."""
 
     def __init__(self, database_id: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.current = None
-        self.problem = ""
         self._database_id = database_id
         self._clock = clock
-        self._refused: tuple[int, float] | None = None
+        # Version -> until when it is not read again.
+        self._refused: dict[int, float] = {}
+        self._serve(None)
         self._refreshing = threading.Lock()
 
-    def refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
-        """Serve `live_version`, the snapshot in `folder`; None for both where nothing is published.
+    def refresh(self, live_version: int | None, folder: Path | None, digest: str | None = None) -> Refresh:
+        """Serve `live_version`, the snapshot in `folder` with the `digest`; None for all where nothing is published.
 
         Where the folder cannot be served, what is served now stays, and the folder is not read again for
         `RETRY_SECONDS`. Only the caller that loads waits; another caller meanwhile gets `UNCHANGED`.
@@ -61,9 +64,25 @@ class ActiveSnapshot:
         if not self._refreshing.acquire(blocking=False):
             return Refresh.UNCHANGED
         try:
-            return self._refresh(live_version, folder)
+            return self._refresh(live_version, folder, digest)
         finally:
             self._refreshing.release()
+
+    def substitute(self, version: int, folder: Path, digest: str | None = None) -> bool:
+        """Serve a snapshot in place of the live one, which was refused; whether it could be opened.
+
+        One that is refused is not read again for `RETRY_SECONDS`.
+        """
+        with self._refreshing:
+            if self._is_refused(version):
+                return False
+            try:
+                scorer = open_snapshot(folder, self._database_id, version, digest)
+            except Exception:  # noqa: BLE001  whatever a forged file raises, the next one is tried
+                self._refused[version] = self._clock() + RETRY_SECONDS
+                return False
+            self.current, self.is_substitute = scorer, True
+            return True
 
     def forget(self, database_id: str) -> None:
         """Serve nothing until the next refresh, because the database was restored and may have the other id.
@@ -71,24 +90,28 @@ class ActiveSnapshot:
         A version number may mean another snapshot now: it is counted on from that of the restored state.
         """
         with self._refreshing:
-            self.current, self._refused, self.problem = None, None, ""
+            self._serve(None)
             self._database_id = database_id
 
-    def _refresh(self, live_version: int | None, folder: Path | None) -> Refresh:
+    def _refresh(self, live_version: int | None, folder: Path | None, digest: str | None) -> Refresh:
         served = None if self.current is None else self.current.version
         # A version is never changed after it is published, so equal numbers mean equal files.
         if live_version == served:
-            self._refused, self.problem = None, ""
+            self._serve(self.current)
         elif live_version is None or folder is None:
-            self.current, self._refused, self.problem = None, None, ""
+            self._serve(None)
             return Refresh.CLEARED
         elif not self._is_refused(live_version):
-            return self._swap(live_version, folder)
+            return self._swap(live_version, folder, digest)
         return Refresh.UNCHANGED
 
-    def _swap(self, version: int, folder: Path) -> Refresh:
+    def _serve(self, live: PublishedScorer | None) -> None:
+        self.current, self.problem, self.is_substitute = live, "", False
+        self._refused.clear()
+
+    def _swap(self, version: int, folder: Path, digest: str | None) -> Refresh:
         try:
-            self.current = open_snapshot(folder, self._database_id, version)
+            scorer = open_snapshot(folder, self._database_id, version, digest)
         # `current` keeps the old scorer: an old list is better than none.
         except SnapshotError as error:
             self._refuse(version, error.detail)
@@ -97,11 +120,11 @@ class ActiveSnapshot:
             # Reading a large folder again at every poll would load the disk for nothing.
             self._refuse(version, f"{type(error).__name__} while loading")
             raise
-        self._refused, self.problem = None, ""
+        self._serve(scorer)
         return Refresh.SWAPPED
 
     def _refuse(self, version: int, problem: str) -> None:
-        self._refused, self.problem = (version, self._clock() + RETRY_SECONDS), problem
+        self._refused[version], self.problem = self._clock() + RETRY_SECONDS, problem
 
     def _is_refused(self, version: int) -> bool:
-        return self._refused is not None and self._refused[0] == version and self._clock() < self._refused[1]
+        return self._clock() < self._refused.get(version, -math.inf)

@@ -60,17 +60,21 @@ def _known(arrays: SnapshotArrays, user_row: int) -> Known:
     return Known(rated, len(rated) + len(positive))
 
 
-def open_snapshot(folder: Path, database_id: str, version: int) -> PublishedScorer:
+def open_snapshot(folder: Path, database_id: str, version: int, digest: str | None = None) -> PublishedScorer:
     """A scorer of the snapshot in `folder`, verified and mapped, that has answered trial queries.
+
+    `digest`: of its manifest as it was registered; None where it is not known.
 
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
     for an older format, `SnapshotForeignError` for a newer one, another database or another version.
     """
-    files = read_snapshot(folder, database_id, version, segment_layouts())
+    files = read_snapshot(folder, database_id, version, segment_layouts(), digest)
     manifest = files.manifest
     if manifest.index is None:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")
     names = {entry.name for entry in manifest.segments}
+    if len(names) < len(manifest.segments):
+        raise SnapshotDamagedError(f"{MANIFEST_FILE} names a segment twice")
     # Predictions and the list of unknown users rely on the required segments.
     for segment in SEGMENTS.values():
         is_required = segment.is_required and (manifest.scale.is_graded or not segment.needs_grades)

@@ -26,7 +26,7 @@ from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.likes import Likes
-from app.store.snapshots import SnapshotRegister
+from app.store.snapshots import SnapshotEntry, SnapshotRegister
 from app.store.training_reads import ChangeCounts, TrainingReads
 from app.store.trends import Trends
 
@@ -94,6 +94,14 @@ class ServingState:
         return padded
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """`reason`: why the live snapshot is not served, and what is. `advice`: what to do about it."""
+
+    reason: str
+    advice: str
+
+
 class ServingStateHolder:
     """Follows the register of snapshots; `current` is always complete."""
 
@@ -137,10 +145,25 @@ class ServingStateHolder:
         self._since = datetime.now(UTC)
         self._counted_changes = ChangeCounts(-1, -1)
         self._stopped = threading.Event()
+        # Versions that this process could not open and has requested a run for.
+        self._trained_instead: set[int] = set()
         self.current = self._by_popularity(Catalogue(items, NO_ROWS), generation.check())
         self._tokens.follow(self.current.generation, instance.token_key)
         # A process that cannot load the live snapshot at its start answers popular items until it can load one.
         self._poll_and_report()
+
+    @property
+    def damage(self) -> Damage | None:
+        """What an operator should know where the live snapshot is not the one served."""
+        if not (problem := self._active.problem):
+            return None
+        served = self._active.current
+        instead = "popular items are listed" if served is None else f"snapshot {served.version} serves"
+        return Damage(
+            f"the live snapshot cannot be served, so {instead}: {problem}",
+            "A training run was requested, and what it publishes goes live unless a snapshot is pinned. Look at "
+            "`reckon snapshots list`, put the folder back, or activate another snapshot.",
+        )
 
     def poll(self) -> None:
         """Look for another live snapshot and load it aside; without one, count what is popular.
@@ -150,8 +173,11 @@ class ServingStateHolder:
         with self._polling:
             self.check_generation()
             self._follow_erasures()
-            self._follow_register()
-            self._follow_scorer()
+            try:
+                self._follow_register()
+            finally:
+                # Where the live snapshot cannot be loaded, another one may have taken its place.
+                self._follow_scorer()
             self._follow_trends()
 
     def check_generation(self) -> None:
@@ -190,19 +216,59 @@ class ServingStateHolder:
 
     def _follow_register(self) -> None:
         entry = self._register.live()
-        folder = None if entry is None else self._data_dir / entry.path
-        outcome = self._active.refresh(None if entry is None else entry.version, folder)
-        if outcome is not Refresh.UNCHANGED:
-            log.info(
-                "snapshot", outcome=outcome.value, version=entry.version if entry else None, why=self._active.problem
-            )
-        if outcome is Refresh.SWAPPED:
-            # What is remembered is of another snapshot; a request in flight may have remembered a user once more.
-            self._forget_users()
-        if outcome is Refresh.OUTDATED:
-            self._jobs.enqueue("outdated snapshot")
-        if outcome is Refresh.SWAPPED and entry is not None and entry.created_at > self._since:
+        if entry is None:
+            if self._active.refresh(None, None) is not Refresh.UNCHANGED:
+                log.info("snapshot", outcome=Refresh.CLEARED.value)
+            return
+        outcome = Refresh.DAMAGED  # by whatever a forged file raises
+        try:
+            outcome = self._active.refresh(entry.version, self._data_dir / entry.path, entry.digest)
+        finally:
+            if outcome is not Refresh.UNCHANGED:
+                write = log.info if outcome is Refresh.SWAPPED else log.warning
+                write("snapshot", outcome=outcome.value, version=entry.version, why=self._active.problem)
+            if outcome is Refresh.SWAPPED:
+                # What is remembered is of another snapshot; a request in flight may have remembered a user once more.
+                self._forget_users()
+            if self._active.problem:
+                self._substitute(entry)
+            if outcome in {Refresh.DAMAGED, Refresh.OUTDATED}:
+                self._train_instead(entry, f"{outcome.value} snapshot")
+        if outcome is Refresh.SWAPPED and entry.created_at > self._since:
             self._lag.took_effect("snapshot", entry.version, to_microseconds(entry.created_at))
+
+    def _substitute(self, live: SnapshotEntry) -> None:
+        """Serve the newest snapshot that can be opened in place of the live one, which cannot.
+
+        One that is served already because it used to be live stays: a list that changes helps nobody.
+        """
+        if self._active.current is not None and not self._active.is_substitute:
+            return
+        served = self._served_version
+        for entry in self._register.entries():
+            if entry.version <= served:
+                return
+            # Users who were erased since must not come back.
+            if entry.version == live.version or entry.n_erasures < live.n_erasures:
+                continue
+            if self._active.substitute(entry.version, self._data_dir / entry.path, entry.digest):
+                log.warning("another snapshot serves", version=entry.version, live=live.version)
+                return
+
+    @property
+    def _served_version(self) -> int:
+        """0 without a snapshot."""
+        return (self._active.current and self._active.current.version) or 0
+
+    def _train_instead(self, live: SnapshotEntry, trigger: str) -> None:
+        """Request a run where nothing newer than the live snapshot, which cannot be opened, serves."""
+        if self._served_version > live.version:
+            return
+        # Where the run publishes nothing, it is requested again, as any automatic run is: after a growing pause.
+        is_first = live.version not in self._trained_instead
+        if is_first or not self._jobs.is_busy_or_resting(self._jobs.now()):
+            self._trained_instead.add(live.version)
+            self._jobs.enqueue(trigger)
 
     def _follow_scorer(self) -> None:
         scorer, catalogue = self._active.current, self.current.catalogue

@@ -11,14 +11,16 @@ import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from app.errors import InvalidInputError
 from app.snapshots.arrays import ARRAY_LAYOUTS, Layout, SnapshotArrays, check_arrays
-from app.snapshots.errors import SnapshotDamagedError, SnapshotForeignError
+from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError
 from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, FileDigest, Manifest, read_manifest
 from app.snapshots.write import DOCUMENTS, INDEX_FILE, array_file
 
@@ -47,8 +49,40 @@ def known_files(extra: Mapping[str, Layout]) -> frozenset[str]:
     return REQUIRED_FILES | frozenset(map(array_file, extra))
 
 
-def read_snapshot(folder: Path, database_id: str, version: int, extra: Mapping[str, Layout]) -> SnapshotFiles:
+def manifest_digest(folder: Path) -> str:
+    """The SHA-256 of the manifest in `folder`. Raises `SnapshotDamagedError` where there is none."""
+    try:
+        return hashlib.sha256(_read_small(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)).hexdigest()
+    except OSError as error:
+        raise SnapshotDamagedError(_told(error)) from error
+
+
+def damage_at_a_glance(folder: Path, digest: str | None) -> str | None:
+    """What is wrong with the folder as far as it can be seen without reading the arrays; None where that is nothing.
+
+    `digest`: of the manifest, None where it is not known.
+    """
+    try:
+        content = _read_small(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            return f"{MANIFEST_FILE} is not the one that was registered"
+        for name, file in read_manifest(content).files.items():
+            if (folder / name).stat(follow_symlinks=False).st_size != file.size:
+                return f"{name} is not {file.size} bytes long"
+    except SnapshotError as error:
+        return error.detail
+    except OSError as error:
+        return _told(error)
+    return None
+
+
+def read_snapshot(
+    folder: Path, database_id: str, version: int, extra: Mapping[str, Layout], digest: str | None = None
+) -> SnapshotFiles:
     """The snapshot in `folder`, verified and mapped. `extra`: the layouts of arrays that not every snapshot has.
+
+    `digest`: of the manifest as it was registered, so that not even a folder that was forged with valid checksums is
+    read; None where it is not known.
 
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
     for an older format, `SnapshotForeignError` for a newer one, another database or another version.
@@ -56,12 +90,16 @@ def read_snapshot(folder: Path, database_id: str, version: int, extra: Mapping[s
     if folder.is_symlink():
         raise SnapshotDamagedError(f"{folder.name} is a link")
     try:
-        manifest = read_manifest(_read_small(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES))
+        content = _read_small(folder / MANIFEST_FILE, MAX_MANIFEST_BYTES)
+        manifest = read_manifest(content)
         if (manifest.database_id, manifest.version) != (database_id, version):
             raise SnapshotForeignError(
                 f"{folder.name} holds version {manifest.version} of database {manifest.database_id}, "
                 f"not version {version} of {database_id}"
             )
+        # After the other checks, which say more.
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            raise SnapshotDamagedError(f"{MANIFEST_FILE} is not the one that was registered")
         _verify_files(folder, manifest.files, known_files(extra))
         arrays = {
             name: _map_array(folder / array_file(name), dtype)
@@ -70,11 +108,17 @@ def read_snapshot(folder: Path, database_id: str, version: int, extra: Mapping[s
         }
         documents = {name: _read_document(folder / name) for name in DOCUMENTS}
     except OSError as error:
-        raise SnapshotDamagedError(f"{folder.name}: {error.strerror or error}") from error
+        raise SnapshotDamagedError(_told(error)) from error
     sizes = check_arrays(arrays, extra)
     _check_manifest(manifest, sizes)
     of_some = {name: arrays.pop(name) for name in extra if name in arrays}
     return SnapshotFiles(manifest, SnapshotArrays(**arrays, extra=of_some), sizes, documents, folder / INDEX_FILE)
+
+
+def _told(error: OSError) -> str:
+    """The name of the file and what is wrong, without its place on the machine."""
+    what = error.strerror or str(error)
+    return f"{Path(error.filename).name}: {what}" if isinstance(error.filename, str | Path) else what
 
 
 def _verify_files(folder: Path, digests: Mapping[str, FileDigest], known: frozenset[str]) -> None:
@@ -133,6 +177,10 @@ def _map_array(path: Path, expected: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _check_manifest(manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    try:
+        _ = manifest.scale, datetime.fromisoformat(manifest.created_at)
+    except (InvalidInputError, ValueError) as error:
+        raise SnapshotDamagedError(f"{MANIFEST_FILE}: {error}") from error
     counts = {name: sizes[f"n_{name}"] for name in ("items", "users", "ratings", "labels")}
     if manifest.counts != counts:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} counts {manifest.counts}, the arrays hold {counts}")

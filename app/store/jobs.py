@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,6 +23,12 @@ from app.store.database import Database
 from app.store.schema import training_jobs as jobs
 
 MAX_ATTEMPTS = 3
+
+PAUSE = timedelta(seconds=30)
+"""From the end of a run to the next automatic one; doubled after every run that published nothing."""
+
+LONGEST_PAUSE = timedelta(days=1)
+LATEST_JOBS = 20
 
 COMMAND = "command"
 """The trigger of jobs of `reckon train`, whose process runs the job itself and may be interrupted or killed."""
@@ -210,6 +216,25 @@ class Jobs:
                 _to_job(row) for row in connection.execute(sa.select(jobs).order_by(jobs.c.job_key.desc()).limit(limit))
             ]
 
+    def now(self) -> datetime:
+        """The time by the clock of the database, which times the jobs."""
+        return from_microseconds(self._database.now())
+
+    def is_busy_or_resting(self, now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
+        """Whether a job is unfinished, or the pause after the last run is not over.
+
+        `now`: by the clock of the database. `longest`: the longest pause.
+        """
+        latest = self.latest(LATEST_JOBS)
+        if not latest:
+            return False
+        ended_at = latest[0].finished_at
+        if ended_at is None:
+            return True
+        # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
+        n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
+        return is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), longest))
+
     def rejections(self) -> Rejections | None:
         """The jobs rejected since the last one that succeeded; None without any."""
         succeeded = sa.select(sa.func.max(jobs.c.job_key)).where(jobs.c.state == "succeeded").scalar_subquery()
@@ -247,6 +272,11 @@ def update_held(connection: sa.Connection, claim: Claim, **values: Any) -> None:
     held = (jobs.c.job_id == claim.job.job_id) & (jobs.c.fencing_token == claim.token) & (jobs.c.state == "running")
     if connection.execute(sa.update(jobs).where(held).values(**values)).rowcount != 1:
         raise LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")
+
+
+def is_within(now: datetime, since: datetime, span: timedelta) -> bool:
+    """Whether `span` is not over. It is if it lies ahead: the clock was set back, and might take years to get there."""
+    return since <= now < since + span
 
 
 def _to_job(row: Any) -> Job:

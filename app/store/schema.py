@@ -267,6 +267,7 @@ snapshots = Table(
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("path", Text, nullable=False),  # relative to the data folder
     Column("card", JSON, nullable=False),
+    Column("digest", Text),  # SHA-256 of the manifest, which holds those of all other files
     Column("created_at", BigInteger, nullable=False),
     Column("is_live", Boolean, nullable=False, server_default=false()),
     Column("is_pinned", Boolean, nullable=False, server_default=false()),

@@ -29,7 +29,11 @@ class ErasedSinceError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotEntry:
-    """One published snapshot; `path` is relative to the data folder, `card` the summary of its manifest."""
+    """One published snapshot; `path` is relative to the data folder, `card` the summary of its manifest.
+
+    `digest`: the SHA-256 of the manifest, so that a folder is the one that was registered; None if an earlier release
+    registered it.
+    """
 
     version: int
     path: str
@@ -37,6 +41,7 @@ class SnapshotEntry:
     is_live: bool
     is_pinned: bool
     card: dict[str, Any]
+    digest: str | None = None
 
     @property
     def n_erasures(self) -> int:
@@ -53,7 +58,9 @@ class SnapshotRegister:
         with self._database.writing() as connection:
             return counters.grow(connection, "snapshot")
 
-    def register(self, claim: Claim, *, version: int, path: str, card: dict[str, Any]) -> None:
+    def register(
+        self, claim: Claim, *, version: int, path: str, card: dict[str, Any], digest: str | None = None
+    ) -> None:
         """Publishes in one transaction: inserts the row, makes it live unless another is pinned, and ends the job.
 
         Raises `LeaseLostError`, and publishes nothing, when another worker has taken over the job.
@@ -72,7 +79,7 @@ class SnapshotRegister:
                 stage="published",
                 snapshot_version=version,
             )
-            values = {"version": version, "path": path, "card": card, "created_at": now}
+            values = {"version": version, "path": path, "card": card, "digest": digest, "created_at": now}
             connection.execute(sa.insert(snapshots).values(**values))
             # While a snapshot is pinned, new ones are published without going live. A pin holds no erased user back.
             pinned = connection.execute(sa.select(snapshots.c.card).where(snapshots.c.is_pinned)).scalar_one_or_none()
@@ -150,4 +157,5 @@ def _to_entry(row: Any) -> SnapshotEntry:
         is_live=row.is_live,
         is_pinned=row.is_pinned,
         card=row.card,
+        digest=row.digest,
     )

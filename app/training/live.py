@@ -46,7 +46,7 @@ class Live:
     def read(cls, entry: SnapshotEntry, data_dir: Path, database_id: str, dataset: Dataset) -> "Live":
         """Verifies the checksums of the folder: shares of damaged arrays would decide at random."""
         try:
-            files = read_snapshot(data_dir / entry.path, database_id, entry.version, segment_layouts())
+            files = read_snapshot(data_dir / entry.path, database_id, entry.version, segment_layouts(), entry.digest)
         except SnapshotError:
             return cls(entry.version, entry.card, None)
         known = KnownData.from_snapshot(files.arrays, dataset.scale)

@@ -18,6 +18,7 @@ from app.scoring.item_similarity import N_TOGETHER, ItemSimilarity
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotError
 from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SimilarBlend, Watermark, card
+from app.snapshots.read import manifest_digest
 from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import folder_name
 from app.store.jobs import Claim, LeaseLostError
@@ -83,11 +84,12 @@ class Publisher:
             with stage.part("opening", 0.9):
                 # A snapshot that cannot be opened must not go live.
                 opened = open_snapshot(folder, manifest.database_id, version)
+                digest = manifest_digest(folder)
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
-                self.store.snapshots.register(claim, version=version, path=path, card=served)
+                self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
         except (SnapshotError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise

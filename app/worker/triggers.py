@@ -8,15 +8,8 @@ hide a large share of changed ratings, and a few events beside many ratings stay
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from app.entities import from_microseconds
-from app.store.jobs import Job
+from app.store.jobs import Job, is_within
 from app.store.store import Store
-
-PAUSE = timedelta(seconds=30)
-"""From the end of a run to the next automatic one; doubled after every run that published nothing."""
-
-LONGEST_PAUSE = timedelta(days=1)
-LATEST_JOBS = 20
 
 ERASURE_SHARE = 1 / 24
 """The share of the time for an erasure that passes before a run is queued for it, so that several share one run, and
@@ -43,7 +36,7 @@ class Triggers:
 
     def fire(self) -> Job | None:
         """Enqueues a job if training is due, and returns it."""
-        cause = self.cause(from_microseconds(self.store.database.now()))
+        cause = self.cause(self.store.jobs.now())
         return None if cause is None else self.store.jobs.enqueue(cause)
 
     def cause(self, now: datetime) -> str | None:
@@ -51,12 +44,11 @@ class Triggers:
 
         None if not due or a job is unfinished.
         """
-        latest = self.store.jobs.latest(LATEST_JOBS)
         # A promise to users: runs that publish nothing make it wait less long than they do others.
         share = timedelta(hours=self.erasure_hours * ERASURE_SHARE)
-        if not _is_busy_or_resting(latest, now, longest=share) and self._has_waited(now - share):
+        if not self.store.jobs.is_busy_or_resting(now, longest=share) and self._has_waited(now - share):
             return "erasure"
-        if _is_busy_or_resting(latest, now):
+        if self.store.jobs.is_busy_or_resting(now):
             return None
         newest = next(iter(self.store.snapshots.entries()), None)
         # The watermark was read in the transaction of the ratings, so no change is counted twice or missed.
@@ -74,7 +66,7 @@ class Triggers:
         share = 100 * max(of_ratings, n_profiles / max(n_ratings, n_events, 1))
         if 0 < self.after_changes <= n_changes or 0 < self.after_percent <= share:
             return "changes"
-        is_old = newest is None or not _is_within(now, newest.created_at, timedelta(seconds=self.interval_seconds))
+        is_old = newest is None or not is_within(now, newest.created_at, timedelta(seconds=self.interval_seconds))
         return "interval" if self.interval_seconds > 0 and is_old else None
 
     def _has_waited(self, since: datetime) -> bool:
@@ -84,20 +76,3 @@ class Triggers:
             return False
         pending = self.store.erasures.pending()
         return any(each.number > live.n_erasures and each.requested_at <= since for each in pending)
-
-
-def _is_busy_or_resting(latest: list[Job], now: datetime, longest: timedelta = LONGEST_PAUSE) -> bool:
-    """Whether a job is unfinished, or the pause after the last run is not over. `latest`: jobs, newest first."""
-    if not latest:
-        return False
-    ended_at = latest[0].finished_at
-    if ended_at is None:
-        return True
-    # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
-    n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
-    return _is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), longest))
-
-
-def _is_within(now: datetime, since: datetime, span: timedelta) -> bool:
-    """Whether `span` is not over. It is if it lies ahead: the clock was set back, and might take years to get there."""
-    return since <= now < since + span

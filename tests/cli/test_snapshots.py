@@ -55,6 +55,20 @@ def test_no_such_version(version: str) -> None:
     assert "Traceback" not in done.errors
 
 
+@pytest.mark.usefixtures("published")
+def test_damaged_one(folder: Path) -> None:
+    kept = folder / "snapshots" / "000001" / "groups.json"
+    content = kept.read_bytes()
+    kept.unlink()
+    try:
+        refused = snapshots("activate", "1")
+        assert refused.exit_code == 1
+        assert "groups.json" in refused.errors
+        assert "cannot be served: groups.json" in snapshots("list").output
+    finally:
+        kept.write_bytes(content)
+
+
 def test_nothing_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     migrate("", tmp_path)
     monkeypatch.setenv("RECKON_DATA_DIR", str(tmp_path))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.scoring import open_snapshot
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 from app.snapshots.manifest import FORMAT
+from app.snapshots.read import damage_at_a_glance, manifest_digest
 from tests.support.forged import forge_manifest
 from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, snapshot_arrays, write_small_snapshot
 
@@ -133,6 +134,27 @@ def test_folder_of_other_version(folder: Path, other_folder: Path) -> None:
         open_snapshot(folder, DATABASE_ID, 1)
 
 
+def test_forged_beside_the_register(folder: Path) -> None:
+    """With valid checksums; the register has the digest of the manifest that was published."""
+    digest = manifest_digest(folder)
+    open_snapshot(folder, DATABASE_ID, 1, digest)
+    assert damage_at_a_glance(folder, digest) is None
+    forge_manifest(folder, lambda document: document["segments"][0].update(weight=7.0))
+    open_snapshot(folder, DATABASE_ID, 1)
+    with pytest.raises(SnapshotDamagedError, match="not the one that was registered"):
+        open_snapshot(folder, DATABASE_ID, 1, digest)
+    assert damage_at_a_glance(folder, digest) == "manifest.json is not the one that was registered"
+
+
+def test_damage_at_a_glance(folder: Path, tmp_path: Path) -> None:
+    assert damage_at_a_glance(folder, None) is None
+    (folder / "item_keys.npy").write_bytes(b"")
+    assert "item_keys.npy is not" in str(damage_at_a_glance(folder, None))
+    (folder / "item_keys.npy").unlink()
+    assert damage_at_a_glance(folder, None) == "item_keys.npy: No such file or directory"
+    assert damage_at_a_glance(tmp_path / "none", None) == "manifest.json: No such file or directory"
+
+
 def test_other_database(folder: Path) -> None:
     with pytest.raises(SnapshotForeignError, match="another-database"):
         open_snapshot(folder, "another-database", 1)
@@ -179,6 +201,10 @@ def test_no_manifest(folder: Path, content: bytes) -> None:
         lambda document: document["segments"][1].update(columns=None),
         lambda document: document["files"].update({"../../outside": {"size": 1, "sha256": ""}}),
         lambda document: document.update(version="one"),
+        lambda document: document.update(rating_scale="x"),
+        lambda document: document.update(created_at="x"),
+        lambda document: document["segments"][0].update(name="x"),
+        lambda document: document["segments"].append(document["segments"][2]),
     ],
 )
 def test_forged_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:

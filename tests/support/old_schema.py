@@ -40,6 +40,7 @@ UNDO = {
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
     "0014": ["DROP TABLE api_keys", "DROP TABLE audit_log", "DELETE FROM counters WHERE name = 'keys'"],
+    "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds", "ALTER TABLE snapshots DROP COLUMN digest"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

@@ -4,9 +4,10 @@ import pytest
 
 from app.entities import User
 from app.store import Store
+from app.store.jobs import LONGEST_PAUSE, PAUSE
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
-from app.worker.triggers import LONGEST_PAUSE, PAUSE, Triggers
+from app.worker.triggers import Triggers
 from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
 

@@ -62,18 +62,23 @@ class SnapshotOut(BaseModel):
     created_at: datetime
     is_live: bool = Field(description="This snapshot answers requests")
     is_pinned: bool = Field(description="Activated by hand: stays live until `latest` is activated")
+    problem: str | None = Field(
+        description="Why it cannot be served; null if nothing is wrong as far as is seen without reading all of it",
+        examples=[None],
+    )
     card: dict[str, Any] = Field(
         description="Data and recipe that it was made from, and its metrics. `accepted` is null, or has `at` and "
         "`reason` if the snapshot was published although the gate rejected it"
     )
 
     @classmethod
-    def from_entry(cls, entry: SnapshotEntry) -> Self:
+    def from_entry(cls, entry: SnapshotEntry, problem: str | None) -> Self:
         return cls(
             version=entry.version,
             created_at=entry.created_at,
             is_live=entry.is_live,
             is_pinned=entry.is_pinned,
+            problem=problem,
             card=entry.card,
         )
 

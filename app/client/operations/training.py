@@ -40,6 +40,7 @@ class Snapshot:
 
     `is_live`: answers come from it.
     `is_pinned`: it stays live until `latest` is activated.
+    `problem`: why it cannot be served; None where nothing is known against it.
     `card`: its data, recipe and metrics; `accepted` there says when and why it was published against the gate.
     """
 
@@ -48,6 +49,7 @@ class Snapshot:
     is_live: bool
     is_pinned: bool
     card: Mapping[str, Any]
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

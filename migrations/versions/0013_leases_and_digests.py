@@ -1,4 +1,4 @@
-"""How long the lease of a running job is."""
+"""How long the lease of a running job is, and the digests of snapshots."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,3 +9,4 @@ down_revision = "0011"
 
 def upgrade() -> None:
     op.add_column("training_jobs", sa.Column("lease_seconds", sa.Double))
+    op.add_column("snapshots", sa.Column("digest", sa.Text))

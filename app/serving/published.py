@@ -1,0 +1,49 @@
+"""The published snapshots as an operator sees them: which of them can be served, and the choice of the live one."""
+
+from pathlib import Path
+
+from app.errors import NotFoundError, ReckonError
+from app.scoring import open_snapshot
+from app.snapshots.errors import SnapshotError
+from app.snapshots.read import damage_at_a_glance
+from app.store import SnapshotEntry, Store
+
+
+class ActivationRefusedError(ReckonError):
+    """The folder of the snapshot is missing or damaged: after a restart, no process could serve it."""
+
+    type = "activation-refused"
+    title = "The snapshot cannot be served"
+    status = 409
+
+    def __init__(self, version: int, problem: str) -> None:
+        super().__init__(f"snapshot {version} cannot be served, so what is live stays: {problem}")
+
+
+class PublishedSnapshots:
+    def __init__(self, store: Store, data_dir: Path) -> None:
+        self._store = store
+        self._data_dir = data_dir
+
+    def activate(self, version: int | None) -> SnapshotEntry:
+        """Make a version live and pin it; None: the newest one, unpinned.
+
+        Raises `NotFoundError`, and `ActivationRefusedError` unless the snapshot can be opened, which reads all of it.
+        """
+        entry = self._newest() if version is None else self._store.snapshots.get(version)
+        try:
+            folder = self._data_dir / entry.path
+            open_snapshot(folder, self._store.instance.database_id, entry.version, entry.digest)
+        except SnapshotError as error:
+            raise ActivationRefusedError(entry.version, error.detail) from error
+        return self._store.snapshots.activate(version)
+
+    def problem(self, entry: SnapshotEntry) -> str | None:
+        """Why the snapshot cannot be served, as far as is seen without reading its arrays; None where that is fine."""
+        return damage_at_a_glance(self._data_dir / entry.path, entry.digest)
+
+    def _newest(self) -> SnapshotEntry:
+        entries = self._store.snapshots.entries()
+        if not entries:
+            raise NotFoundError("snapshot", "latest")
+        return entries[0]
