@@ -12,7 +12,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.erasure.overdue import OverdueWarning, overdue_warning
 from app.errors import StorageUnavailableError
-from app.serving.serving_state import Damage
+from app.observability.processes import read_processes
 from app.training.rejections import RejectionWarning, rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
@@ -37,6 +37,18 @@ class DegradedPart(BaseModel):
     reason: str = Field(examples=["the database does not answer"])
 
 
+class ProcessOut(BaseModel):
+    """A process of `reckon serve`."""
+
+    name: str = Field(description="`api 1`, `api 2`, ..., `worker`", examples=["worker"])
+    state: Literal["running", "restarting"] = Field(description="Restarting: from its end to its next start")
+    since: datetime = Field(description="Of the state", examples=["2026-05-01T12:00:00Z"])
+    last_exit: str | None = Field(
+        description="How it ended last: a signal or an exit code; null if it has not, or has run for a minute since",
+        examples=["SIGKILL"],
+    )
+
+
 class Readiness(BaseModel):
     status: Literal["ready", "degraded"] = Field(
         description="`degraded`: lists are made from what is remembered; all that needs the database is answered 503"
@@ -49,8 +61,11 @@ class Readiness(BaseModel):
     fallback_advice: str | None = Field(description="What to do about it; null if there is nothing to say")
     warnings: list[ReadinessWarning] = Field(
         description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
-        " erasures of users are overdue; one if the live snapshot cannot be served, so that another one or popular items"
-        " are"
+        " erasures of users are overdue; one if the live snapshot cannot be served, so that another one or popular"
+        " items are; one for each process that ended within the last minute"
+    )
+    processes: list[ProcessOut] = Field(
+        description="Those of this `reckon serve`; empty if something else runs the API"
     )
 
 
@@ -68,7 +83,7 @@ async def readyz(request: Request) -> Readiness:
     """
     service = service_of(request)
     scorer = service.serving.current.scorer
-    warnings: list[Damage | OverdueWarning | RejectionWarning | None] = []
+    warnings: list[OverdueWarning | RejectionWarning | None] = []
     degraded = []
     try:
         # The read of every answer, with its time limit: it fails if the database does not answer, and costs nothing.
@@ -81,6 +96,7 @@ async def readyz(request: Request) -> Readiness:
         outage = service.store.availability.outage
         since = datetime.now(UTC) if outage is None else outage.since
         degraded = [DegradedPart(part="database", since=since, reason=error.detail)]
+    processes = [ProcessOut.model_validate(each, from_attributes=True) for each in read_processes()]
     return Readiness(
         status="degraded" if degraded else "ready",
         degraded=degraded,
@@ -88,10 +104,21 @@ async def readyz(request: Request) -> Readiness:
         fallback_reason=scorer.fallback_reason,
         fallback_advice=scorer.fallback_advice,
         warnings=[
-            ReadinessWarning(reason=each.reason, advice=each.advice)
-            for each in (*warnings, service.serving.damage)
-            if each is not None
+            *(
+                ReadinessWarning(reason=each.reason, advice=each.advice)
+                for each in (*warnings, service.serving.damage)
+                if each is not None
+            ),
+            *(_warning_of(each) for each in processes if each.last_exit is not None),
         ],
+        processes=processes,
+    )
+
+
+def _warning_of(process: ProcessOut) -> ReadinessWarning:
+    return ReadinessWarning(
+        reason=f"the process `{process.name}` ended with {process.last_exit}; {process.state} since {process.since}",
+        advice="It is started again, after a pause that grows to 30 seconds. Its log says why it ended.",
     )
 
 

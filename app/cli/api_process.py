@@ -1,14 +1,18 @@
-"""One API process, which answers on a listening socket that it inherits: `python -m app.cli.api_process DESCRIPTOR`."""
+"""One API process, on a listening socket that it inherits: `python -m app.cli.api_process DESCRIPTOR READY_FOLDER`."""
 
+import os
 import socket
 import sys
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from app.cli.connection import BoundedConnection, Connections
+from app.cli.draining import DrainingServer
+from app.cli.supervisor import ready_file
 from app.settings import Settings
 
 DRAIN_SECONDS = 10
@@ -20,8 +24,8 @@ IDLE_SECONDS = 5
 """A connection without a request is closed after this time. The clients of the project drop theirs earlier."""
 
 
-def run(descriptor: int) -> None:
-    """Answer until a stop signal."""
+def run(descriptor: int, ready: Path) -> None:
+    """Answer until a stop signal; create the file `ready` once requests are answered."""
     connections = Connections(Settings().connections_per_peer)
     config = uvicorn.Config(
         "app.main:create_app",
@@ -38,7 +42,7 @@ def run(descriptor: int) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     config.load_app()
-    server = uvicorn.Server(config)
+    server = DrainingServer(config, ready)
     with socket.socket(fileno=descriptor) as listener, suppress(KeyboardInterrupt):
         server.run([listener.dup() for _ in range(ACCEPTED_AT_ONCE)])
     if not server.started:
@@ -46,4 +50,4 @@ def run(descriptor: int) -> None:
 
 
 if __name__ == "__main__":
-    run(int(sys.argv[1]))
+    run(int(sys.argv[1]), ready_file(Path(sys.argv[2]), os.getpid()))

@@ -29,7 +29,11 @@ def serve(
         False, "--insecure", help="Allow an address that other machines can reach, although there is no API key"
     ),
 ) -> None:
-    """Serve the API and run the training worker. Ctrl-C stops all processes."""
+    """Serve the API and run the training worker. Ctrl-C stops all processes.
+
+    SIGTERM and SIGHUP stop them as well, once all requests are answered. SIGUSR2 restarts them one by one, without
+    losing a request, for instance after an upgrade.
+    """
     from app.errors import ConflictError
     from app.settings import Settings
 
@@ -135,6 +139,7 @@ def run_service(
     Raises `ReckonError` when the database of the settings cannot be used.
     """
     from app.cli.supervisor import Child, run_together
+    from app.observability.processes import PROCESSES_FILE
     from app.settings import Settings
     from app.training.rejections import rejection_warning
     from app.wiring import open_store
@@ -153,7 +158,8 @@ def run_service(
             typer.echo("\n".join(warning.lines), err=True)
     address = address_of(listener)
     with metrics_folder() as folder:
-        environment = dict(os.environ)
+        processes_file = folder / "processes.json"
+        environment = os.environ | {PROCESSES_FILE: str(processes_file)}
         # A single answer is not faster with several threads, and the processes would compete for the cores.
         of_api = environment | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         if needs_keys:
@@ -162,11 +168,12 @@ def run_service(
             of_api["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
             of_api["RECKON_RATE_LIMITS_FILE"] = str(folder / RATE_LIMITS)
         children = [
-            Child(f"api {n}", api_command(listener), of_api, (listener.fileno(),)) for n in range(1, processes + 1)
+            Child(f"api {n}", api_command(listener, folder), of_api, (listener.fileno(),), ready_folder=folder)
+            for n in range(1, processes + 1)
         ]
         if worker:
             children.append(Child("worker", ["app.cli", "worker"], environment))
-        run_together(children, is_ready=lambda: is_ready(address), announce=announce)
+        run_together(children, processes_file, is_ready=lambda: is_ready(address), announce=announce)
 
 
 @contextmanager
@@ -197,5 +204,5 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def api_command(listener: socket.socket) -> list[str]:
-    return ["app.cli.api_process", str(listener.fileno())]
+def api_command(listener: socket.socket, ready_folder: Path) -> list[str]:
+    return ["app.cli.api_process", str(listener.fileno()), str(ready_folder)]

@@ -19,16 +19,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import structlog
 
 from app.errors import ReckonError
+from app.observability.processes import ProcessState, write_processes
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 20.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+RESTART_SIGNAL = signal.SIGUSR2
+READY_SECONDS = 60.0
+"""How long a new process may take until it answers, before the old one of a rolling restart stays instead."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 """The pause before a restart doubles each time the process ends, up to the longest pause."""
@@ -47,12 +53,17 @@ class Child:
     `command`: a Python module and its arguments.
     `environment`: the environment variables of the process.
     `passed_descriptors`: open files that the process inherits.
+    `ready_folder`: where the process creates its `ready_file` once it answers. It may then run beside the process that
+    it replaces. None: of such processes only one may run.
     """
 
     name: str
     command: list[str]
     environment: dict[str, str]
     passed_descriptors: tuple[int, ...] = ()
+    ready_folder: Path | None = None
+    last_exit: str | None = None
+    _since: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
     _pause_seconds: float = 0.0
@@ -60,7 +71,7 @@ class Child:
 
     def start(self) -> None:
         """Start the process. Raises `OSError` if the system cannot make another one."""
-        self._started_at = time.monotonic()
+        self._started_at, self._since = time.monotonic(), _utc_now()
         # The child has its own session: Ctrl-C in the terminal reaches only the supervisor, which stops all in order.
         self._process = subprocess.Popen(  # noqa: S603  our own commands
             [sys.executable, "-m", "app.cli.supervisor", *self.command],
@@ -81,9 +92,52 @@ class Child:
             return
         pid = self._process.pid
         self._forget()
+        self._since = _utc_now()
+        self.last_exit = signal.Signals(-status).name if status < 0 else f"exit code {status}"
         # A negative status is the number of the signal that ended the process.
         ending = {"signal": signal.Signals(-status).name} if status < 0 else {"exit_code": status}
         _log(log.error, "process ended", child=self.name, pid=pid, **ending, pause_seconds=self._plan_restart())
+
+    @property
+    def state(self) -> ProcessState:
+        if self._process is None:
+            return ProcessState(self.name, "restarting", self._since, self.last_exit)
+        if time.monotonic() - self._started_at >= STEADY_SECONDS:
+            self.last_exit = None
+        return ProcessState(self.name, "running", self._since, self.last_exit)
+
+    def replace(self, should_stop: Callable[[], bool]) -> None:
+        """Put a new process in the place of the running one; where that fails, the running one stays."""
+        if (old := self._process) is None:  # it is restarted anyway
+            return
+        if self.ready_folder is None:
+            self.terminate()
+            self.wait()
+        try:
+            self.start()
+        except OSError as error:
+            _log(log.error, "process not replaced", child=self.name, reason=str(error))
+            return
+        if self.ready_folder is None or self._process is None:
+            return
+        if self._wait_for_answers(self._process, self.ready_folder, should_stop):
+            _log(log.info, "process replaced", child=self.name, pid=self._process.pid, replaced=old.pid)
+            old, self._process = self._process, old
+        else:
+            _log(log.error, "process not replaced", child=self.name, reason="the new one does not answer")
+        # Now `_process` is the one that has to go, and `old` the one that stays.
+        self.terminate()
+        self.wait()
+        self._process = old
+
+    @staticmethod
+    def _wait_for_answers(process: subprocess.Popen[bytes], folder: Path, should_stop: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + READY_SECONDS
+        while not ready_file(folder, process.pid).exists():
+            if process.poll() is not None or should_stop() or time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
 
     def _plan_restart(self) -> float:
         """The pause before the next start, in seconds."""
@@ -126,26 +180,45 @@ class Child:
         self._forget()
 
 
+def ready_file(folder: Path, pid: int) -> Path:
+    """What an API process creates once it answers."""
+    return folder / f"ready-{pid}"
+
+
+def _utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _log(write: Callable[..., Any], event: str, **values: Any) -> None:
     # The reader of the log may have closed its pipe, or the disk may be full. The children must go on serving.
     with suppress(OSError):
         write(event, **values)
 
 
-def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], announce: Callable[[], None]) -> None:
-    """Run the children until one of `STOP_SIGNALS` arrives, then stop all of them.
+def run_together(
+    children: Sequence[Child], processes_file: Path, *, is_ready: Callable[[], bool], announce: Callable[[], None]
+) -> None:
+    """Run the children until one of `STOP_SIGNALS` arrives, then stop all of them. `RESTART_SIGNAL` replaces each.
 
-    A child that ends is started again, however often; the others go on meanwhile. `announce` is called once, when
-    `is_ready` returns true for the first time.
+    Their states are kept in `processes_file`. A child that ends is started again, however often; the others go on
+    meanwhile. `announce` is called once, when `is_ready` returns true for the first time.
     """
-    with _stop_signals() as received:
+    with _stop_signals() as received, _restart_signals() as requested:
         try:
             for child in children:
                 child.start()
             is_announced = False
+            reported: list[ProcessState] = []
             while not received:
                 for child in children:
                     child.watch()
+                if requested:
+                    requested.clear()
+                    for child in children:
+                        child.replace(lambda: bool(received))
+                if (states := [child.state for child in children]) != reported:
+                    reported = states
+                    write_processes(processes_file, states)
                 if not is_announced and is_ready():
                     is_announced = True
                     announce()
@@ -155,6 +228,17 @@ def run_together(children: Sequence[Child], *, is_ready: Callable[[], bool], ann
                 child.terminate()
             for child in children:
                 child.wait()
+
+
+@contextmanager
+def _restart_signals() -> Iterator[list[int]]:
+    """The restart signals received since the list was cleared."""
+    received: list[int] = []
+    previous = signal.signal(RESTART_SIGNAL, lambda number, _frame: received.append(number))
+    try:
+        yield received
+    finally:
+        signal.signal(RESTART_SIGNAL, previous)
 
 
 @contextmanager

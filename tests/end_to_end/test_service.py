@@ -218,9 +218,39 @@ def test_dying_worker_stops_nothing(trained: Instance) -> None:
         wait_until(lambda: len(trained.logged("process ended")) == 2)
         assert service.children() == [api]
         assert len(service.items("u0")) == 20
+        ready = service.get("/readyz")
+        assert [(each["name"], each["state"], each["last_exit"]) for each in ready["processes"]] == [
+            ("api 1", "running", None),
+            ("worker", "restarting", "SIGKILL"),
+        ]
+        assert any("worker" in warning["reason"] for warning in ready["warnings"])
         deaths = [(each["child"], each["signal"], each["pause_seconds"]) for each in trained.logged("process ended")]
         assert deaths == [("worker", "SIGKILL", 1), ("worker", "SIGKILL", 2)]
         assert [each["child"] for each in trained.logged("process started again")] == ["worker"]
+
+
+def connection_to(service: RunningService) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(service.address.removeprefix("http://"), timeout=20)
+
+
+def test_rolling_restart(trained: Instance) -> None:
+    """Every process is another one afterwards, and no request is lost: answers close the connections."""
+    with trained.serving() as service, closing(connection_to(service)) as connection:
+        before = service.children()
+        answers = []
+        service.process.send_signal(signal.SIGUSR2)
+
+        def is_restarted() -> bool:
+            connection.request("GET", "/users/u0/recommendations")
+            with connection.getresponse() as answer:
+                answer.read()
+                answers.append((answer.status, answer.headers["connection"]))
+            return len(service.children()) == 2 and not set(before) & set(service.children())
+
+        wait_until(is_restarted)
+        assert {status for status, _ in answers} == {200}
+        assert "close" in {header for _, header in answers}
+        wait_until(lambda: {each["state"] for each in service.get("/readyz")["processes"]} == {"running"})
 
 
 @pytest.mark.parametrize("instance", ["postgres"], indirect=True)

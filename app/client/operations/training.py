@@ -87,12 +87,23 @@ class DegradedPart:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessState:
+    """`state`: running or restarting; `last_exit`: how it ended last, None if it has run for a minute since."""
+
+    name: str
+    state: str
+    since: datetime
+    last_exit: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Readiness:
     """The answer of the readiness probe.
 
     `status`: `ready`, or `degraded` while lists are made of what is remembered; `degraded`: what does not work then.
     `snapshot_version`: None before anything is learned. `fallback_reason`: why the snapshot holds popular items alone,
     None if it does not; `fallback_advice`: what to do about it. `warnings`: such as training runs rejected in a row.
+    `processes`: those of `reckon serve`.
     """
 
     status: str
@@ -101,6 +112,7 @@ class Readiness:
     fallback_advice: str | None = None
     warnings: tuple[ReadinessWarning, ...] = ()
     degraded: tuple[DegradedPart, ...] = ()
+    processes: tuple[ProcessState, ...] = ()
 
 
 class TrainingOperations:
