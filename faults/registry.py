@@ -6,4 +6,5 @@ FAULTS: tuple[str, ...] = (
     "erasure",
     "unlearning",
     "overload",
+    "hostile_peers",
 )

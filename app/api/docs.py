@@ -57,6 +57,7 @@ def install(app: FastAPI) -> None:
     """Adds `/docs` with its files, and completes `/openapi.json`."""
     describe = app.openapi
 
+    # Made once: it takes longer than any list, and every answer 405 reads it.
     @cache
     def openapi() -> dict[str, Any]:
         document = describe()

@@ -13,6 +13,8 @@ import asyncio
 import json
 import resource
 import secrets
+import socket
+import struct
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -37,8 +39,8 @@ HEAD_SECONDS = 9.0
 STALL_SECONDS = 9.0
 BYTES_PER_SECOND = 1_024
 LONGEST_SECONDS = 60.0
-"""A body must arrive, and an answer must be read, within `STALL_SECONDS` and a second more for each
-`BYTES_PER_SECOND`, but at most within `LONGEST_SECONDS`.
+"""A body must arrive, and an answer must be read, at `BYTES_PER_SECOND`, falling behind it by at most `STALL_SECONDS`,
+and within `LONGEST_SECONDS`.
 """
 
 LINGER_SECONDS = 1.0
@@ -46,6 +48,9 @@ LINGER_SECONDS = 1.0
 
 LOG_SECONDS = 10.0
 """The log counts refused peers at this interval. A line for each would let them fill the disk."""
+
+RESET = struct.pack("ii", 1, 0)
+"""The option SO_LINGER that makes a closed socket forget what it has not sent."""
 
 MAX_CONNECTIONS = 8_192
 SPARE_FILES = 128
@@ -67,7 +72,10 @@ MAX_IGNORED_BYTES = 1 << 20
 """What may arrive after an answer that did not wait for it, until the service stops reading."""
 
 MAX_UNFINISHED_BYTES = 16 << 20
-"""Of all requests that are not complete. Beyond it, the oldest of them are given up."""
+"""Of all requests that are not complete. Beyond it, some of them are given up."""
+
+MAX_UNREAD_BYTES = 16 << 20
+"""Of all answers whose readers have let a buffer fill up. Beyond it, some of them are dropped."""
 
 log = structlog.get_logger()
 
@@ -89,7 +97,7 @@ class Connections:
         self._is_sweeping = False
         self._refused: Counter[str] = Counter()
         self._log_at = 0.0
-        self.unfinished_bytes = 0
+        self.unfinished_bytes = self.unread_bytes = 0
 
     def add(self, connection: "BoundedConnection") -> bool:
         """Returns false if there is no room for the connection."""
@@ -111,14 +119,23 @@ class Connections:
         if not self._per_peer[peer]:
             del self._per_peer[peer]
 
-    def make_room(self) -> None:
-        """Give up the oldest unfinished requests, so that the others take half of `MAX_UNFINISHED_BYTES` at most."""
-        # Half, because this looks at every connection and should not be called again soon.
+    # Both make more room than is needed, because they look at every connection and should not be called again soon.
+    # Those go first that have taken the most room for the longest time.
+    def give_up_requests(self, now: float) -> None:
+        """Refuse unfinished requests, until the others take half of `MAX_UNFINISHED_BYTES` at most."""
         unfinished = [each for each in self._open if each.unfinished_bytes]
-        for each in sorted(unfinished, key=lambda each: each.waiting_since):
+        for each in sorted(unfinished, key=lambda each: -each.unfinished_bytes * (now - each.waiting_since)):
             if self.unfinished_bytes <= MAX_UNFINISHED_BYTES // 2:
                 return
             each.refuse(http_problem(503, "the service waits for too many unfinished requests"))
+
+    def drop_answers(self, now: float) -> None:
+        """Drop unread answers, until the others take half of `MAX_UNREAD_BYTES` at most."""
+        unread = [each for each in self._open if each.unread_bytes]
+        for each in sorted(unread, key=lambda each: -each.unread_bytes * (now - each.waiting_since)):
+            if self.unread_bytes <= MAX_UNREAD_BYTES // 2:
+                return
+            each.reset()
 
     def count_refused(self, reason: str) -> None:
         self._refused[reason] += 1
@@ -184,6 +201,8 @@ class BoundedConnection(HttpToolsProtocol):
         """When the wait for the peer began: for the head of a request, or for its body."""
         self.unfinished_bytes = 0
         """Bytes received of a request that is not complete."""
+        self.unread_bytes = 0
+        """Bytes of the buffer when it became full; 0 while it is not."""
         self._is_in_head = True
         """The next byte belongs to the head of a request."""
         self._answering: RequestResponseCycle | None = None
@@ -191,9 +210,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._refusal: Problem | None = None
         """Why the parser was stopped."""
         self._header_bytes = self._pieces = self._ignored_bytes = 0
-        # How many bytes the peer had not read when the buffer was full.
-        self._unread_since: float | None = None
-        self._unread_bytes = 0
+        self._pace: _Pace | None = None
+        """Of the body that arrives, or of the answer that the peer reads; None until the first check of it."""
         self._closing_since: float | None = None
 
     @property
@@ -215,6 +233,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.remove(self)
         self._forget_unfinished()
+        self._forget_unread()
         # Requests that wait for an earlier answer must not keep their memory until that answer is made.
         self.pipeline.clear()
         super().connection_lost(exc)
@@ -222,24 +241,38 @@ class BoundedConnection(HttpToolsProtocol):
     def check(self, now: float) -> None:
         """Give up if the peer has made the service wait for too long."""
         if self.is_closing:
-            self._closing_since = self._closing_since or now
-            is_read = not self.transport.get_write_buffer_size()
-            if now - self._closing_since > (LINGER_SECONDS if is_read else STALL_SECONDS):
-                self.transport.abort()
-        elif self._unread_since is not None:
-            n_read = self._unread_bytes - self.transport.get_write_buffer_size()
-            if now - self._unread_since > _allowed_seconds(n_read):
-                self._all.count_refused("answers not read")
-                self.transport.abort()
+            self._check_closing(now)
+        elif self.unread_bytes:
+            if self._is_late(now, self.unread_bytes - self.transport.get_write_buffer_size()):
+                self.reset()
         elif self.waits_for_head:
             if now - self.waiting_since > HEAD_SECONDS:
                 self._give_up(f"the head of a request must arrive within {HEAD_SECONDS:g} seconds")
-        elif not self._is_in_head:
-            if self.flow.read_paused:
-                # The peer is not slow: the application has not read what is there.
-                self.waiting_since += SWEEP_SECONDS
-            elif now - self.waiting_since > _allowed_seconds(self.unfinished_bytes):
-                self._give_up(f"the body arrives at less than {BYTES_PER_SECOND:,} bytes a second")
+        elif self._is_in_head or self.flow.read_paused:
+            # The peer waits for the application.
+            self._pace = None
+        elif self._is_late(now, self.unfinished_bytes):
+            self._give_up(f"the body arrives at less than {BYTES_PER_SECOND:,} bytes a second")
+
+    def _check_closing(self, now: float) -> None:
+        self._closing_since = self._closing_since or now
+        if self.transport.get_write_buffer_size():
+            if now - self._closing_since > STALL_SECONDS:
+                self.reset()
+        elif now - self._closing_since > LINGER_SECONDS:
+            self.transport.abort()
+
+    def _is_late(self, now: float, n_bytes: int) -> bool:
+        """`n_bytes`: those of the body that have arrived, or those of the answer that the peer has read."""
+        self._pace = self._pace or _Pace(now)
+        return self._pace.is_late(now, n_bytes)
+
+    def reset(self) -> None:
+        """Drop the connection and what the peer has not read of it, also what the system has buffered."""
+        self._all.count_refused("answers not read")
+        self._forget_unread()
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
 
     def _give_up(self, detail: str) -> None:
         if self.unfinished_bytes:
@@ -271,7 +304,7 @@ class BoundedConnection(HttpToolsProtocol):
                 is_address = len(self.url) > MAX_ADDRESS
                 self.refuse(problem_of(AddressTooLongError()) if is_address else _too_large_head())
             elif self._all.unfinished_bytes > MAX_UNFINISHED_BYTES:
-                self._all.make_room()
+                self._all.give_up_requests(self.loop.time())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -312,6 +345,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._is_in_head = True
+        self._pace = None
         self.waiting_since = self.loop.time()
         self._forget_unfinished()
         super().on_message_complete()
@@ -319,6 +353,10 @@ class BoundedConnection(HttpToolsProtocol):
     def _forget_unfinished(self) -> None:
         self._all.unfinished_bytes -= self.unfinished_bytes
         self.unfinished_bytes = 0
+
+    def _forget_unread(self) -> None:
+        self._all.unread_bytes -= self.unread_bytes
+        self.unread_bytes, self._pace = 0, None
 
     # Answers
 
@@ -340,11 +378,14 @@ class BoundedConnection(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread_since, self._unread_bytes = self.loop.time(), self.transport.get_write_buffer_size()
+        self.unread_bytes, self._pace = self.transport.get_write_buffer_size(), None
+        self._all.unread_bytes += self.unread_bytes
+        if self._all.unread_bytes > MAX_UNREAD_BYTES:
+            self._all.drop_answers(self.loop.time())
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._unread_since = None
+        self._forget_unread()
 
     # Refusals
 
@@ -394,8 +435,20 @@ class _RefusedError(Exception):
     """Ends the parser's work on what was received."""
 
 
-def _allowed_seconds(n_bytes: int) -> float:
-    return min(STALL_SECONDS + n_bytes / BYTES_PER_SECOND, LONGEST_SECONDS)
+class _Pace:
+    """How far a transfer has fallen back."""
+
+    def __init__(self, began_at: float) -> None:
+        self._due_at = began_at + STALL_SECONDS
+        self._latest_at = began_at + LONGEST_SECONDS
+        self._n_bytes = 0
+
+    def is_late(self, now: float, n_bytes: int) -> bool:
+        earned_seconds = (n_bytes - self._n_bytes) / BYTES_PER_SECOND
+        self._n_bytes = n_bytes
+        # What came fast earns no time in which nothing comes.
+        self._due_at = min(self._due_at + earned_seconds, now + STALL_SECONDS)
+        return now > min(self._due_at, self._latest_at)
 
 
 def _not_http() -> Problem:

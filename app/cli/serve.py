@@ -15,6 +15,9 @@ from pathlib import Path
 import typer
 
 BACKLOG = 2_048
+SEND_BUFFER_BYTES = 1 << 18
+"""Of a connection, in the system. By default the system would keep several MiB of what a peer does not read."""
+
 METRICS_PREFIX = "reckon-metrics-"
 RATE_LIMITS = "rate-limits"
 """The name of the file in which the API processes share their counts of requests."""
@@ -91,6 +94,8 @@ def bind(host: str, port: int) -> socket.socket:
     # Accepted connections inherit TCP_NODELAY. uvicorn takes an inherited descriptor for a Unix socket and does not set
     # it: the body of a response, written after its head, would wait some 40 ms for the client's delayed ACK.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # They inherit this, too.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)

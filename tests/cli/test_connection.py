@@ -14,6 +14,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.cli.connection import (
+    BYTES_PER_SECOND,
     MAX_HEAD_BYTES,
     MAX_IGNORED_BYTES,
     MAX_PIECES,
@@ -21,6 +22,7 @@ from app.cli.connection import (
     MAX_UNFINISHED_BYTES,
     BoundedConnection,
     Connections,
+    _Pace,
 )
 from tests.support.live_app import serving
 from tests.support.service import wait_until
@@ -191,26 +193,25 @@ def test_many_pipelined(served: Served) -> None:
 def test_slow_request(served: Served, sent: bytes) -> None:
     with closing(served.connect(sent)) as opened:
         served.wait_for(1, len(sent))
+        served.after(0)
         served.after(8)
         served.wait_for(1, len(sent))
         served.after(10)
         assert statuses(opened) == [408] * bool(sent)
 
 
-def test_steady_body(served: Served) -> None:
-    """It may take longer the more of it has arrived."""
-    with closing(served.connect(of_length(100_000) + b" " * 40_000)) as opened:
-        wait_until(lambda: served.connections.unfinished_bytes > 40_000)
-        served.after(40)
-        assert served.connections.unfinished_bytes > 40_000
-        served.after(61)
-        assert statuses(opened) == [408]
+def test_pace() -> None:
+    """A steady body may take longer than one that stops, but not for ever."""
+    steady, stopped, slow = _Pace(0), _Pace(0), _Pace(0)
+    assert [steady.is_late(second, BYTES_PER_SECOND * second) for second in (5, 10, 30, 59, 61)] == [False] * 4 + [True]
+    assert [stopped.is_late(second, 3_000_000) for second in (5, 13, 15)] == [False, False, True]
+    assert [slow.is_late(second, 100 * second) for second in (5, 8, 10)] == [False, False, True]
 
 
 def test_slow_after_a_request(served: Served) -> None:
     """The deadline of the second head counts from the answer to the first request."""
     with closing(served.connect(GET + b"GET /")) as opened:
-        served.wait_for(1, 0)
+        wait_until(lambda: len(served.seen_headers) == 1)
         opened.sendall(b" HT")
         served.wait_for(1, 3)
         served.after(10)
@@ -219,10 +220,27 @@ def test_slow_after_a_request(served: Served) -> None:
 
 def test_unread_answer(served: Served) -> None:
     with closing(served.connect(GET.replace(b"/", b"/big", 1))):
-        wait_until(lambda: any(each._unread_since is not None for each in served.connections._open))
+        wait_until(lambda: any(each.unread_bytes for each in served.connections._open))
+        served.after(0)
         served.after(8)
         served.wait_for(1, 0)
         served.after(20)
+
+
+def test_unread_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that have been unread for longest are dropped for the others."""
+    big = GET.replace(b"/", b"/big", 1)
+    with closing(served.connect(big)) as oldest, closing(served.connect(big)) as old:
+        wait_until(lambda: sum(each.unread_bytes > 0 for each in served.connections._open) == 2)
+        monkeypatch.setattr("app.cli.connection.MAX_UNREAD_BYTES", served.connections.unread_bytes * 5 // 4)
+        time.sleep(0.01)
+        with closing(served.connect(big)) as newest:
+            wait_until(lambda: len(served.connections._open) == 1)
+            n_bytes = 0
+            while n_bytes < 8 << 20:
+                n_bytes += len(newest.recv(1 << 20))
+            assert served.connections.unread_bytes == 0
+        assert statuses(oldest) == statuses(old) == [200]  # what the peer's system had received
 
 
 def test_body_of_an_answered_request(served: Served) -> None:
@@ -272,13 +290,15 @@ def test_full_of_busy(served: Served) -> None:
 
 
 def test_unfinished_bodies(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest unfinished request is given up for the others."""
+    """Those that take the most for the longest are given up for the others, and the small ones stay."""
     monkeypatch.setattr("app.cli.connection.MAX_UNFINISHED_BYTES", 1_000)
     assert MAX_UNFINISHED_BYTES > 1_000
-    with closing(served.connect(of_length(2_000) + b" " * 500)) as old:
+    with closing(served.connect(b"GET")) as small, closing(served.connect(of_length(2_000) + b" " * 500)) as old:
         wait_until(lambda: served.connections.unfinished_bytes > 500)
         time.sleep(0.01)  # the clock of the loop has steps of a millisecond
         with closing(served.connect(of_length(450) + b" " * 440)) as new:
             assert statuses(old) == [503]
             new.sendall(b" " * 10)
+            small.sendall(GET[3:])
             assert new.recv(15).endswith(b"200 OK")
+            assert small.recv(15).endswith(b"200 OK")
