@@ -7,4 +7,6 @@ FAULTS: tuple[str, ...] = (
     "unlearning",
     "overload",
     "hostile_peers",
+    "web_pages",
+    "metric_labels",
 )

@@ -36,7 +36,7 @@ SWEEP_SECONDS = 0.5
 HEAD_SECONDS = 9.0
 """From the moment at which the connection waits for a request until its head is complete."""
 
-STALL_SECONDS = 9.0
+STALL_SECONDS = 8.0
 BYTES_PER_SECOND = 1_024
 LONGEST_SECONDS = 60.0
 """A body must arrive, and an answer must be read, at `BYTES_PER_SECOND`, falling behind it by at most `STALL_SECONDS`,

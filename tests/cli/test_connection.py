@@ -194,7 +194,7 @@ def test_slow_request(served: Served, sent: bytes) -> None:
     with closing(served.connect(sent)) as opened:
         served.wait_for(1, len(sent))
         served.after(0)
-        served.after(8)
+        served.after(7)
         served.wait_for(1, len(sent))
         served.after(10)
         assert statuses(opened) == [408] * bool(sent)
@@ -204,8 +204,8 @@ def test_pace() -> None:
     """A steady body may take longer than one that stops, but not for ever."""
     steady, stopped, slow = _Pace(0), _Pace(0), _Pace(0)
     assert [steady.is_late(second, BYTES_PER_SECOND * second) for second in (5, 10, 30, 59, 61)] == [False] * 4 + [True]
-    assert [stopped.is_late(second, 3_000_000) for second in (5, 13, 15)] == [False, False, True]
-    assert [slow.is_late(second, 100 * second) for second in (5, 8, 10)] == [False, False, True]
+    assert [stopped.is_late(second, 3_000_000) for second in (5, 12, 14)] == [False, False, True]
+    assert [slow.is_late(second, 100 * second) for second in (5, 7, 10)] == [False, False, True]
 
 
 def test_slow_after_a_request(served: Served) -> None:
@@ -222,7 +222,7 @@ def test_unread_answer(served: Served) -> None:
     with closing(served.connect(GET.replace(b"/", b"/big", 1))):
         wait_until(lambda: any(each.unread_bytes for each in served.connections._open))
         served.after(0)
-        served.after(8)
+        served.after(7)
         served.wait_for(1, 0)
         served.after(20)
 

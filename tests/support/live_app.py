@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 @contextmanager
 def serving(app: ASGIApp, **options: Any) -> Iterator[str]:
     """Its address, until the block ends. `options`: of uvicorn."""
-    configured: dict[str, Any] = {"port": 0, "log_level": "critical", "lifespan": "on"} | options
-    server = uvicorn.Server(uvicorn.Config(app, **configured))
+    defaults: dict[str, Any] = {"port": 0, "log_level": "critical", "lifespan": "on"}
+    server = uvicorn.Server(uvicorn.Config(app, **defaults | options))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,11 +23,12 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A data folder, Postgres where a URL is given, and the interpreter whose packages the commands see."""
+    """A data folder, Postgres where a URL is given, the interpreter whose packages the commands see, and variables."""
 
     data_dir: Path
     database_url: str = ""
     python: str = sys.executable
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -37,6 +38,7 @@ class Instance:
             "RECKON_LOG_FORMAT": "json",
             "RECKON_WORKER_POLL_SECONDS": "0.2",
             "RECKON_SNAPSHOT_POLL_SECONDS": "0.1",
+            **self.settings,
         }
 
     def run(self, *command: str, check: bool = True, timeout_seconds: float = 120) -> subprocess.CompletedProcess[str]:
