@@ -87,7 +87,7 @@ def _erase_again(copy: Path, replaced: Database, data_dir: Path) -> None:
     restored = open_database(f"sqlite:///{copy.absolute()}", data_dir)
     try:
         if erase_again(restored, replaced):
-            restored.purge(rewrites_items=True)
+            restored.purge(also=())
     finally:
         restored.close()
 

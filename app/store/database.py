@@ -1,6 +1,6 @@
 """One engine and its two kinds of transaction; the dialect is chosen by the URL."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,10 +72,10 @@ class Database:
         with self._watched():
             return self.dialect.reopen_replaced(renew)
 
-    def purge(self, *, rewrites_items: bool) -> None:
+    def purge(self, also: Collection[str]) -> None:
         """As `Dialect.purge`."""
         with self._watched():
-            self.dialect.purge(rewrites_items=rewrites_items)
+            self.dialect.purge(also)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -4,7 +4,7 @@
 protocol alone, so that SQL of one database stands in one file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -187,11 +187,11 @@ class Dialect(Protocol):
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a large read as a structured array."""
 
-    def purge(self, *, rewrites_items: bool) -> None:
+    def purge(self, also: Collection[str]) -> None:
         """Removes what deleted rows of users have left in the files of the database.
 
-        `rewrites_items`: whether items named them, too. Other writes wait, on Postgres also reads of the tables that
-        are written anew. Raises `UnavailableError` while a long read needs the files as they are.
+        `also`: other tables than those of users, of which rows named them. Other writes wait, on Postgres also reads of
+        the tables that are written anew. Raises `UnavailableError` while a long read needs the files as they are.
         """
 
     def expected(self, error: BaseException | None) -> ReckonError | None:

@@ -48,6 +48,9 @@ ERASED_WITHIN = timedelta(hours=24)
 OF_A_USER = (ratings, events, interactions, redirects, deleted_events)
 """Every table whose rows belong to a user by `user_key`. A new one is added here; a test compares them."""
 
+ALSO_NAMED = {"items": {"items", "redirects"}, "events": {"named_events"}}
+"""Large tables whose rows may name a user -> the kinds of removed data that tell of it."""
+
 HASH = "scrypt, n=16384, r=8, p=1, 32 bytes"
 """A slow hash (RFC 7914): ids are often short numbers, which a fast one would let be found by trying all of them."""
 
@@ -120,9 +123,10 @@ class Erasures:
 
     def purge(self, pending: Sequence[Erasure]) -> None:
         """Removes what the deleted rows have left in the files of the database; see `Dialect.purge`."""
+        kinds = {kind for erasure in pending for kind, n in erasure.removed.items() if n}
         # A merge has changed the creator of a guest's items.
-        named = any(erasure.removed.get(name) for erasure in pending for name in ("items", "redirects"))
-        self._database.purge(rewrites_items=named)
+        also = {table for table, causes in ALSO_NAMED.items() if kinds & causes}
+        self._database.purge(also)
 
     def retire_snapshots(self, ready: Sequence[Erasure], *, with_live: bool) -> list[int]:
         """Removes the entries of snapshots that hold any of the users; returns their versions.
@@ -256,6 +260,7 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     n_rated = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.user_key == key)
     # The user's version leaves the sum of all versions, and the removed ratings are changes of their own.
     counters.grow(connection, "erased", user.version + connection.execute(n_rated).scalar_one())
+    removed["named_events"] = _count_named_events(connection, key, user_id)
     lock_trends(database, connection)
     signals = signals_of_users(database, connection, [key])
     # There are no foreign keys: everything that refers to the user is deleted here.
@@ -265,6 +270,14 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     connection.execute(sa.delete(users).where(users.c.user_key == key))
     change_trends(database, connection, signals, Signals.none(), countries, countries)
     return removed
+
+
+def _count_named_events(connection: sa.Connection, key: int, user_id: str) -> int:
+    """The number of the user's events whose ids, which callers choose, contain the id of the user or of a guest."""
+    guests = connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == key)).scalars()
+    names = [events.c.event_id.contains(name, autoescape=True) for name in (user_id, *guests)]
+    named = sa.select(sa.func.count()).select_from(events).where(events.c.user_key == key, sa.or_(*names))
+    return int(connection.execute(named).scalar_one())
 
 
 def _clear_creator(connection: sa.Connection, user_id: str) -> int:

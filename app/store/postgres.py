@@ -3,7 +3,7 @@
 import os
 import socket
 from asyncio import gather
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -41,16 +41,8 @@ PURGE_LOCK_MILLISECONDS = 2_000
 # VACUUM makes the space of deleted rows free and leaves their bytes in it (299 of 300 deleted ids were still found), so
 # tables with ids and texts of users are written anew (FULL). The statistics hold samples of them: they are gathered
 # anew, and their table is written anew. Rows of the other tables hold keys and numbers: their space is made free.
-PURGE = (
-    "VACUUM (FULL, ANALYZE) users",
-    "VACUUM (FULL, ANALYZE) redirects",
-    "VACUUM (FULL, ANALYZE) deleted_events",
-    "VACUUM (ANALYZE) events",
-    "VACUUM ratings",
-    "VACUUM interactions",
-)
-PURGE_ITEMS = "VACUUM (FULL, ANALYZE) items"
-PURGE_STATISTICS = "VACUUM FULL pg_statistic"
+REWRITTEN = ("users", "redirects", "deleted_events")
+FREED = ("items", "events", "ratings", "interactions")
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
 # is promoted or recovered to a point in time (which begins a new timeline). That of users is made anew by `purge`.
 IDENTITY = (
@@ -292,12 +284,18 @@ class PostgresDialect:
         parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
         return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
 
-    def purge(self, *, rewrites_items: bool) -> None:
+    def purge(self, also: Collection[str]) -> None:
+        rewritten = [*REWRITTEN, *(table for table in FREED if table in also)]
+        statements = [
+            *(f"VACUUM (FULL, ANALYZE) {table}" for table in rewritten),
+            *(f"VACUUM {table}" for table in FREED if table not in also),
+            "VACUUM FULL pg_statistic",
+        ]
         with self._hot_engine.connect() as connection:
             # Readers wait behind a lock that is waited for: rather try again later.
             connection.exec_driver_sql(f"SET lock_timeout = {PURGE_LOCK_MILLISECONDS}")
             try:
-                for statement in (*PURGE, *([PURGE_ITEMS] if rewrites_items else []), PURGE_STATISTICS):
+                for statement in statements:
                     connection.exec_driver_sql(statement)
             finally:
                 connection.exec_driver_sql("RESET lock_timeout")

@@ -6,7 +6,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -246,7 +246,7 @@ class SqliteDialect:
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
 
-    def purge(self, *, rewrites_items: bool) -> None:  # noqa: ARG002  all tables are written anew
+    def purge(self, also: Collection[str]) -> None:  # noqa: ARG002  all tables are written anew
         # VACUUM writes every page anew. `secure_delete` alone is not enough: pages that are split or merged keep copies
         # of moved rows in their free space (10 of 2,000 deleted ids were still found).
         with self.write_lock.held():

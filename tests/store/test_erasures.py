@@ -50,6 +50,7 @@ def test_every_row(store: Store) -> None:
         "redirects": 1,
         "ratings": 2,
         "events": 2,
+        "named_events": 2,
         "interactions": 1,
         "deleted_events": 1,
     }
