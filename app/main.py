@@ -17,6 +17,7 @@ from app.api import (
     events,
     health,
     items,
+    keys,
     placements,
     predictions,
     problems,
@@ -69,6 +70,7 @@ ROUTERS = [
             items,
             training,
             counts,
+            keys,
             health,
         )
     ),

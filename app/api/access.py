@@ -28,6 +28,7 @@ from app.texts import nfc
 
 SCHEME = "key"
 IN_BROWSERS = "x-browser"
+AUDITED = "x-audited"
 OPEN: dict[str, Any] = {"security": []}
 """For `openapi_extra` of the few operations that need no key: they tell nothing of what is stored."""
 
@@ -42,8 +43,10 @@ SECURITY_SCHEMES = {
 }
 
 
-def needs(*scopes: Scope, browser: bool = False) -> dict[str, Any]:
+def needs(*scopes: Scope, browser: bool = False, audit: str | None = None) -> dict[str, Any]:
     """Return the `openapi_extra` of an operation that needs one of the scopes.
+
+    `audit`: the name of the act in the audit log; None: it is no administrative one.
 
     `browser`: whether a browser key may call it, for the user of its token. Every `user_id` in the path, the query and
     the body must then be that user.
@@ -63,15 +66,17 @@ def needs(*scopes: Scope, browser: bool = False) -> dict[str, Any]:
         "security": [{SCHEME: [scope]} for scope in scopes],
         "responses": {str(status): each for status, each in described.items()},
         **({IN_BROWSERS: True} if browser else {}),
+        **({AUDITED: audit} if audit else {}),
     }
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one operation needs. `scopes`: one of them; empty for an open operation."""
+    """What one operation needs. `scopes`: one of them; empty for an open operation. `audit`: as in `needs`."""
 
     scopes: frozenset[Scope]
     browser: bool
+    audit: str | None
 
     @classmethod
     def declared(cls, operation: Mapping[str, Any] | None, name: str) -> "Access":
@@ -81,7 +86,7 @@ class Access:
         scopes = frozenset(scope for each in operation["security"] for scope in each[SCHEME])
         if unknown := scopes - SCOPES.keys():
             raise TypeError(f"{name} declares the unknown scope {min(unknown)}")
-        return cls(scopes, operation.get(IN_BROWSERS, False))
+        return cls(scopes, operation.get(IN_BROWSERS, False), operation.get(AUDITED))
 
     def check(self, request: Request) -> str | None:
         """Return the only user whom the request may concern, and whom its body may name; None: any.

@@ -141,7 +141,7 @@ def get_event_types(request: Request) -> EventTypesOut:
         also={201: {"model": EventTypeOut}},
         errors={"there are 100 types already": TooManyEventTypesError()},
     ),
-    openapi_extra=needs("catalogue:write"),
+    openapi_extra=needs("catalogue:write", audit="event-types.put"),
 )
 def put_event_type(request: Request, name: EventTypeName, body: EventTypeIn, response: Response) -> EventTypeOut:
     """201 if the type is new. A change applies at once, also to events stored before. 409 beyond 100 types."""
@@ -156,7 +156,7 @@ def put_event_type(request: Request, name: EventTypeName, body: EventTypeIn, res
     summary="Delete an event type",
     status_code=204,
     responses=responses(409, 422, 503, errors={"there are events of the type": EventTypeInUseError("clicked")}),
-    openapi_extra=needs("catalogue:write"),
+    openapi_extra=needs("catalogue:write", audit="event-types.delete"),
 )
 def delete_event_type(request: Request, name: EventTypeName) -> None:
     """204 also if there is no such type; 409 while there are events of the type."""

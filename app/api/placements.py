@@ -75,7 +75,7 @@ def get_placement(request: Request, name: PlacementName) -> PlacementOut:
     "/{name}",
     summary="Create or replace a placement",
     responses=responses(400, 413, 422, 503, 507, also={201: {"model": PlacementOut}}),
-    openapi_extra=needs("catalogue:write"),
+    openapi_extra=needs("catalogue:write", audit="placements.put"),
 )
 def put_placement(request: Request, name: PlacementName, body: Placement, response: Response) -> PlacementOut:
     """Replaces the whole placement: settings that are left out get their defaults. Applies to the next request of
@@ -98,7 +98,7 @@ def put_placement(request: Request, name: PlacementName, body: Placement, respon
     summary="Delete a placement",
     status_code=204,
     responses=responses(422, 503),
-    openapi_extra=needs("catalogue:write"),
+    openapi_extra=needs("catalogue:write", audit="placements.delete"),
 )
 def delete_placement(request: Request, name: PlacementName) -> None:
     """204 also if there is no such placement. `home` returns to the default settings."""

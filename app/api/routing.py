@@ -16,19 +16,24 @@ from fastapi import Request, Response, params
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.api.access import Access, check_body
+from app.api.access import Access, caller_of, check_body
 from app.api.json_limits import JsonRequest, check_json
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
-from app.errors import ReckonError, StorageUnavailableError
+from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
+from app.store.audit import SUCCEEDED
 from app.wiring import Control, Service
 
 BAD_REQUEST = 400
 
 JSON_TYPE = re.compile(r"\s*application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
+
+ANYONE = "anyone"
+"""In the audit log: who calls an open service."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -109,6 +114,8 @@ class StrictRoute(CheckedRoute):
                 given = names(query_string)
                 refuse_unknown(given, known)
                 refuse_repeated(given, repeatable)
+            if access.audit is not None:
+                return await _audited(request, access.audit, handle)
             return await handle(request)
 
         return handle_known
@@ -122,6 +129,28 @@ class AnswerRoute(StrictRoute):
 
     def get_route_handler(self) -> Handler:
         return _answering(super().get_route_handler())
+
+
+async def _audited(request: Request, action: str, handle: Handler) -> Response:
+    """Handle the request, and record in the audit log what came of it.
+
+    The object of the act is the part of the path that names it, or `request.state.audited` where the handler sets it.
+    """
+    outcome = "internal-error"
+    try:
+        response = await handle(request)
+        outcome = SUCCEEDED
+    except ReckonError as error:
+        outcome = error.type
+        raise
+    except RequestValidationError:
+        outcome = InvalidInputError.type
+        raise
+    finally:
+        target = getattr(request.state, "audited", "/".join(map(str, request.path_params.values())))
+        actor = caller_of(request).key_id or ANYONE
+        await run_in_threadpool(control_of(request).store.audit.record, actor, action, target, outcome)
+    return response
 
 
 class DirectRoute(CheckedRoute):

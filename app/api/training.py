@@ -26,7 +26,7 @@ router = APIRouter(tags=["training"], route_class=StrictRoute)
     summary="Request a training run",
     status_code=202,
     responses=responses(400, 413, 422, 503, 507),
-    openapi_extra=needs("training"),
+    openapi_extra=needs("training", audit="training.request"),
 )
 def post_training_job(request: Request, body: TrainingJobIn | None = None) -> TrainingJobOut:
     """Queues a training run for the worker. While an equal request waits in the queue, its job is returned."""
@@ -34,6 +34,7 @@ def post_training_job(request: Request, body: TrainingJobIn | None = None) -> Tr
     # Parsed here, so that a wrong recipe is a 422 and not a failed job; the document has the current names.
     recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe).document
     job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe, accept=wanted.accept)
+    request.state.audited = job.job_id
     return TrainingJobOut.from_job(job)
 
 
@@ -88,7 +89,7 @@ def get_snapshot(request: Request, version: Version) -> SnapshotOut:
             "a user in it was erased": ErasedSinceError(1),
         },
     ),
-    openapi_extra=needs("training"),
+    openapi_extra=needs("training", audit="snapshots.activate"),
 )
 def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
     """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until

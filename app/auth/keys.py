@@ -38,6 +38,9 @@ KEY_LENGTH = 65
 KEY_ID = slice(3, 15)
 """The place of the id in the text of a key."""
 
+KEY_EXAMPLE = "rk_4f1d09c2ab77_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE0000000"
+"""Its check digits are wrong, so that no scanner takes it for a key."""
+
 MAX_NOTE = 200
 LONGEST_LIFETIME = timedelta(days=3_650)
 BROWSER_LIMIT = "20/second"

@@ -13,7 +13,7 @@ SCOPES: Mapping[Scope, str] = {
     "catalogue:write": "write items, placements and event types",
     "training": "request training, and activate snapshots",
     "console": "read all that an operator sees: users, events, counts, jobs, placements, metrics",
-    "admin": "create and revoke keys, read the audit log; includes every other scope",
+    "admin": "list, create and revoke keys; includes every other scope",
 }
 ALL_SCOPES: frozenset[Scope] = frozenset(get_args(Scope))
 OF_USERS: frozenset[Scope] = frozenset({"recommendations:read", "ratings:write"})

@@ -10,6 +10,7 @@ import typer
 
 from app import __version__
 from app.cli.algorithms import algorithms
+from app.cli.audit import audit
 from app.cli.catalogue import event_types, items, users
 from app.cli.database import migrate, scale
 from app.cli.demo import demo
@@ -76,6 +77,7 @@ cli.command()(migrate)
 cli.command()(openapi)
 cli.command()(backup)
 cli.command()(restore)
+cli.command()(audit)
 cli.add_typer(items, name="items")
 cli.add_typer(users, name="users")
 cli.add_typer(erasures, name="erasures")

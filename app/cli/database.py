@@ -2,6 +2,8 @@
 
 import typer
 
+from app.cli.audit import audited
+
 scale = typer.Typer(help="Show or set the rating scale.", no_args_is_help=True)
 
 
@@ -38,4 +40,10 @@ def set_(
     from app.settings import Settings
     from app.wiring import open_store
 
-    open_store(Settings()).instance.set_scale(RatingScale.parse(scale))
+    wanted = RatingScale.parse(scale)
+    store = open_store(Settings())
+    try:
+        with audited(store, "scale.set", str(wanted)):
+            store.instance.set_scale(wanted)
+    finally:
+        store.close()

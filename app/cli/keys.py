@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from app.cli.audit import audited
+
 if TYPE_CHECKING:
     from app.auth.keys import ApiKey
 
@@ -50,7 +52,8 @@ def create(
             rate_limit=limit,
             lifetime=lifetime,
         )
-        store.api_keys.add(key)
+        with audited(store, "keys.create", key.key_id):
+            store.api_keys.add(key)
     finally:
         store.close()
     _show_new(text, key, as_json=as_json)
@@ -90,9 +93,11 @@ def revoke(key: str = typer.Argument(metavar="KEY", help="The id of a key, or th
     from app.settings import Settings
     from app.wiring import open_store
 
+    key_id = id_from(key)
     store = open_store(Settings())
     try:
-        revoked = store.api_keys.revoke(id_from(key))
+        with audited(store, "keys.revoke", key_id):
+            revoked = store.api_keys.revoke(key_id)
     finally:
         store.close()
     typer.echo(f"the key {revoked.key_id} is revoked")
@@ -113,7 +118,8 @@ def roll(
     store = open_store(Settings())
     try:
         text = new_text(store.api_keys.get(key_id).kind)
-        new, old = store.api_keys.roll(key_id, text[KEY_ID], digest_of(text), kept_for)
+        with audited(store, "keys.roll", f"{key_id} to {text[KEY_ID]}"):
+            new, old = store.api_keys.roll(key_id, text[KEY_ID], digest_of(text), kept_for)
     finally:
         store.close()
     _show_new(text, new, as_json=as_json)

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from app.cli.audit import audited
+
 
 def backup(file: Path = typer.Argument(metavar="FILE", help="A new file")) -> None:
     """Copy the SQLite database to FILE while services run. Snapshots are not part of it: training makes new ones."""
@@ -33,10 +35,12 @@ def restore(
     settings = Settings()
     if file is not None:
         put_back(settings.database_url, settings.data_dir, file)
-    else:
-        store = open_store(settings)
-        try:
-            adopt(store.database)
-        finally:
-            store.close()
+    # Into the log of the restored database, since that of the one before is gone.
+    store = open_store(settings)
+    try:
+        with audited(store, "database.restore", "in place" if file is None else file.name):
+            if file is None:
+                adopt(store.database)
+    finally:
+        store.close()
     typer.echo("the database is restored; running services load it anew")

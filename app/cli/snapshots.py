@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from app.cli.audit import audited
+
 if TYPE_CHECKING:
     from app.store.snapshots import SnapshotEntry
 
@@ -51,7 +53,9 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     settings = Settings()
     store = open_store(settings)
     try:
-        entry = PublishedSnapshots(store, settings.data_dir).activate(None if version == "latest" else int(version))
+        with audited(store, "snapshots.activate", version):
+            wanted = None if version == "latest" else int(version)
+            entry = PublishedSnapshots(store, settings.data_dir).activate(wanted)
     finally:
         store.close()
     typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")

@@ -35,6 +35,7 @@ def train(
     Ctrl-C ends the job.
     """
     from app.settings import Settings
+    from app.store.audit import COMMAND_LINE
     from app.training.rejections import rejection_warning
     from app.wiring import open_store
     from app.worker.follow import request, run_to_end
@@ -50,6 +51,7 @@ def train(
         wanted: dict[str, Any] = {"seed": seed, "recipe": _recipe(algorithm, param, recipe), "accept": accept}
         with _interrupted_by_signals(), shown_progress(is_quiet=as_json) as progress:
             job = request(store.jobs, **wanted, progress=progress)
+            store.audit.record(COMMAND_LINE, "training.request", job.job_id)
             job = run_to_end(job, trainer, lease_seconds=settings.worker_lease_seconds, progress=progress)
         snapshot = None if job.snapshot_version is None else store.snapshots.get(job.snapshot_version)
         warning = rejection_warning(store)

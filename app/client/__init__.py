@@ -61,6 +61,7 @@ from .operations.interactions import (
     StoredEvent,
     StoredRating,
 )
+from .operations.keys import ApiKey, ApiKeys, NewApiKey, ScopeName, UserToken
 from .operations.pages import (
     Chart,
     ChartItem,
@@ -109,6 +110,8 @@ __version__ = VERSION
 
 __all__ = [
     "NO_RETRIES",
+    "ApiKey",
+    "ApiKeys",
     "AsyncFakeReckon",
     "AsyncReckon",
     "AttributeField",
@@ -155,6 +158,7 @@ __all__ = [
     "Mix",
     "Mixes",
     "Moved",
+    "NewApiKey",
     "NotFoundError",
     "Pair",
     "PastEvent",
@@ -184,6 +188,7 @@ __all__ = [
     "Removed",
     "Retries",
     "RowOutcome",
+    "ScopeName",
     "SearchOptions",
     "SearchResults",
     "SegmentShare",
@@ -210,6 +215,7 @@ __all__ = [
     "UserExport",
     "UserRecommendations",
     "UserRow",
+    "UserToken",
     "UsersPage",
     "WhyNot",
     "__version__",

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import httpx
 
 from .call import Awaiting, Blocking, Call
-from .exchange import HEADERS, Attempts, Exchange, Outcome, checked_address, limits
+from .exchange import HEADERS, Attempts, Exchange, Outcome, checked_address, credentials, limits
 from .operations import Operations
 from .retries import Retries
 
@@ -27,7 +27,8 @@ class Reckon(Operations, Blocking):
     `retries`: when a failed attempt is repeated.
     `remembered_answers`: number of answers to keep with their entity tags. A request for one of them sends the tag, and
     the service sends a new answer only if it has changed.
-    `headers`: sent with every request.
+    `api_key`: sent with every request. `user_token`: sent beside a browser key.
+    `headers`: sent with every request as well.
     `transport`: replaces the network, as in tests.
     """
 
@@ -40,13 +41,15 @@ class Reckon(Operations, Blocking):
         retries: Retries = DEFAULT_RETRIES,
         max_connections: int = 100,
         remembered_answers: int = 0,
+        api_key: str | None = None,
+        user_token: str | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._exchange = Exchange.from_options(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
         self._http = httpx.Client(
             base_url=checked_address(address),
-            headers=HEADERS | dict(headers or {}),
+            headers=HEADERS | credentials(api_key, user_token) | dict(headers or {}),
             limits=limits(max_connections),
             transport=transport,
         )
@@ -95,13 +98,15 @@ class AsyncReckon(Operations, Awaiting):
         retries: Retries = DEFAULT_RETRIES,
         max_connections: int = 100,
         remembered_answers: int = 0,
+        api_key: str | None = None,
+        user_token: str | None = None,
         headers: Mapping[str, str] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._exchange = Exchange.from_options(read_timeout_seconds, write_timeout_seconds, retries, remembered_answers)
         self._http = httpx.AsyncClient(
             base_url=checked_address(address),
-            headers=HEADERS | dict(headers or {}),
+            headers=HEADERS | credentials(api_key, user_token) | dict(headers or {}),
             limits=limits(max_connections),
             transport=transport,
         )

@@ -46,6 +46,14 @@ def limits(max_connections: int) -> httpx.Limits:
     )
 
 
+def credentials(api_key: str | None, user_token: str | None) -> dict[str, str]:
+    """The headers of an API key and of a user token. Raises `ValueError` for an empty key, which would be no key."""
+    if api_key is not None and not api_key.strip():
+        raise ValueError("the API key is empty")
+    headers = {} if api_key is None else {"authorization": f"Bearer {api_key.strip()}"}
+    return headers if user_token is None else headers | {"x-user-token": user_token}
+
+
 def checked_address(address: str) -> str:
     """`address`; raises `ValueError` where it is not an HTTP address with a host."""
     if httpx.URL(address).scheme not in {"http", "https"} or not httpx.URL(address).host:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.errors import ReckonError
 from app.store.api_keys import ApiKeys
+from app.store.audit import AuditLog
 from app.store.database import Database, open_database
 from app.store.erasures import Erasures
 from app.store.events import Events
@@ -52,6 +53,7 @@ class Store:
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)
         self.api_keys = ApiKeys(database)
+        self.audit = AuditLog(database)
 
     @classmethod
     def open(

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -24,6 +25,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.store import Store, migrate
 from tests.support.demo_data import fill
+from tests.support.keys import bearer, made_key
 from tests.support.trained import train
 
 RECIPE = {
@@ -34,6 +36,8 @@ RECIPE = {
     ]
 }
 ADVICE = "add it where the field is declared (`examples=[...]`) or to BY_NAME in app/api/examples.py"
+
+KEY, OWN = made_key("admin")
 
 Schema = dict[str, Any]
 
@@ -46,6 +50,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store.open("", folder)
     fill(store)
     train(store, folder, recipe=RECIPE)
+    # To call operations with, and to revoke: the demo has no keys, and the first one is not made over the API.
+    store.api_keys.add(OWN)
+    store.api_keys.add(replace(made_key("training")[1], key_id="4f1d09c2ab77"))
     store.close()
     return folder
 
@@ -54,7 +61,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def api(demo: Path, tmp_path: Path) -> Iterator[TestClient]:
     """The service on a copy of the demo's data."""
     shutil.copytree(demo, tmp_path / "demo")
-    with TestClient(create_app(Settings(data_dir=tmp_path / "demo")), raise_server_exceptions=False) as opened:
+    app = create_app(Settings(data_dir=tmp_path / "demo"))
+    with TestClient(app, raise_server_exceptions=False, headers=bearer(KEY)) as opened:
         yield opened
 
 

@@ -68,7 +68,9 @@ def test_operations_succeed_as_filled_in(service: RunningService, browser: Chrom
         # A closed block keeps the page small.
         click(block, ".opblock-summary-control")
     assert sorted(statuses) == documented
-    assert {name: status for name, status in statuses.items() if not status.startswith("2")} == {}
+    failed = {name: status for name, status in statuses.items() if not status.startswith("2")}
+    # The service is open: the first key is made on the command line, so there is none to revoke.
+    assert failed == {"POST /keys": "409", "DELETE /keys/{key_id}": "404"}
 
 
 def title(block: WebElement) -> str:

@@ -80,5 +80,23 @@ def test_roll() -> None:
 def test_refused(arguments: tuple[str, ...]) -> None:
     finished = reckon("keys", *arguments)
     assert finished.exit_code == 1
-    assert finished.errors.startswith("reckon: ")
+    assert finished.errors.splitlines()[-1].startswith("reckon: ")
     assert listed() == {}
+
+
+def test_audit() -> None:
+    made = json.loads(reckon("keys", "create", "--scope", "admin", "--json").output)
+    reckon("keys", "revoke", made["key_id"])
+    reckon("keys", "revoke", "0123456789ab")
+    reckon("scale", "set", "1:10")
+    reckon("snapshots", "activate", "4")
+    entries = [json.loads(line) for line in reckon("audit", "--json").output.splitlines()]
+    assert {entry["actor"] for entry in entries} == {"command line"}
+    assert [(entry["action"], entry["target"], entry["outcome"]) for entry in reversed(entries)] == [
+        ("keys.create", made["key_id"], "succeeded"),
+        ("keys.revoke", made["key_id"], "succeeded"),
+        ("keys.revoke", "0123456789ab", "not-found"),
+        ("scale.set", "1:10", "succeeded"),
+        ("snapshots.activate", "4", "not-found"),
+    ]
+    assert len(reckon("audit", "--limit", "2").output.splitlines()) == 2

@@ -19,14 +19,17 @@ from app.client import (
     NO_RETRIES,
     AsyncReckon,
     ConnectionFailedError,
+    ForbiddenError,
     InvalidInputError,
     ProblemError,
+    RateLimitedError,
     Rating,
     Reckon,
     ReckonError,
     Retries,
     StorageFullError,
     TimedOutError,
+    UnauthorizedError,
     UnavailableError,
     UnreadableAnswerError,
 )
@@ -248,6 +251,31 @@ def test_what_is_sent(connect: Connect) -> None:
         headers = {name.lower(): text for name, text in asked.headers.items()}
         assert headers["authorization"] == "Bearer x"
         assert headers["user-agent"].startswith("reckon_client/")
+
+
+def test_credentials(connect: Connect) -> None:
+    with scripted(Reply()) as server:
+        connect(server.address, api_key="rk_x ", user_token="ut_x").livez()
+        headers = {name.lower(): text for name, text in server.asked[0].headers.items()}
+        assert (headers["authorization"], headers["x-user-token"]) == ("Bearer rk_x", "ut_x")
+        with pytest.raises(ValueError, match="empty"):
+            connect(server.address, api_key=" ")
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (problem(401), UnauthorizedError),
+        (problem(403), ForbiddenError),
+        (problem(429, retry_after="60"), RateLimitedError),
+    ],
+)
+def test_refused(connect: Connect, reply: Reply, kind: type[ProblemError]) -> None:
+    """Asked once: a limit that ends after the time for the call is not waited for."""
+    with scripted(reply) as server:
+        with pytest.raises(kind):
+            connect(server.address).livez()
+        assert len(server.asked) == 1
 
 
 def test_options_are_written(connect: Connect) -> None:

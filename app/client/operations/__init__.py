@@ -3,6 +3,7 @@
 from .catalogue import CatalogueOperations
 from .erasures import ErasureOperations
 from .interactions import InteractionOperations
+from .keys import KeyOperations
 from .pages import PageOperations
 from .placements import PlacementOperations
 from .rankings import RankingOperations
@@ -19,5 +20,6 @@ class Operations(
     ErasureOperations,
     PlacementOperations,
     TrainingOperations,
+    KeyOperations,
 ):
     """All operations; both clients inherit them."""

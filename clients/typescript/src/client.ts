@@ -8,6 +8,10 @@ import { DEFAULT_RETRIES, fetchWithRetries } from "./retries.js";
 import type { Retries } from "./retries.js";
 
 export interface ReckonOptions {
+  /** Sent with every request: a secret key from a backend, a browser key from a page. */
+  apiKey?: string;
+  /** Sent beside a browser key: made by `POST /tokens` for the user of the page. */
+  userToken?: string;
   /** Sent with every request, for example the authorization that a proxy in front of the service wants. */
   headers?: Record<string, string>;
   /** The time for one call with all its attempts. */
@@ -53,10 +57,14 @@ export class Reckon {
 
   constructor(address: string, options: ReckonOptions = {}) {
     if (!/^https?:$/.test(new URL(address).protocol)) throw new TypeError(`${address} is no HTTP address`);
-    const { headers = {}, timeoutMs = 10_000, retries = {}, fetch = globalThis.fetch } = options;
+    const { apiKey, userToken, headers = {}, timeoutMs = 10_000, retries = {}, fetch = globalThis.fetch } = options;
     this.http = createClient<paths>({
       baseUrl: address,
-      headers,
+      headers: {
+        ...(apiKey === undefined ? {} : { Authorization: `Bearer ${apiKey}` }),
+        ...(userToken === undefined ? {} : { "X-User-Token": userToken }),
+        ...headers,
+      },
       fetch: fetchWithRetries({ ...DEFAULT_RETRIES, ...retries }, timeoutMs, fetch),
     });
     this.http.use({

@@ -24,6 +24,27 @@ export class ProblemError extends ReckonError {
   }
 }
 
+/** 401: no API key was sent, or one that is not valid; or the user token of a browser key is not valid. */
+export class UnauthorizedError extends ProblemError {
+  override name = "UnauthorizedError";
+}
+
+/** 403: the API key does not allow this operation; `problem.detail` names the scope that is missing. */
+export class ForbiddenError extends ProblemError {
+  override name = "ForbiddenError";
+}
+
+/** 429: the API key has made too many requests. */
+export class RateLimitedError extends ProblemError {
+  override name = "RateLimitedError";
+}
+
+const BY_STATUS = new Map([
+  [401, UnauthorizedError],
+  [403, ForbiddenError],
+  [429, RateLimitedError],
+]);
+
 /** No answer came: the connection failed, or the time was over. `cause` holds the error of `fetch`. */
 export class ConnectionFailedError extends ReckonError {
   override name = "ConnectionFailedError";
@@ -35,5 +56,6 @@ export async function throwProblem(response: Response, operation: string): Promi
   if (response.headers.get("content-type")?.startsWith("application/problem+json")) {
     problem = (await response.json()) as Problem;
   }
-  throw new ProblemError(response.status, problem, operation);
+  const Kind = BY_STATUS.get(response.status) ?? ProblemError;
+  throw new Kind(response.status, problem, operation);
 }

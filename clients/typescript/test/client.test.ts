@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ConnectionFailedError, ProblemError, Reckon } from "../src/index.js";
+import { ConnectionFailedError, ForbiddenError, ProblemError, RateLimitedError, Reckon, UnauthorizedError } from "../src/index.js";
 import { reply, scripted } from "./server.js";
 
 const FAST = { firstDelayMs: 1, longestDelayMs: 1 };
@@ -53,6 +53,21 @@ test("an error holds the problem document", async (context) => {
   assert.equal(error.status, 422);
   assert.equal(error.problem?.field, "body.value");
   assert.equal(error.message, "POST /ratings: 422 7.5 is not on the scale");
+});
+
+test("an API key and a user token are sent", async (context) => {
+  const { address, received } = await scripted(context, reply(200, {}));
+  await new Reckon(address, { apiKey: "rb_x", userToken: "ut_x" }).get("/livez");
+  assert.equal(received[0]?.headers.authorization, "Bearer rb_x");
+  assert.equal(received[0]?.headers["x-user-token"], "ut_x");
+});
+
+test("a refusal has a class", async (context) => {
+  const kinds = [[401, UnauthorizedError], [403, ForbiddenError], [429, RateLimitedError]] as const;
+  for (const [status, kind] of kinds) {
+    const { address } = await scripted(context, reply(status, PROBLEM, { "retry-after": "60" }));
+    await assert.rejects(new Reckon(address, { timeoutMs: 1_000 }).get("/livez"), kind);
+  }
 });
 
 test("an error of a proxy has no problem document", async (context) => {
