@@ -255,7 +255,7 @@ def test_what_is_sent(connect: Connect) -> None:
 
 def test_credentials(connect: Connect) -> None:
     with scripted(Reply()) as server:
-        connect(server.address, api_key="rk_x ", user_token="ut_x").livez()
+        connect(server.address, api_key="rk_x ", user_token="ut_x").livez()  # noqa: S106  no secret
         headers = {name.lower(): text for name, text in server.asked[0].headers.items()}
         assert (headers["authorization"], headers["x-user-token"]) == ("Bearer rk_x", "ut_x")
         with pytest.raises(ValueError, match="empty"):

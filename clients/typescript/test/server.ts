@@ -1,5 +1,5 @@
 import { createServer } from "node:http";
-import type { IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import type { TestContext } from "node:test";
@@ -7,6 +7,7 @@ import type { TestContext } from "node:test";
 export interface Received {
   method: string;
   path: string;
+  headers: IncomingHttpHeaders;
   body: string;
 }
 
@@ -21,7 +22,7 @@ export function reply(status: number, body: unknown, headers: Record<string, str
 export async function scripted(context: TestContext, ...replies: Reply[]): Promise<{ address: string; received: Received[] }> {
   const received: Received[] = [];
   const server = createServer(async (request, response) => {
-    received.push({ method: request.method ?? "", path: request.url ?? "", body: await text(request) });
+    received.push({ method: request.method ?? "", path: request.url ?? "", headers: request.headers, body: await text(request) });
     const next = replies.shift();
     if (next === undefined) response.writeHead(500).end();
     else next(response, request);
