@@ -1,4 +1,4 @@
-"""The forms of texts: Unicode normal form C, in which they are stored; folded, for search; origins of web pages."""
+"""The forms of texts: Unicode normal form C, in which they are stored; folded, for search; and without secrets."""
 
 import re
 import unicodedata
@@ -29,12 +29,25 @@ _BASE_LETTERS = str.maketrans(
     }
 )
 
+API_KEY = re.compile(r"\b((?:rk|rb)_[0-9a-f]{12}_)[0-9A-Za-z]{49}\b")
+"""The text of an API key; the group is its public part."""
+
+_USER_TOKEN = re.compile(r"\but_[A-Za-z0-9_-]{40,}")
+
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
 
 
 def is_origin(text: str) -> bool:
     """Whether `text` is an origin of web pages as browsers write it: SCHEME://HOST[:PORT] in lower case."""
     return _ORIGIN.fullmatch(text) is not None
+
+
+def redacted(text: str) -> str:
+    """Return `text` without the secret parts of API keys and user tokens."""
+    # Nearly all texts have neither; a search for a fixed text is fast.
+    if "_" not in text or not ("rk_" in text or "rb_" in text or "ut_" in text):
+        return text
+    return _USER_TOKEN.sub("ut_(redacted)", API_KEY.sub(r"\1(redacted)", text))
 
 
 def nfc(text: str) -> str:

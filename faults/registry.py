@@ -9,4 +9,9 @@ FAULTS: tuple[str, ...] = (
     "hostile_peers",
     "web_pages",
     "metric_labels",
+    "credentials",
+    "key_timing",
+    "revocation",
+    "rate_limits",
+    "secrets",
 )

@@ -1,6 +1,7 @@
 """One API process, on a listening socket that it inherits: `python -m app.cli.api_process DESCRIPTOR READY_FOLDER`."""
 
 import os
+import resource
 import socket
 import sys
 from contextlib import suppress
@@ -23,9 +24,13 @@ second, and the connections of new callers would wait for minutes. So it gets th
 IDLE_SECONDS = 5
 """A connection without a request is closed after this time. The clients of the project drop theirs earlier."""
 
+NO_CORE = (0, 0)
+
 
 def run(descriptor: int, ready: Path) -> None:
     """Answer until a stop signal; create the file `ready` once requests are answered."""
+    # A core file would hold the keys and the data of the requests that were in memory.
+    resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     connections = Connections(Settings().connections_per_peer)
     config = uvicorn.Config(
         "app.main:create_app",

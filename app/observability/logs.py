@@ -2,8 +2,11 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
+
+from app.texts import redacted
 
 
 def configure_logs(log_format: str = "") -> None:
@@ -18,9 +21,15 @@ def configure_logs(log_format: str = "") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *([console] if is_console else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]),
+            _redact,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         # A cached logger would keep the configuration of the first app or test in the process.
         cache_logger_on_first_use=False,
     )
+
+
+def _redact(_logger: object, _method: str, line: Any) -> str:
+    """The last step, so that no field and no traceback can hold a key that stood in an address, for example."""
+    return redacted(line)

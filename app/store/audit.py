@@ -14,6 +14,7 @@ from app.entities import from_microseconds
 from app.errors import ReckonError
 from app.store.database import Database
 from app.store.schema import audit_log
+from app.texts import redacted
 
 log = structlog.get_logger()
 
@@ -40,7 +41,8 @@ class AuditLog:
 
     def record(self, actor: str, action: str, target: str, outcome: str = SUCCEEDED) -> None:
         """Write the line first: the act is known even if the database fails now, which the log then says as well."""
-        values = {"actor": actor, "action": action, "target": target, "outcome": outcome}
+        # A target is a part of an address, into which a caller may have put anything.
+        values = {"actor": actor, "action": action, "target": redacted(target), "outcome": outcome}
         log.info("audit", **values)
         try:
             with self._database.writing() as connection:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from app.auth.keys import KEY_ID, KEY_LENGTH, PATTERN, id_of, new_text
+from app.auth.keys import KEY_ID, KEY_LENGTH, id_of, new_text
 from app.errors import InvalidInputError
+from app.texts import API_KEY
 from tests.support.keys import SHOP, made_key
 
 
@@ -17,7 +18,7 @@ def test_text(kind: Any, prefix: str) -> None:
     for text in texts:
         assert text.startswith(prefix)
         assert len(text) == KEY_LENGTH
-        assert PATTERN.search(f"key={text}, next")
+        assert API_KEY.search(f"key={text}, next")
         assert id_of(text) == text[KEY_ID]
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import structlog
 
+from app.auth.keys import new_text
 from app.store import Store
 
 
@@ -16,6 +17,12 @@ def test_newest_first(store: Store) -> None:
     assert (newest.actor, newest.target, newest.outcome) == ("4f1d09c2ab77", "3", "not-found")
     assert (before.actor, before.target, before.outcome) == ("command line", "2", "succeeded")
     assert newest.at >= before.at
+
+
+def test_secrets_are_redacted(store: Store) -> None:
+    key = new_text("secret")
+    store.audit.record("4f1d09c2ab77", "placements.put", key)
+    assert store.audit.entries(1)[0].target == f"{key[:16]}(redacted)"
 
 
 def test_lines(store: Store, capfd: pytest.CaptureFixture[str]) -> None:

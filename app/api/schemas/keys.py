@@ -65,7 +65,7 @@ class KeyOut(BaseModel):
 class NewKeyOut(KeyOut):
     """A new key, and what is stored of it."""
 
-    key: str = Field(description="The key: it is shown once", examples=[KEY_EXAMPLE])
+    key: str = Field(description="The key: it is shown once", examples=[KEY_EXAMPLE], repr=False)
 
 
 class KeysOut(BaseModel):
@@ -81,6 +81,8 @@ class UserTokenIn(Body):
 
 class UserTokenOut(BaseModel):
     user_token: str = Field(
-        description="For the header `X-User-Token` of requests with a browser key", examples=["ut_AAAAAGnFZ..."]
+        description="For the header `X-User-Token` of requests with a browser key",
+        examples=["ut_AAAAAGnFZ..."],
+        repr=False,
     )
     expires_at: datetime = Field(examples=["2026-03-01T21:15:00Z"])

@@ -1,0 +1,98 @@
+"""How long it takes to refuse a key must not tell what is wrong with it.
+
+After dudect (Reparaz, Balasch, Verbauwhede: "Dude, is my code constant time?", 2017): keys of two kinds are checked in
+random order, the slowest tenth of all checks is dropped as noise of the machine, and Welch's t compares the two means.
+"""
+
+import gc
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.auth.errors import UnauthorizedError
+from app.auth.key_ring import KeyRing
+from app.auth.keys import new_text
+from app.store import Store, migrate
+from faults.trial import Figure, Trial
+from tests.support.keys import made_key, stored_key
+
+REACH = 4.5
+KEPT = 0.9
+
+
+def run(trial: Trial) -> Iterator[Figure]:
+    folder = trial.fresh_folder("data")
+    migrate("", folder)
+    store = Store.open("", folder)
+    try:
+        texts, ring = kinds(store, trial), KeyRing(store.api_keys)
+    finally:
+        store.close()
+    n = trial.times(test=5_000, short=100_000, long=1_000_000)
+    for kind in list(texts)[1:]:
+        t = welch(*times(ring, texts["unknown id"], texts[kind], n, trial))
+        yield Figure(
+            f"Welch t, unknown id against {kind}", f"< {REACH}", f"{abs(t):.2f} over {n:,} checks", abs(t) < REACH
+        )
+
+
+def kinds(store: Store, trial: Trial) -> dict[str, list[str]]:
+    """Texts of keys that are refused, by what is wrong with them."""
+    # The same number of each kind: fewer would be warmer in the caches of the processor.
+    n = trial.times(test=30, short=200, long=500)
+    valid = [stored_key(store, "training") for _ in range(n)]
+    ended = []
+    for _ in range(n):
+        text, key = made_key("training")
+        now = datetime.now(UTC)
+        is_revoked = trial.choose.random() < 0.5
+        store.api_keys.add(replace(key, revoked_at=now) if is_revoked else replace(key, expires_at=now))
+        ended.append(text)
+    return {
+        "unknown id": [new_text("secret") for _ in range(n)],
+        # Of all places of the secret, so that no early end of a comparison hides.
+        "wrong secret": [changed(text, trial.choose.randrange(16, 59)) for text in valid],
+        "wrong last digit": [changed(text, 58) for text in valid],
+        "wrong check digits": [changed(text, 64) for text in valid],
+        "revoked or expired": ended,
+    }
+
+
+def changed(text: str, place: int) -> str:
+    return text[:place] + ("a" if text[place] != "a" else "b") + text[place + 1 :]
+
+
+def times(
+    ring: KeyRing, first: list[str], second: list[str], n: int, trial: Trial
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nanoseconds of n checks of either kind in random order, without the slowest."""
+    is_second = [trial.choose.random() < 0.5 for _ in range(n)]
+    # Fresh copies: every text is as cold in the caches as the next one.
+    asked = [bytes(trial.choose.choice(second if each else first), "ascii").decode() for each in is_second]
+    taken = np.empty(n)
+    clock, find = time.perf_counter_ns, ring.find
+    gc.disable()
+    try:
+        for place, text in enumerate(asked):
+            started = clock()
+            try:
+                find(text)
+            except UnauthorizedError:
+                taken[place] = clock() - started
+            else:
+                raise AssertionError("a key that is not valid was accepted")
+    finally:
+        gc.enable()
+    is_kept = taken <= np.quantile(taken, KEPT)
+    chosen = np.array(is_second)
+    return taken[is_kept & ~chosen], taken[is_kept & chosen]
+
+
+def welch(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """t = (mean_1 - mean_2) / sqrt(var_1 / n_1 + var_2 / n_2)"""
+    spread = first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second)
+    return float((first.mean() - second.mean()) / np.sqrt(spread))
