@@ -14,4 +14,5 @@ FAULTS: tuple[str, ...] = (
     "revocation",
     "rate_limits",
     "secrets",
+    "event_loop",
 )
