@@ -1,5 +1,6 @@
 """All faults, in the order in which they run. `python -m faults NAME...` runs some of them."""
 
+<<<<<<< HEAD
 FAULTS: tuple[str, ...] = (
     "database_files",
     "database_outage",
@@ -16,3 +17,6 @@ FAULTS: tuple[str, ...] = (
     "secrets",
     "event_loop",
 )
+=======
+FAULTS: tuple[str, ...] = ("event_loop", "training_beside")
+>>>>>>> 631f186 (faults: measure answers while the worker trains)
