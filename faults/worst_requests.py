@@ -225,20 +225,20 @@ class WorstRequests:
 
 
 def bodies() -> Iterator[Named]:
-    """As large as a body may be."""
+    """As large as a body may be, with as many values as it may hold, and with more."""
     batch, path = "/ratings/batch", "/recommendations"
-    names = {f"k{k}": 1 for k in range(80_000)}
+    names = {f"k{k}": 1 for k in range(65_000)}
     yield "body of lists", raw(batch, b'{"ratings":[' + b"[]," * (MAX_BODY // 3 - 10) + b"[]]}")
-    yield "body of fewer lists", raw(batch, b'{"ratings":[' + b"[]," * 45_000 + b'"' + b"x" * 900_000 + b'"]}')
+    yield "body of fewer lists", raw(batch, b'{"ratings":[' + b"[]," * 34_000 + b'"' + b"x" * 900_000 + b'"]}')
     yield "body of names", send("POST", batch, names)
     yield "row of names", post(batch, ratings=[names])
-    yield "body of numbers", raw("/predictions", b'{"pairs":[' + b"1e5," * 250_000 + b"1]}")
+    yield "body of numbers", raw("/predictions", b'{"pairs":[' + b"1e5," * 65_000 + b"1]}")
     yield "body of one text", post("/search", query="e" * 1_000_000)
     yield "body of accents", post("/search", query="\u0344" * 160_000)
-    yield "body of ids", post("/rankings", item_ids=[str(k) for k in range(95_000)])
-    yield "body of excluded ids", post(path, exclude=[str(k) for k in range(95_000)])
+    yield "body of ids", post("/rankings", item_ids=[str(k) for k in range(65_000)])
+    yield "body of excluded ids", post(path, exclude=[str(k) for k in range(65_000)])
     yield "body of fields", post(path, fields=["title," * 15_000])
-    yield "wrong rows of a guest", post(path, ratings=[{f"k{k}": 1 for k in range(90)}] * 1_000)
+    yield "wrong rows of a guest", post(path, ratings=[{f"k{k}": 1 for k in range(65)}] * 1_000)
     yield "settings of names", send("PUT", "/placements/x", names)
     yield "recipe of names", post("/training-jobs", recipe=names)
 

@@ -1,5 +1,6 @@
 """Placements: named places where lists are shown, with their rules. A change applies at once in every process."""
 
+from asyncio import sleep
 from dataclasses import replace
 from typing import Annotated
 
@@ -118,6 +119,7 @@ async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -
     """
     service = service_of(request)
     request_state = _with_settings(await service.request_states.read(body.user_id), name, body.settings)
+    await sleep(0)  # to parse four long expressions takes some milliseconds each
     query = _query(name, body, service.tokens)
     recommendations = await service.recommender.recommend(query, request_state)
     recommendations.notes += await service.recommender.placement_notes(query, request_state)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.scoring import Observations
 from app.serving.candidates import Ranked, Trace
 from app.serving.parts import Context
 from app.serving.query import Because, ExplainedItem, Reasons, RecommendedItem, SegmentShare
@@ -12,6 +13,10 @@ from app.serving.rows import Rows
 
 N_BECAUSE = 3
 """Liked items named for each item."""
+
+LEAST_AT_ONCE, INFLUENCES_AT_ONCE = 100, 500_000
+"""Items explained at once, and influences of the history on them: operations on larger arrays would hold the
+interpreter lock, and with it all requests, for tens of milliseconds."""
 
 LEAST_SHARE = 1e-3
 """Of what all liked items add to the score: an item with a smaller share is not named."""
@@ -57,10 +62,21 @@ def _because(rows: Rows, context: Context) -> list[list[Because]]:
 
     None if a rule changed the user side, because the history does not explain the changed side.
     """
-    scorer, user, n_learned = context.serving.scorer, context.user, context.serving.n_learned
+    user, n_learned = context.user, context.serving.n_learned
     learned = user.learned(n_learned)
     if context.side is not user.side or not len(learned.item_rows) + len(learned.positive_rows):
         return [[] for _ in rows]
+    step = max(LEAST_AT_ONCE, INFLUENCES_AT_ONCE // (len(learned.item_rows) + len(learned.positive_rows)))
+    return [
+        each
+        for start in range(0, len(rows), step)
+        for each in _because_of(learned, rows[start : start + step], context)
+    ]
+
+
+def _because_of(learned: Observations, rows: Rows, context: Context) -> list[list[Because]]:
+    """For each of some rows the observations that raise its score most."""
+    scorer = context.serving.scorer
     # A folded-in user side is linear in the history, so its score is a sum over the history.
     influences = scorer.influences(learned, rows, context.serving.vectors_of(rows))
     history, values = np.append(learned.item_rows, learned.positive_rows), learned.values

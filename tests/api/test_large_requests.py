@@ -13,7 +13,7 @@ def post(client: TestClient, body: bytes) -> tuple[int, str]:
 
 
 def test_largest_batch_is_read(client: TestClient) -> None:
-    rows = [{"item_id": f"i{n}", "attributes": {f"a{m}": m for m in range(80)}} for n in range(1_000)]
+    rows = [{"item_id": f"i{n}", "attributes": {f"a{m}": m for m in range(60)}} for n in range(1_000)]
     answer = client.post("/items/batch", json={"items": rows})
     assert answer.json()["stored"] == len(rows)
 

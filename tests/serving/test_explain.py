@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from app.entities import Rating
+from app.serving import explain
 from app.wiring import Service
 from tests.support.requests import ask, happen, ids, place, query_of, recommended
 
@@ -64,3 +65,11 @@ def reasons_of_guest(service: Service, *values: float) -> Reasons:
     ratings = tuple(Rating("guest", f"item-{n}", value) for n, value in enumerate(values))
     answer: Any = ask(service, query_of(None, ratings, explain=True))
     return {item.item_id: {each.item_id: each.share_percent for each in item.reasons.because} for item in answer.items}
+
+
+def test_explained_in_parts(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long list is explained a few items at once, which changes nothing."""
+    at_once = reasons_of(service, "user-0")
+    monkeypatch.setattr(explain, "LEAST_AT_ONCE", 7)
+    monkeypatch.setattr(explain, "INFLUENCES_AT_ONCE", 1)
+    assert reasons_of(service, "user-0") == at_once
