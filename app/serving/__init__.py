@@ -7,6 +7,7 @@
     retrieval/         one file a source, one line of its registry
     reranking/         one file a rule, one line of its registry
     placement.py       the settings, derived from the registries; `placement_config.py` compiles them
+    costs.py           how long an answer takes, estimated; work_threads.py runs it on the event loop or in a thread
     home.py, mixes.py, rankings.py, exclusion.py, explain.py   configurations and observers of the same steps
 
 Reads snapshots (never FAISS itself) and the store; writes nothing: a GET stores nothing.

@@ -36,6 +36,9 @@ from app.serving.expressions.syntax import (
 )
 from app.serving.near_names import suggestion
 
+MAX_SEARCHES = 200_000_000
+"""Texts that are looked for x texts that are searched, in one expression: 200 terms in a million titles, one second."""
+
 MAX_NAMES = 60
 """How many attributes the error about an unknown one lists."""
 
@@ -74,6 +77,7 @@ class ExpressionEvaluator:
         self._field = field
         self._is_strict = is_strict
         self._now = table.now
+        self._n_searches = 0
 
     def mask(self, term: Term) -> Mask:
         """(n,) bool, a new array."""
@@ -200,11 +204,19 @@ class ExpressionEvaluator:
             folded = {text.casefold() for text in texts}
 
             def containing(packed: PackedTexts) -> Mask:
+                self._count_searches(len(folded) * len(packed), value)
                 return reduce(operator.ior, map(packed.containing, folded), np.zeros(len(packed), np.bool_))
 
             # Of an id as well: a part of one is no id.
             mask |= self._table.texts(column, containing, is_casefolded=True)
         return mask
+
+    def _count_searches(self, n_searches: int, value: Value) -> None:
+        # The terms of an expression are few, but one value of a user may be thousands of texts.
+        self._n_searches += n_searches
+        if self._n_searches > MAX_SEARCHES:
+            limit = f"an expression looks for texts in at most {MAX_SEARCHES:,} others, and this one in more"
+            raise self._error(f"{limit}: fewer terms with 'contains', or fewer texts of the user", value.position)
 
     def _texts(self, value: Value) -> list[str]:
         texts = [plain for plain in self._plain(value) if isinstance(plain, str)]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.entities import Item
+from app.entities import Item, User
 from app.serving.catalogue import Catalogue
-from app.serving.expressions import ExpressionError, parse_boost, parse_filter
+from app.serving.expressions import ExpressionError, evaluation, parse_boost, parse_filter
 from app.store import Store, migrate
 
 NOW = 1_800_000_000_000_000  # microseconds UTC: January 2027
@@ -179,6 +179,17 @@ def test_and_or_not(year: int, words: list[str], negate: bool, catalogue: Catalo
             else:
                 groups.append([value])
         assert mask[row] == (any(all(group) for group in groups) != negate)
+
+
+def test_searches_are_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts looked for x texts searched, those of the user included."""
+    user = User("ann", attributes={"likes": ["one", "two", "three"]})
+    of_user = parse_filter("title contains user.likes")
+    monkeypatch.setattr(evaluation, "MAX_SEARCHES", 3 * len(catalogue))
+    of_user.mask(catalogue, user, now=0)
+    monkeypatch.setattr(evaluation, "MAX_SEARCHES", 3 * len(catalogue) - 1)
+    with pytest.raises(ExpressionError, match=f"at most {3 * len(catalogue) - 1} others"):
+        of_user.mask(catalogue, user, now=0)
 
 
 def test_boosts_multiply(catalogue: Catalogue) -> None:
