@@ -1,12 +1,11 @@
 """All faults, in the order in which they run. `python -m faults NAME...` runs some of them."""
 
-<<<<<<< HEAD
 FAULTS: tuple[str, ...] = (
     "database_files",
     "database_outage",
-    "erasure",
-    "unlearning",
     "overload",
+    "event_loop",
+    "training_beside",
     "hostile_peers",
     "web_pages",
     "metric_labels",
@@ -15,8 +14,6 @@ FAULTS: tuple[str, ...] = (
     "revocation",
     "rate_limits",
     "secrets",
-    "event_loop",
+    "erasure",
+    "unlearning",
 )
-=======
-FAULTS: tuple[str, ...] = ("event_loop", "training_beside")
->>>>>>> 631f186 (faults: measure answers while the worker trains)
