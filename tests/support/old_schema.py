@@ -31,7 +31,8 @@ UNDO = {
     "0009": ["ALTER TABLE installation DROP COLUMN generation", "DROP INDEX ix_events_at"],
     "0010": [],
     "0011": ["ALTER TABLE events DROP COLUMN position"],
-    "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds"],
+    "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds", "ALTER TABLE snapshots DROP COLUMN digest"],
+    "0014": ["DROP TABLE api_keys", "DROP TABLE audit_log", "DELETE FROM counters WHERE name = 'keys'"],
     "0015": [
         "DROP TABLE erasures",
         "DROP TABLE backups",
@@ -39,8 +40,6 @@ UNDO = {
         "DROP INDEX ix_deleted_events_user_key",
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
-    "0014": ["DROP TABLE api_keys", "DROP TABLE audit_log", "DELETE FROM counters WHERE name = 'keys'"],
-    "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds", "ALTER TABLE snapshots DROP COLUMN digest"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
