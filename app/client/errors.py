@@ -122,6 +122,7 @@ BY_STATUS: dict[int, type[ProblemError]] = {
     404: NotFoundError,
     409: ConflictError,
     413: TooLargeError,
+    415: InvalidInputError,
     422: InvalidInputError,
     429: RateLimitedError,
     502: UnavailableError,

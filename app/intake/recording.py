@@ -117,7 +117,7 @@ class ReceivedEvent:
 
 
 class Origin(Protocol):
-    """The recommendation that led to an event; `owner`: for whom it was made, see `Recommendations`."""
+    """The recommendation that led to an event; `owner`: for whom it was made, see `RecommendationIds`."""
 
     @property
     def owner(self) -> bytes: ...
@@ -127,7 +127,7 @@ class Origin(Protocol):
     def placement(self) -> str: ...
 
 
-class Recommendations(Protocol):
+class RecommendationIds(Protocol):
     """Reads recommendation ids, and identifies the users for whom they were made; None: a guest without an id."""
 
     def read_recommendation_id(self, text: str) -> Origin:
@@ -156,7 +156,7 @@ class EventRecorder:
     """
 
     def __init__(
-        self, store: Store, recommendations: Recommendations, clock: Callable[[], int] = microseconds_now
+        self, store: Store, recommendations: RecommendationIds, clock: Callable[[], int] = microseconds_now
     ) -> None:
         self._store = store
         self._recommendations = recommendations

@@ -62,10 +62,10 @@ def test_nested_body(client: TestClient, method: str, path: str) -> None:
 
 
 def test_many_unknown_fields(client: TestClient) -> None:
-    """One error for an object, however many fields it has."""
+    """One error, for the first object, however many fields it has."""
     unknown = {f"field-{number}": 1 for number in range(200)}
     answer = client.post("/recommendations", json={"ratings": [unknown, unknown]})
-    assert [each["field"] for each in answer.json()["errors"]] == ["body.ratings.0", "body.ratings.1"]
+    assert [each["field"] for each in answer.json()["errors"]] == ["body.ratings.0"]
     assert answer.json()["errors"][0]["detail"] == "200 fields are given, and there are 2"
 
 
