@@ -39,6 +39,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /event-types/{name}": {"weight": 1},
     "POST /items/batch": {"items": [{"item_id": "item-1"}]},
     "POST /users/batch": {"users": [{"user_id": "user-0"}]},
+    "POST /tokens": {"user_id": "user-0"},
 }
 DELETING_LAST = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
