@@ -14,7 +14,7 @@ A_ROW = 0.003
 AN_ID = 1.0
 """For each item that the request excludes."""
 
-AN_EXPLANATION, AN_INFLUENCE = 20.0, 0.05
+AN_EXPLANATION, AN_INFLUENCE = 50.0, 0.05
 """For each item shown with its reasons, and for each rating or event that may have raised its score."""
 
 
