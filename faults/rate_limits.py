@@ -24,7 +24,7 @@ Ask = Callable[[int], bool]
 
 
 def run(trial: Trial) -> Iterator[Figure]:
-    limit = trial.times(test=50, short=100, long=200)
+    limit = trial.times(test=50, short=30, long=100)
     seconds = trial.times(test=1, short=5, long=30)
     for n_connections in (24,) if trial.size == "test" else (1, 24):
         with (counted if trial.size == "test" else served)(trial, limit, n_connections) as ask:

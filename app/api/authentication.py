@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 
 import structlog
 from fastapi import Request
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -53,14 +54,14 @@ class Authentication:
                 state["caller"] = ANYONE
             elif path not in self._open_paths and not path.startswith(self._open_folder):
                 try:
-                    state["caller"] = self._caller(scope)
+                    state["caller"] = await self._caller(scope)
                 except ReckonError as error:
                     response = await response_to(Request(scope), error)
                     await response(scope, receive, send)
                     return
         await self._app(scope, receive, send)
 
-    def _caller(self, scope: Scope) -> Caller:
+    async def _caller(self, scope: Scope) -> Caller:
         text = token = origin = None
         for name, value in scope["headers"]:
             if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
@@ -73,7 +74,10 @@ class Authentication:
         if text is None:
             raise UnauthorizedError
         address = scope["client"][0] if scope.get("client") else ""
-        key = self._find(text, address, scope["state"].get("request_id", ""))
+        try:
+            key = self._keys.find(text)
+        except UnauthorizedError:
+            key = await self._find_again(text, address, scope["state"].get("request_id", ""))
         if address not in key.use.peers:
             self._limits.admit(address, key.use.peers)
         caller = key.caller
@@ -83,9 +87,9 @@ class Authentication:
             self._limits.count_request(key.limit, key.key.key_id, caller.user_id or "")
         return caller
 
-    def _find(self, text: str, address: str, request_id: str) -> HeldKey:
+    async def _find_again(self, text: str, address: str, request_id: str) -> HeldKey:
         try:
-            return self._keys.find(text)
+            return await run_in_threadpool(self._keys.find_again, text)
         except UnauthorizedError:
             self._limits.count_failure(address)
             log.warning("authentication failed", peer=address, request_id=request_id)

@@ -1,8 +1,9 @@
 """The keys that one process knows, read from the database every second.
 
-A request compares nothing with the database. A key that is created, revoked or rolled anywhere is known everywhere
-after `POLL_SECONDS`; the process that changes it calls `refresh`. While the database cannot be read, the keys known
-last stay valid for `TRUSTED_SECONDS`; then every request that needs one is answered 503.
+A request with a valid key reads nothing from the database. A key that is revoked anywhere is refused everywhere after
+`POLL_SECONDS`; one that is new is looked for when it comes. The process that changes a key calls `refresh`. While the
+database cannot be read, the keys known last stay valid for `TRUSTED_SECONDS`; then every request that needs one is
+answered 503.
 """
 
 import threading
@@ -25,6 +26,9 @@ log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
 TRUSTED_SECONDS = 900.0
+SECONDS_BETWEEN_LOOKS = 0.1
+"""For keys that are not known."""
+
 SECONDS_BETWEEN_USES = 60.0
 """The time of a key's last use is stored at most this often."""
 
@@ -110,7 +114,7 @@ class KeyRing:
         self._stopped = threading.Event()
         self._stored_uses_at = time.monotonic()
         self._held = Held(None, {}, {}, frozenset(), is_open=False)
-        self._trusted_until = 0.0
+        self._read_at = self._trusted_until = 0.0
         self.refresh()
 
     @property
@@ -144,9 +148,29 @@ class KeyRing:
     def refresh(self) -> None:
         """Read the keys again if one has changed. Blocks."""
         with self._refreshing:
-            if self._held.version is None or self._table.version() != self._held.version:
-                self._held = self._hold(self._table.read())
-            self._trusted_until = time.monotonic() + TRUSTED_SECONDS
+            self._refresh()
+
+    def find_again(self, text: str) -> HeldKey:
+        """As `find`, for a key that was not found: it may have been created since the last poll. Blocks.
+
+        Keys that were never made must not become a load of the database: it is read at most every
+        `SECONDS_BETWEEN_LOOKS`, by one thread.
+        """
+        is_due = time.monotonic() - self._read_at >= SECONDS_BETWEEN_LOOKS
+        if is_due and self._refreshing.acquire(blocking=False):
+            try:
+                self._refresh()
+            except ReckonError:
+                pass  # the keys that are known decide
+            finally:
+                self._refreshing.release()
+        return self.find(text)
+
+    def _refresh(self) -> None:
+        self._read_at = time.monotonic()
+        if self._held.version is None or self._table.version() != self._held.version:
+            self._held = self._hold(self._table.read())
+        self._trusted_until = self._read_at + TRUSTED_SECONDS
 
     def _hold(self, stored: StoredKeys) -> Held:
         now, before = datetime.now(UTC), self._held

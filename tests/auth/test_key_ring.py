@@ -1,5 +1,6 @@
 """Which keys a process accepts."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -121,6 +122,23 @@ def test_database_away(monkeypatch: pytest.MonkeyPatch) -> None:
     ring.refresh()
     with pytest.raises(UnavailableError):
         ring.find(text)
+
+
+def test_new_key_at_once() -> None:
+    """It is looked for, at most every tenth of a second, and not while the database is away."""
+    text, key = made_key("training")
+    table = Table(made_key("training")[1])
+    ring = KeyRing(table)
+    table.change(key)
+    with pytest.raises(UnauthorizedError):
+        ring.find_again(text)
+    time.sleep(key_ring.SECONDS_BETWEEN_LOOKS)
+    table.is_away = True
+    with pytest.raises(UnauthorizedError):
+        ring.find_again(text)
+    time.sleep(key_ring.SECONDS_BETWEEN_LOOKS)
+    table.is_away = False
+    assert ring.find_again(text).key == key
 
 
 def test_uses_are_stored() -> None:
