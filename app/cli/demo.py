@@ -7,7 +7,9 @@ import shlex
 import subprocess
 import sys
 import time
+from http import HTTPStatus
 from pathlib import Path
+from urllib.error import HTTPError
 
 import typer
 
@@ -142,9 +144,18 @@ def show(address: str, seconds: float) -> None:
     from app.cli.local_http import get
 
     path = f"{address}/users/{VISITOR}/recommendations"
-    with get(f"{path}?limit=3", timeout_seconds=10) as answer:
-        items = json.load(answer)["items"]
-    typer.echo(f"\nReckon answers at {address} after {seconds:.1f} s. Documentation: {address}/docs\n\nTry:\n")
+    typer.echo(f"\nReckon answers at {address} after {seconds:.1f} s. Documentation: {address}/docs\n")
+    try:
+        with get(f"{path}?limit=3", timeout_seconds=10) as answer:
+            items = json.load(answer)["items"]
+    except HTTPError as error:
+        if error.code != HTTPStatus.UNAUTHORIZED:
+            raise
+        typer.echo(
+            f"It has API keys. Try: curl -H 'Authorization: Bearer KEY' '{path}?limit=5'\n\nPress Ctrl-C to stop."
+        )
+        return
+    typer.echo("It is open: there is no API key, so every request from this machine is allowed.\n\nTry:\n")
     typer.echo(f"  curl '{path}?limit=5'")
     if items:
         rating = json.dumps({"user_id": VISITOR, "item_id": items[0]["item_id"], "value": liked_value()})
