@@ -79,7 +79,7 @@ class ProblemError(ReckonError):
 
 
 class InvalidInputError(ProblemError):
-    """400, 422: the request is malformed; nothing was stored. `field` names the part at fault."""
+    """400, 415, 422: the request is malformed; nothing was stored. `field` names the part at fault."""
 
 
 class UnauthorizedError(ProblemError):
