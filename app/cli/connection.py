@@ -33,6 +33,9 @@ from app.api.problems import MEDIA_TYPE, Problem, http_problem, problem_of
 
 SWEEP_SECONDS = 0.5
 
+MAX_REFUSED_AT_ONCE, PAUSE_SECONDS = 50, 0.01
+"""A sweep that refuses more lets other requests be answered before it goes on."""
+
 HEAD_SECONDS = 9.0
 """From the moment at which the connection waits for a request until its head is complete."""
 
@@ -142,15 +145,20 @@ class Connections:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
+        n_refused = self._refused.total()
+        is_whole = True
         for connection in list(self._open):
             connection.check(now)
+            if self._refused.total() - n_refused >= MAX_REFUSED_AT_ONCE:
+                is_whole = False
+                break
         if self._refused and now >= self._log_at:
             log.warning("peers refused", reasons=dict(self._refused))
             self._refused.clear()
             self._log_at = now + LOG_SECONDS
         self._is_sweeping = bool(self._open or self._refused)
         if self._is_sweeping:
-            loop.call_later(SWEEP_SECONDS, self._sweep, loop)
+            loop.call_later(SWEEP_SECONDS if is_whole else PAUSE_SECONDS, self._sweep, loop)
 
 
 def _raised_file_limit() -> int:
@@ -234,6 +242,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._all.remove(self)
         self._forget_unfinished()
         self._forget_unread()
+        # uvicorn tells the request that arrived last; of pipelined ones, another may be the one that is answered.
+        self._disconnect()
         # Requests that wait for an earlier answer must not keep their memory until that answer is made.
         self.pipeline.clear()
         super().connection_lost(exc)
@@ -271,6 +281,7 @@ class BoundedConnection(HttpToolsProtocol):
         """Drop the connection and what the peer has not read of it, also what the system has buffered."""
         self._all.count_refused("answers not read")
         self._forget_unread()
+        self._disconnect()
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
 
@@ -401,14 +412,18 @@ class BoundedConnection(HttpToolsProtocol):
             # An answer sent now would be taken for that of the earlier request.
             self._close_after_answer()
             return
-        if answering is not None:
-            # Its body is what is refused: the application hears that the peer is gone.
-            answering.disconnected = True
-            answering.message_event.set()
+        # If there is one, its body is what is refused.
+        self._disconnect()
         has_answer = not self._is_in_head if answering is None else answering.response_started
         if not has_answer:
             self.transport.write(_answer_of(problem, self.server_state.default_headers))
         self._linger()
+
+    def _disconnect(self) -> None:
+        """Let the application hear that the peer is gone; it cannot write any more."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
 
     def _close_after_answer(self) -> None:
         """Close the connection when the request that is being answered has its answer; drop those behind it."""

@@ -48,8 +48,16 @@ class Served:
         self.address = ("", 0)
         self.go = threading.Event()
         self.seen_headers: list[list[tuple[bytes, bytes]]] = []
+        self.errors: list[Exception] = []
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._answer(scope, receive, send)
+        except Exception as error:
+            self.errors.append(error)
+            raise
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             self.loop = asyncio.get_running_loop()
             for name in ("startup", "shutdown"):
@@ -129,6 +137,7 @@ def served(server: Served) -> Iterator[Served]:
     yield server
     server.go.set()
     server.wait_for(0, 0)
+    assert server.errors == []
 
 
 def test_answers(served: Served) -> None:
@@ -225,6 +234,16 @@ def test_unread_answer(served: Served) -> None:
         served.after(7)
         served.wait_for(1, 0)
         served.after(20)
+
+
+def test_unread_pipelined(served: Served) -> None:
+    """The application that makes the next answer does not write it to a connection that is gone."""
+    with closing(served.connect(GET.replace(b"/", b"/big", 1) * 3)):
+        wait_until(lambda: any(each.unread_bytes for each in served.connections._open))
+        served.after(0)
+        served.after(20)
+        served.wait_for(0, 0)
+        wait_until(lambda: len(served.seen_headers) == 2)
 
 
 def test_unread_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
