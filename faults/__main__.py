@@ -5,12 +5,15 @@ Exit code 1 if a figure is not reached or a fault ended with an error.
 
 import argparse
 import importlib
+import logging
 import secrets
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
+
+import structlog
 
 from app.observability.logs import configure_logs
 from faults.registry import FAULTS
@@ -26,6 +29,8 @@ def main() -> int:
     if unknown := set(options.names) - set(FAULTS):
         parser.error(f"there is no fault {unknown.pop()!r}; there are: {', '.join(FAULTS)}")
     configure_logs("json")  # on standard error: the table alone goes to standard output
+    # The progress of training would bury the table.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
     size: Size = "short" if options.short else "long"
     print(f"seed {seed}, {size}\n\n| fault | what | reach | seen | | seconds |\n|---|---|---|---|---|---|", flush=True)
