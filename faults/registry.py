@@ -16,4 +16,5 @@ FAULTS: tuple[str, ...] = (
     "secrets",
     "erasure",
     "unlearning",
+    "gate",
 )

@@ -24,8 +24,10 @@ from app.snapshots.write import folder_name
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
 from app.training.dataset import Dataset, to_rows
+from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.fit import Learned
+from app.training.refit_check import check_refit
 from app.training.sides import Sides, join
 
 SNAPSHOTS_FOLDER = "snapshots"
@@ -60,7 +62,8 @@ class Publisher:
     ) -> int:
         """The version now registered, and live unless another is pinned; the claimed job has succeeded.
 
-        Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over.
+        Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over, and
+        `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on.
         """
         stage = Stage.from_progress(progress)
         with stage.part("assembling", 0.3) as part:
@@ -85,12 +88,15 @@ class Publisher:
                 # A snapshot that cannot be opened must not go live.
                 opened = open_snapshot(folder, manifest.database_id, version)
                 digest = manifest_digest(folder)
+            # Popular items, and what an operator has accepted, need not be better than popular items.
+            if evaluated.reason is None and evaluated.accepted is None:
+                stage.decide(f"fitted: {check_refit(opened, evaluated.report, dataset.data.item_keys)}")
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
                 self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
-        except (SnapshotError, LeaseLostError):
+        except (SnapshotError, SnapshotRejectedError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise
         # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.
