@@ -33,7 +33,7 @@ SNAPSHOT_POLL_SECONDS = 0.02
 
 LIVE_TIMEOUT_SECONDS = 60.0
 
-ADDRESS = "http://reckon.test"
+ADDRESS = "http://localhost"
 
 
 class AppTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
