@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from structlog.testing import capture_logs
 
 from app.errors import ReckonError
 from app.snapshots.arrays import SnapshotArrays
@@ -89,7 +90,7 @@ def run(trial: Trial) -> Iterator[Figure]:
     chosen = [names[k % len(names)] for k in range(n)]
     if trial.size == "test":
         chosen = ["items permuted", "popularity only"]
-    with opened_shop(trial.fresh_folder("shop"), tasteful_ratings()) as shop:
+    with capture_logs(), opened_shop(trial.fresh_folder("shop"), tasteful_ratings()) as shop:
         shop.train(QUICK)
         before = live_version(shop.store)
         missed = []

@@ -17,4 +17,8 @@ FAULTS: tuple[str, ...] = (
     "erasure",
     "unlearning",
     "gate",
+    "publish_crashes",
+    "damaged_snapshots",
+    "leases",
+    "restarts",
 )
