@@ -27,7 +27,7 @@ from tests.support.user_states import tasteful_ratings
 
 Mutation = Callable[[Path, Path, Random], str]
 PATHS = ("/users/user-0/recommendations", "/users/user-0/mixes", "/users/user-1/home", "/items/item-1/similar")
-VALUES = (None, -1, 0, 10**9, 2**63, "x", "", 1e308, -0.5, True, [], {}, "../../outside")
+VALUES: tuple[Any, ...] = (None, -1, 0, 10**9, 2**63, "x", "", 1e308, -0.5, True, [], {}, "../../outside")
 
 
 def _any_file(folder: Path, choose: Random) -> Path:
