@@ -24,6 +24,7 @@ from app.auth.errors import (
 )
 from app.auth.key_ring import Caller
 from app.auth.scopes import SCOPES, Scope
+from app.errors import InvalidInputError
 from app.texts import nfc
 
 SCHEME = "key"
@@ -132,10 +133,14 @@ async def check_body(request: Request, user_id: str) -> None:
             elif name == "user_ids":
                 named.extend(value if isinstance(value, list) else [value])
 
+    body = await request.body()
+    if not body:
+        return
     try:
-        json.loads(await request.body(), object_pairs_hook=collect)
+        json.loads(body, object_pairs_hook=collect)
     except (ValueError, RecursionError):
-        return  # there is none, or the handler refuses it
+        # Refused here: the parser of the handler might accept what this one does not.
+        raise InvalidInputError("the body is not JSON", field="body") from None
     # An absent user may be written as null.
     if any(not isinstance(each, str) or nfc(each) != user_id for each in named if each is not None):
         raise OtherUserError

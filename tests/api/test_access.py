@@ -231,6 +231,12 @@ def test_repeated_user_in_a_body(guarded: GuardedApp) -> None:
     assert guarded.client.post("/ratings", content=content, headers=headers).status_code == 403
 
 
+@pytest.mark.parametrize("content", [b"{", b'{"user_id": "ann"} x', b"[" * 100_000, b"\xff"])
+def test_page_sends_no_json(guarded: GuardedApp, content: bytes) -> None:
+    headers = Page(guarded).headers | {"content-type": "application/json"}
+    assert guarded.client.post("/ratings", content=content, headers=headers).status_code == 422
+
+
 def test_normal_form_of_a_user(guarded: GuardedApp) -> None:
     page = Page(guarded, "\u00e5sa")
     assert page.call("GET", "/users/a%CC%8Asa/recommendations") == 200

@@ -162,7 +162,7 @@ def test_origins() -> None:
 
 
 class FailingTable(Table):
-    """Fails the second time that it is asked."""
+    """Fails the second and the third time that it is asked."""
 
     n_asked = 0
 
@@ -170,17 +170,19 @@ class FailingTable(Table):
         self.n_asked += 1
         if self.n_asked == 2:
             raise ZeroDivisionError
+        if self.n_asked == 3:
+            raise UnavailableError("the database does not answer")
         return super().version()
 
 
 def test_polling_survives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_ring, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(key_ring, "SECONDS_BETWEEN_USES", 0.0)
+    monkeypatch.setattr(key_ring, "SECONDS_BETWEEN_USES", 0.02)
     text, key = made_key("training")
     table = FailingTable()
     ring = KeyRing(table)
     thread = ring.follow()
-    wait_until(lambda: table.n_asked > 2)
+    wait_until(lambda: table.n_asked > 3)
     table.change(key)
     wait_until(lambda: not ring.is_open)
     ring.find(text)

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from app.auth.errors import RateLimitedError
-from app.auth.rate_limits import RateLimits, parse_limit, peer_of
+from app.auth.rate_limits import MAX_PEERS, RateLimits, parse_limit, peer_of
 from app.auth.shared_counts import N_SLOTS, SharedCounts
 
 START = 1_800_000_000.0
@@ -92,6 +92,17 @@ def test_many_identities() -> None:
     assert counts.check()
 
 
+def test_no_other_counters() -> None:
+    """The library asks a storage for these by other strategies alone."""
+    counts = SharedCounts(None, 0)
+    for ask in (lambda: counts.incr("x", 1), lambda: counts.get("x"), lambda: counts.get_expiry("x")):
+        with pytest.raises(NotImplementedError):
+            ask()
+    with pytest.raises(NotImplementedError):
+        counts.clear("x")
+    assert counts.base_exceptions is OSError
+
+
 @pytest.mark.usefixtures("clock")
 def test_failed_attempts() -> None:
     """An address that guesses is refused, but for the keys that it has used before."""
@@ -106,6 +117,9 @@ def test_failed_attempts() -> None:
     with pytest.raises(RateLimitedError):
         limits.admit("10.0.0.1", set())
     limits.admit("10.0.0.2", known)
+    for n in range(MAX_PEERS):
+        limits.admit(f"10.1.{n // 250}.{n % 250}", known)
+    assert 0 < len(known) < MAX_PEERS
 
 
 def test_peers() -> None:

@@ -1,12 +1,13 @@
 """The audit log in the database."""
 
 import json
+from pathlib import Path
 
 import pytest
 import structlog
 
 from app.auth.keys import new_text
-from app.store import Store
+from app.store import Store, migrate
 
 
 def test_newest_first(store: Store) -> None:
@@ -17,6 +18,19 @@ def test_newest_first(store: Store) -> None:
     assert (newest.actor, newest.target, newest.outcome) == ("4f1d09c2ab77", "3", "not-found")
     assert (before.actor, before.target, before.outcome) == ("command line", "2", "succeeded")
     assert newest.at >= before.at
+
+
+def test_act_survives_the_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """An act is not undone, nor an error hidden, because its entry cannot be stored; the log says so."""
+    migrate("", tmp_path)
+    store = Store.open("", tmp_path)
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("ALTER TABLE audit_log RENAME TO gone")
+    structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())
+    store.audit.record("command line", "keys.revoke", "4f1d09c2ab77")
+    store.close()
+    events = [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
+    assert events == ["audit", "audit entry not stored"]
 
 
 def test_secrets_are_redacted(store: Store) -> None:
