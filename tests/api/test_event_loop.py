@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.serving import work_threads
 from app.settings import Settings
+from app.store import Store
 from app.store.dialect import PointRead
 from app.store.serving_reads import HISTORY, INTERACTIONS, SCALE, USER, VERSIONS
+from tests.support.keys import bearer, made_key, stored_key
 from tests.support.statements import Statements
 
 POINT_READS = (VERSIONS, HISTORY, SCALE, USER, INTERACTIONS)
@@ -24,6 +27,7 @@ NAMES = {
     "chart": "trending",
     "name": "home",
     "erasure_id": "latest",
+    "key_id": "4f1d09c2ab77",
 }
 RATED = [{"item_id": "item-1", "value": 4}]
 BODIES: dict[str, dict[str, Any]] = {
@@ -39,6 +43,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "PUT /event-types/{name}": {"weight": 1},
     "POST /items/batch": {"items": [{"item_id": "item-1"}]},
     "POST /users/batch": {"users": [{"user_id": "user-0"}]},
+    "POST /keys": {"scopes": ["training"]},
     "POST /tokens": {"user_id": "user-0"},
 }
 DELETING_LAST = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -53,7 +58,11 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Statements:
 def api(statements: Statements, trained_url: str, tmp_path: Path) -> Iterator[TestClient]:  # noqa: ARG001  it comes first
     """As `trained`, its connections opened after `statements` began to look."""
     settings = Settings(database_url=trained_url, data_dir=tmp_path, snapshot_poll_seconds=0.05)
-    with TestClient(create_app(settings)) as opened:
+    store = Store.open(trained_url, tmp_path)
+    key = stored_key(store, "admin")
+    store.api_keys.add(replace(made_key("training")[1], key_id=NAMES["key_id"]))
+    store.close()
+    with TestClient(create_app(settings), headers=bearer(key)) as opened:
         yield opened
 
 
@@ -71,8 +80,7 @@ def ask_everything(api: TestClient) -> Iterator[tuple[str, int]]:
     api.put("/users/gone", json={})
     api.delete("/users/gone")
     paths = api.get("/openapi.json").json()["paths"]
-    # The first key would close the service to requests without one.
-    operations = [(method.upper(), path) for path, each in paths.items() for method in each if "/keys" not in path]
+    operations = [(method.upper(), path) for path, each in paths.items() for method in each]
     for method, path in sorted(operations, key=lambda each: DELETING_LAST.index(each[0])):
         operation = f"{method} {path}"
         url = path.format(**NAMES, job_id=job_id, version="latest" if method == "POST" else "1")
