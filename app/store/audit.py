@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 COMMAND_LINE = "command line"
 SUCCEEDED = "succeeded"
+MAX_TARGET = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class AuditEntry:
     outcome: str
 
 
+def _storable(target: str) -> str:
+    """Without secrets and characters that a database may refuse, and no longer than a name may be."""
+    shown = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in redacted(target))
+    return shown[:MAX_TARGET]
+
+
 class AuditLog:
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -42,7 +49,7 @@ class AuditLog:
     def record(self, actor: str, action: str, target: str, outcome: str = SUCCEEDED) -> None:
         """Write the line first: the act is known even if the database fails now, which the log then says as well."""
         # A target is a part of an address, into which a caller may have put anything.
-        values = {"actor": actor, "action": action, "target": redacted(target), "outcome": outcome}
+        values = {"actor": actor, "action": action, "target": _storable(target), "outcome": outcome}
         log.info("audit", **values)
         try:
             with self._database.writing() as connection:

@@ -39,6 +39,12 @@ def test_secrets_are_redacted(store: Store) -> None:
     assert store.audit.entries(1)[0].target == f"{key[:16]}(redacted)"
 
 
+def test_any_target(store: Store) -> None:
+    """It is what stood in an address."""
+    store.audit.record("anyone", "placements.put", "a\0b\ud800\u00e9" + "x" * 1_000, "invalid-input")
+    assert store.audit.entries(1)[0].target == f"a\\u0000b\\ud800\u00e9{'x' * 185}"
+
+
 def test_lines(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     structlog.configure(processors=[structlog.processors.JSONRenderer()], logger_factory=structlog.PrintLoggerFactory())
     store.audit.record("command line", "keys.create", "4f1d09c2ab77")
