@@ -48,8 +48,10 @@ def run(descriptor: int, ready: Path) -> None:
     )
     config.load_app()
     server = DrainingServer(config, ready)
-    with socket.socket(fileno=descriptor) as listener, suppress(KeyboardInterrupt):
-        server.run([listener.dup() for _ in range(ACCEPTED_AT_ONCE)])
+    # Not by `socket.dup`, which makes the socket blocking: in all processes, since they share it.
+    listeners = [socket.socket(fileno=os.dup(descriptor)) for _ in range(ACCEPTED_AT_ONCE)]
+    with suppress(KeyboardInterrupt):
+        server.run(listeners)
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
