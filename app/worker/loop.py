@@ -21,10 +21,8 @@ from app.training.rejections import rejection_warning
 from app.training.run import Trainer
 from app.worker import check_can_train
 from app.worker.attempt import attempt
+from app.worker.priority import yield_to_requests
 from app.worker.triggers import Triggers
-
-NICENESS = 19
-"""Requests take precedence over training: with 19 instead of 10 their p99 during a run is a quarter lower."""
 
 TIDY_SECONDS = 3600.0
 ERASER_PAUSE_SECONDS = 60.0
@@ -72,7 +70,7 @@ class Worker:
 
     def run(self, stopping: threading.Event) -> None:
         """Runs jobs until `stopping` is set; the job of a run in progress then returns to the queue."""
-        os.nice(NICENESS)
+        yield_to_requests()
         log.info("worker started", worker_id=self.worker_id)
         with suppress(ReckonError):  # the first step says that the database is unavailable
             self.warn_of_rejections()
