@@ -1,6 +1,7 @@
 """`python -m faults [--short] [--seed N] [NAME...]`: run the faults and print a Markdown table of the figures.
 
-Exit code 1 if a figure is not reached or a fault ended with an error.
+Exit code 1 if a figure is not reached or a fault ended with an error. In a short run, figures that depend on how
+fast the machine is are printed and not judged.
 """
 
 import argparse
@@ -39,9 +40,11 @@ def main() -> int:
         started = time.monotonic()
         for figure in figures_of(name, seed, size):
             mark = "ok" if figure.is_reached else "**missed**"
+            if not figure.is_reached and figure.is_timed and size == "short":
+                mark = "slow"
             seconds = round(time.monotonic() - started)
             print(f"| {name} | {figure.what} | {figure.reach} | {figure.seen} | {mark} | {seconds} |", flush=True)
-            is_reached &= figure.is_reached
+            is_reached &= mark != "**missed**"
     return 0 if is_reached else 1
 
 

@@ -92,6 +92,7 @@ class Seen:
             f"{100 * share:.2f} % of {len(reads):,} ({reads.statuses}), {n_degraded:,} of {len(during):,} degraded,"
             f" slowest {reads.slowest():.2f} s",
             share >= 0.999 and len(during) > 0,
+            is_timed=True,
         )
         # A write that was to start just before the outage is held up by it as well.
         writes = self.writes.of("write", self.began - 1, self.ended)
@@ -101,6 +102,7 @@ class Seen:
             "200, 201 or 503 in <= 2 s",
             f"slowest {writes.slowest():.2f} s of {len(writes):,} ({writes.statuses})",
             writes.slowest() <= 2 and n_known == len(self.writes) > 0,
+            is_timed=True,
         )
         n_acknowledged = self.writes.count(200, 201)
         yield Figure(f"{name}: acknowledged writes lost", "0", f"{n_lost} of {n_acknowledged:,}", n_lost == 0)
@@ -109,11 +111,14 @@ class Seen:
             "200 in <= 2 s",
             f"{self.probes.statuses}, slowest {self.probes.slowest():.2f} s",
             self.probes.share(200) == 1 and self.probes.slowest() <= 2,
+            is_timed=True,
         )
         late = [each.at for each in self.reads.all if DEGRADED in each.body]
         late += [each.at for each in self.writes.all if each.status == 503]
         seconds = max(0.0, max(late, default=0.0) - self.ended)
-        yield Figure(f"{name}: back to normal", "<= 5 s", f"{seconds:.1f} s", seconds <= RECOVERY_SECONDS)
+        yield Figure(
+            f"{name}: back to normal", "<= 5 s", f"{seconds:.1f} s", seconds <= RECOVERY_SECONDS, is_timed=True
+        )
 
 
 def observe(address: str, outage: AbstractContextManager[None], seconds: float, after_seconds: float) -> Seen:

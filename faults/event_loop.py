@@ -82,4 +82,4 @@ def figures(holds: Mapping[str, Hold], n_unasked: int, n_items: int) -> Iterator
         name = max(seconds, key=seconds.__getitem__)
         above = sorted(each for each, value in seconds.items() if value > MAX_SECONDS)
         seen = f"{seconds[name] * 1e3:.1f} ms ({name})" + (f"; above: {', '.join(above)}" if above else "")
-        yield Figure(f"{what}, {at}", f"<= {MAX_SECONDS * 1e3:.0f} ms", seen, not above)
+        yield Figure(f"{what}, {at}", f"<= {MAX_SECONDS * 1e3:.0f} ms", seen, not above, is_timed=True)

@@ -54,7 +54,8 @@ def run(trial: Trial) -> Iterator[Figure]:
         ">= 80 % of peak",
         f"{goodput:.0f}/s = {100 * goodput / peak:.0f} % of {peak:.0f}/s ({asked.statuses}), slowest answer"
         f" {max((each.seconds for each in asked.all if each.status == 200), default=0):.2f} s",
-        trial.size == "test" or goodput >= 0.8 * peak,
+        goodput >= 0.8 * peak,
+        is_timed=True,
     )
     yield Figure(
         "what is refused",
@@ -66,8 +67,7 @@ def run(trial: Trial) -> Iterator[Figure]:
         "/livez, /readyz, /metrics meanwhile",
         f"200 in <= {LIVEZ_SECONDS:g} s",
         f"{probes.statuses}, slowest {probes.slowest():.2f} s",
-        probes.share(200) == 1 and (trial.size == "test" or probes.slowest() <= LIVEZ_SECONDS),
+        probes.share(200) == 1 and probes.slowest() <= LIVEZ_SECONDS,
+        is_timed=True,
     )
-    yield Figure(
-        "afterwards", ">= 80 % of peak", f"{100 * after / peak:.0f} %", trial.size == "test" or after >= 0.8 * peak
-    )
+    yield Figure("afterwards", ">= 80 % of peak", f"{100 * after / peak:.0f} %", after >= 0.8 * peak, is_timed=True)

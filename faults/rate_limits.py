@@ -35,6 +35,7 @@ def run(trial: Trial) -> Iterator[Figure]:
             "80-120 %",
             f"{rate:.0%}: {n_allowed:,} of {n_asked:,} requests in {seconds} s",
             is_reached=abs(rate - 1) <= TOLERANCE and n_asked > 1.5 * limit * seconds,
+            is_timed=True,
         )
 
 

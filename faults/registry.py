@@ -22,3 +22,13 @@ FAULTS: tuple[str, ...] = (
     "leases",
     "restarts",
 )
+
+IN_TESTS = (
+    "web_pages",
+    "credentials",
+    "secrets",
+    "erasure",
+    "publish_crashes",
+    "damaged_snapshots",
+)
+"""Those that `make test` runs at their smallest size: they take a second or two and need no other processes."""

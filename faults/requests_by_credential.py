@@ -71,7 +71,7 @@ def in_process(app: ASGIApp) -> Iterator[Send]:
     """Sends to the application, each request from another address."""
     numbers = itertools.count(1)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    client = httpx.AsyncClient(transport=transport, base_url="http://reckon.test")
+    client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
     async def send(request: Prepared, headers: Mapping[str, str]) -> Answer:
         transport.client = (address(next(numbers)), 1)

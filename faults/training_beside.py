@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 
+from app.worker.priority import NICENESS
 from benchmarks.serving_data import RECIPE, fill
 from faults.load import Answers, Request, load
 from faults.trial import Figure, Trial
@@ -69,6 +70,7 @@ def measure(trial: Trial, service: RunningService, worker: int) -> Iterator[Figu
         f"{ratio:.2f} x ({p99(beside) * 1e3:.1f} ms, idle {p99(idle) * 1e3:.1f} ms; {sum(map(len, beside)):,} and"
         f" {sum(map(len, idle)):,} requests, {n_failed} failed)",
         ratio <= MAX_LATENCY and not n_failed,
+        is_timed=True,
     )
     slower = statistics.median(beside_seconds) / statistics.median(alone_seconds)
     yield Figure(
@@ -76,6 +78,7 @@ def measure(trial: Trial, service: RunningService, worker: int) -> Iterator[Figu
         f"<= {MAX_DURATION} x as long",
         f"{slower:.2f} x ({statistics.median(beside_seconds):.1f} s, alone {statistics.median(alone_seconds):.1f} s)",
         slower <= MAX_DURATION,
+        is_timed=True,
     )
     yield Figure("threads of the worker that yield", "all", *yielding(worker))
 
@@ -107,10 +110,10 @@ def train(service: RunningService, seed: int) -> float:
 
 
 def yielding(worker: int) -> tuple[str, bool]:
-    """How many threads of the process have the scheduling class that yields, and whether all have."""
-    policies = [os.sched_getscheduler(int(task.name)) for task in Path(f"/proc/{worker}/task").iterdir()]
-    n_yielding = policies.count(os.SCHED_IDLE)
-    return f"{n_yielding} of {len(policies)}", n_yielding == len(policies)
+    """How many threads of the process have the lowest priority, and whether all have."""
+    nicenesses = [os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{worker}/task").iterdir()]
+    n_yielding = nicenesses.count(NICENESS)
+    return f"{n_yielding} of {len(nicenesses)}", n_yielding == len(nicenesses)
 
 
 def yielding_of_process() -> tuple[str, bool]:
