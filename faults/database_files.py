@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from tests.support.service import Instance
 VISIBLE_SECONDS = 1.0
 RECOVERY_SECONDS = 5.0
 REFUSAL_SECONDS = 2.0
+STEADY_SECONDS = 0.7
+"""The service is normal again once it has refused nothing for this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class Files:
 
 
 Act = Callable[[Files], object]
+Holding = Callable[[Files], AbstractContextManager[None]]
 
 
 def delete(files: Files) -> None:
@@ -148,46 +151,70 @@ def _locked(files: Files) -> Iterator[None]:
 
 @contextmanager
 def _immutable(files: Files) -> Iterator[None]:
-    """Read-only, also for root. Connections that are open could write on after a change of the mode."""
-    for each in (files.database, files.log):
-        subprocess.run(["chattr", "+i", each], check=True)  # noqa: S607  where the system has it
+    """Read-only, also for root and for connections that are open. A change of the mode hinders neither."""
+    assert all(_chattr("+i", each) for each in (files.database, files.log))
     try:
         yield
     finally:
-        for each in (files.database, files.log):
-            subprocess.run(["chattr", "-i", each], check=True)  # noqa: S607  as above
+        assert all(_chattr("-i", each) for each in (files.database, files.log))
+
+
+def _chattr(change: str, path: Path) -> bool:
+    program = shutil.which("chattr")
+    return program is not None and not subprocess.call([program, change, path])
+
+
+def _can_be_immutable(folder: Path) -> bool:
+    """Root can, on most file systems."""
+    probe = folder / "probe"
+    probe.touch()
+    return _chattr("+i", probe) and _chattr("-i", probe)
+
+
+def breaking(break_: Act, mend: Act) -> Holding:
+    @contextmanager
+    def hold(files: Files) -> Iterator[None]:
+        break_(files)
+        yield
+        mend(files)
+
+    return hold
 
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
-    """`is_kept`: whether all that was acknowledged before the fault must still be there after it was put right."""
+    """`holding`: breaks a file, and puts it right at the end of the block.
+
+    `is_kept`: whether all that was acknowledged before the fault must still be there afterwards.
+    """
 
     name: str
-    break_: Act
-    mend: Act
+    holding: Holding
     is_kept: bool = False
-    refuses: bool = True
 
 
 FAULTS = (
-    FileFault("deleted", delete, put_backup),
-    FileFault("deleted with its log", delete_all, put_backup),
-    FileFault("replaced by `mv`", put_backup, nothing, refuses=False),
-    FileFault("replaced by `cp`", copy_backup, nothing, refuses=False),
-    FileFault("truncated", truncate, copy_backup),
-    FileFault("overwritten in the middle", overwrite_middle, put_backup),
-    FileFault("moved away and back", move_away, move_back, is_kept=True),
-    FileFault("folder moved away and back", move_folder_away, move_folder_back, is_kept=True),
-    FileFault("log deleted", delete_log, put_backup),
-    FileFault("log truncated", truncate_log, put_backup),
-    FileFault("log overwritten", overwrite_log, put_backup),
-    FileFault("index of the log deleted", delete_index, nothing, refuses=False),
+    FileFault("deleted", breaking(delete, put_backup)),
+    FileFault("deleted with its log", breaking(delete_all, put_backup)),
+    FileFault("replaced by `mv`", breaking(put_backup, nothing)),
+    FileFault("replaced by `cp`", breaking(copy_backup, nothing)),
+    FileFault("truncated", breaking(truncate, copy_backup)),
+    FileFault("overwritten in the middle", breaking(overwrite_middle, put_backup)),
+    FileFault("moved away and back", breaking(move_away, move_back), is_kept=True),
+    FileFault("folder moved away and back", breaking(move_folder_away, move_folder_back), is_kept=True),
+    FileFault("log deleted", breaking(delete_log, nothing)),
+    FileFault("log truncated", breaking(truncate_log, nothing)),
+    FileFault("log overwritten", breaking(overwrite_log, nothing)),
+    FileFault("log's index deleted", breaking(delete_index, nothing), is_kept=True),
+    FileFault("locked by another program", _locked, is_kept=True),
+    FileFault("read-only", _immutable, is_kept=True),
 )
 
 
 def run(trial: Trial) -> Iterator[Figure]:
     is_small = trial.size == "test"
-    chosen = trial.choose.sample(FAULTS, 2) if is_small else list(FAULTS)
+    faults = [each for each in FAULTS if each.holding is not _immutable or _can_be_immutable(trial.folder)]
+    chosen = trial.choose.sample(faults, trial.times(test=2, short=4, long=len(faults)))
     for fault in chosen * trial.times(test=1, short=1, long=5):
         with (_store if is_small else _service)(trial) as (files, load):
             yield _suffer(fault, files, load, seconds=0.4 if is_small else 2.5)
@@ -245,11 +272,12 @@ def _with_backup(folder: Path) -> Files:
 
 def _suffer(fault: FileFault, files: Files, load: WriteLoad, seconds: float) -> Figure:
     broken_at = time.monotonic()
-    fault.break_(files)
-    time.sleep(seconds)
-    mended_at = time.monotonic()
-    fault.mend(files)
-    time.sleep(RECOVERY_SECONDS)
+    with fault.holding(files):
+        time.sleep(seconds)
+        mended_at = time.monotonic()
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    while time.monotonic() < deadline and not _is_normal(load, time.monotonic() - STEADY_SECONDS):
+        time.sleep(0.05)
     ended_at = time.monotonic()
     stored = _stored(files)
     visible_at = broken_at + VISIBLE_SECONDS
@@ -258,8 +286,8 @@ def _suffer(fault: FileFault, files: Files, load: WriteLoad, seconds: float) -> 
     in_window = load.acknowledged(since=broken_at, until=visible_at)
     refused = load.refused(since=broken_at, until=ended_at)
     last_refusal = max((each.answered_at for each in refused), default=mended_at)
-    recovered = load.acknowledged(since=max(last_refusal, mended_at), until=ended_at)
-    recovery = max(0.0, last_refusal - mended_at) if recovered else float("inf")
+    is_normal = _is_normal(load, ended_at - STEADY_SECONDS)
+    recovery = max(0.0, last_refusal - mended_at) if is_normal else float("inf")
     slowest = max((each.answered_at - each.sent_at for each in refused), default=0.0)
     wrong = {each.status for each in refused} - {503, -1}
     seen = (
@@ -275,6 +303,10 @@ def _suffer(fault: FileFault, files: Files, load: WriteLoad, seconds: float) -> 
         seen,
         is_reached,
     )
+
+
+def _is_normal(load: WriteLoad, since: float) -> bool:
+    return bool(load.acknowledged(since=since)) and not load.refused(since=since)
 
 
 def _stored(files: Files) -> Counter[str]:

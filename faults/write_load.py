@@ -131,6 +131,8 @@ class WriteLoad:
         def run(stopping: threading.Event) -> None:
             while not stopping.wait(pause):
                 batch, sent_at = Batch(next(self.numbers), 1), time.monotonic()
+                if batch.is_of_events:
+                    continue
                 try:
                     batch.record(store)
                 except Exception as error:  # noqa: BLE001  counted, and judged by the fault

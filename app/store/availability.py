@@ -44,7 +44,7 @@ class Outage(NamedTuple):
     """Since when the database has been down, and the first error."""
 
     since: datetime
-    reason: str
+    error: StorageUnavailableError
 
 
 class Availability:
@@ -70,9 +70,9 @@ class Availability:
         return self._outage
 
     def check(self) -> None:
-        """Raises `StorageUnavailableError` while the database is down."""
-        if self._outage is not None:
-            raise StorageUnavailableError(self._outage.reason)
+        """Raises the first error again while the database is down: its type tells what to do."""
+        if (outage := self._outage) is not None:
+            raise type(outage.error)(outage.error.detail)
 
     def failed(self, error: StorageUnavailableError) -> None:
         """Makes the database down, if it is followed, until a probe succeeds."""
@@ -80,7 +80,7 @@ class Availability:
             return
         with self._changing:
             if self._outage is None:
-                self._outage = Outage(datetime.now(UTC), error.detail)
+                self._outage = Outage(datetime.now(UTC), error)
                 log.warning("database is down", why=error.detail)
         self._wake.set()
 
@@ -121,7 +121,7 @@ class Availability:
         try:
             self._probe()
         except ReckonError as error:
-            self.failed(StorageUnavailableError(error.detail))
+            self.failed(error if isinstance(error, StorageUnavailableError) else StorageUnavailableError(error.detail))
             self._wake.clear()  # the pause between two probes
             self._cut()
         except Exception:

@@ -21,9 +21,12 @@ database, and how many it has begun to copy."""
 INDEX_BYTES = 132
 SALTS_KEPT = slice(0, 8)
 PAGE_BYTES, N_FRAMES = slice(14, 16), slice(16, 20)
-"""In the index, in the byte order of the machine: the size of a page (1: 65,536), and how many frames the log has."""
+LAST_CHECKSUM = slice(24, 28), slice(28, 32)
+"""In the index, in the byte order of the machine: the size of a page (1: 65,536), how many frames the log has, and the
+checksum over all of them."""
 
-LOG_HEADER_BYTES, LOG_SALTS, FRAME_HEADER_BYTES = 32, slice(16, 24), 24
+LOG_HEADER_BYTES, LOG_SALTS = 32, slice(16, 24)
+FRAME_HEADER_BYTES, FRAME_SALTS, FRAME_CHECKSUM = 24, slice(8, 16), slice(16, 24)
 PART_BYTES = 4_096
 N_PARTS = 2_000
 """Compared of a file, evenly spaced; all of a file up to 8 MB."""
@@ -63,12 +66,12 @@ _DESCRIPTORS = Descriptors()
 class FileState:
     """`content`: inode, modification time and size of the database. `checkpoints`: inode and traces of the index.
 
-    `is_log_cut`: whether the log is shorter than its index says.
+    `is_log_wrong`: whether the log does not begin and end with what its index says.
     """
 
     content: tuple[int, int, int]
     checkpoints: tuple[int, bytes]
-    is_log_cut: bool
+    is_log_wrong: bool
 
 
 class Overwriting:
@@ -85,7 +88,7 @@ class Overwriting:
     def is_unchanged(self) -> bool:
         """Whether there was neither a checkpoint nor an overwriting since the last `is_overwritten`."""
         now = self._now()
-        return now == self._last and (now is None or not now.is_log_cut)
+        return now == self._last and (now is None or not now.is_log_wrong)
 
     def is_overwritten(self) -> bool:
         """Whether the file has other content since the last call, and not by a checkpoint.
@@ -93,7 +96,7 @@ class Overwriting:
         The caller holds the write lock, so that no checkpoint is running. True until `forget`.
         """
         now, last = self._now(), self._last
-        if now is not None and now.is_log_cut:
+        if now is not None and now.is_log_wrong:
             return True
         if now == last:
             return False
@@ -110,7 +113,7 @@ class Overwriting:
         with suppress(FileNotFoundError), self._log.open("rb") as file:
             # The log itself is never locked, so it may be closed.
             salts = file.read(LOG_HEADER_BYTES)[LOG_SALTS]
-            return now is not None and (now.is_log_cut or (salts != b"" and salts != now.checkpoints[1][SALTS_KEPT]))
+            return now is not None and (now.is_log_wrong or (salts != b"" and salts != now.checkpoints[1][SALTS_KEPT]))
         return False
 
     def forget(self) -> None:
@@ -122,15 +125,33 @@ class Overwriting:
         with suppress(FileNotFoundError):
             index = os.stat(self._index)  # noqa: PTH116  before every write: pathlib takes three times as long
             traces = os.pread(self._descriptor(self._index, index.st_ino), INDEX_BYTES, 0)
-            database, log = os.stat(self._path), os.stat(self._log)  # noqa: PTH116  see above
-            page_bytes, n_frames = (int.from_bytes(traces[each], sys.byteorder) for each in (PAGE_BYTES, N_FRAMES))
-            frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
+            database = os.stat(self._path)  # noqa: PTH116  see above
             return FileState(
                 (database.st_ino, database.st_mtime_ns, database.st_size),
                 (index.st_ino, traces[SALTS] + traces[BACKFILLED] + traces[ATTEMPTED]),
-                is_log_cut=n_frames > 0 and log.st_size < LOG_HEADER_BYTES + n_frames * frame_bytes,
+                is_log_wrong=self._is_log_wrong(traces),
             )
         return None
+
+    def _is_log_wrong(self, traces: bytes) -> bool:
+        """Whether the log is shorter than its index says, or begins or ends with other frames.
+
+        The checksum of the last frame covers all before it.
+        """
+        page_bytes, n_frames = (int.from_bytes(traces[each], sys.byteorder) for each in (PAGE_BYTES, N_FRAMES))
+        if n_frames == 0:
+            return False
+        log = os.stat(self._log)  # noqa: PTH116  before every write: pathlib takes three times as long
+        descriptor = self._descriptor(self._log, log.st_ino)
+        frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
+        header = os.pread(descriptor, LOG_HEADER_BYTES, 0)
+        last = os.pread(descriptor, frame_bytes, LOG_HEADER_BYTES + (n_frames - 1) * frame_bytes)
+        checksum = b"".join(int.from_bytes(traces[each], sys.byteorder).to_bytes(4, "big") for each in LAST_CHECKSUM)
+        return (
+            len(last) < frame_bytes
+            or not header[LOG_SALTS] == last[FRAME_SALTS] == traces[SALTS]
+            or last[FRAME_CHECKSUM] != checksum
+        )
 
     def _digest_of(self, state: FileState) -> int:
         inode, _, n_bytes = state.content

@@ -6,7 +6,7 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from app.store.dialect import (
     VersionColumn,
     translated,
 )
-from app.store.sqlite_files import DatabaseReplacedError, SqliteFiles
+from app.store.sqlite_files import DatabaseDamagedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
 PATIENT_SECONDS = 10.0
@@ -46,6 +46,18 @@ PAIRS = (
     "WITH pairs (user_key, item_key) AS"
     " (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)) "
 )
+
+
+UNUSABLE: Mapping[int, tuple[type[UnavailableError], str]] = {
+    sqlite3.SQLITE_READONLY: (UnavailableError, "cannot be written to"),  # it can be read
+    sqlite3.SQLITE_BUSY: (UnavailableError, "is locked by another program; try again"),
+    sqlite3.SQLITE_CANTOPEN: (StorageUnavailableError, "cannot be opened"),
+    sqlite3.SQLITE_IOERR: (
+        StorageUnavailableError,
+        "cannot be read or written: the disk or the file system reports an error",
+    ),
+}
+"""Primary result code -> the error, and what is wrong with the file."""
 
 
 class SqliteDialect:
@@ -90,17 +102,26 @@ class SqliteDialect:
     def writing(self) -> Iterator[sa.Connection]:
         with self.write_lock.held():
             self._check_files()
-            with self.engine.connect().execution_options(is_writer=True) as connection, connection.begin():
-                yield connection
+            with self.engine.connect().execution_options(is_writer=True) as connection:
+                try:
+                    with connection.begin():
+                        yield connection
+                except sa.exc.DBAPIError as error:
+                    # SQLite opens a file that cannot be written to for reading, and the connection stays so.
+                    if _primary_code(error.orig) == sqlite3.SQLITE_READONLY and not self._is_replaced():
+                        connection.invalidate()
+                    raise
             # Again, since what was committed to a file that is gone must not be acknowledged.
             self._check_files()
 
+    def _has_connections(self) -> bool:
+        return bool(self._opened or self._hot_connections)
+
     def _is_replaced(self) -> bool:
-        return self._files.are_replaced(has_connections=bool(self._opened or self._hot_connections))
+        return self._files.are_replaced(has_connections=self._has_connections())
 
     def _check_files(self) -> None:
-        if self._is_replaced() or self._files.overwriting.is_overwritten():
-            raise DatabaseReplacedError("the database file was replaced and is being opened again; try again")
+        self._files.check(has_connections=self._has_connections())
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         if not self._is_replaced() and self._files.overwriting.is_unchanged():
@@ -113,6 +134,7 @@ class SqliteDialect:
             engine = self._new_engine(opened)
             try:
                 with engine.connect().execution_options(is_writer=True) as connection, connection.begin():
+                    _check_sound(connection)
                     renew(connection)
             except BaseException:
                 engine.dispose()
@@ -172,8 +194,8 @@ class SqliteDialect:
             return self._hot_connection(name).execute(statement, (parameter,))
         except sqlite3.Error as error:
             raised = translated(error, self)
-            if isinstance(raised, UnavailableError):  # locked against readers
-                raise StorageUnavailableError(raised.detail) from None
+            if isinstance(raised, UnavailableError) and not isinstance(raised, StorageUnavailableError):
+                raise StorageUnavailableError(raised.detail) from None  # locked against readers
             raise raised from None
 
     def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is that of the database
@@ -263,18 +285,14 @@ class SqliteDialect:
             self._check_files()
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
-        code = getattr(error, "sqlite_errorcode", None)
+        code = _primary_code(error)
         if code == sqlite3.SQLITE_FULL:
             return StorageFullError("the database has no room left")
         if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            return StorageUnavailableError("the database is damaged, or not a database")
-        primary = None if code is None else code & 0xFF
-        if primary == sqlite3.SQLITE_READONLY:  # it can be read
-            return UnavailableError("the database file cannot be written to")
-        if primary == sqlite3.SQLITE_CANTOPEN:
-            return StorageUnavailableError("the database file cannot be opened")
-        if primary == sqlite3.SQLITE_BUSY:
-            return UnavailableError("another program has locked the database; try again")
+            return DatabaseDamagedError()
+        if code is not None and code in UNUSABLE:
+            kind, state = UNUSABLE[code]
+            return kind(f"the database file {state}")
         is_operational = isinstance(error, sqlite3.OperationalError)
         return StorageUnavailableError("the database does not answer") if is_operational else None
 
@@ -302,6 +320,18 @@ def _configure(connection: sqlite3.Connection, busy_seconds: float) -> None:
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("log2_sum", 2, _log2_sum, deterministic=True)
     connection.create_function("log2_of", 1, math.log2, deterministic=True)
+
+
+def _check_sound(connection: sa.Connection) -> None:
+    """Raise `DatabaseDamagedError` unless the database is sound together with its log."""
+    if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one() != "ok":
+        raise DatabaseDamagedError
+
+
+def _primary_code(error: BaseException | None) -> int | None:
+    """The lowest byte of an extended code is its primary code."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
 
 
 def _abandon(connections: Sequence[sqlite3.Connection]) -> None:

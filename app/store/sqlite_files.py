@@ -2,14 +2,16 @@
 
 SQLite opens files by name and keeps them by number (inode). A file that is renamed or copied anew to the name is
 another file: what is written to the open one is lost. The write-ahead log (`-wal`) belongs to one database file; it
-would damage any other that takes the name.
+would damage any other that takes the name. The index of the log (`-shm`) holds the locks: processes with different
+indexes of one log would damage it.
 """
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ MAGIC = b"SQLite format 3\0"
 QUIET_SECONDS = 0.2
 """A file that changed within this time may still be being copied."""
 
+GONE = "the database file is gone: put it back, or put a backup back with `reckon restore`"
+DAMAGED = "the database is damaged, or not a database: put a backup back with `reckon restore`"
+
 
 class DatabaseReplacedError(StorageUnavailableError):
     """The file was replaced while it was open. It is opened again within a poll; nothing is written until then."""
@@ -28,12 +33,23 @@ class DatabaseReplacedError(StorageUnavailableError):
     title = "The database is being replaced"
 
 
+class DatabaseDamagedError(StorageUnavailableError):
+    """The file is no sound database. Nothing is written until it is put right."""
+
+    type = "database-damaged"
+    title = "The database is damaged"
+
+    def __init__(self, detail: str = DAMAGED) -> None:
+        super().__init__(detail)
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFiles:
-    """Device and inode of the database, and the inode of its log; None where there is no such file."""
+    """Device and inode of the database, and the inodes of its log and of its index; None where there is no file."""
 
     database: tuple[int, int] | None
     log: int | None
+    index: int | None
 
 
 class SqliteFiles:
@@ -56,34 +72,74 @@ class SqliteFiles:
         if held is None or held.database is None:
             self._held = now if now.database is not None else None
             return False
-        # The log appears with the first read.
-        may_differ_in_log = held.log is None or not has_connections
-        if now.database == held.database and may_differ_in_log:
+        # The log and its index appear with the first read.
+        may_differ = held.log is None or held.index is None or not has_connections
+        if now.database == held.database and may_differ:
             self._held = now
             return False
         return now != held
 
+    def check(self, *, has_connections: bool) -> None:
+        """Raise `DatabaseReplacedError` if the files were replaced or overwritten. The caller holds the write lock."""
+        if self.are_replaced(has_connections=has_connections):
+            if self._now().database is None:
+                raise DatabaseReplacedError(GONE)
+        elif not self.overwriting.is_overwritten():
+            return
+        raise DatabaseReplacedError("the database file was replaced and is being opened again; try again")
+
     def settle(self) -> None:
         """Prepare what was put in place for being opened. The caller holds the write lock.
 
-        Raises `DatabaseReplacedError` while the file is missing or still being copied.
+        Raises `DatabaseReplacedError` while the file is missing or still being copied, and `DatabaseDamagedError`
+        unless it is sound. Until then no file is changed: what is there may be needed to put it right.
         """
         now = self._now()
         held = self._held or now
         is_held_log = now.log is not None and now.log == held.log
         self._check_whole(also=[self._log] if is_held_log else [])
+        if not is_held_log:
+            # Another process may have opened the new file already.
+            if now.database == held.database:
+                self._put_into_own_file(with_log=False)
+            return
+        # The log is of the file that is gone, unless it was overwritten with that of the new one, or the index alone is
+        # another one.
+        if now.database == held.database and (
+            self.overwriting.is_log_overwritten() or not self.overwriting.is_overwritten()
+        ):
+            self._put_into_own_file(with_log=True)
+            self._remove_log()
+            return
+        check_sound(self._path)
+        # First: a crash after this leaves the new file without a log, which is what is wanted.
+        self._remove_log()
         if now.database == held.database:
-            # Overwritten in place, whether or not its log was removed. The connections of this process keep the old log
-            # with the number of the database file, so the content gets a file of its own.
-            _put_into_own_file(self._path)
-        if is_held_log:
-            # The log of the file that is gone, unless it was overwritten with that of the new one. Another process may
-            # have opened the new file: its log has another number.
-            if self.overwriting.is_log_overwritten():
-                _put_into_own_file(self._log)
-            else:
-                self._log.unlink(missing_ok=True)
-            self._index.unlink(missing_ok=True)
+            self._put_into_own_file(with_log=False)
+
+    def _remove_log(self) -> None:
+        self._log.unlink(missing_ok=True)
+        self._index.unlink(missing_ok=True)
+
+    def _put_into_own_file(self, *, with_log: bool) -> None:
+        """Give the content of the database, and of its log, a file of its own.
+
+        The connections of this process keep the old log and the old index with the number of the file.
+        """
+        copy = self._path.with_name(self._path.name + ".copy")
+        copied = {self._path: copy} | ({self._log: copy.with_name(copy.name + "-wal")} if with_log else {})
+        try:
+            for path, target in copied.items():
+                shutil.copy2(path, target)
+            if with_log:
+                _merge_log(copy)
+            check_sound(copy)
+            with copy.open("rb") as file:
+                os.fsync(file.fileno())
+            copy.replace(self._path)
+        finally:
+            for suffix in ("", "-wal", "-shm"):
+                copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
     def note(self) -> None:
         """Note the files that connections have just opened."""
@@ -91,13 +147,15 @@ class SqliteFiles:
         self.overwriting.forget()
 
     def _now(self) -> OpenFiles:
-        database = log = None
+        database = log = index = None
         with suppress(FileNotFoundError):
             status = os.stat(self._path)  # noqa: PTH116  before every write: pathlib takes three times as long
             database = status.st_dev, status.st_ino
         with suppress(FileNotFoundError):
             log = os.stat(self._log).st_ino  # noqa: PTH116  see above
-        return OpenFiles(database, log)
+        with suppress(FileNotFoundError):
+            index = os.stat(self._index).st_ino  # noqa: PTH116  see above
+        return OpenFiles(database, log, index)
 
     def _check_whole(self, also: Sequence[Path]) -> None:
         """Raise `DatabaseReplacedError` unless the file has the size that its header states and is quiet.
@@ -108,7 +166,7 @@ class SqliteFiles:
             # Never closed: that would release the locks of all connections of this process to the file (POSIX).
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise DatabaseReplacedError("the database file is gone; put it back") from None
+            raise DatabaseReplacedError(GONE) from None
         header, status = os.pread(descriptor, 100, 0), os.fstat(descriptor)
         # https://www.sqlite.org/fileformat2.html#the_database_header: the page size at 16 (1: 65,536), the number of
         # pages at 28.
@@ -122,9 +180,20 @@ class SqliteFiles:
             raise DatabaseReplacedError("the database file is being replaced; try again")
 
 
-def _put_into_own_file(path: Path) -> None:
-    copy = path.with_name(path.name + ".copy")
-    shutil.copy2(path, copy)
-    with copy.open("rb") as file:
-        os.fsync(file.fileno())
-    copy.replace(path)
+def check_sound(path: Path) -> None:
+    """Raise `DatabaseDamagedError` unless the file is a database without damage; its log is not read."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error:
+        raise DatabaseDamagedError from None
+    if answer != "ok":
+        raise DatabaseDamagedError
+
+
+def _merge_log(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error:
+        raise DatabaseDamagedError from None

@@ -6,11 +6,13 @@ on every version. It also queues the threads of a process; SQLite's busy handler
 """
 
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from app.errors import UnavailableError
 
@@ -23,8 +25,12 @@ class WriteLock:
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
         self._wait_seconds = wait_seconds
-        self._file = path.open("ab")
+        self._path = path
+        self._file = self._opened()
         self._threads = threading.Lock()
+
+    def _opened(self) -> BinaryIO:
+        return open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb")  # noqa: PTH123
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -56,7 +62,18 @@ class WriteLock:
                     raise UnavailableError("another process is writing; try again") from None
                 time.sleep(POLL_SECONDS)
             else:
-                return
+                if self._is_own():
+                    return
+                # Its folder was replaced, or the file was removed: other processes lock another one.
+                self._file.close()
+                self._file = self._opened()
+
+    def _is_own(self) -> bool:
+        """Whether the locked file has the name. True without a name: then there is no database to be written either."""
+        try:
+            return os.stat(self._path).st_ino == os.fstat(self._file.fileno()).st_ino  # noqa: PTH116  faster by two thirds
+        except FileNotFoundError:
+            return not self._path.parent.exists()
 
     def close(self) -> None:
         self._file.close()

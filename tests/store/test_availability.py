@@ -12,6 +12,7 @@ from app.errors import InvalidInputError, StorageUnavailableError, UnavailableEr
 from app.store import Store
 from app.store.availability import WAIT_SECONDS, Availability
 from app.store.database import AMBIGUOUS
+from app.store.sqlite_files import DatabaseDamagedError
 from tests.support.postgres import hang_up
 from tests.support.service import wait_until
 
@@ -59,6 +60,15 @@ def test_down_until_probed(switch: Switch) -> None:
     switch.error = None
     wait_until(lambda: switch.availability.outage is None)
     switch.availability.check()
+
+
+def test_type_of_the_first_error(switch: Switch) -> None:
+    """A write says what to do about the files also while the database is down."""
+    switch.follow()
+    switch.error = DatabaseDamagedError()
+    switch.availability.failed(DatabaseDamagedError())
+    with pytest.raises(DatabaseDamagedError, match="reckon restore"):
+        switch.availability.check()
 
 
 def test_not_followed(switch: Switch) -> None:

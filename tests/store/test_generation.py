@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.entities import Item, User
+from app.errors import UnavailableError
 from app.store import LeaseLostError, Store, migrate
 from app.store.generation import renew_generation
-from app.store.sqlite_files import QUIET_SECONDS, DatabaseReplacedError
+from app.store.sqlite import SqliteDialect
+from app.store.sqlite_files import QUIET_SECONDS, DatabaseDamagedError, DatabaseReplacedError
 from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
@@ -26,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_store(file: Path) -> Iterator[Store]:
-    store = Store.open("", file.parent)
+    store = Store.open("", file.parent, wait_seconds=0.5)
     yield store
     store.close()
 
@@ -268,3 +271,98 @@ def test_replaced_while_written(open_store: Store, file: Path) -> None:
         write()
     checked(store)
     assert store.users.get("ann") == User("ann")
+
+
+def test_index_of_the_log_removed(open_store: Store, file: Path) -> None:
+    """It holds the locks: a process that starts later would use another one for the same log."""
+    first, second = open_store, Store.open("", file.parent)
+    second.users.record([User("ann")])
+    file.with_name("reckon.db-shm").unlink()
+    for store in (first, second):
+        with pytest.raises(DatabaseReplacedError):
+            store.users.record([User("bob")])
+    assert checked(first) == checked(second)
+    first.users.record([User("bob")])
+    third = Store.open("", file.parent)
+    third.users.record([User("cid")])
+    assert [each.users.count() for each in (first, second, third)] == [3, 3, 3]
+    second.close()
+    third.close()
+
+
+@pytest.mark.parametrize("place", [0, -1], ids=["begin", "end"])
+def test_log_overwritten(open_store: Store, file: Path, place: int) -> None:
+    """What the log still holds is kept; what was acknowledged is never put behind what is broken."""
+    store = open_store
+    store.users.record([User("ann")])
+    checkpoint(file)
+    store.users.record([User("bob")])
+    store.users.record([User("cid")])
+    with file.with_name("reckon.db-wal").open("r+b") as log:
+        frame = 4_096 + 24
+        n = int.from_bytes(file.with_name("reckon.db-shm").read_bytes()[16:20], sys.byteorder)
+        log.seek(0 if place == 0 else 32 + (n - 1) * frame)
+        log.write(b"\xa5" * 100)
+    with pytest.raises(DatabaseReplacedError):
+        store.users.record([User("dan")])
+    checked(store)
+    store.users.record([User("eve")])
+    store.close()
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        stored = {user_id for (user_id,) in connection.execute("SELECT user_id FROM users")}
+    assert stored in ({"ann", "eve"}, {"ann", "bob", "eve"})
+
+
+@pytest.mark.parametrize("put", [overwritten_beside_its_log, renamed])
+def test_damaged_file_in_its_place(open_store: Store, file: Path, put: object) -> None:
+    """Nothing is written or removed until it is put right; the log may be needed for that."""
+    store = open_store
+    store.users.record([User("ann")])
+    checkpoint(file)
+    sound = file.read_bytes()
+    store.users.record([User("bob")])
+    damaged = file.with_name("damaged.db")
+    damaged.write_bytes(sound[: len(sound) // 2] + b"\xa5" * (len(sound) - len(sound) // 2))
+    log = file.with_name("reckon.db-wal").read_bytes()
+    put(damaged, file)  # type: ignore[operator]
+
+    def is_noticed() -> bool:
+        with pytest.raises(DatabaseReplacedError):
+            store.users.record([User("cid")])
+        try:
+            store.generation.check()
+        except DatabaseReplacedError:
+            return False  # while the file may still be being copied
+        except DatabaseDamagedError:
+            return True
+        raise AssertionError("a damaged file is used")
+
+    wait_until(is_noticed)
+    assert file.with_name("reckon.db-wal").read_bytes() == log
+    if put is overwritten_beside_its_log:
+        file.write_bytes(sound)
+        store.generation.check()
+        assert store.users.get("bob") == User("bob")
+        store.users.record([User("cid")])
+
+
+def test_folder_replaced(open_store: Store, file: Path) -> None:
+    """A writer takes the lock that the processes take that were started since."""
+    store, folder = open_store, file.parent
+    store.users.record([User("ann")])
+    backup = copied(file, "backup.db")
+    other = folder.with_name(folder.name + "-other")
+    folder.rename(other)
+    folder.mkdir()
+    with pytest.raises(DatabaseReplacedError):
+        store.users.record([User("bob")])
+    shutil.copyfile(other / backup.name, file)
+    checked(store)
+    second = Store.open("", folder)
+    with second.database.writing():
+        dialect = store.database.dialect
+        assert isinstance(dialect, SqliteDialect)
+        with pytest.raises(UnavailableError, match="another process is writing"), dialect.write_lock.held():
+            pass
+    second.close()

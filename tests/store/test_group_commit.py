@@ -2,10 +2,11 @@
 
 import asyncio
 import multiprocessing
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
-from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store
+from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store, migrate
 from tests.support.postgres import refusing_connections
 from tests.support.ratings import Row, incoming
 
@@ -202,3 +203,24 @@ def test_two_processes(store: Store, database_url: str, tmp_path: Path) -> None:
     assert store.ratings.count() == 300
     assert store.users.freshness("everybody").user_version == 100
     assert np.array_equal(np.sort(store.training_reads.load().user_versions), [20] * 10 + [100])
+
+
+def test_waiting_together(tmp_path: Path) -> None:
+    """Writes that come while one waits in vain for the database are refused with it; each in turn would wait longer."""
+    migrate("", tmp_path)
+    store = Store.open("", tmp_path, wait_seconds=0.3)
+
+    async def rate_one_after_the_other() -> list[Recorded | BaseException]:
+        writes = []
+        for n in range(3):
+            writes.append(asyncio.ensure_future(rate(store, (f"u{n}", "x", 3))))
+            await asyncio.sleep(0.02)
+        return await asyncio.gather(*writes, return_exceptions=True)
+
+    with closing(sqlite3.connect(tmp_path / "reckon.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        first, *late = asyncio.run(rate_one_after_the_other())
+    assert isinstance(first, UnavailableError)
+    assert [each is first for each in late] == [True, True]
+    assert statuses(all_at_once(store, [("u0", "x", 3)])) == [[STORED]]
+    store.close()

@@ -1,6 +1,7 @@
 """A SQLite file that cannot be opened or written to: what is said of it."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from app.errors import UnavailableError
 from app.store import migrate
 from app.store.database import open_database
+from app.store.sqlite_files import DatabaseDamagedError
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -38,4 +40,48 @@ def test_read_only_file(tmp_path: Path) -> None:
     assert error.detail == "the database file cannot be written to"
     with database.reading() as reading:
         assert reading.execute(sa.text("SELECT count(*) FROM ratings")).scalar_one() == 0
+    database.close()
+
+
+def test_locked_by_another_program(tmp_path: Path) -> None:
+    """The wait for it is shorter than that for writers of Reckon, so that both end in time."""
+    migrate("", tmp_path)
+    database = open_database("", tmp_path, wait_seconds=0.1)
+    with closing(sqlite3.connect(tmp_path / "reckon.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(UnavailableError, match="locked by another program"), database.writing():
+            pass
+    with database.writing() as connection:
+        (milliseconds,) = connection.exec_driver_sql("PRAGMA busy_timeout").one()
+        assert milliseconds <= 100
+    database.close()
+
+
+def test_connection_opened_while_read_only(tmp_path: Path) -> None:
+    """It could only read for ever; the next writer gets another one."""
+    migrate("", tmp_path)
+    database = open_database("", tmp_path)
+    # As it does for a file that was read-only, the connection stays so.
+    with database.reading() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+
+    def write() -> None:
+        with database.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM ratings")
+
+    with pytest.raises(UnavailableError, match="cannot be written to"):
+        write()
+    write()
+    database.close()
+
+
+@pytest.mark.parametrize("code", ["CORRUPT", "CORRUPT_INDEX", "NOTADB"])
+def test_damage(tmp_path: Path, code: str) -> None:
+    """Also by the codes that tell more."""
+    error = sqlite3.DatabaseError()
+    error.sqlite_errorcode = getattr(sqlite3, f"SQLITE_{code}")
+    database = open_database("", tmp_path)
+    expected = database.dialect.expected(error)
+    assert isinstance(expected, DatabaseDamagedError)
+    assert "reckon restore" in expected.detail
     database.close()
