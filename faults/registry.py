@@ -2,6 +2,7 @@
 
 FAULTS: tuple[str, ...] = (
     "database_files",
+    "disk_full",
     "database_outage",
     "overload",
     "event_loop",

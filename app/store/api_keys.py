@@ -54,7 +54,7 @@ class ApiKeys:
 
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke the key; one that is revoked already stays as it is. Raises `NotFoundError`."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             counters.lock(connection, "keys")
             key = _stored(connection, key_id)
             if key.revoked_at is not None:

@@ -52,7 +52,7 @@ class AuditLog:
         values = {"actor": actor, "action": action, "target": _storable(target), "outcome": outcome}
         log.info("audit", **values)
         try:
-            with self._database.writing() as connection:
+            with self._database.writing(uses_reserve=True) as connection:
                 at = self._database.dialect.now(connection)
                 connection.execute(sa.insert(audit_log).values(at=at, **values))
         except ReckonError as error:

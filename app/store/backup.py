@@ -63,14 +63,14 @@ def restore(url: str, data_dir: Path, file: Path) -> None:
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot restore {file}: {error}") from None
     finally:
-        for suffix in ("", "-wal", "-shm", ".lock"):
+        for suffix in ("", "-wal", "-shm", ".lock", ".reserve"):
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
         database.close()
 
 
 def adopt(database: Database) -> None:
     """Renew the generation of a database that was put back by other means."""
-    with database.writing() as connection:
+    with database.writing(uses_reserve=True) as connection:
         renew_generation(connection)
 
 

@@ -38,15 +38,17 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:
         """One write transaction, committed at the end, rolled back when anything is raised.
+
+        `uses_reserve`: for deletions, and the ends of jobs, which must pass on a full disk.
 
         The text of a `StorageUnavailableError` says so if the database failed in the commit, which may have succeeded.
         """
         self.availability.check()
         is_committing = False
         try:
-            with self._watched(), contextmanager(self.dialect.writing)() as connection:
+            with self._watched(), contextmanager(self.dialect.writing)(uses_reserve=uses_reserve) as connection:
                 yield connection
                 is_committing = True
         except StorageUnavailableError as error:

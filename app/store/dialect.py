@@ -117,8 +117,11 @@ class Dialect(Protocol):
     def hang_up(self) -> None:
         """Cuts the connections that threads may be waiting for; their operations end with an error."""
 
-    def writing(self) -> Iterator[sa.Connection]:
-        """Yields the connection of one write transaction, then commits it, or rolls back and raises."""
+    def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:
+        """Yields the connection of one write transaction, then commits it, or rolls back and raises.
+
+        `uses_reserve`: see `Database.writing`.
+        """
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         """Whether another database has taken the place of the one that is open.

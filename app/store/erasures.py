@@ -134,7 +134,7 @@ class Erasures:
         `with_live`: also that of the live snapshot, so that popular items are served.
         """
         newest = max(erasure.number for erasure in ready)
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             rows = connection.execute(sa.select(snapshots.c.version, snapshots.c.card, snapshots.c.is_live)).all()
             held = [row for row in rows if n_erasures_of(row.card) < newest and (with_live or not row.is_live)]
             versions = sorted(row.version for row in held)
@@ -149,7 +149,7 @@ class Erasures:
 
     def complete(self, ready: Sequence[Erasure], *, snapshot_version: int | None, n_rejected_files: int) -> None:
         """Completes pending erasures. `n_rejected_files`: of files with rejected rows that were removed for them."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
             known = connection.execute(sa.select(backups).order_by(backups.c.made_at)).all()
             columns = (erasures.c.number, erasures.c.requested_at, erasures.c.removed)
@@ -185,7 +185,7 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
             return None
     salt = secrets.token_hex(16)
     user_hash = hash_of(user_id, salt)
-    with database.writing() as connection:
+    with database.writing(uses_reserve=True) as connection:
         removed = _remove(database, connection, user_id)
         if not any(removed.values()):
             return None
@@ -206,7 +206,7 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
 
 def record_backup(database: Database, file: str) -> None:
     """Remembers a copy of the database for the receipts of later erasures."""
-    with database.writing() as connection:
+    with database.writing(uses_reserve=True) as connection:
         connection.execute(sa.insert(backups).values(made_at=database.dialect.now(connection), file=file))
 
 
@@ -218,7 +218,7 @@ def erase_again(database: Database, replaced: Database) -> int:
     with replaced.reading() as connection:
         known = connection.execute(sa.select(erasures)).all()
         of_backups = connection.execute(sa.select(backups)).all()
-    with database.writing() as connection:
+    with database.writing(uses_reserve=True) as connection:
         key = _key(connection)
         newest = counters.read(connection, "erasures")
         missing = [dict(row._mapping) for row in known if row.number > newest]  # noqa: SLF001  SQLAlchemy's own name

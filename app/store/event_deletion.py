@@ -21,7 +21,7 @@ DELETED_EVENTS = "SELECT event_id FROM deleted_events WHERE event_id = ?"
 def delete_event(database: Database, event_id: str, *, at: int) -> bool:
     """Deletes the event and counts a change of its user; False if there is none."""
     while True:
-        with database.writing() as connection:
+        with database.writing(uses_reserve=True) as connection:
             event = _find(connection, event_id)
             if event is None:
                 return False
@@ -35,7 +35,7 @@ def delete_event(database: Database, event_id: str, *, at: int) -> bool:
 def purge_deleted_events(database: Database, *, now: int) -> int:
     """Removes tombstones older than `TOMBSTONES_KEPT`; returns how many."""
     before = now - TOMBSTONES_KEPT // timedelta(microseconds=1)
-    with database.writing() as connection:
+    with database.writing(uses_reserve=True) as connection:
         return connection.execute(sa.delete(deleted_events).where(deleted_events.c.deleted_at < before)).rowcount
 
 

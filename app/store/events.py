@@ -131,7 +131,7 @@ class Events:
 
     def delete_type(self, name: str) -> bool:
         """False if there is none. Raises `ConflictError` while there are events of the type."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             counters.lock(connection, "placements")
             # Writers of events hold a shared lock on the types they use: this one waits for them.
             find = sa.select(event_types.c.type_key).where(event_types.c.name == name).with_for_update()

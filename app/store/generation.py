@@ -73,7 +73,7 @@ class Generation:
             now = self._read()
             # Another process may have renewed it: then the lower counters are those of the new generation.
             if now.generation == known and self._seen.is_ahead_of(now):
-                with self._database.writing() as connection:
+                with self._database.writing(uses_reserve=True) as connection:
                     renew_generation(connection, known)
                 now = self._read()
             if now.generation != known:

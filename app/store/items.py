@@ -167,7 +167,7 @@ class Items:
     def _try_to_delete(self, item_id: str) -> bool | None:
         """As `delete`; None if a rating or event came before all locks were held (those of users are taken first)."""
         find = sa.select(items.c.item_key).where(items.c.item_id == item_id)
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             key = connection.execute(find).scalar_one_or_none()
             if key is None:
                 return False

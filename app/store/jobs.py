@@ -179,19 +179,19 @@ class Jobs:
 
     def heartbeat(self, claim: Claim, *, progress: float, stage: str) -> None:
         """Renews the lease and stores the progress. Raises `LeaseLostError` once another worker has taken over."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             lease_until = self._database.dialect.now(connection) + round(claim.lease_seconds * 1e6)
             update_held(connection, claim, progress=progress, stage=stage, lease_until=lease_until)
 
     def finish(self, claim: Claim, *, state: str, reason: str, advice: str | None = None) -> None:
         """Ends the run without a snapshot, `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
             update_held(connection, claim, state=state, reason=reason, advice=advice, finished_at=now)
 
     def withdraw(self, job_id: str, worker_id: str | None = None, *, reason: str) -> bool:
         """Ends a job that no worker but this one runs as `failed`; whether it was queued or its own until now."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
             is_own = (jobs.c.state == "running") & (jobs.c.worker_id == worker_id)
             withdrawn = sa.update(jobs).where(jobs.c.job_id == job_id, (jobs.c.state == "queued") | is_own)
@@ -199,7 +199,7 @@ class Jobs:
 
     def release(self, claim: Claim) -> None:
         """Returns the job to the queue, because the worker is stopping; the attempt does not count."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             update_held(connection, claim, state="queued", stage=None, progress=0.0, attempts=jobs.c.attempts - 1)
 
     def get(self, job_id: str) -> Job:

@@ -51,7 +51,7 @@ class Placements:
 
     def delete(self, name: str) -> bool:
         """False if there is none."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             counters.lock(connection, "placements")
             # The counter grows only if something changed: every growth recompiles all placements in every process.
             is_deleted = connection.execute(sa.delete(placements).where(placements.c.name == name)).rowcount == 1

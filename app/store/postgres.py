@@ -94,7 +94,7 @@ class PostgresDialect:
         self.before_connecting()
         return _connect(arguments)
 
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:  # noqa: ARG002  of the server's own
         # READ COMMITTED: after a wait for a user's lock, the next statement sees what the holder committed.
         with (
             self.engine.connect().execution_options(isolation_level="READ COMMITTED") as connection,

@@ -166,7 +166,7 @@ class Ratings:
 
         The rating of a merged guest is the user's.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             user_id = targets_of(self._database, connection, [user_id]).get(user_id, user_id)
             pair = connection.execute(
                 sa.select(users.c.user_key, items.c.item_key)
@@ -190,7 +190,7 @@ class Ratings:
     def purge_tombstones(self, *, now: int) -> int:
         """Removes tombstones older than `TOMBSTONES_KEPT`, against which no replay is expected; returns how many."""
         before = now - TOMBSTONES_KEPT // timedelta(microseconds=1)
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             statement = sa.delete(ratings).where(ratings.c.value.is_(None), ratings.c.rated_at < before)
             return connection.execute(statement).rowcount
 

@@ -122,7 +122,7 @@ class SnapshotRegister:
 
     def forget(self, version: int) -> bool:
         """Removes the entry unless it is live; True if it was removed."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             statement = sa.delete(snapshots).where(snapshots.c.version == version, ~snapshots.c.is_live)
             return connection.execute(statement).rowcount == 1
 

@@ -27,11 +27,13 @@ from app.store.dialect import (
     VersionColumn,
     translated,
 )
+from app.store.disk_room import DiskRoom
 from app.store.sqlite_files import DatabaseDamagedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
 PATIENT_SECONDS = 10.0
 LOOP_BUSY_SECONDS = 0.02  # a reader in WAL mode hardly ever waits, and on the event loop all requests would wait
+CHECKPOINT_WAIT_SECONDS = 0.05
 # Many parameters are passed as one JSON array: one statement for each row costs 3 us, eight times as much. New keys
 # follow the order of arrival, which makes imports reproducible.
 FIND_USERS = "SELECT user_key FROM json_each(?) AS wanted LEFT JOIN users ON user_id = wanted.value ORDER BY wanted.key"
@@ -78,6 +80,8 @@ class SqliteDialect:
         self.before_connecting: Callable[[], None] = lambda: None  # for servers
         self._url = url
         self._busy_seconds = wait_seconds / 2  # for writers outside Reckon; those of Reckon queue on the write lock
+        self._room = DiskRoom(self.path)
+        self._room.release_if_full()
         self._files = SqliteFiles(self.path)
         self._opened: list[sqlite3.Connection] = []
         self.engine = self._new_engine(self._opened)
@@ -99,9 +103,10 @@ class SqliteDialect:
         # A read transaction that begins to write fails at once if another one wrote meanwhile, whatever the timeout.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
 
-    def writing(self) -> Iterator[sa.Connection]:
+    def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:
         with self.write_lock.held():
             self._check_files()
+            self._room.check(self._checkpoint, uses_reserve=uses_reserve)
             with self.engine.connect().execution_options(is_writer=True) as connection:
                 try:
                     with connection.begin():
@@ -113,6 +118,14 @@ class SqliteDialect:
                     raise
             # Again, since what was committed to a file that is gone must not be acknowledged.
             self._check_files()
+            if uses_reserve:
+                self._room.take_back(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the database and empty it, unless readers need it."""
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            for pragma in (_busy_timeout(CHECKPOINT_WAIT_SECONDS), "synchronous = FULL", "wal_checkpoint(TRUNCATE)"):
+                connection.execute(f"PRAGMA {pragma}")
 
     def _has_connections(self) -> bool:
         return bool(self._opened or self._hot_connections)
@@ -308,10 +321,11 @@ def _configure(connection: sqlite3.Connection, busy_seconds: float) -> None:
     # `_begin` sends BEGIN: the driver's own comes with the first write, too late to fix what a reader sees.
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout = {round(1_000 * busy_seconds)}",
+        _busy_timeout(busy_seconds),
         "journal_mode = WAL",
         "synchronous = FULL",
         "wal_autocheckpoint = 8000",  # 32 MB: a checkpoint writes each page once, however often it changed
+        "journal_size_limit = 33554432",  # a bulk write or a long read may let the log grow further
         "cache_size = -65536",
         "temp_store = MEMORY",
         # Deleted rows are overwritten with zeros, which spares most of what `purge` would have to remove.
@@ -332,6 +346,10 @@ def _primary_code(error: BaseException | None) -> int | None:
     """The lowest byte of an extended code is its primary code."""
     code: int | None = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
+
+
+def _busy_timeout(seconds: float) -> str:
+    return f"busy_timeout = {round(1_000 * seconds)}"
 
 
 def _abandon(connections: Sequence[sqlite3.Connection]) -> None:

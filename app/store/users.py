@@ -170,7 +170,7 @@ class Users:
 
     def purge_redirects(self, *, now: int) -> int:
         """Ends the redirects of guests that were merged long ago; returns how many."""
-        with self._database.writing() as connection:
+        with self._database.writing(uses_reserve=True) as connection:
             return purge_redirects(connection, now=now)
 
     def stream(self) -> Iterator[User]:

@@ -35,7 +35,12 @@ def test_restore_under_an_open_store(tmp_path: Path) -> None:
     assert store.users.freshness("eve").user_key == key  # which is why there are generations
     assert store.generation.check() == store.users.freshness("").generation
     store.close()
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy", "reckon.db", "reckon.db.lock"]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "copy",
+        "reckon.db",
+        "reckon.db.lock",
+        "reckon.db.reserve",
+    ]
 
 
 def test_restore_to_an_empty_folder(tmp_path: Path) -> None:
