@@ -4,6 +4,7 @@ Commands import what they need when they run, so that `--help` is instant.
 """
 
 import json
+import os
 import sys
 
 import typer
@@ -88,6 +89,7 @@ cli.add_typer(snapshots, name="snapshots")
 
 def main() -> None:
     """Run a command. An expected error or an unusable path is one line on standard error, and exit code 1."""
+    os.umask(0o077)  # databases, snapshots, exports and backups hold data of users; child processes inherit it
     try:
         cli()
     except ReckonError as error:

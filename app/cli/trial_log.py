@@ -36,7 +36,7 @@ class TrialLog:
         # One write in append mode, so that the lines of concurrent searches do not mix.
         line = (json.dumps(asdict(task) | asdict(trial)) + "\n").encode()
         try:
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(descriptor, line)
                 os.fsync(descriptor)

@@ -13,6 +13,7 @@ from app.store.generation import renew_generation
 from app.store.migration import Schema, migrate, schema_of
 from app.store.schema import instance
 from app.store.sqlite import SqliteDialect
+from app.store.sqlite_files import make_private_file
 
 
 def backup(url: str, data_dir: Path, file: Path) -> None:
@@ -101,6 +102,7 @@ def _sqlite(database: Database, instead: str) -> SqliteDialect:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a database with SQLite's own backup, which reads the committed state and writes in one transaction."""
+    make_private_file(target)
     with (
         closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as reader,
         closing(sqlite3.connect(target)) as writer,

@@ -109,7 +109,7 @@ def open_database(url: str, data_dir: Path, *, wait_seconds: float | None = None
     """
     if not url:
         try:
-            data_dir.mkdir(parents=True, exist_ok=True)
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             message = f"the folder {data_dir} cannot be made: {error.strerror}; RECKON_DATA_DIR names it"
             raise UnavailableError(message) from error

@@ -73,7 +73,7 @@ class SqliteDialect:
         wait_seconds = PATIENT_SECONDS if wait_seconds is None else wait_seconds
         self.path = Path(url.database or "")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.write_lock = WriteLock(self.path.with_name(self.path.name + ".lock"), wait_seconds)
         except OSError as error:
             raise UnavailableError(f"cannot open the database at {self.path}: {error.strerror}") from error
@@ -91,6 +91,7 @@ class SqliteDialect:
     def _new_engine(self, opened: list[sqlite3.Connection]) -> sa.Engine:
         """`opened`: holds the connections of the engine's pool while they are open."""
         engine = sa.create_engine(self._url, pool_size=10, max_overflow=40, hide_parameters=True)
+        sa.event.listen(engine, "do_connect", lambda *_: self._files.prepare())
         sa.event.listen(engine, "connect", lambda connection, _record: _configure(connection, self._busy_seconds))
         sa.event.listen(engine, "begin", self._begin)
         sa.event.listen(engine, "connect", lambda connection, _record: opened.append(connection))
@@ -166,6 +167,7 @@ class SqliteDialect:
         local, opened = self._local, self._hot_connections  # of one file: another thread may open a new one meanwhile
         connection: sqlite3.Connection | None = getattr(local, name, None)
         if connection is None:
+            self._files.prepare()
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             try:
                 _configure(connection, LOOP_BUSY_SECONDS if name == "quick" else self._busy_seconds)

@@ -9,15 +9,21 @@ indexes of one log would damage it.
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from app.errors import StorageUnavailableError
 from app.store.overwriting import Overwriting
 
+log = structlog.get_logger()
+
+PRIVATE = 0o600
 MAGIC = b"SQLite format 3\0"
 QUIET_SECONDS = 0.2
 """A file that changed within this time may still be being copied."""
@@ -61,6 +67,18 @@ class SqliteFiles:
         self._index = path.with_name(path.name + "-shm")
         self._held: OpenFiles | None = None
         self.overwriting = Overwriting(path, self._log, self._index)
+
+    def prepare(self) -> None:
+        """To be called before a connection is opened: the files hold secrets, so that only their owner may read them.
+
+        SQLite gives the log and its index the mode of the database. Raises `DatabaseReplacedError` if the database that
+        other connections have open is gone: SQLite would make an empty one.
+        """
+        if self._held is not None and self._held.database is not None and not self._path.exists():
+            raise DatabaseReplacedError(GONE)
+        make_private_file(self._path)
+        for path in (self._path, self._log, self._index):
+            _narrow(path)
 
     def are_replaced(self, *, has_connections: bool) -> bool:
         """Whether other files have taken the names; False until a connection has opened them.
@@ -178,6 +196,24 @@ class SqliteFiles:
         # A change ahead of the clock is as old as one long past: the clock was set back.
         if not is_whole or 0 <= time.time() - changed_at < QUIET_SECONDS:
             raise DatabaseReplacedError("the database file is being replaced; try again")
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file that only its owner may read, unless there is one: SQLite itself would let others read it."""
+    with suppress(OSError):  # a folder that cannot be written to, of which SQLite says more
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+
+
+def _narrow(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & ~PRIVATE and path.is_file():
+            try:
+                path.chmod(mode & PRIVATE)
+            except OSError as error:  # of another owner, or on a file system that is read-only
+                log.warning("others can read the database", file=path.name, mode=f"{mode:o}", why=error.strerror)
+            else:
+                log.warning("others could read the database", file=path.name, mode=f"{mode:o}", now=f"{PRIVATE:o}")
 
 
 def check_sound(path: Path) -> None:
