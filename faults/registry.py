@@ -3,6 +3,7 @@
 FAULTS: tuple[str, ...] = (
     "database_files",
     "disk_full",
+    "kills",
     "database_outage",
     "overload",
     "event_loop",
