@@ -64,7 +64,7 @@ def _in_process(folder: Path) -> Iterator[Figure]:
     n_stored = sum(_is_stored(store, f"user-{n}") for n in range(5))
     filler = fill(folder)
     is_refused = not _is_stored(store, "late") or (fill(folder) and not _is_stored(store, "late"))
-    n_deleted = sum(store.users.delete(f"user-0-{n}") for n in range(50))
+    n_deleted = sum(store.users.delete(f"user-0-{n}") is not None for n in range(50))
     filler.unlink()
     heals = _is_stored(store, "late")
     store.close()

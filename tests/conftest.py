@@ -15,6 +15,7 @@ from app.observability.logs import configure_logs
 from app.settings import Settings
 from app.store import Store
 from tests.support.databases import MigratedDatabases
+from tests.support.postgres import PROGRAMS
 
 # Each of the hundred processes that tests start would compile all of `app/` anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -84,6 +85,12 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
     opened = Store.open(database_url, tmp_path)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def postgres_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pg_dump` and `pg_restore` of the version of the server."""
+    monkeypatch.setenv("PATH", f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -8,7 +8,10 @@ from app.cli.audit import audited
 
 
 def backup(file: Path = typer.Argument(metavar="FILE", help="A new file")) -> None:
-    """Copy the SQLite database to FILE while services run. Snapshots are not part of it: training makes new ones."""
+    """Copy the database to FILE while services run. Snapshots are not part of it: training makes new ones.
+
+    For Postgres this runs `pg_dump`, which must be installed here.
+    """
     from app.settings import Settings
     from app.store.backup import backup as back_up
 
@@ -23,7 +26,10 @@ def restore(
         False, "--in-place", help="The database was put back by other means, such as pg_restore: take it as it is"
     ),
 ) -> None:
-    """Put a backup in the place of the database. Running services drop all they remember and go on from the backup."""
+    """Put a backup in the place of the database. Running services drop all they remember and go on from the backup.
+
+    For Postgres this runs `pg_restore`, which must be installed here.
+    """
     from app.errors import InvalidInputError
     from app.settings import Settings
     from app.store.backup import adopt

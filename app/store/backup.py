@@ -1,6 +1,9 @@
-"""Backups of a SQLite database, made and put back while services run. Postgres has `pg_dump` and `pg_restore`."""
+"""Backups, made and put back while services run: SQLite by its own means, Postgres by `pg_dump` and `pg_restore`."""
 
+import os
+import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import sqlalchemy as sa
 
 from app.errors import ConflictError, InvalidInputError, UnavailableError
 from app.store.database import Database, open_database
-from app.store.erasures import erase_again, record_backup
+from app.store.erasures import ErasureRecords, erase_again, erasure_records, record_backup
 from app.store.generation import renew_generation
 from app.store.migration import Schema, migrate, schema_of
 from app.store.schema import instance
@@ -19,27 +22,35 @@ from app.store.sqlite_files import make_private_file
 def backup(url: str, data_dir: Path, file: Path) -> None:
     """Copy the database to `file`, as of one moment, while services run.
 
-    Raises `ConflictError` if `file` exists or the database is Postgres, `UnavailableError` if it cannot be written.
+    Raises `ConflictError` if `file` exists, `UnavailableError` if it cannot be written.
     """
-    dialect = _sqlite(open_database(url, data_dir), "pg_dump --format=custom --file=FILE URL")
+    database = open_database(url, data_dir)
     partial = file.with_name(file.name + ".partial")
     try:
         if file.exists():
             raise ConflictError(f"{file} exists; a backup never replaces a file")
-        if not dialect.path.exists():
-            raise ConflictError(f"there is no database at {dialect.path}")
         partial.unlink(missing_ok=True)
-        _copy(dialect.path, partial)
-        with closing(sqlite3.connect(partial)) as connection:
-            # One file that can be read where nothing can be written; a log is for a database in use.
-            connection.execute("PRAGMA journal_mode = DELETE")
+        make_private_file(partial)
+        if isinstance(database.dialect, SqliteDialect):
+            _back_up_sqlite(database.dialect.path, partial)
+        else:
+            _run("pg_dump", database, "--format=custom", f"--file={partial}")
         partial.rename(file)
-        _note(Database(dialect), file)
+        _note(database, file)
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot write {file}: {error}") from None
     finally:
         partial.unlink(missing_ok=True)
-        dialect.close()
+        database.close()
+
+
+def _back_up_sqlite(path: Path, file: Path) -> None:
+    if not path.exists():
+        raise ConflictError(f"there is no database at {path}")
+    _copy(path, file)
+    with closing(sqlite3.connect(file)) as connection:
+        # One file that can be read where nothing can be written; a log is for a database in use.
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def restore(url: str, data_dir: Path, file: Path) -> None:
@@ -47,26 +58,82 @@ def restore(url: str, data_dir: Path, file: Path) -> None:
 
     A backup of an older version is migrated. The new generation makes every process drop what it remembers.
 
-    Raises `InvalidInputError` if `file` is not a sound backup, `ConflictError` for a backup of another database and for
-    Postgres, `SchemaError` for one of a newer version, and `UnavailableError` if it cannot be written.
+    Raises `InvalidInputError` if `file` is not a sound backup, `ConflictError` for a backup of another database,
+    `SchemaError` for one of a newer version, and `UnavailableError` if it cannot be written.
     """
     database = open_database(url, data_dir)
-    dialect = _sqlite(database, "pg_restore --clean --dbname=URL FILE, then reckon restore --in-place")
+    try:
+        if isinstance(database.dialect, SqliteDialect):
+            _restore_sqlite(database, database.dialect, data_dir, file)
+        else:
+            _restore_postgres(database, url, data_dir, file)
+    except (OSError, sqlite3.Error) as error:
+        raise UnavailableError(f"cannot restore {file}: {error}") from None
+    finally:
+        database.close()
+
+
+def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, file: Path) -> None:
     copy = dialect.path.with_name(dialect.path.name + ".restoring")
     try:
         _check_sound(file)
         copy.unlink(missing_ok=True)
         _copy(file, copy)
-        _prepare(copy, data_dir, _id_of(database))
-        _erase_again(copy, database, data_dir)
+        _prepare(copy, data_dir, database)
         with dialect.write_lock.held():
             _copy(copy, dialect.path)
-    except (OSError, sqlite3.Error) as error:
-        raise UnavailableError(f"cannot restore {file}: {error}") from None
     finally:
         for suffix in ("", "-wal", "-shm", ".lock", ".reserve"):
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
-        database.close()
+
+
+def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) -> None:
+    """`pg_restore` makes the tables anew; writers wait until its transaction ends, and find another generation."""
+    dumped = _id_in_dump(file)
+    if dumped is None:
+        raise InvalidInputError("the file is no backup of Reckon", field="file")
+    if _id_of(database) not in {None, dumped}:
+        raise ConflictError("this is a backup of another database: restore it to a database of its own")
+    known = _known_erasures(database)  # `pg_restore` removes them
+    _run("pg_restore", database, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+    migrate(url, data_dir)
+    _erase_again(database, known)
+    adopt(database)
+
+
+def _id_in_dump(file: Path) -> str | None:
+    """Return the id of the database in a dump; None if it holds none of Reckon."""
+    text = _run("pg_restore", None, "--data-only", f"--table={instance.name}", "--file=-", str(file))
+    lines = iter(text.splitlines())
+    for line in lines:
+        # COPY public.installation (id, database_id, ...) FROM stdin;
+        if line.startswith("COPY "):
+            columns = line.partition("(")[2].partition(")")[0].split(", ")
+            return dict(zip(columns, next(lines, "").split("\t"), strict=False)).get(instance.c.database_id.name)
+    return None
+
+
+def _run(program: str, database: Database | None, *arguments: str) -> str:
+    """Run a client program of Postgres, with a connection to the database, and return its output.
+
+    Raises `UnavailableError` where it is not installed, `InvalidInputError` with its message where it fails.
+    """
+    path = shutil.which(program)
+    if path is None:
+        raise UnavailableError(f"{program} is not installed: install the client programs of Postgres")
+    environment, connection = dict(os.environ), []
+    if database is not None:
+        url = database.dialect.engine.url
+        # Other users can read the arguments of a process.
+        environment |= {"PGPASSWORD": str(url.password)} if url.password else {}
+        plain = url.set(drivername="postgresql", password=None).render_as_string()
+        connection = [f"--dbname={plain}"]
+    done = subprocess.run(  # noqa: S603  one of two programs, and a file that the user names
+        [path, *connection, *arguments], env=environment, check=False, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise InvalidInputError(f"{program} failed: {done.stderr.strip() or done.returncode}", field="file")
+    return done.stdout
 
 
 def adopt(database: Database) -> None:
@@ -81,23 +148,15 @@ def _note(database: Database, file: Path) -> None:
         record_backup(database, file.name)
 
 
-def _erase_again(copy: Path, replaced: Database, data_dir: Path) -> None:
-    """Erase from the copy the users that have been erased since the backup."""
-    if schema_of(replaced) is not Schema.CURRENT:
-        return
-    restored = open_database(f"sqlite:///{copy.absolute()}", data_dir)
-    try:
-        if erase_again(restored, replaced):
-            restored.purge(also=())
-    finally:
-        restored.close()
+def _known_erasures(database: Database) -> ErasureRecords | None:
+    """None of a database that cannot hold any."""
+    return erasure_records(database) if schema_of(database) is Schema.CURRENT else None
 
 
-def _sqlite(database: Database, instead: str) -> SqliteDialect:
-    if not isinstance(database.dialect, SqliteDialect):
-        database.close()
-        raise ConflictError(f"this is for SQLite; with Postgres run: {instead}")
-    return database.dialect
+def _erase_again(restored: Database, known: ErasureRecords | None) -> None:
+    """Erase from the restored database the users that have been erased since the backup."""
+    if known is not None and erase_again(restored, known):
+        restored.purge(also=())
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -123,16 +182,17 @@ def _check_sound(file: Path) -> None:
         raise InvalidInputError(f"{file} is damaged: {answer}", field="file")
 
 
-def _prepare(copy: Path, data_dir: Path, database_id: str | None) -> None:
-    """Migrate the copy and renew its generation. `database_id`: of the database that it replaces, None if it is new."""
+def _prepare(copy: Path, data_dir: Path, replaced: Database) -> None:
+    """Migrate the copy, erase from it who was erased from the database that it replaces, and renew its generation."""
     url = f"sqlite:///{copy.absolute()}"
     database = open_database(url, data_dir)
     try:
         if schema_of(database) is Schema.MISSING:
             raise InvalidInputError("the file is no database of Reckon", field="file")
         migrate(url, data_dir)
-        if database_id not in {None, _id_of(database)}:
+        if _id_of(replaced) not in {None, _id_of(database)}:
             raise ConflictError("this is a backup of another database: restore it to a data folder of its own")
+        _erase_again(database, _known_erasures(replaced))
         adopt(database)
     finally:
         database.close()

