@@ -15,6 +15,7 @@ from app.cli.audit import audit
 from app.cli.catalogue import event_types, items, users
 from app.cli.database import migrate, scale
 from app.cli.demo import demo
+from app.cli.doctor import doctor
 from app.cli.erasures import erasures
 from app.cli.evaluate import evaluate
 from app.cli.export import export
@@ -79,6 +80,7 @@ cli.command()(openapi)
 cli.command()(backup)
 cli.command()(restore)
 cli.command()(audit)
+cli.command()(doctor)
 cli.add_typer(items, name="items")
 cli.add_typer(users, name="users")
 cli.add_typer(erasures, name="erasures")
