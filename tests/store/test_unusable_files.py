@@ -1,7 +1,7 @@
 """A SQLite file that cannot be opened or written to: what is said of it."""
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from app.errors import UnavailableError
 from app.store import migrate
 from app.store.database import open_database
 from app.store.sqlite_files import DatabaseDamagedError
+from app.store.write_lock import WriteLock
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -85,3 +86,24 @@ def test_damage(tmp_path: Path, code: str) -> None:
     assert isinstance(expected, DatabaseDamagedError)
     assert "reckon restore" in expected.detail
     database.close()
+
+
+def test_lock_is_held_until_the_commit(tmp_path: Path) -> None:
+    """A commit may checkpoint, which must not happen beside another writer: see `write_lock.py`."""
+    migrate("", tmp_path)
+    database = open_database("", tmp_path)
+    lock = WriteLock(tmp_path / "reckon.db.lock", wait_seconds=0)
+    held: list[bool] = []
+
+    def try_lock(_connection: object) -> None:
+        with suppress(UnavailableError), lock.held():
+            held.append(False)
+            return
+        held.append(True)
+
+    sa.event.listen(database.dialect.engine, "commit", try_lock)
+    with database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM ratings")
+    assert held == [True]
+    database.close()
+    lock.close()
