@@ -91,12 +91,18 @@ class SqliteDialect:
     def _new_engine(self, opened: list[sqlite3.Connection]) -> sa.Engine:
         """`opened`: holds the connections of the engine's pool while they are open."""
         engine = sa.create_engine(self._url, pool_size=10, max_overflow=40, hide_parameters=True)
-        sa.event.listen(engine, "do_connect", lambda *_: self._files.prepare())
+        sa.event.listen(engine, "do_connect", lambda *_: self._connect())
         sa.event.listen(engine, "connect", lambda connection, _record: _configure(connection, self._busy_seconds))
         sa.event.listen(engine, "begin", self._begin)
         sa.event.listen(engine, "connect", lambda connection, _record: opened.append(connection))
         sa.event.listen(engine, "close", lambda connection, _record: opened.remove(connection))
         return engine
+
+    def _connect(self) -> sqlite3.Connection:
+        self._files.prepare()
+        # `rw`: where the file has just gone, SQLite would make an empty one and remove the log of the one that is gone.
+        uri = f"{self.path.absolute().as_uri()}?mode=rw"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
 
     @staticmethod
     def _begin(connection: sa.Connection) -> None:
@@ -124,7 +130,7 @@ class SqliteDialect:
 
     def _checkpoint(self) -> None:
         """Copy the log into the database and empty it, unless readers need it."""
-        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+        with closing(self._connect()) as connection:
             for pragma in (_busy_timeout(CHECKPOINT_WAIT_SECONDS), "synchronous = FULL", "wal_checkpoint(TRUNCATE)"):
                 connection.execute(f"PRAGMA {pragma}")
 
@@ -167,8 +173,7 @@ class SqliteDialect:
         local, opened = self._local, self._hot_connections  # of one file: another thread may open a new one meanwhile
         connection: sqlite3.Connection | None = getattr(local, name, None)
         if connection is None:
-            self._files.prepare()
-            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            connection = self._connect()
             try:
                 _configure(connection, LOOP_BUSY_SECONDS if name == "quick" else self._busy_seconds)
                 connection.execute("PRAGMA query_only = ON")
@@ -288,7 +293,7 @@ class SqliteDialect:
         # of moved rows in their free space (10 of 2,000 deleted ids were still found).
         with self.write_lock.held():
             self._check_files()
-            with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
+            with closing(self._connect()) as connection:
                 _configure(connection, PATIENT_SECONDS)
                 # The copy that VACUUM makes is as large as the database.
                 connection.execute("PRAGMA temp_store = FILE")

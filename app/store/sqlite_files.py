@@ -74,9 +74,10 @@ class SqliteFiles:
         SQLite gives the log and its index the mode of the database. Raises `DatabaseReplacedError` if the database that
         other connections have open is gone: SQLite would make an empty one.
         """
-        if self._held is not None and self._held.database is not None and not self._path.exists():
+        if self._held is None or self._held.database is None:
+            make_private_file(self._path)
+        elif not self._path.exists():
             raise DatabaseReplacedError(GONE)
-        make_private_file(self._path)
         for path in (self._path, self._log, self._index):
             _narrow(path)
 
