@@ -20,7 +20,7 @@ log = structlog.get_logger()
 BEARER = b"bearer "
 USER_TOKEN = b"x-user-token"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-EXPOSED = ("ETag", "Location", "Retry-After", "X-Request-Id")
+EXPOSED = ("ETag", "Idempotency-Replayed", "Location", "Retry-After", "X-Request-Id")
 
 
 class Authentication:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from app.api.access import needs
+from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
@@ -41,6 +42,7 @@ router = APIRouter(tags=["events"], route_class=StrictRoute)
     responses=responses(400, 413, 422, 503, 507),
     openapi_extra=needs("ratings:write", browser=True),
 )
+@acts_once
 def post_events(request: Request, batch: EventsIn) -> EventsOut:
     """Checks each event separately, stores the valid ones once by id in one transaction, and reports the others.
 

@@ -115,8 +115,10 @@ BY_NAME: dict[str, Any] = {
     "fallback_advice": "import more ratings, then run `reckon train`",
 }
 
-NOT_FILLED_IN = frozenset({"cursor"})
-"""A cursor is signed by one database and names the items already returned, so no other request can use it."""
+NOT_FILLED_IN = frozenset({"cursor", "Idempotency-Key"})
+"""A cursor is signed by one database and names the items already returned, so no other request can use it. A key
+belongs to one request.
+"""
 
 TO_DELETE: dict[str, Any] = {"user_id": "609", "item_id": "996"}
 """What DELETE is filled in with. No other example needs them, so the operations can be tried in any order."""

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.access import needs
+from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
@@ -94,6 +95,7 @@ def patch_item(request: Request, item_id: Id, body: ItemPatchIn) -> ItemOut:
     responses=responses(400, 413, 422, 503, 507),
     openapi_extra=needs("catalogue:write"),
 )
+@acts_once
 def post_items(request: Request, batch: ItemsIn) -> BatchOutcome:
     """Checks each item separately, stores the valid ones in order in one transaction, and reports the others.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.api.access import caller_of, needs
+from app.api.idempotency import answers_a_secret
 from app.api.problems import responses
 from app.api.routing import StrictRoute, control_of
 from app.api.schemas.keys import KeyIn, KeyOut, KeysOut, NewKeyOut, UserTokenIn, UserTokenOut
@@ -35,6 +36,7 @@ def get_keys(request: Request) -> KeysOut:
     ),
     openapi_extra=needs("admin", audit="keys.create"),
 )
+@answers_a_secret
 def post_key(request: Request, body: KeyIn) -> NewKeyOut:
     """Makes a key for the same catalogue as the caller's. The answer alone holds the key itself.
 
@@ -84,6 +86,7 @@ def delete_key(request: Request, key_id: KeyId) -> Response:
     responses=responses(400, 413, 422),
     openapi_extra=needs("recommendations:read", "ratings:write"),
 )
+@answers_a_secret
 async def post_token(request: Request, body: UserTokenIn) -> UserTokenOut:
     """Makes a token with which a page may ask for this user alone, by a browser key. Nothing is stored.
 

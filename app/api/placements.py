@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.access import needs
+from app.api.idempotency import writes_nothing
 from app.api.list_parameters import ListBody
 from app.api.problems import responses
 from app.api.recommendations import LIST
@@ -112,6 +113,7 @@ def delete_placement(request: Request, name: PlacementName) -> None:
     responses=responses(400, 404, 413, 422, 503, also={200: LIST}),
     openapi_extra=needs("catalogue:write", "console"),
 )
+@writes_nothing
 async def post_preview(request: Request, name: PlacementName, body: PreviewIn) -> Response:
     """Answers what a user would be shown under the `settings` in the body, or under the stored settings. Stores
     nothing. `notes` says which attributes and categories of the settings no item has, and whether the settings leave

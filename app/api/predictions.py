@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from app.api.access import needs
+from app.api.idempotency import writes_nothing
 from app.api.item_fields import OF_EVERY_ANSWER
 from app.api.problems import responses
 from app.api.responses import json_response
@@ -30,6 +31,7 @@ router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
     responses=responses(400, 413, 422, 503, also={200: {"model": Predictions}}),
     openapi_extra=needs("recommendations:read"),
 )
+@writes_nothing
 async def post_predictions(request: Request, body: PairsIn) -> Response:
     """Predicts the ratings of up to 1,000 pairs, in their order. Checks each pair separately and reports
     those that are not valid.

@@ -1,6 +1,7 @@
 """Errors as RFC 9457 `application/problem+json`: a stable type, the field at fault and a request id, no internals."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
@@ -84,11 +85,13 @@ def responses(
 ) -> dict[int | str, dict[str, Any]]:
     """Return the error responses of an operation for OpenAPI.
 
-    `also`: its other responses. `errors`: cause -> an error as the operation raises it, the example of its status. A
-    status without one gets an example that is derived from the operation, see `app.api.error_examples`.
+    `also`: its other responses; a status that is among `statuses`, too, has the examples of both. `errors`: cause -> an
+    error as the operation raises it, the example of its status. A status without one gets an example that is derived
+    from the operation, see `app.api.error_examples`.
     """
     described: dict[int | str, dict[str, Any]] = {
-        status: {
+        status: deepcopy((also or {}).get(status, {}))
+        or {
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from app.api.access import needs
+from app.api.idempotency import writes_nothing
 from app.api.list_parameters import RankingBody
 from app.api.problems import responses
 from app.api.responses import as_response
@@ -24,6 +25,7 @@ router = APIRouter(tags=["recommendations"], route_class=AnswerRoute)
     responses=responses(400, 413, 422, 503, also={200: RANKING}),
     openapi_extra=needs("recommendations:read"),
 )
+@writes_nothing
 async def post_ranking(request: Request, body: RankingBody) -> Response:
     """Ranks up to 1,000 items for a user or a guest, best first, under the rules of the placement.
 

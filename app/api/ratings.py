@@ -1,11 +1,13 @@
 """Ratings: stored singly or up to 1,000 at once, listed and deleted."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.access import needs
+from app.api.idempotency import acts_once, keeping
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
@@ -13,6 +15,7 @@ from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, 
 from app.api.types import Cursor, Id
 from app.entities import Rating
 from app.errors import NotFoundError
+from app.intake.recording import RowOutcome, StoredRating
 from app.wiring import Service
 
 router = APIRouter(tags=["ratings"], route_class=StrictRoute)
@@ -25,6 +28,7 @@ router = APIRouter(tags=["ratings"], route_class=StrictRoute)
     responses=responses(400, 413, 422, 503, 507, also={200: {"model": RatingOut}}),
     openapi_extra=needs("ratings:write", browser=True),
 )
+@acts_once
 async def post_rating(request: Request, rating: RatingIn, response: Response) -> RatingOut:
     """Stores or replaces a rating: the newest `rated_at` wins, a repeated request changes nothing. Answers what is
     stored now.
@@ -34,10 +38,10 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
     `GET /users/{user_id}/recommendations`, from any process, takes the rating into account.
     """
     service = service_of(request)
-    stored = await service.rating_recorder.record(rating.to_entity(), "body")
+    stored = await service.rating_recorder.record(rating.to_entity(), "body", keeping(request, _answer))
     service.metrics.count_ratings(stored.status)
-    response.status_code = 201 if stored.status == "stored" else 200
-    return RatingOut.from_rating(stored)
+    response.status_code, answer = _answer(stored)
+    return answer
 
 
 @router.post(
@@ -46,14 +50,16 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
     responses=responses(400, 413, 422, 503, 507),
     openapi_extra=needs("ratings:write"),
 )
+@acts_once
 async def post_ratings(request: Request, batch: RatingsIn) -> RatingsOut:
     """Checks each rating separately, stores the valid ones in order in one transaction, and reports the others."""
     service = service_of(request)
-    outcomes = await service.rating_recorder.record_batch(read_rows(batch.ratings, RatingIn, RatingIn.to_entity))
+    rows = read_rows(batch.ratings, RatingIn, RatingIn.to_entity)
+    outcomes = await service.rating_recorder.record_batch(rows, keeping(request, _batch_answer))
     # One increment for each status instead of one for each row.
     for status, number in Counter(outcome.status for outcome in outcomes).items():
         service.metrics.count_ratings(status, number)
-    return RatingsOut.from_outcomes(outcomes)
+    return _batch_answer(outcomes)[1]
 
 
 @router.get(
@@ -84,6 +90,14 @@ def get_ratings(
     if not page and service.store.users.get(user_id) is None:
         raise NotFoundError("user", user_id)
     return RatingsPage(ratings=[RatingOut.from_rating(rating) for rating in page], next_cursor=next_cursor)
+
+
+def _answer(stored: StoredRating) -> tuple[int, RatingOut]:
+    return 201 if stored.status == "stored" else 200, RatingOut.from_rating(stored)
+
+
+def _batch_answer(outcomes: Sequence[RowOutcome]) -> tuple[int, RatingsOut]:
+    return 200, RatingsOut.from_outcomes(outcomes)
 
 
 def _page_by_item(service: Service, user_id: str, cursor: str | None, limit: int) -> tuple[list[Rating], str | None]:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic_core import to_json
 
 from app.api.access import needs
+from app.api.idempotency import writes_nothing
 from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
@@ -160,6 +161,7 @@ async def _tagged(
     responses=responses(400, 413, 422, 503, also={200: GUEST_LIST}),
     openapi_extra=needs("recommendations:read", browser=True),
 )
+@writes_nothing
 async def post_recommendations(request: Request, body: GuestBody) -> Response:
     """Lists items for a guest, who is known by what the body holds alone: ratings, events, and the ids of items that
     the guest looked at. The list is that of a user of whom the same is stored; nothing is stored. Without any of them
@@ -191,6 +193,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
     responses=responses(400, 413, 422, 503, also={200: {"model": BatchOut}}),
     openapi_extra=needs("recommendations:read"),
 )
+@writes_nothing
 async def post_batch(request: Request, body: BatchIn) -> Response:
     """Makes one list for each user with the same options, in the order of `user_ids`."""
     service = service_of(request)

@@ -1,5 +1,5 @@
 """How handlers are called: routes that refuse unknown query parameters and bodies that are not JSON or too complex, and
-access to the objects of the service.
+carry out a repeated POST once; and access to the objects of the service.
 
 Handlers are module-level functions. They get the objects of the process by `service_of(request)`. A FastAPI dependency
 for that would cost 30 us per request, a tenth of the time of a list.
@@ -10,6 +10,7 @@ the signature of the handler.
 
 import re
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Any, get_type_hints
 
 from fastapi import Request, Response, params
@@ -20,12 +21,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api import idempotency
 from app.api.access import Access, caller_of, check_body
 from app.api.json_limits import JsonRequest, check_json
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.store.audit import SUCCEEDED
+from app.store.kept_answers import AlreadyAnsweredError
 from app.wiring import Control, Service
 
 BAD_REQUEST = 400
@@ -73,28 +76,43 @@ class StrictRoute(CheckedRoute):
     """Answers 422 to a query parameter that the operation does not have, which FastAPI would ignore, and to one that is
     given twice and can be given once, of which FastAPI would take the last. Reads bodies in bounded time.
 
-    A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`.
+    A handler marks each query parameter with `Query`, or describes those it reads itself in `openapi_extra`. That of a
+    POST is marked with `acts_once` or its alternatives, see `app.api.idempotency`.
 
     An operation that takes a body answers 415 unless the content type is JSON, even if the body is empty: a web page
     may send any other content type to another site without asking it first. No operation takes any other content type.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        self.acts_once = "POST" in (options.get("methods") or ()) and idempotency.is_acting_once(endpoint)
+        if self.acts_once:
+            if not iscoroutinefunction(endpoint):
+                endpoint = idempotency.joined_to_answer(endpoint, options.get("status_code") or 200)
+            extra = options.get("openapi_extra") or {}
+            parameters = [idempotency.PARAMETER, *extra.get("parameters", ())]
+            options["openapi_extra"] = extra | {"parameters": parameters}
+            answer_gone = {"the answer is no longer there": idempotency.AnswerGoneError()}
+            options["responses"] = responses(409, also=options.get("responses"), errors=answer_gone)
+        super().__init__(path, endpoint, **options)
         if self.body_field is not None:
             self.responses = responses(NotJsonError.status) | self.responses
 
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
+        access = self.access
+        if access.audit is not None:
+            handle = _audited(access.audit, handle)
+        if self.acts_once:
+            # Outside: a repetition is no act.
+            handle = _once(handle)
         hints = get_type_hints(self.endpoint, include_extras=True)
         known = {name for name, hint in hints.items() if any(isinstance(each, params.Query) for each in _marks(hint))}
         repeatable = {name for name in known if takes_several(hints[name])}
         # Handlers that read the query string themselves declare the parameters in `openapi_extra`. They check which of
         # them are repeated.
-        own = {each["name"] for each in (self.openapi_extra or {}).get("parameters", ())}
+        described = (self.openapi_extra or {}).get("parameters", ())
+        own = {each["name"] for each in described if each["in"] == "query"}
         known, repeatable = known | own, repeatable | own
-        access = self.access
-
         takes_body = self.body_field is not None
         changes = self.methods != {"GET"}
 
@@ -114,8 +132,6 @@ class StrictRoute(CheckedRoute):
                 given = names(query_string)
                 refuse_unknown(given, known)
                 refuse_repeated(given, repeatable)
-            if access.audit is not None:
-                return await _audited(request, access.audit, handle)
             return await handle(request)
 
         return handle_known
@@ -131,26 +147,57 @@ class AnswerRoute(StrictRoute):
         return _answering(super().get_route_handler())
 
 
-async def _audited(request: Request, action: str, handle: Handler) -> Response:
-    """Handle the request, and record in the audit log what came of it.
+def _once(handle: Handler) -> Handler:
+    """Return the handler of a POST that writes, which carries out requests with one Idempotency-Key once."""
+
+    async def handle_once(request: Request) -> Response:
+        if not idempotency.is_keyed(request):
+            return await handle(request)
+        kept_answers = service_of(request).store.kept_answers
+        once = idempotency.once_of(request, await _body_of(request), caller_of(request), kept_answers)
+        if (kept := await kept_answers.find(once.request.key)) is not None:
+            return idempotency.replayed(once, kept)
+        try:
+            response = await handle(request)
+        except (AlreadyAnsweredError, ReckonError):
+            # Carried out meanwhile, by a request that this one waited for; what that one did may be why this one fails,
+            # as when a guest is merged and gone.
+            if (kept := await kept_answers.find(once.request.key)) is None:
+                raise
+            return idempotency.replayed(once, kept)
+        return response if once.answer is None else idempotency.first(once.answer)
+
+    return handle_once
+
+
+def _audited(action: str, handle: Handler) -> Handler:
+    """Return the handler of an administrative act, which records in the audit log what came of it.
 
     The object of the act is the part of the path that names it, or `request.state.audited` where the handler sets it.
     """
-    outcome = "internal-error"
-    try:
-        response = await handle(request)
-        outcome = SUCCEEDED
-    except ReckonError as error:
-        outcome = error.type
-        raise
-    except RequestValidationError:
-        outcome = InvalidInputError.type
-        raise
-    finally:
-        target = getattr(request.state, "audited", "/".join(map(str, request.path_params.values())))
-        actor = caller_of(request).key_id or ANYONE
-        await run_in_threadpool(control_of(request).store.audit.record, actor, action, target, outcome)
-    return response
+
+    async def handle_audited(request: Request) -> Response:
+        outcome: str | None = "internal-error"
+        try:
+            response = await handle(request)
+            outcome = SUCCEEDED
+        except ReckonError as error:
+            outcome = error.type
+            raise
+        except RequestValidationError:
+            outcome = InvalidInputError.type
+            raise
+        except AlreadyAnsweredError:
+            outcome = None  # the other request with this key has acted
+            raise
+        finally:
+            if outcome is not None:
+                target = getattr(request.state, "audited", "/".join(map(str, request.path_params.values())))
+                actor = caller_of(request).key_id or ANYONE
+                await run_in_threadpool(control_of(request).store.audit.record, actor, action, target, outcome)
+        return response
+
+    return handle_audited
 
 
 class DirectRoute(CheckedRoute):

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.api.access import needs
+from app.api.idempotency import writes_nothing
 from app.api.item_fields import SelectedUnexplained
 from app.api.list_parameters import Limit
 from app.api.problems import responses
@@ -90,6 +91,7 @@ class SearchBody(BaseModel):
     responses=responses(400, 413, 422, 503, also={200: FOUND}),
     openapi_extra=needs("recommendations:read", browser=True),
 )
+@writes_nothing
 async def post_search(request: Request, body: SearchBody) -> Response:
     """Lists available items whose titles match the words of the query, whatever case and accents, with up to one typo
     in a word, and with words that begin as the last one does. Items that match about as well are in the order of the

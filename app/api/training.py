@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 
 from app.api.access import needs
+from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
@@ -28,6 +29,7 @@ router = APIRouter(tags=["training"], route_class=StrictRoute)
     responses=responses(400, 413, 422, 503, 507),
     openapi_extra=needs("training", audit="training.request"),
 )
+@acts_once
 def post_training_job(request: Request, body: TrainingJobIn | None = None) -> TrainingJobOut:
     """Queues a training run for the worker. While an equal request waits in the queue, its job is returned."""
     wanted = body or TrainingJobIn()
@@ -83,7 +85,7 @@ def get_snapshot(request: Request, version: Version) -> SnapshotOut:
     "/snapshots/{version}/activate",
     summary="Activate a snapshot",
     responses=responses(
-        *(404, 409, 422, 503),
+        *(404, 409, 422, 503, 507),
         errors={
             "its folder is damaged": ActivationRefusedError(1, "item_vectors.npy is not what was written"),
             "a user in it was erased": ErasedSinceError(1),
@@ -91,6 +93,7 @@ def get_snapshot(request: Request, version: Version) -> SnapshotOut:
     ),
     openapi_extra=needs("training", audit="snapshots.activate"),
 )
+@acts_once
 def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut:
     """Makes the snapshot live in all processes and pins it: later runs publish snapshots that do not go live, until
     `latest` is activated. Refused where the snapshot is missing or damaged, or holds users who were erased since.

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.access import needs
+from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
@@ -96,6 +97,7 @@ def patch_user(request: Request, user_id: Id, body: UserPatchIn) -> UserOut:
     responses=responses(400, 413, 422, 503, 507),
     openapi_extra=needs("ratings:write"),
 )
+@acts_once
 def post_users(request: Request, batch: UsersIn) -> BatchOutcome:
     """Checks each user separately, stores the valid ones in order in one transaction, and reports the others.
 
@@ -131,6 +133,7 @@ def delete_user(request: Request, user_id: Id, response: Response) -> None:
     responses=responses(404, 422, 503, 507, errors={"there is no such guest": NoGuestError("no-such-user")}),
     openapi_extra=needs("ratings:write"),
 )
+@acts_once
 def merge_guest(request: Request, user_id: Id, guest_id: Id) -> MergeOut:
     """Moves everything that is stored of the guest to the user, and deletes the guest. The user need not exist.
 

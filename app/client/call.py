@@ -42,13 +42,19 @@ class Route:
 
     `path`: a template, as in the OpenAPI document.
     `changes`: the operation writes something.
-    `is_repeatable`: sending it twice has the same effect as sending it once.
+    `is_repeatable`: sending it twice, with its Idempotency-Key if it is keyed, has the same effect as sending it once.
     """
 
     method: Method
     path: str
     changes: bool
     is_repeatable: bool
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether an Idempotency-Key makes it repeatable."""
+        # HTTP defines PUT and DELETE as idempotent, and so is a merge patch, which names the new values.
+        return self.changes and self.method == "POST" and self.is_repeatable
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +250,9 @@ def signature_of(function: Callable[..., Any]) -> inspect.Signature:
 
 
 def operation(
-    method: Method, path: str, *, changes: bool | None = None, is_repeatable: bool | None = None
+    method: Method, path: str, *, changes: bool | None = None, is_repeatable: bool = True
 ) -> Callable[[Callable[Concatenate[Any, P], Request[T]]], Operation[P, T]]:
-    """Declares an operation. By default, everything but a GET writes, and everything but a POST is repeatable."""
-    # HTTP defines GET, PUT and DELETE as idempotent, and so is a merge patch, which names the new values. A POST is
-    # repeatable only where the service makes it so.
-    route = Route(
-        method,
-        path,
-        changes=method != "GET" if changes is None else changes,
-        is_repeatable=method != "POST" if is_repeatable is None else is_repeatable,
-    )
+    """Declares an operation. By default, everything but a GET writes."""
+    changes = method != "GET" if changes is None else changes
+    route = Route(method, path, changes=changes, is_repeatable=is_repeatable)
     return partial(Operation, route)

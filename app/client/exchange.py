@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
@@ -136,6 +137,8 @@ class Attempts(Generic[T]):
         self._deadline = time.monotonic() + self._seconds
         self._address = address_of(call)
         self._content = None if call.request.body is None else encode(call.request)
+        # The same for all attempts, so that the service carries out one of them, whichever answers are lost.
+        self._headers = {"idempotency-key": str(uuid.uuid4())} if call.route.is_keyed else {}
         # The address alone identifies a GET; two POSTs to one address may differ in their bodies.
         is_kept = call.route.method == "GET"
         self._remembered = exchange.remembered.get(self._address) if is_kept else None
@@ -143,8 +146,10 @@ class Attempts(Generic[T]):
 
     def next_request(self) -> httpx.Request:
         self._made += 1
-        # Also without a body: the service refuses changes that a web page could request without asking first.
-        headers = {"content-type": "application/json"} if self._call.route.method != "GET" else {}
+        headers = dict(self._headers)
+        if self._call.route.method != "GET":
+            # Also without a body: the service refuses changes that a web page could request without asking first.
+            headers["content-type"] = "application/json"
         if self._remembered is not None:
             headers["if-none-match"] = self._remembered.entity_tag
         return self._http.build_request(

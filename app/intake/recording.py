@@ -26,6 +26,7 @@ from app.entities import (
 from app.errors import InvalidInputError
 from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS, UNKNOWN_ITEM_FAULT
 from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded, Store
+from app.store.kept_answers import Keep
 
 FOREIGN_RECOMMENDATION_FAULT = "this recommendation_id was made for another user"
 
@@ -61,6 +62,9 @@ def microseconds_now() -> int:
 class RatingRecorder:
     """Stores ratings; the newest `rated_at` of a user for an item wins.
 
+    With `keep`, the answer to the request is kept in the same transaction. Raises `AlreadyAnsweredError` if its key is
+    taken.
+
     `clock`: microseconds UTC, read once a request. A `rated_at` ahead of it comes from a device whose clock is fast. It
     counts as the time of arrival: otherwise it would win over every opinion that is received until then.
     """
@@ -69,7 +73,7 @@ class RatingRecorder:
         self._store = store
         self._clock = clock
 
-    async def record(self, rating: Rating, field: str) -> StoredRating:
+    async def record(self, rating: Rating, field: str, keep: Keep[StoredRating] | None = None) -> StoredRating:
         """Stores one rating. `field` names the part of the input that holds it.
 
         Raises `InvalidInputError` for a value off the scale, for a time more than 5 minutes ahead of the clock, and for
@@ -77,24 +81,41 @@ class RatingRecorder:
         """
         now = self._clock()
         rating = _checked_rating(rating, await self._store.reads.scale(), now, field)
-        columns, _ = _rating_columns([rating], now)
-        recorded = await self._store.group_commit.record(columns, untimed_at=now)
-        if recorded.status[0] == UNKNOWN_ITEM:
-            raise InvalidInputError(UNKNOWN_ITEM_FAULT, field=f"{field}.item_id")
-        return _stored(rating, recorded)
 
-    async def record_batch(self, rows: Sequence[Rating | str]) -> list[RowOutcome]:
+        def outcome(recorded: Recorded) -> StoredRating | None:
+            return None if recorded.status[0] == UNKNOWN_ITEM else _stored(rating, recorded)
+
+        columns, _ = _rating_columns([rating], now)
+        recorded = await self._store.group_commit.record(
+            columns, untimed_at=now, keep=None if keep is None else keep.of(outcome)
+        )
+        stored = outcome(recorded)
+        if stored is None:
+            raise InvalidInputError(UNKNOWN_ITEM_FAULT, field=f"{field}.item_id")
+        return stored
+
+    async def record_batch(
+        self, rows: Sequence[Rating | str], keep: Keep[list[RowOutcome]] | None = None
+    ) -> list[RowOutcome]:
         """Stores the good rows in order, in one transaction."""
         now = self._clock()
         scale = await self._store.reads.scale()
         checked = [row if isinstance(row, str) else _rating_or_fault(row, scale, now) for row in rows]
         good = [row for row in checked if isinstance(row, Rating)]
-        statuses = []
-        if good:
-            columns, order = _rating_columns(good, now)
-            recorded = await self._store.group_commit.record(columns, untimed_at=now)
-            statuses = recorded.status[np.argsort(order)].tolist()
-        return _outcomes(checked, iter(statuses))
+
+        columns, order = _rating_columns(good, now)
+
+        def outcomes(recorded: Recorded) -> list[RowOutcome]:
+            return _outcomes(checked, iter(recorded.status[np.argsort(order)].tolist()))
+
+        # Without rows there is nothing to store but the answer.
+        if not good and keep is None:
+            return _outcomes(checked, iter(()))
+        return outcomes(
+            await self._store.group_commit.record(
+                columns, untimed_at=now, keep=None if keep is None else keep.of(outcomes)
+            )
+        )
 
     def remove(self, user_id: str, item_id: str) -> None:
         """Deletes the rating as of now, so that a later replay of it changes nothing."""

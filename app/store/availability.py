@@ -85,6 +85,19 @@ class Availability:
         self._wake.set()
 
     @contextmanager
+    def reported(self) -> Iterator[None]:
+        """For a read on the event loop: fails at once while the database is down, and reports that it does not answer.
+
+        A read in a thread is watched as well, see `Database`.
+        """
+        self.check()
+        try:
+            yield
+        except StorageUnavailableError as error:
+            self.failed(error)
+            raise
+
+    @contextmanager
     def watched(self) -> Iterator[None]:
         """Counts the block, which waits for the database in a thread, as an operation in progress."""
         operation = object()

@@ -1,8 +1,11 @@
 """One engine and its two kinds of transaction; the dialect is chosen by the URL."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import StatementError
@@ -14,6 +17,55 @@ from app.store.dialect import Dialect, PointRead, Row, translated
 from app.store.sqlite import SqliteDialect
 
 AMBIGUOUS = "it may have been stored nevertheless; sending it again is safe"
+
+
+T = TypeVar("T")
+
+
+class JoinedWrites:
+    """The write transaction that all writes of one thread share until the end of the block commits it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._opened = ExitStack()
+        self._is_lost = False
+        self.connection: sa.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None and self._is_lost:
+            raise RuntimeError("an earlier write of this transaction was rolled back")
+        self.connection = None
+        self._opened.__exit__(kind, error, traceback)
+
+    @contextmanager
+    def writing(self, *, uses_reserve: bool) -> Iterator[sa.Connection]:
+        """Opens the transaction, or joins it. Rolls all of it back when anything is raised.
+
+        `uses_reserve`: counts if this is the first write.
+        """
+        if self._is_lost:
+            raise RuntimeError("an earlier write of this transaction was rolled back")
+        is_first = self.connection is None
+        if self.connection is None:
+            transaction = contextmanager(self._dialect.writing)(uses_reserve=uses_reserve)
+            self.connection = self._opened.enter_context(transaction)
+        try:
+            yield self.connection
+        except BaseException as error:
+            # A first write may be tried again. After a later one, the caller could commit a part without the rest.
+            self._is_lost = not is_first
+            self.connection = None
+            self._opened.__exit__(type(error), error, error.__traceback__)
+            raise
+
+
+class ThreadWrites(threading.local):
+    joined: JoinedWrites | None = None
 
 
 class Database:
@@ -29,27 +81,57 @@ class Database:
         self.availability = Availability(lambda: dialect.probe(self.probed), dialect.hang_up)
         # The pool opens another connection for one that was cut, and would wait for the server again.
         dialect.before_connecting = self.availability.check
+        self._thread = ThreadWrites()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """One read transaction: all of its statements see the same state."""
+        """One read transaction: all of its statements see the same state, and what `joined` writes have changed."""
         self.availability.check()
-        with self._watched(), self.dialect.engine.connect() as connection:
-            yield connection
+        joined = self._thread.joined
+        with self._watched():
+            if joined is not None and joined.connection is not None:
+                yield joined.connection
+                return
+            with self.dialect.engine.connect() as connection:
+                yield connection
 
     @contextmanager
     def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:
-        """One write transaction, committed at the end, rolled back when anything is raised.
+        """One write transaction, committed at the end, rolled back when anything is raised; see `joined`.
 
         `uses_reserve`: for deletions, and the ends of jobs, which must pass on a full disk.
 
         The text of a `StorageUnavailableError` says so if the database failed in the commit, which may have succeeded.
         """
         self.availability.check()
+        joined = self._thread.joined
+        if joined is not None:
+            with self._watched(), joined.writing(uses_reserve=uses_reserve) as connection:
+                yield connection
+            return
+        with self._committed(contextmanager(self.dialect.writing)(uses_reserve=uses_reserve)) as connection:
+            yield connection
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Commits all writes of this thread in the block together at its end, or none if anything is raised.
+
+        The transaction begins with the first write. Errors are those of `writing`.
+        """
+        joined = self._thread.joined = JoinedWrites(self.dialect)
+        try:
+            with self._committed(joined):
+                yield
+        finally:
+            self._thread.joined = None
+
+    @contextmanager
+    def _committed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
+        """`transaction`: commits at its end."""
         is_committing = False
         try:
-            with self._watched(), contextmanager(self.dialect.writing)(uses_reserve=uses_reserve) as connection:
-                yield connection
+            with self._watched(), transaction as opened:
+                yield opened
                 is_committing = True
         except StorageUnavailableError as error:
             if is_committing:

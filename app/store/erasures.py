@@ -27,6 +27,7 @@ from app.entities import from_microseconds
 from app.errors import NotFoundError
 from app.store import counters
 from app.store.database import Database
+from app.store.kept_answers import empty_answers_of
 from app.store.schema import (
     backups,
     deleted_events,
@@ -266,12 +267,14 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     removed = {"users": int(user is not None), "items": _clear_creator(connection, user_id)}
     as_guest = connection.execute(sa.delete(redirects).where(redirects.c.user_id == user_id)).rowcount
     if user is None:
+        empty_answers_of(connection, [user_id])
         return removed | {"redirects": as_guest}
     key = user.user_key
+    guests = connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == key)).scalars().all()
     n_rated = sa.select(sa.func.count()).select_from(ratings).where(ratings.c.user_key == key)
     # The user's version leaves the sum of all versions, and the removed ratings are changes of their own.
     counters.grow(connection, "erased", user.version + connection.execute(n_rated).scalar_one())
-    removed["named_events"] = _count_named_events(connection, key, user_id)
+    removed["named_events"] = _count_named_events(connection, key, [user_id, *guests])
     lock_trends(database, connection)
     signals = signals_of_users(database, connection, [key])
     # There are no foreign keys: everything that refers to the user is deleted here.
@@ -280,13 +283,14 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     countries = countries_of(database, connection, signals.user_key)
     connection.execute(sa.delete(users).where(users.c.user_key == key))
     change_trends(database, connection, signals, Signals.none(), countries, countries)
+    # Last, as in every writer: see the order of locks in `postgres.py`.
+    empty_answers_of(connection, [user_id, *guests])
     return removed
 
 
-def _count_named_events(connection: sa.Connection, key: int, user_id: str) -> int:
-    """The number of the user's events whose ids, which callers choose, contain the id of the user or of a guest."""
-    guests = connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == key)).scalars()
-    names = [events.c.event_id.contains(name, autoescape=True) for name in (user_id, *guests)]
+def _count_named_events(connection: sa.Connection, key: int, user_ids: Sequence[str]) -> int:
+    """The number of the user's events whose ids, which callers choose, contain one of the ids."""
+    names = [events.c.event_id.contains(name, autoescape=True) for name in user_ids]
     named = sa.select(sa.func.count()).select_from(events).where(events.c.user_key == key, sa.or_(*names))
     return int(connection.execute(named).scalar_one())
 

@@ -1,7 +1,7 @@
 """Group commit: ratings that arrive while one transaction commits share the next one, and its fsync.
 
 A thread of its own writes; the callers wait on the event loop. Each caller gets the outcome of its own rows, as if the
-writes had been made one after the other in the order of arrival.
+writes had been made one after the other in the order of arrival. Answers to be kept share the transaction, too.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ import structlog
 
 from app.entities import IncomingRatings
 from app.errors import ReckonError, UnavailableError
+from app.store.database import Database
+from app.store.kept_answers import Keep, KeptAnswers
 from app.store.ratings import Ratings, Recorded
 
 log = structlog.get_logger()
@@ -26,28 +28,33 @@ MAX_GROUP_ROWS = 2_000  # a transaction of this size holds the write lock for ab
 
 @dataclass(frozen=True, slots=True)
 class PendingWrite:
-    """The rows of one caller and the future of their outcome."""
+    """The rows of one caller, the answer to be kept with them, and the future of their outcome."""
 
     incoming: IncomingRatings
     untimed_at: int
     n_rows: int
+    keep: Keep[Recorded] | None
     recorded: asyncio.Future[Recorded]
 
 
 class GroupCommit:
     """Queues writes from any event loop for one writing thread, which starts with the first write."""
 
-    def __init__(self, ratings: Ratings) -> None:
+    def __init__(self, database: Database, ratings: Ratings, kept_answers: KeptAnswers) -> None:
+        self._database = database
         self._ratings = ratings
+        self._kept_answers = kept_answers
         self._queue: SimpleQueue[PendingWrite | None] = SimpleQueue()  # None: closed
         self._starting = threading.Lock()
         self._writer: threading.Thread | None = None
         self._is_closed = False
 
-    async def record(self, incoming: IncomingRatings, *, untimed_at: int) -> Recorded:
+    async def record(
+        self, incoming: IncomingRatings, *, untimed_at: int, keep: Keep[Recorded] | None = None
+    ) -> Recorded:
         """As `Ratings.record`. The rows are stored even if the caller is cancelled.
 
-        Raises `UnavailableError` once the service is stopping.
+        Raises `UnavailableError` once the service is stopping, `AlreadyAnsweredError` if the key of `keep` is taken.
         """
         n_rows = len(incoming)  # here: rows of unequal lengths raise, which must not end the thread
         # Under the lock of `close`, so that no write enters the queue behind its end.
@@ -57,7 +64,7 @@ class GroupCommit:
             if self._writer is None:
                 self._writer = threading.Thread(target=self._run, name="group-commit", daemon=True)
                 self._writer.start()
-            write = PendingWrite(incoming, untimed_at, n_rows, asyncio.get_running_loop().create_future())
+            write = PendingWrite(incoming, untimed_at, n_rows, keep, asyncio.get_running_loop().create_future())
             self._queue.put(write)
         return await write.recorded
 
@@ -104,23 +111,29 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001  a defect of one write must not fail the others
             if len(group) == 1:
                 return [error]
-            # Each write again by itself: only the one with the defect fails.
-            return [outcome for write in group for outcome in self._outcomes([write])]
+            # In halves, down to the write that fails alone: its key is taken, or it has a defect.
+            middle = len(group) // 2
+            return [*self._outcomes(group[:middle]), *self._outcomes(group[middle:])]
 
     def _record(self, group: Sequence[PendingWrite]) -> list[Recorded]:
         lengths = [write.n_rows for write in group]
-        recorded = self._ratings.record(
-            IncomingRatings(
-                [user_id for write in group for user_id in write.incoming.user_id],
-                [item_id for write in group for item_id in write.incoming.item_id],
-                np.concatenate([write.incoming.value for write in group]),
-                np.concatenate([write.incoming.rated_at for write in group]),
-            ),
-            untimed_at=np.repeat([write.untimed_at for write in group], lengths),
-        )
-        # Each caller's rows are one slice of the outcome, in order of arrival.
-        ends = np.cumsum(lengths).tolist()
-        return [recorded.part(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+        with self._database.joined():
+            recorded = self._ratings.record(
+                IncomingRatings(
+                    [user_id for write in group for user_id in write.incoming.user_id],
+                    [item_id for write in group for item_id in write.incoming.item_id],
+                    np.concatenate([write.incoming.value for write in group]),
+                    np.concatenate([write.incoming.rated_at for write in group]),
+                ),
+                untimed_at=np.repeat([write.untimed_at for write in group], lengths),
+            )
+            # Each caller's rows are one slice of the outcome, in order of arrival.
+            ends = np.cumsum(lengths).tolist()
+            parts = [recorded.part(end - length, end) for end, length in zip(ends, lengths, strict=True)]
+            keeps = [(write.keep, part) for write, part in zip(group, parts, strict=True) if write.keep is not None]
+            answers = [(keep.request, keep.answer(part)) for keep, part in keeps]
+            self._kept_answers.keep([(request, answer) for request, answer in answers if answer is not None])
+        return parts
 
 
 def _deliver(group: Sequence[PendingWrite], outcomes: Sequence[Recorded | Exception]) -> None:

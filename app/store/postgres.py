@@ -41,7 +41,7 @@ PURGE_LOCK_MILLISECONDS = 2_000
 # VACUUM makes the space of deleted rows free and leaves their bytes in it (299 of 300 deleted ids were still found), so
 # tables with ids and texts of users are written anew (FULL). The statistics hold samples of them: they are gathered
 # anew, and their table is written anew. Rows of the other tables hold keys and numbers: their space is made free.
-REWRITTEN = ("users", "redirects", "deleted_events")
+REWRITTEN = ("users", "redirects", "deleted_events", "kept_answers")
 FREED = ("items", "events", "ratings", "interactions")
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
 # is promoted or recovered to a point in time (which begins a new timeline). That of users is made anew by `purge`.

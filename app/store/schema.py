@@ -86,6 +86,26 @@ redirects = Table(
     sqlite_with_rowid=False,
 )
 
+kept_answers = Table(
+    "kept_answers",  # see `kept_answers.py`
+    metadata,
+    Column("request_key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("body", LargeBinary),  # compressed; NULL: no longer there
+    Column("user_id", Text),  # whom the body names; empty: maybe any user
+    Column("kept_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+# For the deletion of a user. Most answers name none.
+_NAMES_A_USER = text("user_id IS NOT NULL")
+Index(
+    "ix_kept_answers_user_id",
+    kept_answers.c.user_id,
+    sqlite_where=_NAMES_A_USER,
+    postgresql_where=_NAMES_A_USER,
+)
+
 _TYPES: dict[ItemFieldKind, type[TypeEngine[Any]]] = {
     "text": Text,
     "url": Text,

@@ -6,15 +6,13 @@ Each read sees every change that was acknowledged before it began. SQLite is rea
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from app.entities import RatingScale, User
-from app.errors import StorageUnavailableError
 from app.store.database import Database
 from app.store.dialect import KeyArray, PointRead, Row, TimeArray, ValueArray
 from app.store.items import item_read, read_columns
@@ -142,7 +140,7 @@ class ServingReads:
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
-        with self._reported():
+        with self._availability.reported():
             rows = await self._dialect.read_rows(item_read(names), item_ids)
         return [None if row is None else read_columns(names, row) for row in rows]
 
@@ -164,18 +162,9 @@ class ServingReads:
         return user, interactions if len(interactions) else None
 
     async def _row(self, read: PointRead, parameter: object) -> Row | None:
-        with self._reported():
+        with self._availability.reported():
             return await self._dialect.read_row(read, parameter)
 
     async def _columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        with self._reported():
+        with self._availability.reported():
             return await self._dialect.read_columns(read, parameter)
-
-    @contextmanager
-    def _reported(self) -> Iterator[None]:
-        self._availability.check()
-        try:
-            yield
-        except StorageUnavailableError as error:
-            self._availability.failed(error)
-            raise

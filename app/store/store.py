@@ -13,6 +13,7 @@ from app.store.group_commit import GroupCommit
 from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
+from app.store.kept_answers import KeptAnswers
 from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
@@ -48,7 +49,8 @@ class Store:
         self.user_data = UserData(database, self.events)
         self.trends = Trends(database)
         self.likes = Likes(database)
-        self.group_commit = GroupCommit(self.ratings)
+        self.kept_answers = KeptAnswers(database)
+        self.group_commit = GroupCommit(database, self.ratings, self.kept_answers)
         self.placements = Placements(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)

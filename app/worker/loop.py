@@ -122,7 +122,9 @@ class Worker:
             raise
 
     def tidy_sometimes(self) -> None:
-        """After every run and every hour: removes old snapshots, tombstones, redirects and remains of killed runs."""
+        """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers and remains of
+        killed runs.
+        """
         if time.monotonic() - self._tidied_at < TIDY_SECONDS:
             return
         self._tidied_at = time.monotonic()
@@ -134,3 +136,4 @@ class Worker:
         self.store.ratings.purge_tombstones(now=now)
         self.store.events.purge_tombstones(now=now)
         self.store.users.purge_redirects(now=now)
+        self.store.kept_answers.purge()

@@ -28,7 +28,7 @@ def test_allowed(tmp_path: Path, origins: str) -> None:
         got = client.get("/users/ann/recommendations", headers={"origin": SHOP})
         assert got.headers["access-control-allow-origin"] == ("*" if origins == "*" else SHOP)
         exposed = {each.strip().lower() for each in got.headers["access-control-expose-headers"].split(",")}
-        assert {"etag", "retry-after", "x-request-id"} <= exposed
+        assert {"etag", "idempotency-replayed", "retry-after", "x-request-id"} <= exposed
         assert "access-control-allow-credentials" not in got.headers
         # The page must be able to read what is wrong, too.
         refused = client.get("/items/none", headers={"origin": SHOP})

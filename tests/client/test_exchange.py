@@ -86,24 +86,35 @@ def test_given_up(connect: Connect) -> None:
 
 
 def test_writes_tried_again(connect: Connect) -> None:
-    """A repeatable write is sent again, each time with the same body."""
+    """Each time with the same body and the same key."""
     with scripted(DROPPED, STORED) as server:
         assert connect(server.address).rate("u", "i", 4).value == 4
         assert len({asked.body for asked in server.asked}) == 1
         assert len(server.asked) == 2
+        keys = [asked.headers["idempotency-key"] for asked in server.asked]
+        assert len(set(keys)) == 1
+        connect(server.address).rate("u", "i", 4)
+        assert server.asked[-1].headers["idempotency-key"] != keys[0]
 
 
 @pytest.mark.parametrize("failure", [problem(503), DROPPED])
-def test_training_asked_for_once(connect: Connect, failure: Reply) -> None:
-    """The job may have been queued: a second request could queue a second run."""
+def test_training_asked_for_again(connect: Connect, failure: Reply) -> None:
+    """The job may have been queued: by the key the service knows that it is the same request."""
     with scripted(failure) as server:
         with pytest.raises(ReckonError):
             connect(server.address).train()
-        assert len(server.asked) == 1
+        assert len(server.asked) > 1
+        assert len({asked.headers["idempotency-key"] for asked in server.asked}) == 1
+
+
+def test_reads_have_no_key(connect: Connect) -> None:
+    with scripted(Reply()) as server:
+        connect(server.address).livez()
+        assert "idempotency-key" not in server.asked[0].headers
 
 
 def test_not_yet_listening(connect: Connect) -> None:
-    """A request that was never sent is repeated, even where it is not repeatable."""
+    """A request that was never sent is repeated."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -79,7 +79,7 @@ class Document:
 
     def parameters(self, operation: Operation[..., Any]) -> tuple[Schema, set[str]]:
         """The schemas of all parameters by name, and the names of the required ones; in path, query or body."""
-        parameters = self.operation(operation).get("parameters", [])
+        parameters = [each for each in self.operation(operation).get("parameters", []) if each["in"] != "header"]
         body = self.body(operation)
         bodies = self.alternatives(body) if body else []
         schemas = {each["name"]: each["schema"] for each in parameters} | self.properties(body)
@@ -125,6 +125,14 @@ def test_parameters(document: Document, name: str) -> None:
     given_in_body = {key for name in whole for key in get_type_hints(given[name].annotation)}
     assert given.keys() - whole | given_in_body == schemas.keys()
     assert {name for name, each in given.items() if each.default is each.empty} - whole == required
+
+
+@each_operation
+def test_keys(document: Document, name: str) -> None:
+    """The client sends an Idempotency-Key where the service takes one."""
+    parameters = document.operation(OPERATIONS[name]).get("parameters", [])
+    headers = [each["name"] for each in parameters if each["in"] == "header"]
+    assert headers == ["Idempotency-Key"] * OPERATIONS[name].route.is_keyed
 
 
 @each_operation

@@ -11,6 +11,7 @@ from app.errors import NotFoundError
 from app.store import Store
 from app.store.backup import backup, restore
 from app.store.erasures import OF_A_USER, hash_of
+from app.store.kept_answers import ANY_USER, Answer, KeyedRequest
 from app.store.schema import erasures, metadata, users
 from tests.support.events import happened
 from tests.support.ratings import incoming
@@ -35,6 +36,7 @@ OF_NO_USER = {
     "erasures",
     "event_types",
     "installation",
+    "kept_answers",  # emptied where they may name the user
     "items",  # but for `created_by`, which is cleared
     "placements",
     "snapshots",
@@ -59,6 +61,9 @@ def test_every_row(store: Store) -> None:
     store.events.record(happened(*clicks, ("gone-guest", "clicked", "guest", "x", 2)))
     store.events.delete("gone-guest", at=1)
     store.users.merge("ann", "guest")
+    answers = {"k1": "ann", "k2": "guest", "k3": ANY_USER}
+    for key, user_id in answers.items():
+        store.kept_answers.keep([(KeyedRequest(key, "canary"), Answer(200, b"canary", user_id))])
     erasure = store.users.delete("ann")
     assert erasure is not None
     assert rows_with(store, ["ann", "guest'", "canary", "e-guest", "gone-guest"]) == []

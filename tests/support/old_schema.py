@@ -31,6 +31,7 @@ UNDO = {
     "0009": ["ALTER TABLE installation DROP COLUMN generation", "DROP INDEX ix_events_at"],
     "0010": [],
     "0011": ["ALTER TABLE events DROP COLUMN position"],
+    "0012": ["DROP TABLE kept_answers"],
     "0013": ["ALTER TABLE training_jobs DROP COLUMN lease_seconds", "ALTER TABLE snapshots DROP COLUMN digest"],
     "0014": ["DROP TABLE api_keys", "DROP TABLE audit_log", "DELETE FROM counters WHERE name = 'keys'"],
     "0015": [

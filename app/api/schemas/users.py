@@ -69,3 +69,7 @@ class MergeOut(BaseModel):
     user: UserOut
     ratings: int = Field(description="Ratings and deletions of the guest that became the user's, being new or newer")
     events: int = Field(description="Events of the guest; all of them became the user's")
+
+    @property
+    def user_id(self) -> str:
+        return self.user.user_id

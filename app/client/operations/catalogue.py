@@ -207,8 +207,7 @@ class CatalogueOperations:
         """
         return Request(Item, path={"item_id": item_id}, body=changes, sends_null=True)
 
-    # Repeatable: each row is the whole item, so a second time changes nothing.
-    @operation("POST", "/items/batch", is_repeatable=True)
+    @operation("POST", "/items/batch")
     def put_item_batch(self, items: Sequence[ItemRow]) -> Request[EntriesOutcome]:
         """Make or replace up to 1,000 items in one request, each checked separately. `put_items` takes any number."""
         return Request(EntriesOutcome, body={"items": list(items)})
@@ -253,8 +252,7 @@ class CatalogueOperations:
         """
         return Request(User, path={"user_id": user_id}, body=changes, sends_null=True)
 
-    # Repeatable: each row is the whole user, so a second time changes nothing.
-    @operation("POST", "/users/batch", is_repeatable=True)
+    @operation("POST", "/users/batch")
     def put_user_batch(self, users: Sequence[UserRow]) -> Request[EntriesOutcome]:
         """Make or replace up to 1,000 users in one request, each checked separately. `put_users` takes any number."""
         return Request(EntriesOutcome, body={"users": list(users)})

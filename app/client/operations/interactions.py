@@ -158,13 +158,13 @@ class EventTypes:
 
 class InteractionOperations:
     # Repeatable also without `rated_at`: the same value again changes nothing.
-    @operation("POST", "/ratings", is_repeatable=True)
+    @operation("POST", "/ratings")
     def rate(self, user_id: str, item_id: str, value: float, rated_at: datetime | None = None) -> Request[StoredRating]:
         """Rate an item; user and item need not exist. The newest `rated_at` wins. Answers what is stored now."""
         body = {"user_id": user_id, "item_id": item_id, "value": value, "rated_at": rated_at}
         return Request(StoredRating, body=body)
 
-    @operation("POST", "/ratings/batch", is_repeatable=True)
+    @operation("POST", "/ratings/batch")
     def rate_batch(self, ratings: Sequence[Rating]) -> Request[RatingsOutcome]:
         """Send up to 1,000 ratings in one request. Each row is checked separately. `rate_many` takes any number."""
         return Request(RatingsOutcome, body={"ratings": list(ratings)})
@@ -198,7 +198,7 @@ class InteractionOperations:
         return Request(type(None), path={"user_id": user_id, "item_id": item_id})
 
     # Repeatable since each event has an id: the service stores it once.
-    @operation("POST", "/events", is_repeatable=True)
+    @operation("POST", "/events")
     def send_event_batch(self, events: Sequence[Event]) -> Request[EventsOutcome]:
         """Send up to 1,000 events in one request. Each row is checked separately. `send_events` takes any number."""
         return Request(EventsOutcome, body={"events": list(events)})

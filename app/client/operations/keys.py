@@ -58,7 +58,8 @@ class KeyOperations:
         """What is stored of all keys."""
         return Request(ApiKeys)
 
-    @operation("POST", "/keys")
+    # The service keeps no answer that holds a secret, so a second request would make a second key.
+    @operation("POST", "/keys", is_repeatable=False)
     def create_key(
         self,
         *,
@@ -83,8 +84,8 @@ class KeyOperations:
         """End a key. Raises `NotFoundError` where there is none."""
         return Request(type(None), path={"key_id": key_id})
 
-    # Repeatable: nothing is stored.
-    @operation("POST", "/tokens", changes=False, is_repeatable=True)
+    # Nothing is stored.
+    @operation("POST", "/tokens", changes=False)
     def user_token(self, user_id: str, *, expires_in: int | None = None) -> Request[UserToken]:
         """A token with which a page may ask for this user. `expires_in`: seconds, by default an hour."""
         return Request(UserToken, body={"user_id": user_id, "expires_in": expires_in})

@@ -119,7 +119,7 @@ class PlacementOperations:
         """Delete a placement; `home` returns to the default settings."""
         return Request(type(None), path={"name": name})
 
-    @operation("POST", "/placements/{name}/preview", changes=False, is_repeatable=True)
+    @operation("POST", "/placements/{name}/preview", changes=False)
     def preview_placement(
         self,
         name: str,

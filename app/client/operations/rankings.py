@@ -128,7 +128,7 @@ def _read_row(row: bytes) -> Prediction | RejectedPair:
 
 class RankingOperations:
     # Both are POSTs for the length of their input alone: they store nothing, so they may be repeated.
-    @operation("POST", "/rankings", changes=False, is_repeatable=True)
+    @operation("POST", "/rankings", changes=False)
     def rank(
         self,
         item_ids: Iterable[str],
@@ -146,7 +146,7 @@ class RankingOperations:
             body["fields"] = list(fields)
         return Request(Ranking, body=body)
 
-    @operation("POST", "/predictions", changes=False, is_repeatable=True)
+    @operation("POST", "/predictions", changes=False)
     def predict(
         self, pairs: Sequence[Pair], *, fields: Sequence[StoredField | AttributeField] = ()
     ) -> Request[Predictions]:

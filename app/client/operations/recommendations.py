@@ -318,7 +318,7 @@ class RecommendationOperations:
         """Iterate over the items of `recommendations`; no item comes twice, even if ratings arrive in between."""
         return RecommendationOperations.recommendations.call(user_id, limit=page_size, **options)
 
-    @operation("POST", "/recommendations", changes=False, is_repeatable=True)
+    @operation("POST", "/recommendations", changes=False)
     def recommendations_for(
         self,
         *,
@@ -337,7 +337,7 @@ class RecommendationOperations:
         body = guest_body(user_id, ratings, events, viewed_item_ids)
         return Request(GuestRecommendations, body=body | written(options))
 
-    @operation("POST", "/search", changes=False, is_repeatable=True)
+    @operation("POST", "/search", changes=False)
     def search(
         self, query: str, *, user_id: str | None = None, **options: Unpack[SearchOptions]
     ) -> Request[SearchResults]:
@@ -347,7 +347,7 @@ class RecommendationOperations:
         """
         return Request(SearchResults, body={"query": query, "user_id": user_id, **written(options)})
 
-    @operation("POST", "/recommendations/batch", changes=False, is_repeatable=True)
+    @operation("POST", "/recommendations/batch", changes=False)
     def recommendations_batch(
         self, user_ids: Iterable[str], **options: Unpack[BatchOptions]
     ) -> Request[RecommendationsBatch]:

@@ -143,7 +143,7 @@ class TrainingOperations:
         return Request(Snapshot, path={"version": str(version)})
 
     # Repeatable: a snapshot that is live and pinned stays so.
-    @operation("POST", "/snapshots/{version}/activate", is_repeatable=True)
+    @operation("POST", "/snapshots/{version}/activate")
     def activate_snapshot(self, version: int | Literal["latest"]) -> Request[Snapshot]:
         """Answer from this snapshot and pin it; `latest` unpins and returns to the newest one."""
         return Request(Snapshot, path={"version": str(version)})

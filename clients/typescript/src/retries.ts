@@ -15,11 +15,13 @@ export const DEFAULT_RETRIES: Retries = { attempts: 3, firstDelayMs: 100, longes
 /** The service, or a proxy in front of it, is busy or restarting. */
 const WORTH_REPEATING = new Set([429, 502, 503, 504]);
 
+const KEY = "Idempotency-Key";
+
 /**
  * A `fetch` that repeats failed requests until the time is over. The time covers all attempts.
  *
- * Every operation of Reckon may be repeated, since ratings are upserts and events have ids. The exceptions are those of
- * `isRepeatable`: a merge of users and a new training job.
+ * All attempts of a POST have one `Idempotency-Key`, by which the service carries out one of them. It is that of the
+ * request where the caller gave one. A request for a new API key is never repeated: each would make a key.
  */
 export function fetchWithRetries(
   retries: Retries,
@@ -27,6 +29,7 @@ export function fetchWithRetries(
   send: typeof globalThis.fetch,
 ): (request: Request) => Promise<Response> {
   return async (request) => {
+    if (request.method === "POST" && !request.headers.has(KEY)) request.headers.set(KEY, crypto.randomUUID());
     const operation = `${request.method} ${new URL(request.url).pathname}`;
     const deadline = performance.now() + timeoutMs;
     const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]);
@@ -50,10 +53,9 @@ export function fetchWithRetries(
   };
 }
 
-/** Whether sending the request twice has the same effect as sending it once. */
+/** Whether the service carries out one of several attempts. It keeps no answer that holds a secret. */
 function isRepeatable(request: Request): boolean {
-  const path = new URL(request.url).pathname;
-  return request.method !== "POST" || !(path.endsWith("/training-jobs") || /\/users\/[^/]+\/merge\//.test(path));
+  return request.method !== "POST" || !new URL(request.url).pathname.endsWith("/keys");
 }
 
 /** What the service asks for, if anything, plus a random time, so that clients which failed together do not return together. */

@@ -28,15 +28,20 @@ test("the number of attempts is limited", async (context) => {
   assert.equal(received.length, 3);
 });
 
-test("what would do harm twice is sent once", async (context) => {
-  const { address, received } = await scripted(context, reply(503, {}), reply(503, {}));
+test("the attempts of a POST have one key", async (context) => {
+  const { address, received } = await scripted(context, reply(503, {}), reply(202, {}), reply(202, {}));
   const reckon = new Reckon(address, { retries: FAST });
-  await assert.rejects(reckon.post("/training-jobs", { body: {} }), ProblemError);
-  await assert.rejects(
-    reckon.post("/users/{user_id}/merge/{guest_id}", { params: { path: { user_id: "ann", guest_id: "guest" } } }),
-    ProblemError,
-  );
-  assert.equal(received.length, 2);
+  await reckon.post("/training-jobs", { body: {} });
+  await reckon.post("/training-jobs", { body: {} });
+  const keys = received.map(({ headers }) => headers["idempotency-key"]);
+  assert.equal(keys.length, 3);
+  assert.ok(keys[0] && keys[0] === keys[1] && keys[0] !== keys[2]);
+});
+
+test("a key of the caller is sent", async (context) => {
+  const { address, received } = await scripted(context, reply(202, {}));
+  await new Reckon(address).post("/training-jobs", { body: {}, headers: { "Idempotency-Key": "mine" } });
+  assert.equal(received[0]?.headers["idempotency-key"], "mine");
 });
 
 test("Retry-After is respected, unless the time would be over", async (context) => {
