@@ -18,6 +18,8 @@ FAULTS: tuple[str, ...] = (
     "secrets",
     "erasure",
     "unlearning",
+    "concurrent_retries",
+    "read_your_writes",
     "gate",
     "publish_crashes",
     "damaged_snapshots",
