@@ -64,12 +64,19 @@ class Connections:
             connection.close()
 
 
+def _listening() -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    # As `reckon serve` does: otherwise every answer would wait 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
 @dataclass
 class ApiProcess:
     """One process of `reckon serve`. Its socket stays open while it is down, so that callers wait for the next one."""
 
     instance: Instance
-    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=512))
+    listener: socket.socket = field(default_factory=_listening)
     process: subprocess.Popen[bytes] | None = None
 
     @property

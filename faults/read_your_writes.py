@@ -16,16 +16,7 @@ from typing import Any
 
 from faults.api_processes import Connections, Processes, api_processes
 from faults.trial import Figure, Trial
-from tests.support.trained import N_RATED, fill, train
-
-RECIPE = {
-    "segments": [
-        {"name": "rating", "algorithm": "funk_svd"},
-        {"name": "taste", "algorithm": "als_implicit"},
-        {"name": "popularity", "algorithm": "popularity"},
-    ]
-}
-"""Learned in a second."""
+from tests.support.trained import N_RATED, RATED_LIGHTLY, fill, train
 
 N_WRITERS = 6
 USERS_OF_A_WRITER = 10
@@ -46,7 +37,7 @@ def run(trial: Trial) -> Iterator[Figure]:
         with api_processes(trial, kind, trial.times(test=2, short=3, long=3)) as processes:
             with processes.store() as store:
                 fill(store)
-                versions = [train(store, processes.instance.data_dir, seed, RECIPE) for seed in (0, 1)]
+                versions = [train(store, processes.instance.data_dir, seed, RATED_LIGHTLY) for seed in (0, 1)]
             n_writes = trial.times(test=60, short=1_200, long=10_400)
             with _swapping(processes, versions) as swaps:
                 counted = _write_and_read(trial, processes, n_writes)

@@ -20,6 +20,8 @@ FAULTS: tuple[str, ...] = (
     "unlearning",
     "concurrent_retries",
     "read_your_writes",
+    "hostile_values",
+    "two_databases",
     "gate",
     "publish_crashes",
     "damaged_snapshots",

@@ -12,6 +12,15 @@ from tests.support.user_states import tasteful_ratings
 
 N_RATED, N_UNRATED = 60, 5
 
+RATED_LIGHTLY = {
+    "segments": [
+        {"name": "rating", "algorithm": "funk_svd"},
+        {"name": "taste", "algorithm": "als_implicit"},
+        {"name": "popularity", "algorithm": "popularity"},
+    ]
+}
+"""A recipe that is learned in a second."""
+
 
 def fill(store: Store) -> None:
     """60 rated items in two categories, named `item-0` ...; 5 without ratings, `unrated-0` ...; 120 users."""
