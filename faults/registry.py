@@ -21,6 +21,7 @@ FAULTS: tuple[str, ...] = (
     "concurrent_retries",
     "read_your_writes",
     "hostile_values",
+    "random_requests",
     "two_databases",
     "gate",
     "publish_crashes",

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from app.api.item_fields import SelectedFields
 from app.api.recipients import Recipient
-from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Name
+from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Integral, Name
 from app.serving.expressions import parse_all, parse_boost
 from app.serving.item_details import ItemSelection
 from app.serving.parts import Expression
@@ -20,7 +20,7 @@ MAX_CANDIDATES = 1_000
 MAX_CATEGORIES = 100
 LEAST_PREDICTED = "On the rating scale; without effect where no ratings are predicted"
 
-Limit = Annotated[int, Field(ge=1, le=100, description="Number of items")]
+Limit = Annotated[int, Field(ge=1, le=100, description="Number of items"), Integral]
 Excluded = Annotated[list[str], Field(max_length=1_000, description="Item ids to leave out; may be repeated")]
 
 

@@ -158,11 +158,12 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _allowed_methods(request: Request) -> str:
     """Return all methods of the path, for the header `Allow`."""
-    # The framework names only those of the first route with this path, and none of a mount.
+    # The framework names only those of the first route with this path, and none of a mount. `/items/batch` is the path
+    # of an item as well.
     routes = [each for each in request.app.routes if isinstance(each, APIRoute) and each.include_in_schema]
-    template = next((each.path for each in routes if each.path_regex.match(request.url.path)), None)
+    matching = [each for each in routes if each.path_regex.match(request.url.path)]
     # Paths that the document does not list are its own pages and files, which can only be read.
-    methods = {method for each in routes if each.path == template for method in each.methods or ()} or {"GET"}
+    methods = {method for each in matching for method in each.methods or ()} or {"GET"}
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 

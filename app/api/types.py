@@ -107,6 +107,14 @@ Moment = Annotated[
     AfterValidator(_in_utc),
     Field(description="ISO 8601 with an offset", examples=["2026-03-01T20:15:00Z"]),
 ]
+
+
+def _as_integer(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integral = BeforeValidator(_as_integer)
+"""Takes 1994.0 for the integer that it is in JSON Schema; to stand behind the bounds in `Annotated`."""
 _Whole = Annotated[StrictInt, Field(ge=-MAX_WHOLE, le=MAX_WHOLE)]
 _AnyAttribute = StrictBool | _Whole | Finite | Text | list[Text]
 _ATTRIBUTE_OF_TYPE: dict[type, TypeAdapter[Any]] = {
@@ -135,12 +143,26 @@ def _with_one_fault(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 
 Attribute = Annotated[_AnyAttribute, WrapValidator(_with_one_fault)]
 AttributeName = Annotated[StrictStr, Field(min_length=1, max_length=64), Normal, AfterValidator(clean_text)]
-Attributes = Annotated[dict[AttributeName, Attribute], Field(max_length=MAX_ATTRIBUTES)]
+# Pydantic writes a pattern of names as `patternProperties`, which lets all other names through.
+_NAMES = {"propertyNames": {"minLength": 1, "maxLength": 64, "pattern": TEXT_PATTERN}}
+Attributes = Annotated[dict[AttributeName, Attribute], Field(max_length=MAX_ATTRIBUTES, json_schema_extra=_NAMES)]
 AttributesPatch = Annotated[
     dict[AttributeName, Annotated[_AnyAttribute | None, WrapValidator(_with_one_fault)]],
     # A patch may remove all attributes and set as many others.
-    Field(max_length=2 * MAX_ATTRIBUTES),
+    Field(max_length=2 * MAX_ATTRIBUTES, json_schema_extra=_NAMES),
 ]
 """Changes of attributes: null removes an attribute; those that are not named stay."""
 
-__all__ = ["MAX_WHOLE", "VALUE", "Attributes", "Category", "Cursor", "Finite", "Id", "Moment", "Name", "Text"]
+__all__ = [
+    "MAX_WHOLE",
+    "VALUE",
+    "Attributes",
+    "Category",
+    "Cursor",
+    "Finite",
+    "Id",
+    "Integral",
+    "Moment",
+    "Name",
+    "Text",
+]

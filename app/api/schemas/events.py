@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import Body, DescribedAs, RowOutcomes
-from app.api.types import Finite, Id, Moment
+from app.api.types import Finite, Id, Integral, Moment
 from app.entities import MAX_POSITION, Event, EventType
 from app.intake.recording import ReceivedEvent, RowOutcome
 
@@ -35,7 +35,7 @@ class EventIn(Body):
         " with one, the two must agree",
         examples=["home"],
     )
-    position: Annotated[int, Field(strict=True, ge=0, le=MAX_POSITION)] | None = Field(
+    position: Annotated[int, Field(strict=True, ge=0, le=MAX_POSITION), Integral] | None = Field(
         None,
         description="The place of the item in the list that led to the event, from 0; needs a `recommendation_id` or a"
         " `placement`",

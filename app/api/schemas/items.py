@@ -8,7 +8,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, cr
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas.body import Body, DescribedAs
-from app.api.types import TEXT_PATTERN, Attributes, AttributesPatch, Category, Finite, Id, Moment, Normal, clean_text
+from app.api.types import (
+    TEXT_PATTERN,
+    Attributes,
+    AttributesPatch,
+    Category,
+    Finite,
+    Id,
+    Integral,
+    Moment,
+    Normal,
+    clean_text,
+)
 from app.entities import (
     BARE_ITEM,
     ITEM_DEFAULTS,
@@ -63,7 +74,7 @@ _INPUT_TYPES: dict[ItemFieldKind, Callable[[ItemField], Any]] = {
     "url": lambda _declared: Url,
     "id": lambda _declared: Id,
     "texts": lambda declared: Annotated[list[Category], Field(max_length=declared.max_length)],
-    "integer": lambda declared: Annotated[int, Field(strict=True, ge=declared.minimum, le=declared.maximum)],
+    "integer": lambda declared: Annotated[int, Field(strict=True, ge=declared.minimum, le=declared.maximum), Integral],
     "number": lambda declared: Annotated[Finite, Field(ge=declared.minimum, le=declared.maximum)],
     "flag": lambda _declared: Annotated[bool, Field(strict=True)],
     "time": lambda _declared: Moment,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import Body
+from app.api.types import Integral
 from app.store import Job, SnapshotEntry
 
 
@@ -13,7 +14,7 @@ class TrainingJobIn(Body):
     # As filled in by `/docs`, a job that learns what the service learns anyway.
     model_config = ConfigDict(json_schema_extra={"examples": [{"seed": 0}]})
 
-    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] | None = Field(
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63), Integral] | None = Field(
         None, description="Seed of the random generator; the same data and seed give the same snapshot"
     )
     recipe: dict[str, Any] | None = Field(
