@@ -4,8 +4,11 @@ The tool's own check counts every 422 to a request that fits the schema. A schem
 """
 
 from typing import Any
+from urllib.parse import urlencode
 
 import schemathesis
+
+from app.api.address_check import MAX_ADDRESS
 
 REFUSED_TYPES = frozenset(
     {
@@ -20,10 +23,22 @@ REFUSED_FIELDS = frozenset(
         "value",  # off the rating scale, which each service has its own of
         *("rated_at", "at"),  # ahead of the server's clock
         *("type", "portion"),  # of event types that are not declared, or are no consumption
-        *("body", "recipe", "guest_id"),  # of fields that exclude each other
+        *("body", "recipe", "guest_id", "placement"),  # of fields that exclude each other, or repeat the path
     }
 )
 """The last part of the field at fault."""
+
+
+@schemathesis.hook
+def filter_headers(_context: Any, headers: Any) -> bool:
+    """Without values that are no HTTP, which the server refuses before it knows the operation."""
+    return all(isinstance(value, str) and value.isascii() and value.isprintable() for value in (headers or {}).values())
+
+
+@schemathesis.hook
+def filter_query(_context: Any, query: Any) -> bool:
+    """Without addresses that are too long, which is refused before the operation is known, too."""
+    return len(urlencode(query or {}, doseq=True, errors="replace")) < MAX_ADDRESS // 2
 
 
 @schemathesis.check

@@ -96,3 +96,11 @@ def test_bad_attribute_number(client: TestClient, number: str) -> None:
     for path in ("/items/x", "/users/x"):
         answer = client.put(path, content=body, headers={"content-type": "application/json"})
         assert answer.status_code == 422
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_integral_numbers(client: TestClient) -> None:
+    """In JSON Schema 1994.0 is an integer, and 1994.5 is none."""
+    assert client.put("/items/alien", json={"year": 1994.0}).json()["year"] == 1994
+    assert client.put("/items/alien", json={"year": 1994.5}).status_code == 422
+    assert client.put("/items/alien", json={"year": True}).status_code == 422
