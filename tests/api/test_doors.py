@@ -62,6 +62,7 @@ def test_wrong_method(client: TestClient) -> None:
         ("BREW", "/users/ann/recommendations", "GET, HEAD"),
         ("GET", "/predictions", "POST"),
         ("HEAD", "/predictions", "POST"),
+        ("OPTIONS", "/items/batch", "DELETE, GET, HEAD, PATCH, POST, PUT"),
     ],
 )
 def test_wrong_method_anywhere(client: TestClient, method: str, path: str, allowed: str) -> None:

@@ -131,12 +131,12 @@ def test_failures_are_not_kept(client: TestClient) -> None:
 def test_no_effect_without_answer(client: TestClient, path: str) -> None:
     """The answer is part of the transaction: where it cannot be kept, nothing is stored."""
     with service_of(client).store.database.writing() as connection:
-        connection.execute(sa.text("ALTER TABLE kept_answers RENAME COLUMN status TO renamed"))
+        connection.execute(sa.text("ALTER TABLE kept_answers RENAME COLUMN kept_at TO renamed"))
     assert send(client, path, REQUESTS[path][1], "k").status_code >= 500
     assert service_of(client).store.users.get("ann") is None
     assert service_of(client).store.items.get("alien") is None
     with service_of(client).store.database.writing() as connection:
-        connection.execute(sa.text("ALTER TABLE kept_answers RENAME COLUMN renamed TO status"))
+        connection.execute(sa.text("ALTER TABLE kept_answers RENAME COLUMN renamed TO kept_at"))
     assert send(client, path, REQUESTS[path][1], "k").is_success
 
 
