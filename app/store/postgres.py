@@ -51,7 +51,8 @@ IDENTITY = (
     " pg_relation_filenode('ratings')::bigint"
 )
 # Writers take locks in one order, so that they cannot deadlock: inserters of users, users' rows by key, inserters of
-# items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item.
+# items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item, kept
+# answers by key.
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
 PAIRS = "WITH pairs (user_key, item_key) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) "
 
