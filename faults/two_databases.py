@@ -26,7 +26,7 @@ NAMES = ("ann", "ANN", "bob", "jos\u00e9", "a b", "\U0001f600", "a%b_c", "\u05d0
 TITLES = ("Alien", "alien 3", "Amélie", "ÉTÉ", "straße", "", "100% [x]_y", None)
 COUNTRIES = ("FI", "fi", "US", None)
 TYPES = ("clicked", "watched", "shown", "disliked", "no-such-type")
-TOKENS = frozenset({"recommendation_id", "next_cursor", "request_id", "job_id"})
+TOKENS = frozenset({"recommendation_id", "next_cursor", "request_id", "job_id", "heat"})
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 HOUR_SECONDS = 3_600
 
@@ -70,7 +70,7 @@ def run(trial: Trial) -> Iterator[Figure]:
                 statuses[one[0]] += 1
                 if one != other or one[0] >= 500:
                     before = [f"{each.method} {each.path}" for each in steps[:place]]
-                    different.append(f"sequence {number}: {step}: {one} and {other} after {before}"[:1_500])
+                    different.append(f"sequence {number}: {step}: {_apart(one, other)} after {before}"[:1_500])
                     break
     seen = f"{len(different)} of {n_sequences}, {statuses.total()} requests each, {dict(statuses)}"
     is_reached = not different and statuses.total() > n_sequences
@@ -236,7 +236,7 @@ class Sequences:
 
 
 def _normal(value: Any, name: str = "") -> Any:
-    """Without tokens and the times of the server; numbers to six digits, since heat fades with each moment."""
+    """Without tokens, the times of the server, and heat, which fades with each moment; numbers to six digits."""
     if isinstance(value, dict):
         return {key: _normal(each, key) for key, each in value.items()}
     if isinstance(value, list):
@@ -249,3 +249,11 @@ def _normal(value: Any, name: str = "") -> Any:
         seconds = datetime.fromisoformat(value).astimezone(UTC).timestamp()
         return "now" if abs(time.time() - seconds) < HOUR_SECONDS else value
     return value
+
+
+def _apart(one: object, other: object) -> str:
+    """The two answers from where they begin to differ."""
+    texts = repr(one), repr(other)
+    pairs = enumerate(zip(*texts, strict=False))
+    start = max(0, next((place for place, (left, right) in pairs if left != right), 0) - 60)
+    return " and ".join(text[start : start + 300] for text in texts)
