@@ -37,5 +37,7 @@ IN_TESTS = (
     "erasure",
     "publish_crashes",
     "damaged_snapshots",
+    "concurrent_retries",
+    "random_requests",
 )
-"""Those that `make test` runs at their smallest size: they take a second or two and need no other processes."""
+"""Those that `make test` runs at their smallest size: together they take less than 45 seconds, and no figure is a time."""
