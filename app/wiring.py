@@ -3,6 +3,9 @@
 Each object receives only the objects that it uses. Nothing is global, so a process can hold several applications.
 """
 
+import os
+import shutil
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,8 +15,19 @@ from app.auth.rate_limits import RateLimits
 from app.auth.user_tokens import UserTokens
 from app.errors import ReckonError
 from app.intake.recording import EventRecorder, RatingRecorder
-from app.observability.metrics import Lag, Metrics, SnapshotState
+from app.observability.metrics import SHARED_FOLDER, Lag, Metrics
+from app.observability.processes import read_processes
+from app.observability.shown_items import ShownItems
+from app.observability.states import (
+    CatalogueState,
+    DiskState,
+    ErasureState,
+    SnapshotState,
+    StateReaders,
+    TrainingState,
+)
 from app.scoring import ActiveSnapshot
+from app.serving.catalogue import Catalogue
 from app.serving.charts import ChartReader
 from app.serving.exclusion import ExclusionExplainer
 from app.serving.home import HomePage
@@ -36,6 +50,7 @@ from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.store import WAIT_SECONDS, Store
+from app.store.jobs import Job
 
 
 def open_store(settings: Settings, *, wait_seconds: float | None = None) -> Store:
@@ -103,8 +118,18 @@ class Service:
         store = open_store(settings, wait_seconds=WAIT_SECONDS)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
-        # A function, because the metrics must report the snapshot that is live when they are read.
-        metrics = Metrics(lambda: _snapshot_state(active), lambda: _count_erasures(store))
+        shown_items = ShownItems(os.environ.get(SHARED_FOLDER))
+        # Functions, because the metrics must report what is so when they are read.
+        states = StateReaders(
+            snapshot=lambda: _snapshot_state(active),
+            erasures=lambda: _erasure_state(store),
+            training=lambda: _training_state(store),
+            catalogue=lambda: _catalogue_state(serving.current.catalogue, shown_items),
+            disk=lambda: _disk_state(settings.data_dir),
+            processes=read_processes,
+            is_database_up=lambda: store.availability.outage is None,
+        )
+        metrics = Metrics(states)
         lag = Lag(metrics.observe_lag)
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
@@ -136,8 +161,11 @@ class Service:
         )
         config = PlacementConfigHolder(store.placements, store.events)
         config.refresh(serving.current.generation)  # known even if the database fails before the first request
-        request_states = RequestStates(store.reads, serving, config, known_users, store.instance.scale())
-        recommender = Recommender(user_states, tokens, PlacementWatch(metrics.count_placement_problem), threads)
+        request_states = RequestStates(
+            store.reads, serving, config, known_users, store.instance.scale(), metrics.count_degraded
+        )
+        watch = PlacementWatch(metrics.count_placement_problem)
+        recommender = Recommender(user_states, tokens, watch, threads, shown_items)
         return cls(
             store=store,
             threads=threads,
@@ -165,10 +193,10 @@ class Service:
         )
 
 
-def _count_erasures(store: Store) -> tuple[int, int] | None:
+def _erasure_state(store: Store) -> ErasureState | None:
     """Return how many erasures are pending and how many overdue; None while the database does not tell."""
     try:
-        return store.erasures.count_open()
+        return ErasureState(*store.erasures.count_open())
     except ReckonError:
         return None
 
@@ -185,4 +213,53 @@ def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
         created_at,
         is_fallback=manifest.reason is not None,
         is_substitute=active.is_substitute,
+        is_accepted=manifest.accepted is not None,
     )
+
+
+def _training_state(store: Store) -> TrainingState | None:
+    """Return the state of training; None while the database does not tell."""
+    try:
+        jobs, live = store.jobs.summary(), store.snapshots.live()
+    except ReckonError:
+        return None
+    running, last = jobs.running, jobs.last
+    return TrainingState(
+        n_finished=jobs.n_finished,
+        n_queued=jobs.n_queued,
+        waiting_since=_timestamp(jobs.queued_since),
+        running_since=None if running is None else _timestamp(running.started_at),
+        # The stage is a text; the name before the colon is one of a few.
+        phase="" if running is None else (running.stage or "starting").partition(":")[0],
+        progress=None if running is None else running.progress,
+        lease_until=_timestamp(jobs.running_until),
+        last_seconds=_seconds_of(last),
+        phase_seconds={} if live is None else live.card.get("phase_seconds", {}),
+    )
+
+
+def _seconds_of(job: Job | None) -> float | None:
+    # A job that was withdrawn never started.
+    if job is None or job.started_at is None or job.finished_at is None:
+        return None
+    return (job.finished_at - job.started_at).total_seconds()
+
+
+def _timestamp(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _catalogue_state(catalogue: Catalogue, shown_items: ShownItems) -> CatalogueState:
+    is_available = catalogue.available(time.time_ns() // 1_000)
+    # The catalogue may have grown since.
+    keys = catalogue.keys[: len(is_available)][is_available]
+    return CatalogueState(len(keys), shown_items.counted(keys))
+
+
+def _disk_state(folder: Path) -> DiskState | None:
+    """Return the state of the disk of the folder; None while there is no such folder."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return DiskState(usage.total, usage.free)

@@ -40,4 +40,4 @@ IN_TESTS = (
     "concurrent_retries",
     "random_requests",
 )
-"""Those that `make test` runs at their smallest size: together they take less than 45 seconds, and no figure is a time."""
+"""Those that `make test` runs at their smallest size: they take less than 45 seconds, and no figure is a time."""

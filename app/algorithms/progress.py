@@ -73,6 +73,8 @@ class Stage:
         self._log = log
         self._reached = 0.0
         self._figures: dict[str, Any] = {}
+        self.seconds: dict[str, float] = {}
+        """How long each of its parts took that did not fail."""
         self._logged_share = 0.0
         self._logged_at = time.monotonic()
 
@@ -111,9 +113,10 @@ class Stage:
         try:
             yield stage
         except BaseException as error:
-            stage._finish("stage failed", started_at, error=type(error).__name__)
+            stage._finish("stage failed", _seconds_since(started_at), error=type(error).__name__)
             raise
-        stage._finish("stage finished", started_at)
+        self.seconds[name] = _seconds_since(started_at)
+        stage._finish("stage finished", self.seconds[name])
         # The next part reports this share. A callback may raise, and what a stage has completed must not fail by it.
         self._reached = max(self._reached, until)
 
@@ -132,7 +135,10 @@ class Stage:
         self._reached = min(max(self._reached, share), 1.0)
         self._progress(self._reached, text)
 
-    def _finish(self, event: str, started_at: float, **fields: Any) -> None:
+    def _finish(self, event: str, seconds: float, **fields: Any) -> None:
         if self._log is not None:
-            duration = round(time.perf_counter() - started_at, 3)
-            self._log.info(event, stage=self.path, duration_seconds=duration, **fields, **self._figures)
+            self._log.info(event, stage=self.path, duration_seconds=seconds, **fields, **self._figures)
+
+
+def _seconds_since(started_at: float) -> float:
+    return round(time.perf_counter() - started_at, 3)

@@ -118,6 +118,7 @@ class Admission:
         state["is_refused"] = True
         problem = problem_of(OverloadedError())
         problem.request_id = state.get("request_id", "")
+        state["problem"] = problem.name
         body = to_json(problem.document)
         headers = [
             (b"content-type", MEDIA_TYPE.encode()),

@@ -44,6 +44,11 @@ class Problem(BaseModel):
     request_id: str = Field(description="Identifies the request in the logs", examples=[EXAMPLE_REQUEST_ID])
 
     @property
+    def name(self) -> str:
+        """The end of `type`: a label of metrics."""
+        return self.type.removeprefix(PREFIX)
+
+    @property
     def document(self) -> dict[str, Any]:
         """The JSON of the answer, without fields that say nothing."""
         content = self.model_dump(exclude_none=True)
@@ -124,7 +129,9 @@ def install(app: FastAPI) -> None:
 
 
 def _answer(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
-    problem.request_id = request.scope.get("state", {}).get("request_id", "")
+    state = request.scope.setdefault("state", {})
+    problem.request_id = state.get("request_id", "")
+    state["problem"] = problem.name
     return JSONResponse(problem.document, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 

@@ -140,7 +140,7 @@ async def _tagged(
     if request_state.is_degraded:
         made = await answer()
         if made.strategy is not None:
-            service.metrics.count_recommendations(made.strategy)
+            service.metrics.count_recommendations(made.strategy, is_known=request_state.user.is_known)
         return json_response(made.body, is_degraded=True)
     entity_tag, held = request_state.entity_tag(question, options), held_by(request)
     if is_among(entity_tag, held):
@@ -151,7 +151,7 @@ async def _tagged(
         cached = await answer()
         service.cache.put(question, entity_tag, cached)
     if cached.strategy is not None:
-        service.metrics.count_recommendations(cached.strategy)
+        service.metrics.count_recommendations(cached.strategy, is_known=request_state.user.is_known)
     return answered(cached.body, entity_tag, held)
 
 
@@ -180,7 +180,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
     if body.events or body.viewed_item_ids:
         query = replace(query, events=body.happened(request_state.config.event_types, request_state.now))
     recommendations = await service.recommender.recommend(query, request_state)
-    service.metrics.count_recommendations(recommendations.strategy)
+    service.metrics.count_recommendations(recommendations.strategy, is_known=request_state.user.is_known)
     answer = await as_bytes(recommendations, body.selection, service.store.reads, request_state)
     if body.user_id is None:
         answer = with_ignored(answer, body.ignored(request_state.serving.catalogue))
@@ -204,7 +204,7 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
         request_state = await service.request_states.read(user_id)
         is_degraded |= request_state.is_degraded
         recommendations = await service.recommender.recommend(Query(user_id, options), request_state)
-        service.metrics.count_recommendations(recommendations.strategy)
+        service.metrics.count_recommendations(recommendations.strategy, is_known=request_state.user.is_known)
         list_ = await as_bytes(recommendations, body.selection, service.store.reads, request_state)
         results.append(b'{"user_id":%b,"recommendations":%b}' % (to_json(user_id), list_))
         # 100 lists take long. This lets the event loop serve other requests in between.

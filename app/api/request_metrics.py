@@ -44,5 +44,7 @@ class RequestMetrics:
             is_refused = scope["state"].get("is_refused", False)
             path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
             self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
+            if "problem" in scope["state"]:
+                self._metrics.count_problem(scope["state"]["problem"])
             if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
                 log.warning("request failed", request_id=request_id, method=scope["method"], path=path, status=status)

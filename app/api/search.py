@@ -103,7 +103,7 @@ async def post_search(request: Request, body: SearchBody) -> Response:
     query = body.to_query(service.tokens)
     request_state = await service.request_states.read(body.user_id or "")
     results = await service.searcher.search(body.query, query, request_state)
-    service.metrics.count_recommendations(results.strategy)
+    service.metrics.count_recommendations(results.strategy, is_known=request_state.user.is_known)
     # The text score is always returned: it is what tells a search from other lists.
     selection = ItemSelection.parse(body.fields)
     return await as_response(results, selection, service.store.reads, request_state)

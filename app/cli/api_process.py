@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 
 from app.cli.connection import BoundedConnection, Connections
 from app.cli.draining import DrainingServer
 from app.cli.supervisor import ready_file
+from app.main import create_app
 from app.settings import Settings
 
 DRAIN_SECONDS = 10
@@ -32,8 +34,14 @@ def run(descriptor: int, ready: Path) -> None:
     # A core file would hold the keys and the data of the requests that were in memory.
     resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
     connections = Connections(Settings().connections_per_peer)
+
+    def make_app() -> ASGIApp:
+        app = create_app()
+        connections.count_refused_peer = app.state.service.metrics.count_refused_peer
+        return app
+
     config = uvicorn.Config(
-        "app.main:create_app",
+        make_app,
         factory=True,
         loop="uvloop",
         http=partial(BoundedConnection, connections_of_all=connections),  # type: ignore[arg-type]  # it is only called
@@ -46,7 +54,6 @@ def run(descriptor: int, ready: Path) -> None:
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    config.load_app()
     server = DrainingServer(config, ready)
     # Not by `socket.dup`, which makes the socket blocking: in all processes, since they share it.
     listeners = [socket.socket(fileno=os.dup(descriptor)) for _ in range(ACCEPTED_AT_ONCE)]

@@ -17,7 +17,7 @@ import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -86,7 +86,8 @@ log = structlog.get_logger()
 class Connections:
     """The open connections of a process.
 
-    `most_per_peer`: connections from one address; 0: no such limit.
+    `most_per_peer`: connections from one address; 0: no such limit. `count_refused_peer` is called for each refusal,
+    once it is set.
 
     A connection over a limit takes the place of the one that has waited longest for a request (of the same peer, if
     that is the limit). It is refused only if all of them are being answered.
@@ -99,6 +100,7 @@ class Connections:
         self._per_peer: Counter[str] = Counter()
         self._is_sweeping = False
         self._refused: Counter[str] = Counter()
+        self.count_refused_peer: Callable[[str], None] = lambda _reason: None
         self._log_at = 0.0
         self.unfinished_bytes = self.unread_bytes = 0
 
@@ -140,8 +142,10 @@ class Connections:
                 return
             each.reset()
 
-    def count_refused(self, reason: str) -> None:
-        self._refused[reason] += 1
+    def count_refused(self, detail: str, reason: str) -> None:
+        """`detail`: for the log. `reason`: for the metrics, one of few."""
+        self._refused[detail] += 1
+        self.count_refused_peer(reason)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -279,7 +283,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def reset(self) -> None:
         """Drop the connection and what the peer has not read of it, also what the system has buffered."""
-        self._all.count_refused("answers not read")
+        self._all.count_refused("answers not read", "reset")
         self._forget_unread()
         self._disconnect()
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -406,7 +410,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def refuse(self, problem: Problem) -> None:
         """Answer the request that arrives with the problem, and close the connection."""
-        self._all.count_refused(problem.detail)
+        self._all.count_refused(problem.detail, problem.name)
         answering = self._answering
         if answering is not None and (self._is_in_head or answering is not self.cycle):
             # An answer sent now would be taken for that of the earlier request.

@@ -144,6 +144,7 @@ def run_service(
     Raises `ReckonError` when the database of the settings cannot be used.
     """
     from app.cli.supervisor import Child, run_together
+    from app.observability.metrics import SHARED_FOLDER
     from app.observability.processes import PROCESSES_FILE
     from app.settings import Settings
     from app.training.rejections import rejection_warning
@@ -170,7 +171,7 @@ def run_service(
         if needs_keys:
             of_api["RECKON_REQUIRE_KEYS"] = "true"
         if processes > 1:
-            of_api["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+            of_api[SHARED_FOLDER] = str(folder)
             of_api["RECKON_RATE_LIMITS_FILE"] = str(folder / RATE_LIMITS)
         children = [
             Child(f"api {n}", api_command(listener, folder), of_api, (listener.fileno(),), ready_folder=folder)

@@ -63,6 +63,7 @@ class Child:
     passed_descriptors: tuple[int, ...] = ()
     ready_folder: Path | None = None
     last_exit: str | None = None
+    n_ends: int = 0
     _since: str = ""
     _process: subprocess.Popen[bytes] | None = None
     _started_at: float = 0.0
@@ -93,6 +94,7 @@ class Child:
         pid = self._process.pid
         self._forget()
         self._since = _utc_now()
+        self.n_ends += 1
         self.last_exit = signal.Signals(-status).name if status < 0 else f"exit code {status}"
         # A negative status is the number of the signal that ended the process.
         ending = {"signal": signal.Signals(-status).name} if status < 0 else {"exit_code": status}
@@ -101,10 +103,10 @@ class Child:
     @property
     def state(self) -> ProcessState:
         if self._process is None:
-            return ProcessState(self.name, "restarting", self._since, self.last_exit)
+            return ProcessState(self.name, "restarting", self._since, self.last_exit, self.n_ends)
         if time.monotonic() - self._started_at >= STEADY_SECONDS:
             self.last_exit = None
-        return ProcessState(self.name, "running", self._since, self.last_exit)
+        return ProcessState(self.name, "running", self._since, self.last_exit, self.n_ends)
 
     def replace(self, should_stop: Callable[[], bool]) -> None:
         """Put a new process in the place of the running one; where that fails, the running one stays."""

@@ -7,12 +7,12 @@ Several API processes share counters through files (`PROMETHEUS_MULTIPROC_DIR`, 
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.observability.states import StateCollector, StateReaders
 
 LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
 # From a cached answer, about 1 ms, to the slowest that a client is likely to wait for.
@@ -20,10 +20,16 @@ LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 # No request is to hold the loop for more than 20 ms.
 LOOP_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
+ALERTED = ("internal-error", "overloaded", "unauthorized")
+"""Errors that are counted from zero. A counter that first appears as 1 has no increase that an alert could see."""
+
 MAX_LAG_SECONDS = 3_600.0
 """Older writes did not wait for this service: imports of old ratings, users who were away."""
 
 MAX_REMEMBERED_WRITES = 10_000
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable, of the library, with the folder in which several API processes share their metrics."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
@@ -31,30 +37,10 @@ MAX_NAMES = 100
 """Values of a label that users name: event types, placements. Those that come later are counted as `other`."""
 
 
-class SnapshotState(NamedTuple):
-    """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone.
-
-    `is_substitute`: it serves in place of the live one, which cannot be opened.
-    """
-
-    version: int
-    created_at: float
-    is_fallback: bool
-    is_substitute: bool
-
-
 class Metrics:
-    """All metrics of one process.
+    """All metrics of one process, and the states of the service, which `states` reads when they are rendered."""
 
-    `snapshot_state`, and `count_erasures`, which returns how many are pending and how many of them are overdue, are
-    called whenever the metrics are rendered.
-    """
-
-    def __init__(
-        self,
-        snapshot_state: Callable[[], SnapshotState | None],
-        count_erasures: Callable[[], tuple[int, int] | None] = lambda: None,
-    ) -> None:
+    def __init__(self, states: StateReaders) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "reckon_requests", "Requests answered", ["method", "path", "status"], registry=self._registry
@@ -69,11 +55,32 @@ class Metrics:
         self._by_operation: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._strategies = Counter(
             "reckon_recommendations",
-            "Recommendation lists answered, by strategy",
-            ["strategy"],
+            "Recommendation lists answered, by strategy, and by whether the user is stored (known) or not (unknown:"
+            " guests, new users)",
+            ["strategy", "user"],
             registry=self._registry,
         )
-        self._by_strategy: dict[str, Counter] = {}
+        self._by_strategy: dict[tuple[str, bool], Counter] = {}
+        self._problems = Counter(
+            "reckon_problems",
+            "Requests answered with an error, by the name that ends its `type`",
+            ["type"],
+            registry=self._registry,
+        )
+        for name in ALERTED:
+            self._problems.labels(name)
+        self._peers = Counter(
+            "reckon_peers_refused",
+            "Connections closed because of what their peer did, or for lack of room, by the error; reset: the peer did"
+            " not read its answer",
+            ["reason"],
+            registry=self._registry,
+        )
+        self._degraded = Counter(
+            "reckon_degraded_requests",
+            "Users whose list was made from what is remembered, because the database did not answer",
+            registry=self._registry,
+        )
         self._event_types, self._placements = _Names(), _Names()
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
         self._lag = Histogram(
@@ -107,8 +114,7 @@ class Metrics:
             buckets=LOOP_LAG_BUCKETS,
             registry=self._registry,
         )
-        self._snapshot = _SnapshotCollector(snapshot_state)
-        self._erasures = _ErasureCollector(count_erasures)
+        self._states = StateCollector(states)
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """`path`: the template of the path."""
@@ -124,10 +130,23 @@ class Metrics:
         count.inc()
         duration.observe(seconds)
 
-    def count_recommendations(self, strategy: str) -> None:
-        if strategy not in self._by_strategy:
-            self._by_strategy[strategy] = self._strategies.labels(strategy)
-        self._by_strategy[strategy].inc()
+    def count_recommendations(self, strategy: str, *, is_known: bool) -> None:
+        """`is_known`: whether the user is stored."""
+        key = strategy, is_known
+        if key not in self._by_strategy:
+            self._by_strategy[key] = self._strategies.labels(strategy, "known" if is_known else "unknown")
+        self._by_strategy[key].inc()
+
+    def count_problem(self, name: str) -> None:
+        """`name`: the end of the `type` of a problem document."""
+        self._problems.labels(name).inc()
+
+    def count_refused_peer(self, reason: str) -> None:
+        """`reason`: the name of a problem, or `reset`."""
+        self._peers.labels(reason).inc()
+
+    def count_degraded(self) -> None:
+        self._degraded.inc()
 
     def count_ratings(self, status: str, number: int = 1) -> None:
         # A label that never counted is not rendered, so zero must not create it.
@@ -157,13 +176,12 @@ class Metrics:
         """All metrics of all processes, as text."""
         registry = self._registry
         # Several processes: the files of all of them, in place of this process's own values.
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if SHARED_FOLDER in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's own
         # By itself: the files that the processes share cannot hold a collector.
         states = CollectorRegistry()
-        states.register(self._snapshot)
-        states.register(self._erasures)
+        states.register(self._states)
         return generate_latest(registry) + generate_latest(states)
 
 
@@ -179,45 +197,6 @@ class _Names:
                 return OTHER
             self._known.add(name)
         return name
-
-
-class _SnapshotCollector:
-    """Version, age and kind of the snapshot served, when the metrics are read: a stored age would stand still."""
-
-    def __init__(self, snapshot_state: Callable[[], SnapshotState | None]) -> None:
-        self._snapshot_state = snapshot_state
-
-    def collect(self) -> Iterable[Metric]:
-        state = self._snapshot_state()
-        if state is not None:
-            yield GaugeMetricFamily("reckon_snapshot_version", "Version of the snapshot served", state.version)
-            yield GaugeMetricFamily(
-                "reckon_snapshot_age_seconds", "Age of the snapshot served", max(time.time() - state.created_at, 0)
-            )
-            yield GaugeMetricFamily(
-                "reckon_snapshot_is_fallback",
-                "1 if the snapshot served holds popular items alone, because what was learned did not pass; else 0",
-                int(state.is_fallback),
-            )
-            yield GaugeMetricFamily(
-                "reckon_snapshot_is_substitute",
-                "1 if the snapshot served stands in for the live one, which cannot be opened; else 0",
-                int(state.is_substitute),
-            )
-
-
-class _ErasureCollector:
-    """How many erasures of users wait when the metrics are read; nothing if the database does not answer."""
-
-    def __init__(self, count_erasures: Callable[[], tuple[int, int] | None]) -> None:
-        self._count_erasures = count_erasures
-
-    def collect(self) -> Iterable[Metric]:
-        counts = self._count_erasures()
-        if counts is not None:
-            n_pending, n_overdue = counts
-            yield GaugeMetricFamily("reckon_erasures_pending", "Erasures of users that are not completed", n_pending)
-            yield GaugeMetricFamily("reckon_erasures_overdue", "Pending erasures whose time is over", n_overdue)
 
 
 class Lag:

@@ -17,13 +17,15 @@ class ProcessState:
     """A process of the service.
 
     `state`: `restarting` from its end to its next start. `since`: of the state, UTC, ISO 8601.
-    `last_exit`: how it ended last, until it has run steadily since; None if it has not ended.
+    `last_exit`: how it ended last, until it has run steadily since; None if it has not ended. `n_ends`: how often it
+    ended without being told to.
     """
 
     name: str
     state: Literal["running", "restarting"]
     since: str
     last_exit: str | None
+    n_ends: int = 0
 
 
 def write_processes(path: Path, states: Sequence[ProcessState]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from app.observability.shown_items import ShownItems
 from app.serving import costs
 from app.serving.candidates import Candidates, Eligible, Ranked, Trace
 from app.serving.catalogue import Catalogue
@@ -40,8 +41,14 @@ class Recommender:
     """Answers queries; shared by all requests of a process."""
 
     def __init__(
-        self, user_states: UserStates, tokens: TokenSigner, watch: PlacementWatch, threads: WorkThreads
+        self,
+        user_states: UserStates,
+        tokens: TokenSigner,
+        watch: PlacementWatch,
+        threads: WorkThreads,
+        shown_items: ShownItems,
     ) -> None:
+        self._shown_items = shown_items
         self.threads = threads
         self._user_states = user_states
         self._tokens = tokens
@@ -113,6 +120,7 @@ class Recommender:
     def _answer(self, shown: Ranked, context: Context) -> Recommendations | ExplainedRecommendations:
         items, notes = items_of(shown, context), category_notes(context.options.categories, context.serving.catalogue)
         paging = self.paging(shown.rows, context, context.query.user_id or "")
+        self._shown_items.note(context.serving.catalogue.keys[shown.rows], context.now)
         if context.trace is not None:
             reasons = explained(items, shown, context.trace, context)
             return ExplainedRecommendations(*self.heading(context), reasons, *paging, notes)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from asyncio import to_thread
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.entities import RatingScale
@@ -83,8 +84,10 @@ class RequestStates:
         config: PlacementConfigHolder,
         known_users: KnownUsers,
         scale: RatingScale,
+        count_degraded: Callable[[], None],
     ) -> None:
-        """`scale`: of ratings, as known now."""
+        """`scale`: of ratings, as known now. `count_degraded`: called for each state that is degraded."""
+        self._count_degraded = count_degraded
         self._reads = reads
         self._serving = serving
         self._config = config
@@ -96,6 +99,7 @@ class RequestStates:
         try:
             state = await self._current(user_id)
         except StorageUnavailableError:
+            self._count_degraded()
             return self._last_known(user_id)
         self._known_users.note(user_id, state.user.user_key)
         return state

@@ -78,6 +78,22 @@ class Rejections:
 
 
 @dataclass(frozen=True, slots=True)
+class JobSummary:
+    """All jobs at one time.
+
+    `n_finished`: by outcome, `passed`, `fallback` (popular items were published), `rejected` or `failed`.
+    `running_until`: when the lease of the `running` job expires. `last`: the job that finished last.
+    """
+
+    n_finished: dict[str, int]
+    n_queued: int
+    queued_since: datetime | None
+    running: Job | None
+    running_until: datetime | None
+    last: Job | None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One worker's hold on one job, until `lease_seconds` after its last heartbeat."""
 
@@ -234,6 +250,34 @@ class Jobs:
         # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
         n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
         return is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), longest))
+
+    def summary(self) -> JobSummary:
+        of_state = sa.select(
+            jobs.c.state, jobs.c.reason.is_not(None), sa.func.count(), sa.func.min(jobs.c.created_at)
+        ).group_by(jobs.c.state, jobs.c.reason.is_not(None))
+        last = sa.select(jobs).where(jobs.c.finished_at.is_not(None)).order_by(jobs.c.finished_at.desc()).limit(1)
+        with self._database.reading() as connection:
+            counts = connection.execute(of_state).all()
+            running = connection.execute(sa.select(jobs).where(jobs.c.state == "running").limit(1)).one_or_none()
+            finished = connection.execute(last).one_or_none()
+        n_finished = dict.fromkeys(("passed", "fallback", "rejected", "failed"), 0)
+        n_queued, queued_since = 0, None
+        for state, has_reason, n, first in counts:
+            if state == "queued":
+                n_queued += n
+                queued_since = first if queued_since is None else min(first, queued_since)
+            elif state == "succeeded":
+                n_finished["fallback" if has_reason else "passed"] += n
+            elif state != "running":
+                n_finished[state] += n
+        return JobSummary(
+            n_finished,
+            n_queued,
+            None if queued_since is None else from_microseconds(queued_since),
+            None if running is None else _to_job(running),
+            None if running is None else from_microseconds(running.lease_until),
+            None if finished is None else _to_job(finished),
+        )
 
     def rejections(self) -> Rejections | None:
         """The jobs rejected since the last one that succeeded; None without any."""

@@ -73,6 +73,11 @@ class UserVersions:
     generation: str
     is_current: bool = True
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the user is stored."""
+        return self.user_key is not None
+
     @classmethod
     def from_row(cls, row: Row | None) -> Self:
         """From the row of `VERSIONS`."""

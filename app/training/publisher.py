@@ -1,9 +1,11 @@
 """From learned vectors to a live snapshot: assembled, written, opened as a reader does, registered."""
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import structlog
@@ -59,13 +61,16 @@ class Publisher:
         progress: ProgressCallback = ignore,
         *,
         similar: SimilarBlend = UNMEASURED_BLEND,
+        seconds: Mapping[str, float] = MappingProxyType({}),
     ) -> int:
         """The version now registered, and live unless another is pinned; the claimed job has succeeded.
+
+        `seconds`: how long the phases of the run before this one took, for the card.
 
         Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over, and
         `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on.
         """
-        stage = Stage.from_progress(progress)
+        stage, began_at = Stage.from_progress(progress), time.perf_counter()
         with stage.part("assembling", 0.3) as part:
             # The refitted learner may lack an uncertainty; the errors on the hold-out gave one.
             if (uncertainty := evaluated.report.uncertainty) is not None and learned.rating is not None:
@@ -94,7 +99,8 @@ class Publisher:
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
-                served = card(opened.manifest) | {"sources": [*self.sources_of(opened)]}
+                phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
+                served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
                 self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
         except (SnapshotError, SnapshotRejectedError, LeaseLostError):
             remove_snapshot(self.root, version)

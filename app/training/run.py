@@ -74,7 +74,9 @@ class Trainer:
         with run.part("refitting", until=0.8) as stage:
             learned = fit(evaluated.recipe, dataset.ratings, final_rng, stage)
         with run.part("publishing", until=1.0) as stage:
-            return self.publisher.publish(learned, evaluated, dataset, claim, seed, stage, similar=similar)
+            return self.publisher.publish(
+                learned, evaluated, dataset, claim, seed, stage, similar=similar, seconds=run.seconds
+            )
 
     def evaluate(
         self,

@@ -206,7 +206,7 @@ def test_metrics_have_templates(client: TestClient) -> None:
     client.get("/users/secret-name/recommendations")
     text = client.get("/metrics").text
     assert 'reckon_requests_total{method="GET",path="/users/{user_id}/recommendations",status="200"} 1.0' in text
-    assert 'reckon_recommendations_total{strategy="popular"} 1.0' in text
+    assert 'reckon_recommendations_total{strategy="popular",user="unknown"} 1.0' in text
     assert "secret-name" not in text
 
 

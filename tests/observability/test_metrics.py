@@ -3,6 +3,7 @@
 import time
 
 from app.observability.metrics import Lag, Metrics
+from tests.support.states import unknown_states
 
 
 def test_lag_once_a_write() -> None:
@@ -28,7 +29,7 @@ def test_no_lag_of_old_and_future_writes() -> None:
 
 def test_few_series() -> None:
     """Whatever callers send and declare."""
-    metrics = Metrics(lambda: None)
+    metrics = Metrics(unknown_states())
     for number in range(300):
         metrics.count_request(f"METHOD{number}", "unmatched", 405, 0.1)
         metrics.count_events(f"type-{number}", "stored")
@@ -41,3 +42,11 @@ def test_few_series() -> None:
     assert 'reckon_events_total{status="stored",type="type-0"} 2.0' in text
     assert 'reckon_events_total{status="stored",type="other"} 200.0' in text
     assert text.count("reckon_events_total{") == text.count("reckon_placement_problems_total{") == 101
+
+
+def test_unknown_states_are_left_out() -> None:
+    text = Metrics(unknown_states()).render().decode()
+    assert "reckon_database_up 0.0" in text
+    assert not any(
+        name in text for name in ("reckon_snapshot_version", "reckon_training_", "reckon_erasures_", "reckon_disk_")
+    )
