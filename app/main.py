@@ -33,6 +33,7 @@ from app.api.address_check import AddressCheck
 from app.api.admission import Admission
 from app.api.authentication import Authentication, Origins
 from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
+from app.api.defects import Defects
 from app.api.head import HeadAsGet
 from app.api.request_metrics import RequestMetrics
 from app.api.routing import CheckedRoute
@@ -137,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         open_paths=open_paths(app),
         open_folder=docs.FOLDER,
     )
+    app.add_middleware(Defects)
     app.add_middleware(HeadAsGet)
     # Outside of `Authentication`: preflight requests of browsers have no key, and pages must be able to read a refusal.
     app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)

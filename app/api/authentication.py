@@ -77,7 +77,7 @@ class Authentication:
         try:
             key = self._keys.find(text)
         except UnauthorizedError:
-            key = await self._find_again(text, address, scope["state"].get("request_id", ""))
+            key = await self._find_again(text, address)
         if address not in key.use.peers:
             self._limits.admit(address, key.use.peers)
         caller = key.caller
@@ -87,12 +87,12 @@ class Authentication:
             self._limits.count_request(key.limit, key.key.key_id, caller.user_id or "")
         return caller
 
-    async def _find_again(self, text: str, address: str, request_id: str) -> HeldKey:
+    async def _find_again(self, text: str, address: str) -> HeldKey:
         try:
             return await run_in_threadpool(self._keys.find_again, text)
         except UnauthorizedError:
             self._limits.count_failure(address)
-            log.warning("authentication failed", peer=address, request_id=request_id)
+            log.warning("authentication failed", peer=address)
             raise
 
     def _narrowed(self, key: HeldKey, origin: str | None, token: str | None) -> Caller:

@@ -5,7 +5,6 @@ from copy import deepcopy
 from http import HTTPStatus
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -15,8 +14,6 @@ from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from app.errors import InvalidInputError, ReckonError
-
-log = structlog.get_logger()
 
 PREFIX = "urn:reckon:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -114,7 +111,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ReckonError, _expected)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _defect)
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -174,12 +170,8 @@ def _allowed_methods(request: Request) -> str:
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
-async def _defect(request: Request, error: Exception) -> JSONResponse:
-    request_id = request.scope.get("state", {}).get("request_id", "")
-    # Only the log gets the exception. Its text may hold SQL, paths or data of users.
-    # The template of the path, because the path itself names users.
-    path = getattr(request.scope.get("route"), "path", "unmatched")
-    log.error("defect", request_id=request_id, path=path, exc_info=error)
+def defect_response(request: Request) -> JSONResponse:
+    """Return the problem document of an unexpected error, whose text may hold SQL, paths or data of users."""
     problem = Problem(
         type=PREFIX + ReckonError.type,
         title=ReckonError.title,

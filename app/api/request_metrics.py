@@ -1,12 +1,12 @@
 """Gives every request an id, counts and times requests, and logs failed ones."""
 
-import secrets
 import time
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.observability.metrics import Metrics
+from app.observability.request_ids import HEADER, accepted_or_new, current
 
 log = structlog.get_logger()
 
@@ -24,8 +24,15 @@ class RequestMetrics:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
+        sent = b""
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                sent = value
+                break
+        request_id = accepted_or_new(sent)
+        current.set(request_id)
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
         # The status of a request that fails before it has an answer.
         status = SERVER_ERROR
         since = time.perf_counter()
@@ -34,17 +41,18 @@ class RequestMetrics:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id.encode()))
+                state["is_answered"] = True
+                message["headers"].append((HEADER, request_id.encode()))
             await send(message)
 
         try:
             await self._app(scope, receive, send_observed)
         finally:
             # The label is the template of the path. The path itself would make a time series for each id.
-            is_refused = scope["state"].get("is_refused", False)
+            is_refused = state.get("is_refused", False)
             path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
             self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
-            if "problem" in scope["state"]:
-                self._metrics.count_problem(scope["state"]["problem"])
+            if "problem" in state:
+                self._metrics.count_problem(state["problem"])
             if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
-                log.warning("request failed", request_id=request_id, method=scope["method"], path=path, status=status)
+                log.warning("request failed", method=scope["method"], path=path, status=status)

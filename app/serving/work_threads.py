@@ -9,6 +9,7 @@ of them at most.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 MAX_ON_LOOP_MICROSECONDS = 4_000.0
@@ -34,7 +35,12 @@ class WorkThreads:
 
     async def apart(self, work: Callable[Given, Made], *args: Given.args, **kwargs: Given.kwargs) -> Made:
         """`work(*args)`, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+        context = copy_context()
+        return await asyncio.get_running_loop().run_in_executor(
+            self._pool,
+            # The context tells the log which request this is.
+            lambda: context.run(work, *args, **kwargs),
+        )
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)

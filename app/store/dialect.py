@@ -210,6 +210,8 @@ class UnexpectedDatabaseError(Exception):
     quote stored values, are left out: this error is logged with its traceback.
     """
 
+    has_no_values = True
+
     def __init__(self, original: BaseException | None) -> None:
         code = getattr(original, "sqlstate", None) or getattr(original, "sqlite_errorname", None)
         super().__init__(f"{type(original).__name__} ({code or 'no code'})")
