@@ -40,6 +40,7 @@ from app.api.routing import CheckedRoute
 from app.api.web_pages import WebPages
 from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag
+from app.observability.traces import configure_traces
 from app.settings import Settings
 from app.wiring import Control, Service
 
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     configure_logs(settings.log_format)
+    configure_traces()
     service = Service.build(settings)
     control = Control.build(settings, service.store)
 
@@ -118,6 +120,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         # It would name the host that the request names. The two paths are not the same.
         redirect_slashes=False,
+        # Its spans and logs would hold addresses, and texts of exceptions; see `app.observability.traces`.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )

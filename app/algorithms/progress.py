@@ -6,7 +6,7 @@ the whole computation; it also writes durations, figures and decisions to a log.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 # Takes the share done, from 0 to 1 and never falling, and the stage in plain words.
@@ -66,8 +66,18 @@ class Stage:
     Nothing here draws random numbers, so a log changes no result.
     """
 
-    def __init__(self, progress: ProgressCallback, log: StageLog | None = None, path: str = "") -> None:
-        """`path`: the names of the stages around this one and its own, joined by " > "; empty for the whole."""
+    def __init__(
+        self,
+        progress: ProgressCallback,
+        log: StageLog | None = None,
+        path: str = "",
+        around: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        """`path`: the names of the stages around this one and its own, joined by " > "; empty for the whole.
+
+        `around`: makes a context of a path, in which the part with this path runs, such as a span of a trace.
+        """
+        self._around = around
         self.path = path
         self._progress = progress
         self._log = log
@@ -106,12 +116,13 @@ class Stage:
         def report(share: float, text: str) -> None:
             self._report(start + share * (until - start), prefix + text)
 
-        stage = Stage(report, self._log, f"{self.path} > {name}" if self.path else name)
+        stage = Stage(report, self._log, f"{self.path} > {name}" if self.path else name, self._around)
         stage.note(**figures)
         self._report(start, name)
         started_at = time.perf_counter()
         try:
-            yield stage
+            with self._around(stage.path):
+                yield stage
         except BaseException as error:
             stage._finish("stage failed", _seconds_since(started_at), error=type(error).__name__)
             raise

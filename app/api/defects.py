@@ -1,7 +1,7 @@
 """Answers requests that meet an unexpected error, inside of the middleware that completes the headers of all answers.
 
-The framework would answer outside of it, without a request id and the headers that protect browsers. It would then raise
-the error again, for the server to log it a second time, with the text of the exception.
+The framework would answer outside of it, without a request id and the headers that protect browsers. It would then
+raise the error again, for the server to log it a second time, with the text of the exception.
 """
 
 import structlog

@@ -1,12 +1,17 @@
 """Gives every request an id, counts and times requests, and logs failed ones."""
 
 import time
+from typing import TYPE_CHECKING
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.observability.metrics import Metrics
 from app.observability.request_ids import HEADER, accepted_or_new, current
+from app.observability.traces import fail, request_span
+
+if TYPE_CHECKING:  # the package is an extra
+    from opentelemetry.trace import Span
 
 log = structlog.get_logger()
 
@@ -45,14 +50,26 @@ class RequestMetrics:
                 message["headers"].append((HEADER, request_id.encode()))
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_observed)
-        finally:
-            # The label is the template of the path. The path itself would make a time series for each id.
-            is_refused = state.get("is_refused", False)
-            path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.count_request(scope["method"], path, status, time.perf_counter() - since)
-            if "problem" in state:
-                self._metrics.count_problem(state["problem"])
-            if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
-                log.warning("request failed", method=scope["method"], path=path, status=status)
+        with request_span(request_id, scope["method"], scope["headers"]) as span:
+            try:
+                await self._app(scope, receive, send_observed)
+            finally:
+                self._ended(scope, status, time.perf_counter() - since, span)
+
+    def _ended(self, scope: Scope, status: int, seconds: float, span: "Span | None") -> None:
+        state = scope["state"]
+        # The label is the template of the path. The path itself would make a time series for each id.
+        is_refused = state.get("is_refused", False)
+        path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.count_request(scope["method"], path, status, seconds)
+        problem = state.get("problem")
+        if problem is not None:
+            self._metrics.count_problem(problem)
+        if span is not None:
+            span.update_name(f"{scope['method']} {path}")
+            span.set_attribute("http.route", path)
+            span.set_attribute("http.response.status_code", status)
+            if status >= SERVER_ERROR:
+                fail(span, problem or str(status))
+        if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
+            log.warning("request failed", method=scope["method"], path=path, status=status)

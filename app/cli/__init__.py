@@ -55,6 +55,7 @@ def prepare(
     from pydantic import ValidationError
 
     from app.observability.logs import configure_logs
+    from app.observability.traces import configure_traces
     from app.settings import Settings
 
     try:
@@ -63,6 +64,7 @@ def prepare(
         problems = [f"RECKON_{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
         raise InvalidInputError("; ".join(problems)) from None
     configure_logs(settings.log_format)
+    configure_traces()
 
 
 cli.command("import")(import_)

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.observability.shown_items import ShownItems
+from app.observability.traces import span
 from app.serving import costs
 from app.serving.candidates import Candidates, Eligible, Ranked, Trace
 from app.serving.catalogue import Catalogue
@@ -75,10 +76,11 @@ class Recommender:
         if placement.expressions:
             look = (options.placement, placement, serving.catalogue)
             await self.threads.run(self._watch.microseconds(*look), self._watch.look_at, *look)
-        if query.user_id is None:
-            user = await self._user_states.of_guest(query.ratings, query.events, serving, config.event_types)
-        else:
-            user = await self._user_states.load(request_state.user, serving, config.event_types)
+        with span("user state"):
+            if query.user_id is None:
+                user = await self._user_states.of_guest(query.ratings, query.events, serving, config.event_types)
+            else:
+                user = await self._user_states.load(request_state.user, serving, config.event_types)
         # The cursor is not an option, but its items turn on the same restriction as the option `exclude`.
         given = options.given | {"returned_keys"} if len(query.returned_keys) else options.given
         return Context(
@@ -182,11 +184,16 @@ def category_notes(categories: Sequence[str], catalogue: Catalogue) -> list[str]
 
 def ranked_list(context: Context) -> Ranked:
     """All candidates in the order in which they are to be shown; at least `limit` while as many are eligible."""
-    candidates = retrieve(context)
-    ranked = rank(candidates, context)  # one dot product
-    if len(ranked.rows) < context.options.limit:
-        ranked = filled(ranked, context)
-    return arrange(ranked, context) if context.rules else ranked
+    with span("retrieval"):
+        candidates = retrieve(context)
+    with span("ranking"):
+        ranked = rank(candidates, context)  # one dot product
+        if len(ranked.rows) < context.options.limit:
+            ranked = filled(ranked, context)
+    if not context.rules:
+        return ranked
+    with span("rules"):
+        return arrange(ranked, context)
 
 
 def retrieve(context: Context) -> Candidates:

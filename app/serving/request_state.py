@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from app.entities import RatingScale
 from app.errors import StorageUnavailableError
+from app.observability.traces import span
 from app.serving.known_users import KnownUsers
 from app.serving.placement_config import CompiledPlacement, PlacementConfig, PlacementConfigHolder
 from app.serving.query import ListOptions
@@ -97,7 +98,8 @@ class RequestStates:
     async def read(self, user_id: str) -> RequestState:
         """The state of a request about the user. `user_id`: empty (not a valid id) if the request names no user."""
         try:
-            state = await self._current(user_id)
+            with span("request state"):
+                state = await self._current(user_id)
         except StorageUnavailableError:
             self._count_degraded()
             return self._last_known(user_id)

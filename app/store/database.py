@@ -12,6 +12,7 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from app.errors import InvalidInputError, StorageUnavailableError, UnavailableError
+from app.observability.traces import inner_span, query_span
 from app.store.availability import Availability
 from app.store.dialect import Dialect, PointRead, Row, translated
 from app.store.sqlite import SqliteDialect
@@ -92,7 +93,7 @@ class Database:
             if joined is not None and joined.connection is not None:
                 yield joined.connection
                 return
-            with self.dialect.engine.connect() as connection:
+            with inner_span("database read"), self.dialect.engine.connect() as connection:
                 yield connection
 
     @contextmanager
@@ -130,7 +131,7 @@ class Database:
         """`transaction`: commits at its end."""
         is_committing = False
         try:
-            with self._watched(), transaction as opened:
+            with self._watched(), inner_span("database write"), transaction as opened:
                 yield opened
                 is_committing = True
         except StorageUnavailableError as error:
@@ -141,7 +142,7 @@ class Database:
     def hot_row(self, statement: str, parameter: object) -> Row | None:
         """As `Dialect.hot_row`."""
         self.availability.check()
-        with self._watched():
+        with self._watched(), query_span(statement):
             return self.dialect.hot_row(statement, parameter)
 
     def now(self) -> int:

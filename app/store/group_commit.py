@@ -17,6 +17,7 @@ import structlog
 
 from app.entities import IncomingRatings
 from app.errors import ReckonError, UnavailableError
+from app.observability.traces import span
 from app.store.database import Database
 from app.store.kept_answers import Keep, KeptAnswers
 from app.store.ratings import Ratings, Recorded
@@ -66,7 +67,8 @@ class GroupCommit:
                 self._writer.start()
             write = PendingWrite(incoming, untimed_at, n_rows, keep, asyncio.get_running_loop().create_future())
             self._queue.put(write)
-        return await write.recorded
+        with span("group commit"):  # the transaction is one of several callers, so that no trace holds its queries
+            return await write.recorded
 
     def close(self) -> None:
         """Returns once all pending writes are stored."""

@@ -28,6 +28,7 @@ from app.store.dialect import (
     VersionColumn,
     translated,
 )
+from app.store.query_spans import trace_queries
 from app.store.shared_reader import CONNECTION_ARGUMENTS, SESSION_SETTINGS, SharedReader, no_answer
 from app.store.time_limit import within
 
@@ -84,6 +85,7 @@ class PostgresDialect:
             sa.event.listen(self.engine, "do_connect", self._connect_in_time)
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._opened.add(connection))
         sa.event.listen(self.engine, "close", lambda connection, _record: self._opened.discard(connection))
+        trace_queries(self.engine)
         self._hot_engine = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         _, of_url = self.engine.dialect.create_connect_args(self.engine.url)
         self._shared_reader = SharedReader(of_url)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from app.entities import RatingScale, User
+from app.observability.traces import query_span
 from app.store.database import Database
 from app.store.dialect import KeyArray, PointRead, Row, TimeArray, ValueArray
 from app.store.items import item_read, read_columns
@@ -145,8 +146,9 @@ class ServingReads:
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
-        with self._availability.reported():
-            rows = await self._dialect.read_rows(item_read(names), item_ids)
+        read = item_read(names)
+        with self._availability.reported(), query_span(read.statement):
+            rows = await self._dialect.read_rows(read, item_ids)
         return [None if row is None else read_columns(names, row) for row in rows]
 
     async def scale(self) -> RatingScale:
@@ -167,9 +169,9 @@ class ServingReads:
         return user, interactions if len(interactions) else None
 
     async def _row(self, read: PointRead, parameter: object) -> Row | None:
-        with self._availability.reported():
+        with self._availability.reported(), query_span(read.statement):
             return await self._dialect.read_row(read, parameter)
 
     async def _columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        with self._availability.reported():
+        with self._availability.reported(), query_span(read.statement):
             return await self._dialect.read_columns(read, parameter)

@@ -28,6 +28,7 @@ from app.store.dialect import (
     translated,
 )
 from app.store.disk_room import DiskRoom
+from app.store.query_spans import trace_queries
 from app.store.sqlite_files import DatabaseDamagedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
@@ -96,6 +97,7 @@ class SqliteDialect:
         sa.event.listen(engine, "begin", self._begin)
         sa.event.listen(engine, "connect", lambda connection, _record: opened.append(connection))
         sa.event.listen(engine, "close", lambda connection, _record: opened.remove(connection))
+        trace_queries(engine)
         return engine
 
     def _connect(self) -> sqlite3.Connection:

@@ -8,6 +8,7 @@ import structlog
 from threadpoolctl import threadpool_limits
 
 from app.algorithms.progress import ProgressCallback, Stage, ignore
+from app.observability.traces import span
 from app.snapshots.manifest import FORMAT, Acceptance
 from app.store.jobs import Claim
 from app.store.store import Store
@@ -45,9 +46,10 @@ class Trainer:
         would fail as well), each with the reason, and `LeaseLostError` when another worker has taken the job over; the
         live snapshot then stays. What `progress` raises passes through.
         """
-        stages = Stage(progress, log.bind(job_id=claim.job.job_id, attempt=claim.job.attempts))
+        of_job: dict[str, str | float] = {"job_id": claim.job.job_id, "attempt": claim.job.attempts}
+        stages = Stage(progress, log.bind(**of_job), around=span)
         # BLAS works on many small matrices here, where its threads would only wait for one another.
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1, "blas"), span("training run", **of_job):
             return self._run(claim, stages)
 
     def _run(self, claim: Claim, run: Stage) -> int:

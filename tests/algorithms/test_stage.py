@@ -1,8 +1,11 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 from structlog.testing import CapturingLogger
 
 from app.algorithms import progress
-from app.algorithms.progress import Stage, report_epoch
+from app.algorithms.progress import Stage, ignore, report_epoch
 
 
 class Listener:
@@ -97,3 +100,17 @@ def test_end_of_a_part_reports_nothing() -> None:
     with stage.part("registering"):
         reports.clear()
     assert reports == []
+
+
+def test_parts_run_in_a_context() -> None:
+    entered: list[str] = []
+
+    @contextmanager
+    def around(path: str) -> Iterator[None]:
+        entered.append(path)
+        yield
+        entered.append(f"end of {path}")
+
+    with Stage(ignore, around=around).part("fitting") as outer, outer.part("als"):
+        pass
+    assert entered == ["fitting", "fitting > als", "end of fitting > als", "end of fitting"]

@@ -6,10 +6,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
+from app.observability.traces import stop_tracing, trace_by
 from app.scoring import PublishedScorer, open_snapshot
 from app.store import Claim, LeaseLostError, Store
 from app.store.snapshots import SnapshotRegister
@@ -390,3 +393,19 @@ def test_scale_change_is_no_fall(trainer: Trainer) -> None:
     trainer.store.instance.set_scale(RatingScale(1, 6))
     assert trainer.run(claimed(trainer.store, recipe=QUICK)) > first
     assert live_snapshot(trainer).manifest.rating_scale == "1:6"
+
+
+@on_sqlite
+def test_run_and_stages_have_spans(trainer: Trainer) -> None:
+    trainer.store.ratings.record(tasteful_ratings())
+    claim, spans = claimed(trainer.store, recipe=QUICK), InMemorySpanExporter()
+    trace_by(SimpleSpanProcessor(spans))
+    try:
+        trainer.run(claim)
+    finally:
+        stop_tracing()
+    made = {each.name: each for each in spans.get_finished_spans()}
+    whole, loading, candidate = made["training run"], made["loading"], made["evaluating > candidate"]
+    assert dict(whole.attributes or {}) == {"job.id": claim.job.job_id, "attempt": 1}
+    assert loading.parent == whole.context
+    assert candidate.parent == made["evaluating"].context
