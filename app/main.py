@@ -37,11 +37,13 @@ from app.api.defects import Defects
 from app.api.head import HeadAsGet
 from app.api.request_metrics import RequestMetrics
 from app.api.routing import CheckedRoute
+from app.api.tenant_service import TenantService
 from app.api.web_pages import WebPages
 from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag
 from app.observability.traces import configure_traces
 from app.settings import Settings
+from app.tenancy.open_services import OpenServices
 from app.wiring import Control, Service
 
 DESCRIPTION = """
@@ -91,6 +93,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service.build(settings)
     control = Control.build(settings, service.store)
 
+    def of_tenant(name: str) -> Service:
+        opened = Service.build(settings.of_tenant(name), beside=service)
+        opened.store.availability.follow()
+        return opened
+
+    tenants = OpenServices(of_tenant, lambda: control.keys.active_tenants)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.store.availability.follow()
@@ -98,17 +107,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
-        watching = asyncio.create_task(observe_loop_lag(service.metrics.observe_loop_lag))
+        watching = [
+            asyncio.create_task(observe_loop_lag(service.metrics.observe_loop_lag)),
+            asyncio.create_task(tenants.follow(settings.snapshot_poll_seconds)),
+        ]
         yield
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         # Tests start several applications in one process; frozen objects of an old one would never be freed.
         gc.unfreeze()
         service.serving.stop()
         control.keys.stop()
         for thread in following:
             thread.join()
+        await tenants.close()
         service.threads.close()
-        service.store.close()
+        service.close()
 
     app = FastAPI(
         title="Reckon",
@@ -127,12 +141,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.service = service
     app.state.control = control
+    app.state.tenants = tenants
     problems.install(app)
     docs.install(app)
     # `include_router` would build every route a second time, at the first request: that would take 40 ms longer.
     app.router.routes.extend(route for router in ROUTERS for route in router.routes)
     app.add_middleware(AddressCheck)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(TenantService, tenants=tenants)
     app.add_middleware(Admission)
     app.add_middleware(
         Authentication,

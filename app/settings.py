@@ -2,7 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl, quote, urlencode
 
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +13,9 @@ from app.texts import is_origin
 
 HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 ANY_ORIGIN = ANY_HOST = "*"
+
+TENANTS_FOLDER = "tenants"
+"""In the data folder: the data folders of the tenants, by name."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -24,6 +28,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path("var"), description="Folder for the SQLite database, the snapshots and rejected rows")
     database_url: str = Field(
         "", description="`postgresql+psycopg://...` or `sqlite:///path`; empty: `reckon.db` in `RECKON_DATA_DIR`"
+    )
+    tenant: str = Field(
+        "",
+        pattern="^(|[a-z][a-z0-9_]{0,39})$",
+        description="The tenant whose catalogue a command works on, as `reckon --tenant NAME`; empty: the main one",
     )
     host: str = Field(
         "127.0.0.1",
@@ -97,6 +106,22 @@ class Settings(BaseSettings):
         24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
     )
 
+    def model_post_init(self, _context: object, /) -> None:
+        # Whatever reads these settings then works on the tenant, and on nothing else.
+        if self.tenant:
+            self.__dict__.update(self._places_of(self.tenant))
+
+    def of_tenant(self, name: str) -> "Settings":
+        """Return these settings of the deployment with the database and the data folder of a tenant."""
+        return self.model_copy(update={"tenant": name, **self._places_of(name)})
+
+    def _places_of(self, name: str) -> dict[str, Any]:
+        is_postgres = self.database_url.startswith("postgresql")
+        return {
+            "data_dir": self.data_dir / TENANTS_FOLDER / name,
+            "database_url": _with_schema(self.database_url, schema_of(name)) if is_postgres else "",
+        }
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, text: str) -> str:
@@ -133,6 +158,19 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> list[str]:
         """The origins of `cors_origins`, as browsers write them: in lower case."""
         return _split(self.cors_origins)
+
+
+def schema_of(tenant: str) -> str:
+    """Return the name of the Postgres schema of a tenant."""
+    return f"tenant_{tenant}"
+
+
+def _with_schema(url: str, schema: str) -> str:
+    """Return the URL with the option that makes the schema the only one in which tables are looked for."""
+    address, _, query = url.partition("?")
+    parameters = dict(parse_qsl(query, keep_blank_values=True))
+    parameters["options"] = f"{parameters.get('options', '')} -csearch_path={schema}".strip()
+    return f"{address}?{urlencode(parameters, quote_via=quote)}"
 
 
 def _split(text: str) -> list[str]:

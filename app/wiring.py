@@ -113,8 +113,12 @@ class Service:
     published: PublishedSnapshots
 
     @classmethod
-    def build(cls, settings: Settings) -> "Service":
-        """Build the service. Raises `ReckonError` if the database of the settings cannot be used."""
+    def build(cls, settings: Settings, *, beside: "Service | None" = None) -> "Service":
+        """Build the service. Raises `ReckonError` if the database of the settings cannot be used.
+
+        `beside`: the main service, if this is of a tenant: they share the threads, since those are few on purpose, and
+        the metrics.
+        """
         store = open_store(settings, wait_seconds=WAIT_SECONDS)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
@@ -129,12 +133,12 @@ class Service:
             processes=read_processes,
             is_database_up=lambda: store.availability.outage is None,
         )
-        metrics = Metrics(states)
+        metrics = Metrics(states) if beside is None else beside.metrics.without_names()
         lag = Lag(metrics.observe_lag)
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
-        threads = WorkThreads()
+        threads = WorkThreads() if beside is None else beside.threads
         cache, user_states = ResponseCache(), UserStates(store.reads, lag, threads)
 
         def forget_users() -> None:
@@ -191,6 +195,11 @@ class Service:
             erased_within=timedelta(hours=settings.erasure_hours),
             published=PublishedSnapshots(store, settings.data_dir),
         )
+
+    def close(self) -> None:
+        """Close the database. The threads stay, because others may use them."""
+        self.serving.stop()
+        self.store.close()
 
 
 def _erasure_state(store: Store) -> ErasureState | None:

@@ -19,6 +19,7 @@ from app.auth.errors import (
     MissingScopeError,
     OtherUserError,
     RateLimitedError,
+    TenantSuspendedError,
     UnauthorizedError,
     UserTokenError,
 )
@@ -55,6 +56,7 @@ def needs(*scopes: Scope, browser: bool = False, audit: str | None = None) -> di
     errors = {
         "no key, or one that is not valid": UnauthorizedError(),
         "the key has other scopes": MissingScopeError(scopes),
+        "the key of a tenant that is suspended": TenantSuspendedError(),
         "the rate limit of the key": RateLimitedError("the limit of this API key is 100 per 1 second", 1),
     }
     if browser:

@@ -8,7 +8,7 @@ import structlog
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.problems import defect_response
+from app.api.problems import defect_response, tenant_in
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ class Defects:
             if scope["type"] != "http":
                 raise
             # Only the log gets the error. The template of the path, because the path itself names users.
-            log.exception("defect", path=getattr(scope.get("route"), "path", "unmatched"))
+            log.exception("defect", path=getattr(scope.get("route"), "path", "unmatched"), **tenant_in(scope))
             if scope["state"].get("is_answered"):
                 raise AnswerCutOffError from None
             response = defect_response(Request(scope))

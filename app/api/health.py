@@ -7,9 +7,10 @@ from typing import Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from app.api.access import OPEN, needs
+from app.api.access import OPEN, caller_of, needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
+from app.auth.errors import ForbiddenError
 from app.erasure.overdue import OverdueWarning, overdue_warning
 from app.errors import StorageUnavailableError
 from app.observability.processes import read_processes
@@ -130,6 +131,9 @@ def _warning_of(process: ProcessOut) -> ReadinessWarning:
     openapi_extra=needs("console"),
 )
 async def get_metrics(request: Request) -> Response:
+    """Those of all tenants together, and so for a key of the main catalogue alone."""
+    if caller_of(request).tenant is not None:
+        raise ForbiddenError("the metrics are of the whole deployment: they need a key of the main catalogue")
     # Not in the threads of other requests, which may all be waiting.
     text = await to_thread(service_of(request).metrics.render)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -182,6 +182,12 @@ def defect_response(request: Request) -> JSONResponse:
     return _answer(request, problem)
 
 
+def tenant_in(scope: Mapping[str, Any]) -> dict[str, str]:
+    """Return `tenant` for the log, of a request with the key of a tenant."""
+    caller = scope.get("state", {}).get("caller")
+    return {} if caller is None or caller.tenant is None else {"tenant": caller.tenant}
+
+
 def _field_error(fault: Mapping[str, Any]) -> FieldError:
     """Convert an error of Pydantic or the framework."""
     # The input itself is left out, because it may hold text that JSON cannot encode.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.problems import tenant_in
 from app.observability.metrics import Metrics
 from app.observability.request_ids import HEADER, accepted_or_new, current
 from app.observability.traces import fail, request_span
@@ -62,6 +63,9 @@ class RequestMetrics:
         is_refused = state.get("is_refused", False)
         path = "refused" if is_refused else getattr(scope.get("route"), "path", "unmatched")
         self._metrics.count_request(scope["method"], path, status, seconds)
+        tenant = tenant_in(scope)
+        if tenant:
+            self._metrics.count_tenant_request(tenant["tenant"], status)
         problem = state.get("problem")
         if problem is not None:
             self._metrics.count_problem(problem)
@@ -72,4 +76,4 @@ class RequestMetrics:
             if status >= SERVER_ERROR:
                 fail(span, problem or str(status))
         if status >= SERVER_ERROR and not is_refused:  # `Admission` logs the number of those
-            log.warning("request failed", method=scope["method"], path=path, status=status)
+            log.warning("request failed", method=scope["method"], path=path, status=status, **tenant)

@@ -51,8 +51,13 @@ class NotJsonError(ReckonError):
 
 
 def service_of(request: Request) -> Service:
-    """Return the objects of the application that answers `request`; `create_app` stores them in its state."""
-    service: Service = request.app.state.service
+    """Return the objects of the catalogue that the key of the caller selects; without a key, of the main one."""
+    state = request.scope["state"]
+    caller = state.get("caller")
+    service: Service = (
+        # A request of a tenant for which `TenantService` has leased nothing must fail: never the main catalogue.
+        request.app.state.service if caller is None or caller.tenant is None else state["service"]
+    )
     return service
 
 
@@ -194,7 +199,8 @@ def _audited(action: str, handle: Handler) -> Handler:
             if outcome is not None:
                 target = getattr(request.state, "audited", "/".join(map(str, request.path_params.values())))
                 actor = caller_of(request).key_id or ANYONE
-                await run_in_threadpool(control_of(request).store.audit.record, actor, action, target, outcome)
+                # In the database of the caller's catalogue: targets are names of its objects.
+                await run_in_threadpool(service_of(request).store.audit.record, actor, action, target, outcome)
         return response
 
     return handle_audited

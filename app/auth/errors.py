@@ -60,6 +60,17 @@ class OtherUserError(ForbiddenError):
         super().__init__("the user token is of another user than this request")
 
 
+class TenantSuspendedError(ReckonError):
+    """The key is valid, and the catalogue that it selects is suspended."""
+
+    type = "tenant-suspended"
+    title = "The catalogue is suspended"
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__("the catalogue of this API key is suspended; the operator of the service can resume it")
+
+
 class RateLimitedError(ReckonError):
     """`seconds`: until a request is allowed again."""
 

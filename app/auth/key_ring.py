@@ -8,7 +8,7 @@ answered 503.
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -16,7 +16,7 @@ from typing import Protocol
 import structlog
 from limits import RateLimitItem
 
-from app.auth.errors import UnauthorizedError
+from app.auth.errors import TenantSuspendedError, UnauthorizedError
 from app.auth.keys import KEY_LENGTH, ApiKey, digest_of
 from app.auth.rate_limits import parse_limit
 from app.auth.scopes import ALL_SCOPES, Scope, granted
@@ -61,27 +61,35 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class HeldKey:
-    """A valid key in memory. `limit`: of its requests; None: no limit."""
+    """A valid key in memory. `limit`: of its requests; None: no limit. `is_suspended`: whether its tenant is."""
 
     key: ApiKey
     caller: Caller
     valid_until: float
     limit: RateLimitItem | None
     use: Use
+    is_suspended: bool
 
     @classmethod
-    def of(cls, key: ApiKey, use: Use) -> "HeldKey":
+    def of(cls, key: ApiKey, use: Use, active: Collection[str]) -> "HeldKey":
+        """`active`: the tenants whose keys are accepted."""
         valid_until = float("inf") if key.expires_at is None else key.expires_at.timestamp()
         limit = None if key.rate_limit is None else parse_limit(key.rate_limit)
-        return cls(key, Caller(key.key_id, granted(key.scopes), key.tenant), valid_until, limit, use)
+        is_suspended = key.tenant is not None and key.tenant not in active
+        return cls(key, Caller(key.key_id, granted(key.scopes), key.tenant), valid_until, limit, use, is_suspended)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredKeys:
-    """`version`: changes with every change of a key. `keys`: all of them, those that are not valid included."""
+    """`version`: changes with every change of a key or of the state of a tenant.
+
+    `keys`: all of them, those that are not valid included. `active`: the tenants that are neither suspended nor being
+    created or deleted.
+    """
 
     version: object
     keys: Sequence[ApiKey]
+    active: frozenset[str] = frozenset()
 
 
 class KeyTable(Protocol):
@@ -102,6 +110,7 @@ class Held:
     by_id: Mapping[str, HeldKey]
     origins: frozenset[str]
     is_open: bool
+    active: frozenset[str]
 
 
 class KeyRing:
@@ -113,7 +122,7 @@ class KeyRing:
         self._refreshing = threading.Lock()
         self._stopped = threading.Event()
         self._stored_uses_at = time.monotonic()
-        self._held = Held(None, {}, {}, frozenset(), is_open=False)
+        self._held = Held(None, {}, {}, frozenset(), is_open=False, active=frozenset())
         self._read_at = self._trusted_until = 0.0
         self.refresh()
 
@@ -123,12 +132,20 @@ class KeyRing:
         return self._held.is_open
 
     @property
+    def active_tenants(self) -> frozenset[str]:
+        """The tenants whose keys are accepted."""
+        return self._held.active
+
+    @property
     def origins(self) -> frozenset[str]:
         """The origins of all valid browser keys."""
         return self._held.origins
 
     def find(self, text: str) -> HeldKey:
-        """Return the valid key with this text. Raises `UnauthorizedError`, after the same work for every other text."""
+        """Return the valid key with this text. Raises `UnauthorizedError`, after the same work for every other text.
+
+        Raises `TenantSuspendedError` for the key of a tenant that is suspended.
+        """
         held, now = self._held, time.time()
         if time.monotonic() > self._trusted_until:
             raise UnavailableError("the API keys cannot be read from the database")
@@ -137,6 +154,8 @@ class KeyRing:
         # Only the bearer of a key that has just expired gets past the first condition.
         if found is None or now >= found.valid_until:
             raise UnauthorizedError
+        if found.is_suspended:
+            raise TenantSuspendedError
         found.use.at = now
         return found
 
@@ -175,7 +194,9 @@ class KeyRing:
     def _hold(self, stored: StoredKeys) -> Held:
         now, before = datetime.now(UTC), self._held
         uses = {key_id: each.use for key_id, each in before.by_id.items()}
-        keys = [HeldKey.of(key, uses.get(key.key_id) or Use()) for key in stored.keys if key.is_valid(now)]
+        keys = [
+            HeldKey.of(key, uses.get(key.key_id) or Use(), stored.active) for key in stored.keys if key.is_valid(now)
+        ]
         return Held(
             version=stored.version,
             by_digest={each.key.digest: each for each in keys},
@@ -184,6 +205,7 @@ class KeyRing:
             # Once there was a key, a service without a valid one is closed: revoking the last one must not open it. A
             # restored database may have none at all, so what this process has seen counts too.
             is_open=not stored.keys and not self._requires_keys and (before.version is None or before.is_open),
+            active=stored.active,
         )
 
     def follow(self) -> threading.Thread:

@@ -25,6 +25,7 @@ from app.cli.openapi import openapi
 from app.cli.restore import backup, restore
 from app.cli.serve import serve
 from app.cli.snapshots import snapshots
+from app.cli.tenants import tenants
 from app.cli.train import train
 from app.cli.tune import tune
 from app.cli.worker import worker
@@ -45,10 +46,18 @@ def show_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+OF_THE_DEPLOYMENT = frozenset({"serve", "worker", "tenants"})
+"""Commands for the main catalogue and all tenants together."""
+
+
 @cli.callback()
 def prepare(
+    context: typer.Context,
     version: bool = typer.Option(  # noqa: ARG001  its callback answers
         False, "--version", callback=show_version, is_eager=True, help="Print the version and exit"
+    ),
+    tenant: str | None = typer.Option(
+        None, metavar="NAME", help="Work on the catalogue of this tenant; default: RECKON_TENANT"
     ),
 ) -> None:
     # Typer runs this before every command. It has no docstring, because Typer would show it in place of `help`.
@@ -58,6 +67,9 @@ def prepare(
     from app.observability.traces import configure_traces
     from app.settings import Settings
 
+    if tenant is not None:
+        # The settings are the one place that tells which catalogue a command works on.
+        os.environ["RECKON_TENANT"] = tenant
     try:
         settings = Settings()
     except ValidationError as error:
@@ -65,6 +77,22 @@ def prepare(
         raise InvalidInputError("; ".join(problems)) from None
     configure_logs(settings.log_format)
     configure_traces()
+    if settings.tenant:
+        _check_tenant(settings.tenant, str(context.invoked_subcommand))
+
+
+def _check_tenant(name: str, command: str) -> None:
+    """Raise `ReckonError` unless there is such a tenant: a command must not make a database by a slip of the pen."""
+    from app.settings import Settings
+    from app.wiring import open_store
+
+    if command in OF_THE_DEPLOYMENT:
+        raise InvalidInputError(f"`reckon {command}` concerns all tenants: leave out --tenant and RECKON_TENANT")
+    store = open_store(Settings(tenant=""))
+    try:
+        store.tenants.get(name)
+    finally:
+        store.close()
 
 
 cli.command("import")(import_)
@@ -88,6 +116,7 @@ cli.add_typer(users, name="users")
 cli.add_typer(erasures, name="erasures")
 cli.add_typer(scale, name="scale")
 cli.add_typer(keys, name="keys")
+cli.add_typer(tenants, name="tenants")
 cli.add_typer(snapshots, name="snapshots")
 
 

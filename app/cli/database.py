@@ -8,12 +8,22 @@ scale = typer.Typer(help="Show or set the rating scale.", no_args_is_help=True)
 
 
 def migrate() -> None:
-    """Create or upgrade the tables of the database. Changes nothing if they are current."""
+    """Create or upgrade the tables of the database, and of all tenants. Changes nothing if they are current."""
     from app.settings import Settings
     from app.store import migrate as migrate_database
+    from app.tenancy.lifecycle import TenantLifecycle
+    from app.wiring import open_store
 
     settings = Settings()
     migrate_database(settings.database_url, settings.data_dir)
+    store = open_store(settings)
+    try:
+        # That of a tenant has a table of tenants, too, which is empty.
+        for tenant in store.tenants.all():
+            if tenant.state in {"active", "suspended"}:
+                TenantLifecycle(settings, store).migrate(tenant.name)
+    finally:
+        store.close()
 
 
 @scale.command()

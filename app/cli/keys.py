@@ -28,6 +28,12 @@ def create(
     note: str = typer.Option("", help="Whose key it is, and what for"),
     expires: str | None = typer.Option(None, metavar="DURATION", help="For example 90d or 12h; default: never"),
     limit: str | None = typer.Option(None, help="Requests allowed, for example 100/second; default: no limit"),
+    tenant: str | None = typer.Option(
+        None,
+        metavar="NAME",
+        envvar="RECKON_TENANT",
+        help="The tenant that the key selects; default: the main catalogue",
+    ),
     origin: list[str] = typer.Option(
         [], help="Make a browser key for the pages of this origin, such as https://shop.example.com; may be repeated"
     ),
@@ -42,7 +48,7 @@ def create(
     from app.wiring import open_store
 
     lifetime = None if expires is None else duration(expires, "expires")
-    store = open_store(Settings())
+    store = open_store(Settings(tenant=""))
     try:
         text, key = new_key(
             scopes=scope,
@@ -51,7 +57,10 @@ def create(
             origins=origin,
             rate_limit=limit,
             lifetime=lifetime,
+            tenant=tenant or None,
         )
+        if tenant:
+            store.tenants.get(tenant)
         with audited(store, "keys.create", key.key_id):
             store.api_keys.add(key)
     finally:
@@ -66,7 +75,7 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the keys as 
     from app.settings import Settings
     from app.wiring import open_store
 
-    store = open_store(Settings())
+    store = open_store(Settings(tenant=""))
     try:
         found, now = store.api_keys.read().keys, store.api_keys.now()
     finally:
@@ -79,11 +88,11 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the keys as 
         return
     from rich.table import Table
 
-    table = Table("id", "state", "scopes", "limit", "last used", "expires", "note", box=None)
+    table = Table("id", "state", "tenant", "scopes", "limit", "last used", "expires", "note", box=None)
     for key in found:
         scopes = ", ".join(key.scopes) + "".join(f"\n{origin}" for origin in key.origins)
         times = [_shown(key.last_used_at), _shown(key.expires_at)]
-        table.add_row(key.key_id, state_of(key, now), scopes, key.rate_limit or "", *times, key.note)
+        table.add_row(key.key_id, state_of(key, now), key.tenant or "", scopes, key.rate_limit or "", *times, key.note)
     table_console().print(table)
 
 
@@ -94,7 +103,7 @@ def revoke(key: str = typer.Argument(metavar="KEY", help="The id of a key, or th
     from app.wiring import open_store
 
     key_id = id_from(key)
-    store = open_store(Settings())
+    store = open_store(Settings(tenant=""))
     try:
         with audited(store, "keys.revoke", key_id):
             revoked = store.api_keys.revoke(key_id)
@@ -115,7 +124,7 @@ def roll(
     from app.wiring import open_store
 
     key_id, kept_for = id_from(key), duration(overlap, "overlap")
-    store = open_store(Settings())
+    store = open_store(Settings(tenant=""))
     try:
         text = new_text(store.api_keys.get(key_id).kind)
         with audited(store, "keys.roll", f"{key_id} to {text[KEY_ID]}"):

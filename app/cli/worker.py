@@ -10,7 +10,7 @@ def worker() -> None:
     from app.observability.logs import configure_logs
     from app.settings import Settings
     from app.wiring import open_store
-    from app.worker.loop import Worker
+    from app.worker.rounds import Rounds
 
     settings = Settings()
     configure_logs(settings.log_format)
@@ -23,6 +23,6 @@ def worker() -> None:
         signal.signal(number, stop)
     store = open_store(settings)
     try:
-        Worker.build(settings, store).run(stopping)
+        Rounds(settings, store).run(stopping)
     finally:
         store.close()

@@ -53,6 +53,13 @@ class Metrics:
             registry=self._registry,
         )
         self._by_operation: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._tenant_requests = Counter(
+            "reckon_tenant_requests",
+            "Requests answered with the key of a tenant; `reckon_requests` counts them, too",
+            ["tenant", "status"],
+            registry=self._registry,
+        )
+        self._tenants = _Names()
         self._strategies = Counter(
             "reckon_recommendations",
             "Recommendation lists answered, by strategy, and by whether the user is stored (known) or not (unknown:"
@@ -115,6 +122,13 @@ class Metrics:
             registry=self._registry,
         )
         self._states = StateCollector(states)
+
+    def without_names(self) -> "Metrics":
+        """Return the same metrics for a tenant: its names of event types and placements are counted as `other`."""
+        return _Nameless(self)
+
+    def count_tenant_request(self, tenant: str, status: int) -> None:
+        self._tenant_requests.labels(self._tenants.label(tenant), str(status)).inc()
 
     def count_request(self, method: str, path: str, status: int, seconds: float) -> None:
         """`path`: the template of the path."""
@@ -185,15 +199,24 @@ class Metrics:
         return generate_latest(registry) + generate_latest(states)
 
 
-class _Names:
-    """The first `MAX_NAMES` names of a kind. Users may declare and delete names for ever."""
+class _Nameless(Metrics):
+    """Counts with the counters of another one, and all names as `other`."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Metrics) -> None:
+        self.__dict__.update(shared.__dict__)
+        self._event_types, self._placements = _Names(0), _Names(0)
+
+
+class _Names:
+    """The first names of a kind. Users may declare and delete names for ever."""
+
+    def __init__(self, most: int = MAX_NAMES) -> None:
+        self._most = most
         self._known: set[str] = set()
 
     def label(self, name: str) -> str:
         if name not in self._known:
-            if len(self._known) >= MAX_NAMES:
+            if len(self._known) >= self._most:
                 return OTHER
             self._known.add(name)
         return name

@@ -330,13 +330,17 @@ class ServingStateHolder:
         with suppress(ReckonError):  # of the database; what is known stays
             self._known_users.refresh(self.current.generation, self._generation.n_erased)
 
+    def look(self) -> None:
+        """One turn of `follow`."""
+        self._poll_and_report()
+        self._follow_users()
+
     def follow(self, poll_seconds: float) -> threading.Thread:
         """Poll in a thread until `stop`, whatever a poll raises."""
 
         def run() -> None:
             while not self._stopped.wait(poll_seconds):
-                self._poll_and_report()
-                self._follow_users()
+                self.look()
 
         thread = threading.Thread(target=run, name="snapshot-poll", daemon=True)
         thread.start()

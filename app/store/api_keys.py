@@ -13,7 +13,7 @@ from app.entities import from_microseconds, to_microseconds
 from app.errors import ConflictError, NotFoundError
 from app.store import counters
 from app.store.database import Database
-from app.store.schema import api_keys, instance
+from app.store.schema import api_keys, instance, tenants
 
 TIMES = ("created_at", "expires_at", "revoked_at", "last_used_at")
 LISTS = ("scopes", "origins")
@@ -35,7 +35,9 @@ class ApiKeys:
             # The version first: keys that change between the two reads are then read again.
             version = _version(connection)
             rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at, api_keys.c.key_id))
-            return StoredKeys(version, [_to_key(row) for row in rows])
+            keys = [_to_key(row) for row in rows]
+            names = connection.execute(sa.select(tenants.c.name).where(tenants.c.state == "active"))
+            return StoredKeys(version, keys, frozenset(names.scalars()))
 
     def get(self, key_id: str) -> ApiKey:
         """Raises `NotFoundError`."""

@@ -69,7 +69,9 @@ class PostgresDialect:
         self.before_connecting: Callable[[], None] = lambda: None
         arguments: dict[str, Any] = {**CONNECTION_ARGUMENTS, "application_name": "reckon"}
         if wait_seconds is not None:
-            arguments["options"] = f"-c lock_timeout={round(1_000 * wait_seconds)}"
+            # Those of the URL select the schema of a tenant.
+            of_url_query = str(url.query.get("options", ""))
+            arguments["options"] = f"{of_url_query} -c lock_timeout={round(1_000 * wait_seconds)}".strip()
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
             pool_size=POOL_SIZE,
@@ -213,8 +215,9 @@ class PostgresDialect:
     @staticmethod
     def _insert(connection: sa.Connection, statement: str, ids: Sequence[str], lock: int) -> list[str]:
         """Inserts new ids in the order of arrival, which their keys follow; returns those that were not there."""
-        # One inserter at a time: two that insert the same ids in different orders would deadlock.
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (lock,))
+        # One inserter at a time: two that insert the same ids in different orders would deadlock. The schemas of
+        # tenants do not wait for one another.
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s::int, hashtext(current_schema()))", (lock,))
         return [row[0] for row in connection.exec_driver_sql(statement, (list(ids),))]
 
     def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings:

@@ -348,6 +348,19 @@ api_keys = Table(
     Column("last_used_at", BigInteger),
 )
 
+tenants = Table(
+    "tenants",  # filled in the main database alone, see `tenants.py`
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('creating', 'active', 'suspended', 'deleting')", name="state"),
+        nullable=False,
+    ),
+    Column("created_at", BigInteger, nullable=False),
+)
+
 audit_log = Table(
     "audit_log",
     metadata,

@@ -20,6 +20,7 @@ from app.store.placements import Placements
 from app.store.ratings import Ratings
 from app.store.serving_reads import ServingReads
 from app.store.snapshots import SnapshotRegister
+from app.store.tenants import Tenants
 from app.store.training_reads import TrainingReads
 from app.store.trends import Trends
 from app.store.user_data import UserData
@@ -56,6 +57,7 @@ class Store:
         self.snapshots = SnapshotRegister(database)
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)
+        self.tenants = Tenants(database)
 
     @classmethod
     def open(

@@ -1,11 +1,10 @@
-"""The worker: claims and runs jobs, and checks between them whether training is due."""
+"""The worker of one catalogue: claims and runs jobs, and checks between them whether training is due."""
 
 import os
 import secrets
 import socket
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -21,7 +20,6 @@ from app.training.rejections import rejection_warning
 from app.training.run import Trainer
 from app.worker import check_can_train
 from app.worker.attempt import attempt
-from app.worker.priority import yield_to_requests
 from app.worker.triggers import Triggers
 
 TIDY_SECONDS = 3600.0
@@ -41,19 +39,28 @@ def build_trainer(settings: Settings, store: Store) -> Trainer:
     return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of))
 
 
+@dataclass(slots=True)
+class Chores:
+    """When a worker may do again what is not done in every step, by the monotonic clock."""
+
+    erases_from: float = 0.0
+    tidied_at: float = -TIDY_SECONDS
+
+
 @dataclass
 class Worker:
+    """The worker of one catalogue; see `rounds.py` for those of tenants."""
+
     store: Store
     trainer: Trainer
     triggers: Triggers
-    poll_seconds: float
     lease_seconds: float
     worker_id: str = field(default_factory=new_worker_id)
-    _erases_from: float = 0.0
-    _tidied_at: float = -TIDY_SECONDS
+    chores: Chores = field(default_factory=Chores)
 
     @classmethod
-    def build(cls, settings: Settings, store: Store) -> "Worker":
+    def build(cls, settings: Settings, store: Store, *, chores: Chores | None = None) -> "Worker":
+        """`chores`: of an earlier worker of the same catalogue."""
         return cls(
             store=store,
             trainer=build_trainer(settings, store),
@@ -64,29 +71,9 @@ class Worker:
                 interval_seconds=settings.train_interval_seconds,
                 erasure_hours=settings.erasure_hours,
             ),
-            poll_seconds=settings.worker_poll_seconds,
             lease_seconds=settings.worker_lease_seconds,
+            chores=chores or Chores(),
         )
-
-    def run(self, stopping: threading.Event) -> None:
-        """Runs jobs until `stopping` is set; the job of a run in progress then returns to the queue."""
-        yield_to_requests()
-        log.info("worker started", worker_id=self.worker_id)
-        with suppress(ReckonError):  # the first step says that the database is unavailable
-            self.warn_of_rejections()
-        while not stopping.is_set():
-            try:
-                has_worked = self.step(stopping)
-            except (ReckonError, OSError) as error:  # the database or the disk may be unavailable for a while
-                log.warning("worker waits", reason=str(error))
-                has_worked = False
-            except Exception:
-                # A defect that one job or one snapshot meets must not stop the training of all that follow.
-                log.exception("worker waits")
-                has_worked = False
-            if not has_worked:
-                stopping.wait(self.poll_seconds)
-        log.info("worker stopped", worker_id=self.worker_id)
 
     def step(self, stopping: threading.Event) -> bool:
         """Runs one job if there is one; returns whether there was."""
@@ -102,7 +89,7 @@ class Worker:
         attempt(claim, self.trainer, self.store.jobs, stopping=stopping)
         self.warn_of_rejections()
         # A run may have published, so the next idle moment removes the snapshots beyond those kept.
-        self._tidied_at = -TIDY_SECONDS
+        self.chores.tidied_at = -TIDY_SECONDS
         return True
 
     def warn_of_rejections(self) -> None:
@@ -112,22 +99,22 @@ class Worker:
 
     def complete_erasures(self) -> None:
         """Removes what is left of erased users, as soon as a snapshot without them is live."""
-        if time.monotonic() < self._erases_from:
+        if time.monotonic() < self.chores.erases_from:
             return
         try:
             Eraser(self.store, self.trainer.publisher.data_dir).proceed()
         except (ReckonError, OSError):
             # The caller logs it and goes on.
-            self._erases_from = time.monotonic() + ERASER_PAUSE_SECONDS
+            self.chores.erases_from = time.monotonic() + ERASER_PAUSE_SECONDS
             raise
 
     def tidy_sometimes(self) -> None:
         """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers and remains of
         killed runs.
         """
-        if time.monotonic() - self._tidied_at < TIDY_SECONDS:
+        if time.monotonic() - self.chores.tidied_at < TIDY_SECONDS:
             return
-        self._tidied_at = time.monotonic()
+        self.chores.tidied_at = time.monotonic()
         if (warning := overdue_warning(self.store)) is not None:
             log.warning("erasures are overdue", reason=warning.reason, advice=warning.advice)
         self.trainer.publisher.tidy()

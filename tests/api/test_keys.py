@@ -59,6 +59,7 @@ def test_not_the_first(guarded: GuardedApp) -> None:
 
 def test_keys_of_another_catalogue(guarded: GuardedApp) -> None:
     """The key of an administrator selects the catalogue whose keys it manages."""
+    guarded.tenant("shop")
     of_main, of_shop = guarded.key("admin"), bearer(guarded.key("admin", tenant="shop"))
     made = guarded.client.post("/keys", json={"scopes": ["admin"]}, headers=of_shop).json()
     assert guarded.store.api_keys.get(made["key_id"]).tenant == "shop"

@@ -1,6 +1,7 @@
 """The command line, run in this process as a shell would run it."""
 
 import io
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ def reckon(*arguments: object) -> Finished:
     """`reckon ARGUMENTS...`; settings come from the environment, as ever."""
     output, errors = io.StringIO(), io.StringIO()
     exit_code: object = 0
-    with patch.object(sys, "argv", ["reckon", *map(str, arguments)]), redirect_stdout(output), redirect_stderr(errors):
+    command = patch.object(sys, "argv", ["reckon", *map(str, arguments)])
+    with command, patch.dict(os.environ), redirect_stdout(output), redirect_stderr(errors):
         try:
             main()
         except SystemExit as exit_:

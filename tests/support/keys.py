@@ -9,6 +9,7 @@ from app.auth.keys import ApiKey, new_key
 from app.main import create_app
 from app.settings import Settings
 from app.store import Store, migrate
+from app.tenancy.lifecycle import TenantLifecycle
 
 SHOP = "https://shop.example.com"
 
@@ -41,10 +42,16 @@ class GuardedApp:
     """The API in a folder, and the store that its keys are in."""
 
     def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         migrate(settings.database_url, settings.data_dir)
         self.app = create_app(settings)
         self.store: Store = self.app.state.control.store
         self.client = TestClient(self.app, raise_server_exceptions=False)
+
+    def tenant(self, name: str) -> None:
+        """Create a tenant."""
+        TenantLifecycle(self.settings, self.store).create(name)
+        self.app.state.control.keys.refresh()
 
     def key(self, *scopes: str, **options: Any) -> str:
         text = stored_key(self.store, *scopes, **options)

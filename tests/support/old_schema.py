@@ -41,6 +41,7 @@ UNDO = {
         "DROP INDEX ix_deleted_events_user_key",
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
+    "0017": ["DROP TABLE tenants"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

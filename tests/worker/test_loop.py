@@ -16,6 +16,7 @@ from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.follow import run_to_end
 from app.worker.loop import Worker
+from app.worker.rounds import Rounds
 from tests.support.published import live_version
 from tests.support.service import Instance, wait_until
 from tests.support.user_states import tasteful_ratings
@@ -29,6 +30,17 @@ def worker(store: Store, tmp_path: Path) -> Worker:
     store.instance.set_recipe(QUICK)
     settings = Settings(data_dir=tmp_path, train_after_changes=1, train_after_percent=0, train_interval_seconds=0)
     return Worker.build(settings, store)
+
+
+def rounds_of(worker: Worker) -> Rounds:
+    settings = Settings(
+        data_dir=worker.trainer.publisher.data_dir,
+        worker_poll_seconds=0.01,
+        train_after_changes=1,
+        train_after_percent=0,
+        train_interval_seconds=0,
+    )
+    return Rounds(settings, worker.store)
 
 
 def test_works_until_nothing_is_due(worker: Worker) -> None:
@@ -76,7 +88,7 @@ def test_rejections_are_a_warning(worker: Worker, monkeypatch: pytest.MonkeyPatc
     stopped = threading.Event()
     stopped.set()
     with capture_logs() as entries:
-        worker.run(stopped)
+        rounds_of(worker).run(stopped)
     assert any(entry["event"] == "training runs are rejected" for entry in entries)
 
 
@@ -115,7 +127,7 @@ def test_many_workers_publish_once(worker: Worker) -> None:
 def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.worker.loop.yield_to_requests", lambda: None)  # the rest of the suite runs in this process
     stopping = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stopping,))
+    thread = threading.Thread(target=rounds_of(worker).run, args=(stopping,))
     thread.start()
     worker.store.ratings.record(tasteful_ratings(n_users=60))
     wait_until(lambda: live_version(worker.store) is not None, 60)
@@ -137,9 +149,8 @@ def test_run_survives_defects(worker: Worker, monkeypatch: pytest.MonkeyPatch) -
         connection.execute(sa.text("UPDATE training_jobs SET finished_at = 0"))  # or the worker rests after the run
     with pytest.raises(KeyError):
         worker.step(threading.Event())
-    worker.poll_seconds = 0.01
     stopping = threading.Event()
-    thread = threading.Thread(target=worker.run, args=(stopping,))
+    thread = threading.Thread(target=rounds_of(worker).run, args=(stopping,))
     with capture_logs() as entries:
         thread.start()
         wait_until(lambda: sum(entry["event"] == "worker waits" for entry in entries) > 1)
