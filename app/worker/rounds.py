@@ -55,8 +55,7 @@ class Rounds:
                     took = time.monotonic() - since
                     stopping.wait(max(self.settings.worker_poll_seconds, PAUSE_SHARE * took if self._chores else 0.0))
         finally:
-            for name in list(self._open):
-                self._close(name)
+            self.close()
         log.info("worker stopped", worker_id=main.worker_id)
 
     def round(self, main: Worker, stopping: threading.Event) -> bool:
@@ -70,6 +69,10 @@ class Rounds:
                 worker = self._worker_of(name)
                 has_worked |= worker is not None and _step(worker, stopping)
         return has_worked
+
+    def close(self) -> None:
+        for name in list(self._open):
+            self._close(name)
 
     def _tenants(self) -> Iterator[str]:
         """Those that are served when their turn comes: one may be deleted while the job of another one runs."""
