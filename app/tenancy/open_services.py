@@ -61,7 +61,7 @@ class OpenServices:
     ) -> None:
         self._build = build
         self._active = active
-        self._most_open = most_open
+        self.most_open = most_open
         self._idle_seconds = idle_seconds
         self._threads = ThreadPoolExecutor(N_THREADS, thread_name_prefix="tenants")
         self._leases: dict[str, Lease] = {}
@@ -130,7 +130,7 @@ class OpenServices:
         return lease.service
 
     def _make_room(self) -> None:
-        if len(self._leases) < self._most_open:
+        if len(self._leases) < self.most_open:
             return
         free = [lease for lease in self._leases.values() if lease.is_free]
         if not free:
