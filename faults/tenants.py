@@ -360,8 +360,8 @@ def processes(folder: Path, trained: list[Catalogue]) -> Iterator[Opened]:
     instance = Instance(folder)
     for own in trained:
         ratings = write_ratings(folder.parent / f"{own.canary}.csv", seed=len(own.name))
-        text = ratings.read_text().replace(",i", f",{own.canary}-i")
-        ratings.write_text(text)
+        header, rows = ratings.read_text().split("\n", 1)
+        ratings.write_text(header + "\n" + rows.replace(",i", f",{own.canary}-i"))
         options = ["--tenant", own.name] if own.name else []
         instance.run(*options, "import", str(ratings))
     with instance.serving("--processes", "2") as service:
