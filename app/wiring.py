@@ -200,6 +200,7 @@ class Service:
         """Close the database. The threads stay, because others may use them."""
         self.serving.stop()
         self.store.close()
+        self.serving.release()
 
 
 def _erasure_state(store: Store) -> ErasureState | None:

@@ -46,7 +46,7 @@ def show_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-OF_THE_DEPLOYMENT = frozenset({"serve", "worker", "tenants"})
+OF_THE_DEPLOYMENT = frozenset({"serve", "worker", "demo", "tenants"})
 """Commands for the main catalogue and all tenants together."""
 
 

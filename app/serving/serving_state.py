@@ -349,6 +349,15 @@ class ServingStateHolder:
     def stop(self) -> None:
         self._stopped.set()
 
+    def release(self) -> None:
+        """Give back the memory of what is served; nothing can be answered from then on.
+
+        The objects of a service refer to one another, and would keep the arrays until a full garbage collection.
+        """
+        self._forget_users()
+        self._active.forget(self._instance.database_id)
+        del self.current
+
 
 def _digest(*arrays: NDArray[Any]) -> bytes:
     """Empty for empty arrays, so that they equal arrays that were never filled."""

@@ -47,6 +47,18 @@ def test_key_selects(catalogues: Catalogues) -> None:
         assert client.get("/counts", headers=key).json()["items"] == 1
 
 
+def test_on_each_database(settings: Settings) -> None:
+    """A schema of Postgres is as apart as a file, for the reads of the event loop, writes and lists."""
+    guarded = GuardedApp(settings)
+    with guarded.client as client:
+        keys = Catalogues(guarded, client).keys
+        for name, key in keys.items():
+            client.put("/items/2", json={"title": f"second of {name}"}, headers=key)
+            answer = client.get("/users/ann/recommendations?fields=title", headers=key).json()
+            assert [item["title"] for item in answer["items"]] == [f"second of {name}"]
+            assert client.get("/users/ann/ratings", headers=key).json()["ratings"][0]["value"] == 5
+
+
 def test_what_is_signed(catalogues: Catalogues) -> None:
     """Cursors, recommendation ids, user tokens and receipts of one catalogue are refused in another."""
     client, keys, guarded = catalogues.client, catalogues.keys, catalogues.guarded
