@@ -106,7 +106,8 @@ class ActiveSnapshot:
         return Refresh.UNCHANGED
 
     def _serve(self, live: PublishedScorer | None) -> None:
-        self.current, self.problem, self.is_substitute = live, "", False
+        # Last what is served: a reader of both must not find the problem of another snapshot.
+        self.problem, self.is_substitute, self.current = "", False, live
         self._refused.clear()
 
     def _swap(self, version: int, folder: Path, digest: str | None) -> Refresh:

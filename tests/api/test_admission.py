@@ -8,7 +8,16 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api import admission
-from app.api.admission import FEWEST_READS, FIRST_READS, IN_TIME_SECONDS, MOST_READS, MOST_WRITES, Admission, Progress
+from app.api.admission import (
+    FEWEST_IN_TURN,
+    FEWEST_READS,
+    FIRST_READS,
+    IN_TIME_SECONDS,
+    MOST_READS,
+    MOST_WRITES,
+    Admission,
+    Progress,
+)
 
 Handler = Callable[[Receive], Awaitable[None]]
 
@@ -77,7 +86,7 @@ def test_number_in_progress(method: str, path: str, most: int) -> None:
 
 
 def test_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Handlers that wait for nothing: those that begin late in a turn of the loop are refused, the first one never."""
+    """Handlers that wait for nothing: those that begin late in a turn of the loop are refused, the first ones never."""
 
     async def run(n_answered: int) -> None:
         async def answer(_receive: Receive) -> None:
@@ -85,12 +94,13 @@ def test_long_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
         app = answering(answer)
         for _ in range(2):
-            assert await statuses_of(app, 6) == [200] * n_answered + [503] * (6 - n_answered)
+            n = FEWEST_IN_TURN + 6
+            assert await statuses_of(app, n) == [200] * n_answered + [503] * (n - n_answered)
             await asyncio.sleep(0)
 
-    asyncio.run(run(n_answered=6))
-    monkeypatch.setattr(admission, "MAX_TURN_SECONDS", 0.0)  # every turn but a request that begins it is too long
-    asyncio.run(run(n_answered=1))
+    asyncio.run(run(n_answered=FEWEST_IN_TURN + 6))
+    monkeypatch.setattr(admission, "MAX_TURN_SECONDS", 0.0)  # every turn is too long
+    asyncio.run(run(n_answered=FEWEST_IN_TURN))
 
 
 def test_probes_pass() -> None:

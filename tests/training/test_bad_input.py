@@ -107,7 +107,7 @@ WRONG_RECIPES = {
     "no float": (funk(learning_rate=10**400), "learning_rate is a number from 0 to 1e+06"),
     "true": (funk(n_factors=True), "n_factors is a whole number"),
     "a fraction": (funk(n_factors=2.5), "n_factors is a whole number"),
-    "nested": (funk(n_factors=nested(60)), "n_factors is a whole number"),
+    "nested": (funk(n_factors=nested(20)), "n_factors is a whole number"),
     "list of hyperparameters": (rating(hyperparameters=[]), "not a recipe"),
     "hold-out": (rating() | {"holdout_fraction": float("nan")}, "between 0 and 1"),
 }
