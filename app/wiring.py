@@ -224,6 +224,7 @@ def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
         is_fallback=manifest.reason is not None,
         is_substitute=active.is_substitute,
         is_accepted=manifest.accepted is not None,
+        n_quarantined=manifest.n_quarantined,
     )
 
 

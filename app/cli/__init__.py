@@ -22,6 +22,7 @@ from app.cli.export import export
 from app.cli.import_ import import_
 from app.cli.keys import keys
 from app.cli.openapi import openapi
+from app.cli.quarantine import quarantine
 from app.cli.restore import backup, restore
 from app.cli.serve import serve
 from app.cli.snapshots import snapshots
@@ -117,6 +118,7 @@ cli.add_typer(erasures, name="erasures")
 cli.add_typer(scale, name="scale")
 cli.add_typer(keys, name="keys")
 cli.add_typer(tenants, name="tenants")
+cli.add_typer(quarantine, name="quarantine")
 cli.add_typer(snapshots, name="snapshots")
 
 

@@ -17,7 +17,7 @@ class SnapshotState(NamedTuple):
     """The snapshot that is served. `created_at`: seconds since 1970. `is_fallback`: it holds popular items alone.
 
     `is_substitute`: it serves in place of the live one, which cannot be opened. `is_accepted`: an operator has
-    published it although it did not pass the gate.
+    published it although it did not pass the gate. `n_quarantined`: users whom it was learned without.
     """
 
     version: int
@@ -25,6 +25,7 @@ class SnapshotState(NamedTuple):
     is_fallback: bool
     is_substitute: bool
     is_accepted: bool
+    n_quarantined: int
 
 
 class ErasureState(NamedTuple):
@@ -124,6 +125,11 @@ def _of_snapshot(state: SnapshotState, now: float) -> Iterable[Metric]:
         "reckon_snapshot_is_accepted",
         "1 if an operator published the snapshot served although it did not pass the gate; else 0",
         int(state.is_accepted),
+    )
+    yield _gauge(
+        "reckon_quarantined_users",
+        "Users whom the snapshot served was learned without, as made to push an item",
+        state.n_quarantined,
     )
 
 

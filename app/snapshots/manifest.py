@@ -141,6 +141,7 @@ class Manifest:
     `accepted`: where the snapshot did not pass the gate and was published nevertheless; None otherwise.
     `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
     the scale.
+    `n_quarantined`: users whose ratings and events were not learned from, as made to push an item.
     `similar`: how similar items are blended.
     `index`, `files`: filled in by the writer.
     """
@@ -162,6 +163,7 @@ class Manifest:
     advice: str | None = None
     accepted: Acceptance | None = None
     is_led_by_events: bool = False
+    n_quarantined: int = 0
     similar: SimilarBlend = UNMEASURED_BLEND
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)

@@ -36,6 +36,7 @@ from app.store.schema import (
     instance,
     interactions,
     items,
+    quarantine,
     ratings,
     redirects,
     snapshots,
@@ -46,7 +47,7 @@ from app.store.snapshots import n_erasures_of
 from app.store.trends import change_trends, countries_of, lock_trends
 
 ERASED_WITHIN = timedelta(hours=24)
-OF_A_USER = (ratings, events, interactions, redirects, deleted_events)
+OF_A_USER = (ratings, events, interactions, redirects, deleted_events, quarantine)
 """Every table whose rows belong to a user by `user_key`. A new one is added here; a test compares them."""
 
 ALSO_NAMED = {"items": {"items", "redirects"}, "events": {"named_events"}}

@@ -13,7 +13,7 @@ from app.store.database import Database
 from app.store.events import add_interactions
 from app.store.ratings import UNCHANGED, decide
 from app.store.redirects import RedirectedError, add_redirect, end_redirects, refuse_redirected, targets_of
-from app.store.schema import deleted_events, events, interactions, items, ratings, users
+from app.store.schema import deleted_events, events, interactions, items, quarantine, ratings, users
 from app.store.signals import signals_of_users
 from app.store.trends import change_trends, countries_of, lock_trends
 
@@ -83,6 +83,8 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         )
         guest = connection.execute(sa.select(users).where(users.c.user_key == guest_key)).one()
         _fill_in(connection, user_key, guest)
+        # The next run judges the merged profile.
+        connection.execute(sa.delete(quarantine).where(quarantine.c.user_key == guest_key))
         connection.execute(sa.delete(users).where(users.c.user_key == guest_key))
         signals_after = signals_of_users(database, connection, [user_key])
         countries_after = countries_of(database, connection, [user_key])

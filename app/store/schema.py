@@ -331,6 +331,15 @@ backups = Table(
     Column("file", Text, nullable=False),  # its name; where it lies is the operator's affair
 )
 
+quarantine = Table(
+    "quarantine",  # users whom training leaves out, see `quarantine.py`
+    metadata,
+    Column("user_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("item_key", BigInteger, nullable=False),  # what the profile pushes
+    Column("found_at", BigInteger, nullable=False),
+    Column("released_at", BigInteger),  # NULL: in quarantine
+)
+
 api_keys = Table(
     "api_keys",
     metadata,

@@ -17,6 +17,7 @@ from app.store.kept_answers import KeptAnswers
 from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
+from app.store.quarantine import Quarantine
 from app.store.ratings import Ratings
 from app.store.serving_reads import ServingReads
 from app.store.snapshots import SnapshotRegister
@@ -53,6 +54,7 @@ class Store:
         self.kept_answers = KeptAnswers(database)
         self.group_commit = GroupCommit(database, self.ratings, self.kept_answers)
         self.placements = Placements(database)
+        self.quarantine = Quarantine(database)
         self.jobs = Jobs(database)
         self.snapshots = SnapshotRegister(database)
         self.api_keys = ApiKeys(database)

@@ -1,7 +1,7 @@
 """The data of a run: all ratings and events of one moment, by row instead of by key."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -127,6 +127,8 @@ class Dataset:
     `labels`: of events, for pairs without a rating.
     `memberships`: the groups of users that the recipe names.
     `content`: (n_items, t) float32 CSR, by what items are compared; columns of `encodings.content`.
+    `quarantined`: (n_users,) bool, whose ratings and labels `ratings` leaves out; None for nobody's.
+    `of_quarantine`: a sentence on it; empty where nothing was found.
     """
 
     data: TrainingData
@@ -136,6 +138,23 @@ class Dataset:
     labels: EventLabels
     memberships: Memberships
     content: sparse.csr_array
+    quarantined: NDArray[np.bool_] | None = None
+    of_quarantine: tuple[str, ...] = ()
+
+    def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":
+        """The same, to be learned without what these users (n_users,) rated and did. `why`: for the card."""
+        ratings = self.ratings.subset(~quarantined[self.ratings.user_rows])
+        if ratings.labels is not None:
+            ratings = ratings.with_labels(ratings.labels.subset(~quarantined[ratings.labels.user_rows]))
+        return replace(self, ratings=ratings, quarantined=quarantined, of_quarantine=(why,))
+
+    @property
+    def user_versions(self) -> NDArray[np.int64]:
+        """(n_users,), the versions that a published user side is right for."""
+        if self.quarantined is None:
+            return self.data.user_versions
+        # No version is negative, so the sides of quarantined users are folded in for each request.
+        return np.where(self.quarantined, -1, self.data.user_versions)
 
     @property
     def is_led_by_events(self) -> bool:

@@ -171,6 +171,7 @@ class Publisher:
                 *dataset.of_values,
                 *dataset.of_events,
                 *dataset.of_text,
+                *dataset.of_quarantine,
                 *evaluated.resolved.choices,
                 *learned.remarks,
             ),
@@ -178,6 +179,7 @@ class Publisher:
             advice=evaluated.advice,
             accepted=evaluated.accepted,
             is_led_by_events=dataset.is_led_by_events,
+            n_quarantined=0 if dataset.quarantined is None else int(np.count_nonzero(dataset.quarantined)),
             similar=similar,
         )
 
@@ -219,7 +221,7 @@ def assemble(
         user_vectors=sides.user_vectors,
         user_biases=np.zeros(rated.n_users, np.float32) if rating is None else rating.user_biases,
         user_uncertainties=np.zeros(rated.n_users, np.float32) if uncertainty is None else uncertainty.user_std,
-        user_versions=data.user_versions,
+        user_versions=dataset.user_versions,
         user_profile_versions=data.user_profile_versions,
         history_starts=np.searchsorted(rated.user_rows[histories], starts),
         history_rows=rated.item_rows[histories],

@@ -21,6 +21,7 @@ from app.training.gate import LiveReport, PairedReport
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
 from app.training.publisher import Publisher
+from app.training.quarantine import quarantine
 from app.training.recipe import Recipe, parse_recipe
 from app.training.similar_blend import choose_blend
 from app.training.validation_split import ValidationSplit
@@ -56,9 +57,11 @@ class Trainer:
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
-        split_rng, trial_rng, final_rng, similar_rng = np.random.default_rng(seed).spawn(4)
+        split_rng, trial_rng, final_rng, similar_rng, quarantine_rng = np.random.default_rng(seed).spawn(5)
         with run.part("loading", until=0.08) as stage:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
+        with run.part("quarantine", until=0.09) as stage:
+            dataset = quarantine(dataset, self.store, quarantine_rng, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)

@@ -76,6 +76,7 @@ def test_every_row(store: Store) -> None:
         "named_events": 2,
         "interactions": 1,
         "deleted_events": 1,
+        "quarantine": 0,
     }
     assert store.users.get("bob") is not None
     assert {item.item_id: item.created_by for item in store.items.stream()}["own"] is None

@@ -42,6 +42,7 @@ UNDO = {
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
     "0017": ["DROP TABLE tenants"],
+    "0016": ["DROP TABLE quarantine"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

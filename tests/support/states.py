@@ -38,7 +38,9 @@ def known_states() -> StateReaders:
         phase_seconds={"loading": 1.5, "evaluating": 8.0},
     )
     return StateReaders(
-        snapshot=lambda: SnapshotState(7, 0.0, is_fallback=False, is_substitute=False, is_accepted=True),
+        snapshot=lambda: SnapshotState(
+            7, 0.0, is_fallback=False, is_substitute=False, is_accepted=True, n_quarantined=3
+        ),
         erasures=lambda: ErasureState(2, 1),
         training=lambda: training,
         catalogue=lambda: CatalogueState(100, 40),

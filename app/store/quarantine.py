@@ -1,0 +1,95 @@
+"""Users whose profiles training leaves out, because they were made to push an item, and those that were released."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import sqlalchemy as sa
+
+from app.entities import from_microseconds
+from app.errors import NotFoundError
+from app.store.database import Database
+from app.store.dialect import KeyArray
+from app.store.schema import items, quarantine, users
+
+CHUNK_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedUser:
+    """`item_id`: what the profile pushes; None if the item is deleted. `found_at`: when a run first said so.
+
+    `released_at`: when an operator released the user; None while the user is in quarantine.
+    """
+
+    user_id: str
+    item_id: str | None
+    found_at: datetime
+    released_at: datetime | None
+
+
+class Quarantine:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def released(self) -> KeyArray:
+        """The keys of released users, ascending."""
+        found = sa.select(quarantine.c.user_key).where(quarantine.c.released_at.is_not(None))
+        with self._database.reading() as connection:
+            keys = connection.execute(found.order_by(quarantine.c.user_key)).scalars().all()
+        return np.array(keys, dtype=np.int64)
+
+    def replace(self, user_keys: KeyArray, item_keys: KeyArray) -> None:
+        """Puts these users (n,) into quarantine for these items (n,), and takes all others out of it.
+
+        Released users stay released.
+        """
+        pushed = dict(zip(user_keys.tolist(), item_keys.tolist(), strict=True))
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            rows = connection.execute(sa.select(quarantine.c.user_key, quarantine.c.released_at)).all()
+            known = {row.user_key: row.released_at for row in rows}
+            over = [{"key": key} for key, released_at in known.items() if released_at is None and key not in pushed]
+            if over:
+                is_one = quarantine.c.user_key == sa.bindparam("key")
+                connection.execute(sa.delete(quarantine).where(is_one), over)
+            new = sorted(pushed.keys() - known.keys())
+            for start in range(0, len(new), CHUNK_ROWS):
+                # A user who was deleted since the data were read must leave nothing behind.
+                are_new = users.c.user_key.in_(new[start : start + CHUNK_ROWS])
+                locked = sa.select(users.c.user_key).where(are_new).order_by(users.c.user_key)
+                stored = connection.execute(locked.with_for_update(key_share=True)).scalars().all()
+                added = [{"user_key": user, "item_key": pushed[user], "found_at": now} for user in stored]
+                if added:
+                    connection.execute(sa.insert(quarantine), added)
+
+    def entries(self, limit: int) -> Sequence[QuarantinedUser]:
+        """Those found last come first."""
+        statement = (
+            sa.select(users.c.user_id, items.c.item_id, quarantine.c.found_at, quarantine.c.released_at)
+            .join(users, users.c.user_key == quarantine.c.user_key)
+            .outerjoin(items, (items.c.item_key == quarantine.c.item_key) & ~items.c.is_deleted)
+            .order_by(quarantine.c.found_at.desc(), quarantine.c.item_key, quarantine.c.user_key)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement.select_from(quarantine).limit(limit)).all()
+        return [
+            QuarantinedUser(
+                row.user_id,
+                row.item_id,
+                from_microseconds(row.found_at),
+                None if row.released_at is None else from_microseconds(row.released_at),
+            )
+            for row in rows
+        ]
+
+    def release(self, user_id: str) -> None:
+        """Later runs learn from the user again. Raises `NotFoundError` for a user who is not in quarantine."""
+        key = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
+        with self._database.writing() as connection:
+            now = self._database.dialect.now(connection)
+            is_held = (quarantine.c.user_key == key) & quarantine.c.released_at.is_(None)
+            released = connection.execute(sa.update(quarantine).where(is_held).values(released_at=now))
+            if not released.rowcount:
+                raise NotFoundError("quarantined user", user_id)

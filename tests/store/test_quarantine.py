@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.entities import Item, User
+from app.errors import NotFoundError
+from app.store import Store
+
+
+def keys_of(store: Store) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    data = store.training_reads.load()
+    return data.user_keys, data.item_keys
+
+
+def test_quarantine(store: Store) -> None:
+    store.users.record([User("ann"), User("bob"), User("cem")])
+    store.items.record([Item("x")])
+    users, (item,) = keys_of(store)
+    store.quarantine.replace(users[:2], np.array([item, item]))
+    assert [(each.user_id, each.item_id) for each in store.quarantine.entries(9)] == [("ann", "x"), ("bob", "x")]
+    store.quarantine.release("bob")
+    assert store.quarantine.released().tolist() == [users[1]]
+    with pytest.raises(NotFoundError):
+        store.quarantine.release("cem")
+    # What a later run finds replaces what an earlier one found; the released stay released.
+    store.quarantine.replace(users[1:], np.array([item, item]))
+    entries = {each.user_id: each.released_at is None for each in store.quarantine.entries(9)}
+    assert entries == {"bob": False, "cem": True}
+    store.items.delete("x")
+    assert {each.item_id for each in store.quarantine.entries(9)} == {None}
+
+
+def test_users_who_go(store: Store) -> None:
+    """Neither a deleted user nor a merged guest leaves anything behind."""
+    store.users.record([User("ann"), User("guest"), User("gone")])
+    store.items.record([Item("x")])
+    users, (item,) = keys_of(store)
+    store.users.delete("gone")
+    store.quarantine.replace(users, np.full(3, item))
+    assert [each.user_id for each in store.quarantine.entries(9)] == ["ann", "guest"]
+    store.users.merge("ann", "guest")
+    store.users.delete("ann")
+    store.quarantine.replace(np.empty(0, np.int64), np.empty(0, np.int64))
+    assert store.quarantine.released().tolist() == []
+    assert store.quarantine.entries(9) == []

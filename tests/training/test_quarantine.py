@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.algorithms.rating_matrix import RatingMatrix
+from app.entities import IncomingRatings, RatingScale
+from app.errors import NotFoundError
+from tests.support.published import Shop, opened_shop
+from tests.support.shilling import attack, honest, with_attack
+
+QUICK = {
+    "segments": [
+        {"name": "rating", "algorithm": "biases"},
+        {"name": "taste", "algorithm": "als_implicit"},
+        {"name": "popularity", "algorithm": "popularity"},
+    ]
+}
+
+
+def as_incoming(ratings: RatingMatrix) -> IncomingRatings:
+    users, items = ratings.user_rows.tolist(), ratings.item_rows.tolist()
+    user_ids, item_ids = [f"u{user:04}" for user in users], [f"i{item:04}" for item in items]
+    return IncomingRatings(user_ids, item_ids, ratings.values.astype(float), np.arange(len(ratings)) + 1)
+
+
+def in_quarantine(shop: Shop) -> set[str]:
+    return {each.user_id for each in shop.store.quarantine.entries(1000) if each.released_at is None}
+
+
+def test_quarantine(tmp_path: Path) -> None:
+    """Made profiles are left out until they are released; they have lists of their own nevertheless."""
+    ratings = honest(n_users=300)
+    made = attack(ratings, "random", 0.06, np.random.default_rng(1))
+    with opened_shop(tmp_path, as_incoming(with_attack(ratings, made)), RatingScale.parse("pairs")) as shop:
+        snapshot = shop.train(QUICK)
+        made_ids = {f"u{user:04}" for user in range(300, 300 + made.n_users)}
+        found = in_quarantine(shop)
+        assert len(found & made_ids) >= 0.8 * made.n_users
+        assert len(found - made_ids) <= 3
+        assert snapshot.manifest.n_quarantined == len(found)
+        assert any(choice.startswith("quarantine: ") for choice in snapshot.manifest.choices)
+        # Users and items were stored in the order of their first ratings; ids tell the rows.
+        n_honest = int(np.count_nonzero(ratings.item_rows == made.target))
+        data = shop.store.training_reads.load()
+        held = snapshot.arrays.user_versions == -1
+        assert np.count_nonzero(held) == len(found)
+        of_held = np.isin(data.ratings.user_key, data.user_keys[held])
+        assert snapshot.arrays.item_counts.sum() == len(data.ratings) - np.count_nonzero(of_held)
+        assert {each.item_id for each in shop.store.quarantine.entries(1000)} >= {f"i{made.target:04}"}
+        assert n_honest < made.n_users
+
+        released = min(found & made_ids)
+        shop.store.quarantine.release(released)
+        with pytest.raises(NotFoundError):
+            shop.store.quarantine.release(released)
+        shop.train(QUICK)
+        assert in_quarantine(shop) == found - {released}
+        (kept,) = [each for each in shop.store.quarantine.entries(1000) if each.user_id == released]
+        assert kept.released_at is not None
+
+
+def test_clean(tmp_path: Path) -> None:
+    with opened_shop(tmp_path, as_incoming(honest(n_users=300)), RatingScale.parse("pairs")) as shop:
+        assert shop.train(QUICK).manifest.n_quarantined == 0
+        assert in_quarantine(shop) == set()
