@@ -1,0 +1,136 @@
+"""Profiles made to push an item: how much nearer it comes to honest users, and how many of them are taken for made.
+
+Each attack adds 3 % of the number of users, in one of three ways, to push an item drawn among the less popular ones.
+The snapshots learned with and without the attack, of one seed, are compared over honest users who have not chosen the
+item. Large data are those beside the repository, with the default recipe; small ones are made up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.algorithms.rating_matrix import RatingMatrix
+from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale
+from faults.trial import Figure, Trial
+from tests.support.published import known_rows, opened_shop, scores_of
+from tests.support.shilling import KINDS, attack, honest, with_attack
+
+SHARE = 0.03
+N_JUDGES = 1_000
+"""Honest users whose lists are looked at, at most."""
+
+K = 10
+MOST_HITS, MOST_MOVED, MOST_HONEST = 0.01, 0.05, 0.01
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+QUICK: dict[str, Any] = {
+    "segments": [
+        {"name": "rating", "algorithm": "biases"},
+        {"name": "taste", "algorithm": "als_implicit"},
+        {"name": "popularity", "algorithm": "popularity"},
+    ]
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    name: str
+    ratings: RatingMatrix
+    scale: RatingScale
+    recipe: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Of a snapshot: `scores` (n_judges, n_items) of all items for the judges, -inf where they know the item, and the
+    rows of the users in quarantine.
+    """
+
+    scores: NDArray[np.float32]
+    quarantined: frozenset[int]
+
+    def places(self, item: int) -> NDArray[np.int64]:
+        """The place of an item in the lists of those who do not know it, counted from 0."""
+        judged = self.scores[np.isfinite(self.scores[:, item])]
+        return np.asarray(np.count_nonzero(judged > judged[:, [item]], axis=1))
+
+
+def run(trial: Trial) -> Iterator[Figure]:
+    for source in _sources(trial):
+        n_users, n_items = source.ratings.n_users, source.ratings.n_items
+        judges = np.sort(np.random.default_rng(trial.seed).permutation(n_users)[:N_JUDGES])
+        clean = _learned(trial, source, source.ratings, judges)
+        hits, moves, taken = [], [], [len(clean.quarantined) / n_users]
+        caught = []
+        for seed in range(trial.times(test=1, short=1, long=2)):
+            for kind in KINDS[:1] if trial.size == "test" else KINDS:
+                made = attack(source.ratings, kind, SHARE, np.random.default_rng([trial.seed, seed, KINDS.index(kind)]))
+                poisoned = _learned(trial, source, with_attack(source.ratings, made), judges)
+                before, after = clean.places(made.target), poisoned.places(made.target)
+                hits.append(float(np.mean(after < K) - np.mean(before < K)))
+                moves.append(float(abs(after.mean() - before.mean()) / n_items))
+                of_made = sum(user >= n_users for user in poisoned.quarantined)
+                taken.append((len(poisoned.quarantined) - of_made) / n_users)
+                caught.append(of_made / made.n_users)
+        of = f"{source.name}, the worst of {len(hits)} pushes by {SHARE:.0%} made profiles"
+        yield Figure(f"{of}: hit rate@10", f"+{MOST_HITS:.0%}", f"{max(hits):+.2%}", max(hits) <= MOST_HITS)
+        seen = f"{max(moves):.2%} of {n_items:,}"
+        yield Figure(f"{of}: mean rank", f"{MOST_MOVED:.0%}", seen, max(moves) <= MOST_MOVED)
+        seen = f"{max(taken):.2%}; of made ones {min(caught):.0%} or more"
+        yield Figure(f"{of}: honest users in quarantine", f"{MOST_HONEST:.0%}", seen, max(taken) <= MOST_HONEST)
+
+
+def _sources(trial: Trial) -> Iterator[Source]:
+    """Made-up data and, of size `long`, films and games."""
+    n_users, n_items = (300, 240) if trial.size == "test" else (800, 500)
+    pairs, stars = RatingScale.parse("pairs"), RatingScale.parse("1:5:1")
+    yield Source("made-up choices", honest(n_users, n_items, n_each=40, seed=trial.seed), pairs, QUICK)
+    if trial.size != "test":
+        yield Source(
+            "made-up stars", honest(n_users, n_items, n_each=40, seed=trial.seed, is_graded=True), stars, QUICK
+        )
+    if trial.size == "long":
+        films = np.genfromtxt(DATA / "ml-latest-small" / "ratings.csv", delimiter=",", skip_header=1)
+        yield Source("films", _matrix(films[:, 0], films[:, 1], films[:, 2]), RatingScale.parse("0.5:5:0.5"), None)
+        games = np.unique(np.genfromtxt(DATA / "steam" / "game_purchase.dat", skip_header=1, usecols=(0, 1)), axis=0)
+        yield Source("games", _matrix(games[:, 0], games[:, 1], None), pairs, None)
+
+
+def _matrix(users: NDArray[np.float64], items: NDArray[np.float64], values: NDArray[np.float64] | None) -> RatingMatrix:
+    user_rows, item_rows = (np.unique(keys, return_inverse=True)[1] for keys in (users, items))
+    return RatingMatrix(
+        int(user_rows.max()) + 1,
+        int(item_rows.max()) + 1,
+        user_rows,
+        item_rows,
+        np.ones(len(user_rows)) if values is None else values,
+        is_graded=values is not None,
+    )
+
+
+def _learned(trial: Trial, source: Source, ratings: RatingMatrix, judges: NDArray[np.int64]) -> Learned:
+    with opened_shop(trial.fresh_folder("shop"), _incoming(ratings), source.scale) as shop:
+        snapshot = shop.train(source.recipe)
+        quarantined = frozenset(int(each.user_id) for each in shop.store.quarantine.entries(ratings.n_users))
+        user_ids = shop.store.users.ids_of(snapshot.arrays.user_keys.tolist())
+        item_ids = shop.store.items.ids_of(snapshot.arrays.item_keys.tolist())
+    # Rows of the snapshot are in the order of arrival.
+    rows_of_users = {int(user_ids[key]): row for row, key in enumerate(snapshot.arrays.user_keys.tolist())}
+    items = [int(item_ids[key]) for key in snapshot.arrays.item_keys.tolist()]
+    scores = np.full((len(judges), ratings.n_items), -np.inf, np.float32)
+    for place, judge in enumerate(judges.tolist()):
+        row = rows_of_users[judge]
+        of_items = scores_of(snapshot, row)
+        of_items[known_rows(snapshot, row)] = -np.inf
+        scores[place, items] = of_items
+    return Learned(scores, quarantined)
+
+
+def _incoming(ratings: RatingMatrix) -> IncomingRatings:
+    users, items = ([str(row) for row in rows.tolist()] for rows in (ratings.user_rows, ratings.item_rows))
+    # Films have half stars; no time is known.
+    return IncomingRatings(users, items, ratings.values.astype(np.float64), np.full(len(users), UNKNOWN_TIME))
