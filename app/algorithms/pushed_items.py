@@ -202,7 +202,12 @@ class _Coherence:
         if share <= least_share:
             return 0.0, np.zeros(len(users), bool)
         evidence = float(np.log(share * ratios + 1 - share).sum())
-        return evidence, share * ratios > 1 - share
+        # As many votes stay as are expected to be honest, so that the popularity of the item is right even where the
+        # wrong ones stay. One stays at least: an item without any is ranked by its features, often far higher.
+        n_made = len(users) - max(1, round((1 - share) * len(users)))
+        made = np.zeros(len(users), bool)
+        made[np.argsort(-ratios, kind="stable")[:n_made]] = True
+        return evidence, made
 
 
 def _votes_of(votes: sparse.csc_array, item: int) -> Rows:
