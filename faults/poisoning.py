@@ -86,7 +86,7 @@ def run(trial: Trial) -> Iterator[Figure]:
 
 def _sources(trial: Trial) -> Iterator[Source]:
     """Made-up data and, of size `long`, films and games."""
-    n_users, n_items = (500, 240) if trial.size == "test" else (800, 500)
+    n_users, n_items = (600, 500) if trial.size == "test" else (800, 500)
     pairs, stars = RatingScale.parse("pairs"), RatingScale.parse("1:5:1")
     yield Source("made-up choices", honest(n_users, n_items, n_each=40, seed=trial.seed), pairs, QUICK)
     if trial.size != "test":

@@ -24,4 +24,4 @@ def test_list_and_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (entry,) = json.loads(reckon("quarantine", "list", "--json").output)
     assert (entry["user_id"], entry["item_id"], entry["released_at"] is None) == ("ann", "x", False)
     assert "released" in reckon("quarantine", "list").output
-    assert "quarantine.release  ann  succeeded" in reckon("audit").output
+    assert "quarantine.release  a user  succeeded" in reckon("audit").output
