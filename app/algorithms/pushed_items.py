@@ -16,6 +16,7 @@ choices:
 3. **Groups.** A single odd profile harms nothing and is often an honest one. For each item, the profiles that voted for
    it are taken as a mixture of made and real ones, without the item itself. Only where a good share of them is made,
    with more evidence than chance gives among all items, is the item a pushed one and are these profiles flagged.
+   Of users who came one after the other, as made ones do, that tells as well.
 4. **Copies** (`_copied`). Profiles with hardly anything but the same bestsellers and the pushed item have no fillers
    whose coherence could be judged. They are found as what they are: most of those who chose the item share several more
    popular items, which make up much of their profiles and do not belong together for other users.
@@ -65,6 +66,9 @@ MOST_MADE, LEAST_MADE = 0.5, 0.2
 What made profiles have in common besides is voted for by many honest users as well, and looks pushed, too, until the
 profiles are known.
 """
+
+BURST = 0.1
+"""The share of all users within which a group arrived, if its profiles were made at once."""
 
 COPIED_USERS = 0.005
 """The share of all users, at least 10, from which on copies are looked for among those who chose an item."""
@@ -202,11 +206,14 @@ class _Coherence:
         if share <= least_share:
             return 0.0, np.zeros(len(users), bool)
         evidence = float(np.log(share * ratios + 1 - share).sum())
-        # As many votes stay as are expected to be honest, so that the popularity of the item is right even where the
-        # wrong ones stay. One stays at least: an item without any is ranked by its features, often far higher.
-        n_made = len(users) - max(1, round((1 - share) * len(users)))
-        made = np.zeros(len(users), bool)
-        made[np.argsort(-ratios, kind="stable")[:n_made]] = True
+        # Rows are in order of arrival. Profiles that were made in a row are told from the few honest ones by that.
+        first, last = np.quantile(users[ratios > 1], [0.05, 0.95]) if (ratios > 1).any() else (0, len(self.half))
+        if last - first <= BURST * len(self.half):
+            margin = 0.1 * (last - first)
+            return evidence, (users >= first - margin) & (users <= last + margin)
+        made = share * ratios > 1 - share
+        # One vote stays at least: an item without any is ranked by its features, often far higher.
+        made[np.argmin(ratios)] = False
         return evidence, made
 
 
