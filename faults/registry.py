@@ -31,3 +31,15 @@ FAULTS: tuple[str, ...] = (
     "tenants",
     "poisoning",
 )
+
+IN_TESTS = (
+    "web_pages",
+    "credentials",
+    "secrets",
+    "erasure",
+    "publish_crashes",
+    "damaged_snapshots",
+    "concurrent_retries",
+    "random_requests",
+)
+"""Those that `make test` runs at their smallest size: they take less than 45 seconds, and no figure is a time."""
