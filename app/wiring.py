@@ -122,7 +122,7 @@ class Service:
         store = open_store(settings, wait_seconds=WAIT_SECONDS)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
-        shown_items = ShownItems(os.environ.get(SHARED_FOLDER))
+        shown_items = ShownItems(os.environ.get(SHARED_FOLDER) if beside is None else None)
         # Functions, because the metrics must report what is so when they are read.
         states = StateReaders(
             snapshot=lambda: _snapshot_state(active),

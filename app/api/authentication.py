@@ -78,8 +78,6 @@ class Authentication:
             key = self._keys.find(text)
         except UnauthorizedError:
             key = await self._find_again(text, address)
-        if address not in key.use.peers:
-            self._limits.admit(address, key.use.peers)
         caller = key.caller
         if key.key.kind == "browser":
             caller = self._narrowed(key, origin, token)
@@ -88,6 +86,8 @@ class Authentication:
         return caller
 
     async def _find_again(self, text: str, address: str) -> HeldKey:
+        # Of unknown keys alone: others may share the address, and a valid key is no guess.
+        self._limits.check_failures(address)
         try:
             return await run_in_threadpool(self._keys.find_again, text)
         except UnauthorizedError:

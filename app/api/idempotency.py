@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from app.auth.key_ring import Caller
 from app.errors import ReckonError
+from app.store import Store
 from app.store.kept_answers import ANY_USER, GONE, Answer, Keep, KeptAnswer, KeptAnswers, KeyedRequest
 
 HEADER = "Idempotency-Key"
@@ -146,7 +147,7 @@ def is_keyed(request: Request) -> bool:
     return any(name == RAW_HEADER for name, _ in request.scope["headers"])
 
 
-def once_of(request: Request, body: bytes, caller: Caller, kept_answers: KeptAnswers) -> Once:
+def once_of(request: Request, body: bytes, caller: Caller, store: Store) -> Once:
     """Note at the request that it acts once. Raises `RequestValidationError` for a malformed key.
 
     Each caller has keys of its own, so that no other one can ask for the answers, or take the keys.
@@ -156,8 +157,9 @@ def once_of(request: Request, body: bytes, caller: Caller, kept_answers: KeptAns
         message = f"one key of 1 to {MAX_KEY_LENGTH} visible ASCII characters is expected"
         raise RequestValidationError([{"loc": ("header", HEADER), "msg": message}])
     content = (request.method, request.scope["path"], request.scope["query_string"], body)
-    key = _digest(caller.key_id or "", caller.user_id or "", keys[0])
-    request.state.once = once = Once(KeyedRequest(key, _digest(*content)), kept_answers)
+    secret = store.instance.token_key
+    key = _digest(secret, caller.key_id or "", caller.user_id or "", keys[0])
+    request.state.once = once = Once(KeyedRequest(key, _digest(secret, *content)), store.kept_answers)
     return once
 
 
@@ -184,8 +186,9 @@ def _answer(status: int, model: BaseModel) -> Answer:
     return Answer(status, model.model_dump_json().encode(), user_id)
 
 
-def _digest(*parts: str | bytes) -> str:
-    digest = hashlib.sha256()
+def _digest(secret: bytes, *parts: str | bytes) -> str:
+    # Keyed: a short text, such as the id of a user, could be found from its plain hash by trying all.
+    digest = hashlib.blake2b(key=secret[: hashlib.blake2b.MAX_KEY_SIZE], digest_size=32)
     for part in parts:
         encoded = part.encode() if isinstance(part, str) else part
         # With the lengths, so that no two lists of parts are joined to the same bytes.

@@ -55,7 +55,7 @@ def post_key(request: Request, body: KeyIn) -> NewKeyOut:
         lifetime=None if body.expires_in is None else timedelta(seconds=body.expires_in),
         tenant=caller.tenant,
     )
-    control.store.api_keys.add(key)
+    control.store.api_keys.add(key, creator_id=caller.key_id)
     control.keys.refresh()
     request.state.audited = key.key_id
     return NewKeyOut.from_key(key, key=text)

@@ -128,10 +128,7 @@ class StrictRoute(CheckedRoute):
                 if takes_body if content_type is None else not JSON_TYPE.fullmatch(content_type):
                     raise NotJsonError
             if takes_body:
-                request = JsonRequest(request.scope, request.receive)
-                check_json(await _body_of(request))
-            if user_id is not None:
-                await check_body(request, user_id)
+                request = await _with_body(request, access, user_id)
             query_string = request.scope["query_string"]
             if query_string:
                 given = names(query_string)
@@ -149,7 +146,13 @@ class AnswerRoute(StrictRoute):
     """
 
     def get_route_handler(self) -> Handler:
-        return _answering(super().get_route_handler())
+        answer = _answering(super().get_route_handler())
+
+        async def handle_json(request: Request) -> Response:
+            # Made once, because it keeps the body, which cannot be received again for the second attempt.
+            return await answer(JsonRequest(request.scope, request.receive))
+
+        return handle_json
 
 
 def _once(handle: Handler) -> Handler:
@@ -159,7 +162,7 @@ def _once(handle: Handler) -> Handler:
         if not idempotency.is_keyed(request):
             return await handle(request)
         kept_answers = service_of(request).store.kept_answers
-        once = idempotency.once_of(request, await _body_of(request), caller_of(request), kept_answers)
+        once = idempotency.once_of(request, await _body_of(request), caller_of(request), service_of(request).store)
         if (kept := await kept_answers.find(once.request.key)) is not None:
             return idempotency.replayed(once, kept)
         try:
@@ -248,6 +251,18 @@ def _answering(handle: Handler) -> Handler:
             return await handle(request)
 
     return handle_twice
+
+
+async def _with_body(request: Request, access: Access, user_id: str | None) -> JsonRequest:
+    """Receive the body and check it. `user_id`: the only user whom it may name."""
+    received = request if isinstance(request, JsonRequest) else JsonRequest(request.scope, request.receive)
+    check_json(await _body_of(received))
+    if access.scopes:
+        # A body may take a minute to arrive, and the key may be revoked meanwhile.
+        control_of(request).keys.check(caller_of(request).key_id)
+    if user_id is not None:
+        await check_body(received, user_id)
+    return received
 
 
 async def _body_of(request: Request) -> bytes:

@@ -9,7 +9,7 @@ answered 503.
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -53,10 +53,9 @@ ANYONE = Caller(None, ALL_SCOPES)
 
 @dataclass(slots=True)
 class Use:
-    """Of one key by this process. `at`: of the last request, seconds since 1970; 0: none. `peers`: their addresses."""
+    """Of one key by this process. `at`: of the last request, seconds since 1970; 0: none."""
 
     at: float = 0.0
-    peers: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +163,16 @@ class KeyRing:
         found = self._held.by_id.get(key_id)
         return None if found is None or time.time() >= found.valid_until else found
 
+    def check(self, key_id: str | None) -> None:
+        """Check again a key that was found before; None: of an open service. Raises as `find`."""
+        if key_id is None:
+            return
+        found = self.get(key_id)
+        if found is None:
+            raise UnauthorizedError
+        if found.is_suspended:
+            raise TenantSuspendedError
+
     def refresh(self) -> None:
         """Read the keys again if one has changed. Blocks."""
         with self._refreshing:
@@ -187,7 +196,8 @@ class KeyRing:
 
     def _refresh(self) -> None:
         self._read_at = time.monotonic()
-        if self._held.version is None or self._table.version() != self._held.version:
+        has_expired = any(each.valid_until <= time.time() for each in self._held.by_id.values())
+        if has_expired or self._held.version is None or self._table.version() != self._held.version:
             self._held = self._hold(self._table.read())
         self._trusted_until = self._read_at + TRUSTED_SECONDS
 
@@ -201,7 +211,7 @@ class KeyRing:
             version=stored.version,
             by_digest={each.key.digest: each for each in keys},
             by_id={each.key.key_id: each for each in keys},
-            origins=frozenset(origin for each in keys for origin in each.key.origins),
+            origins=frozenset(origin for each in keys if not each.is_suspended for origin in each.key.origins),
             # Once there was a key, a service without a valid one is closed: revoking the last one must not open it. A
             # restored database may have none at all, so what this process has seen counts too.
             is_open=not stored.keys and not self._requires_keys and (before.version is None or before.is_open),

@@ -18,7 +18,6 @@ FAILED_ATTEMPTS = limits.parse("30/minute")
 MAX_AMOUNT = 10**9
 """Of the requests of a limit."""
 
-MAX_PEERS = 1_000
 """Addresses that are remembered of one key."""
 
 IPV6_NETWORK = 64
@@ -56,17 +55,10 @@ class RateLimits:
         if not self._failures.hit(FAILED_ATTEMPTS, peer_of(address)):
             raise self._too_many_failures(address)
 
-    def admit(self, address: str, known: set[str]) -> None:
-        """Let the address use a valid key, and remember it among those `known` of the key.
-
-        An address that has failed too often may be guessing. It may use the keys that it has used before, because
-        others may share the address, and no other key. Raises `RateLimitedError` for those.
-        """
+    def check_failures(self, address: str) -> None:
+        """Raises `RateLimitedError` if the address has failed too often. Counts nothing."""
         if not self._failures.test(FAILED_ATTEMPTS, peer_of(address)):
             raise self._too_many_failures(address)
-        if len(known) >= MAX_PEERS:
-            known.clear()
-        known.add(address)
 
     def _too_many_failures(self, address: str) -> RateLimitedError:
         seconds = self._failures.get_window_stats(FAILED_ATTEMPTS, peer_of(address)).reset_time - time.time()

@@ -56,7 +56,8 @@ def serve(
             listener,
             processes=processes,
             worker=worker,
-            needs_keys=needs_keys,
+            # Once there was a key, a process that starts later must not open the service.
+            needs_keys=needs_keys or has_keys,
             announce=lambda: _announce(address, is_open=not has_keys),
         )
 

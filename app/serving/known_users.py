@@ -57,17 +57,17 @@ class KnownUsers:
         place = int(np.searchsorted(hashes, wanted))
         return int(keys[place]) if place < len(hashes) and hashes[place] == wanted else None
 
-    def refresh(self, generation: str, n_erased: int) -> None:
+    def refresh(self, generation: str, n_deleted: int) -> None:
         """Read users that were added since the last call, or all if any were deleted.
 
-        `generation`: of the database. `n_erased`: a number that grows with the deletion of users who rated anything.
+        `generation`: of the database. `n_deleted`: a number that grows with every deletion of a user.
         """
-        state = generation, n_erased
-        if self._read_from is None or self._read_from[0] != generation:
+        state = generation, n_deleted
+        if state != self._read_from:
             self._seen = {}
-            self._start(state)
-        elif state != self._read_from and self._clock() - self._read_at > REREAD_SECONDS:
-            self._start(state)
+            is_restored = self._read_from is None or self._read_from[0] != generation
+            if is_restored or self._clock() - self._read_at > REREAD_SECONDS:
+                self._start(state)
         for user_ids, user_keys in self._users.ids_after(self._last_key):
             self._newer.update(zip(map(hash, user_ids), user_keys, strict=True))
             self._last_key = user_keys[-1]

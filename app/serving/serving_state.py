@@ -328,7 +328,8 @@ class ServingStateHolder:
     def _follow_users(self) -> None:
         """Not a part of `poll`, which a start waits for: a million users take seconds."""
         with suppress(ReckonError):  # of the database; what is known stays
-            self._known_users.refresh(self.current.generation, self._generation.n_erased)
+            n_deleted = self._generation.n_erased + self._generation.n_erasures
+            self._known_users.refresh(self.current.generation, n_deleted)
 
     def look(self) -> None:
         """One turn of `follow`."""

@@ -49,8 +49,21 @@ class ApiKeys:
         with self._database.reading() as connection:
             return from_microseconds(self._database.dialect.now(connection))
 
-    def add(self, key: ApiKey) -> None:
+    def add(self, key: ApiKey, creator_id: str | None = None) -> None:
+        """Store a new key. `creator_id`: the key that asked for it.
+
+        Raises `ConflictError` if that one is not valid any more, or the tenant of the new key is not active: both may
+        have changed since they were looked at.
+        """
         with self._database.writing() as connection:
+            counters.lock(connection, "keys")
+            now = from_microseconds(self._database.dialect.now(connection))
+            if creator_id is not None and not _stored(connection, creator_id).is_valid(now):
+                raise ConflictError(f"the key {creator_id} is not valid any more")
+            if key.tenant is not None:
+                state = sa.select(tenants.c.state).where(tenants.c.name == key.tenant)
+                if connection.execute(state).scalar_one_or_none() not in {"active", "suspended"}:
+                    raise ConflictError(f"the tenant {key.tenant} takes no keys: it is being deleted, or is no more")
             connection.execute(sa.insert(api_keys).values(**_to_row(key)))
             counters.grow(connection, "keys")
 

@@ -188,6 +188,11 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
     salt = secrets.token_hex(16)
     user_hash = hash_of(user_id, salt)
     with database.writing(uses_reserve=True) as connection:
+        # A guest who was merged into the user is the same person.
+        is_user = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
+        guests = (
+            connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == is_user)).scalars().all()
+        )
         removed = _remove(database, connection, user_id)
         if not any(removed.values()):
             return None
@@ -198,7 +203,7 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
             "erasure_id": uuid.uuid4().hex,
             "salt": salt,
             "user_hash": user_hash,
-            "fingerprint": _fingerprint(_key(connection), user_id),
+            "fingerprint": " ".join(_fingerprint(_key(connection), each) for each in (user_id, *guests)),
             "requested_at": now,
             "due_at": now + within // timedelta(microseconds=1),
             "removed": removed,
@@ -243,7 +248,7 @@ def erase_again(database: Database, known: ErasureRecords) -> int:
             if each.made_at not in stored:
                 connection.execute(sa.insert(backups).values(made_at=each.made_at, file=each.file))
         ids = connection.execute(sa.union(*_all_ids())).scalars().all()
-    erased = {record["fingerprint"] for record in missing}
+    erased = {fingerprint for record in missing for fingerprint in record["fingerprint"].split()}
     returned = [user_id for user_id in ids if erased and _fingerprint(key, user_id) in erased]
     for user_id in returned:
         erase_user(database, user_id)

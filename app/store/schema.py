@@ -308,7 +308,7 @@ erasures = Table(
     Column("erasure_id", Text, nullable=False, unique=True),
     Column("salt", Text, nullable=False),
     Column("user_hash", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),  # of the user and of each merged guest, with blanks between
     Column("requested_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     Column("completed_at", BigInteger),  # NULL: pending

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api import problems
 from app.api.access import OPEN
+from app.api.idempotency import writes_nothing
 from app.api.query_string import described, parameters
-from app.api.routing import DirectRoute, StrictRoute
+from app.api.routing import AnswerRoute, DirectRoute, StrictRoute
 from app.api.types import Id
+from app.errors import StorageUnavailableError
 
 
 class Options(BaseModel):
@@ -38,13 +40,33 @@ async def get_direct(name: Id, request: Request) -> Response:
     return Response(f"{name} {parameters(request, Options).limit}")
 
 
+failures: list[Exception] = []
+answering = APIRouter(route_class=AnswerRoute)
+
+
+@answering.post("/answer", openapi_extra=OPEN)
+@writes_nothing
+async def post_answer(options: Options) -> Response:
+    if failures:
+        raise failures.pop()
+    return Response(f"{options.limit}")
+
+
 @pytest.fixture
 def routes() -> TestClient:
     app = FastAPI()
     problems.install(app)
     app.include_router(strict)
     app.include_router(direct)
+    app.include_router(answering)
     return TestClient(app)
+
+
+def test_body_of_the_second_attempt(routes: TestClient) -> None:
+    """It cannot be received again where the database fails in the first one."""
+    failures.append(StorageUnavailableError("gone"))
+    assert routes.post("/answer", json={"limit": 7}).text == "7"
+    assert failures == []
 
 
 def test_version_of_the_framework() -> None:

@@ -111,7 +111,7 @@ def test_migrate_covers_tenants(folder: Path) -> None:
     store = Store.open("", own)
     with store.database.writing() as connection:
         connection.exec_driver_sql("DROP TABLE tenants")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0015'")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0016'")
     store.close()
     assert "run `reckon migrate`" in reckon("--tenant", "shop", "export", folder / "x").errors
     assert reckon("migrate").exit_code == 0

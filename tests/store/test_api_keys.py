@@ -13,6 +13,8 @@ DAY = timedelta(days=1)
 
 
 def test_round_trip(store: Store) -> None:
+    store.tenants.begin("shop")
+    store.tenants.move("shop", "active", among=["creating"])
     keys = [
         made_key("training", "console", note="Ann's", rate_limit="5/second", lifetime=DAY)[1],
         made_key("ratings:write", origins=[SHOP], tenant="shop")[1],
@@ -36,6 +38,19 @@ def test_version_changes(store: Store) -> None:
     store.api_keys.revoke(key.key_id)
     store.api_keys.record_uses({key.key_id: datetime.now(UTC)})
     assert store.api_keys.version() == versions[-1]
+
+
+def test_creator_is_gone(store: Store) -> None:
+    """A key that was revoked, or a tenant that was deleted, while the request for another key was on its way."""
+    _, creator = made_key("admin")
+    store.api_keys.add(creator)
+    store.api_keys.add(made_key("training")[1], creator_id=creator.key_id)
+    store.api_keys.revoke(creator.key_id)
+    with pytest.raises(ConflictError):
+        store.api_keys.add(made_key("training")[1], creator_id=creator.key_id)
+    with pytest.raises(ConflictError):
+        store.api_keys.add(made_key("training", tenant="gone")[1])
+    assert len(store.api_keys.read().keys) == 2
 
 
 def test_revoke(store: Store) -> None:

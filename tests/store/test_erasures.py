@@ -40,6 +40,7 @@ OF_NO_USER = {
     "items",  # but for `created_by`, which is cleared
     "placements",
     "snapshots",
+    "tenants",
     "training_jobs",
     "trends",  # sums over users, out of which the user's terms are taken
 }
