@@ -55,7 +55,7 @@ class Metrics:
         self._by_operation: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._tenant_requests = Counter(
             "reckon_tenant_requests",
-            "Requests answered with the key of a tenant; `reckon_requests` counts them, too",
+            "Requests answered with the key of a tenant; `reckon_requests_total` counts them, too",
             ["tenant", "status"],
             registry=self._registry,
         )

@@ -16,7 +16,7 @@ from app.algorithms.pushed_items import Push, find_pushes
 from app.store.store import Store
 from app.training.dataset import Dataset
 
-MOST_QUARANTINED = 0.2
+MOST_QUARANTINED = 0.06
 """The share of users up to which they are left out. Where more look made, the data are of another kind than assumed."""
 
 RELEASE = "`reckon quarantine list` names them; `reckon quarantine release USER` lets training learn from one again."

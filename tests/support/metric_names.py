@@ -32,6 +32,7 @@ def all_metrics() -> Metrics:
     """Each of them has counted something."""
     metrics = Metrics(known_states())
     metrics.count_request("GET", "/livez", 200, 0.001)
+    metrics.count_tenant_request("shop", 200)
     metrics.count_problem("invalid-input")
     metrics.count_refused_peer("reset")
     metrics.count_recommendations("popular", is_known=True)

@@ -31,7 +31,7 @@ def in_quarantine(shop: Shop) -> set[str]:
 def test_quarantine(tmp_path: Path) -> None:
     """Made profiles are left out until they are released; they have lists of their own nevertheless."""
     ratings = honest(n_users=300)
-    made = attack(ratings, "random", 0.06, np.random.default_rng(1))
+    made = attack(ratings, "random", 0.05, np.random.default_rng(1))
     with opened_shop(tmp_path, as_incoming(with_attack(ratings, made)), RatingScale.parse("pairs")) as shop:
         snapshot = shop.train(QUICK)
         made_ids = {f"u{user:04}" for user in range(300, 300 + made.n_users)}

@@ -76,7 +76,7 @@ def test_rejection_is_no_end(worker: Worker) -> None:
 
 def test_rejections_are_a_warning(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the second in a row, and again when a worker starts."""
-    monkeypatch.setattr("app.worker.loop.yield_to_requests", lambda: None)
+    monkeypatch.setattr("app.worker.rounds.yield_to_requests", lambda: None)
     warnings = []
     for _ in range(2):
         worker.store.jobs.enqueue("request")
@@ -125,7 +125,9 @@ def test_many_workers_publish_once(worker: Worker) -> None:
 
 
 def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.worker.loop.yield_to_requests", lambda: None)  # the rest of the suite runs in this process
+    monkeypatch.setattr(
+        "app.worker.rounds.yield_to_requests", lambda: None
+    )  # the rest of the suite runs in this process
     stopping = threading.Event()
     thread = threading.Thread(target=rounds_of(worker).run, args=(stopping,))
     thread.start()
@@ -138,7 +140,7 @@ def test_run_stops_when_told(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_run_survives_defects(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     """A card without a watermark breaks the triggers with a `KeyError`. Once it is mended, training goes on."""
-    monkeypatch.setattr("app.worker.loop.yield_to_requests", lambda: None)
+    monkeypatch.setattr("app.worker.rounds.yield_to_requests", lambda: None)
     store = worker.store
     store.ratings.record(tasteful_ratings(n_users=60))
     store.jobs.enqueue("request")
