@@ -76,8 +76,8 @@ faults-short: install  ## every fault once, in minutes
 
 coverage: install  ## branch coverage of make test and make faults-short together
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=
-	@COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m faults --short $(FAULTS)
-	@$(BIN)/coverage combine --append && $(BIN)/coverage report
+	@$(BIN)/coverage run -m faults --short $(FAULTS)
+	@$(BIN)/coverage combine --append --quiet && $(BIN)/coverage report --skip-covered --show-missing
 
 # Weak copyleft is allowed: those packages are used as libraries, unchanged.
 LICENCES := MIT;BSD;Apache;ISC;PSF;MPL;LGPL;GNU Lesser General Public License
