@@ -63,7 +63,8 @@ class ApiKeys:
             if key.tenant is not None:
                 state = sa.select(tenants.c.state).where(tenants.c.name == key.tenant)
                 if connection.execute(state).scalar_one_or_none() not in {"active", "suspended"}:
-                    raise ConflictError(f"the tenant {key.tenant} takes no keys: it is not ready, being deleted, or no more")
+                    message = f"the tenant {key.tenant} takes no keys: it is not ready, being deleted, or no more"
+                    raise ConflictError(message)
             connection.execute(sa.insert(api_keys).values(**_to_row(key)))
             counters.grow(connection, "keys")
 
