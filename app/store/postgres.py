@@ -125,7 +125,7 @@ class PostgresDialect:
                 self._probing = _connect(self._probe_arguments)
                 self._probing.autocommit = True
             connection = self._probing
-            within(READ_SECONDS, lambda: _read_each(reads, connection), lambda _: None)
+            within(READ_SECONDS, lambda: _read_each(reads, connection), lambda _: connection.close())
         except (psycopg.Error, TimeoutError) as error:
             if self._probing is not None:
                 _cut(self._probing)  # it ends the thread that still reads
@@ -332,9 +332,14 @@ def _connect(arguments: Mapping[str, Any]) -> psycopg.Connection[Any]:
 
 
 def _read_each(reads: Sequence[PointRead], connection: psycopg.Connection[Any]) -> None:
-    connection.execute(SESSION_SETTINGS)
-    for read in reads:
-        connection.execute(read.statement.replace("?", "%s"), (read.nothing,)).fetchall()
+    """Closes the connection if a read fails. The thread that waits for this one cannot: it may have given up."""
+    try:
+        connection.execute(SESSION_SETTINGS)
+        for read in reads:
+            connection.execute(read.statement.replace("?", "%s"), (read.nothing,)).fetchall()
+    except psycopg.Error:
+        connection.close()
+        raise
 
 
 def _cut(connection: psycopg.Connection[Any]) -> None:
