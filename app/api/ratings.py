@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
-from app.api.access import needs
+from app.api.access import caller_of, needs
 from app.api.idempotency import acts_once, keeping
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
 from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
 from app.api.types import Cursor, Id
+from app.auth.errors import UserTokenError
 from app.entities import Rating
 from app.errors import NotFoundError
 from app.intake.recording import RowOutcome, StoredRating
@@ -38,6 +40,8 @@ async def post_rating(request: Request, rating: RatingIn, response: Response) ->
     `GET /users/{user_id}/recommendations`, from any process, takes the rating into account.
     """
     service = service_of(request)
+    if caller_of(request).user_id is not None:
+        await run_in_threadpool(_refuse_merged, request)
     stored = await service.rating_recorder.record(rating.to_entity(), "body", keeping(request, _answer))
     service.metrics.count_ratings(stored.status)
     response.status_code, answer = _answer(stored)
@@ -134,4 +138,12 @@ def _page_by_time(service: Service, user_id: str, cursor: str | None, limit: int
 )
 def delete_rating(request: Request, user_id: Id, item_id: Id) -> None:
     """204 also if there is no such rating. Repeating the request that stored the rating does not restore it."""
+    _refuse_merged(request)
     service_of(request).rating_recorder.remove(user_id, item_id)
+
+
+def _refuse_merged(request: Request) -> None:
+    """Raises `UserTokenError` for the token of a guest who was merged into a user: the ratings would be the user's."""
+    user_id = caller_of(request).user_id
+    if user_id is not None and service_of(request).store.users.is_merged(user_id):
+        raise UserTokenError

@@ -158,6 +158,11 @@ class Users:
         """Moves everything known of the guest to the user and deletes the guest; see `merge_users`."""
         return merge_users(self._database, user_id, guest_id)
 
+    def is_merged(self, user_id: str) -> bool:
+        """Whether the id is that of a guest who was merged into a user."""
+        with self._database.reading() as connection:
+            return bool(targets_of(self._database, connection, [user_id]))
+
     def aliases(self, user_ids: Collection[str]) -> dict[str, set[str]]:
         """Of each id all ids of the same user: its own, the user's if it is of a merged guest, and those of the guests
         merged into that user.

@@ -192,6 +192,21 @@ def test_page_of_a_user(guarded: GuardedApp) -> None:
     assert page.call("DELETE", "/users/ann/ratings/tea") == 204
 
 
+def test_token_of_a_merged_guest(guarded: GuardedApp) -> None:
+    """It neither reads nor changes what the user rated."""
+    page, admin = Page(guarded, "guest"), bearer(guarded.key("admin"))
+    guest_rating = {"user_id": "guest", "item_id": "tea", "value": 1, "rated_at": "2020-01-01T00:00:00Z"}
+    assert page.call("POST", "/ratings", guest_rating) == 201
+    guarded.client.post("/users/ann/merge/guest", headers=admin)
+    guarded.client.post("/ratings", json={"user_id": "ann", "item_id": "tea", "value": 5}, headers=admin)
+    assert page.call("POST", "/ratings", guest_rating) == 401
+    assert page.call("DELETE", "/users/guest/ratings/tea") == 401
+    (rating,) = guarded.client.get("/users/ann/ratings", headers=admin).json()["ratings"]
+    assert rating["value"] == 5
+    # A backend may deliver late what the guest did.
+    assert guarded.client.post("/ratings", json=guest_rating, headers=admin).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
