@@ -208,7 +208,7 @@ class ImplicitALS:
         An orthogonal change of basis on both sides changes no dot product and no length, hence not the objective.
         """
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
-        from app.algorithms.als_kernel import HalfStep, solve_rows  # noqa: PLC0415  see above
+        from app.algorithms.als_kernel import HalfStep, solve_rows
 
         # G = unobserved_weight Y'Y, in float64: the sum runs over all rows of the fixed side.
         gram = unobserved_weight * (fixed.T.astype(np.float64) @ fixed)

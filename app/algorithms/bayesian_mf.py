@@ -104,7 +104,7 @@ class BayesianMF:
     ) -> None:
         """Run the chain, adding each draw after the burn-in to `mean`, until the mean has settled."""
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
-        from app.algorithms.gibbs import GibbsChain  # noqa: PLC0415  see above
+        from app.algorithms.gibbs import GibbsChain
 
         n_dimensions = self.n_dimensions or (FEW_DIMENSIONS if len(mean.ratings) < MANY_RATINGS else MANY_DIMENSIONS)
         chain, probes = GibbsChain(mean.ratings, mean.targets, n_dimensions, rng), _Probes(mean.ratings, rng)

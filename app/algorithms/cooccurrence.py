@@ -41,7 +41,7 @@ def history_length(sequences: ChoiceSequences, decay: float | None = None) -> fl
     h is the sum of a whole history without a decay, and of the decayed history before each choice with one. The unit
     does not depend on the number of users, as a ridge penalty should not.
     """
-    from app.algorithms.cooccurrence_kernel import sum_histories  # noqa: PLC0415  imports numba
+    from app.algorithms.cooccurrence_kernel import sum_histories
 
     if decay is None:
         histories = np.bincount(sequences.user_rows, sequences.weights, sequences.n_users)
@@ -53,7 +53,7 @@ def history_length(sequences: ChoiceSequences, decay: float | None = None) -> fl
 
 def kernel_choices(sequences: ChoiceSequences, decay: float | None = None) -> Any:
     """The `Choices` of the kernels, for S'S and S'T with a decay, for X'X without."""
-    from app.algorithms.cooccurrence_kernel import Choices, sum_futures  # noqa: PLC0415  imports numba
+    from app.algorithms.cooccurrence_kernel import Choices, sum_futures
 
     longest = int(np.diff(sequences.starts).max(initial=0))
     n_lags = max(1, min(longest, max_lag(1.0 if decay is None else decay)))
@@ -69,7 +69,7 @@ def kernel_choices(sequences: ChoiceSequences, decay: float | None = None) -> An
 
 
 def _fill(sequences: ChoiceSequences, choices: Any, *, is_gram: bool) -> Float32Array:
-    from app.algorithms.cooccurrence_kernel import fill_rows  # noqa: PLC0415  imports numba
+    from app.algorithms.cooccurrence_kernel import fill_rows
 
     n_items = sequences.n_items
     matrix = np.empty((n_items, n_items), np.float32)

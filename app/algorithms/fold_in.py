@@ -153,7 +153,7 @@ def fold_in_all(
     `n_threads`: by default the number of cores; the result does not depend on it.
     """
     # numba takes a second to import, which a process that only serves must not pay; hence not at the top.
-    from app.algorithms.ridge_kernel import Regressions, solve_users  # noqa: PLC0415  see above
+    from app.algorithms.ridge_kernel import Regressions, solve_users
 
     by_user, n_factors, biased = ratings.by_user, vectors.n_factors, vectors.biased
     basis = _Basis.plain(vectors) if vectors.precision is None else _Basis.diagonal(vectors, vectors.precision)

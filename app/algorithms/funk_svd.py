@@ -69,7 +69,7 @@ class FunkSVD:
         `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
         """
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
-        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, BlockGrid, Pool, draw_weights  # noqa: PLC0415  see above
+        from app.algorithms.block_sgd import RATINGS_WORTH_THREADS, BlockGrid, Pool, draw_weights
 
         grid = BlockGrid.draw(ratings, rng, biased=self.biased)
         weights = draw_weights(ratings.n_users, ratings.n_items, self.n_factors, rng)
@@ -111,7 +111,7 @@ class _Descent:
 
     def run(self) -> float:
         """Run all epochs; returns the noise variance, as a share of the variance of the ratings."""
-        from app.algorithms.block_sgd import BlockRatings, HeldOut  # noqa: PLC0415  see `FunkSVD.fit`
+        from app.algorithms.block_sgd import BlockRatings, HeldOut
 
         n_ratings, n_epochs = len(self.ratings), self.settings.n_epochs
         schedule = Schedule.draw(n_ratings, n_epochs, self.rng)
@@ -140,7 +140,7 @@ class _Descent:
                 return
 
     def _epoch(self, blocks: "BlockRatings", epoch: int) -> None:
-        from app.algorithms.sgd_kernel import StepSizes  # noqa: PLC0415  see `FunkSVD.fit`
+        from app.algorithms.sgd_kernel import StepSizes
 
         settings = self.settings
         # rate(epoch) = rate (1 - (1 - FINAL_RATE) epoch / (n_epochs - 1))

@@ -192,7 +192,7 @@ class _Side:
     ) -> Self:
         """All parameters 0. `ratings`: by row of this side; values from `threshold` on are positive labels."""
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
-        from app.algorithms.logistic_kernel import LabelRows  # noqa: PLC0415  see above
+        from app.algorithms.logistic_kernel import LabelRows
 
         starts, other_rows = ratings.indptr.astype(np.int64), ratings.indices.astype(np.int32)
         n_rows, width = ratings.shape[0], settings.n_factors + 1
@@ -218,7 +218,7 @@ class _Side:
 
     def regress(self, given: Float64Array, pool: ThreadPoolExecutor) -> float:
         """Improve the coefficients, then every row by one step; returns this side's part of the objective before."""
-        from app.algorithms.logistic_kernel import regress_rows  # noqa: PLC0415  see `from_labels`
+        from app.algorithms.logistic_kernel import regress_rows
 
         self._expect()
         # Summed in the order of the tasks, so that the total does not depend on timing.
@@ -227,7 +227,7 @@ class _Side:
 
     def fold_in(self, given: Float64Array, pool: ThreadPoolExecutor) -> None:
         """As `regress`, but every row is solved to convergence."""
-        from app.algorithms.logistic_kernel import fold_in_rows  # noqa: PLC0415  see `from_labels`
+        from app.algorithms.logistic_kernel import fold_in_rows
 
         self._expect()
         self._each_task(fold_in_rows, given, pool)

@@ -96,7 +96,7 @@ def _solve(
     progress: ProgressCallback,
 ) -> sparse.csr_array:
     """B, (n_items, n_items) CSR float32; `penalties`: lambda and the dropout. With a decay, what comes next."""
-    from app.algorithms.slim_kernel import PrunedRows, prune_gram, solve_targets  # noqa: PLC0415  imports numba
+    from app.algorithms.slim_kernel import PrunedRows, prune_gram, solve_targets
 
     n_items = sequences.n_items
     choices = kernel_choices(sequences, decay)

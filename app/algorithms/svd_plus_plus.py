@@ -102,7 +102,7 @@ class _Descent:
         cls, settings: SVDPlusPlus, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> Self:
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
-        from app.algorithms.block_sgd import draw_weights  # noqa: PLC0415  see above
+        from app.algorithms.block_sgd import draw_weights
 
         weights = draw_weights(ratings.n_users, ratings.n_items, settings.n_factors, rng)
         # y_j = 0 at first: the fit then starts as Funk SVD, and the sets explain what it leaves.
@@ -148,7 +148,7 @@ class _Descent:
 
     def _search(self, train: RatingMatrix, held_out: RatingMatrix, n_search_epochs: int) -> None:
         """The first phase; stops when the validation error has not fallen for a third of its epochs."""
-        from app.algorithms.sgd_kernel import mean_squared_error  # noqa: PLC0415  see `initial`
+        from app.algorithms.sgd_kernel import mean_squared_error
 
         by_user, sets = self._by_user(train), _set_weights(train)
         targets = self.standardisation.targets(held_out.values)
@@ -165,8 +165,8 @@ class _Descent:
                 return
 
     def _epoch(self, by_user: "UserRatings", epoch: int) -> None:
-        from app.algorithms.sgd_kernel import StepSizes  # noqa: PLC0415  see `initial`
-        from app.algorithms.svd_plus_plus_kernel import update_users  # noqa: PLC0415  see `initial`
+        from app.algorithms.sgd_kernel import StepSizes
+        from app.algorithms.svd_plus_plus_kernel import update_users
 
         settings = self.settings
         # The learning rate falls linearly, as in Funk SVD.
@@ -179,7 +179,7 @@ class _Descent:
             raise FitDivergedError(f"the error is not finite in epoch {epoch + 1}; try a smaller learning_rate")
 
     def _by_user(self, ratings: RatingMatrix) -> "UserRatings":
-        from app.algorithms.svd_plus_plus_kernel import UserRatings  # noqa: PLC0415  see `initial`
+        from app.algorithms.svd_plus_plus_kernel import UserRatings
 
         matrix = ratings.by_user
         # Fixed index types, whatever scipy chose: otherwise numba compiles the kernel once per combination.

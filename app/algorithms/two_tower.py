@@ -80,7 +80,7 @@ class TwoTower:
         if features is None or not features.items.nnz + features.users.nnz:
             raise FeaturesNeededError("two_tower learns from features of users and items, and none of them has any")
         try:
-            import torch  # noqa: PLC0415  an extra, and slow to import
+            import torch
         except ImportError as error:
             raise AlgorithmError(INSTALL) from error
         # One thread: the order of summation, and with it the bits of the result, then do not depend on the machine.
@@ -120,7 +120,7 @@ class _Training:
 
     def run(self, progress: ProgressCallback) -> TowerVectors:
         """Run the epochs; returns the vectors of the best one, computed from all ratings."""
-        import torch  # noqa: PLC0415  see `TwoTower.fit`
+        import torch
 
         settings, tensors = self.settings, [*self.user_tower, *self.item_tower]
         train, held_out = self._split()
@@ -160,7 +160,7 @@ class _Training:
 
     def _batches(self, train: RatingMatrix, parts: Sequence[_Part]) -> Iterator[tuple["torch.Tensor", "torch.Tensor"]]:
         """Predictions and targets of one epoch, (b,) each in -1..1, in random order."""
-        import torch  # noqa: PLC0415  see `TwoTower.fit`
+        import torch
 
         # A batch stays within one part, because all its history features leave out the same ratings.
         n_batch = min(MAX_BATCH, max(MIN_BATCH, len(train) // MIN_STEPS))
@@ -217,7 +217,7 @@ def _draw(features: sparse.csr_array, settings: TwoTower, rng: np.random.Generat
     W ~ N(0, 2 / size) with size the fan-in (K. He et al., "Delving Deep into Rectifiers", 2015); for the sparse input
     layer the mean squared length of the features takes the place of the fan-in.
     """
-    import torch  # noqa: PLC0415  see `TwoTower.fit`
+    import torch
 
     # E |x|^2 over rows; 0 where no row has features
     square_length = float(features.power(2).sum()) / max(1, features.shape[0])
@@ -236,7 +236,7 @@ def _forward(tower: Sequence["torch.Tensor"], features: sparse.csr_array, rows: 
 
     Distinct rows are embedded once, since a batch contains popular items many times.
     """
-    import torch  # noqa: PLC0415  see `TwoTower.fit`
+    import torch
 
     distinct, places = np.unique(rows, return_inverse=True)
     entries = features[distinct].tocoo()

@@ -42,7 +42,7 @@ def configure_traces() -> None:
     if name == NONE or _Tracing.tracer is not None:
         return
     try:
-        from opentelemetry.sdk.trace.export import (  # noqa: PLC0415  an extra
+        from opentelemetry.sdk.trace.export import (
             BatchSpanProcessor,
             ConsoleSpanExporter,
             SpanExporter,
@@ -50,7 +50,7 @@ def configure_traces() -> None:
 
         exporter: SpanExporter
         if name == OTLP:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  likewise
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
             exporter = OTLPSpanExporter()
         else:
@@ -62,8 +62,8 @@ def configure_traces() -> None:
 
 def trace_by(processor: "SpanProcessor") -> None:
     """Turn spans on; each that ends is given to the processor."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415  an extra
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415  likewise
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
 
     # What the environment says of the service comes before the name of the program.
     named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
@@ -122,7 +122,7 @@ def request_span(
 
 
 def _has_parent() -> bool:
-    from opentelemetry.trace import get_current_span  # noqa: PLC0415  an extra
+    from opentelemetry.trace import get_current_span
 
     return get_current_span().is_recording()
 
@@ -145,8 +145,8 @@ def _span(tracer: "Tracer", name: str, attributes: dict[str, Any], **options: An
 def _request_span(
     tracer: "Tracer", request_id: str, method: str, headers: Iterable[tuple[bytes, bytes]]
 ) -> "Iterator[Span]":
-    from opentelemetry.trace import SpanKind  # noqa: PLC0415  an extra
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator  # noqa: PLC0415  likewise
+    from opentelemetry.trace import SpanKind
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
     carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers if name.startswith(b"trace")}
     context = TraceContextTextMapPropagator().extract(carrier)
@@ -158,7 +158,7 @@ def _request_span(
 
 def fail(made: "Span", kind: str) -> None:
     """Mark the span as failed by an error of the kind."""
-    from opentelemetry.trace import StatusCode  # noqa: PLC0415  an extra
+    from opentelemetry.trace import StatusCode
 
     made.set_status(StatusCode.ERROR)
     made.set_attribute("error.type", kind)

@@ -234,7 +234,7 @@ class Segment(ABC, Generic[AnyLearned, AnyFold]):
             if given:
                 raise InvalidHyperparameterError(f"{algorithm} has no hyperparameters")
             return {}
-        from app.algorithms.by_name import make_learner  # noqa: PLC0415  serving imports segments without learners
+        from app.algorithms.by_name import make_learner
 
         learner: Any = make_learner(algorithm, given)
         return asdict(learner)

@@ -77,8 +77,8 @@ class EngagementSegment(DenseSegment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedDenseSegment:
         """[x_i | b_i] and [p_u | 1], every user folded in against the final item side."""
-        from app.algorithms.hyperparameters import build  # noqa: PLC0415  see `Segment`
-        from app.algorithms.logistic import Logistic  # noqa: PLC0415  see `Segment`
+        from app.algorithms.hyperparameters import build
+        from app.algorithms.logistic import Logistic
 
         learner, liked_from = build(Logistic, recipe.hyperparameters), _labelled_from(ratings)
         if liked_from is None:

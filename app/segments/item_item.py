@@ -39,8 +39,8 @@ class ItemItemSegment(SparseSegment):
         rng: np.random.Generator,
         progress: ProgressCallback,
     ) -> sparse.csr_array:
-        from app.algorithms.ease import EASE  # noqa: PLC0415  see `Segment`
-        from app.algorithms.slim import SLIM  # noqa: PLC0415  see `Segment`
+        from app.algorithms.ease import EASE
+        from app.algorithms.slim import SLIM
 
         if algorithm == self.on_neighbours:
             return SLIM(**settings).fit(sequences, rng, progress).table

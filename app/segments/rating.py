@@ -121,7 +121,7 @@ class RatingSegment(DenseSegment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedDenseSegment:
         """[q_i | b_i] and [p_u | 1]; learners return the fold-in of every user against their final item side."""
-        from app.algorithms.by_name import make_rating_learner  # noqa: PLC0415  see `Segment`
+        from app.algorithms.by_name import make_rating_learner
 
         vectors = make_rating_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
         uncertainty = vectors.uncertainty or RatingUncertainty.constant(

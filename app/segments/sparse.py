@@ -388,7 +388,7 @@ class SparseSegment(Segment[LearnedSparseSegment, SparseFold]):
         progress: ProgressCallback,
     ) -> tuple[LearnedSparseSegment, str]:
         # The search asks the segment for its settings, so neither file can import the other at the top.
-        from app.segments.table_search import TableSearch  # noqa: PLC0415  see above
+        from app.segments.table_search import TableSearch
 
         return TableSearch(self, validation, ratings, rng, progress).run()
 

@@ -82,7 +82,7 @@ class TasteSegment(DenseSegment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedDenseSegment:
         """y_i and x_u, every user folded in against the final item side."""
-        from app.algorithms.by_name import make_taste_learner  # noqa: PLC0415  see `Segment`
+        from app.algorithms.by_name import make_taste_learner
 
         vectors = make_taste_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
         return LearnedDenseSegment(
@@ -165,7 +165,7 @@ class _TasteSearch:
         return self.tried[unobserved, penalty][0]
 
     def _try(self, unobserved_share: float, penalty_share: float) -> tuple[float, LearnedDenseSegment | None]:
-        from app.algorithms.als_implicit import ImplicitALS  # noqa: PLC0415  see `Segment`
+        from app.algorithms.als_implicit import ImplicitALS
 
         balanced = ImplicitALS().balanced(self._validation.train, unobserved_share, penalty_share)
         settings = dict(zip(("unobserved_weight", "regularization"), balanced, strict=True))

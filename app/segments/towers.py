@@ -124,8 +124,8 @@ class TowersSegment(DenseSegment):
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedDenseSegment:
         """v_i and v_u. Rows without ratings are embedded from features, and rows without both are the mean."""
-        from app.algorithms.hyperparameters import build  # noqa: PLC0415  see `Segment`
-        from app.algorithms.two_tower import TwoTower  # noqa: PLC0415  see `Segment`
+        from app.algorithms.hyperparameters import build
+        from app.algorithms.two_tower import TwoTower
 
         vectors = build(TwoTower, recipe.hyperparameters).fit(ratings, rng, progress)
         features: Any = ratings.features  # the fit raises where there are none

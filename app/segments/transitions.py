@@ -40,8 +40,8 @@ class TransitionsSegment(SparseSegment):
         rng: np.random.Generator,
         progress: ProgressCallback,
     ) -> sparse.csr_array:
-        from app.algorithms.slim import SparseTransitions  # noqa: PLC0415  see `Segment`
-        from app.algorithms.transitions import Transitions  # noqa: PLC0415  see `Segment`
+        from app.algorithms.slim import SparseTransitions
+        from app.algorithms.transitions import Transitions
 
         learner = Transitions(**settings) if algorithm == self.closed_form else SparseTransitions(**settings)
         return learner.fit(sequences, rng, progress).table
