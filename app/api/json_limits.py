@@ -17,7 +17,7 @@ from app.errors import ReckonError
 MAX_DEPTH = 32
 MAX_KEYS = 256
 """Of one object. Items have at most 100 attributes, and a merge patch names at most 200."""
-MAX_CONTAINERS = 50_000
+MAX_CONTAINERS = 30_000
 MAX_VALUES = 70_000
 
 STRUCTURE = b'{}[]:,"'

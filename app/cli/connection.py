@@ -74,10 +74,10 @@ MAX_PIPELINED = 32
 MAX_IGNORED_BYTES = 1 << 20
 """What may arrive after an answer that did not wait for it, until the service stops reading."""
 
-MAX_UNFINISHED_BYTES = 16 << 20
+MAX_UNFINISHED_BYTES = 12 << 20
 """Of all requests that are not complete. Beyond it, some of them are given up."""
 
-MAX_UNREAD_BYTES = 16 << 20
+MAX_UNREAD_BYTES = 12 << 20
 """Of all answers whose readers have let a buffer fill up. Beyond it, some of them are dropped."""
 
 log = structlog.get_logger()

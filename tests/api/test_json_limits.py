@@ -19,7 +19,7 @@ LIMITS: list[tuple[Callable[[int], bytes], int, str]] = [
     (lambda n: b"{" + b",".join(b'"%d":[]' % key for key in range(n)) + b"}", MAX_KEYS, "at most 256 fields"),
     (lambda n: b'[{"a":{}},{' + b'"":1,' * n, MAX_KEYS, "at most 256 fields"),
     (lambda n: b'{"":{' + b'"":0,' * (n - 1) + b'"":[{"":1}]},' + b'"":0,' * (n - 1), MAX_KEYS, "fields"),
-    (lambda n: b"[" + b"[]," * (n - 1), MAX_CONTAINERS, "at most 50,000 objects"),
+    (lambda n: b"[" + b"[]," * (n - 1), MAX_CONTAINERS, "at most 30,000 objects"),
     (lambda n: b"[" + b"1," * n, MAX_VALUES, "at most 70,000 values"),
 ]
 
