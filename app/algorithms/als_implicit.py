@@ -47,7 +47,7 @@ CG_STEPS, CG_TOLERANCE = 4, 1e-2
 EXACT_CG_STEPS, EXACT_CG_TOLERANCE = 200, 1e-6
 
 # The vector of an item that n users chose is shrunk by n / (n + 3): that of a single choice is the taste of one user,
-# and would lead the list of everybody who likes what that user alone rated. nDCG@10 stays as it is on films and games,
+# and would lead the list of every user who likes what that user alone rated. nDCG@10 stays as it is on films and games,
 # and rises from 0.083 to 0.084 on toys.
 SUPPORT = 3.0
 

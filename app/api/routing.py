@@ -1,5 +1,7 @@
-"""How handlers are called: routes that refuse unknown query parameters and bodies that are not JSON or too complex, and
-carry out a repeated POST once; and access to the objects of the service.
+"""How handlers are called, and how they get the objects of the service.
+
+Before a handler is called, its route checks the key of the caller, the content type and the structure of the body, and
+the names of the query parameters. It carries out a repeated POST once, and records acts of administrators.
 
 Handlers are module-level functions. They get the objects of the process by `service_of(request)`. A FastAPI dependency
 for that would cost 30 us per request, a tenth of the time of a list.

@@ -15,7 +15,7 @@ Decisions, and why:
 
 - **The signature is an HMAC** by the key that was made with the database. It shows the operator that a receipt was not
   changed. Refused: Ed25519, which others could verify without the key; it would need the package `cryptography` for
-  this alone, and whoever holds the key could write any receipt just the same.
+  this alone, and the holder of the key could write any receipt just the same.
 - **The worker waits a twenty-fourth of the time** before it queues a run for an erasure (an hour of 24), so that a
   service whose guests are deleted every minute does not train without a pause.
 - **A pin gives way**: a pinned snapshot with an erased user is replaced by the next one that is published.

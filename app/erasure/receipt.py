@@ -1,7 +1,7 @@
 """The receipt of an erasure: a JSON document, signed once the erasure is completed.
 
 The signature is HMAC-SHA-256 over the document without it, as JSON with sorted keys and without spaces. `salt` and
-`user_hash` show to whoever knows the id that it is the one that was erased.
+`user_hash` show to a person who knows the id that it is the one that was erased.
 """
 
 import hashlib

@@ -240,7 +240,7 @@ class ServingStateHolder:
     def _substitute(self, live: SnapshotEntry) -> None:
         """Serve the newest snapshot that can be opened in place of the live one, which cannot.
 
-        One that is served already because it used to be live stays: a list that changes helps nobody.
+        One that is served already because it used to be live stays: lists would change without becoming better.
         """
         if self._active.current is not None and not self._active.is_substitute:
             return

@@ -67,7 +67,7 @@ def _check_soundness(database: Database) -> Finding:
 def _check_modes(path: Path) -> Finding:
     folder = stat.S_IMODE(path.parent.stat().st_mode)
     if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
-        detail = f"everybody may replace files in the folder of the database (mode {folder:o})"
+        detail = f"any user of the machine may replace files in the folder of the database (mode {folder:o})"
         return Finding("permissions", "problem", detail, "chmod o-w the folder")
     names = (path, *(path.with_name(path.name + suffix) for suffix in ("-wal", "-shm", ".lock", ".reserve")))
     wide = [each.name for each in names if each.exists() and each.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]

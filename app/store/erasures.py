@@ -141,7 +141,7 @@ class Erasures:
             held = [row for row in rows if n_erasures_of(row.card) < newest and (with_live or not row.is_live)]
             versions = sorted(row.version for row in held)
             connection.execute(sa.delete(snapshots).where(snapshots.c.version.in_(versions)))
-            # In the same transaction: whoever completes the erasures after a crash must know of it.
+            # In the same transaction: a worker that completes the erasures after a crash must know of it.
             for number, removed in connection.execute(
                 _of(ready, erasures.c.number, erasures.c.removed_snapshots)
             ).all():

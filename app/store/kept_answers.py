@@ -7,7 +7,7 @@ several transactions with one key the first to commit wins. The others are rolle
 What is kept of a request is a hash of its key and a fingerprint of its content. An answer may name one user, who is
 noted beside it: when the user is deleted, the answer is emptied and the key stays, so that a late repetition does not
 bring the user back. The fingerprint goes, too, since short contents could be found by trying all of them. An answer
-that quotes refused input may name any user, so it is emptied whoever is deleted.
+that quotes refused input may name any user, so it is emptied whichever user is deleted.
 """
 
 import zlib

@@ -36,7 +36,7 @@ class Descriptors:
     """Open files of this process by inode, each opened once.
 
     To close one releases the locks of all connections of the process to the file (POSIX), so a file is closed only when
-    nobody in the process watches it.
+    no thread of the process watches it.
     """
 
     def __init__(self) -> None:

@@ -127,7 +127,7 @@ class Dataset:
     `labels`: of events, for pairs without a rating.
     `memberships`: the groups of users that the recipe names.
     `content`: (n_items, t) float32 CSR, by what items are compared; columns of `encodings.content`.
-    `quarantined`: (n_users,) bool, whose ratings and labels `ratings` leaves out; None for nobody's.
+    `quarantined`: (n_users,) bool, whose ratings and labels `ratings` leaves out; None for no user.
     `of_quarantine`: a sentence on it; empty where nothing was found.
     """
 
