@@ -18,6 +18,10 @@ from app.store.schema import instance
 from app.store.sqlite import SqliteDialect
 from app.store.sqlite_files import make_private_file
 
+MOST_ATTEMPTS = 10
+DEADLOCK = "deadlock"
+"""In the message of `pg_restore`, which does not tell the code of the error."""
+
 
 def backup(url: str, data_dir: Path, file: Path) -> None:
     """Copy the database to `file`, as of one moment, while services run.
@@ -95,10 +99,25 @@ def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) 
     if _id_of(database) not in {None, dumped}:
         raise ConflictError("this is a backup of another database: restore it to a database of its own")
     known = _known_erasures(database)  # `pg_restore` removes them
-    _run("pg_restore", database, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+    _make_anew(database, file)
     migrate(url, data_dir)
     _erase_again(database, known)
     adopt(database)
+
+
+def _make_anew(database: Database, file: Path) -> None:
+    """Run `pg_restore` in one transaction, again where the server ends it to resolve a deadlock: it changed nothing.
+
+    It locks one table after the other, and services that go on lock them in another order. It cannot lock all at first.
+    """
+    for attempt in range(1, MOST_ATTEMPTS + 1):
+        try:
+            _run("pg_restore", database, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+        except InvalidInputError as error:
+            if DEADLOCK not in error.detail or attempt == MOST_ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def _id_in_dump(file: Path) -> str | None:
