@@ -1,16 +1,19 @@
 """`reckon backup` and `reckon restore` of both databases."""
 
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.entities import User
 from app.errors import ConflictError, InvalidInputError, UnavailableError
 from app.store import Store, migrate
 from app.store.backup import backup, restore
 from tests.support.old_schema import take_back
+from tests.support.service import wait_until
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
 
@@ -101,3 +104,33 @@ def test_no_dump(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no dump")
     with pytest.raises(InvalidInputError, match="pg_restore failed"):
         restore(database_url, tmp_path, tmp_path / "text")
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_deadlock(database_url: str, tmp_path: Path) -> None:
+    """With a transaction that locks the tables in another order; the server ends the one that waited first."""
+    backup(database_url, tmp_path, tmp_path / "copy")
+    engine = sa.create_engine(database_url)
+    restoring = threading.Thread(target=restore, args=(database_url, tmp_path, tmp_path / "copy"))
+    with engine.connect() as other, engine.connect() as looking:
+        other.exec_driver_sql("SET deadlock_timeout = '1min'")
+        other.exec_driver_sql("SELECT 1 FROM users")
+        restoring.start()
+        wait_until(lambda: locked_by_restore(looking) != [])
+        other.exec_driver_sql(f"SELECT 1 FROM {locked_by_restore(looking)[0]}")  # noqa: S608  a table of ours
+    restoring.join()
+    engine.dispose()
+    store = Store.open(database_url, tmp_path)
+    assert store.users.count() == 0
+    store.close()
+
+
+def locked_by_restore(connection: sa.Connection) -> list[str]:
+    """The tables that `pg_restore` has locked while it waits for another lock."""
+    connection.rollback()
+    statement = """
+        SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation JOIN pg_stat_activity USING (pid)
+        WHERE application_name = 'pg_restore' AND granted AND mode = 'AccessExclusiveLock' AND relkind = 'r'
+        AND EXISTS (SELECT 1 FROM pg_locks AS waiting WHERE waiting.pid = pg_locks.pid AND NOT waiting.granted)
+    """
+    return list(connection.exec_driver_sql(statement).scalars())
