@@ -131,6 +131,8 @@ class Availability:
         return bool(started) and time.monotonic() - min(started) > SUSPECT_SECONDS
 
     def _look(self) -> None:
+        # A probe that began before a failure says nothing about the database after it.
+        before = self._outage
         try:
             self._probe()
         except ReckonError as error:
@@ -141,16 +143,18 @@ class Availability:
             # The thread must not end: the database would stay down for ever.
             log.exception("probe of the database failed")
         else:
-            self._recovered()
+            self._recovered(before)
 
     def _cut(self) -> None:
         if self._operations:
             with suppress(OSError):
                 self._hang_up()
 
-    def _recovered(self) -> None:
+    def _recovered(self, outage: Outage | None) -> None:
+        """Ends this outage, unless another has begun meanwhile."""
         with self._changing:
-            outage, self._outage = self._outage, None
-        if outage is not None:
-            seconds = (datetime.now(UTC) - outage.since).total_seconds()
-            log.warning("database answers again", seconds=round(seconds, 3))
+            if outage is None or self._outage is not outage:
+                return
+            self._outage = None
+        seconds = (datetime.now(UTC) - outage.since).total_seconds()
+        log.warning("database answers again", seconds=round(seconds, 3))

@@ -62,6 +62,26 @@ def test_down_until_probed(switch: Switch) -> None:
     switch.availability.check()
 
 
+def test_probe_from_before(switch: Switch) -> None:
+    """A probe that began before the failure does not end the outage, although it succeeds after it."""
+    started, finish = threading.Event(), threading.Event()
+
+    def first() -> None:
+        switch.n_probes += 1
+        switch.availability._probe = switch.probe
+        started.set()
+        assert finish.wait(10)
+
+    switch.error = UnavailableError("switched off")
+    switch.availability._probe = first
+    switch.availability.follow()
+    assert started.wait(10)
+    switch.availability.failed(StorageUnavailableError("meanwhile"))
+    finish.set()
+    wait_until(lambda: switch.n_probes >= 2)
+    assert switch.availability.outage is not None
+
+
 def test_type_of_the_first_error(switch: Switch) -> None:
     """A write says what to do about the files also while the database is down."""
     switch.follow()
