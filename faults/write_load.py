@@ -27,6 +27,9 @@ UNION ALL SELECT 'event ' || event_id FROM events
 """One text for each row, see `Batch.rows`. A text that comes twice was stored twice."""
 
 
+N_ITEMS = 10_000
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows of one request: ratings of new items by one user, or new events. Every batch of a load is another one."""
@@ -40,7 +43,8 @@ class Batch:
 
     @property
     def user_id(self) -> str:
-        return f"u{self.number % 50}"
+        # Others take over when these have rated all items, so that no row is ever written again.
+        return f"u{self.number % 50 + 50 * (self.number // 50 // self._per_user)}"
 
     @property
     def rows(self) -> list[str]:
@@ -48,9 +52,12 @@ class Batch:
             return [f"event e{self.number}-{n}" for n in range(self.size)]
         return [f"rating {self.user_id} i{self._item(n)} {self._value(n)}" for n in range(self.size)]
 
+    @property
+    def _per_user(self) -> int:
+        return N_ITEMS // self.size
+
     def _item(self, n: int) -> int:
-        # Each batch of a user has other items; a pair comes twice after half a million rows.
-        return (self.number // 50 * self.size + n) % 9_973
+        return self.number // 50 % self._per_user * self.size + n
 
     def _value(self, n: int) -> int:
         return 1 + (self.number + n) % 5
