@@ -168,9 +168,10 @@ def run(trial: Trial) -> Iterator[Figure]:
     if trial.size == "test":
         yield from sqlite_in_process(trial)
         return
-    seconds = trial.times(test=0, short=3, long=60)
-    yield from sqlite(trial, seconds)
-    yield from postgres(trial, seconds)
+    seconds = trial.times(test=0, short=2, long=60)
+    after_seconds = trial.times(test=0, short=2, long=6)  # recovery is judged in long runs alone
+    yield from sqlite(trial, seconds, after_seconds)
+    yield from postgres(trial, seconds, after_seconds)
 
 
 def sqlite_in_process(trial: Trial) -> Iterator[Figure]:
@@ -181,7 +182,7 @@ def sqlite_in_process(trial: Trial) -> Iterator[Figure]:
     yield from seen.figures("SQLite, locked by another writer", n_lost(seen.writes, url, folder))
 
 
-def sqlite(trial: Trial, seconds: float) -> Iterator[Figure]:
+def sqlite(trial: Trial, seconds: float, after_seconds: float) -> Iterator[Figure]:
     folder = trial.fresh_folder("sqlite")
     prepare("", folder)
     file = folder / "reckon.db"
@@ -191,11 +192,11 @@ def sqlite(trial: Trial, seconds: float) -> Iterator[Figure]:
     )
     with Instance(folder).serving("--no-worker") as service:
         for name, outage in outages:
-            seen = observe(service.address, outage(), seconds, RECOVERY_SECONDS + 1)
+            seen = observe(service.address, outage(), seconds, after_seconds)
             yield from seen.figures(f"SQLite, {name}", n_lost(seen.writes, "", folder))
 
 
-def postgres(trial: Trial, seconds: float) -> Iterator[Figure]:
+def postgres(trial: Trial, seconds: float, after_seconds: float) -> Iterator[Figure]:
     folder = trial.fresh_folder("data")
     with ExitStack() as stack:
         server = stack.enter_context(trial.postgres())
@@ -212,7 +213,7 @@ def postgres(trial: Trial, seconds: float) -> Iterator[Figure]:
             ("users locked", lambda: locked_users(url)),
         )
         for name, outage in outages:
-            seen = observe(service.address, outage(), seconds, RECOVERY_SECONDS + 1)
+            seen = observe(service.address, outage(), seconds, after_seconds)
             yield from seen.figures(f"Postgres, {name}", n_lost(seen.writes, url, folder))
 
 
