@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from fastapi.testclient import TestClient
@@ -19,6 +20,16 @@ from tests.support.postgres import PROGRAMS
 
 # Each of the hundred processes that tests start would compile all of `app/` anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# However busy the machine is, no example takes too long. Every run tries the same examples, so that a run fails by what
+# was changed; with `pytest --hypothesis-profile=exploring` it tries new ones. Tests give each example rows of its own.
+hypothesis.settings.register_profile(
+    "exploring",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.register_profile("same examples", hypothesis.settings.get_profile("exploring"), derandomize=True)
+hypothesis.settings.load_profile("same examples")
 
 
 FIRST = ("end_to_end/test_service.py", "store/", "end_to_end/")

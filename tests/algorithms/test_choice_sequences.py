@@ -109,7 +109,7 @@ def slow_histories(ratings: RatingMatrix, decay: float, n_newest: int) -> np.nda
     return weights
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.sampled_from([1.0, 0.9, 0.5, 0.05, 0.0]), st.integers(1, 12))
 def test_all_users_by_definition(seed: int, decay: float, n_newest: int) -> None:
     rng = np.random.default_rng(seed)

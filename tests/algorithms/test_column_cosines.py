@@ -25,7 +25,7 @@ def test_by_hand() -> None:
     np.testing.assert_allclose(cosines.shrunk(6).toarray()[0, 1], cosine * 2 / 8, rtol=1e-6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.sampled_from([0.0, 3.0, 10.0]))
 def test_equals_dense(seed: int, n_entries: int, shrinkage: float) -> None:
     ratings = drawn(seed)

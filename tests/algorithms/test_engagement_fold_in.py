@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import check_grad, minimize
@@ -87,7 +87,6 @@ def test_long_step_is_shortened() -> None:
 
 
 @given(seed=st.integers(0, 10_000), regularization=st.sampled_from([0.04, 1e-3, 1e-4, 1e-6]))
-@settings(deadline=None)  # the first time, what is compiled is loaded
 def test_minimum_wherever_it_lies(seed: int, regularization: float) -> None:
     """No lower than scipy finds, and Newton's next step leads nowhere; compiled, the same."""
     case = spread(seed, regularization)

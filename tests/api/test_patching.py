@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ITEM: dict[str, Any] = {
@@ -59,7 +59,7 @@ values = st.none() | st.integers(-5, 5) | st.sampled_from(["", "x"]) | st.boolea
 attributes = st.none() | st.dictionaries(st.sampled_from("abc"), values, max_size=3)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(st.dictionaries(st.sampled_from("abc"), values.filter(lambda value: value is not None)), st.lists(attributes))
 def test_as_the_standard_says(client: TestClient, stored: dict[str, Any], patches: list[Any]) -> None:
     """The pseudocode of RFC 7396, section 2, on the attributes of a user."""

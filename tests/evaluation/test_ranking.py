@@ -97,7 +97,7 @@ def test_best_items_with_ties(scores: list[float], k: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 12))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_against_slow_version(seed: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     pairs = rng.permutation(6 * 9)[:30].astype(np.int32)
@@ -170,7 +170,7 @@ def test_reciprocal_rank_of_trec_eval() -> None:
 
 
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 39))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_what_always_holds(seed: int, k: int) -> None:
     train, test, scores = drawn(seed)
     users = users_with_relevant(test, 4)

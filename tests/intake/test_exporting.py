@@ -9,7 +9,7 @@ from typing import Any
 from unicodedata import normalize
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.entities import ITEM_FIELDS, UNKNOWN_TIME, URL_PATTERN, EventType, IncomingEvents, Item, RatingScale, User
@@ -209,12 +209,7 @@ def test_late_replay_is_harmless(store: Store, databases: MigratedDatabases, tmp
         assert other.users.freshness("u1").profile_version == store.users.freshness("u1").profile_version
 
 
-@settings(
-    max_examples=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.generate],
-)
+@settings(max_examples=20, phases=[Phase.explicit, Phase.generate])
 @given(
     format_=st.sampled_from(Format),
     some_items=st.lists(items, max_size=3),

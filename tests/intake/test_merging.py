@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import Item, User
@@ -169,7 +169,7 @@ def shared(databases: MigratedDatabases, tmp_path_factory: pytest.TempPathFactor
 NUMBERS = count()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(rows=st.lists(DOCUMENTS, min_size=1, max_size=5))
 def test_rows_are_merge_patches(shared: Store, tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     """Whether they come in one block or one by one; so none changes a field that it does not name."""

@@ -42,7 +42,7 @@ def test_worked_example() -> None:
     assert popular.user_groups.tolist() == [0, 0, 1]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 20), st.integers(1, 12), st.integers(0, 2**32 - 1))
 def test_counts_as_by_hand(n_users: int, n_items: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

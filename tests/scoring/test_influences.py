@@ -44,7 +44,7 @@ def history_of(snapshot: PublishedScorer, n: int, seed: int) -> Observations:
     return Observations(rng.permutation(snapshot.n_items)[:n], rng.integers(1, 6, n).astype(np.float64))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 10_000))
 def test_ratings_carry_score(snapshot: PublishedScorer, n: int, seed: int) -> None:
     observed = history_of(snapshot, n, seed)

@@ -51,7 +51,7 @@ def test_worked_example() -> None:
     assert rows[3, 0] == -1  # its vector is not trusted without ratings, and the table has no row of it
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 120), st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_stored_equals_scanned(n_items: int, seed: int, per_block: int) -> None:
     similarity = drawn(seed, n_items)
@@ -68,7 +68,7 @@ def test_stored_equals_scanned(n_items: int, seed: int, per_block: int) -> None:
         assert stored_rows[item_row, kept][clear].tolist() == rows[clear].tolist()  # the rest are ties but for rounding
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 40), st.integers(0, 2**32 - 1))
 def test_contributions_sum(n_items: int, seed: int) -> None:
     similarity = drawn(seed, n_items)

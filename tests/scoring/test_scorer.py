@@ -25,7 +25,7 @@ def test_keys_to_rows(snapshot: PublishedScorer) -> None:
     assert snapshot.user_row(10_000) is None
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 29), st.integers(0, 250))
 def test_nearest_is_exact(snapshot: PublishedScorer, user_row: int, n: int) -> None:
     vector = snapshot.user_vectors[user_row]
@@ -36,7 +36,7 @@ def test_nearest_is_exact(snapshot: PublishedScorer, user_row: int, n: int) -> N
     np.testing.assert_allclose(scores, expected[rows], rtol=1e-4, atol=1e-5)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 199), unique=True), st.integers(1, 30))
 def test_nearest_among_allowed(snapshot: PublishedScorer, allowed_rows: list[int], n: int) -> None:
     allowed = np.zeros(snapshot.n_items, np.bool_)

@@ -6,7 +6,7 @@ from app.scoring.sides import item_moments, join_item_parts, join_user_parts, we
 from app.snapshots.manifest import SegmentEntry
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 30), st.integers(0, 20), st.integers(0, 2**32 - 1))
 def test_scores_have_weight_as_spread(n_items: int, n_factors: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

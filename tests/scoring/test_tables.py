@@ -136,7 +136,7 @@ def test_low_ratings_are_no_choices_where_events_lead(led: PublishedScorer) -> N
     assert carried.shape == (N_ITEMS, len(observed.item_rows) + 1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(1, 12), st.integers(0, 10_000))
 def test_entries_carry_the_score(scorer: PublishedScorer, n: int, seed: int) -> None:
     """With ties, unknown times, and positive items among rated ones: what tables carry is their share."""

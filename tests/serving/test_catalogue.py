@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import EPOCH, Item, Patch
@@ -50,7 +50,7 @@ def catalogue(store: Store) -> Catalogue:
 
 
 @given(changes=CHANGES, pause=st.integers(0, 12), kept=st.integers(0, 2**9), moved_at=st.integers(0, 12))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 def test_followed_and_moved_is_as_built(
     changes: list[Item | Patch | str], pause: int, kept: int, moved_at: int, databases: MigratedDatabases
 ) -> None:

@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.serving.catalogue import Catalogue
@@ -34,7 +34,7 @@ def sums(made: UserInteractions) -> list[tuple[Any, ...]]:
     return sorted(zip(*(column.tolist() for column in columns), made.rows.tolist(), portions, strict=True))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(events=events_of_one)
 def test_as_the_store_sums_them(store: Store, events: list[tuple[str, str, int, float | None]]) -> None:
     user_id = f"user-{next(numbers)}"

@@ -75,7 +75,7 @@ attribute = st.one_of(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abc"), attribute), min_size=1, max_size=6))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_held_values_are_those_given(attributes: list[dict[str, Any]]) -> None:
     """What the columns in memory give back is what was written, or nothing is given back."""
     columns = Attributes(len(attributes))

@@ -108,7 +108,7 @@ def test_empty_shelf() -> None:
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_text_is_searched(text: str) -> None:
     shelf = Shelf([*TITLES, text])
     assert (text in shelf.found(text)) == bool(title_words(text))
@@ -118,7 +118,7 @@ edits = st.lists(st.tuples(st.integers(0, 7), st.sampled_from(["toy story", "toy
 
 
 @given(edits)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_changes_are_found_as_if_indexed_anew(changes: list[tuple[int, str | None]]) -> None:
     """A changed title is indexed apart, and found as well as in an index of all."""
     shelf = Shelf([*TITLES[:8]])

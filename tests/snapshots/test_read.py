@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.scoring import open_snapshot
@@ -91,7 +91,7 @@ def test_missing_folder(tmp_path: Path) -> None:
         open_snapshot(tmp_path / "000001", DATABASE_ID, 1)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(name=st.sampled_from(ALL_FILES), place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_any_flipped_bit(sound_folder: Path, name: str, place: float, bit: int) -> None:
     path = sound_folder / name

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import Event, EventType, Item, User, from_microseconds
@@ -222,7 +222,7 @@ event = st.tuples(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.lists(event, min_size=1, max_size=12), st.data())
 def test_any_order_any_repetition(migrated: Path, rows: list[Any], data: st.DataObject) -> None:
     rows = [(f"e{number}", *row) for number, row in enumerate(rows)]

@@ -166,7 +166,7 @@ Row = st.tuples(
 
 
 @given(rows=st.lists(Row, min_size=1, max_size=12), split=st.integers(0, 12))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_upsert_against_oracle(
     rows: list[tuple[str, str, int, int | None]], split: int, databases: MigratedDatabases
 ) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import User
@@ -106,7 +106,7 @@ def test_kept_for_a_while(store: Store) -> None:
 pairs = st.tuples(st.sampled_from(IDS), st.sampled_from(IDS)).filter(lambda pair: pair[0] != pair[1])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20)
 @given(st.lists(st.tuples(st.sampled_from(["merge", "put", "delete"]), pairs), max_size=10))
 def test_leads_to_users(store: Store, done: list[tuple[str, tuple[str, str]]]) -> None:
     """No id leads to an id that leads further, and none that is a user leads anywhere."""

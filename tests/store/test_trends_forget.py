@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import User, to_microseconds
@@ -103,7 +103,7 @@ def apply(store: Store, operation: tuple[Any, ...]) -> None:
             store.users.record([User(user, country=country)])
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(st.lists(operations, max_size=12))
 def test_as_counted_anew(store: Store, done: list[tuple[Any, ...]]) -> None:
     for user in USERS:

@@ -155,7 +155,7 @@ grades = st.sampled_from([FIVE, HALVES, TEN, [*range(1, 8)], [0, 1, 2, 3], [*ran
     st.lists(st.sampled_from([45, 35, 4.55, 1_000, -50, 11, 0, 6, 50_000]), max_size=3),
     st.integers(0, 2**32),
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_all_at_once(scale: list[float], stand_in: float | None, typos: list[float], seed: int) -> None:
     """Typos and a value for missing ratings change nothing, in whatever order and batches values arrive."""
     rng = np.random.default_rng(seed)

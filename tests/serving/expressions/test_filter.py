@@ -145,7 +145,7 @@ def test_bounded(text: str) -> None:
 
 
 @given(text=st.text(max_size=60) | st.text("()[]<>=!,;->\"'. abcyear0123456789andorti\n\x00", max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_text_is_judged(text: str, catalogue: Catalogue) -> None:
     for parse in (parse_filter, parse_boost):
         with suppress(ExpressionError):
@@ -155,7 +155,7 @@ def test_any_text_is_judged(text: str, catalogue: Catalogue) -> None:
 
 
 @given(year=st.integers(1970, 2010), words=st.lists(st.sampled_from(["and", "or"]), max_size=3), negate=st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_and_or_not(year: int, words: list[str], negate: bool, catalogue: Catalogue) -> None:
     """`and` binds closer than `or`, as in Python."""
     parts = ["year < {y}", "price > 1", "is_available", '"Sci-Fi" in categories'][: len(words) + 1]
