@@ -83,8 +83,9 @@ def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, 
         _check_sound(file)
         copy.unlink(missing_ok=True)
         _copy(file, copy)
-        _prepare(copy, data_dir, database)
-        with dialect.write_lock.held():
+        _migrate(copy, data_dir)
+        with database.restoring():
+            _prepare(copy, data_dir, database)
             _copy(copy, dialect.path)
     finally:
         for suffix in ("", "-wal", "-shm", ".lock", ".reserve"):
@@ -98,11 +99,12 @@ def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) 
         raise InvalidInputError("the file is no backup of Reckon", field="file")
     if _id_of(database) not in {None, dumped}:
         raise ConflictError("this is a backup of another database: restore it to a database of its own")
-    known = _known_erasures(database)  # `pg_restore` removes them
-    _make_anew(database, file)
-    migrate(url, data_dir)
-    _erase_again(database, known)
-    adopt(database)
+    with database.restoring():
+        known = _known_erasures(database)  # `pg_restore` removes them
+        _make_anew(database, file)
+        migrate(url, data_dir)
+        _erase_again(database, known)
+        adopt(database)
 
 
 def _make_anew(database: Database, file: Path) -> None:
@@ -201,14 +203,24 @@ def _check_sound(file: Path) -> None:
         raise InvalidInputError(f"{file} is damaged: {answer}", field="file")
 
 
-def _prepare(copy: Path, data_dir: Path, replaced: Database) -> None:
-    """Migrate the copy, erase from it who was erased from the database that it replaces, and renew its generation."""
+def _migrate(copy: Path, data_dir: Path) -> None:
     url = f"sqlite:///{copy.absolute()}"
     database = open_database(url, data_dir)
     try:
         if schema_of(database) is Schema.MISSING:
             raise InvalidInputError("the file is no database of Reckon", field="file")
         migrate(url, data_dir)
+    finally:
+        database.close()
+
+
+def _prepare(copy: Path, data_dir: Path, replaced: Database) -> None:
+    """Erase from the copy who was erased from the database that it replaces, and renew its generation.
+
+    The caller excludes lasting writes, so that no erasure is missed.
+    """
+    database = open_database(f"sqlite:///{copy.absolute()}", data_dir)
+    try:
         if _id_of(replaced) not in {None, _id_of(database)}:
             raise ConflictError("this is a backup of another database: restore it to a data folder of its own")
         _erase_again(database, _known_erasures(replaced))

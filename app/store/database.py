@@ -157,6 +157,10 @@ class Database:
         with self._watched():
             return self.dialect.reopen_replaced(renew)
 
+    def restoring(self) -> AbstractContextManager[None]:
+        """As `Dialect.restoring`."""
+        return contextmanager(self.dialect.restoring)()
+
     def purge(self, also: Collection[str]) -> None:
         """As `Dialect.purge`."""
         with self._watched():

@@ -123,6 +123,15 @@ class Dialect(Protocol):
         `uses_reserve`: see `Database.writing`.
         """
 
+    def restoring(self) -> Iterator[None]:
+        """Excludes lasting writes of all processes while a backup is put in the place of the database.
+
+        On SQLite all writes. They fail with `UnavailableError` after the time that writers wait for others.
+        """
+
+    def begin_lasting(self, connection: sa.Connection) -> None:
+        """To be called first in a lasting write: one that a restore takes over from the database that it replaces."""
+
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         """Whether another database has taken the place of the one that is open.
 

@@ -188,27 +188,32 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
     salt = secrets.token_hex(16)
     user_hash = hash_of(user_id, salt)
     with database.writing(uses_reserve=True) as connection:
-        # A guest who was merged into the user is the same person.
-        is_user = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
-        guests = (
-            connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == is_user)).scalars().all()
-        )
-        removed = _remove(database, connection, user_id)
-        if not any(removed.values()):
-            return None
-        now = database.dialect.now(connection)
-        values = {
-            # Grown in this transaction, so that a reader of the counter sees the rows go at the same moment.
-            "number": counters.grow(connection, "erasures"),
-            "erasure_id": uuid.uuid4().hex,
-            "salt": salt,
-            "user_hash": user_hash,
-            "fingerprint": " ".join(_fingerprint(_key(connection), each) for each in (user_id, *guests)),
-            "requested_at": now,
-            "due_at": now + within // timedelta(microseconds=1),
-            "removed": removed,
-        }
-        return _to_erasure(connection.execute(sa.insert(erasures).values(**values).returning(erasures)).one())
+        database.dialect.begin_lasting(connection)
+        return _erase(database, connection, user_id, salt, user_hash, within)
+
+
+def _erase(
+    database: Database, connection: sa.Connection, user_id: str, salt: str, user_hash: str, within: timedelta
+) -> Erasure | None:
+    # A guest who was merged into the user is the same person.
+    is_user = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
+    guests = connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == is_user)).scalars().all()
+    removed = _remove(database, connection, user_id)
+    if not any(removed.values()):
+        return None
+    now = database.dialect.now(connection)
+    values = {
+        # Grown in this transaction, so that a reader of the counter sees the rows go at the same moment.
+        "number": counters.grow(connection, "erasures"),
+        "erasure_id": uuid.uuid4().hex,
+        "salt": salt,
+        "user_hash": user_hash,
+        "fingerprint": " ".join(_fingerprint(_key(connection), each) for each in (user_id, *guests)),
+        "requested_at": now,
+        "due_at": now + within // timedelta(microseconds=1),
+        "removed": removed,
+    }
+    return _to_erasure(connection.execute(sa.insert(erasures).values(**values).returning(erasures)).one())
 
 
 def record_backup(database: Database, file: str) -> None:
@@ -251,7 +256,11 @@ def erase_again(database: Database, known: ErasureRecords) -> int:
     erased = {fingerprint for record in missing for fingerprint in record["fingerprint"].split()}
     returned = [user_id for user_id in ids if erased and _fingerprint(key, user_id) in erased]
     for user_id in returned:
-        erase_user(database, user_id)
+        salt = secrets.token_hex(16)
+        user_hash = hash_of(user_id, salt)
+        with database.writing(uses_reserve=True) as connection:
+            # Not `erase_user`, which would wait for the restore that this is a part of.
+            _erase(database, connection, user_id, salt, user_hash, ERASED_WITHIN)
     return len(returned)
 
 

@@ -55,6 +55,9 @@ IDENTITY = (
 # items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item, kept
 # answers by key.
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
+# Before all of these: shared by lasting writes, exclusive for a restore. The restore itself cannot lock the tables,
+# because `pg_restore` has sessions of its own.
+RESTORE_LOCK = 0x5EC2
 PAIRS = "WITH pairs (user_key, item_key) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) "
 
 
@@ -106,6 +109,22 @@ class PostgresDialect:
             connection.begin(),
         ):
             yield connection
+
+    def restoring(self) -> Iterator[None]:
+        with self._hot_engine.connect() as connection:
+            try:
+                statement = "SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))"
+                connection.exec_driver_sql(statement, (RESTORE_LOCK,))
+            except DBAPIError as error:
+                raise translated(error, self) from None
+            try:
+                yield
+            finally:
+                connection.invalidate()  # the end of the session frees the lock
+
+    def begin_lasting(self, connection: sa.Connection) -> None:
+        statement = "SELECT pg_advisory_xact_lock_shared(%s::int, hashtext(current_schema()))"
+        connection.exec_driver_sql(statement, (RESTORE_LOCK,))
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         with self.engine.connect() as connection:

@@ -130,6 +130,13 @@ class SqliteDialect:
             if uses_reserve:
                 self._room.take_back(self._checkpoint)
 
+    def restoring(self) -> Iterator[None]:
+        with self.write_lock.held():
+            yield
+
+    def begin_lasting(self, connection: sa.Connection) -> None:
+        """Does nothing: every write has the lock that a restore takes."""
+
     def _checkpoint(self) -> None:
         """Copy the log into the database and empty it, unless readers need it."""
         with closing(self._connect()) as connection:

@@ -1,5 +1,9 @@
 """What the deletion of a user removes at once, and what a restore must not bring back."""
 
+import os
+import shutil
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,13 +12,14 @@ import sqlalchemy as sa
 
 from app.entities import Item, User
 from app.errors import NotFoundError
-from app.store import Store
+from app.store import Store, migrate
 from app.store.backup import backup, restore
 from app.store.erasures import OF_A_USER, hash_of
 from app.store.kept_answers import ANY_USER, Answer, KeyedRequest
 from app.store.schema import erasures, metadata, users
 from tests.support.events import happened
 from tests.support.ratings import incoming
+from tests.support.service import wait_until
 
 
 def rows_with(store: Store, texts: Sequence[str]) -> list[str]:
@@ -160,3 +165,67 @@ def test_restore_without_erasures(database_url: str, tmp_path: Path) -> None:
     with store.database.reading() as connection:
         assert connection.execute(sa.select(erasures)).all() == []
     store.close()
+
+
+def test_restore_beside_an_erasure(tmp_path: Path) -> None:
+    """An erasure that is committed while a restore waits for the lock of writers is not lost."""
+    migrate("", tmp_path)
+    store = filled("", tmp_path)
+    backup("", tmp_path, tmp_path / "copy")
+    restoring = threading.Thread(target=restore, args=("", tmp_path, tmp_path / "copy"))
+    with store.database.joined():
+        store.users.record([User("new")])
+        restoring.start()
+        wait_until(lambda: is_running(restoring, "_lock_file"))
+        erasure = store.users.delete("ann")
+    restoring.join()
+    assert [user.user_id for user in store.users.stream()] == ["bob", "eve"]
+    assert erasure is not None
+    assert store.erasures.get(erasure.erasure_id).number == erasure.number
+    store.close()
+
+
+def is_running(thread: threading.Thread, function: str) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None and frame.f_code.co_name != function:
+        frame = frame.f_back
+    return frame is not None
+
+
+PATIENT_PG_RESTORE = """#!/bin/sh
+case "$*" in *--clean*) touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.02; done;; esac
+exec {program} "$@"
+"""
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.usefixtures("postgres_programs")
+def test_erasure_waits_for_a_restore(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The restore has read the erasures, and `pg_restore` has not yet locked the tables."""
+    store = filled(database_url, tmp_path)
+    backup(database_url, tmp_path, tmp_path / "copy")
+    program = tmp_path / "bin" / "pg_restore"
+    program.parent.mkdir()
+    program.write_text(PATIENT_PG_RESTORE.format(folder=tmp_path, program=shutil.which("pg_restore")))
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    restoring = threading.Thread(target=restore, args=(database_url, tmp_path, tmp_path / "copy"))
+    erasing = threading.Thread(target=store.users.delete, args=("ann",))
+    restoring.start()
+    wait_until((tmp_path / "begun").exists)
+    erasing.start()
+    wait_until(lambda: not erasing.is_alive() or n_waiting(store) > 0)
+    (tmp_path / "go").touch()
+    restoring.join()
+    erasing.join()
+    assert [user.user_id for user in store.users.stream()] == ["bob", "eve"]
+    store.close()
+
+
+def n_waiting(store: Store) -> int:
+    with store.database.reading() as connection:
+        waiting = """
+            SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+            WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
+        """
+        return int(connection.exec_driver_sql(waiting).scalar_one())
