@@ -6,6 +6,11 @@ import typer
 
 from app.cli.audit import audited
 
+NOT_TAKEN_OVER = (
+    "{missing}, so it is not known which users were erased and which keys were revoked since the backup. They are back:"
+    " delete the users again, and look at `reckon keys list` for keys to revoke"
+)
+
 
 def backup(file: Path = typer.Argument(metavar="FILE", help="A new file")) -> None:
     """Copy the database to FILE while services run. Snapshots are not part of it: training makes new ones.
@@ -39,8 +44,9 @@ def restore(
     if (file is None) is not in_place:
         raise InvalidInputError("name either a FILE or --in-place", field="file")
     settings = Settings()
+    missing: str | None = "the database before was replaced by other means"
     if file is not None:
-        put_back(settings.database_url, settings.data_dir, file)
+        missing = put_back(settings.database_url, settings.data_dir, file)
     # Into the log of the restored database, since that of the one before is gone.
     store = open_store(settings)
     try:
@@ -50,3 +56,5 @@ def restore(
     finally:
         store.close()
     typer.echo("the database is restored; running services load it anew")
+    if missing is not None:
+        typer.echo(f"WARNING: {NOT_TAKEN_OVER.format(missing=missing)}", err=True)

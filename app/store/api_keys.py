@@ -1,9 +1,9 @@
 """API keys: their digests, scopes and times. Every change grows the counter `keys`, which each process compares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -71,6 +71,7 @@ class ApiKeys:
     def revoke(self, key_id: str) -> ApiKey:
         """Revoke the key; one that is revoked already stays as it is. Raises `NotFoundError`."""
         with self._database.writing(uses_reserve=True) as connection:
+            self._database.dialect.begin_lasting(connection)
             counters.lock(connection, "keys")
             key = _stored(connection, key_id)
             if key.revoked_at is not None:
@@ -87,6 +88,7 @@ class ApiKeys:
         `NotFoundError`, and `ConflictError` for a key that is not valid any more.
         """
         with self._database.writing() as connection:
+            self._database.dialect.begin_lasting(connection)
             counters.lock(connection, "keys")
             old = _stored(connection, key_id)
             now = from_microseconds(self._database.dialect.now(connection))
@@ -111,6 +113,33 @@ class ApiKeys:
                 is_older = sa.func.coalesce(api_keys.c.last_used_at, 0) < used
                 statement = sa.update(api_keys).where(api_keys.c.key_id == key_id, is_older)
                 connection.execute(statement.values(last_used_at=used))
+
+
+class KeyEnd(NamedTuple):
+    """When a key ends or was ended, microseconds UTC; None: never."""
+
+    key_id: str
+    expires_at: int | None
+    revoked_at: int | None
+
+
+def key_ends(database: Database) -> list[KeyEnd]:
+    """What a database that is to be replaced knows, for `end_again`."""
+    with database.reading() as connection:
+        return [KeyEnd(*row) for row in connection.execute(sa.select(*(api_keys.c[name] for name in KeyEnd._fields)))]
+
+
+def end_again(database: Database, known: Iterable[KeyEnd]) -> None:
+    """End the keys of a restored database no later than in the one that it replaces, which knows their ends."""
+    with database.writing(uses_reserve=True) as connection:
+        for key in known:
+            ends = {}
+            for name in ("expires_at", "revoked_at"):
+                if (at := getattr(key, name)) is not None:
+                    column = api_keys.c[name]
+                    ends[name] = sa.case((column < at, column), else_=at)  # also where the column is NULL
+            if ends:
+                connection.execute(sa.update(api_keys).where(api_keys.c.key_id == key.key_id).values(ends))
 
 
 def _version(connection: sa.Connection) -> tuple[str, int]:

@@ -4,19 +4,22 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from app.errors import ConflictError, InvalidInputError, UnavailableError
+from app.store.api_keys import KeyEnd, end_again, key_ends
 from app.store.database import Database, open_database
 from app.store.erasures import ErasureRecords, erase_again, erasure_records, record_backup
 from app.store.generation import renew_generation
 from app.store.migration import Schema, migrate, schema_of
 from app.store.schema import instance
 from app.store.sqlite import SqliteDialect
-from app.store.sqlite_files import make_private_file
+from app.store.sqlite_files import DatabaseDamagedError, make_private_file
 
 MOST_ATTEMPTS = 10
 DEADLOCK = "deadlock"
@@ -57,10 +60,25 @@ def _back_up_sqlite(path: Path, file: Path) -> None:
         connection.execute("PRAGMA journal_mode = DELETE")
 
 
-def restore(url: str, data_dir: Path, file: Path) -> None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a restore takes over from the database that it replaces: erasures of users and ends of keys.
+
+    `database_id`: None if there is none. `missing`: why the rest is not known, as a clause; None if it is known.
+    """
+
+    database_id: str | None = None
+    erasures: ErasureRecords | None = None
+    keys: Sequence[KeyEnd] = ()
+    missing: str | None = None
+
+
+def restore(url: str, data_dir: Path, file: Path) -> str | None:
     """Put the backup `file` in the place of the database, in one transaction, while services run.
 
-    A backup of an older version is migrated. The new generation makes every process drop what it remembers.
+    A backup of an older version is migrated. The new generation makes every process drop what it remembers. The users
+    who were erased since the backup are erased again, and the keys that ended since stay ended. Returns None, or why
+    these are not known.
 
     Raises `InvalidInputError` if `file` is not a sound backup, `ConflictError` for a backup of another database,
     `SchemaError` for one of a newer version, and `UnavailableError` if it cannot be written.
@@ -68,16 +86,15 @@ def restore(url: str, data_dir: Path, file: Path) -> None:
     database = open_database(url, data_dir)
     try:
         if isinstance(database.dialect, SqliteDialect):
-            _restore_sqlite(database, database.dialect, data_dir, file)
-        else:
-            _restore_postgres(database, url, data_dir, file)
+            return _restore_sqlite(database, database.dialect, data_dir, file)
+        return _restore_postgres(database, url, data_dir, file)
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot restore {file}: {error}") from None
     finally:
         database.close()
 
 
-def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, file: Path) -> None:
+def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, file: Path) -> str | None:
     copy = dialect.path.with_name(dialect.path.name + ".restoring")
     try:
         _check_sound(file)
@@ -85,14 +102,30 @@ def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, 
         _copy(file, copy)
         _migrate(copy, data_dir)
         with database.restoring():
-            _prepare(copy, data_dir, database)
-            _copy(copy, dialect.path)
+            try:
+                kept = _kept(database)
+            except DatabaseDamagedError:
+                kept = Kept(missing="the database was damaged")
+                _prepare(copy, data_dir, kept)
+                dialect.engine.dispose()  # the last connection of a file removes the log by its name
+                _put_in_place(copy, dialect.path)
+            else:
+                _prepare(copy, data_dir, kept)
+                _copy(copy, dialect.path)
+            return kept.missing
     finally:
         for suffix in ("", "-wal", "-shm", ".lock", ".reserve"):
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
 
-def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) -> None:
+def _put_in_place(copy: Path, path: Path) -> None:
+    """Rename `copy` to `path`. SQLite copies into no damaged file; processes that have it open notice the other one."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    copy.replace(path)
+
+
+def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) -> str | None:
     """`pg_restore` makes the tables anew; writers wait until its transaction ends, and find another generation."""
     dumped = _id_in_dump(file)
     if dumped is None:
@@ -100,11 +133,12 @@ def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) 
     if _id_of(database) not in {None, dumped}:
         raise ConflictError("this is a backup of another database: restore it to a database of its own")
     with database.restoring():
-        known = _known_erasures(database)  # `pg_restore` removes them
+        kept = _kept(database)  # `pg_restore` removes it
         _make_anew(database, file)
         migrate(url, data_dir)
-        _erase_again(database, known)
+        _take_over(database, kept)
         adopt(database)
+        return kept.missing
 
 
 def _make_anew(database: Database, file: Path) -> None:
@@ -169,14 +203,16 @@ def _note(database: Database, file: Path) -> None:
         record_backup(database, file.name)
 
 
-def _known_erasures(database: Database) -> ErasureRecords | None:
-    """None of a database that cannot hold any."""
-    return erasure_records(database) if schema_of(database) is Schema.CURRENT else None
+def _kept(replaced: Database) -> Kept:
+    schema, database_id = schema_of(replaced), _id_of(replaced)
+    if schema is Schema.CURRENT:
+        return Kept(database_id, erasure_records(replaced), key_ends(replaced))
+    return Kept(database_id, missing=f"the database was {schema.value}")
 
 
-def _erase_again(restored: Database, known: ErasureRecords | None) -> None:
-    """Erase from the restored database the users that have been erased since the backup."""
-    if known is not None and erase_again(restored, known):
+def _take_over(restored: Database, kept: Kept) -> None:
+    end_again(restored, kept.keys)
+    if kept.erasures is not None and erase_again(restored, kept.erasures):
         restored.purge(also=())
 
 
@@ -214,16 +250,16 @@ def _migrate(copy: Path, data_dir: Path) -> None:
         database.close()
 
 
-def _prepare(copy: Path, data_dir: Path, replaced: Database) -> None:
-    """Erase from the copy who was erased from the database that it replaces, and renew its generation.
+def _prepare(copy: Path, data_dir: Path, kept: Kept) -> None:
+    """Take over what is kept, and renew the generation of the copy.
 
-    The caller excludes lasting writes, so that no erasure is missed.
+    The caller excludes lasting writes, so that none is missed.
     """
     database = open_database(f"sqlite:///{copy.absolute()}", data_dir)
     try:
-        if _id_of(replaced) not in {None, _id_of(database)}:
+        if kept.database_id not in {None, _id_of(database)}:
             raise ConflictError("this is a backup of another database: restore it to a data folder of its own")
-        _erase_again(database, _known_erasures(replaced))
+        _take_over(database, kept)
         adopt(database)
     finally:
         database.close()

@@ -71,6 +71,7 @@ class Tenants:
     def move(self, name: str, to: TenantState, *, among: Sequence[TenantState]) -> None:
         """Change the state. Raises `NotFoundError`, and `ConflictError` unless the state is one of `among` or `to`."""
         with self._database.writing() as connection:
+            self._database.dialect.begin_lasting(connection)  # it may revoke keys
             counters.lock(connection, "keys")
             state = _stored(connection, name).state
             if state not in {*among, to}:

@@ -1,12 +1,14 @@
 """API keys in the database."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from app.auth.keys import KEY_ID, digest_of, new_text
 from app.errors import ConflictError, NotFoundError
 from app.store import Store
+from app.store.backup import backup, restore
 from tests.support.keys import SHOP, made_key
 
 DAY = timedelta(days=1)
@@ -91,3 +93,19 @@ def test_uses_never_go_back(store: Store) -> None:
     for at in (late, late - DAY):
         store.api_keys.record_uses({key.key_id: at})
         assert store.api_keys.get(key.key_id).last_used_at == late
+
+
+@pytest.mark.usefixtures("postgres_programs")
+def test_restore_revives_no_key(store: Store, database_url: str, tmp_path: Path) -> None:
+    keys = {name: made_key("training", lifetime=DAY)[1] for name in ("kept", "revoked", "ended", "rolled", "late")}
+    for name in ("kept", "revoked", "ended", "rolled"):
+        store.api_keys.add(keys[name])
+    ended = store.api_keys.revoke(keys["ended"].key_id)
+    backup(database_url, tmp_path, tmp_path / "copy")
+    revoked = store.api_keys.revoke(keys["revoked"].key_id)
+    _, rolled = store.api_keys.roll(keys["rolled"].key_id, "b" * 12, b"digest", timedelta(hours=1))
+    store.api_keys.add(keys["late"])
+    restore(database_url, tmp_path, tmp_path / "copy")
+    store.generation.check()
+    found = {key.key_id: key for key in store.api_keys.read().keys}
+    assert found == {key.key_id: key for key in (keys["kept"], revoked, ended, rolled)}

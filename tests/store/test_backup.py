@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -57,11 +58,52 @@ def test_restore_to_an_empty_folder(tmp_path: Path) -> None:
     store.close()
 
 
+def break_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100_000])
+
+
+@pytest.mark.parametrize(
+    ("breaking", "missing"),
+    [(break_off, "damaged"), (Path.unlink, "empty"), (lambda file: take_back_in(file, "0016"), "older version")],
+)
+def test_restore_over_an_unknown_state(breaking: Callable[[Path], object], missing: str, tmp_path: Path) -> None:
+    """What was erased and revoked since the backup is not known, which the caller is told."""
+    filled(tmp_path, "ann").close()
+    backup("", tmp_path, tmp_path / "copy")
+    breaking(tmp_path / "reckon.db")
+    assert missing in str(restore("", tmp_path, tmp_path / "copy"))
+    store = Store.open("", tmp_path)
+    assert store.users.get("ann") == User("ann")
+    store.close()
+
+
+def test_damaged_under_an_open_store(tmp_path: Path) -> None:
+    store = filled(tmp_path, "ann")
+    backup("", tmp_path, tmp_path / "copy")
+    store.users.record([User("bob")])
+    break_off(tmp_path / "reckon.db")
+    restore("", tmp_path, tmp_path / "copy")
+    wait_until(lambda: is_open_again(store))
+    assert [user.user_id for user in store.users.stream()] == ["ann"]
+    store.close()
+
+
+def is_open_again(store: Store) -> bool:
+    try:
+        return store.generation.check() != ""
+    except UnavailableError:
+        return False
+
+
+def take_back_in(file: Path, until: str) -> None:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        take_back(connection.execute, until)
+
+
 def test_backup_of_a_former_version(tmp_path: Path) -> None:
     filled(tmp_path, "ann").close()
     backup("", tmp_path, tmp_path / "copy")
-    with closing(sqlite3.connect(tmp_path / "copy", isolation_level=None)) as connection:
-        take_back(connection.execute, "0008")
+    take_back_in(tmp_path / "copy", "0008")
     restore("", tmp_path, tmp_path / "copy")
     store = Store.open("", tmp_path)
     assert store.generation.check() != ""
