@@ -73,6 +73,13 @@ class Settings(BaseSettings):
         description="Connections that one address may open to an API process. A further one takes the place of an idle"
         " one; 0: no limit, for a service behind a proxy, whose address all requests have",
     )
+    drain_seconds: float = Field(
+        5.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="After SIGTERM, `/readyz` is 503 and requests are answered for this long before the service stops, "
+        "so that a balancer sends them elsewhere first",
+    )
     train_after_changes: int = Field(
         0,
         ge=0,

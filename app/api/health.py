@@ -12,7 +12,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.auth.errors import ForbiddenError
 from app.erasure.overdue import OverdueWarning, overdue_warning
-from app.errors import StorageUnavailableError
+from app.errors import StorageUnavailableError, UnavailableError
 from app.observability.processes import read_processes
 from app.training.rejections import RejectionWarning, rejection_warning
 
@@ -80,8 +80,12 @@ async def livez() -> Health:
 async def readyz(request: Request) -> Readiness:
     """200 as long as lists can be made, if need be from memory: a balancer that removed this process, and every other
     one, because of their common database would make things worse. 503 while the database does not answer and nothing
-    is remembered. 200 without a snapshot, since popular items can be listed.
+    is remembered, and while the service, told to stop, still answers so that a balancer can remove it first. 200
+    without a snapshot, since popular items can be listed.
     """
+    states = read_processes()
+    if any(each.state == "stopping" for each in states):
+        raise UnavailableError("the service is about to stop")
     service = service_of(request)
     scorer = service.serving.current.scorer
     warnings: list[OverdueWarning | RejectionWarning | None] = []
@@ -97,7 +101,7 @@ async def readyz(request: Request) -> Readiness:
         outage = service.store.availability.outage
         since = datetime.now(UTC) if outage is None else outage.since
         degraded = [DegradedPart(part="database", since=since, reason=error.detail)]
-    processes = [ProcessOut.model_validate(each, from_attributes=True) for each in read_processes()]
+    processes = [ProcessOut.model_validate(each, from_attributes=True) for each in states]
     return Readiness(
         status="degraded" if degraded else "ready",
         degraded=degraded,

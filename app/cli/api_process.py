@@ -18,7 +18,9 @@ from app.cli.supervisor import ready_file
 from app.main import create_app
 from app.settings import Settings
 
-DRAIN_SECONDS = 10
+FINISH_SECONDS = 10
+"""How long requests in flight may take once the process stops."""
+
 ACCEPTED_AT_ONCE = 16
 """uvloop accepts one connection for each listening socket in a turn of its loop. Under load a turn takes a tenth of a
 second, and the connections of new callers would wait for minutes. So it gets the same socket several times."""
@@ -52,7 +54,7 @@ def run(descriptor: int, ready: Path) -> None:
         # Nothing uses the address or the scheme that a proxy reports.
         proxy_headers=False,
         timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=FINISH_SECONDS,
     )
     server = DrainingServer(config, ready)
     # Not by `socket.dup`, which makes the socket blocking: in all processes, since they share it.

@@ -34,8 +34,9 @@ def serve(
 ) -> None:
     """Serve the API and run the training worker. Ctrl-C stops all processes.
 
-    SIGTERM and SIGHUP stop them as well, once all requests are answered. SIGUSR2 restarts them one by one, without
-    losing a request, for instance after an upgrade.
+    SIGTERM and SIGHUP stop them as well, once all requests are answered; after SIGTERM, `/readyz` is 503 for
+    RECKON_DRAIN_SECONDS first. SIGUSR2 restarts them one by one, without losing a request, for instance after an
+    upgrade.
     """
     from app.errors import ConflictError
     from app.settings import Settings
@@ -155,7 +156,8 @@ def run_service(
     # Children are restarted for ever, so an error that no restart can repair must be raised before the first start.
     if worker:
         check_can_train()
-    store = open_store(Settings())
+    settings = Settings()
+    store = open_store(settings)
     try:
         warning = rejection_warning(store)
     finally:
@@ -180,7 +182,13 @@ def run_service(
         ]
         if worker:
             children.append(Child("worker", ["app.cli", "worker"], environment))
-        run_together(children, processes_file, is_ready=lambda: is_ready(address), announce=announce)
+        run_together(
+            children,
+            processes_file,
+            is_ready=lambda: is_ready(address),
+            announce=announce,
+            drain_seconds=settings.drain_seconds,
+        )
 
 
 @contextmanager

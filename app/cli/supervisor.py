@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -198,12 +198,20 @@ def _log(write: Callable[..., Any], event: str, **values: Any) -> None:
 
 
 def run_together(
-    children: Sequence[Child], processes_file: Path, *, is_ready: Callable[[], bool], announce: Callable[[], None]
+    children: Sequence[Child],
+    processes_file: Path,
+    *,
+    is_ready: Callable[[], bool],
+    announce: Callable[[], None],
+    drain_seconds: float,
 ) -> None:
     """Run the children until one of `STOP_SIGNALS` arrives, then stop all of them. `RESTART_SIGNAL` replaces each.
 
     Their states are kept in `processes_file`. A child that ends is started again, however often; the others go on
     meanwhile. `announce` is called once, when `is_ready` returns true for the first time.
+
+    SIGTERM, by which a service is taken from behind a balancer, first makes it unready for `drain_seconds`, in which
+    all children go on. Another stop signal ends that time.
     """
     with _stop_signals() as received, _restart_signals() as requested:
         try:
@@ -225,11 +233,22 @@ def run_together(
                     is_announced = True
                     announce()
                 time.sleep(POLL_SECONDS)
+            _drain(children, processes_file, received, drain_seconds)
         finally:
             for child in children:
                 child.terminate()
             for child in children:
                 child.wait()
+
+
+def _drain(children: Sequence[Child], processes_file: Path, received: Sequence[int], seconds: float) -> None:
+    """After SIGTERM, report all children as stopping, and wait for a balancer or a second stop signal."""
+    if received[0] != signal.SIGTERM:
+        return
+    write_processes(processes_file, [replace(child.state, state="stopping") for child in children])
+    deadline = time.monotonic() + seconds
+    while len(received) == 1 and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager

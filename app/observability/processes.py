@@ -16,13 +16,14 @@ PROCESSES_FILE = "RECKON_PROCESSES_FILE"
 class ProcessState:
     """A process of the service.
 
-    `state`: `restarting` from its end to its next start. `since`: of the state, UTC, ISO 8601.
+    `state`: `restarting` from its end to its next start, `stopping` once the whole service is about to stop.
+    `since`: of `running` or `restarting`, UTC, ISO 8601.
     `last_exit`: how it ended last, until it has run steadily since; None if it has not ended. `n_ends`: how often it
     ended without being told to.
     """
 
     name: str
-    state: Literal["running", "restarting"]
+    state: Literal["running", "restarting", "stopping"]
     since: str
     last_exit: str | None
     n_ends: int = 0

@@ -13,6 +13,7 @@ import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,11 +358,29 @@ def _kept_alive_seconds(address: str, item: str) -> Generator[dict[str, float], 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
 def test_stop_signals(trained: Instance, number: signal.Signals) -> None:
-    with trained.serving() as service:
+    """None but SIGTERM waits for a balancer."""
+    drain_seconds = "0" if number == signal.SIGTERM else "600"
+    with replace(trained, settings={"RECKON_DRAIN_SECONDS": drain_seconds}).serving() as service:
         children = service.children()
         service.process.send_signal(number)
         assert service.process.wait(30) == 0
         assert not any(_lives(child) for child in children)
+
+
+def test_unready_before_the_end(trained: Instance) -> None:
+    """SIGTERM: the probe of a balancer fails while requests over new connections are answered; a second signal ends."""
+    with replace(trained, settings={"RECKON_DRAIN_SECONDS": "600"}).serving("--processes", "2") as service:
+        assert service.call("GET", "/readyz")[0] == 200
+        service.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: service.call("GET", "/readyz")[0] == 503)
+        for _ in range(10):  # of both processes
+            status, problem = service.call("GET", "/readyz")
+            assert (status, problem["detail"]) == (503, "the service is about to stop")
+            assert service.call("GET", "/livez")[0] == 200
+            assert len(service.items("u0")) == 20
+        assert service.call("POST", "/ratings", {"user_id": "late", "item_id": "i0", "value": 5})[0] == 201
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(30) == 0
 
 
 @on_sqlite

@@ -38,6 +38,7 @@ class Instance:
             "RECKON_LOG_FORMAT": "json",
             "RECKON_WORKER_POLL_SECONDS": "0.2",
             "RECKON_SNAPSHOT_POLL_SECONDS": "0.1",
+            "RECKON_DRAIN_SECONDS": "0",
             **self.settings,
         }
 
