@@ -45,7 +45,7 @@ async def get_chart(
     """Lists available items. Pages neither repeat nor skip an item, even if the chart changes in between.
 
     `popular` counts likes as of the snapshot: liked ratings and positive events. `trending` counts liked ratings and
-    positive events with a half-life of three days; of each user and item the strongest of an hour. What is deleted or
+    positive events with a half-life of three days; of each user and item the strongest of a day. What is deleted or
     no longer liked leaves it at once. `newest` sorts by `added_at`. An unknown category or country has no items;
     `notes` names the categories that are near to an unknown one.
     """

@@ -44,7 +44,7 @@ from app.store.schema import (
 )
 from app.store.signals import Signals, signals_of_users
 from app.store.snapshots import n_erasures_of
-from app.store.trends import change_trends, countries_of, lock_trends
+from app.store.trends import audiences_of, change_trends, lock_trends
 
 ERASED_WITHIN = timedelta(hours=24)
 OF_A_USER = (ratings, events, interactions, redirects, deleted_events, quarantine)
@@ -291,13 +291,13 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     counters.grow(connection, "erased", user.version + connection.execute(n_rated).scalar_one())
     removed["named_events"] = _count_named_events(connection, key, [user_id, *guests])
     lock_trends(database, connection)
-    signals = signals_of_users(database, connection, [key])
+    # Before the quarantine forgets the user, whose signals are in no sum then.
+    signals, audiences = signals_of_users(database, connection, [key]), audiences_of(database, connection, [key])
     # There are no foreign keys: everything that refers to the user is deleted here.
     for table in OF_A_USER:
         removed[table.name] = connection.execute(sa.delete(table).where(table.c.user_key == key)).rowcount
-    countries = countries_of(database, connection, signals.user_key)
     connection.execute(sa.delete(users).where(users.c.user_key == key))
-    change_trends(database, connection, signals, Signals.none(), countries, countries)
+    change_trends(database, connection, signals, Signals.none(), audiences, audiences)
     # Last, as in every writer: see the order of locks in `postgres.py`.
     empty_answers_of(connection, [user_id, *guests])
     return removed

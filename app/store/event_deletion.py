@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from app.store.database import Database
 from app.store.schema import deleted_events, events, interactions, users
 from app.store.signals import Signals, event_signals_of_pairs, rating_signals_of_pairs
-from app.store.trends import change_trends, countries_of, lock_trends
+from app.store.trends import audiences_of, change_trends, lock_trends
 
 TOMBSTONES_KEPT = timedelta(days=30)
 DELETED_EVENTS = "SELECT event_id FROM deleted_events WHERE event_id = ?"
@@ -54,8 +54,8 @@ def _delete(database: Database, connection: sa.Connection, event: Any, at: int) 
     _sum_anew(connection, event)
     database.dialect.bump_users(connection, user_key, np.array([1]), column="profile_version")
     after = _signals(database, connection, user_key, item_key, event.at)
-    countries = countries_of(database, connection, user_key)
-    change_trends(database, connection, before, after, countries, countries)
+    audiences = audiences_of(database, connection, user_key)
+    change_trends(database, connection, before, after, audiences, audiences)
 
 
 def _signals(database: Database, connection: sa.Connection, user_key: Any, item_key: Any, at: int) -> Signals:

@@ -29,7 +29,7 @@ from app.store.ratings import (
 from app.store.redirects import RedirectedError, with_targets
 from app.store.schema import event_types, events, items, users
 from app.store.signals import Signals, event_signals_of_pairs, rating_signals_of_pairs
-from app.store.trends import change_trends, countries_of, lock_trends, recount_all
+from app.store.trends import audiences_of, change_trends, lock_trends, recount_all
 
 MAX_TYPES = 100
 """Each type is a label of metrics, and all are read at every change of a placement."""
@@ -214,11 +214,11 @@ class Events:
         add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
         dialect.bump_users(connection, changed, changes, column="profile_version")
-        countries = countries_of(self._database, connection, signals.user_key)
-        change_trends(self._database, connection, before, before + signals, countries, countries)
+        audiences = audiences_of(self._database, connection, signals.user_key)
+        change_trends(self._database, connection, before, before + signals, audiences, audiences)
 
     def _signals_beside(self, connection: sa.Connection, signals: Signals) -> Signals:
-        """The stored signals of the users and items of `signals`, in their hours and maybe in others."""
+        """The stored signals of the users and items of `signals`, in their days and maybe in others."""
         if not len(signals):
             return signals
         user_key, item_key = np.unique(np.stack([signals.user_key, signals.item_key]), axis=1)

@@ -15,7 +15,7 @@ from app.store.ratings import UNCHANGED, decide
 from app.store.redirects import RedirectedError, add_redirect, end_redirects, refuse_redirected, targets_of
 from app.store.schema import deleted_events, events, interactions, items, quarantine, ratings, users
 from app.store.signals import signals_of_users
-from app.store.trends import change_trends, countries_of, lock_trends
+from app.store.trends import audiences_of, change_trends, lock_trends
 
 SUMS = ("item_key", "type_key", "count", "first_at", "last_at", "portion")
 
@@ -74,7 +74,7 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         counters.grow(connection, "erased", version)
         lock_trends(database, connection)
         both = [user_key, guest_key]
-        signals, countries = signals_of_users(database, connection, both), countries_of(database, connection, both)
+        signals, audiences = signals_of_users(database, connection, both), audiences_of(database, connection, both)
         add_redirect(connection, guest_id, guest_key, user_key, now=database.dialect.now(connection))
         merged = Merged(
             user_id,
@@ -87,8 +87,8 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         connection.execute(sa.delete(quarantine).where(quarantine.c.user_key == guest_key))
         connection.execute(sa.delete(users).where(users.c.user_key == guest_key))
         signals_after = signals_of_users(database, connection, [user_key])
-        countries_after = countries_of(database, connection, [user_key])
-        change_trends(database, connection, signals, signals_after, countries, countries_after)
+        audiences_after = audiences_of(database, connection, [user_key])
+        change_trends(database, connection, signals, signals_after, audiences, audiences_after)
     return merged
 
 

@@ -1,6 +1,7 @@
 """Users whose profiles training leaves out, because they were made to push an item, and those that were released."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from app.errors import NotFoundError
 from app.store.database import Database
 from app.store.dialect import KeyArray
 from app.store.schema import items, quarantine, users
+from app.store.signals import Signals, signals_of_users
+from app.store.trends import audiences_of, change_trends, lock_trends
 
 CHUNK_ROWS = 5_000
 
@@ -43,26 +46,41 @@ class Quarantine:
     def replace(self, user_keys: KeyArray, item_keys: KeyArray) -> None:
         """Puts these users (n,) into quarantine for these items (n,), and takes all others out of it.
 
-        Released users stay released.
+        Released users stay released. Trends lose what the first raised them by, and get back that of the others. A
+        transaction for each chunk of users, so that other writers need not wait long.
         """
         pushed = dict(zip(user_keys.tolist(), item_keys.tolist(), strict=True))
-        with self._database.writing() as connection:
-            now = self._database.dialect.now(connection)
+        with self._database.reading() as connection:
             rows = connection.execute(sa.select(quarantine.c.user_key, quarantine.c.released_at)).all()
-            known = {row.user_key: row.released_at for row in rows}
-            over = [{"key": key} for key, released_at in known.items() if released_at is None and key not in pushed]
-            if over:
-                is_one = quarantine.c.user_key == sa.bindparam("key")
-                connection.execute(sa.delete(quarantine).where(is_one), over)
-            new = sorted(pushed.keys() - known.keys())
-            for start in range(0, len(new), CHUNK_ROWS):
-                # A user who was deleted since the data were read must leave nothing behind.
-                are_new = users.c.user_key.in_(new[start : start + CHUNK_ROWS])
-                locked = sa.select(users.c.user_key).where(are_new).order_by(users.c.user_key)
-                stored = connection.execute(locked.with_for_update(key_share=True)).scalars().all()
-                added = [{"user_key": user, "item_key": pushed[user], "found_at": now} for user in stored]
+        known = {row.user_key: row.released_at for row in rows}
+        over = {key for key, released_at in known.items() if released_at is None and key not in pushed}
+        changed = sorted(over | (pushed.keys() - known.keys()))
+        for start in range(0, len(changed), CHUNK_ROWS):
+            keys = changed[start : start + CHUNK_ROWS]
+            # A user who was deleted since the data were read must leave nothing behind.
+            with self._changing(keys) as (connection, stored):
+                now = self._database.dialect.now(connection)
+                is_over = quarantine.c.user_key.in_(over.intersection(keys)) & quarantine.c.released_at.is_(None)
+                connection.execute(sa.delete(quarantine).where(is_over))
+                added = [
+                    {"user_key": key, "item_key": pushed[key], "found_at": now} for key in stored if key not in over
+                ]
                 if added:
                     connection.execute(sa.insert(quarantine), added)
+
+    @contextmanager
+    def _changing(self, user_keys: Sequence[int]) -> Iterator[tuple[sa.Connection, Sequence[int]]]:
+        """A transaction that changes the quarantine of some users, and those of them who are stored; moves trends."""
+        with self._database.writing() as connection:
+            # With their users locked, no signals of theirs come or go.
+            are_some = sa.select(users.c.user_key).where(users.c.user_key.in_(user_keys)).order_by(users.c.user_key)
+            stored = connection.execute(are_some.with_for_update(key_share=True)).scalars().all()
+            lock_trends(self._database, connection)
+            signals = signals_of_users(self._database, connection, stored) if stored else Signals.none()
+            before = audiences_of(self._database, connection, stored)
+            yield connection, stored
+            after = audiences_of(self._database, connection, stored)
+            change_trends(self._database, connection, signals, signals, before, after)
 
     def entries(self, limit: int) -> Sequence[QuarantinedUser]:
         """Those found last come first."""
@@ -85,11 +103,15 @@ class Quarantine:
         ]
 
     def release(self, user_id: str) -> None:
-        """Later runs learn from the user again. Raises `NotFoundError` for a user who is not in quarantine."""
-        key = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
-        with self._database.writing() as connection:
+        """Later runs learn from the user again, and trends count the user at once.
+
+        Raises `NotFoundError` for a user who is not in quarantine.
+        """
+        with self._database.reading() as connection:
+            key = connection.execute(sa.select(users.c.user_key).where(users.c.user_id == user_id)).scalar()
+        with self._changing([] if key is None else [key]) as (connection, stored):
             now = self._database.dialect.now(connection)
-            is_held = (quarantine.c.user_key == key) & quarantine.c.released_at.is_(None)
+            is_held = quarantine.c.user_key.in_(stored) & quarantine.c.released_at.is_(None)
             released = connection.execute(sa.update(quarantine).where(is_held).values(released_at=now))
             if not released.rowcount:
                 raise NotFoundError("quarantined user", user_id)

@@ -15,7 +15,7 @@ from app.entities import UNKNOWN_TIME, RatingScale
 from app.store.database import Database
 from app.store.dialect import KeyArray, TimeArray, ValueArray
 
-HOUR = 3_600_000_000
+DAY = 86_400_000_000
 """Microseconds."""
 
 SCALE_IN_USE = "SELECT scale_minimum, scale_maximum, scale_step, value_kind FROM installation WHERE id = ?"
@@ -92,6 +92,11 @@ def signals_of_users(database: Database, connection: sa.Connection, user_keys: S
     return _where(database, connection, _is_in("user_key", user_keys))
 
 
+def signals_of_users_after(database: Database, connection: sa.Connection, user_key: int) -> Signals:
+    """Those of users with a higher key."""
+    return _where(database, connection, f" AND user_key > {int(user_key)}")
+
+
 def signals_of_items(database: Database, connection: sa.Connection, item_keys: Sequence[int]) -> Signals:
     """By a scan of all ratings, which have no index by item."""
     return _where(database, connection, _is_in("item_key", item_keys))
@@ -109,11 +114,11 @@ def rating_signals_of_pairs(
 def event_signals_of_pairs(
     database: Database, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, at: TimeArray
 ) -> Signals:
-    """Those of the events of distinct (user, item) pairs, in the hours from the earliest `at` (m,) to the latest."""
+    """Those of the events of distinct (user, item) pairs, in the days from the earliest `at` (m,) to the latest."""
     if not len(user_key) or not len(at):
         return Signals.none()
-    start = int(at.min()) // HOUR * HOUR
-    source = OF_PAIRS.format(start=start, end=(int(at.max()) // HOUR + 1) * HOUR)
+    start = int(at.min()) // DAY * DAY
+    source = OF_PAIRS.format(start=start, end=(int(at.max()) // DAY + 1) * DAY)
     rows = database.dialect.rows_of_pairs(connection, EVENT_SIGNALS.format(source=source), user_key, item_key)
     return _of_event_rows(np.array(rows, dtype=EVENT_DTYPE))
 

@@ -6,43 +6,70 @@ by forward decay (Cormode, Shkapenyuk, Srivastava, Xu 2009): the weight of a sig
 decay that all signals share is left out. Time alone never changes the order of items, so no stored score needs an
 update. The score is a logarithm because the sum itself overflows within a decade.
 
-The sum has one term for each user, item and hour of the clock: the strongest signal of the hour. A term follows from
-the user's stored ratings and events alone, so none is stored: each write takes the terms from before it out of the sum
-and adds those from after it. A difference of floats loses digits where little remains. A sum that falls far below its
-peak is therefore counted again from the stored ratings and events.
+The sum has one term for each user, item and day (UTC): the strongest signal of the day. A user who comes every hour
+counts as one who comes every day, and never as much as five users. A term follows from the user's stored ratings and
+events alone, so none is stored: each write takes the terms from before it out of the sum and adds those from after it.
+A difference of floats loses digits where little remains. A sum that falls far below its peak is therefore counted again
+from the stored ratings and events.
+
+There are sums for all users, for those of each country, and for the new users among each of these, whom no training run
+has judged yet. Users in quarantine are in no sum. Where new users have more to do with an item than others let one
+expect, the excess does not count (`bursts.py`).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from app.entities import to_microseconds
+from app.store import counters
+from app.store.bursts import N_TYPICAL, most_of_new
 from app.store.database import Database
 from app.store.dialect import KeyArray, TimeArray, Upsert, ValueArray
+from app.store.schema import counters as counter_table
 from app.store.schema import trends
-from app.store.signals import HOUR, Signals, all_signals, event_signals_of_pairs, liked_from, signals_of_items
+from app.store.signals import (
+    DAY,
+    Signals,
+    all_signals,
+    event_signals_of_pairs,
+    liked_from,
+    signals_of_items,
+    signals_of_users_after,
+)
 
 LANDMARK = to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))
 HALF_LIFE = timedelta(days=3) // timedelta(microseconds=1)
 ALL_COUNTRIES = ""
+NEW = "\x01"
+"""Begins the name of a sum of new users alone. No country has a control character."""
+JUDGED = "judged_users"
+"""The counter that holds the highest key of the users whom a training run has judged; 0 before the first run."""
 MAX_FALL = 16.0
 """A sum that falls to 2^-16 of its peak is counted again; the digits it has lost until then are beyond the tenth."""
 NOTHING = -1e299
 """The score of no terms, for a column that is not NULL and holds finite numbers."""
 CHUNK_ROWS = 5_000
 
-TREND_SCORE_DTYPE = np.dtype([("item_key", "i8"), ("trend_score", "f8")])
-PROFILES = (
-    "SELECT user_key, country, has_events FROM (SELECT user_key, country,"
-    " EXISTS (SELECT 1 FROM interactions WHERE interactions.user_key = users.user_key) AS has_events FROM users)"
-    " AS profiles WHERE (country IS NOT NULL OR has_events) AND user_key = ?"
+SUMS_DTYPE = np.dtype([("item_key", "i8"), ("total", "f8"), ("new", "f8")])
+ACTIVE = (
+    "SELECT user_key FROM users WHERE"
+    " EXISTS (SELECT 1 FROM interactions WHERE interactions.user_key = users.user_key) AND user_key = ?"
 )
-COUNTRIES = "SELECT user_key, country FROM users WHERE country IS NOT NULL AND user_key = ?"
+# Before the first run no user is new: there would be nothing to compare with.
+AUDIENCES = (
+    "SELECT user_key, country, is_new, is_quarantined FROM (SELECT user_key, country,"
+    " EXISTS (SELECT 1 FROM counters WHERE name = 'judged_users' AND value > 0 AND value < users.user_key) AS is_new,"
+    " EXISTS (SELECT 1 FROM quarantine WHERE quarantine.user_key = users.user_key AND released_at IS NULL)"
+    " AS is_quarantined FROM users) AS profiles"
+    " WHERE (country IS NOT NULL OR is_new OR is_quarantined) AND user_key = ?"
+)
 COLUMNS = (("country", "text"), ("item_key", "bigint"), ("heat", "float8"), ("n_terms", "bigint"))
 REPLACE_SCORES = Upsert(
     "trends",
@@ -51,10 +78,41 @@ REPLACE_SCORES = Upsert(
     merged=(("heat", "excluded.heat"), ("n_terms", "excluded.n_terms"), ("peak", "excluded.peak")),
 )
 
-CountryOf = Mapping[int, str]
-"""The countries of users by key, as far as they are known."""
 Place = tuple[str, int]
-"""A country and the key of an item."""
+"""The name of a sum, such as a country, and the key of an item."""
+
+
+class Audience(NamedTuple):
+    """What decides in which sums a user is."""
+
+    country: str | None = None
+    is_new: bool = False
+    is_quarantined: bool = False
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Their names."""
+        if self.is_quarantined:
+            return ()
+        names = (ALL_COUNTRIES,) if self.country is None else (ALL_COUNTRIES, self.country)
+        return (*names, *(NEW + name for name in names)) if self.is_new else names
+
+
+AudienceOf = Mapping[int, Audience]
+"""Those of users by key; a user who is missing is known to a run, and of no country."""
+ANY = Audience()
+
+
+class Bursts(NamedTuple):
+    """Items that new users have more to do with than is expected.
+
+    `item_key`: (n,) int64. `counted`: (n,) float64, the share of the signals of new users that counts, below 1.
+    `judged`: users with a higher key are new.
+    """
+
+    item_key: KeyArray
+    counted: ValueArray
+    judged: int
 
 
 class Trends:
@@ -62,12 +120,67 @@ class Trends:
         self._database = database
 
     def top_trending(self, country: str = ALL_COUNTRIES, n: int | None = None) -> tuple[KeyArray, ValueArray]:
-        """((m,) item keys, (m,) trend scores) of a country, highest first: the top n, or all that have a score."""
-        statement = sa.select(trends.c.item_key, trends.c.heat).where(trends.c.country == country).limit(n)
+        """((m,) item keys, (m,) trend scores) of a country, highest first: the top n, or all that have a score.
+
+        Without what new users add above what is expected.
+        """
+        n_read = None if n is None else max(2 * n, N_TYPICAL)
         with self._database.reading() as connection:
-            top = connection.execute(statement.order_by(trends.c.heat.desc(), trends.c.item_key.desc())).all()
-        rows = np.array([tuple(row) for row in top], dtype=TREND_SCORE_DTYPE)
-        return np.ascontiguousarray(rows["item_key"]), np.ascontiguousarray(rows["trend_score"])
+            while True:
+                rows, counted = self._counted(connection, country, n_read)
+                order = np.lexsort((-rows["item_key"], -counted))[:n]
+                is_all = n_read is None or len(rows) < n_read
+                # What was not read counts for no more than the lowest sum that was.
+                if is_all or n_read is None or counted[order[-1]] >= rows["total"][-1]:
+                    return rows["item_key"][order], counted[order]
+                n_read *= 8
+
+    def bursts(self) -> Bursts:
+        with self._database.reading() as connection:
+            judged = counters.read(connection, JUDGED)
+            rows, _ = self._counted(connection, ALL_COUNTRIES, None)
+            # log2 of the share that counts
+            share = most_of_new(rows["total"], rows["new"], self._now(connection)) - rows["new"]
+        is_one = share < 0
+        return Bursts(rows["item_key"][is_one], np.exp2(share[is_one]), judged)
+
+    def judge(self, highest: int) -> None:
+        """Users with a key up to `highest` are new no more. Other writes wait meanwhile."""
+        with self._database.writing() as connection:
+            is_higher = (counter_table.c.name == JUDGED) & (counter_table.c.value < highest)
+            if not connection.execute(sa.update(counter_table).where(is_higher).values(value=highest)).rowcount:
+                return
+            self._database.dialect.lock_table(connection, "trends", "EXCLUSIVE")
+            connection.execute(sa.delete(trends).where(trends.c.country.startswith(NEW)))
+            # Those who came while the run went on.
+            signals = signals_of_users_after(self._database, connection, highest)
+            scores = _scores(signals, audiences_of(self._database, connection, signals.user_key))
+            of_new = {place: score for place, score in scores.items() if place[0].startswith(NEW)}
+            _replace(self._database, connection, of_new)
+
+    def _counted(self, connection: sa.Connection, country: str, n: int | None) -> tuple[NDArray[np.void], ValueArray]:
+        """The n highest sums, or all, of all users and of new ones, and (m,) what of them counts."""
+        of_new = trends.alias()
+        new = sa.and_(of_new.c.country == NEW + country, of_new.c.item_key == trends.c.item_key)
+        statement = (
+            sa.select(trends.c.item_key, trends.c.heat, sa.func.coalesce(of_new.c.heat, NOTHING))
+            .select_from(trends.outerjoin(of_new, new))
+            .where(trends.c.country == country)
+            .order_by(trends.c.heat.desc(), trends.c.item_key.desc())
+            .limit(n)
+        )
+        rows = np.array([tuple(row) for row in connection.execute(statement)], dtype=SUMS_DTYPE)
+        rows["new"][rows["new"] == NOTHING] = -np.inf
+        total, of_new_users = rows["total"], rows["new"]
+        most = most_of_new(total, of_new_users, self._now(connection))
+        with np.errstate(divide="ignore"):
+            known = total + np.log2(1 - np.exp2(np.minimum(of_new_users - total, 0.0)))
+        # Unchanged to the last digit where nothing is held back.
+        return rows, np.where(of_new_users > most, np.logaddexp2(known, most), total)
+
+    def _now(self, connection: sa.Connection) -> float:
+        """log2 of a signal of weight 1, such as a liked rating, now."""
+        return float((self._database.dialect.now(connection) - LANDMARK) / HALF_LIFE)
 
 
 def lock_trends(database: Database, connection: sa.Connection) -> None:
@@ -78,8 +191,11 @@ def lock_trends(database: Database, connection: sa.Connection) -> None:
     database.dialect.lock_table(connection, "trends", "ROW EXCLUSIVE")
 
 
-def countries_of(database: Database, connection: sa.Connection, user_keys: KeyArray | Sequence[int]) -> dict[int, str]:
-    return dict(database.dialect.rows_of(connection, COUNTRIES, np.unique(user_keys).tolist()))
+def audiences_of(
+    database: Database, connection: sa.Connection, user_keys: KeyArray | Sequence[int]
+) -> dict[int, Audience]:
+    rows = database.dialect.rows_of(connection, AUDIENCES, np.unique(user_keys).tolist())
+    return {key: Audience(country, bool(is_new), bool(is_held)) for key, country, is_new, is_held in rows}
 
 
 def change_trends_of_ratings(
@@ -96,16 +212,15 @@ def change_trends_of_ratings(
     if not len(was) and not len(is_):
         return
     user_key = np.unique(np.concatenate([was.user_key, is_.user_key]))
-    profiles = database.dialect.rows_of(connection, PROFILES, user_key.tolist())
-    country_of = {user: country for user, country, _ in profiles if country is not None}
-    active = [user for user, _, has_events in profiles if has_events]
+    active = [user for (user,) in database.dialect.rows_of(connection, ACTIVE, user_key.tolist())]
     if active:
-        # Events of the same hours decide with the ratings which signal is the strongest.
+        # Events of the same days decide with the ratings which signal is the strongest.
         rows = np.isin(pairs[0], active)
         times = np.concatenate([was.at, is_.at])
         events = event_signals_of_pairs(database, connection, pairs[0][rows], pairs[1][rows], times)
         was, is_ = was + events, is_ + events
-    change_trends(database, connection, was, is_, country_of, country_of)
+    audiences = audiences_of(database, connection, user_key)
+    change_trends(database, connection, was, is_, audiences, audiences)
 
 
 def change_trends(
@@ -113,18 +228,17 @@ def change_trends(
     connection: sa.Connection,
     before: Signals,
     after: Signals,
-    country_before: CountryOf,
-    country_after: CountryOf,
+    audience_before: AudienceOf,
+    audience_after: AudienceOf,
 ) -> None:
-    """Takes the terms of `before` out of the sums, and adds those of `after`, for all countries and those of the users.
+    """Takes the terms of `before` out of the sums, and adds those of `after`, to all sums that the users are in.
 
-    Of each user, item and hour with a signal that changes, `before` and `after` hold all signals. Everything else is
+    Of each user, item and day with a signal that changes, `before` and `after` hold all signals. Everything else is
     written already, since a sum may be counted again here. A transaction calls this once, and last: the rows of trends
     come last in the order of locks.
     """
-    names = [ALL_COUNTRIES, *sorted({*country_before.values(), *country_after.values()})]
-    numbers = {name: number for number, name in enumerate(names)}
-    was, is_ = _terms(before, country_before, numbers), _terms(after, country_after, numbers)
+    names = _names(audience_before, audience_after)
+    was, is_ = _terms(before, audience_before, names), _terms(after, audience_after, names)
     change = _Change.of(was, is_)
     if not len(change.item_key):
         return
@@ -147,9 +261,9 @@ def recount_all(database: Database, connection: sa.Connection) -> None:
     The caller locks the table of trends (`EXCLUSIVE`) before it changes anything.
     """
     signals = all_signals(database, connection)
-    countries = countries_of(database, connection, signals.user_key)
+    audiences = audiences_of(database, connection, signals.user_key)
     connection.execute(sa.delete(trends))
-    _replace(database, connection, _scores(signals, countries))
+    _replace(database, connection, _scores(signals, audiences))
 
 
 def _take_out(database: Database, connection: sa.Connection, lost: Mapping[Place, float]) -> None:
@@ -172,7 +286,7 @@ def _take_out(database: Database, connection: sa.Connection, lost: Mapping[Place
                 unsure.add((country, item_key))
     if unsure:
         signals = signals_of_items(database, connection, sorted({item_key for _, item_key in unsure}))
-        counted = _scores(signals, countries_of(database, connection, signals.user_key))
+        counted = _scores(signals, audiences_of(database, connection, signals.user_key))
         kept |= {place: score for place, score in counted.items() if place in unsure}
         gone += unsure - kept.keys()
     for start in range(0, len(gone), CHUNK_ROWS):
@@ -180,10 +294,10 @@ def _take_out(database: Database, connection: sa.Connection, lost: Mapping[Place
     _replace(database, connection, kept)
 
 
-def _scores(signals: Signals, country_of: CountryOf) -> dict[Place, tuple[float, int, float | None]]:
+def _scores(signals: Signals, audience_of: AudienceOf) -> dict[Place, tuple[float, int, float | None]]:
     """The score, the number of terms and the peak (none) of each place, from all of its signals."""
-    names = [ALL_COUNTRIES, *sorted(set(country_of.values()))]
-    terms = _terms(signals, country_of, {name: number for number, name in enumerate(names)})
+    names = _names(audience_of)
+    terms = _terms(signals, audience_of, names)
     change = _Change.of(_Terms.none(), terms)
     columns = (change.country.tolist(), change.item_key.tolist(), change.added.tolist(), change.n_terms.tolist())
     return {(names[number], item): (score, n, None) for number, item, score, n in zip(*columns, strict=True)}
@@ -205,7 +319,7 @@ def _add_terms(summed: str) -> Upsert:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """Equal lengths n: the number of a country, an item's key, and the logarithm of one term of its sum."""
+    """Equal lengths n: the number of a sum's name, an item's key, and the logarithm of one term of its sum."""
 
     country: KeyArray
     item_key: KeyArray
@@ -216,27 +330,31 @@ class _Terms:
         return cls(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
-def _terms(signals: Signals, country_of: CountryOf, numbers: Mapping[str, int]) -> _Terms:
-    """The strongest signal of each user, item and hour: for all countries (number 0), and for the user's country."""
+def _names(*audiences: AudienceOf) -> list[str]:
+    """The names of sums, in the order in which their rows are locked."""
+    all_audiences = {ANY, *(audience for audience_of in audiences for audience in audience_of.values())}
+    return sorted({name for audience in all_audiences for name in audience.sums})
+
+
+def _terms(signals: Signals, audience_of: AudienceOf, names: Sequence[str]) -> _Terms:
+    """The strongest signal of each user, item and day, once for each sum that the user is in."""
     if not len(signals):
         return _Terms.none()
-    hour = signals.at // HOUR
-    starts, order = _groups(signals.user_key, signals.item_key, hour)
+    starts, order = _groups(signals.user_key, signals.item_key, signals.at // DAY)
     # log2(weight 2^((at - LANDMARK) / HALF_LIFE))
     score = np.log2(signals.weight) + (signals.at - LANDMARK) / HALF_LIFE
     score = np.maximum.reduceat(score[order], starts)
     user_key, item_key = signals.user_key[order][starts], signals.item_key[order][starts]
-    country = np.zeros(len(user_key), np.int64)
-    if country_of:
-        users, of_user = np.unique(user_key, return_inverse=True)
-        of_users = [numbers[country_of.get(user, ALL_COUNTRIES)] for user in users.tolist()]
-        country = np.array(of_users, np.int64)[of_user]
-    located = np.flatnonzero(country)
-    return _Terms(
-        np.concatenate([np.zeros(len(user_key), np.int64), country[located]]),
-        np.concatenate([item_key, item_key[located]]),
-        np.concatenate([score, score[located]]),
-    )
+    numbers = {name: number for number, name in enumerate(names)}
+    users, of_user = np.unique(user_key, return_inverse=True)
+    sums = [[numbers[name] for name in audience_of.get(user, ANY).sums] for user in users.tolist()]
+    n_sums = np.array([len(each) for each in sums], np.int64)
+    # Those of user u stand in `flat` from starts_of[u] on; each term comes once for each of them.
+    flat = np.array([number for each in sums for number in each], np.int64)
+    starts_of, times = np.cumsum(n_sums) - n_sums, n_sums[of_user]
+    rows = np.repeat(np.arange(len(user_key)), times)
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(times) - times, times)
+    return _Terms(flat[starts_of[of_user][rows] + place], item_key[rows], score[rows])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from app.store.redirects import end_redirects, guests_of, purge_redirects, targe
 from app.store.schema import events, ratings, users
 from app.store.serving_reads import VERSIONS, UserVersions
 from app.store.signals import signals_of_users
-from app.store.trends import change_trends, lock_trends
+from app.store.trends import ANY, audiences_of, change_trends, lock_trends
 from app.texts import folded
 
 STREAM_ROWS = 5_000
@@ -93,8 +93,9 @@ class Users:
             return
         lock_trends(self._database, connection)
         signals = signals_of_users(self._database, connection, moved)
-        known = ({key: country for key, country in each.items() if country is not None} for each in (before, after))
-        change_trends(self._database, connection, signals, signals, *known)
+        audiences = audiences_of(self._database, connection, moved)
+        audiences_before = {key: audiences.get(key, ANY)._replace(country=before[key]) for key in moved}
+        change_trends(self._database, connection, signals, signals, audiences_before, audiences)
 
     @staticmethod
     def _known_ids(connection: sa.Connection, user_ids: list[str]) -> set[str]:

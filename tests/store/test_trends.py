@@ -7,7 +7,7 @@ import pytest
 
 from app.entities import EventType, RatingScale, User
 from app.store import Store
-from app.store.signals import HOUR
+from app.store.signals import DAY
 from app.store.trends import HALF_LIFE, LANDMARK
 from tests.support.events import happened
 from tests.support.ratings import incoming
@@ -48,15 +48,15 @@ def test_changed_mind(store: Store) -> None:
     assert trend_scores(store) == {}
 
 
-def test_once_an_hour(store: Store) -> None:
-    """The strongest signal of the hour counts, whatever came first."""
+def test_once_a_day(store: Store) -> None:
+    """The strongest signal of the day counts, whatever came first."""
     store.events.record(happened(*[(f"e{n}", "clicked", "ann", "x", LANDMARK) for n in range(5)]))
     assert trend_scores(store) == {"x": 0}
     store.events.record(happened(("e5", "liked", "ann", "x", LANDMARK), ("e6", "clicked", "ann", "x", LANDMARK)))
     store.ratings.record(incoming(("ann", "x", 5, LANDMARK)))
     assert trend_scores(store) == {"x": pytest.approx(1)}
-    store.events.record(happened(("e7", "liked", "bob", "x", LANDMARK), ("e8", "liked", "ann", "x", LANDMARK + HOUR)))
-    assert trend_scores(store) == {"x": pytest.approx(math.log2(4 + 2 * 2 ** (HOUR / HALF_LIFE)))}
+    store.events.record(happened(("e7", "liked", "bob", "x", LANDMARK), ("e8", "liked", "ann", "x", LANDMARK + DAY)))
+    assert trend_scores(store) == {"x": pytest.approx(math.log2(4 + 2 * 2 ** (DAY / HALF_LIFE)))}
 
 
 @pytest.mark.parametrize("age", [1, 30, 800])

@@ -5,6 +5,7 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +14,8 @@ from app.entities import User, to_microseconds
 from app.errors import NotFoundError
 from app.store import Store
 from app.store.schema import deleted_events, trends
-from app.store.signals import HOUR
-from app.store.trends import HALF_LIFE, LANDMARK
+from app.store.signals import DAY
+from app.store.trends import HALF_LIFE, LANDMARK, NEW
 from tests.support.events import happened
 from tests.support.ratings import incoming
 
@@ -22,7 +23,7 @@ USERS, ITEMS = ("ann", "bob", "cy"), ("x", "y")
 START = LANDMARK + 700 * HALF_LIFE
 
 users, items = st.sampled_from(USERS), st.sampled_from(ITEMS)
-times = st.sampled_from([0, 1, HOUR, 5 * HALF_LIFE, 40 * HALF_LIFE]).map(lambda after: START + after)
+times = st.sampled_from([0, 1, DAY, 5 * HALF_LIFE, 40 * HALF_LIFE]).map(lambda after: START + after)
 ratings = st.tuples(users, items, st.sampled_from([1, 4, 5]), times | st.none())
 events = st.tuples(
     st.sampled_from([f"e{n}" for n in range(6)]),
@@ -41,11 +42,14 @@ operations = st.one_of(
     st.tuples(st.just("delete item"), items),
     st.tuples(st.just("merge"), users, users),
     st.tuples(st.just("move"), users, st.sampled_from([None, "FI", "SE"])),
+    st.tuples(st.just("quarantine"), st.sets(users)),
+    st.tuples(st.just("release"), users),
+    st.tuples(st.just("judge")),
 )
 
 
 def counted(store: Store) -> dict[tuple[str, str], float]:
-    """log2 of the sums, by country and item, term by term from what is stored."""
+    """log2 of the sums, by name and item, term by term from what is stored."""
     country = {user.user_id: user.country for user in store.users.stream()}
     weights = {each.name: each.weight for each in store.events.types().values()}
     signals = [
@@ -63,16 +67,27 @@ def counted(store: Store) -> dict[tuple[str, str], float]:
         ):
             if value >= 4 and at > 0:
                 signals.append((user, item, at, 1.0))
+    held = {each.user_id for each in store.quarantine.entries(9) if each.released_at is None}
+    keys, judged = user_keys(store), store.trends.bursts().judged
     strongest: dict[tuple[str, str, int], float] = defaultdict(float)
     for user, item, at, weight in signals:
         term = weight * 2 ** ((at - START) / HALF_LIFE)
-        strongest[user, item, at // HOUR] = max(strongest[user, item, at // HOUR], term)
+        strongest[user, item, at // DAY] = max(strongest[user, item, at // DAY], term)
     sums: dict[tuple[str, str], list[float]] = defaultdict(list)
     for (user, item, _), term in strongest.items():
         if term > 0:
+            if user in held:
+                continue
             for place in {"", country[user] or ""}:
                 sums[place, item].append(term)
+                if 0 < judged < keys[user]:
+                    sums[NEW + place, item].append(term)
     return {place: 700 + math.log2(math.fsum(terms)) for place, terms in sums.items()}
+
+
+def user_keys(store: Store) -> dict[str, int]:
+    names = store.users.ids_of(store.training_reads.load().user_keys.tolist())
+    return {user_id: key for key, user_id in names.items()}
 
 
 def stored(store: Store) -> dict[tuple[str, str], float]:
@@ -101,6 +116,20 @@ def apply(store: Store, operation: tuple[Any, ...]) -> None:
                 store.users.merge(user, guest)
         case "move", user, country:
             store.users.record([User(user, country=country)])
+        case _:
+            judge(store, operation)
+
+
+def judge(store: Store, operation: tuple[Any, ...]) -> None:
+    match operation:
+        case "quarantine", held:
+            keys = np.array([key for user, key in user_keys(store).items() if user in held], np.int64)
+            store.quarantine.replace(keys, np.ones(len(keys), np.int64))
+        case "release", user:
+            with suppress(NotFoundError):
+                store.quarantine.release(user)
+        case ("judge",):
+            store.trends.judge(max(user_keys(store).values(), default=0))
 
 
 @settings(max_examples=15)

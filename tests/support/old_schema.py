@@ -41,6 +41,7 @@ UNDO = {
         "DROP INDEX ix_deleted_events_user_key",
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
+    "0018": ["DELETE FROM counters WHERE name = 'judged_users'"],
     "0017": ["DROP TABLE tenants"],
     "0016": ["DROP TABLE quarantine"],
 }

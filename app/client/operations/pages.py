@@ -118,7 +118,7 @@ class ChartItem(ItemColumns):
     `rank`: from 1, continued over the pages.
     `ratings`, `likes`: of `popular`, how many users rated it or have positive events of it, and how many liked it; the
         chart is ordered by `likes`.
-    `heat`: of `trending`, the decayed number of liked ratings and positive events, at most one an hour of each user,
+    `heat`: of `trending`, the decayed number of liked ratings and positive events, at most one a day of each user,
         with a half-life of three days.
     `added_at`: of `newest`, or of any chart whose `fields` name it; None also where it is not known.
     """
