@@ -225,6 +225,7 @@ def _snapshot_state(active: ActiveSnapshot) -> SnapshotState | None:
         is_substitute=active.is_substitute,
         is_accepted=manifest.accepted is not None,
         n_quarantined=manifest.n_quarantined,
+        n_capped=manifest.n_capped,
     )
 
 

@@ -18,6 +18,7 @@ class SnapshotState(NamedTuple):
 
     `is_substitute`: it serves in place of the live one, which cannot be opened. `is_accepted`: an operator has
     published it although it did not pass the gate. `n_quarantined`: users whom it was learned without.
+    `n_capped`: ratings and labels of events that it was learned without, as they came in a burst.
     """
 
     version: int
@@ -26,6 +27,7 @@ class SnapshotState(NamedTuple):
     is_substitute: bool
     is_accepted: bool
     n_quarantined: int
+    n_capped: int
 
 
 class ErasureState(NamedTuple):
@@ -130,6 +132,11 @@ def _of_snapshot(state: SnapshotState, now: float) -> Iterable[Metric]:
         "reckon_quarantined_users",
         "Users whom the snapshot served was learned without, as made to push an item",
         state.n_quarantined,
+    )
+    yield _gauge(
+        "reckon_capped_ratings",
+        "Ratings and labels of events that the snapshot served was learned without, as they came in a burst",
+        state.n_capped,
     )
 
 

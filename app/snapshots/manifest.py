@@ -142,6 +142,7 @@ class Manifest:
     `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
     the scale.
     `n_quarantined`: users whose ratings and events were not learned from, as made to push an item.
+    `n_capped`: ratings and labels of events that were not learned from, as they came in a burst.
     `similar`: how similar items are blended.
     `index`, `files`: filled in by the writer.
     """
@@ -164,6 +165,7 @@ class Manifest:
     accepted: Acceptance | None = None
     is_led_by_events: bool = False
     n_quarantined: int = 0
+    n_capped: int = 0
     similar: SimilarBlend = UNMEASURED_BLEND
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)

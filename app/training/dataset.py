@@ -129,6 +129,8 @@ class Dataset:
     `content`: (n_items, t) float32 CSR, by what items are compared; columns of `encodings.content`.
     `quarantined`: (n_users,) bool, whose ratings and labels `ratings` leaves out; None for no user.
     `of_quarantine`: a sentence on it; empty where nothing was found.
+    `in_part`: (n_users,) bool, of whom `ratings` leaves out what came in a burst; None for no user. `n_capped`: how
+    many ratings and labels that is. `of_bursts`: a sentence on it; empty where there was none.
     """
 
     data: TrainingData
@@ -140,6 +142,9 @@ class Dataset:
     content: sparse.csr_array
     quarantined: NDArray[np.bool_] | None = None
     of_quarantine: tuple[str, ...] = ()
+    in_part: NDArray[np.bool_] | None = None
+    n_capped: int = 0
+    of_bursts: tuple[str, ...] = ()
 
     def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":
         """The same, to be learned without what these users (n_users,) rated and did. `why`: for the card."""
@@ -148,13 +153,25 @@ class Dataset:
             ratings = ratings.with_labels(ratings.labels.subset(~quarantined[ratings.labels.user_rows]))
         return replace(self, ratings=ratings, quarantined=quarantined, of_quarantine=(why,))
 
+    def capped(self, ratings: NDArray[np.bool_], labels: NDArray[np.bool_], why: str) -> "Dataset":
+        """The same, to be learned without these of its ratings (n,) and of their labels (m,). `why`: for the card."""
+        in_part = np.zeros(self.ratings.n_users, bool)
+        in_part[self.ratings.user_rows[ratings]] = True
+        kept = self.ratings.subset(~ratings)
+        if kept.labels is not None:
+            in_part[kept.labels.user_rows[labels]] = True
+            kept = kept.with_labels(kept.labels.subset(~labels))
+        n_capped = int(np.count_nonzero(ratings) + np.count_nonzero(labels))
+        return replace(self, ratings=kept, in_part=in_part, n_capped=n_capped, of_bursts=(why,))
+
     @property
     def user_versions(self) -> NDArray[np.int64]:
         """(n_users,), the versions that a published user side is right for."""
-        if self.quarantined is None:
-            return self.data.user_versions
-        # No version is negative, so the sides of quarantined users are folded in for each request.
-        return np.where(self.quarantined, -1, self.data.user_versions)
+        versions = self.data.user_versions
+        for left_out in (self.quarantined, self.in_part):
+            # No version is negative, so the sides of these users are folded in for each request.
+            versions = versions if left_out is None else np.where(left_out, -1, versions)
+        return versions
 
     @property
     def is_led_by_events(self) -> bool:

@@ -98,6 +98,8 @@ class Publisher:
                 stage.decide(f"fitted: {check_refit(opened, evaluated.report, dataset.data.item_keys)}")
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
+                # From now on trends count in full those who are not in quarantine.
+                self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
@@ -172,6 +174,7 @@ class Publisher:
                 *dataset.of_events,
                 *dataset.of_text,
                 *dataset.of_quarantine,
+                *dataset.of_bursts,
                 *evaluated.resolved.choices,
                 *learned.remarks,
             ),
@@ -180,6 +183,7 @@ class Publisher:
             accepted=evaluated.accepted,
             is_led_by_events=dataset.is_led_by_events,
             n_quarantined=0 if dataset.quarantined is None else int(np.count_nonzero(dataset.quarantined)),
+            n_capped=dataset.n_capped,
             similar=similar,
         )
 

@@ -13,6 +13,7 @@ from app.snapshots.manifest import FORMAT, Acceptance
 from app.store.jobs import Claim
 from app.store.store import Store
 from app.training import gate
+from app.training.bursts import cap_bursts
 from app.training.dataset import Dataset, hold_out, load_dataset
 from app.training.errors import NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
@@ -62,6 +63,8 @@ class Trainer:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("quarantine", until=0.09) as stage:
             dataset = quarantine(dataset, self.store, quarantine_rng, stage)
+        with run.part("bursts", until=0.09) as stage:
+            dataset = cap_bursts(dataset, self.store, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)

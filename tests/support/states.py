@@ -39,7 +39,7 @@ def known_states() -> StateReaders:
     )
     return StateReaders(
         snapshot=lambda: SnapshotState(
-            7, 0.0, is_fallback=False, is_substitute=False, is_accepted=True, n_quarantined=3
+            7, 0.0, is_fallback=False, is_substitute=False, is_accepted=True, n_quarantined=3, n_capped=5
         ),
         erasures=lambda: ErasureState(2, 1),
         training=lambda: training,

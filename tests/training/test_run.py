@@ -83,7 +83,7 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     assert metrics["snapshot"]["rmse"] < metrics["biases"]["rmse"]  # type: ignore[operator]
 
 
-STEPS = ["loading", "quarantine", "splitting", "evaluating", "similar items", "refitting", "publishing"]
+STEPS = ["loading", "quarantine", "bursts", "splitting", "evaluating", "similar items", "refitting", "publishing"]
 
 
 @on_sqlite
