@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import subprocess
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -48,7 +49,10 @@ class Postgres:
 
     def __init__(self, folder: Path, *, is_durable: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._server = get_server(str(folder))
+        try:
+            self._server = get_server(str(folder))
+        except subprocess.TimeoutExpired:  # it allows ten seconds; the server goes on starting
+            self._server = get_server(str(folder))
         self._url = sa.make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         self._admin = sa.create_engine(self._url, isolation_level="AUTOCOMMIT", pool_pre_ping=True)
         # No test needs its rows after a crash. Autovacuum would gather statistics, and so change plans, at any time.
@@ -59,6 +63,7 @@ class Postgres:
         self._unused: defaultdict[str, list[Database]] = defaultdict(list)
         self._execute(f"CREATE DATABASE {MIGRATED}")
         migrate(self._url_of(MIGRATED), folder)
+        hang_up(self._url_of(MIGRATED))
 
     @contextmanager
     def database(self, template: str = MIGRATED) -> Iterator[str]:
@@ -82,7 +87,8 @@ class Postgres:
             return Database.of(name, connection)
 
     def keep(self, url: str, name: str) -> None:
-        """Make a template of the database at `url`, to which no connection is open."""
+        """Make a template of the database at `url`, whose connections are closed."""
+        hang_up(url)
         self._execute(f"CREATE DATABASE {name} TEMPLATE {sa.make_url(url).database}")
 
     def _url_of(self, database: str) -> str:
@@ -199,7 +205,7 @@ def refusing_connections(url: str) -> Iterator[None]:
 
 def hang_up(url: str) -> None:
     """Close all connections to a Postgres database, and wait until they are closed."""
-    statement = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+    statement = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = %s"
     with _server_of(url) as server:
         server.exec_driver_sql(statement, (sa.make_url(url).database,))
 
