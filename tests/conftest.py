@@ -1,6 +1,7 @@
 """Fixtures: short; their bodies stand in `tests/support/`."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ from tests.support.postgres import PROGRAMS
 
 # Each of the hundred processes that tests start would compile all of `app/` anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# A suite started in the background or by `nohup` ignores these signals, and so would the processes that tests start and
+# stop by them. A handler that does nothing is not inherited.
+for number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, lambda _number, _frame: None)
 
 # However busy the machine is, no example takes too long. Every run tries the same examples, so that a run fails by what
 # was changed; with `pytest --hypothesis-profile=exploring` it tries new ones. Tests give each example rows of its own.
