@@ -45,7 +45,7 @@ def run(trial: Trial) -> Iterator[Figure]:
             with processes.store() as store:
                 fill(store)
                 versions = [train(store, processes.instance.data_dir, seed, RATED_LIGHTLY) for seed in (0, 1)]
-            n_writes = trial.times(test=60, short=1_200, long=10_400)
+            n_writes = trial.times(test=60, short=1_200, long=5_000)
             with _swapping(processes, versions) as swaps:
                 counted = _write_and_read(trial, processes, n_writes)
         n = counted.strategies.total()
@@ -119,8 +119,9 @@ class Writer:
     def write_once(self, number: int) -> None:
         items = self._list_at(self._any_place()) or []
         item_id = self.choose.choice(items) if items else f"item-{self.choose.randrange(N_RATED)}"
-        if self._rate(item_id, f"guest-{self.user_id}-{number}"):
-            self._check(item_id, is_rated=True)
+        if not self._rate(item_id, f"guest-{self.user_id}-{number}"):
+            return
+        self._check(item_id, is_rated=True)
         # Otherwise the user would soon have rated everything.
         path = f"/users/{self.user_id}/ratings/{item_id}"
         if (len(items) < N_RATED // 2 or self.choose.random() < 1 / 3) and self._sent("DELETE", path):
