@@ -7,6 +7,7 @@ is checked by the package that uses them (`scoring`).
 import hashlib
 import json
 import math
+import mmap
 import os
 import stat
 from collections.abc import Mapping
@@ -29,10 +30,13 @@ REQUIRED_FILES = frozenset({INDEX_FILE, *DOCUMENTS, *map(array_file, ARRAY_LAYOU
 MAX_DOCUMENT_BYTES = 1 << 24
 """More than the vocabularies of all features, or the names of all groups, can take."""
 
+MOST_READ_BYTES = 1 << 14
+"""Up to this size an array is read. To map it would take longer, a descriptor, and whole pages of memory."""
+
 
 @dataclass(frozen=True)
 class SnapshotFiles:
-    """The contents of a verified folder: its arrays mapped, its documents parsed, its index still a file.
+    """The contents of a verified folder: its arrays mapped or read, its documents parsed, its index still a file.
 
     `sizes`: the lengths of the axes by name, see `check_arrays`. `documents`: file name -> JSON value.
     """
@@ -165,15 +169,21 @@ def _map_array(path: Path, expected: np.dtype[Any]) -> NDArray[Any]:
         with path.open("rb") as file:
             np.lib.format.read_magic(file)
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            start = file.tell()
+            # In Python's own integers: numpy's product of a forged shape may wrap around.
+            n_values, start = math.prod(shape), file.tell()
+            claimed = start + n_values * expected.itemsize
+            if dtype != expected or any(length < 0 for length in shape) or claimed != os.fstat(file.fileno()).st_size:
+                raise SnapshotDamagedError(f"{path.name} does not hold the {dtype} array {shape} that it claims")
+            if n_values * expected.itemsize <= MOST_READ_BYTES:
+                array = np.fromfile(file, expected, n_values)
+                array.setflags(write=False)
+            else:
+                # Not by `numpy.memmap`: slicing one costs several times as much, and so does making it.
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                array = np.frombuffer(mapped, expected, n_values, start)
+            return array.reshape(shape)
     except (ValueError, EOFError, SyntaxError, RecursionError) as error:
         raise SnapshotDamagedError(f"{path.name} is not an array") from error
-    # In Python's own integers: numpy's product of a forged shape may wrap around and map too little.
-    claimed = start + math.prod(shape) * expected.itemsize
-    if dtype != expected or any(length < 0 for length in shape) or claimed != path.stat().st_size:
-        raise SnapshotDamagedError(f"{path.name} does not hold the {dtype} array {shape} that it claims")
-    # A plain view: slicing `numpy.memmap` costs several times as much.
-    return np.asarray(np.memmap(path, expected, "r", start, shape))
 
 
 def _check_manifest(manifest: Manifest, sizes: Mapping[str, int]) -> None:

@@ -48,6 +48,13 @@ def test_round_trip(folder: Path) -> None:
     assert snapshot.manifest.scale.maximum == 5.0
 
 
+def test_few_descriptors(folder: Path) -> None:
+    """Python keeps one for each file that is mapped, and a process holds the snapshots of many tenants."""
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    snapshot = open_snapshot(folder, DATABASE_ID, 1)
+    assert len(os.listdir("/proc/self/fd")) - before < len(snapshot.arrays.named) / 2  # noqa: PTH208
+
+
 @pytest.mark.parametrize("name", ALL_FILES)
 def test_missing_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
