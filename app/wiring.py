@@ -122,18 +122,22 @@ class Service:
         store = open_store(settings, wait_seconds=WAIT_SECONDS)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
-        shown_items = ShownItems(os.environ.get(SHARED_FOLDER) if beside is None else None)
-        # Functions, because the metrics must report what is so when they are read.
-        states = StateReaders(
-            snapshot=lambda: _snapshot_state(active),
-            erasures=lambda: _erasure_state(store),
-            training=lambda: _training_state(store),
-            catalogue=lambda: _catalogue_state(serving.current.catalogue, shown_items),
-            disk=lambda: _disk_state(settings.data_dir),
-            processes=read_processes,
-            is_database_up=lambda: store.availability.outage is None,
-        )
-        metrics = Metrics(states) if beside is None else beside.metrics.without_names()
+        shown_items = None
+        if beside is None:
+            shown = shown_items = ShownItems(os.environ.get(SHARED_FOLDER))
+            # Functions, because the metrics must report what is so when they are read.
+            states = StateReaders(
+                snapshot=lambda: _snapshot_state(active),
+                erasures=lambda: _erasure_state(store),
+                training=lambda: _training_state(store),
+                catalogue=lambda: _catalogue_state(serving.current.catalogue, shown),
+                disk=lambda: _disk_state(settings.data_dir),
+                processes=read_processes,
+                is_database_up=lambda: store.availability.outage is None,
+            )
+            metrics = Metrics(states)
+        else:
+            metrics = beside.metrics.without_names()
         lag = Lag(metrics.observe_lag)
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.

@@ -47,8 +47,9 @@ class Recommender:
         tokens: TokenSigner,
         watch: PlacementWatch,
         threads: WorkThreads,
-        shown_items: ShownItems,
+        shown_items: ShownItems | None,
     ) -> None:
+        """`shown_items`: None where no metric counts them."""
         self._shown_items = shown_items
         self.threads = threads
         self._user_states = user_states
@@ -122,7 +123,8 @@ class Recommender:
     def _answer(self, shown: Ranked, context: Context) -> Recommendations | ExplainedRecommendations:
         items, notes = items_of(shown, context), category_notes(context.options.categories, context.serving.catalogue)
         paging = self.paging(shown.rows, context, context.query.user_id or "")
-        self._shown_items.note(context.serving.catalogue.keys[shown.rows], context.now)
+        if self._shown_items is not None:
+            self._shown_items.note(context.serving.catalogue.keys[shown.rows], context.now)
         if context.trace is not None:
             reasons = explained(items, shown, context.trace, context)
             return ExplainedRecommendations(*self.heading(context), reasons, *paging, notes)

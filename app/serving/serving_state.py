@@ -147,10 +147,11 @@ class ServingStateHolder:
         self._stopped = threading.Event()
         # Versions that this process could not open and has requested a run for.
         self._trained_instead: set[int] = set()
-        self.current = self._by_popularity(Catalogue(items, NO_ROWS), generation.check())
-        self._tokens.follow(self.current.generation, instance.token_key)
         # A process that cannot load the live snapshot at its start answers popular items until it can load one.
-        self._poll_and_report()
+        self._reported(self._follow_register)
+        self.current = self._anew(generation.check())
+        self._tokens.follow(self.current.generation, instance.token_key)
+        self._reported(self._follow_trends)
 
     @property
     def damage(self) -> Damage | None:
@@ -197,15 +198,10 @@ class ServingStateHolder:
             except ReckonError:  # of the database: nothing is answered until it can be read
                 raise
             except Exception:
-                # As in `_poll_and_report`: a snapshot that cannot be loaded must not keep all requests waiting.
+                # As in `_reported`: a snapshot that cannot be loaded must not keep all requests waiting.
                 self._count_failure()
                 log.exception("snapshot poll failed")
-            scorer = self._active.current
-            if scorer is None:
-                self.current = self._by_popularity(Catalogue(self._items, NO_ROWS), generation)
-            else:
-                catalogue = Catalogue(self._items, scorer.arrays.item_keys, scorer.vectors_of)
-                self.current = ServingState(scorer, catalogue, generation)
+            self.current = self._anew(generation)
             self._follow_trends()
 
     def _follow_erasures(self) -> None:
@@ -293,6 +289,14 @@ class ServingStateHolder:
         elif not np.array_equal(scores, self.current.trend_scores):
             self.current = replace(self.current, trend_scores=scores)
 
+    def _anew(self, generation: str) -> ServingState:
+        """The state of the snapshot that is loaded, with a catalogue read anew; by popularity if none is."""
+        scorer = self._active.current
+        if scorer is None:
+            return self._by_popularity(Catalogue(self._items, NO_ROWS), generation)
+        catalogue = Catalogue(self._items, scorer.arrays.item_keys, scorer.vectors_of)
+        return ServingState(scorer, catalogue, generation)
+
     def _by_popularity(self, catalogue: Catalogue, generation: str) -> ServingState:
         """A state whose scorer knows popularity alone, by the ratings and events stored now."""
         # The changes are read first: what is stored in between is counted again by the next poll.
@@ -308,10 +312,10 @@ class ServingStateHolder:
         # Of keys and counts by row, because the row orders equal counts.
         return ServingState(scorer, catalogue, generation, _digest(keys, choices, likes))
 
-    def _poll_and_report(self) -> None:
-        """As `poll`; logs and counts a failure, after which the snapshot served before stays."""
+    def _reported(self, follow: Callable[[], None]) -> None:
+        """Calls it; logs and counts a failure, after which the snapshot served before stays."""
         try:
-            self.poll()
+            follow()
         except StorageUnavailableError as error:
             # The breaker logs the begin and the end of an outage; a line for each poll would bury them.
             self._count_failure()
@@ -333,7 +337,7 @@ class ServingStateHolder:
 
     def look(self) -> None:
         """One turn of `follow`."""
-        self._poll_and_report()
+        self._reported(self.poll)
         self._follow_users()
 
     def follow(self, poll_seconds: float) -> threading.Thread:

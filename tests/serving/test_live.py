@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import threading
 from contextlib import closing
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
@@ -18,6 +20,7 @@ from app.store.schema import snapshots
 from app.wiring import Service
 from tests.support.forged import forge_index, forge_manifest
 from tests.support.service import wait_until
+from tests.support.statements import Statements
 from tests.support.trained import train
 
 
@@ -56,6 +59,17 @@ def test_forged_snapshot_is_survived(trained_url: str, tmp_path: Path) -> None:
         store.snapshots.activate(third)
         wait_until(lambda: snapshot_version(api) == third)
     store.close()
+
+
+def test_popularity_is_not_counted(trained_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that finds a snapshot scans no ratings when it starts: a tenant is opened while a request waits."""
+    statements = Statements(monkeypatch)
+    with statements.of_thread(threading.get_ident()):
+        service = Service.build(Settings(database_url=trained_url, data_dir=tmp_path))
+    service.store.close()
+    sent = [*statements.through_engine, *statements.through_driver]
+    assert any("snapshots" in each for each in sent)
+    assert [each for each in sent if "FROM ratings" in each] == []
 
 
 def published_again(store: Store, data_dir: Path) -> Path:
