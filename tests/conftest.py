@@ -18,6 +18,7 @@ from app.settings import Settings
 from app.store import Store
 from tests.support.databases import MigratedDatabases
 from tests.support.postgres import PROGRAMS
+from tests.support.time_limits import lengthen
 
 # Each of the hundred processes that tests start would compile all of `app/` anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -73,6 +74,12 @@ def one_blas_thread() -> Iterator[None]:
     """Two processes of tests on two cores: more threads would wait for one another."""
     with threadpool_limits(1, "blas"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def long_time_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the store; on a busy machine a read of half a second is no outage."""
+    lengthen(monkeypatch)
 
 
 @pytest.fixture(scope="session")

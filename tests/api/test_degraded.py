@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.settings import Settings
 from tests.support.service import wait_until
+from tests.support.time_limits import short_reads
 
 GUEST = {"ratings": [{"item_id": "item-1", "value": 5}]}
 READS: dict[str, Any] = {
@@ -63,7 +64,7 @@ def locked(api: TestClient, url: str) -> Iterator[None]:
     """The database is down until the end of the block, and known to be."""
     availability = api.app.state.service.store.availability  # type: ignore[attr-defined]
     engine = sa.create_engine(url)
-    with engine.connect() as other:
+    with short_reads(), engine.connect() as other:
         other.exec_driver_sql("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         # Also what is made from the last state that was read before.
         assert ask(api, "GET /users/user-9/recommendations", None).json()["degraded"] is True
@@ -150,7 +151,7 @@ def test_failure_on_the_way(api: TestClient, trained_url: str) -> None:
     api.post("/ratings", json={"user_id": "user-3", "item_id": "item-1", "value": 5})
     known(api, "user-3")
     engine = sa.create_engine(trained_url)
-    with engine.connect() as other:
+    with short_reads(), engine.connect() as other:
         other.exec_driver_sql("LOCK TABLE ratings IN ACCESS EXCLUSIVE MODE")
         answer = api.get("/users/user-3/recommendations")
         assert (answer.status_code, answer.json()["degraded"]) == (200, True)

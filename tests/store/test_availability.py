@@ -15,6 +15,7 @@ from app.store.database import AMBIGUOUS
 from app.store.sqlite_files import DatabaseDamagedError
 from tests.support.postgres import hang_up
 from tests.support.service import wait_until
+from tests.support.time_limits import short_reads
 
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -70,12 +71,12 @@ def test_probe_from_before(switch: Switch) -> None:
         switch.n_probes += 1
         switch.availability._probe = switch.probe
         started.set()
-        assert finish.wait(10)
+        assert finish.wait(60)
 
     switch.error = UnavailableError("switched off")
     switch.availability._probe = first
     switch.availability.follow()
-    assert started.wait(10)
+    assert started.wait(60)
     switch.availability.failed(StorageUnavailableError("meanwhile"))
     finish.set()
     wait_until(lambda: switch.n_probes >= 2)
@@ -138,7 +139,7 @@ def test_silent_server(served: Store, database_url: str) -> None:
         except StorageUnavailableError as error:
             failed.append(error)
 
-    with engine.connect() as other:
+    with short_reads(), engine.connect() as other:
         other.exec_driver_sql("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         thread = threading.Thread(target=read)
         thread.start()
