@@ -81,7 +81,7 @@ class Served:
         await send({"type": "http.response.body", "body": content})
 
     def connect(self, sent: bytes = b"") -> socket.socket:
-        opened = socket.create_connection(self.address, timeout=10)
+        opened = socket.create_connection(self.address, timeout=60)
         if sent:
             opened.sendall(sent)
         return opened
@@ -103,7 +103,7 @@ class Served:
 
     def wait_for(self, n_connections: int, unfinished_bytes: int) -> None:
         wanted = n_connections, unfinished_bytes
-        wait_until(lambda: (len(self.connections._open), self.connections.unfinished_bytes) == wanted, 10)
+        wait_until(lambda: (len(self.connections._open), self.connections.unfinished_bytes) == wanted)
 
 
 def statuses(opened: socket.socket) -> list[int]:
@@ -203,7 +203,7 @@ def test_slow_request(served: Served, sent: bytes) -> None:
     with closing(served.connect(sent)) as opened:
         served.wait_for(1, len(sent))
         served.after(0)
-        served.after(7)
+        served.after(3)
         served.wait_for(1, len(sent))
         served.after(10)
         assert statuses(opened) == [408] * bool(sent)
@@ -231,7 +231,7 @@ def test_unread_answer(served: Served) -> None:
     with closing(served.connect(GET.replace(b"/", b"/big", 1))):
         wait_until(lambda: any(each.unread_bytes for each in served.connections._open))
         served.after(0)
-        served.after(7)
+        served.after(3)
         served.wait_for(1, 0)
         served.after(20)
 
@@ -258,7 +258,7 @@ def test_unread_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None
             n_bytes = 0
             while n_bytes < 8 << 20:
                 n_bytes += len(newest.recv(1 << 20))
-            assert served.connections.unread_bytes == 0
+            wait_until(lambda: served.connections.unread_bytes == 0)
         assert statuses(oldest) == statuses(old) == [200]  # what the peer's system had received
 
 

@@ -27,7 +27,7 @@ def demo(data: Path, var: Path) -> str:
                 printed += line
                 if "Ctrl-C" in line:
                     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
     return printed
 
 
@@ -54,6 +54,6 @@ def test_lost_database_is_reported_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "app.cli", "demo", str(data), "--var", str(tmp_path / "var")]
     environment = os.environ | {"RECKON_PORT": "0"}
     refused = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=120
     )
     assert (refused.returncode, refused.stderr) == (1, "reckon: the database is empty: run `reckon migrate`\n")

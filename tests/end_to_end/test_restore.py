@@ -37,9 +37,11 @@ def load(service: RunningService) -> Iterator[list[tuple[int, object]]]:
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield failed
-    stopping.set()
-    thread.join()
+    try:
+        yield failed
+    finally:
+        stopping.set()
+        thread.join()
 
 
 def test_file_replaced_under_load(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -147,7 +148,7 @@ def _train(service: RunningService) -> Any:
     """The card of a snapshot of all that was sent, which every process answers from."""
     status, job = service.call("POST", "/training-jobs")
     assert status == 202
-    wait_until(lambda: service.get(f"/training-jobs/{job['job_id']}")["state"] not in {"queued", "running"}, 120)
+    wait_until(lambda: service.get(f"/training-jobs/{job['job_id']}")["state"] not in {"queued", "running"})
     done = service.get(f"/training-jobs/{job['job_id']}")
     assert done["state"] == "succeeded", done
     _wait_for_version(service, done["snapshot_version"])
@@ -213,21 +214,26 @@ def test_dying_worker_stops_nothing(trained: Instance) -> None:
     with trained.serving() as service:
         api, worker = service.children()
         os.kill(worker, signal.SIGKILL)
-        wait_until(lambda: len(trained.logged("process ended")) == 1)
-        wait_until(lambda: len(service.children()) == 2)
-        os.kill(max(service.children()), signal.SIGKILL)
-        wait_until(lambda: len(trained.logged("process ended")) == 2)
-        assert service.children() == [api]
-        assert len(service.items("u0")) == 20
-        ready = service.get("/readyz")
+        wait_until(lambda: len(trained.logged("process started again")) == 1)
+        (again,) = set(service.children()) - {api}
+        os.kill(again, signal.SIGKILL)
+        ready: dict[str, Any] = {}
+
+        def restarts_again() -> bool:
+            ready.update(service.get("/readyz"))
+            return len(trained.logged("process ended")) == 2 and ready["processes"][1]["state"] == "restarting"
+
+        wait_until(restarts_again)
         assert [(each["name"], each["state"], each["last_exit"]) for each in ready["processes"]] == [
             ("api 1", "running", None),
             ("worker", "restarting", "SIGKILL"),
         ]
         assert any("worker" in warning["reason"] for warning in ready["warnings"])
+        assert api in service.children()
+        assert len(service.items("u0")) == 20
         deaths = [(each["child"], each["signal"], each["pause_seconds"]) for each in trained.logged("process ended")]
         assert deaths == [("worker", "SIGKILL", 1), ("worker", "SIGKILL", 2)]
-        assert [each["child"] for each in trained.logged("process started again")] == ["worker"]
+        assert {each["child"] for each in trained.logged("process started again")} == {"worker"}
 
 
 def connection_to(service: RunningService) -> http.client.HTTPConnection:
@@ -242,6 +248,9 @@ def test_rolling_restart(trained: Instance) -> None:
         service.process.send_signal(signal.SIGUSR2)
 
         def is_restarted() -> bool:
+            # The server waits a second for the next request, the test possibly for longer.
+            if connection.sock is not None and select.select([connection.sock], [], [], 0)[0]:
+                connection.close()
             connection.request("GET", "/users/u0/recommendations")
             with connection.getresponse() as answer:
                 answer.read()
@@ -259,13 +268,13 @@ def test_process_dies_while_the_database_is_away(instance: Instance) -> None:
     """The other process answers meanwhile; the dead one is back once the database is."""
     with instance.serving("--processes", "2", "--no-worker") as service:
         killed, kept = service.children()
-        wait_until(lambda: _answers_without(service, killed), 60)  # it may still be starting, and would die as well
+        wait_until(lambda: _answers_without(service, killed))  # it may still be starting, and would die as well
         with refusing_connections(instance.database_url):
             os.kill(killed, signal.SIGKILL)
-            wait_until(lambda: len(instance.logged("process ended")) >= 2, 60)
+            wait_until(lambda: len(instance.logged("process ended")) >= 2)
             assert service.call("GET", "/livez")[0] == 200
         # Only the process that was started again can answer.
-        wait_until(lambda: _answers_without(service, kept), 60)
+        wait_until(lambda: _answers_without(service, kept))
         deaths = instance.logged("process ended")
         assert {each["child"] for each in deaths} == {"api 1"}
         assert deaths[1]["exit_code"] != 0
@@ -337,7 +346,7 @@ def _plain_uvicorn(instance: Instance) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def _kept_alive_seconds(address: str, item: str) -> Generator[dict[str, float], None, None]:
@@ -363,7 +372,7 @@ def test_stop_signals(trained: Instance, number: signal.Signals) -> None:
     with replace(trained, settings={"RECKON_DRAIN_SECONDS": drain_seconds}).serving() as service:
         children = service.children()
         service.process.send_signal(number)
-        assert service.process.wait(30) == 0
+        assert service.process.wait(120) == 0
         assert not any(_lives(child) for child in children)
 
 
@@ -422,9 +431,9 @@ def _lives(pid: int) -> bool:
 def test_metrics_of_all_processes(service: RunningService) -> None:
     for _ in range(20):
         service.get("/livez")
-    text = service.get("/metrics")
-    assert 'path="/livez",status="200"} 20.0' in text
-    assert "reckon_snapshot_age_seconds" in text
+    # A request is counted after its answer.
+    wait_until(lambda: 'path="/livez",status="200"} 20.0' in service.get("/metrics"))
+    assert "reckon_snapshot_age_seconds" in service.get("/metrics")
 
 
 def test_damaged_snapshot_is_not_served(trained: Instance) -> None:

@@ -136,11 +136,13 @@ def test_requests_during_swaps(active: ActiveSnapshot, tmp_path: Path) -> None:
     threads = [threading.Thread(target=answer) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for version in (2, 1) * 10:
-        active.refresh(version, folders[version])
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for version in (2, 1) * 10:
+            active.refresh(version, folders[version])
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert failures == []
 
 

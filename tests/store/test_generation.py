@@ -16,7 +16,7 @@ from app.errors import UnavailableError
 from app.store import LeaseLostError, Store, migrate
 from app.store.generation import renew_generation
 from app.store.sqlite import SqliteDialect
-from app.store.sqlite_files import QUIET_SECONDS, DatabaseDamagedError, DatabaseReplacedError
+from app.store.sqlite_files import DatabaseDamagedError, DatabaseReplacedError
 from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
@@ -53,7 +53,7 @@ def checked(store: Store) -> str:
             return False
         return True
 
-    wait_until(succeeds, seconds=5 + QUIET_SECONDS)
+    wait_until(succeeds)
     return got[-1]
 
 

@@ -18,6 +18,7 @@ from app.errors import ReckonError, StorageFullError, StorageUnavailableError, U
 from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store, migrate
 from tests.support.postgres import refusing_connections
 from tests.support.ratings import Row, incoming
+from tests.support.service import wait_until
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -92,8 +93,8 @@ def test_thread_outlives_defects(store: Store) -> None:
     async def one_after_the_other() -> Recorded:
         for defect in (None, Sized()):
             with pytest.raises((TypeError, AttributeError)):
-                await asyncio.wait_for(store.group_commit.record(cast("Any", defect), untimed_at=1), 5)
-        return await asyncio.wait_for(rate(store, ("ann", "x", 3)), 5)
+                await asyncio.wait_for(store.group_commit.record(cast("Any", defect), untimed_at=1), 60)
+        return await asyncio.wait_for(rate(store, ("ann", "x", 3)), 60)
 
     assert asyncio.run(one_after_the_other()).status.tolist() == [STORED]
 
@@ -173,7 +174,7 @@ def test_stop_while_writing(store: Store) -> None:
 
     running = threading.Thread(target=asyncio.run, args=(run(),))
     running.start()
-    assert is_running.wait(10)
+    assert is_running.wait(60)
     time.sleep(0.1)
     store.group_commit.close()
     running.join()
@@ -208,18 +209,17 @@ def test_two_processes(store: Store, database_url: str, tmp_path: Path) -> None:
 def test_waiting_together(tmp_path: Path) -> None:
     """Writes that come while one waits in vain for the database are refused with it; each in turn would wait longer."""
     migrate("", tmp_path)
-    store = Store.open("", tmp_path, wait_seconds=0.3)
+    store = Store.open("", tmp_path, wait_seconds=1)
 
-    async def rate_one_after_the_other() -> list[Recorded | BaseException]:
-        writes = []
-        for n in range(3):
-            writes.append(asyncio.ensure_future(rate(store, (f"u{n}", "x", 3))))
-            await asyncio.sleep(0.02)
-        return await asyncio.gather(*writes, return_exceptions=True)
+    async def rate_while_one_waits() -> list[Recorded | BaseException]:
+        first = asyncio.ensure_future(rate(store, ("u0", "x", 3)))
+        await asyncio.sleep(0)
+        await asyncio.to_thread(wait_until, store.group_commit._queue.empty)
+        return await asyncio.gather(first, *(rate(store, (f"u{n}", "x", 3)) for n in (1, 2)), return_exceptions=True)
 
     with closing(sqlite3.connect(tmp_path / "reckon.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        first, *late = asyncio.run(rate_one_after_the_other())
+        first, *late = asyncio.run(rate_while_one_waits())
     assert isinstance(first, UnavailableError)
     assert [each is first for each in late] == [True, True]
     assert statuses(all_at_once(store, [("u0", "x", 3)])) == [[STORED]]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from app.entities import IncomingRatings, Item, RatingScale, User
@@ -68,6 +69,14 @@ def known_rows(snapshot: PublishedScorer, user_row: int) -> NDArray[np.int64]:
     """The items that the user rated, or that have a label."""
     observed = observed_of(snapshot.arrays, user_row)
     return np.concatenate([observed.item_rows, observed.positive_rows, observed.negative_rows]).astype(np.int64)
+
+
+def expire_lease(store: Store) -> None:
+    """Of the job that runs, as time does."""
+    with store.database.writing() as connection:
+        connection.execute(
+            sa.text("UPDATE training_jobs SET lease_until = 0, lease_seconds = 0 WHERE state = 'running'")
+        )
 
 
 def live_version(store: Store) -> int | None:

@@ -1,6 +1,7 @@
 """A real HTTP server that answers each request as a test has set, and records the requests."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass(frozen=True)
 class Reply:
-    """What one request gets, after `wait_seconds`."""
+    """What one request gets, after `waits_for` is set."""
 
     status: int = 200
     body: str = '{"status": "ok"}'
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
-    wait_seconds: float = 0.0
+    waits_for: threading.Event | None = None
 
 
 DROPPED = Reply(status=0)
@@ -54,13 +55,17 @@ class ScriptedServer:
     script: list[Reply]
     address: str = ""
     asked: list[Asked] = field(default_factory=list)
+    asking: threading.Lock = field(default_factory=threading.Lock)
 
-    def next_reply(self) -> Reply:
-        return self.script[min(len(self.asked), len(self.script)) - 1]
+    def reply_to(self, asked: Asked) -> Reply:
+        with self.asking:
+            self.asked.append(asked)
+            return self.script[min(len(self.asked), len(self.script)) - 1]
 
 
 @contextmanager
-def scripted(*script: Reply, port: int = 0) -> Iterator[ScriptedServer]:
+def scripted(*script: Reply, bound: socket.socket | None = None) -> Iterator[ScriptedServer]:
+    """`bound`: where it listens; by default at a free port."""
     played = ScriptedServer(list(script))
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,9 +77,9 @@ def scripted(*script: Reply, port: int = 0) -> Iterator[ScriptedServer]:
                 self.close_connection = True
                 return
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            played.asked.append(Asked(self.command, self.path, dict(self.headers), body, time.monotonic()))
-            reply = played.next_reply()
-            time.sleep(reply.wait_seconds)
+            reply = played.reply_to(Asked(self.command, self.path, dict(self.headers), body, time.monotonic()))
+            if reply.waits_for is not None:
+                reply.waits_for.wait(60)
             if reply.status == 0:
                 self.close_connection = True
                 return
@@ -95,7 +100,11 @@ def scripted(*script: Reply, port: int = 0) -> Iterator[ScriptedServer]:
         def handle_error(self, *_: object) -> None:
             """A client that gave up is what some tests are about."""
 
-    server = Server(("127.0.0.1", port), Handler)
+    server = Server(("127.0.0.1", 0), Handler, bind_and_activate=bound is None)
+    if bound is not None:
+        server.socket.close()
+        server.socket, server.server_port = bound, bound.getsockname()[1]
+        server.server_activate()
     played.address = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ class Instance:
             yield RunningService(line.split(" at ")[1].split()[0], process)
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(120)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -133,12 +133,16 @@ class RunningService:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """None of those that the system gives to connections and other servers, which may take it before it is used."""
+    for port in np.random.default_rng().permutation(np.arange(20_000, 32_000)).tolist():
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(port)
+    raise RuntimeError("no port is free")
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    """The limit only ends a test that fails, so that it allows for a very busy machine."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "did not happen in time"

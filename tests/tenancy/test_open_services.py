@@ -35,7 +35,7 @@ class Builder:
         self.fails = False
 
     def __call__(self, name: str) -> Any:
-        self.may_go_on.wait(10)
+        self.may_go_on.wait(60)
         if self.fails:
             raise UnavailableError("not now")
         self.built.append((name, Opened()))
@@ -58,9 +58,10 @@ def was_closed(opened: Opened) -> bool:
     return opened.is_closed
 
 
-async def settled() -> None:
+async def settled(services: OpenServices) -> None:
     """Threads have ended what they were given."""
-    await asyncio.sleep(0.05)
+    looks = [lease.polling for lease in services._leases.values() if lease.polling is not None]
+    await asyncio.gather(*looks, *services._closing.values())
 
 
 def test_one_opening_for_all() -> None:
@@ -100,9 +101,9 @@ def test_closes_what_is_free(reason: str) -> None:
     async def act(services: OpenServices, builder: Builder) -> None:
         lease, _ = await services.lease("a")
         services.look()
-        await settled()
+        await settled(services)
         services.look()
-        await settled()
+        await settled(services)
         opened = builder.built[0][1]
         assert not was_closed(opened)  # a request is in progress
         assert opened.n_looks == (2 if reason == "idle" else 0)

@@ -16,6 +16,7 @@ from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.follow import request, run_to_end
 from app.worker.loop import Worker
+from tests.support.published import expire_lease
 from tests.support.service import Instance, wait_until
 from tests.support.user_states import tasteful_ratings
 
@@ -25,9 +26,8 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def instance(store: Store, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Instance:
+def instance(store: Store, database_url: str, tmp_path: Path) -> Instance:
     """With so many ratings that the default recipe takes seconds."""
-    monkeypatch.setenv("RECKON_WORKER_LEASE_SECONDS", "2")
     store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     return Instance(tmp_path, database_url)
 
@@ -37,11 +37,11 @@ def training(instance: Instance, store: Store) -> Iterator[subprocess.Popen[str]
     """`reckon train`, once it trains."""
     process = instance.start("train")
     try:
-        wait_until(lambda: any(job.state == "running" for job in store.jobs.latest(1)), 60)
+        wait_until(lambda: any(job.state == "running" for job in store.jobs.latest(1)))
         yield process
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
 
 
 def worker(store: Store, instance: Instance) -> Worker:
@@ -56,7 +56,7 @@ def test_interrupted_is_over(instance: Instance, store: Store, number: signal.Si
     with training(instance, store) as process:
         process.send_signal(number)
         # Python ends itself by SIGINT if the interrupt came while an import made a class; shells report 130, too.
-        assert process.wait(60) in {130, -signal.SIGINT}
+        assert process.wait(120) in {130, -signal.SIGINT}
     (job,) = store.jobs.latest()
     assert (job.state, job.reason, job.attempts) == ("failed", "interrupted", 1)
     assert "interrupted; the job has ended" in instance.log_path.read_text()
@@ -68,6 +68,7 @@ def test_interrupted_is_over(instance: Instance, store: Store, number: signal.Si
 def test_killed_and_begun_again(instance: Instance, store: Store) -> None:
     with training(instance, store) as process:
         process.kill()
+    expire_lease(store)
     store.instance.set_recipe(QUICK)
     instance.run("train", "--json")
     (job,) = store.jobs.latest()
@@ -82,8 +83,9 @@ def test_killed_beside_a_worker(instance: Instance, store: Store) -> None:
     with training(instance, store) as process:
         assert not beside.step(threading.Event())  # the command trains
         process.kill()
+    expire_lease(store)
     store.instance.set_recipe(QUICK)
-    wait_until(lambda: beside.step(threading.Event()))
+    assert beside.step(threading.Event())
     (job,) = store.jobs.latest()
     assert (job.state, job.attempts) == ("succeeded", 2)
     assert not beside.step(threading.Event())
