@@ -53,7 +53,8 @@ OF_A_USER = (ratings, events, interactions, redirects, deleted_events, quarantin
 ALSO_NAMED = {"items": {"items", "redirects"}, "events": {"named_events"}}
 """Large tables whose rows may name a user -> the kinds of removed data that tell of it."""
 
-HASH = "scrypt, n=16384, r=8, p=1, 32 bytes"
+COST = 1 << 14
+HASH = f"scrypt, n={COST}, r=8, p=1, 32 bytes"
 """A slow hash (RFC 7914): ids are often short numbers, which a fast one would let be found by trying all of them."""
 
 
@@ -170,8 +171,8 @@ def _of(ready: Sequence[Erasure], *columns: sa.Column[Any]) -> sa.Select[Any]:
 
 def hash_of(user_id: str, salt: str) -> str:
     """The hash of an id for receipts, hexadecimal. `salt`: hexadecimal."""
-    # The parameters are those that `HASH` names.
-    digest = hashlib.scrypt(user_id.encode(), salt=bytes.fromhex(salt), n=1 << 14, r=8, p=1, dklen=32)
+    # The other parameters are those that `HASH` names.
+    digest = hashlib.scrypt(user_id.encode(), salt=bytes.fromhex(salt), n=COST, r=8, p=1, dklen=32)
     return digest.hex()
 
 

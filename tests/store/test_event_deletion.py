@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -61,6 +62,7 @@ def test_of_a_merged_guest(store: Store) -> None:
 rows = st.tuples(st.sampled_from(["clicked", "watched"]), st.integers(1, 5), st.sampled_from([None, 0.0, 0.5, 1.0]))
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 @settings(max_examples=20)
 @given(st.lists(st.tuples(rows, st.booleans()), min_size=1, max_size=8))
 def test_as_if_never_stored(store: Store, drawn: list[tuple[tuple[str, int, float | None], bool]]) -> None:

@@ -222,6 +222,7 @@ event = st.tuples(
 )
 
 
+@pytest.mark.usefixtures("cheap_hashes")
 @settings(max_examples=40)
 @given(st.lists(event, min_size=1, max_size=12), st.data())
 def test_any_order_any_repetition(migrated: Path, rows: list[Any], data: st.DataObject) -> None:
