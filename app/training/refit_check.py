@@ -9,9 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+from scipy.stats import rankdata, spearmanr
 
 from app.scoring import PublishedScorer, UserSide
+from app.scoring.sides import item_moments
 from app.segments.popularity import POPULARITY
 from app.training.errors import SnapshotRejectedError
 from app.training.measure import RecipeReport
@@ -31,6 +32,19 @@ apart, and hardly where the recipe gives popularity nearly all of the weight.
 LEAST_SPOKEN_FOR = 0.5
 """The share of users for whom a segment with a weight has a vector."""
 
+MOST_BY_CHANCE = 0.45
+"""The error that personal lists may have whatever the list for unknown users is worth: where items were mixed up, both
+are no better than chance, whose error is a half.
+"""
+
+MOMENTS_TOLERANCE = 1e-3
+"""Relative to the largest entry of the covariance."""
+
+LEAST_ITEMS, LEAST_CORRELATION = 100, 3.0
+"""From so many items on, popularity and the number of choices must be correlated by so many standard deviations of the
+rank correlation of independent numbers, 1 / sqrt(n).
+"""
+
 RMSE_MARGIN = 1.1
 """Ratings that were fitted are predicted better than those held out; by chance, on few users, hardly worse."""
 
@@ -46,14 +60,19 @@ AGAIN = "Train again. If it happens again, this is a defect of the learner or of
 def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArray[np.int64]) -> str:
     """What was found, a sentence. `report`: of the recipe on the hold-out. `item_keys`: of the data.
 
-    Raises `SnapshotRejectedError` unless every item is there and has a vector, users have vectors, their own lists rank
-    what they chose no worse than the list for unknown users does, and ratings are predicted no worse than those held
-    out.
+    Raises `SnapshotRejectedError` unless every item is there and has a vector, users have vectors, popular items are
+    those that were chosen, the users' own lists rank what they chose no worse than the list for unknown users does, and
+    ratings are predicted no worse than those held out.
+
+    The dense segments are judged by themselves as well: beside a table, which is read from the history, spoilt vectors
+    would hardly show. A table is judged beside them alone, since by itself it says little of users with one choice.
     """
     _check_vectors(scorer, item_keys)
+    _check_popularity(scorer)
     arrays = scorer.arrays
-    own, unknown, squares = [], [], []
-    by_unknown = _scores(scorer, scorer.unknown_side)
+    dense, own, unknown, squares = [], [], [], []
+    rows = np.arange(scorer.n_items)
+    by_unknown = _dense_scores(scorer, scorer.unknown_side)
     for user_row in np.unique(np.linspace(0, len(arrays.user_keys) - 1, N_USERS).astype(int)).tolist():
         rated, values, _ = arrays.history(user_row)
         positive, _, negative = arrays.labels(user_row)
@@ -66,24 +85,27 @@ def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArra
         if not len(liked) or not len(others):
             continue
         side = scorer.user_side(user_row)
-        own.append(_error(_scores(scorer, side), liked, others))
+        dense.append(_error(_dense_scores(scorer, side), liked, others))
+        own.append(_error(scorer.scores(side, rows, scorer.item_vectors), liked, others))
         unknown.append(_error(by_unknown, liked, others))
         if scorer.rating is not None:
             squares.extend(np.square(scorer.predict(side, scorer.item_vectors[rated]) - values).tolist())
     if len(own) < LEAST_USERS:
         return "too few users to check what was fitted on everything"
-    error, error_unknown = float(np.mean(own)), float(np.mean(unknown))
-    is_personal = any(
-        entry.columns is not None and entry.weight > 0 and entry.name != POPULARITY
-        for entry in scorer.manifest.segments
-    )
-    # Negated, so that a NaN fails.
-    if is_personal and not error <= MOST_WORSE * error_unknown:
-        raise SnapshotRejectedError(
-            f"lists misplace {error:.1%} of what users chose before, that of unknown users {error_unknown:.1%}", AGAIN
-        )
+    error_unknown = float(np.mean(unknown))
+    personal = [entry for entry in scorer.manifest.segments if entry.weight > 0 and entry.name != POPULARITY]
+    said = ""
+    for name, errors, is_judged in (
+        ("vectors", dense, any(entry.columns is not None for entry in personal)),
+        ("lists", own, bool(personal)),
+    ):
+        error = float(np.mean(errors))
+        said = f"{name} misplace {error:.1%} of what users chose before, the list of unknown users {error_unknown:.1%}"
+        # Negated, so that a NaN fails.
+        if is_judged and not error <= min(MOST_WORSE * error_unknown, MOST_BY_CHANCE):
+            raise SnapshotRejectedError(said, AGAIN)
     _check_ratings(squares, report.snapshot.values.get(RMSE))
-    return f"lists misplace {error:.1%} of what users chose before, that of unknown users {error_unknown:.1%}"
+    return said
 
 
 def _check_vectors(scorer: PublishedScorer, item_keys: NDArray[np.int64]) -> None:
@@ -95,6 +117,18 @@ def _check_vectors(scorer: PublishedScorer, item_keys: NDArray[np.int64]) -> Non
     n_empty = int(np.count_nonzero(~arrays.item_vectors[is_chosen].any(axis=1)))
     if n_empty > MOST_EMPTY * np.count_nonzero(is_chosen):
         raise SnapshotRejectedError(f"{n_empty} chosen items have no vector", AGAIN)
+    # The user side is weighed by these moments, so that another scale of the items would weigh the segments otherwise.
+    mean, covariance = item_moments(arrays.item_vectors, is_chosen)
+    largest = float(np.abs(arrays.item_covariance).max(initial=0.0))
+    differs = [
+        not np.allclose(measured, noted, rtol=0.0, atol=MOMENTS_TOLERANCE * scale)
+        for measured, noted, scale in (
+            (mean, arrays.item_mean, np.sqrt(largest)),
+            (covariance, arrays.item_covariance, largest),
+        )
+    ]
+    if any(differs):
+        raise SnapshotRejectedError("the vectors of the items are not those that the users' were weighed by", AGAIN)
     for entry in scorer.manifest.segments:
         if entry.columns is not None and entry.weight > 0:
             of_users = scorer.user_vectors[:, entry.slice]
@@ -106,6 +140,20 @@ def _check_vectors(scorer: PublishedScorer, item_keys: NDArray[np.int64]) -> Non
                 raise SnapshotRejectedError(f"all users have the same vector of {entry.name}", AGAIN)
 
 
+def _check_popularity(scorer: PublishedScorer) -> None:
+    """Raises `SnapshotRejectedError` if the popularity of items has nothing to do with how often they were chosen."""
+    counts = scorer.arrays.item_counts
+    if len(counts) < LEAST_ITEMS or not np.ptp(counts):
+        return
+    for entry in scorer.manifest.segments:
+        if entry.name == POPULARITY and entry.weight > 0:
+            popularity = scorer.item_vectors[:, entry.slice].sum(axis=1)
+            if not np.ptp(popularity) or not (
+                spearmanr(popularity, counts).statistic > LEAST_CORRELATION / np.sqrt(len(counts))
+            ):
+                raise SnapshotRejectedError("popular items are not those that were chosen", AGAIN)
+
+
 def _check_ratings(squares: Sequence[float], held_out: float | None) -> None:
     """`squares`: of the errors of fitted ratings. Raises `SnapshotRejectedError`."""
     rmse = float(np.sqrt(np.mean(squares))) if squares else 0.0
@@ -115,8 +163,7 @@ def _check_ratings(squares: Sequence[float], held_out: float | None) -> None:
         )
 
 
-def _scores(scorer: PublishedScorer, side: UserSide) -> NDArray[np.float32]:
-    """By the dense segments: a table says what follows on what a user chose, and little of that itself."""
+def _dense_scores(scorer: PublishedScorer, side: UserSide) -> NDArray[np.float32]:
     scores: NDArray[np.float32] = scorer.item_vectors @ side.vector
     return scores
 

@@ -1,14 +1,50 @@
 """What was spoilt between the gate and the publication is refused. The fault `gate` tries many ways."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.entities import RatingScale
 from app.errors import ReckonError
+from app.snapshots.arrays import SnapshotArrays
 from faults.gate import QUICK, SABOTAGE, spoilt
 from tests.support.published import live_version, opened_shop
 from tests.support.user_states import tasteful_ratings
+
+TABLE = {
+    "segments": [
+        {"name": "rating", "algorithm": "funk_svd"},
+        {"name": "item_item", "algorithm": "ease"},
+        {"name": "popularity", "algorithm": "popularity"},
+    ]
+}
+"""As is learned from many purchases: without grades there is no rating segment, and of the vectors only popularity."""
+
+
+def _opposite_table(arrays: SnapshotArrays, _rng: np.random.Generator) -> SnapshotArrays:
+    entries = arrays.extra["item_item.entries"]
+    return replace(arrays, extra={**arrays.extra, "item_item.entries": -np.asarray(entries)})
+
+
+def test_spoilt_beside_a_table(tmp_path: Path) -> None:
+    """Vectors of popularity alone, and the table itself; items on another scale weigh the two otherwise."""
+    ratings = tasteful_ratings(n_users=300, n_items=120)
+    pairs = replace(ratings, value=np.ones(len(ratings)))
+    ways = {
+        "table": (_opposite_table, "lists misplace"),
+        "upside down": (SABOTAGE["upside down"], "lists misplace"),
+        "items permuted": (SABOTAGE["items permuted"], "popular items"),
+        "items on another scale": (SABOTAGE["items on another scale"], "weighed by"),
+    }
+    with opened_shop(tmp_path, pairs, RatingScale.parse("pairs")) as shop:
+        first = shop.train(TABLE)
+        assert [entry.name for entry in first.manifest.segments] == ["item_item", "popularity"]
+        for sabotage, reason in ways.values():
+            with spoilt(sabotage, np.random.default_rng(0)), pytest.raises(ReckonError, match=reason):
+                shop.train(TABLE)
+        assert live_version(shop.store) == first.version
 
 
 def test_spoilt_after_the_gate(tmp_path: Path) -> None:
