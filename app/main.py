@@ -43,8 +43,12 @@ from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag
 from app.observability.traces import configure_traces
 from app.settings import Settings
-from app.tenancy.open_services import OpenServices
+from app.store.connection_budget import ConnectionBudget
+from app.tenancy.open_services import MOST_OPEN, OpenServices
 from app.wiring import Control, Service
+
+TENANT_CONNECTIONS = MOST_OPEN + 16
+"""To Postgres, of the pools of all tenants in a process: each keeps one, the others are for those that need more."""
 
 DESCRIPTION = """
 Send ratings and events, and get lists of items to show. Every list takes every rating into account that was
@@ -93,8 +97,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     service = Service.build(settings)
     control = Control.build(settings, service.store)
 
+    budget = ConnectionBudget(TENANT_CONNECTIONS)
+
     def of_tenant(name: str) -> Service:
-        opened = Service.build(settings.of_tenant(name), beside=service)
+        opened = Service.build(settings.of_tenant(name), beside=service, budget=budget)
         opened.store.availability.follow()
         return opened
 

@@ -50,19 +50,24 @@ from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.store import WAIT_SECONDS, Store
+from app.store.connection_budget import ConnectionBudget
 from app.store.jobs import Job
 
 
-def open_store(settings: Settings, *, wait_seconds: float | None = None) -> Store:
+def open_store(
+    settings: Settings, *, wait_seconds: float | None = None, budget: ConnectionBudget | None = None
+) -> Store:
     """Open the database of the settings. Raises `ReckonError` if it cannot be used.
 
-    `wait_seconds`: how long writers wait for others; None: for long, in a process that answers no requests.
+    `wait_seconds`: how long writers wait for others; None: for long, in a process that answers no requests. `budget`:
+    as of `open_database`.
     """
     return Store.open(
         settings.database_url,
         settings.data_dir,
         rejects_unknown_items=settings.unknown_items == "reject",
         wait_seconds=wait_seconds,
+        budget=budget,
     )
 
 
@@ -113,13 +118,15 @@ class Service:
     published: PublishedSnapshots
 
     @classmethod
-    def build(cls, settings: Settings, *, beside: "Service | None" = None) -> "Service":
+    def build(
+        cls, settings: Settings, *, beside: "Service | None" = None, budget: ConnectionBudget | None = None
+    ) -> "Service":
         """Build the service. Raises `ReckonError` if the database of the settings cannot be used.
 
         `beside`: the main service, if this is of a tenant: they share the threads, since those are few on purpose, and
-        the metrics.
+        the metrics. `budget`: of the connections of all tenants.
         """
-        store = open_store(settings, wait_seconds=WAIT_SECONDS)
+        store = open_store(settings, wait_seconds=WAIT_SECONDS, budget=budget)
         # Snapshots carry the id of their database, so one from another database is refused.
         active = ActiveSnapshot(store.instance.database_id)
         shown_items = None

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from app.errors import InvalidInputError, StorageUnavailableError, UnavailableError
 from app.observability.traces import inner_span, query_span
 from app.store.availability import Availability
+from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import Dialect, PointRead, Row, translated
 from app.store.sqlite import SqliteDialect
 
@@ -187,10 +188,13 @@ class Database:
         self.dialect.close()
 
 
-def open_database(url: str, data_dir: Path, *, wait_seconds: float | None = None) -> Database:
+def open_database(
+    url: str, data_dir: Path, *, wait_seconds: float | None = None, budget: ConnectionBudget | None = None
+) -> Database:
     """The database at `url`; if that is empty, the SQLite file `reckon.db` in `data_dir`.
 
-    `wait_seconds`: how long writers wait for others; None: for long, in a process that answers no requests. Raises
+    `wait_seconds`: how long writers wait for others; None: for long, in a process that answers no requests. `budget`:
+    of the connections to Postgres, if this is one of several databases in a process that answers requests. Raises
     `InvalidInputError` for a URL of another database, `UnavailableError` if the driver is not installed or the folder
     cannot be made.
     """
@@ -212,7 +216,7 @@ def open_database(url: str, data_dir: Path, *, wait_seconds: float | None = None
             from app.store.postgres import PostgresDialect  # noqa: PLC0415  its driver is an extra
         except ModuleNotFoundError as error:
             raise UnavailableError("Postgres needs its driver: pip install 'reckon[postgres]'") from error
-        return Database(PostgresDialect(parsed, wait_seconds))
+        return Database(PostgresDialect(parsed, wait_seconds, budget))
     raise InvalidInputError(
         f"RECKON_DATABASE_URL names {parsed.get_backend_name()}; Reckon keeps its data in SQLite or Postgres",
         field="database_url",

@@ -16,7 +16,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, UnavailableError
-from app.store.availability import CONNECT_SECONDS, READ_SECONDS
+from app.store.availability import CONNECT_SECONDS, READ_SECONDS, WAIT_SECONDS
+from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import (
     ExistingRatings,
     KeyArray,
@@ -36,7 +37,7 @@ DISK_FULL, READ_ONLY = "53100", "25006"
 CONTENDED = {"55P03", "40P01", "40001"}
 """SQL states of an operation that waited too long for a lock, or that a deadlock or a concurrent write ended."""
 
-POOL_SIZE, MAX_OVERFLOW, POOL_SECONDS = 10, 40, 30.0
+MOST_CONNECTIONS, POOL_SIZE, POOL_SECONDS = 50, 10, 30.0
 FETCH_ROWS = 50_000
 PURGE_LOCK_MILLISECONDS = 2_000
 # VACUUM makes the space of deleted rows free and leaves their bytes in it (299 of 300 deleted ids were still found), so
@@ -68,17 +69,20 @@ class PostgresDialect:
     has_own_clock = True
     is_a_file = False
 
-    def __init__(self, url: sa.URL, wait_seconds: float | None = None) -> None:
+    def __init__(self, url: sa.URL, wait_seconds: float | None = None, budget: ConnectionBudget | None = None) -> None:
+        """`budget`: of the pools of several databases, each of which then keeps one idle connection."""
         self.before_connecting: Callable[[], None] = lambda: None
+        self._budget = budget
         arguments: dict[str, Any] = {**CONNECTION_ARGUMENTS, "application_name": "reckon"}
         if wait_seconds is not None:
             # Those of the URL select the schema of a tenant.
             of_url_query = str(url.query.get("options", ""))
             arguments["options"] = f"{of_url_query} -c lock_timeout={round(1_000 * wait_seconds)}".strip()
+        pool_size = POOL_SIZE if budget is None else 1
         self.engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
-            pool_size=POOL_SIZE,
-            max_overflow=MAX_OVERFLOW,
+            pool_size=pool_size,
+            max_overflow=MOST_CONNECTIONS - pool_size,
             pool_timeout=POOL_SECONDS if wait_seconds is None else wait_seconds,
             pool_pre_ping=True,
             hide_parameters=True,
@@ -88,6 +92,8 @@ class PostgresDialect:
         self._opened: set[psycopg.Connection[Any]] = set()
         if wait_seconds is not None:
             sa.event.listen(self.engine, "do_connect", self._connect_in_time)
+        if budget is not None:
+            sa.event.listen(self.engine, "close", lambda connection, _record: budget.give_back(connection))
         sa.event.listen(self.engine, "connect", lambda connection, _record: self._opened.add(connection))
         sa.event.listen(self.engine, "close", lambda connection, _record: self._opened.discard(connection))
         trace_queries(self.engine)
@@ -100,7 +106,9 @@ class PostgresDialect:
 
     def _connect_in_time(self, _dialect: object, _record: object, _args: object, arguments: Mapping[str, Any]) -> Any:
         self.before_connecting()
-        return _connect(arguments)
+        if self._budget is None:
+            return _connect(arguments)
+        return self._budget.connect(lambda: _connect(arguments), WAIT_SECONDS)
 
     def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:  # noqa: ARG002  of the server's own
         # READ COMMITTED: after a wait for a user's lock, the next statement sees what the holder committed.

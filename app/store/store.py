@@ -5,6 +5,7 @@ from pathlib import Path
 from app.errors import ReckonError
 from app.store.api_keys import ApiKeys
 from app.store.audit import AuditLog
+from app.store.connection_budget import ConnectionBudget
 from app.store.database import Database, open_database
 from app.store.erasures import Erasures
 from app.store.events import Events
@@ -69,9 +70,10 @@ class Store:
         *,
         rejects_unknown_items: bool = False,
         wait_seconds: float | None = None,
+        budget: ConnectionBudget | None = None,
     ) -> "Store":
-        """`wait_seconds`: as of `open_database`."""
-        database = open_database(url, data_dir, wait_seconds=wait_seconds)
+        """`wait_seconds`, `budget`: as of `open_database`."""
+        database = open_database(url, data_dir, wait_seconds=wait_seconds, budget=budget)
         try:
             schema = schema_of(database)
             if schema is Schema.NEWER:
