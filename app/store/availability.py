@@ -41,7 +41,7 @@ WAIT_SECONDS = 1.2
 
 
 class Outage(NamedTuple):
-    """Since when the database has been down, and the first error."""
+    """Since when the database has been down, and the first error of the kind that came last."""
 
     since: datetime
     error: StorageUnavailableError
@@ -70,7 +70,7 @@ class Availability:
         return self._outage
 
     def check(self) -> None:
-        """Raises the first error again while the database is down: its type tells what to do."""
+        """Raises the error of the outage again while the database is down: its type tells what to do."""
         if (outage := self._outage) is not None:
             raise type(outage.error)(outage.error.detail)
 
@@ -82,6 +82,9 @@ class Availability:
             if self._outage is None:
                 self._outage = Outage(datetime.now(UTC), error)
                 log.warning("database is down", why=error.detail)
+            elif type(error) is not type(self._outage.error):
+                # A file that was replaced turns out to be damaged, for example.
+                self._outage = self._outage._replace(error=error)
         self._wake.set()
 
     @contextmanager

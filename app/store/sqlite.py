@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,6 +84,8 @@ class SqliteDialect:
         self._room = DiskRoom(self.path)
         self._room.release_if_full()
         self._files = SqliteFiles(self.path)
+        self._wrong_files: StorageUnavailableError | None = None
+        """Why nothing is written, from the check that found it until `reopen_replaced` finds the files in order."""
         self._opened: list[sqlite3.Connection] = []
         self.engine = self._new_engine(self._opened)
         self._local = threading.local()
@@ -101,7 +103,8 @@ class SqliteDialect:
         return engine
 
     def _connect(self) -> sqlite3.Connection:
-        self._files.prepare()
+        with self._noting_wrong_files():
+            self._files.prepare()
         # `rw`: where the file has just gone, SQLite would make an empty one and remove the log of the one that is gone.
         uri = f"{self.path.absolute().as_uri()}?mode=rw"
         return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
@@ -150,9 +153,24 @@ class SqliteDialect:
         return self._files.are_replaced(has_connections=self._has_connections())
 
     def _check_files(self) -> None:
-        self._files.check(has_connections=self._has_connections())
+        with self._noting_wrong_files():
+            self._files.check(has_connections=self._has_connections())
+
+    @contextmanager
+    def _noting_wrong_files(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageUnavailableError as error:
+            self._wrong_files = error
+            raise
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
+        with self._noting_wrong_files():
+            is_reopened = self._reopen_replaced(renew)
+        self._wrong_files = None
+        return is_reopened
+
+    def _reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         if not self._is_replaced() and self._files.overwriting.is_unchanged():
             return False
         with self.write_lock.held():
@@ -198,6 +216,9 @@ class SqliteDialect:
         return row
 
     def probe(self, reads: Sequence[PointRead]) -> None:
+        # The connections can still read a file that is gone.
+        if (wrong := self._wrong_files) is not None:
+            raise type(wrong)(wrong.detail)
         for read in reads:
             self._quick_row(read, read.nothing)
 

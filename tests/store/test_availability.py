@@ -12,7 +12,7 @@ from app.errors import InvalidInputError, StorageUnavailableError, UnavailableEr
 from app.store import Store
 from app.store.availability import WAIT_SECONDS, Availability
 from app.store.database import AMBIGUOUS
-from app.store.sqlite_files import DatabaseDamagedError
+from app.store.sqlite_files import DatabaseDamagedError, DatabaseReplacedError
 from tests.support.postgres import hang_up
 from tests.support.service import wait_until
 from tests.support.time_limits import short_reads
@@ -90,6 +90,21 @@ def test_type_of_the_first_error(switch: Switch) -> None:
     switch.availability.failed(DatabaseDamagedError())
     with pytest.raises(DatabaseDamagedError, match="reckon restore"):
         switch.availability.check()
+
+
+def test_error_of_another_kind(switch: Switch) -> None:
+    """A file that is being replaced turns out to be damaged: one outage, of which the later error tells more."""
+    switch.follow()
+    switch.error = DatabaseReplacedError("being replaced")
+    switch.availability.failed(DatabaseReplacedError("being replaced"))
+    begun = switch.availability.outage
+    switch.error = DatabaseDamagedError()
+    wait_until(lambda: switch.availability.outage != begun)
+    with pytest.raises(DatabaseDamagedError):
+        switch.availability.check()
+    assert begun is not None
+    assert switch.availability.outage is not None
+    assert switch.availability.outage.since == begun.since
 
 
 def test_not_followed(switch: Switch) -> None:
