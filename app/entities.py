@@ -446,7 +446,7 @@ MAX_POSITION = 1_000_000
 class Event:
     """Something that happened between a user and an item.
 
-    `event_id`: the caller's id; an event with a stored id is not stored again.
+    `event_id`: the caller's id; an event of the same user with a stored id is not stored again.
     `at`: when it happened.
     `portion`: how much of the item was consumed, 0 to 1; None for all of it.
     `placement`, `snapshot_version`: those of the recommendation that led to the event; None if none did.

@@ -44,7 +44,8 @@ router = APIRouter(tags=["events"], route_class=StrictRoute)
 )
 @acts_once
 def post_events(request: Request, batch: EventsIn) -> EventsOut:
-    """Checks each event separately, stores the valid ones once by id in one transaction, and reports the others.
+    """Checks each event separately, stores the valid ones in one transaction, each id of a user once, and reports the
+    others.
 
     The user need not exist, nor the item, unless the service refuses unknown ones (`RECKON_UNKNOWN_ITEMS=reject`). The
     next answer for the user, from any process, takes the events into account. A late event counts at its own time.
@@ -65,6 +66,8 @@ def post_events(request: Request, batch: EventsIn) -> EventsOut:
 )
 def delete_event(request: Request, event_id: Id) -> None:
     """204 also if there is no such event. The next answer for its user, and trends, know nothing of it any more.
+    Ids are unique among the events of a user: where several users have an event with this id, all of these are taken
+    back.
 
     Repeating the request that stored the event does not restore it, for 30 days.
     """
@@ -86,7 +89,7 @@ def get_events(
     """Newest first, by the time at which they happened. Pages neither repeat nor skip events while others arrive."""
     service = service_of(request)
     listing = f"events of {user_id}"
-    before = None if cursor is None else service.tokens.read_moment(listing, cursor)
+    before = None if cursor is None else _read_place(service.tokens, listing, cursor)
     # One more than requested tells whether there is another page.
     page = service.store.events.page(user_id, before=before, limit=limit + 1)
     # Only an empty page needs the second read: a user with events exists.
@@ -118,7 +121,7 @@ def get_all_events(
         )
     # A cursor belongs to one listing with its filters. Used with others, it could skip events, so it is refused.
     listing = f"events {json.dumps([user_id, item_id, type])}"
-    before = None if cursor is None else service.tokens.read_moment(listing, cursor)
+    before = None if cursor is None else _read_place(service.tokens, listing, cursor)
     # One more than requested tells whether there is another page.
     page = service.store.events.page(user_id, item_id=item_id, type_=type, before=before, limit=limit + 1)
     return _page_of(page, limit, listing, service.tokens)
@@ -168,10 +171,18 @@ def delete_event_type(request: Request, name: EventTypeName) -> None:
 def _page_of(events: Sequence[Event], limit: int, listing: str, tokens: TokenSigner) -> EventsPage:
     """Return the first `limit` of the events; one more than these means that there is another page."""
     last = events[limit - 1] if len(events) > limit else None
-    return EventsPage(
-        events=[EventOut.from_event(event) for event in events[:limit]],
-        next_cursor=None if last is None else tokens.moment(listing, to_microseconds(last.at), last.event_id),
-    )
+    next_cursor = None
+    if last is not None:
+        # No id contains a slash.
+        next_cursor = tokens.moment(listing, to_microseconds(last.at), f"{last.event_id}/{last.user_id}")
+    return EventsPage(events=[EventOut.from_event(event) for event in events[:limit]], next_cursor=next_cursor)
+
+
+def _read_place(tokens: TokenSigner, listing: str, cursor: str) -> tuple[int, str, str]:
+    """The time, the id and the user of the event after which the page begins."""
+    at, identifiers = tokens.read_moment(listing, cursor)
+    event_id, _, user_id = identifiers.partition("/")
+    return at, event_id, user_id
 
 
 def _count(metrics: Metrics, rows: Sequence[ReceivedEvent | str], outcomes: Sequence[RowOutcome]) -> None:

@@ -66,7 +66,7 @@ class Memory:
     """The stored data of a fake and the answers that a test has set; a test may read and change all of it.
 
     `ratings`: by user and item id.
-    `events`: by event id, each with its user's id.
+    `events`: by user and event id.
     `recommendations`: lists by user id, in place of all stored items.
     `answers`: JSON by method and path, in place of what the fake would answer itself.
     """
@@ -74,7 +74,7 @@ class Memory:
     users: dict[str, User] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
     ratings: dict[tuple[str, str], StoredRating] = field(default_factory=dict)
-    events: dict[str, tuple[str, StoredEvent]] = field(default_factory=dict)
+    events: dict[tuple[str, str], StoredEvent] = field(default_factory=dict)
     event_types: dict[str, EventType] = field(default_factory=dict)
     placements: dict[str, PlacementSettings] = field(default_factory=dict)
     recommendations: dict[str, list[RecommendedItem]] = field(default_factory=dict)
@@ -94,9 +94,9 @@ class Memory:
         """Drop the ratings and events of a user or an item."""
         for key in [key for key in self.ratings if key[0] == user_id or key[1] == item_id]:
             del self.ratings[key]
-        for event_id, (owner, event) in list(self.events.items()):
+        for (owner, event_id), event in list(self.events.items()):
             if owner == user_id or event.item_id == item_id:
-                del self.events[event_id]
+                del self.events[owner, event_id]
 
 
 class _Settable:
@@ -255,14 +255,15 @@ class Answers:
     def send_event_batch(self, events: list[dict[str, Any]]) -> EventsOutcome:
         for row in events:
             event = _stored(StoredEvent, {"at": datetime.now(UTC), **row})
-            self._memory.events[event.event_id] = row["user_id"], event
+            self._memory.events[row["user_id"], event.event_id] = event
         return EventsOutcome(len(events), 0, 0, tuple(RowOutcome(n, "stored") for n in range(len(events))))
 
     def delete_event(self, event_id: str) -> None:
-        self._memory.events.pop(event_id, None)
+        for key in [key for key in self._memory.events if key[1] == event_id]:
+            del self._memory.events[key]
 
     def events(self, user_id: str, **page: Any) -> EventsPage:
-        own = [each for owner, each in self._memory.events.values() if owner == user_id]
+        own = [each for (owner, _), each in self._memory.events.items() if owner == user_id]
         # The client promises the newest first; the fake takes the order of arrival for the order of time.
         return EventsPage(*_page(own[::-1], **page))
 
@@ -270,7 +271,7 @@ class Answers:
         wanted = {"user_id": user_id, "item_id": item_id, "type": type}
         events = [
             event
-            for _, event in self._memory.events.values()
+            for event in self._memory.events.values()
             if all(not value or getattr(event, name) == value for name, value in wanted.items())
         ]
         return EventsPage(*_page(events[::-1], **page))

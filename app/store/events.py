@@ -1,4 +1,4 @@
-"""Events: each is stored once, by its id; sums for each user, item and type are kept in `interactions`.
+"""Events: each of a user is stored once, by its id; sums for each user, item and type are kept in `interactions`.
 
 The sums (counts, first and last times, the largest portion) do not depend on the order of arrival or on replays.
 Weights are applied when the sums are read, so that a changed weight is valid at once.
@@ -15,7 +15,7 @@ from app.entities import Event, EventType, IncomingEvents, InteractionColumns, f
 from app.errors import ConflictError, InvalidInputError
 from app.store import counters
 from app.store.database import Database
-from app.store.dialect import KeyArray, TimeArray, Upsert, ValueArray
+from app.store.dialect import KeyArray, Row, TimeArray, Upsert, ValueArray
 from app.store.event_deletion import DELETED_EVENTS, delete_event, purge_deleted_events
 from app.store.ratings import (
     REPLACED,
@@ -34,7 +34,8 @@ from app.store.trends import audiences_of, change_trends, lock_trends, recount_a
 MAX_TYPES = 100
 """Each type is a label of metrics, and all are read at every change of a placement."""
 
-KNOWN_EVENTS = "SELECT event_id FROM events WHERE event_id = ?"
+# Ids are those of callers, some of them pages in browsers: an event of one user says nothing about those of others.
+KNOWN_EVENTS = "SELECT event_id, user_id FROM events JOIN users USING (user_key) WHERE event_id = ?"
 # A NULL portion means the whole, so it is the larger one wherever either is NULL.
 LARGER_PORTION = (
     "CASE WHEN excluded.portion > interactions.portion THEN excluded.portion"
@@ -55,7 +56,7 @@ INSERT_EVENTS = Upsert(
         ("snapshot_version", "bigint"),
         ("position", "bigint"),
     ),
-    key=("event_id",),
+    key=("event_id", "user_key"),
 )
 ADD_INTERACTIONS = Upsert(
     "interactions",
@@ -147,10 +148,10 @@ class Events:
     def record(self, incoming: IncomingEvents) -> NDArray[np.int8]:
         """Stores all events in one transaction; (n,) int8 STORED, or UNCHANGED where the id is known or deleted.
 
-        Of events with the same id the first is stored. Missing users and items are inserted; events
-        of merged guests are stored for the users, see `redirects.py`. Where the store rejects
-        unknown items, nothing is inserted for events of such items, and these have UNKNOWN_ITEM. Raises
-        `InvalidInputError` for a type that is not declared.
+        Ids are unique among the events of a user: of equal ones the first is stored. Missing users and items are
+        inserted; events of merged guests are stored for the users, see `redirects.py`. Where the store rejects unknown
+        items, nothing is inserted for events of such items, and these have UNKNOWN_ITEM. Raises `InvalidInputError` for
+        a type that is not declared.
         """
         while True:
             try:
@@ -174,14 +175,19 @@ class Events:
         return status
 
     def _new(self, connection: sa.Connection, incoming: IncomingEvents, accepted: NDArray[np.intp]) -> NDArray[np.intp]:
-        """(m,) of the `accepted` rows, those of events that are not stored yet, of equal ids the first."""
-        first: dict[str, int] = {}
+        """(m,) of the `accepted` rows, those of events that are not stored yet, of equal ids of a user the first.
+
+        The row of a merged guest counts as new: its user is known only once it is resolved, and then it comes again.
+        """
+        first: dict[tuple[str, str], int] = {}
         for row in accepted.tolist():
-            first.setdefault(incoming.event_id[row], row)
-        for known in (KNOWN_EVENTS, DELETED_EVENTS):
-            for (event_id,) in self._database.dialect.rows_of(connection, known, list(first)):
-                del first[event_id]
-        return np.fromiter(first.values(), np.intp, count=len(first))
+            first.setdefault((incoming.event_id[row], incoming.user_id[row]), row)
+        ids = list({event_id for event_id, _ in first})
+        known: set[Row] = set()
+        for statement in (KNOWN_EVENTS, DELETED_EVENTS):
+            known.update(self._database.dialect.rows_of(connection, statement, ids))
+        rows = [row for pair, row in first.items() if known.isdisjoint({pair, (pair[0], None)})]
+        return np.array(rows, dtype=np.intp)
 
     def _store(self, connection: sa.Connection, incoming: IncomingEvents, new: NDArray[np.intp]) -> None:
         dialect = self._database.dialect
@@ -226,7 +232,7 @@ class Events:
         return of_ratings + event_signals_of_pairs(self._database, connection, user_key, item_key, signals.at)
 
     def delete(self, event_id: str, *, at: int) -> bool:
-        """Deletes the event as of the time `at`, so that a later replay changes nothing; False if there is none."""
+        """As `delete_event`."""
         return delete_event(self._database, event_id, at=at)
 
     def purge_tombstones(self, *, now: int) -> int:
@@ -239,17 +245,16 @@ class Events:
         *,
         item_id: str | None = None,
         type_: str | None = None,
-        before: tuple[int, str] | None = None,
+        before: tuple[int, str, str] | None = None,
         limit: int = 100,
     ) -> list[Event]:
-        """Events, newest first, after the one with the time (microseconds UTC) and id of `before`.
+        """Events, newest first, after the one with the time (microseconds UTC), id and user's id of `before`.
 
         `user_id`, `item_id`, `type_`: only events of these; none where there is no such user, item or type.
         """
-        page = sa.select(events).order_by(events.c.at.desc(), events.c.event_id.desc()).limit(limit)
-        # Both columns of the order: events may have equal times.
-        if before is not None:
-            page = page.where(sa.tuple_(events.c.at, events.c.event_id) < before)
+        # All of these columns: events may have equal times, and those of two users equal ids.
+        order = events.c.at, events.c.event_id, events.c.user_key
+        page = sa.select(events).order_by(*(column.desc() for column in order)).limit(limit)
         wanted = (
             (user_id, users.c.user_id, users.c.user_key, events.c.user_key),
             (item_id, items.c.item_id, items.c.item_key, events.c.item_key),
@@ -264,6 +269,11 @@ class Events:
                 if key is None:
                     return []
                 page = page.where(event_column == key)
+            if before is not None:
+                at, event_id, of_user = before
+                find = sa.select(users.c.user_key).where(users.c.user_id == of_user)
+                last_key = connection.execute(find).scalar_one_or_none() or 0  # deleted meanwhile, with its events
+                page = page.where(sa.tuple_(*order) < (at, event_id, last_key))
             # The page is cut before the ids are joined to it: otherwise all events would be joined and sorted.
             rows = connection.execute(_with_ids(page.subquery("page")))
             return [_to_event(row) for row in rows]
@@ -271,15 +281,16 @@ class Events:
     def stream(self, chunk_size: int = 10_000) -> Iterator[Event]:
         """All events in the order of ids."""
         # A page and a transaction at a time, so that a slow consumer holds none open.
-        after = ""
-        statement = _SELECT_EVENTS.order_by(events.c.event_id).limit(chunk_size)
+        after = "", 0
+        order = events.c.event_id, events.c.user_key
+        statement = _SELECT_EVENTS.order_by(*order).limit(chunk_size)
         while True:
             with self._database.reading() as connection:
-                rows = connection.execute(statement.where(events.c.event_id > after)).all()
+                rows = connection.execute(statement.where(sa.tuple_(*order) > after)).all()
             if not rows:
                 return
             yield from map(_to_event, rows)
-            after = rows[-1].event_id
+            after = rows[-1].event_id, rows[-1].user_key
 
     def count(self) -> int:
         with self._database.reading() as connection:
@@ -308,7 +319,7 @@ def _with_ids(page: sa.Subquery) -> sa.Select[Any]:
         .join(event_types, event_types.c.type_key == page.c.type_key)
         .join(users, users.c.user_key == page.c.user_key)
         .join(items, items.c.item_key == page.c.item_key)
-        .order_by(page.c.at.desc(), page.c.event_id.desc())
+        .order_by(page.c.at.desc(), page.c.event_id.desc(), page.c.user_key.desc())
     )
 
 

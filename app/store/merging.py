@@ -10,6 +10,7 @@ from app.entities import UNKNOWN_TIME, InteractionColumns
 from app.errors import NotFoundError
 from app.store import counters
 from app.store.database import Database
+from app.store.event_deletion import sum_anew
 from app.store.events import add_interactions
 from app.store.ratings import UNCHANGED, decide
 from app.store.redirects import RedirectedError, add_redirect, end_redirects, refuse_redirected, targets_of
@@ -125,6 +126,7 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
 
 
 def _move_events(database: Database, connection: sa.Connection, user_key: int, guest_key: int) -> int:
+    _drop_known_events(connection, user_key, guest_key)
     of_guest = deleted_events.c.user_key == guest_key
     connection.execute(sa.update(deleted_events).where(of_guest).values(user_key=user_key))
     statement = sa.select(*(interactions.c[name] for name in SUMS)).where(interactions.c.user_key == guest_key)
@@ -140,6 +142,20 @@ def _move_events(database: Database, connection: sa.Connection, user_key: int, g
     n_moved = connection.execute(moved).rowcount
     database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), column="profile_version")
     return n_moved
+
+
+def _drop_known_events(connection: sa.Connection, user_key: int, guest_key: int) -> None:
+    """Deletes the guest's events, and tombstones of events, whose ids are those of the user's: they are the same."""
+    for table in (events, deleted_events):
+        of_user = table.alias()
+        is_known = table.c.event_id.in_(sa.select(of_user.c.event_id).where(of_user.c.user_key == user_key))
+        dropped = sa.delete(table).where((table.c.user_key == guest_key) & is_known)
+        if table is events:
+            keys = events.c.user_key, events.c.item_key, events.c.type_key
+            for event in set(connection.execute(dropped.returning(*keys)).all()):
+                sum_anew(connection, event)
+        else:
+            connection.execute(dropped)
 
 
 def _fill_in(connection: sa.Connection, user_key: int, guest: Any) -> None:

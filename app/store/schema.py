@@ -186,11 +186,11 @@ event_types = Table(
 )
 
 events = Table(
-    "events",  # each event once, by its id; `interactions` holds the sums of them
+    "events",  # each event of a user once, by its id; `interactions` holds the sums of them
     metadata,
     Column("event_id", Text, CheckConstraint("length(event_id) BETWEEN 1 AND 128", name="id"), primary_key=True),
     Column("type_key", BigInteger, nullable=False),
-    Column("user_key", BigInteger, nullable=False),
+    Column("user_key", BigInteger, primary_key=True, autoincrement=False),
     Column("item_key", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("portion", Double, CheckConstraint("portion BETWEEN 0 AND 1", name="portion")),
@@ -209,7 +209,8 @@ deleted_events = Table(
     metadata,
     Column("event_id", Text, primary_key=True),
     Column("deleted_at", BigInteger, nullable=False, index=True),
-    Column("user_key", BigInteger, index=True),  # NULL: deleted before migration 0015
+    # 0: deleted before migration 0015, when the user was not kept; the event may be of any.
+    Column("user_key", BigInteger, primary_key=True, autoincrement=False, index=True),
     sqlite_with_rowid=False,
 )
 # All events by time, for the pages of `GET /events`.

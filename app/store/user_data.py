@@ -102,7 +102,7 @@ class UserData:
 
     def events(self, user_id: str) -> Iterator[list[Event]]:
         """All events, newest first, page by page."""
-        before: tuple[int, str] | None = None
+        before: tuple[int, str, str] | None = None
         while page := self._events.page(user_id, before=before, limit=PAGE_ROWS):
             yield page
-            before = to_microseconds(page[-1].at), page[-1].event_id
+            before = to_microseconds(page[-1].at), page[-1].event_id, user_id

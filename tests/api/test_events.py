@@ -41,8 +41,9 @@ def test_stored_once(client: TestClient) -> None:
     answer = send(client, GOOD, GOOD | {"event_id": "e2"}, GOOD)
     assert [row["status"] for row in answer.pop("results")] == ["stored", "stored", "unchanged"]
     assert answer == {"stored": 2, "unchanged": 1, "rejected": 0}
-    assert send(client, GOOD | {"user_id": "bob"})["unchanged"] == 1
-    assert client.get("/users/bob").status_code == 404
+    assert send(client, GOOD | {"user_id": "bob"})["stored"] == 1  # ids are unique among the events of a user
+    assert send(client, GOOD | {"user_id": "bob", "item_id": "y"})["unchanged"] == 1
+    assert client.get("/items/y").status_code == 404
     assert client.get("/items/x").json()["title"] is None
 
 

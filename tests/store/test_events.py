@@ -63,11 +63,34 @@ def test_replay_changes_nothing(store: Store) -> None:
 
 
 def test_first_of_an_id_wins(store: Store) -> None:
-    store.events.record(happened(("e1", "liked", "ann", "x", 1)))
-    assert store.events.record(happened(("e1", "liked", "bob", "y", 2))).tolist() == [UNCHANGED]
-    assert store.users.get("bob") is None
+    first = happened(("e1", "liked", "ann", "x", 1), ("e1", "clicked", "ann", "y", 2))
+    assert store.events.record(first).tolist() == [STORED, UNCHANGED]
+    assert store.events.record(happened(("e1", "liked", "ann", "y", 2))).tolist() == [UNCHANGED]
     assert store.items.get("y") is None
-    assert [event.user_id for event in store.events.stream()] == ["ann"]
+    assert [(event.user_id, event.item_id) for event in store.events.stream()] == [("ann", "x")]
+
+
+def test_ids_are_of_one_user(store: Store) -> None:
+    """An id that another user has neither loses the event nor is told by the answer."""
+    store.events.record(happened(("e1", "liked", "ann", "x", 1)))
+    others = happened(*(("e1", "clicked", user_id, "x", 1) for user_id in ("bob", "eve", "bob")))
+    assert store.events.record(others).tolist() == [STORED, STORED, UNCHANGED]
+    assert [event.user_id for event in store.events.stream(chunk_size=2)] == ["ann", "bob", "eve"]
+    assert amounts(store, "bob") == {("x", "clicked"): (1, 1, 1, None)}
+    assert store.events.delete("e1", at=2)
+    assert store.events.count() == 0
+    again = happened(*(("e1", "clicked", user_id, "x", 1) for user_id in ("ann", "bob", "new")))
+    assert store.events.record(again).tolist() == [UNCHANGED, UNCHANGED, STORED]
+
+
+def test_equal_ids_on_pages(store: Store) -> None:
+    store.events.record(happened(*(("e1", "liked", f"u{n}", "x", 1) for n in range(5))))
+    seen: list[str] = []
+    before: tuple[int, str, str] | None = None
+    while page := store.events.page(before=before, limit=2):
+        seen += [event.user_id for event in page]
+        before = (1, "e1", page[-1].user_id)
+    assert seen == [f"u{n}" for n in reversed(range(5))]
 
 
 def test_unportioned_is_whole(store: Store) -> None:
@@ -98,11 +121,11 @@ def test_pages_neither_repeat_nor_skip(store: Store) -> None:
     rows = [(f"e{number}", "shown", "ann", "x", number // 3) for number in range(10)]
     store.events.record(happened(*rows, ("other", "shown", "bob", "x", 5)))
     seen: list[str] = []
-    before: tuple[int, str] | None = None
+    before: tuple[int, str, str] | None = None
     while page := store.events.page("ann", before=before, limit=4):
         seen += [event.event_id for event in page]
         last = page[-1]
-        before = (last.at.microsecond, last.event_id)
+        before = (last.at.microsecond, last.event_id, "ann")
         store.events.record(happened((f"new-{len(seen)}", "shown", "ann", "x", 100)))
     assert seen == [f"e{number}" for number in reversed(range(10))]
 

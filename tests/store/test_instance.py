@@ -13,11 +13,12 @@ from alembic.script import ScriptDirectory
 
 from app.entities import Item, RatingScale, User
 from app.errors import ConflictError, InvalidInputError, StorageFullError, UnavailableError
-from app.store import REPLACED, Store, migrate
+from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
 from app.store.dialect import UnexpectedDatabaseError
 from app.store.migration import MIGRATIONS, SchemaError
 from app.store.schema import metadata
 from app.store.write_lock import WriteLock
+from tests.support.events import happened
 from tests.support.old_schema import take_back
 from tests.support.ratings import incoming
 
@@ -65,6 +66,22 @@ def test_identity_is_kept(store: Store, database_url: str, tmp_path: Path) -> No
 def test_migration_matches_schema(store: Store) -> None:
     with store.database.reading() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_events_of_older_releases(store: Store, database_url: str, tmp_path: Path) -> None:
+    """They stay, and an id that was taken back when its user was not kept stays taken back for any user."""
+    store.events.record(happened(*((f"e{n}", "clicked", "ann", "x", n) for n in range(3))))
+    store.events.delete("e1", at=5)
+    with store.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE deleted_events SET user_key = 0")
+        take_back(connection.exec_driver_sql, "0017")
+    migrate(database_url, tmp_path)
+    assert [event.event_id for event in store.events.stream()] == ["e0", "e2"]
+    again = happened(("e0", "clicked", "bob", "x", 1), ("e1", "clicked", "bob", "x", 1))
+    assert store.events.record(again).tolist() == [STORED, UNCHANGED]
+    with store.database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert sa.inspect(connection).get_pk_constraint("events")["constrained_columns"] == ["event_id", "user_key"]
 
 
 def test_migrate_twice(database_url: str, tmp_path: Path) -> None:

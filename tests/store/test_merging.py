@@ -63,6 +63,24 @@ def test_interactions_add_up(store: Store) -> None:
     assert store.users.get("guest") is None
 
 
+def test_equal_ids_of_events(store: Store) -> None:
+    """An event that was sent as the guest and again as the user counts once, and one taken back stays so."""
+    both = [("same", "watched", user_id, "x", at) for user_id, at in (("ann", 2), ("guest", 1))]
+    taken_back = [("back", "clicked", user_id, "x", 3) for user_id in ("ann", "guest")]
+    store.events.record(happened(*both, *taken_back, ("own", "watched", "guest", "x", 5)))
+    store.events.delete("back", at=4)
+    store.users.merge("ann", "guest")
+    assert amounts(store, "ann") == {("x", "watched"): (2, 2, 5, None)}
+    assert store.events.record(happened(*both, *taken_back)).tolist() == [UNCHANGED] * 4
+    assert sorted(event.event_id for event in store.events.page("ann")) == ["own", "same"]
+
+
+def test_same_event_of_one_only_guest(store: Store) -> None:
+    store.events.record(happened(("same", "liked", "ann", "x", 2), ("same", "liked", "guest", "y", 1)))
+    assert store.users.merge("ann", "guest").n_events == 0
+    assert amounts(store, "ann") == {("x", "liked"): (1, 2, 2, None)}
+
+
 def test_user_keeps_own_fields(store: Store) -> None:
     store.users.record([User("ann", "SE", {"age": 30}), User("guest", "FI", {"age": 31, "likes": ["a"]})])
     store.users.merge("ann", "guest")

@@ -44,6 +44,25 @@ UNDO = {
     "0018": ["DELETE FROM counters WHERE name = 'judged_users'"],
     "0017": ["DROP TABLE tenants"],
     "0016": ["DROP TABLE quarantine"],
+    "0018": [
+        "ALTER TABLE events RENAME TO later_events",
+        """CREATE TABLE events (
+            event_id TEXT PRIMARY KEY, type_key BIGINT NOT NULL, user_key BIGINT NOT NULL, item_key BIGINT NOT NULL,
+            at BIGINT NOT NULL, portion FLOAT, placement TEXT, snapshot_version BIGINT, position BIGINT
+        )""",
+        """INSERT INTO events SELECT event_id, type_key, user_key, item_key, at, portion, placement, snapshot_version,
+            position FROM later_events""",
+        "DROP TABLE later_events",
+        "CREATE INDEX ix_events_user_key ON events (user_key, at)",
+        "CREATE INDEX ix_events_item_key ON events (item_key, user_key, at)",
+        "CREATE INDEX ix_events_at ON events (at, event_id)",
+        "ALTER TABLE deleted_events RENAME TO later_events",
+        "CREATE TABLE deleted_events (event_id TEXT PRIMARY KEY, deleted_at BIGINT NOT NULL, user_key BIGINT)",
+        "INSERT INTO deleted_events SELECT event_id, deleted_at, NULLIF(user_key, 0) FROM later_events",
+        "DROP TABLE later_events",
+        "CREATE INDEX ix_deleted_events_user_key ON deleted_events (user_key)",
+        "CREATE INDEX ix_deleted_events_deleted_at ON deleted_events (deleted_at)",
+    ],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

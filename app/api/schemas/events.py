@@ -16,7 +16,7 @@ class EventIn(Body):
         json_schema_extra={"examples": [{"event_id": "e-1", "type": "clicked", "user_id": "1", "item_id": "318"}]},
     )
 
-    event_id: Id = Field(description="Chosen by the caller; an event whose id is stored already changes nothing")
+    event_id: Id = Field(description="Chosen by the caller; an event whose id the user has already changes nothing")
     type: Id = Field(description="The name of a declared event type, see `GET /event-types`")
     user_id: Id
     item_id: Id

@@ -76,7 +76,8 @@ class Event:
     `recommendation_id`: of the answer that led to it.
     `placement`: of the list that led to it; the `recommendation_id` tells it where there is one.
     `position`: the place of the item in that list, from 0.
-    `event_id`: the same id again is the same event and changes nothing. With ids of your own, a log can be sent twice.
+    `event_id`: the same id of the same user is the same event, and changes nothing. With ids of your own, a log can be
+    sent twice.
     """
 
     type: str
