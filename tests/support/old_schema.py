@@ -41,10 +41,10 @@ UNDO = {
         "DROP INDEX ix_deleted_events_user_key",
         "ALTER TABLE deleted_events DROP COLUMN user_key",
     ],
-    "0018": ["DELETE FROM counters WHERE name = 'judged_users'"],
-    "0017": ["DROP TABLE tenants"],
     "0016": ["DROP TABLE quarantine"],
-    "0018": [
+    "0017": ["DROP TABLE tenants"],
+    "0018": ["DELETE FROM counters WHERE name = 'judged_users'"],
+    "0019": [
         "ALTER TABLE events RENAME TO later_events",
         """CREATE TABLE events (
             event_id TEXT PRIMARY KEY, type_key BIGINT NOT NULL, user_key BIGINT NOT NULL, item_key BIGINT NOT NULL,
