@@ -161,6 +161,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keys=control.keys,
         limits=control.limits,
         user_tokens=control.user_tokens,
+        refusals=control.refusals,
+        audit=control.store.audit,
         open_paths=open_paths(app),
         open_folder=docs.FOLDER,
     )

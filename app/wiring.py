@@ -12,6 +12,7 @@ from pathlib import Path
 
 from app.auth.key_ring import KeyRing
 from app.auth.rate_limits import RateLimits
+from app.auth.refusals import Refusals
 from app.auth.user_tokens import UserTokens
 from app.errors import ReckonError
 from app.intake.recording import EventRecorder, RatingRecorder
@@ -79,6 +80,7 @@ class Control:
     keys: KeyRing
     limits: RateLimits
     user_tokens: UserTokens
+    refusals: Refusals
 
     @classmethod
     def build(cls, settings: Settings, store: Store) -> "Control":
@@ -86,7 +88,7 @@ class Control:
         keys = KeyRing(store.api_keys, requires_keys=settings.require_keys)
         user_tokens = UserTokens(lambda: store.instance.token_key, keys)
         counts = Path(settings.rate_limits_file) if settings.rate_limits_file else None
-        return cls(store, keys, RateLimits(counts), user_tokens)
+        return cls(store, keys, RateLimits(counts), user_tokens, Refusals())
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.problems import response_to
 from app.auth.errors import UnauthorizedError, UserTokenError, WrongOriginError
 from app.auth.key_ring import ANYONE, Caller, HeldKey, KeyRing
+from app.auth.keys import id_of
 from app.auth.rate_limits import RateLimits
+from app.auth.refusals import Refusals
 from app.auth.user_tokens import UserTokens
 from app.errors import ReckonError
+from app.store.audit import ANY_CALLER, AuditLog
 
 log = structlog.get_logger()
 
@@ -36,6 +39,8 @@ class Authentication:
         keys: KeyRing,
         limits: RateLimits,
         user_tokens: UserTokens,
+        refusals: Refusals,
+        audit: AuditLog,
         open_paths: Collection[str],
         open_folder: str,
     ) -> None:
@@ -43,6 +48,8 @@ class Authentication:
         self._keys = keys
         self._limits = limits
         self._user_tokens = user_tokens
+        self._refusals = refusals
+        self._audit = audit
         self._open_paths = frozenset(open_paths)
         self._open_folder = open_folder
 
@@ -93,7 +100,15 @@ class Authentication:
         except UnauthorizedError:
             self._limits.count_failure(address)
             log.warning("authentication failed", peer=address)
+            await self._record_refusal(id_of(text) or "no key of this service")
             raise
+
+    async def _record_refusal(self, named: str) -> None:
+        """`named`: the id in the key. The address is left out: that of a visitor of a page is nothing to be kept."""
+        entry = ANY_CALLER, "authenticate", named, UnauthorizedError.type
+        n_left_out = self._refusals.left_out_before(*entry)
+        if n_left_out is not None:
+            await run_in_threadpool(self._audit.record_refusal, *entry, n_left_out=n_left_out)
 
     def _narrowed(self, key: HeldKey, origin: str | None, token: str | None) -> Caller:
         if origin not in key.key.origins:

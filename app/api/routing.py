@@ -28,17 +28,15 @@ from app.api.access import Access, caller_of, check_body
 from app.api.json_limits import JsonRequest, check_json
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
+from app.auth.errors import ForbiddenError
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
-from app.store.audit import SUCCEEDED
+from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.store.kept_answers import AlreadyAnsweredError
 from app.wiring import Control, Service
 
 BAD_REQUEST = 400
 
 JSON_TYPE = re.compile(r"\s*application/(?:[\w.-]+\+)?json\s*(?:;.*)?", re.IGNORECASE)
-
-ANYONE = "anyone"
-"""In the audit log: who calls an open service."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -124,7 +122,12 @@ class StrictRoute(CheckedRoute):
         changes = self.methods != {"GET"}
 
         async def handle_known(request: Request) -> Response:
-            user_id = access.check(request)
+            try:
+                user_id = access.check(request)
+            except ForbiddenError as error:
+                if access.audit is not None:
+                    await _record_refusal(request, access.audit, error)
+                raise
             if changes:
                 content_type = request.headers.get("content-type")
                 if takes_body if content_type is None else not JSON_TYPE.fullmatch(content_type):
@@ -202,13 +205,27 @@ def _audited(action: str, handle: Handler) -> Handler:
             raise
         finally:
             if outcome is not None:
-                target = getattr(request.state, "audited", "/".join(map(str, request.path_params.values())))
-                actor = caller_of(request).key_id or ANYONE
+                target = getattr(request.state, "audited", _target_of(request))
+                actor = caller_of(request).key_id or ANY_CALLER
                 # In the database of the caller's catalogue: targets are names of its objects.
                 await run_in_threadpool(service_of(request).store.audit.record, actor, action, target, outcome)
         return response
 
     return handle_audited
+
+
+async def _record_refusal(request: Request, action: str, error: ForbiddenError) -> None:
+    actor = caller_of(request).key_id or ANY_CALLER
+    n_left_out = control_of(request).refusals.left_out_before(actor, action, error.type)
+    if n_left_out is not None:
+        audit = service_of(request).store.audit
+        target = _target_of(request)
+        await run_in_threadpool(audit.record_refusal, actor, action, target, error.type, n_left_out=n_left_out)
+
+
+def _target_of(request: Request) -> str:
+    """The parts of the path that name the object of an act. Ids of users are left out: the log would keep them."""
+    return "/".join(str(value) for name, value in request.path_params.items() if name != "user_id")
 
 
 class DirectRoute(CheckedRoute):

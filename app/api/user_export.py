@@ -27,7 +27,7 @@ router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
     summary="Export everything that is stored of a user",
     response_model=UserExportOut,
     responses=responses(404, 422, 503),
-    openapi_extra=needs("admin"),
+    openapi_extra=needs("admin", audit="users.export"),
 )
 def export_user(request: Request, user_id: Id) -> StreamingResponse:
     """For a person who asks for their data, in a form that programs read. Ratings and events are sent as they are read,

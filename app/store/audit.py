@@ -19,6 +19,9 @@ from app.texts import redacted
 log = structlog.get_logger()
 
 COMMAND_LINE = "command line"
+ANY_CALLER = "anyone"
+"""Who calls an open service, or has no valid key."""
+
 SUCCEEDED = "succeeded"
 MAX_TARGET = 200
 
@@ -58,6 +61,11 @@ class AuditLog:
         except ReckonError as error:
             # The act itself is done, or has failed with an error that tells more.
             log.error("audit entry not stored", action=action, why=error.detail)  # noqa: TRY400  expected errors have no traceback
+
+    def record_refusal(self, actor: str, action: str, target: str, outcome: str, *, n_left_out: int) -> None:
+        """As `record`. `n_left_out`: refusals since the last entry of one that got none; see `app.auth.refusals`."""
+        left_out = f"({n_left_out} more refusals before)" if n_left_out else ""
+        self.record(actor, action, f"{target} {left_out}".strip(), outcome)
 
     def entries(self, limit: int) -> Sequence[AuditEntry]:
         """The newest entries, newest first."""

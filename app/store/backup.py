@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from app.errors import ConflictError, InvalidInputError, UnavailableError
 from app.store.api_keys import KeyEnd, end_again, key_ends
+from app.store.audit import COMMAND_LINE, AuditLog
 from app.store.database import Database, open_database
 from app.store.erasures import ErasureRecords, erase_again, erasure_records, record_backup
 from app.store.generation import renew_generation
@@ -198,9 +199,10 @@ def adopt(database: Database) -> None:
 
 
 def _note(database: Database, file: Path) -> None:
-    """Remember the backup for receipts of erasures. A backup before a migration has no table for it."""
+    """Remember the backup for receipts of erasures, and as an act. A backup before a migration has no tables for it."""
     if schema_of(database) is Schema.CURRENT:
         record_backup(database, file.name)
+        AuditLog(database).record(COMMAND_LINE, "database.backup", file.name)
 
 
 def _kept(replaced: Database) -> Kept:

@@ -106,6 +106,39 @@ def test_audit(guarded: GuardedApp) -> None:
     ]
 
 
+def test_audit_of_refusals(guarded: GuardedApp) -> None:
+    """Each once a minute; a read that is refused, and a request without a key, are no acts."""
+    client, reader = guarded.client, guarded.key("recommendations:read")
+    revoked = guarded.key("admin")
+    guarded.store.api_keys.revoke(revoked[3:15])
+    guarded.app.state.control.keys.refresh()
+    for _ in range(3):
+        client.delete("/placements/home", headers=bearer(reader))
+        client.get("/counts", headers=bearer(reader))
+        client.get("/counts", headers=bearer(revoked))
+        client.get("/counts", headers=bearer("guess"))
+        client.delete("/placements/home")
+    client.post("/keys", json={"scopes": ["admin"]}, headers=bearer(reader))
+    entries = guarded.store.audit.entries(20)
+    assert [(entry.actor, entry.action, entry.target, entry.outcome) for entry in reversed(entries)] == [
+        (reader[3:15], "placements.delete", "home", "missing-scope"),
+        ("anyone", "authenticate", revoked[3:15], "unauthorized"),
+        ("anyone", "authenticate", "no key of this service", "unauthorized"),
+        (reader[3:15], "keys.create", "(6 more refusals before)", "missing-scope"),
+    ]
+
+
+def test_audit_of_exports(guarded: GuardedApp) -> None:
+    """They do not name the user, of whom nothing would be left otherwise."""
+    admin = bearer(guarded.key("admin"))
+    guarded.client.put("/users/canary", json={}, headers=admin)
+    guarded.client.get("/users/canary/export", headers=admin)
+    guarded.client.get("/users/other/export", headers=admin)
+    guarded.client.get("/users/canary/export", headers=bearer(guarded.key("console")))
+    entries = [(entry.action, entry.target, entry.outcome) for entry in reversed(guarded.store.audit.entries(20))]
+    assert entries == [("users.export", "", outcome) for outcome in ("succeeded", "not-found", "missing-scope")]
+
+
 def test_audit_of_an_open_service(guarded: GuardedApp) -> None:
     guarded.client.delete("/placements/home")
     assert [entry.actor for entry in guarded.store.audit.entries(5)] == ["anyone"]

@@ -70,6 +70,7 @@ def test_backup_and_restore(folder: Path) -> None:
     copy = folder / "copy.db"
     assert reckon("backup", str(copy)).exit_code == 0
     store = Store.open("", folder)
+    assert [(entry.action, entry.target) for entry in store.audit.entries(5)] == [("database.backup", "copy.db")]
     generations = [store.users.freshness("").generation]
     store.users.record([User("cid")])
     restored = reckon("restore", str(copy))

@@ -31,6 +31,8 @@ def rated(store: Store) -> Store:
 def test_counts_in_words(rated: Store, tmp_path: Path) -> None:
     finished = reckon("export", tmp_path / "out")
     assert finished.exit_code == 0
+    (entry,) = rated.audit.entries(5)
+    assert (entry.action, entry.target, entry.outcome) == ("database.export", "out", "succeeded")
     assert [line.split() for line in finished.output.splitlines()[:6]] == [
         ["ratings", f"{rated.ratings.count()}"],
         ["events", "1"],
