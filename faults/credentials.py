@@ -1,6 +1,6 @@
 """Every operation is called with every kind of credential: each answer must be what its declaration promises."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,15 +10,20 @@ from app.auth.key_ring import KeyRing
 from app.auth.keys import new_text
 from app.auth.scopes import ALL_SCOPES
 from app.auth.user_tokens import UserTokens
+from app.entities import Item, User
 from app.main import create_app
 from app.settings import Settings
 from app.store import Store, migrate
+from app.tenancy.lifecycle import TenantLifecycle
 from faults.requests_by_credential import Answer, Prepared, Send, in_process, over_sockets, prepared
 from faults.trial import Figure, Trial
+from tests.support.events import happened
 from tests.support.keys import SHOP, bearer, made_key, stored_key
+from tests.support.ratings import incoming
 from tests.support.service import Instance
 
 READ, WRITE = "recommendations:read", "ratings:write"
+CANARY = "of-the-main-catalogue"
 
 
 def run(trial: Trial) -> Iterator[Figure]:
@@ -26,7 +31,10 @@ def run(trial: Trial) -> Iterator[Figure]:
     with opened(trial) as (keys, send, document):
         requests = list(prepared(document))
         n_chosen = trial.times(test=15, short=len(requests), long=len(requests))
-        for request in trial.choose.sample(requests, n_chosen):
+        chosen = trial.choose.sample(requests, n_chosen)
+        # First: the main catalogue is as it was filled.
+        yield with_the_key_of_another_tenant(keys, send, chosen)
+        for request in chosen:
             for kind, headers, expected in keys.of(request):
                 answer = send(request, headers)
                 n_asked += 1
@@ -39,6 +47,22 @@ def run(trial: Trial) -> Iterator[Figure]:
     )
     yield Figure("operations x credentials: wrong answers", "0", seen, is_reached=not wrong and n_asked > 15 * n_chosen)
     yield Figure("different answers to keys that are not valid", "1", str(len(refusals)), is_reached=len(refusals) == 1)
+
+
+def with_the_key_of_another_tenant(keys: "Credentials", send: Send, requests: Sequence[Prepared]) -> Figure:
+    """It may do everything, in its own catalogue alone. Both have the ids that the requests name."""
+    before, wrong = keys.contents_of_main(), []
+    for request in requests:
+        answer = send(request, bearer(keys.of_other_tenant))
+        expected = "403" if request.template == "/metrics" else "let in"
+        if not is_as(answer, expected):
+            wrong.append(f"{request.method} {request.template}: {answer.status}, not {expected}")
+        if CANARY.encode() in answer.body:
+            wrong.append(f"{request.method} {request.template}: what the main catalogue holds")
+    if keys.contents_of_main() != before:
+        wrong.append("the main catalogue has changed")
+    seen = f"{len(wrong)} of {len(requests)}" + "".join(f"; {each}" for each in wrong[:3])
+    return Figure("operations with the key of another tenant: wrong, or beyond it", "0", seen, is_reached=not wrong)
 
 
 def is_as(answer: Answer, expected: str) -> bool:
@@ -56,9 +80,19 @@ def refusal(answer: Answer) -> tuple[object, ...]:
 
 
 class Credentials:
-    """One key of each kind."""
+    """One key of each kind. `store`: of the main catalogue, which is filled."""
 
     def __init__(self, store: Store) -> None:
+        self._store = store
+        store.items.record([Item("318", title=CANARY), Item("1", title=CANARY)])
+        store.users.record([User("1", None, {"note": CANARY}), User("610", None, {"note": CANARY})])
+        store.ratings.record(incoming(("1", "318", 4.0), ("1", CANARY, 5.0)))
+        store.events.record(happened(("e-1", "clicked", "1", "318", 1)))
+        self.of_other_tenant = stored_key(store, "admin", tenant="other")
+        store.tenants.begin("closed")
+        store.tenants.move("closed", "active", among=["creating"])
+        self.of_suspended = stored_key(store, "admin", tenant="closed")
+        store.tenants.move("closed", "suspended", among=["active"])
         self.by_scope = {scope: stored_key(store, scope) for scope in sorted(ALL_SCOPES)}
         self.page = stored_key(store, READ, WRITE, origins=[SHOP])
         self.backend = stored_key(store, READ, WRITE)
@@ -85,6 +119,7 @@ class Credentials:
             "expired": self.expired,
         }.items():
             yield kind, bearer(text), "let in" if is_open else "401"
+        yield "key of a suspended tenant", bearer(self.of_suspended), closed(is_open, "403")
         yield "none", {}, "let in" if is_open else "401"
         yield "in the scheme Basic", {"authorization": f"Basic {admin}"}, "let in" if is_open else "401"
         for scope, text in self.by_scope.items():
@@ -112,6 +147,13 @@ class Credentials:
         if request.users or not is_allowed:
             yield "page of another user", page | other, closed(is_open, "403")
 
+    def contents_of_main(self) -> tuple[object, ...]:
+        store = self._store
+        listed = store.items.stream(), store.users.stream(), store.events.stream()
+        rated = [(each.user_id, each.item_id, each.value.tolist()) for each in store.ratings.stream()]
+        own_keys = [(key.key_id, key.revoked_at) for key in store.api_keys.read().keys if key.tenant is None]
+        return *map(list, listed), rated, own_keys, store.placements.read(), store.jobs.latest(), store.events.types()
+
     def token(self, user_id: str, seconds: int = 600) -> str:
         return self.tokens.make(self.caller, user_id, seconds)[0]
 
@@ -126,6 +168,7 @@ def opened(trial: Trial) -> Iterator[tuple[Credentials, Send, dict[str, Any]]]:
     folder = trial.fresh_folder("data")
     migrate("", folder)
     store = Store.open("", folder)
+    TenantLifecycle(Settings(data_dir=folder), store).create("other")
     keys = Credentials(store)
     app = create_app(Settings(data_dir=folder))
     try:
