@@ -1,6 +1,6 @@
 """Finds out who makes a request, before anything of it is read but its headers. `app.api.access` says what for."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 import structlog
 from fastapi import Request
@@ -69,12 +69,10 @@ class Authentication:
         await self._app(scope, receive, send)
 
     async def _caller(self, scope: Scope) -> Caller:
-        text = token = origin = None
+        text = token = None
         for name, value in scope["headers"]:
             if name == b"authorization" and value[: len(BEARER)].lower() == BEARER:
                 text = value[len(BEARER) :].strip().decode("latin-1")
-            elif name == b"origin":
-                origin = value.decode("latin-1").lower()
             elif name == USER_TOKEN:
                 token = value.decode("latin-1")
         # A request without a key is no attempt to guess one.
@@ -87,7 +85,9 @@ class Authentication:
             key = await self._find_again(text, address)
         caller = key.caller
         if key.key.kind == "browser":
-            caller = self._narrowed(key, origin, token)
+            if not _is_page_of(key.key.origins, dict(scope["headers"])):
+                raise WrongOriginError
+            caller = self._narrowed(key, token)
         if key.limit is not None:
             self._limits.count_request(key.limit, key.key.key_id, caller.user_id or "")
         return caller
@@ -110,12 +110,23 @@ class Authentication:
         if n_left_out is not None:
             await run_in_threadpool(self._audit.record_refusal, *entry, n_left_out=n_left_out)
 
-    def _narrowed(self, key: HeldKey, origin: str | None, token: str | None) -> Caller:
-        if origin not in key.key.origins:
-            raise WrongOriginError
+    def _narrowed(self, key: HeldKey, token: str | None) -> Caller:
         if token is None:
             raise UserTokenError
         return self._user_tokens.narrowed(key.caller, token)
+
+
+def _is_page_of(origins: Collection[str], headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of one of the origins sends the request; a page cannot change these headers.
+
+    Browsers send no `Origin` with a GET to the page's own origin, but `Sec-Fetch-Site: same-origin`. The page is then
+    of the name by which it calls the service, which `WebPages` has checked. A proxy may have ended TLS, so the schemes
+    are not compared. Rejected: `Referer`, which pages can leave out, and which `Referrer-Policy` often does.
+    """
+    if b"origin" not in headers and headers.get(b"sec-fetch-site") == b"same-origin":
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        return any(origin.partition("://")[2] == host for origin in origins)
+    return headers.get(b"origin", b"").decode("latin-1").lower() in origins
 
 
 class Origins(CORSMiddleware):

@@ -50,7 +50,10 @@ class WrongOriginError(ForbiddenError):
     type = "wrong-origin"
 
     def __init__(self) -> None:
-        super().__init__("a browser key answers only to the pages of its origins, by their header `Origin`")
+        super().__init__(
+            "a browser key answers only to the pages of its origins, by the header `Origin`, or `Sec-Fetch-Site:"
+            " same-origin` with the name of the origin in `Host`"
+        )
 
 
 class OtherUserError(ForbiddenError):

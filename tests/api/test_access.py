@@ -269,6 +269,31 @@ def test_page_needs_origin_and_token(guarded: GuardedApp) -> None:
     assert guarded.client.get(path, headers=secret | {"x-user-token": "ut_x"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "shop.example.com", "sec-fetch-site": "same-origin"}, 200),
+        ({"host": "Shop.example.com", "sec-fetch-site": "same-origin"}, 200),
+        # Pages elsewhere, and no page at all.
+        ({"host": "shop.example.com", "sec-fetch-site": "same-site"}, 403),
+        ({"host": "shop.example.com", "sec-fetch-site": "cross-site"}, 403),
+        ({"host": "shop.example.com", "sec-fetch-site": "none"}, 403),
+        ({"host": "shop.example.com"}, 403),
+        ({"host": "localhost", "sec-fetch-site": "same-origin"}, 403),
+        ({"host": "shop.example.com:8443", "sec-fetch-site": "same-origin"}, 403),
+        ({"host": "shop.example.com", "sec-fetch-site": "same-origin", "origin": "null"}, 403),
+        # A page whose name leads here.
+        ({"host": "evil.example.com", "sec-fetch-site": "same-origin"}, 421),
+    ],
+)
+def test_page_of_the_same_origin(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    """Browsers send no `Origin` with a GET to the origin of the page."""
+    guarded = GuardedApp(Settings(data_dir=tmp_path, allowed_hosts="shop.example.com"))
+    page = Page(guarded)
+    assert page.call("GET", "/users/ann/recommendations", **{"origin": "", **headers}) == status
+    guarded.close()
+
+
 def test_token_of_a_reader(guarded: GuardedApp) -> None:
     """A key that cannot write makes tokens that cannot write."""
     page = Page(guarded, "ann", READ)
