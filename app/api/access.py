@@ -28,6 +28,10 @@ from app.auth.scopes import SCOPES, Scope
 from app.errors import InvalidInputError
 from app.texts import nfc
 
+CREATOR = "created_by"
+NAMING_FIELDS = frozenset({"fields", "filter", "boost"})
+"""Parameters, of an address or a body, that name fields of items."""
+
 SCHEME = "key"
 IN_BROWSERS = "x-browser"
 AUDITED = "x-audited"
@@ -116,20 +120,32 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
+def _check_fields(name: str, value: object) -> None:
+    """Raises `ForbiddenError` if a browser key asks who made an item, be it by a filter: that is another user's id."""
+    if name in NAMING_FIELDS and CREATOR in str(value).casefold():
+        raise ForbiddenError(f"a browser key cannot name {CREATOR} in {name}: it is the id of another user")
+
+
 def _check_address(request: Request, user_id: str) -> None:
-    """Raises `OtherUserError` if the path or the query names another user."""
+    """Raises `OtherUserError` if the path or the query names another user, and as `_check_fields`."""
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    for name, value in query:
+        _check_fields(name, value)
     if any(name == "user_id" and nfc(value) != user_id for name, value in [*request.path_params.items(), *query]):
         raise OtherUserError
 
 
 async def check_body(request: Request, user_id: str) -> None:
-    """Raises `OtherUserError` if a field anywhere in the body names another user. The handler reads it afterwards."""
+    """Raises `OtherUserError` if a field anywhere in the body names another user, and as `_check_fields`.
+
+    The handler reads the body afterwards.
+    """
     named: list[Any] = []
 
     def collect(pairs: list[tuple[str, Any]]) -> None:
         # Of a name that is given twice, both count, whichever the handler takes.
         for name, value in pairs:
+            _check_fields(name, value)
             if name == "user_id":
                 named.append(value)
             elif name == "user_ids":

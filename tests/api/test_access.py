@@ -221,6 +221,14 @@ def test_token_of_a_merged_guest(guarded: GuardedApp) -> None:
         ("POST", "/search", {"query": "tea", "user_id": 7}),
         ("POST", "/recommendations", {"user_id": "bob"}),
         ("DELETE", "/users/bob/ratings/tea", None),
+        # Who made an item.
+        ("GET", "/users/ann/recommendations?fields=title,created%5Fby", None),
+        ("GET", "/users/ann/recommendations?filter=created_by%20%3D%20%22bob%22", None),
+        ("GET", "/users/ann/home?fields=title&fields=created_by", None),
+        ("GET", "/items/tea/similar?fields=created_by", None),
+        ("GET", "/charts/popular?filter=created_by%20%3D%20%22bob%22", None),
+        ("POST", "/search", {"query": "tea", "fields": ["title", "created_by"]}),
+        ("POST", "/recommendations", {"boost": 'created_by = "bob" -> 2'}),
         # Not for pages at all.
         ("GET", "/users/ann", None),
         ("GET", "/users/ann/ratings", None),
