@@ -2,9 +2,15 @@
 
 Each attack adds 3 % of the number of users, in one of three ways, to push an item drawn among the less popular ones.
 The snapshots learned with and without the attack, of one seed, are compared over honest users who have not chosen the
-item. Large data are those beside the repository, with the default recipe; small ones are made up.
+item. Made users arrive among the honest ones, and in every second round after them. Large data are those beside the
+repository, with the default recipe; small ones are made up.
+
+Then a push comes within a minute, after a run: the caps keep it out of trends and of the next snapshot. Last, a push
+comes by so many users that the quarantine leaves them alone: the gate refuses the snapshot, and none that grew
+honestly.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +21,9 @@ from numpy.typing import NDArray
 
 from app.algorithms.rating_matrix import RatingMatrix
 from app.entities import UNKNOWN_TIME, IncomingRatings, RatingScale
+from app.training.errors import SnapshotRejectedError
 from faults.trial import Figure, Trial
-from tests.support.published import known_rows, opened_shop, scores_of
+from tests.support.published import Shop, known_rows, opened_shop, scores_of
 from tests.support.shilling import KINDS, attack, honest, with_attack
 
 SHARE = 0.03
@@ -25,6 +32,13 @@ N_JUDGES = 1_000
 
 K = 10
 MOST_HITS, MOST_MOVED, MOST_HONEST = 0.01, 0.05, 0.01
+
+N_BURST = 300
+"""Likes of new users within a minute."""
+
+MOST_LEARNED = 5
+TOO_MANY = 0.12
+"""Twice the share of users that the quarantine leaves out at most."""
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 QUICK: dict[str, Any] = {
@@ -69,7 +83,7 @@ def run(trial: Trial) -> Iterator[Figure]:
         for seed in range(trial.times(test=1, short=1, long=2)):
             for kind in KINDS[:1] if trial.size == "test" else KINDS:
                 made = attack(source.ratings, kind, SHARE, np.random.default_rng([trial.seed, seed, KINDS.index(kind)]))
-                poisoned = _learned(trial, source, with_attack(source.ratings, made), judges)
+                poisoned = _learned(trial, source, with_attack(source.ratings, made), judges, mixed=seed % 2 == 0)
                 before, after = clean.places(made.target), poisoned.places(made.target)
                 hits.append(float(np.mean(after < K) - np.mean(before < K)))
                 moves.append(float(abs(after.mean() - before.mean()) / n_items))
@@ -82,6 +96,69 @@ def run(trial: Trial) -> Iterator[Figure]:
         yield Figure(f"{of}: mean rank", f"{MOST_MOVED:.0%}", seen, max(moves) <= MOST_MOVED)
         seen = f"{max(taken):.2%}; of made ones {min(caught):.0%} or more"
         yield Figure(f"{of}: honest users in quarantine", f"{MOST_HONEST:.0%}", seen, max(taken) <= MOST_HONEST)
+
+    yield from _bursts(trial)
+    yield from _shifts(trial)
+
+
+def _bursts(trial: Trial) -> Iterator[Figure]:
+    """A push by likes of new users within a minute, and a hit that known users like as well."""
+    ratings, now = honest(150, 100, seed=trial.seed), time.time_ns() // 1_000
+    target, hit = "pushed", "hit"
+    with opened_shop(trial.fresh_folder("shop"), _incoming(ratings, at=now), RatingScale.parse("pairs")) as shop:
+        shop.train(QUICK)
+        shop.store.ratings.record(_likes(target, range(1_000, 1_000 + N_BURST), now))
+        known = range(0, ratings.n_users, 2)
+        shop.store.ratings.record(_likes(hit, known, now))
+        keys, _ = shop.store.trends.top_trending()
+        ids = shop.store.items.ids_of(keys.tolist())
+        order = [ids[key] for key in keys.tolist()]
+        seen = f"{order.index(target) + 1} of {len(order)}, by {N_BURST} new users"
+        yield Figure("place of a pushed item in trends", f"below {K}", seen, order.index(target) >= K)
+        snapshot = shop.train(QUICK)
+        learned_keys, counts = snapshot.arrays.item_keys.tolist(), snapshot.arrays.item_counts.tolist()
+        n_learned = {ids[key]: n for key, n in zip(learned_keys, counts, strict=True)}
+        yield Figure(
+            "ratings of a pushed item learned from by the next run",
+            f"{MOST_LEARNED}",
+            f"{n_learned[target]} of {N_BURST}",
+            n_learned[target] <= MOST_LEARNED,
+        )
+        seen = f"{n_learned[hit]} of {len(known)}"
+        yield Figure("ratings of a hit learned from by the next run", "all", seen, n_learned[hit] == len(known))
+
+
+def _shifts(trial: Trial) -> Iterator[Figure]:
+    """Pushes that the quarantine leaves alone, and honest growth by a tenth of the users."""
+    n = trial.times(test=1, short=1, long=20)
+    refused, published = 0, 0
+    for seed in range(n):
+        ratings = honest(300, 240, seed=trial.seed + seed)
+        kind = KINDS[seed % len(KINDS)]
+        earlier = ratings.subset(ratings.user_rows < 270)
+        with opened_shop(trial.fresh_folder("shop"), _incoming(earlier), RatingScale.parse("pairs")) as shop:
+            shop.train(QUICK)
+            shop.store.ratings.record(_incoming(ratings))
+            published += _publishes(shop)
+            made = attack(ratings, kind, TOO_MANY, np.random.default_rng([trial.seed, seed]))
+            shop.store.ratings.record(_incoming(with_attack(ratings, made)))
+            refused += not _publishes(shop)
+    what = f"pushes by {TOO_MANY:.0%} made profiles refused by the gate"
+    yield Figure(what, "all", f"{refused} of {n}", refused == n)
+    yield Figure("snapshots that grew honestly refused", "0", f"{n - published} of {n}", published == n)
+
+
+def _publishes(shop: Shop) -> bool:
+    try:
+        shop.train(QUICK)
+    except SnapshotRejectedError:
+        return False
+    return True
+
+
+def _likes(item: str, users: range, at: int) -> IncomingRatings:
+    n = len(users)
+    return IncomingRatings([str(user) for user in users], [item] * n, np.ones(n), np.full(n, at))
 
 
 def _sources(trial: Trial) -> Iterator[Source]:
@@ -112,8 +189,12 @@ def _matrix(users: NDArray[np.float64], items: NDArray[np.float64], values: NDAr
     )
 
 
-def _learned(trial: Trial, source: Source, ratings: RatingMatrix, judges: NDArray[np.int64]) -> Learned:
-    with opened_shop(trial.fresh_folder("shop"), _incoming(ratings), source.scale) as shop:
+def _learned(
+    trial: Trial, source: Source, ratings: RatingMatrix, judges: NDArray[np.int64], *, mixed: bool = False
+) -> Learned:
+    """`mixed`: whether users arrive in any order; otherwise in that of their rows."""
+    arrival = np.random.default_rng(trial.seed).permutation(ratings.n_users) if mixed else None
+    with opened_shop(trial.fresh_folder("shop"), _incoming(ratings, arrival), source.scale) as shop:
         snapshot = shop.train(source.recipe)
         quarantined = frozenset(int(each.user_id) for each in shop.store.quarantine.entries(ratings.n_users))
         user_ids = shop.store.users.ids_of(snapshot.arrays.user_keys.tolist())
@@ -130,7 +211,12 @@ def _learned(trial: Trial, source: Source, ratings: RatingMatrix, judges: NDArra
     return Learned(scores, quarantined)
 
 
-def _incoming(ratings: RatingMatrix) -> IncomingRatings:
+def _incoming(
+    ratings: RatingMatrix, arrival: NDArray[np.int64] | None = None, at: int = int(UNKNOWN_TIME)
+) -> IncomingRatings:
+    """`arrival`: (n_users,), the place of each user among all who arrive; None: that of the row."""
+    if arrival is not None:
+        ratings = ratings.subset(np.argsort(arrival[ratings.user_rows], kind="stable"))
     users, items = ([str(row) for row in rows.tolist()] for rows in (ratings.user_rows, ratings.item_rows))
     # Films have half stars; no time is known.
-    return IncomingRatings(users, items, ratings.values.astype(np.float64), np.full(len(users), UNKNOWN_TIME))
+    return IncomingRatings(users, items, ratings.values.astype(np.float64), np.full(len(users), at))

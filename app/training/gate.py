@@ -4,7 +4,8 @@ A candidate must be finite, rank better than bestsellers and than what was popul
 predict ratings no worse than `biases`. It must not be worse than what is live. Where both were made the same way of
 largely the same data, it is compared with the live snapshot's recorded figure; otherwise the live recipe is fitted anew
 on the candidate's own training part, and the two are compared user by user, on users and items that both know. `Live`
-decides which, and whether they can be compared at all.
+decides which, and whether they can be compared at all. What was refitted is compared with what is served as well: an
+item that new users alone chose must not rise (`shift_check.py`).
 
 Each check returns the comparison that the candidate passed, a sentence, and raises with the one that it failed.
 """

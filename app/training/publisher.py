@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from app.algorithms.column_cosines import ColumnCosines
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.entities import UNKNOWN_TIME
-from app.scoring import Scorer, open_snapshot, write_snapshot
+from app.scoring import PublishedScorer, Scorer, open_snapshot, write_snapshot
 from app.scoring.groups import PopularInGroups
 from app.scoring.item_similarity import N_TOGETHER, ItemSimilarity
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotError
-from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SimilarBlend, Watermark, card
+from app.snapshots.manifest import UNMEASURED_BLEND, Acceptance, Manifest, SimilarBlend, Watermark, card
 from app.snapshots.read import manifest_digest
 from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import folder_name
@@ -30,6 +30,7 @@ from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.fit import Learned
 from app.training.refit_check import check_refit
+from app.training.shift_check import check_shift
 from app.training.sides import Sides, join
 
 SNAPSHOTS_FOLDER = "snapshots"
@@ -68,7 +69,8 @@ class Publisher:
         `seconds`: how long the phases of the run before this one took, for the card.
 
         Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over, and
-        `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on.
+        `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on, or if items rose
+        by what new users alone chose and the job does not accept it.
         """
         stage, began_at = Stage.from_progress(progress), time.perf_counter()
         with stage.part("assembling", 0.3) as part:
@@ -96,6 +98,15 @@ class Publisher:
             # Popular items, and what an operator has accepted, need not be better than popular items.
             if evaluated.reason is None and evaluated.accepted is None:
                 stage.decide(f"fitted: {check_refit(opened, evaluated.report, dataset.data.item_keys)}")
+            if evaluated.reason is None and (accepted := self._check_shift(opened, dataset, claim, stage)) is not None:
+                # Once more, with the acceptance on the card.
+                del opened
+                remove_snapshot(self.root, version)
+                manifest = replace(manifest, accepted=accepted)
+                with stage.part("snapshot", 0.95) as part:
+                    folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
+                opened = open_snapshot(folder, manifest.database_id, version)
+                digest = manifest_digest(folder)
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 # From now on trends count in full those who are not in quarantine.
@@ -109,6 +120,29 @@ class Publisher:
             raise
         # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.
         return version
+
+    def _check_shift(self, opened: PublishedScorer, dataset: Dataset, claim: Claim, stage: Stage) -> Acceptance | None:
+        """None if no item rose by what new users alone chose; otherwise the acceptance by which it is published.
+
+        Raises `SnapshotRejectedError` if the job accepts nothing.
+        """
+        entry = self.store.snapshots.live()
+        if entry is None or entry.card["reason"] is not None:
+            return None
+        database_id = self.store.instance.database_id
+        try:
+            live = open_snapshot(self.data_dir / entry.path, database_id, entry.version, entry.digest)
+        except SnapshotError:
+            return None
+        try:
+            stage.decide(f"shift: {check_shift(opened, live, dataset)}")
+        except SnapshotRejectedError as error:
+            if not claim.job.accept:
+                stage.decide(f"rejected: {error.detail}; snapshot {entry.version} stays live")
+                raise
+            stage.decide(f"accepted, although {error.detail}")
+            return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail)
+        return None
 
     def _free_version(self) -> int:
         """A version that neither another snapshot nor a folder has."""

@@ -131,7 +131,8 @@ def _check_vectors(scorer: PublishedScorer, item_keys: NDArray[np.int64]) -> Non
         raise SnapshotRejectedError("the vectors of the items are not those that the users' were weighed by", AGAIN)
     for entry in scorer.manifest.segments:
         if entry.columns is not None and entry.weight > 0:
-            of_users = scorer.user_vectors[:, entry.slice]
+            # Of users in quarantine, or whose ratings wait, nothing was learned: their versions are negative.
+            of_users = scorer.user_vectors[arrays.user_versions >= 0, entry.slice]
             n_spoken_for = int(np.count_nonzero(of_users.any(axis=1)))
             if n_spoken_for < LEAST_SPOKEN_FOR * len(of_users):
                 raise SnapshotRejectedError(f"only {n_spoken_for} users have a vector of {entry.name}", AGAIN)

@@ -29,9 +29,9 @@ class Shop:
     def store(self) -> Store:
         return self.trainer.store
 
-    def train(self, recipe: dict[str, Any] | None = None, seed: int = 0) -> PublishedScorer:
+    def train(self, recipe: dict[str, Any] | None = None, seed: int = 0, *, accept: bool = False) -> PublishedScorer:
         """The snapshot published; raises what the run raises."""
-        self.store.jobs.enqueue("request", recipe=recipe, seed=seed)
+        self.store.jobs.enqueue("request", recipe=recipe, seed=seed, accept=accept)
         claim = self.store.jobs.claim("a-worker", lease_seconds=60)
         assert claim is not None
         try:

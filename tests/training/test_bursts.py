@@ -55,3 +55,12 @@ def test_item(tmp_path: Path) -> None:
 def key_of(store: Store, item_id: str) -> int:
     keys = store.training_reads.load().item_keys.tolist()
     return next(key for key, name in store.items.ids_of(keys).items() if name == item_id)
+
+
+def test_more_new_users_than_known(tmp_path: Path) -> None:
+    """A flood of users of whom nothing is learned does not keep the run from publishing."""
+    with opened_shop(tmp_path, as_incoming(honest(n_users=150)), PAIRS) as shop:
+        shop.store.ratings.record(incoming(*[(f"u{user:04}", f"i{user % 7:04}", 1, NOW) for user in range(150)]))
+        shop.train(QUICK)
+        shop.store.ratings.record(incoming(*[(f"new{user}", "i0100", 1, NOW) for user in range(400)]))
+        assert shop.train(QUICK).manifest.n_capped >= 395
