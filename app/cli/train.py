@@ -94,7 +94,7 @@ def _recipe(algorithm: str | None, param: list[str], path: Path | None) -> dict[
             raise InvalidInputError("--recipe excludes --algorithm and --param", field="recipe")
         try:
             return parse_recipe(json.loads(path.read_bytes())).document
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InvalidInputError(f"{path} is not a recipe in JSON: {error}", field="recipe") from error
     if algorithm is None:
         if param:

@@ -55,7 +55,7 @@ class TrialLog:
         whole, newline, torn = content.rpartition(b"\n")
         try:
             documents = [json.loads(line) for line in whole.splitlines()]
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._refusal("is not a file of trials") from error
         if not all(
             isinstance(each, dict) and {"algorithm", "hyperparameters", "value"} <= each.keys() for each in documents

@@ -146,6 +146,17 @@ def test_no_ratings(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("environment", "rated")
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_nested_recipe(tmp_path: Path, depth: int) -> None:
+    migrate("", tmp_path)
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"segments": ' + "[" * depth + "]" * depth + "}")
+    done = in_this_process("--recipe", recipe)
+    assert done.exit_code == 1
+    assert done.errors.startswith("reckon: ")
+
+
 def test_recipe_from_file(tmp_path: Path) -> None:
     segments = [{"name": "rating", "algorithm": "biases"}, {"name": "taste", "algorithm": "als_implicit"}]
     recipe = tmp_path / "recipe.json"

@@ -45,7 +45,9 @@ def test_torn_last_line(log: TrialLog, kept: int) -> None:
     assert log.trials_of(TASK) == {GOOD.key: GOOD, BAD.key: BAD}
 
 
-@pytest.mark.parametrize("content", ["user,item,rating\n1,2,3\n", '{"a": 1}\n', "[1]\n", "precious", '{"a": 1'])
+@pytest.mark.parametrize(
+    "content", ["user,item,rating\n1,2,3\n", '{"a": 1}\n', "[1]\n", "precious", '{"a": 1', "[" * 99_999 + "\n"]
+)
 def test_files_of_something_else(log: TrialLog, content: str) -> None:
     log.path.write_text(content)
     with pytest.raises(InvalidInputError, match="is not a file of trials"):
