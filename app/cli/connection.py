@@ -18,6 +18,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -489,5 +490,6 @@ def _answer_of(problem: Problem, default_headers: Iterable[tuple[bytes, bytes]])
         (b"content-length", b"%d" % len(content)),
         (b"x-request-id", problem.request_id.encode()),
         (b"connection", b"close"),
+        *([(b"retry-after", b"1")] if problem.status == HTTPStatus.SERVICE_UNAVAILABLE else ()),
     )
     return b"".join((STATUS_LINE[problem.status], *(b"%b: %b\r\n" % each for each in headers), b"\r\n", content))

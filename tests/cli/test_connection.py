@@ -301,11 +301,29 @@ def test_full(served: Served) -> None:
 def test_full_of_busy(served: Served) -> None:
     busy = [served.connect(GET.replace(b"/", b"/slow", 1)) for _ in range(4)]
     wait_until(lambda: len(served.seen_headers) == 4)
-    assert served.statuses(b"") == [503]
+    with closing(served.connect()) as refused:
+        answer = refused.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
     served.go.set()
     for each in busy:
         assert each.recv(15).endswith(b"200 OK")
         each.close()
+
+
+def test_no_limit_per_peer() -> None:
+    """Behind a proxy all connections have one address, and none makes room for another."""
+    made = Served(Connections(0))
+    protocol = partial(BoundedConnection, connections_of_all=made.connections)
+    with serving(made.answer, http=protocol, ws="none", loop="uvloop", interface="asgi3") as address:
+        url = urlsplit(address)
+        made.address = (str(url.hostname), int(url.port or 0))
+        opened = [made.connect() for _ in range(20)]
+        made.wait_for(20, 0)
+        for each in opened:
+            each.sendall(GET)
+            assert each.recv(15).endswith(b"200 OK")
+            each.close()
 
 
 def test_unfinished_bodies(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
