@@ -13,7 +13,16 @@ from app.api.idempotency import writes_nothing
 from app.api.list_parameters import GuestBody, ListParameters
 from app.api.problems import responses
 from app.api.query_string import described, parameters
-from app.api.responses import answered, as_bytes, held_by, is_among, json_response, unchanged, with_ignored
+from app.api.responses import (
+    NOT_STORED,
+    answered,
+    as_bytes,
+    held_by,
+    is_among,
+    json_response,
+    unchanged,
+    with_ignored,
+)
 from app.api.routing import AnswerRoute, DirectRoute, service_of
 from app.api.schemas.lists import BatchIn, BatchOut, ExplainedGuestRecommendations, GuestRecommendations
 from app.api.similar_parameters import SimilarParameters
@@ -218,11 +227,13 @@ async def post_batch(request: Request, body: BatchIn) -> Response:
     responses=responses(422, 503),
     openapi_extra=described(ListParameters) | needs("recommendations:read"),
 )
-async def get_why_not(user_id: Id, item_id: Id, request: Request) -> WhyNot:
+async def get_why_not(user_id: Id, item_id: Id, request: Request, response: Response) -> WhyNot:
     """Repeats the steps of the same request for a list. Returns the step at which the item was dropped, or its rank."""
     service = service_of(request)
     query = parameters(request, ListParameters).query(user_id, service.tokens)
     request_state = await service.request_states.read(user_id)
     why = await service.exclusion.explain(item_id, query, request_state)
     why.degraded = request_state.is_degraded
+    if why.degraded:
+        response.headers.update(NOT_STORED)
     return why

@@ -94,8 +94,7 @@ def test_every_answer(api: TestClient, trained_url: str) -> None:
         for operation, body in READS.items():
             answer = ask(api, operation, body)
             assert answer.status_code == 200, (operation, answer.text)
-            if "explain" not in operation:
-                assert answer.headers["cache-control"] == "no-store", operation
+            assert answer.headers["cache-control"] == "no-store", operation
             assert "etag" not in answer.headers, operation
             content = answer.json()
             assert content.pop("degraded") is True, operation
