@@ -19,8 +19,10 @@ def worker() -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         stopping.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` makes the process ignore SIGHUP, because the worker is to outlive its terminal.
+        if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
+            signal.signal(number, stop)
     store = open_store(settings)
     try:
         Rounds(settings, store).run(stopping)

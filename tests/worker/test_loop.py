@@ -217,13 +217,17 @@ def test_killed_worker_is_followed(store: Store, database_url: str, tmp_path: Pa
     assert (ended.state, ended.attempts) == ("succeeded", 2)
 
 
-def test_terminated_worker_gives_back(store: Store, database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("database_url", "number"), [("sqlite", signal.SIGHUP), ("postgres", signal.SIGTERM)], indirect=["database_url"]
+)
+def test_stopped_worker_gives_back(store: Store, database_url: str, tmp_path: Path, number: signal.Signals) -> None:
+    """A closed terminal stops it as SIGTERM does."""
     store.ratings.record(tasteful_ratings(n_users=400, n_items=200, n_each=50))
     job = store.jobs.enqueue("request")
     worker = Instance(tmp_path, database_url).start("worker")
     try:
         wait_until(lambda: store.jobs.get(job.job_id).state == "running")
-        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(number)
         assert worker.wait(120) == 0
     finally:
         worker.communicate()
