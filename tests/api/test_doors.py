@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 import app.api.docs
+from app.errors import StorageUnavailableError
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.settings import Settings
@@ -25,6 +26,25 @@ def test_probes_without_snapshot(client: TestClient) -> None:
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["snapshot_version"], ready["warnings"]) == ("ready", None, [])
     assert (ready["fallback_reason"], ready["fallback_advice"]) == (None, None)
+
+
+def test_liveness_without_a_service(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe reaches neither the database nor anything else that may wait for it, whatever key comes with it."""
+    monkeypatch.setattr(client.app.state, "service", None)  # type: ignore[attr-defined]  # of our application
+    for headers in ({}, {"authorization": "Bearer nonsense"}):
+        assert client.get("/livez", headers=headers).status_code == 200
+    assert client.get("/readyz").status_code == 500
+
+
+def test_nothing_can_be_answered(client: TestClient) -> None:
+    """The database fails before anything is known: a balancer is to ask another process."""
+    availability = client.app.state.service.store.availability  # type: ignore[attr-defined]  # of our application
+    availability._probe = lambda: (_ for _ in ()).throw(StorageUnavailableError("silent"))
+    availability.failed(StorageUnavailableError("silent"))
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["type"]) == (503, "urn:reckon:problem:unavailable")
+    assert ready.headers["retry-after"] == "1"
+    assert client.get("/livez").status_code == 200
 
 
 def test_fallback_is_seen(tmp_path: Path) -> None:

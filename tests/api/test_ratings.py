@@ -119,6 +119,25 @@ def test_five_minutes_ahead(client: TestClient) -> None:
     assert client.post("/ratings", json=GOOD | {"rated_at": ago(minutes=-4)}).status_code == 201
 
 
+@pytest.mark.parametrize("path", ["/ratings", "/ratings/batch"])
+def test_newest_is_the_last_received(client: TestClient, path: str) -> None:
+    """Also after a rating by a clock that is ahead of the server's, and after its deletion."""
+
+    def rate(value: float, **time: str) -> float:
+        rating = GOOD | {"value": value} | time
+        assert client.post(path, json=rating if path == "/ratings" else {"ratings": [rating]}).is_success
+        return stored(client)["x"]
+
+    assert rate(5, rated_at=ago(minutes=-4)) == 5
+    assert rate(1) == 1
+    assert rate(5, rated_at=ago(minutes=-4)) == 5
+    assert rate(4, rated_at=ago()) == 4
+    assert client.delete("/users/ann/ratings/x").status_code == 204
+    assert stored(client) == {}
+    assert rate(2) == 2
+    assert rate(3) == 3
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
 def test_not_a_rating(client: TestClient, body: bytes) -> None:
     answer = client.post("/ratings", content=body, headers={"content-type": "application/json"})

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def test_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RECKON_DATA_DIR", str(tmp_path / "none"))
     exit_code, found = findings()
     assert (exit_code, found["data folder"]["state"]) == (1, "problem")
+
+
+@pytest.mark.parametrize(
+    ("free", "state"), [(1 << 20, "problem"), (500 << 20, "warning"), (50 << 30, "ok")], ids=["full", "low", "roomy"]
+)
+def test_room_on_the_disk(folder: Path, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+    usage = shutil.disk_usage(folder)._replace(total=100 << 30, free=free)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage)
+    exit_code, found = findings()
+    assert (exit_code, found["disk"]["state"]) == (int(state == "problem"), state)
+    assert ("make room" in found["disk"]["advice"]) == (state != "ok")
 
 
 def test_open_to_others(folder: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import supervisor
 from app.cli.serve import METRICS_PREFIX, metrics_folder
-from app.cli.supervisor import STEADY_SECONDS, Child, _stop_signals, log
+from app.cli.supervisor import STEADY_SECONDS, Child, _stop_signals, log, run_together
 
 
 def test_pauses_grow() -> None:
@@ -23,6 +24,28 @@ def test_pauses_grow() -> None:
 def test_steady_child_starts_anew() -> None:
     child = Child("steady", [], {}, _started_at=time.monotonic() - STEADY_SECONDS, _pause_seconds=16)
     assert child._plan_restart() == 1
+
+
+def test_child_that_dies_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is started anew however often it dies, and the child beside it is not touched."""
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0.01)
+    dying = Child("dying", ["no_such_module"], dict(os.environ))
+    steady = Child("steady", ["timeit", "-n", "1", "-r", "1", "import time; time.sleep(600)"], dict(os.environ))
+    pids: list[int | None] = []
+
+    def died_often() -> bool:
+        pids.append(None if steady._process is None else steady._process.pid)
+        return dying.n_ends >= 4
+
+    run_together(
+        [dying, steady],
+        tmp_path / "processes.json",
+        is_ready=died_often,
+        announce=lambda: signal.raise_signal(signal.SIGTERM),
+    )
+    assert len(set(pids)) == 1
+    assert (steady.n_ends, dying.last_exit) == (0, "exit code 1")
 
 
 def test_nohup_is_heeded() -> None:

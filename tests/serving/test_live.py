@@ -112,6 +112,28 @@ def test_newest_good_one_serves(trained_url: str, tmp_path: Path) -> None:
             assert "\nreckon_snapshot_is_substitute 0.0\n" in api.get("/metrics").text
 
 
+def test_folder_of_all_is_lost(trained_url: str, tmp_path: Path) -> None:
+    """A new container with the old database: popular items serve until a run, which is requested once, publishes."""
+    with closing(Store.open(trained_url, tmp_path)) as store:
+        (first,) = store.snapshots.entries()
+        kept = shutil.copytree(tmp_path / first.path, tmp_path / "kept")
+        shutil.rmtree(tmp_path / "snapshots")
+        for _ in range(2):  # a restart requests no second run
+            with capture_logs() as logged:
+                Service.build(Settings(database_url=trained_url, data_dir=tmp_path)).store.close()
+            assert [entry["outcome"] for entry in logged if entry["event"] == "snapshot"] == ["damaged"]
+        with TestClient(app_of(trained_url, tmp_path)) as api:
+            assert api.get("/users/user-0/recommendations").json()["strategy"] == "popular"
+            (warning,) = api.get("/readyz").json()["warnings"]
+            assert "popular items are listed" in warning["reason"]
+            assert [job.trigger for job in store.jobs.latest() if job.state == "queued"] == ["damaged snapshot"]
+            shutil.copytree(kept, tmp_path / first.path)
+            again = published_again(store, tmp_path)
+            shutil.rmtree(tmp_path / first.path)
+            wait_until(lambda: snapshot_version(api) == int(again.name))
+            assert api.get("/users/user-0/recommendations").json()["strategy"] == "personalized"
+
+
 def test_no_run_beside_a_newer_one(trained_url: str, tmp_path: Path) -> None:
     """A pinned snapshot is lost. What was published since serves in its place, so that nothing need be learned."""
     with closing(Store.open(trained_url, tmp_path)) as store:
@@ -124,8 +146,9 @@ def test_no_run_beside_a_newer_one(trained_url: str, tmp_path: Path) -> None:
             assert all(job.state == "succeeded" for job in store.jobs.latest())
 
 
-def test_activation_is_refused(trained_url: str, tmp_path: Path) -> None:
-    """Of a damaged snapshot; what is live stays, after a restart as well."""
+@pytest.mark.parametrize("is_missing", [False, True], ids=["damaged", "missing"])
+def test_activation_is_refused(trained_url: str, tmp_path: Path, *, is_missing: bool) -> None:
+    """Of a snapshot that cannot be served; what is live stays, after a restart as well."""
     with closing(Store.open(trained_url, tmp_path)) as store:
         (first,) = store.snapshots.entries()
         damaged = published_again(store, tmp_path)
@@ -134,6 +157,8 @@ def test_activation_is_refused(trained_url: str, tmp_path: Path) -> None:
         content[-1] ^= 1
         (damaged / "item_keys.npy").unlink()
         (damaged / "item_keys.npy").write_bytes(content)
+        if is_missing:
+            shutil.rmtree(damaged)
         for _ in range(2):
             with TestClient(app_of(trained_url, tmp_path)) as api:
                 for version in (int(damaged.name), "latest"):
@@ -142,7 +167,7 @@ def test_activation_is_refused(trained_url: str, tmp_path: Path) -> None:
                         409,
                         "urn:reckon:problem:activation-refused",
                     )
-                    assert "item_keys.npy" in refused.json()["detail"]
+                    assert ("manifest.json" if is_missing else "item_keys.npy") in refused.json()["detail"]
                 assert snapshot_version(api) == first.version
                 assert [each["is_live"] for each in api.get("/snapshots").json()["snapshots"]] == [False, True]
                 assert api.post(f"/snapshots/{first.version}/activate").status_code == 200
