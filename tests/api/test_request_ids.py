@@ -58,6 +58,7 @@ def test_every_answer_has_one(
     if status >= 400:
         assert answer.json()["request_id"] == request_id
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers.get("retry-after") == ("1" if status == 503 else None)
 
 
 @pytest.mark.parametrize("sent", ["a", "0f6d2c3a-9b7e-4d51-8888-000000000000", "Trace_1.2", "x" * 64])
