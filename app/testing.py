@@ -10,7 +10,7 @@ dependency of the client and not of the service.
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,8 +32,6 @@ SNAPSHOT_POLL_SECONDS = 0.02
 """How often the application looks for a new snapshot. Each `train` waits for it, so less than the service's default."""
 
 LIVE_TIMEOUT_SECONDS = 60.0
-
-ADDRESS = "http://localhost"
 
 
 class AppTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -70,7 +68,9 @@ class RunningApp:
     `settings`: what the service runs with; `data_dir` and `database_url` are those of this block.
     """
 
-    def __init__(self, settings: Settings, transport: AppTransport) -> None:
+    def __init__(self, settings: Settings, transport: AppTransport, live_version: Callable[[], int | None]) -> None:
+        """`live_version`: of the snapshot that answers."""
+        self._live_version = live_version
         self.settings = settings
         self.transport = transport
 
@@ -99,11 +99,10 @@ class RunningApp:
 
     def _wait_until_live(self, version: int) -> None:
         deadline = time.monotonic() + LIVE_TIMEOUT_SECONDS
-        with httpx.Client(base_url=ADDRESS, transport=self.transport) as http:
-            while http.get("/readyz").json().get("snapshot_version") != version:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"snapshot {version} is not live after {LIVE_TIMEOUT_SECONDS:g} s")
-                time.sleep(SNAPSHOT_POLL_SECONDS)
+        while self._live_version() != version:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"snapshot {version} is not live after {LIVE_TIMEOUT_SECONDS:g} s")
+            time.sleep(SNAPSHOT_POLL_SECONDS)
 
 
 @contextmanager
@@ -135,4 +134,5 @@ def running_app(settings: Settings | None = None, *, scale: str | None = None) -
             start_blocking_portal(name="reckon-testing") as portal,
             portal.wrap_async_context_manager(app.router.lifespan_context(app)),
         ):
-            yield RunningApp(settings, AppTransport(app, portal))
+            serving = app.state.service.serving
+            yield RunningApp(settings, AppTransport(app, portal), lambda: serving.current.scorer.version)

@@ -17,9 +17,10 @@ import httpx
 import numpy as np
 from scipy import sparse
 
-from app.testing import ADDRESS, running_app
+from app.testing import running_app
 from benchmarks.table import Row
 
+ADDRESS = "http://localhost"
 FILMS = Path("../shared/data/ml-latest-small")
 N_POPULAR = 400
 N_LISTED = 10

@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field
 
 from app.api.access import OPEN, caller_of, needs
 from app.api.problems import responses
-from app.api.routing import StrictRoute, service_of
+from app.api.routing import StrictRoute, control_of, service_of
 from app.auth.errors import ForbiddenError
 from app.erasure.overdue import OverdueWarning, overdue_warning
-from app.errors import StorageUnavailableError, UnavailableError
+from app.errors import ReckonError, StorageUnavailableError, UnavailableError
 from app.observability.processes import read_processes
 from app.training.rejections import RejectionWarning, rejection_warning
 
@@ -51,22 +51,25 @@ class ProcessOut(BaseModel):
 
 
 class Readiness(BaseModel):
+    """All but `status` is for operators, and left out for other callers: see `readyz`."""
+
     status: Literal["ready", "degraded"] = Field(
         description="`degraded`: lists are made from what is remembered; all that needs the database is answered 503"
     )
-    degraded: list[DegradedPart] = Field(description="What does not work, and since when; empty while all does")
-    snapshot_version: int | None = Field(description="Null before the first training: lists hold popular items")
+    degraded: list[DegradedPart] = Field([], description="What does not work, and since when; empty while all does")
+    snapshot_version: int | None = Field(None, description="Null before the first training: lists hold popular items")
     fallback_reason: str | None = Field(
-        description="Why the snapshot holds popular items alone, the same list for all users; null if it does not"
+        None, description="Why the snapshot holds popular items alone, the same list for all users; null if it does not"
     )
-    fallback_advice: str | None = Field(description="What to do about it; null if there is nothing to say")
+    fallback_advice: str | None = Field(None, description="What to do about it; null if there is nothing to say")
     warnings: list[ReadinessWarning] = Field(
+        [],
         description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
         " erasures of users are overdue; one if the live snapshot cannot be served, so that another one or popular"
-        " items are; one for each process that ended within the last minute"
+        " items are; one for each process that ended within the last minute",
     )
     processes: list[ProcessOut] = Field(
-        description="Those of this `reckon serve`; empty if something else runs the API"
+        [], description="Those of this `reckon serve`; empty if something else runs the API"
     )
 
 
@@ -76,12 +79,21 @@ async def livez() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz", summary="Check that requests can be answered", responses=responses(422, 503), openapi_extra=OPEN)
+@router.get(
+    "/readyz",
+    summary="Check that requests can be answered",
+    responses=responses(422, 503),
+    response_model_exclude_unset=True,
+    openapi_extra=OPEN,
+)
 async def readyz(request: Request) -> Readiness:
     """200 as long as lists can be made, if need be from memory: a balancer that removed this process, and every other
     one, because of their common database would make things worse. 503 while the database does not answer and nothing
     is remembered, and while the service, told to stop, still answers so that a balancer can remove it first. 200
     without a snapshot, since popular items can be listed.
+
+    It needs no key, and answers `status` alone then. With a key of the main catalogue that has the scope `console` or
+    `admin`, and while the service is open, it says more.
     """
     states = read_processes()
     if any(each.state == "stopping" for each in states):
@@ -101,9 +113,12 @@ async def readyz(request: Request) -> Readiness:
         outage = service.store.availability.outage
         since = datetime.now(UTC) if outage is None else outage.since
         degraded = [DegradedPart(part="database", since=since, reason=error.detail)]
+    status: Literal["ready", "degraded"] = "degraded" if degraded else "ready"
+    if not _is_operator(request):
+        return Readiness(status=status)
     processes = [ProcessOut.model_validate(each, from_attributes=True) for each in states]
     return Readiness(
-        status="degraded" if degraded else "ready",
+        status=status,
         degraded=degraded,
         snapshot_version=scorer.version,
         fallback_reason=scorer.fallback_reason,
@@ -118,6 +133,21 @@ async def readyz(request: Request) -> Readiness:
         ],
         processes=processes,
     )
+
+
+def _is_operator(request: Request) -> bool:
+    """Whether the service is open, or the request has the key of an operator."""
+    caller = request.scope["state"].get("caller")
+    if caller is None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return False
+        try:
+            # In memory alone: a probe is answered whatever the database does.
+            caller = control_of(request).keys.find(key.strip()).caller
+        except ReckonError:
+            return False
+    return bool(caller.tenant is None and "console" in caller.scopes)  # which `admin` includes
 
 
 def _warning_of(process: ProcessOut) -> ReadinessWarning:

@@ -92,6 +92,18 @@ def test_what_is_open(guarded: GuardedApp) -> None:
     assert guarded.client.options("/items").status_code == 401
 
 
+def test_details_of_the_probe(guarded: GuardedApp) -> None:
+    """Anyone may ask whether the service is ready; what runs there is for operators."""
+    details = guarded.client.get("/readyz").json()
+    assert details.keys() > {"status", "snapshot_version", "processes", "warnings"}
+    guarded.tenant("shop")
+    for scope in ("admin", "console"):
+        assert guarded.client.get("/readyz", headers=bearer(guarded.key(scope))).json() == details
+    for key in (guarded.key(READ), guarded.key("admin", tenant="shop"), made_key("admin")[0], ""):
+        assert guarded.client.get("/readyz", headers=bearer(key)).json() == {"status": "ready"}
+    assert guarded.client.get("/readyz").json() == {"status": "ready"}
+
+
 def test_open_service(guarded: GuardedApp) -> None:
     assert guarded.client.get("/items").status_code == 200
     assert guarded.client.get("/metrics", headers=bearer("nonsense")).status_code == 200

@@ -98,7 +98,7 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """The answer of the readiness probe.
+    """The answer of the readiness probe. Without a key that has the scope `console` or `admin`, it is `status` alone.
 
     `status`: `ready`, or `degraded` while lists are made of what is remembered; `degraded`: what does not work then.
     `snapshot_version`: None before anything is learned. `fallback_reason`: why the snapshot holds popular items alone,
@@ -107,7 +107,7 @@ class Readiness:
     """
 
     status: str
-    snapshot_version: int | None
+    snapshot_version: int | None = None
     fallback_reason: str | None = None
     fallback_advice: str | None = None
     warnings: tuple[ReadinessWarning, ...] = ()
