@@ -2,12 +2,15 @@
 
 - **Of a user**: `MOST_AN_HOUR` ratings of each hour are learned from, the first ones. Who rates more is a program.
 - **For an item**: what new users add to its trend above what is expected (`app.store.bursts`) is not learned from in
-  the run that first sees them. That run judges them, and later ones learn from those who are not in quarantine.
+  the run that first sees them. That run judges them, and later ones learn from those who are not in quarantine. A run
+  in which more users look made than the quarantine takes judges no user.
 
 Capped ratings are stored, and their users' own lists know them. Ratings without a time are never capped: they come from
 files. Ratings from files with their times came in when they say, so an import is no burst. Users whom an operator
 released are never capped.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import structlog
@@ -36,6 +39,7 @@ def cap_bursts(dataset: Dataset, store: Store, stage: Stage) -> Dataset:
     ratings, labels, keys = dataset.ratings, dataset.ratings.labels, dataset.data.user_keys
     bursts, released = store.trends.bursts(), np.isin(keys, store.quarantine.released())
     is_new = (keys > bursts.judged) & ~released
+    dataset = replace(dataset, judged=bursts.judged)
     # The share of what new users did that counts.
     counted = np.ones(ratings.n_items)
     is_known = np.isin(bursts.item_key, dataset.data.item_keys)

@@ -131,6 +131,7 @@ class Dataset:
     `of_quarantine`: a sentence on it; empty where nothing was found.
     `in_part`: (n_users,) bool, of whom `ratings` leaves out what came in a burst; None for no user. `n_capped`: how
     many ratings and labels that is. `of_bursts`: a sentence on it; empty where there was none.
+    `judged`: users with a higher key are new, see `app.store.bursts`. `judges_new`: whether this run judges them.
     """
 
     data: TrainingData
@@ -145,6 +146,8 @@ class Dataset:
     in_part: NDArray[np.bool_] | None = None
     n_capped: int = 0
     of_bursts: tuple[str, ...] = ()
+    judged: int = 0
+    judges_new: bool = True
 
     def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":
         """The same, to be learned without what these users (n_users,) rated and did. `why`: for the card."""

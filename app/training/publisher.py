@@ -110,7 +110,8 @@ class Publisher:
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 # From now on trends count in full those who are not in quarantine.
-                self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
+                if dataset.judges_new:
+                    self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}

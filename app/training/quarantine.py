@@ -34,7 +34,7 @@ def quarantine(dataset: Dataset, store: Store, rng: np.random.Generator, stage: 
     n_found, n_users = sum(len(push.user_rows) for push in pushes), int(np.count_nonzero(ratings.user_choice_counts))
     if n_found > MOST_QUARANTINED * n_users:
         why = stage.decide(f"quarantine: nothing, although {n_found:,} of {n_users:,} users look made up")
-        pushes, dataset = [], replace(dataset, of_quarantine=(why,))
+        pushes, dataset = [], replace(dataset, of_quarantine=(why,), judges_new=False)
     stage.note(n_quarantined=sum(len(push.user_rows) for push in pushes), n_pushed_items=len(pushes))
     user_rows = np.concatenate([np.empty(0, np.int64), *(push.user_rows for push in pushes)])
     item_rows = np.repeat([push.item_row for push in pushes], [len(push.user_rows) for push in pushes]).astype(np.int64)

@@ -1,7 +1,7 @@
 """The part of the gate that looks for items which new users have lifted over the heads of all others.
 
 What the quarantine and the caps let through shows in the lists of users whom the live snapshot knows: the candidate
-ranks an item far higher, and those who chose it are users of whom live has learned nothing. A hit rises as well, but
+ranks an item far higher, and those who chose it are new users, whom no run has judged. A hit rises as well, but
 known users choose it, too; how many new ones are expected then is the formula of trends (`app.store.bursts`).
 """
 
@@ -30,6 +30,9 @@ lists and 18 % of the catalogue, so a rise alone tells nothing; none of them was
 users, with the quarantine turned off, were unexpected and rose by 25 to 34 % of the catalogue.
 """
 
+SURPLUS = 2.0
+"""What new users chose is unexpected above this times the most that is expected: the caps let the most through."""
+
 N_USERS = 300
 """Users that are looked at, evenly among those whom both snapshots know; fewer of a large catalogue."""
 
@@ -49,7 +52,7 @@ class Rise:
     """Of n items that both snapshots have, as (n,) arrays.
 
     `item_keys`: ascending. `hits`, `moved`: by how much the share of lists and the mean rank rose, see `MOST_HITS`.
-    `is_unexpected`: whether users of whom live has learned nothing chose it more than others let one expect.
+    `is_unexpected`: whether new users chose it more than others let one expect.
     """
 
     item_keys: NDArray[np.int64]
@@ -70,8 +73,8 @@ def check_shift(candidate: PublishedScorer, live: PublishedScorer, dataset: Data
     if is_pushed.any():
         raise SnapshotRejectedError(
             f"{np.count_nonzero(is_pushed):,} items rose by {rise.hits[is_pushed].max():.0%} of all lists or"
-            f" {rise.moved[is_pushed].max():.0%} of the catalogue, chosen by users who came since snapshot"
-            f" {live.version}",
+            f" {rise.moved[is_pushed].max():.0%} of the catalogue, chosen by users who are new since"
+            f" snapshot {live.version}",
             ADVICE,
         )
     n_unexpected = int(np.count_nonzero(rise.is_unexpected))
@@ -83,7 +86,9 @@ def rise_of(candidate: PublishedScorer, live: PublishedScorer, dataset: Dataset)
     keys, of_candidate, of_live = np.intersect1d(
         candidate.arrays.item_keys, live.arrays.item_keys, assume_unique=True, return_indices=True
     )
-    users = np.flatnonzero((dataset.user_versions >= 0) & _is_learned(live, candidate.arrays.user_keys))
+    user_keys, learned_by_live = candidate.arrays.user_keys, live.arrays.user_keys[live.arrays.user_versions >= 0]
+    is_known = user_keys <= dataset.judged
+    users = np.flatnonzero((dataset.user_versions >= 0) & is_known & np.isin(user_keys, learned_by_live))
     n_left = np.count_nonzero(np.isin(live.arrays.user_keys, candidate.arrays.user_keys))
     is_gone = n_left < LEAST_KNOWN * len(live.arrays.user_keys) or len(keys) < LEAST_KNOWN * live.n_items
     if is_gone or len(users) < LEAST_USERS:
@@ -98,17 +103,12 @@ def rise_of(candidate: PublishedScorer, live: PublishedScorer, dataset: Dataset)
     )
 
 
-def _is_learned(live: PublishedScorer, user_keys: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(n,) whether live has learned from the users: not from those who came later, or were held back."""
-    return np.isin(user_keys, live.arrays.user_keys[live.arrays.user_versions >= 0])
-
-
 def _unexpected(
     candidate: PublishedScorer, live: PublishedScorer, dataset: Dataset, keys: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """(n,) of the items `keys`."""
     ratings = dataset.ratings
-    is_new = ~_is_learned(live, candidate.arrays.user_keys)
+    is_new = candidate.arrays.user_keys > dataset.judged
     of_all = ratings.item_choice_counts.astype(float)
     kept = ratings.subset(~is_new[ratings.user_rows])
     if kept.labels is not None:
@@ -123,7 +123,7 @@ def _unexpected(
     since = np.maximum(known - live_counts, 0)
     of_all_times, of_late = _most(known, new), _most(since, new)
     # Where known users have done nothing since, only their earlier choices can tell.
-    is_unexpected = new > np.where(np.isfinite(of_late), np.maximum(of_all_times, of_late), of_all_times)
+    is_unexpected = new > SURPLUS * np.where(np.isfinite(of_late), np.maximum(of_all_times, of_late), of_all_times)
     chosen: NDArray[np.bool_] = is_unexpected[np.searchsorted(candidate.arrays.item_keys, keys)]
     return chosen
 

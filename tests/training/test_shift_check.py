@@ -28,7 +28,9 @@ def test_push(tmp_path: Path) -> None:
         accepted = shop.train(QUICK, accept=True).manifest.accepted
         assert accepted is not None
         assert "items rose" in accepted.reason
-        # Those who pushed it are known now.
+        # More look made than the quarantine takes, so the run judged no user.
+        assert shop.store.trends.bursts().judged == int(first.arrays.user_keys.max())
+        # What is live has learned from them already.
         assert shop.train(QUICK).manifest.accepted is None
 
 
