@@ -43,6 +43,7 @@ def test_child_that_dies_again_and_again(tmp_path: Path, monkeypatch: pytest.Mon
         tmp_path / "processes.json",
         is_ready=died_often,
         announce=lambda: signal.raise_signal(signal.SIGTERM),
+        drain_seconds=0,
     )
     assert len(set(pids)) == 1
     assert (steady.n_ends, dying.last_exit) == (0, "exit code 1")
