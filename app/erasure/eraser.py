@@ -26,7 +26,7 @@ class Eraser:
         """Completes the erasures that can be completed now; returns whether there were any.
 
         Idempotent: after a crash in any step, the next call goes on. Raises `UnavailableError` where the database
-        cannot be written anew at the moment.
+        cannot be written anew at the moment, and `StorageFullError` where there is no room for that.
         """
         ready = self._ready(self.store.erasures.pending())
         if not ready:

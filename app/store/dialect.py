@@ -203,7 +203,8 @@ class Dialect(Protocol):
         """Removes what deleted rows of users have left in the files of the database.
 
         `also`: other tables than those of users, of which rows named them. Other writes wait, on Postgres also reads of
-        the tables that are written anew. Raises `UnavailableError` while a long read needs the files as they are.
+        the tables that are written anew. Raises `UnavailableError` while a long read needs the files as they are, and
+        `StorageFullError` if there is no room to write them anew.
         """
 
     def expected(self, error: BaseException | None) -> ReckonError | None:

@@ -65,6 +65,26 @@ class DiskRoom:
         if free < reserve // 2:
             self._reserve.unlink(missing_ok=True)
 
+    def check_rewrite(self, n_bytes: int) -> None:
+        """Raise `StorageFullError` unless VACUUM has room for a database that takes `n_bytes` then.
+
+        It makes a copy in the folder of temporary files, and writes that to the log.
+        """
+        folder = temporary_folder()
+        is_shared = folder.stat().st_dev == self._path.parent.stat().st_dev
+        needed = {self._path.parent: 2 * n_bytes if is_shared else n_bytes}
+        if not is_shared:
+            needed[folder] = n_bytes
+        for place, least in needed.items():
+            disk = os.statvfs(place)
+            free = disk.f_bavail * disk.f_frsize
+            if free < least:
+                raise StorageFullError(
+                    f"to erase what deleted users have left, the database is written anew, which takes"
+                    f" {_mebibytes(least)} of the disk of {place}, and {_mebibytes(free)} are free: make room there"
+                    + ("" if is_shared and place != folder else ", or name another folder by SQLITE_TMPDIR")
+                )
+
     def take_back(self, checkpoint: Checkpoint) -> None:
         """Before other programs take it: hold the reserve again, or what is left of it."""
         if self._is_low and self._held() == 0:
@@ -106,6 +126,17 @@ class DiskRoom:
         free, reserve = self._free()
         if self._held() == 0 and (left := min(free, reserve)) > 0:
             self._hold(left)
+
+
+def temporary_folder() -> Path:
+    """Where SQLite makes temporary files (https://www.sqlite.org/tempfiles.html#temporary_file_storage_locations)."""
+    named = [os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp"]  # noqa: S108
+    folders = [Path(each) for each in named if each]
+    return next((each for each in folders if each.is_dir() and os.access(each, os.W_OK | os.X_OK)), Path())
+
+
+def _mebibytes(n_bytes: int) -> str:
+    return f"{-(-n_bytes >> 20):,} MiB"
 
 
 def _size_of(path: Path) -> int:

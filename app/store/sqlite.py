@@ -325,6 +325,11 @@ class SqliteDialect:
             self._check_files()
             with closing(self._connect()) as connection:
                 _configure(connection, PATIENT_SECONDS)
+                page_bytes, n_pages, n_free = (
+                    connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    for name in ("page_size", "page_count", "freelist_count")
+                )
+                self._room.check_rewrite(page_bytes * (n_pages - n_free))
                 # The copy that VACUUM makes is as large as the database.
                 connection.execute("PRAGMA temp_store = FILE")
                 connection.execute("VACUUM")

@@ -45,6 +45,26 @@ def filled(store: Store, folder: Path) -> Path:
     return filler
 
 
+def test_room_to_write_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is known before VACUUM begins. There is room for the database twice, but not three times."""
+    file = folder / "reckon.db"
+    n = 0
+    while file.stat().st_size < MEBIBYTES * 3 // 8 << 20:
+        n += 1
+        store = Store.open("", folder)
+        store.ratings.record(incoming(*[(f"user-{n}-{m}" + "x" * 100, f"i{m}", 3.0) for m in range(500)]))
+        store.close()  # which copies the log into the file
+    store = Store.open("", folder)
+    monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
+    with pytest.raises(StorageFullError, match=rf"MiB of the disk of {folder}.*SQLITE_TMPDIR"):
+        store.database.purge(also=())
+    assert store.ratings.count() == n * 500
+    monkeypatch.delenv("SQLITE_TMPDIR")
+    store.database.purge(also=())
+    assert store.ratings.count() == n * 500
+    store.close()
+
+
 def test_filled_by_its_own_log(folder: Path) -> None:
     """The log is emptied before the disk is full; what is refused in the end is refused by the room that is left."""
     store = Store.open("", folder)
