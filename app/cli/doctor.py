@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from app.settings import Settings
     from app.store import Store
     from app.store.checkup import Finding
@@ -152,13 +154,24 @@ def _snapshot(settings: "Settings", store: "Store") -> "Finding":
 
 
 def _worker(store: "Store") -> "Finding":
+    """What the jobs tell: a worker renews the lease of its run, and an idle one takes the next job at once."""
+    from app.entities import from_microseconds
     from app.store.checkup import Finding
 
-    latest = store.jobs.latest()
-    running = next((job for job in latest if job.state == "running"), None)
-    waiting = [job for job in latest if job.state == "queued"]
-    if running is not None:
-        return Finding("worker", "ok", f"a run is at {running.progress:.0%}")
-    if waiting and time.time() - min(job.created_at.timestamp() for job in waiting) > WAITING_SECONDS:
-        return Finding("worker", "problem", "a job waits and no worker takes it", "start `reckon worker`")
-    return Finding("worker", "ok", "no job waits for long")
+    jobs, now = store.jobs.summary(), from_microseconds(store.database.now())
+    ended_at = None if jobs.last is None else jobs.last.finished_at
+    last = "" if ended_at is None else f"; the last run ended {_ago(now, ended_at)}"
+    if jobs.running is not None and jobs.running_until is not None and jobs.running_until < now:
+        detail = f"no worker runs: the lease of the run in progress ended {_ago(now, jobs.running_until)}"
+        return Finding("worker", "problem", detail, "start `reckon worker`: it takes the run over")
+    if jobs.running is not None:
+        return Finding("worker", "ok", f"a run is at {jobs.running.progress:.0%}{last}")
+    if jobs.queued_since is not None and (now - jobs.queued_since).total_seconds() > WAITING_SECONDS:
+        detail = f"no worker runs: a job was queued {_ago(now, jobs.queued_since)}{last}"
+        return Finding("worker", "problem", detail, "start `reckon worker`")
+    return Finding("worker", "ok", f"no job waits for long{last}")
+
+
+def _ago(now: "datetime", at: "datetime") -> str:
+    seconds = max(0, round((now - at).total_seconds()))
+    return f"{seconds:,} s ago"

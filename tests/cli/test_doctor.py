@@ -102,6 +102,20 @@ def test_times_of_jobs(folder: Path, seconds: int, check: str) -> None:
     assert [each["check"] for each in found.values() if each["state"] == "problem"] == [check]
 
 
+@pytest.mark.parametrize(("seconds", "state"), [(0, "ok"), (90, "problem")])
+def test_lease_of_a_run(folder: Path, seconds: int, state: str) -> None:
+    """A worker that is gone does not renew it."""
+    store = Store.open("", folder)
+    store.jobs.enqueue("request")
+    assert store.jobs.claim("gone", lease_seconds=60) is not None
+    with store.database.writing() as connection:
+        connection.execute(sa.text("UPDATE training_jobs SET lease_until = lease_until - :n"), {"n": seconds * 10**6})
+    store.close()
+    exit_code, found = findings()
+    assert (exit_code == 1, found["worker"]["state"]) == (state == "problem", state)
+    assert ("no worker runs" in found["worker"]["detail"]) == (state == "problem")
+
+
 def test_contradicting_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert folder.exists()
     for name in ("AFTER_CHANGES", "AFTER_PERCENT", "INTERVAL_SECONDS"):
