@@ -88,9 +88,10 @@ class Credentials:
         store.users.record([User("1", None, {"note": CANARY}), User("610", None, {"note": CANARY})])
         store.ratings.record(incoming(("1", "318", 4.0), ("1", CANARY, 5.0)))
         store.events.record(happened(("e-1", "clicked", "1", "318", 1)))
+        for name in ("other", "closed"):
+            store.tenants.begin(name)
+            store.tenants.move(name, "active", among=["creating"])
         self.of_other_tenant = stored_key(store, "admin", tenant="other")
-        store.tenants.begin("closed")
-        store.tenants.move("closed", "active", among=["creating"])
         self.of_suspended = stored_key(store, "admin", tenant="closed")
         store.tenants.move("closed", "suspended", among=["active"])
         self.by_scope = {scope: stored_key(store, scope) for scope in sorted(ALL_SCOPES)}
@@ -168,8 +169,8 @@ def opened(trial: Trial) -> Iterator[tuple[Credentials, Send, dict[str, Any]]]:
     folder = trial.fresh_folder("data")
     migrate("", folder)
     store = Store.open("", folder)
-    TenantLifecycle(Settings(data_dir=folder), store).create("other")
     keys = Credentials(store)
+    TenantLifecycle(Settings(data_dir=folder), store).migrate("other")
     app = create_app(Settings(data_dir=folder))
     try:
         if trial.size == "test":
