@@ -25,9 +25,9 @@ MOST_HITS = 0.05
 MOST_MOVED = 0.10
 """By how much its mean rank may rise, as a share of the catalogue.
 
-Where 2 to 30 % of the users were new (made-up choices, 800 users, 500 items), honest items rose by up to 14 % of the
-lists and 18 % of the catalogue, so a rise alone tells nothing; none of them was unexpected. Items pushed by 3 % made
-users, with the quarantine turned off, were unexpected and rose by 25 to 34 % of the catalogue.
+In 9 runs on made-up data (800 users, 500 items) with 2 to 30 % new users, honest items rose by up to 14 % of
+the lists and 21 % of the catalogue; of films, by up to 84 % of it. A rise alone tells nothing, but no such item was
+unexpected. In 9 pushes by 3 % made users, with the quarantine turned off, one item was, and rose by 25 to 39 %.
 """
 
 SURPLUS = 2.0
