@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -48,16 +49,14 @@ def main() -> int:
     return 0 if is_reached else 1
 
 
-def figures_of(name: str, seed: int, size: Size) -> list[Figure]:
-    """The figures of one fault; an error of the fault itself is a figure that is not reached."""
-    figures: list[Figure] = []
+def figures_of(name: str, seed: int, size: Size) -> Iterator[Figure]:
+    """The figures of one fault as they come; an error of the fault itself is a figure that is not reached."""
     with tempfile.TemporaryDirectory(prefix=f"reckon-fault-{name}-") as folder:
         try:
-            figures.extend(importlib.import_module(f"faults.{name}").run(Trial(Path(folder), seed, size)))
+            yield from importlib.import_module(f"faults.{name}").run(Trial(Path(folder), seed, size))
         except Exception as error:  # noqa: BLE001  the other faults are still to run
             traceback.print_exc()
-            figures.append(Figure("the fault ended", "without an error", repr(error)[:200], is_reached=False))
-    return figures
+            yield Figure("the fault ended", "without an error", repr(error)[:200], is_reached=False)
 
 
 sys.exit(main())
