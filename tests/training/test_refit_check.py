@@ -35,7 +35,6 @@ def test_spoilt_beside_a_table(tmp_path: Path) -> None:
     ways = {
         "table": (_opposite_table, "lists misplace"),
         "upside down": (SABOTAGE["upside down"], "lists misplace"),
-        "items permuted": (SABOTAGE["items permuted"], "popular items"),
         "items on another scale": (SABOTAGE["items on another scale"], "weighed by"),
     }
     with opened_shop(tmp_path, pairs, RatingScale.parse("pairs")) as shop:
