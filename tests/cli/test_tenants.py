@@ -9,6 +9,7 @@ from app.errors import UnavailableError
 from app.store import Store, migrate
 from app.tenancy import lifecycle
 from tests.support.commands import reckon
+from tests.support.old_schema import take_back
 from tests.support.service import write_ratings
 
 
@@ -110,8 +111,7 @@ def test_migrate_covers_tenants(folder: Path) -> None:
     own = folder / "var" / "tenants" / "shop"
     store = Store.open("", own)
     with store.database.writing() as connection:
-        connection.exec_driver_sql("DROP TABLE tenants")
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0016'")
+        take_back(connection.exec_driver_sql, "0016")
     store.close()
     assert "run `reckon migrate`" in reckon("--tenant", "shop", "export", folder / "x").errors
     assert reckon("migrate").exit_code == 0

@@ -145,7 +145,6 @@ def test_no_ratings(tmp_path: Path) -> None:
     assert "no ratings" in done.output
 
 
-@pytest.mark.usefixtures("environment", "rated")
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("depth", [300, 100_000])
 def test_nested_recipe(tmp_path: Path, depth: int) -> None:
@@ -157,6 +156,7 @@ def test_nested_recipe(tmp_path: Path, depth: int) -> None:
     assert done.errors.startswith("reckon: ")
 
 
+@pytest.mark.usefixtures("environment", "rated")
 def test_recipe_from_file(tmp_path: Path) -> None:
     segments = [{"name": "rating", "algorithm": "biases"}, {"name": "taste", "algorithm": "als_implicit"}]
     recipe = tmp_path / "recipe.json"

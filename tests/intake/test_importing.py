@@ -424,15 +424,16 @@ def test_types_before_their_events(store: Store, tmp_path: Path) -> None:
 
 
 def test_same_event_twice(store: Store, tmp_path: Path) -> None:
-    """The first event of an id is kept, within a file and across files."""
-    events = EVENTS + "e1,clicked,u,i,100\ne2,clicked,u,i,100\ne1,liked,v,j,200\n"
+    """The first event of an id and user is kept, within a file and across files."""
+    events = EVENTS + "e1,clicked,u,i,100\ne2,clicked,u,i,100\ne1,liked,u,j,200\n"
     folder = write(tmp_path / "shop", events=events)
     assert run(folder, store).events == Counts(readable=3, stored=2, unchanged=1)
     before = list(store.events.stream()), amounts(store, "u"), store.trends.top_trending()[1].tolist()
-    write(folder, events=EVENTS + "e1,bought,v,j,300\ne2,liked,u,i,100\n")
+    write(folder, events=EVENTS + "e1,bought,u,j,300\ne2,liked,u,i,100\n")
     assert run(folder, store).events == Counts(readable=2, unchanged=2)
     assert (list(store.events.stream()), amounts(store, "u"), store.trends.top_trending()[1].tolist()) == before
-    assert store.users.get("v") is None
+    write(folder, events=EVENTS + "e1,bought,v,j,300\n")
+    assert run(folder, store).events == Counts(readable=1, stored=1)
 
 
 def test_bad_events_rejected(store: Store, tmp_path: Path) -> None:
