@@ -23,7 +23,7 @@ MAX_NEW_SERIES = 450
 
 
 def run(trial: Trial) -> Iterator[Figure]:
-    n_names = trial.times(test=104, short=1_000, long=10_000)
+    n_names = trial.times(test=104, short=300, long=10_000)
     with _address(trial) as address:
         before = _n_series(address)
         with closing(HTTPConnection(str(urlsplit(address).netloc), timeout=20)) as connection:
