@@ -18,6 +18,12 @@ from pydantic import BaseModel, ValidationError
 KEPT_BYTES = 1_000
 """Longer query strings hold filters and lists of ids. They are rarely repeated, so they are not cached."""
 
+MAX_PARAMETERS = 2_000
+"""Of a query string; a list takes 1,000 items to exclude. More would hold up all requests while they are read."""
+
+MAX_NAMED = 20
+"""Unknown or repeated parameters that an error names."""
+
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
 
@@ -43,7 +49,7 @@ def refuse_unknown(given: Collection[str], known: Collection[str]) -> None:
     if unknown:
         takes = f"this path takes {', '.join(sorted(known))}" if known else "this path takes none"
         raise RequestValidationError(
-            [{"loc": ("query", name), "msg": f"unknown parameter; {takes}"} for name in unknown]
+            [{"loc": ("query", name), "msg": f"unknown parameter; {takes}"} for name in unknown[:MAX_NAMED]]
         )
 
 
@@ -52,7 +58,7 @@ def refuse_repeated(given: Sequence[str], repeatable: Collection[str]) -> None:
     repeated = sorted({name for name, count in Counter(given).items() if count > 1} - set(repeatable))
     if repeated:
         raise RequestValidationError(
-            [{"loc": ("query", name), "msg": "this parameter is given more than once"} for name in repeated]
+            [{"loc": ("query", name), "msg": "this parameter is given more than once"} for name in repeated[:MAX_NAMED]]
         )
 
 
@@ -106,6 +112,9 @@ def _names(query_string: bytes) -> tuple[str, ...]:
 
 
 def _pairs(query_string: bytes) -> list[tuple[str, str]]:
+    if query_string.count(b"&") >= MAX_PARAMETERS:
+        message = f"a query string has at most {MAX_PARAMETERS:,} parameters"
+        raise RequestValidationError([{"loc": ("query",), "msg": message}])
     # A server passes the raw bytes. `parse_qsl` decodes the percent escapes, which hold all that is not ASCII.
     return parse_qsl(query_string.decode("latin-1"), keep_blank_values=True)
 

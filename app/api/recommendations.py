@@ -188,6 +188,7 @@ async def post_recommendations(request: Request, body: GuestBody) -> Response:
         query = replace(query, ratings=body.rated(await service.request_states.scale(request_state)))
     if body.events or body.viewed_item_ids:
         query = replace(query, events=body.happened(request_state.config.event_types, request_state.now))
+    await sleep(0)
     recommendations = await service.recommender.recommend(query, request_state)
     service.metrics.count_recommendations(recommendations.strategy, is_known=request_state.user.is_known)
     answer = await as_bytes(recommendations, body.selection, service.store.reads, request_state)

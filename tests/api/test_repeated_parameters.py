@@ -60,3 +60,15 @@ def test_refused_everywhere(shelf: TestClient) -> None:
         answer = shelf.request(method.upper(), f"{address}?{name}=1&{name}=1")
         assert (answer.status_code, answer.json()["field"]) == (422, f"query.{name}"), (path, name)
         assert "more than once" in answer.json()["detail"], (path, name)
+
+
+@pytest.mark.parametrize("path", ["/users/ann/recommendations", "/items"])
+def test_too_many(client: TestClient, path: str) -> None:
+    """They are refused before they are read."""
+    answer = client.get(f"{path}?{'&'.join(f'exclude=i{n}' for n in range(2_001))}")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "query: a query string has at most 2,000 parameters")
+
+
+def test_many_unknown(client: TestClient) -> None:
+    answer = client.get(f"/items?{'&'.join(f'p{n}' for n in range(500))}")
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 20)
