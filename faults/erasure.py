@@ -67,7 +67,7 @@ def run(trial: Trial) -> Iterator[Figure]:
     if trial.size == "test":
         yield _in_process(trial)
         return
-    n_erased = trial.times(test=0, short=6, long=200)
+    n_erased = trial.times(test=0, short=3, long=200)
     yield from _of_service(trial, Instance(trial.fresh_folder("sqlite")), n_erased, None)
     with trial.postgres() as server, server.database() as url:
         cluster = next(path for path in trial.folder.glob("postgres-*"))
