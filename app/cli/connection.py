@@ -349,7 +349,7 @@ class BoundedConnection(HttpToolsProtocol):
         if _declared_bytes(self.headers) > MAX_IGNORED_BYTES:
             # Where the answer does not wait for it, the rest is not ignored to its end: the answer must say `close`.
             self.cycle.keep_alive = False
-            self.cycle.transport = _KeptOpen(self.transport)
+            self.cycle.transport = _KeptOpen(self.transport)  # type: ignore[assignment]  # as much as is used
         self._is_in_head = False
         self.waiting_since = self.loop.time()
 

@@ -275,7 +275,7 @@ def test_large_body_of_an_answered_request(served: Served) -> None:
     with closing(served.connect(of_length(2 * MAX_IGNORED_BYTES, b"/early"))) as opened:
         opened.sendall(b"x" * (MAX_IGNORED_BYTES // 2))
         head = opened.recv(1 << 16)
-        assert head.startswith(b"HTTP/1.1 200") and b"connection: close\r\n" in head
+        assert (head[:12], b"connection: close\r\n" in head) == (b"HTTP/1.1 200", True)
         opened.sendall(b"x" * (MAX_IGNORED_BYTES // 2))
         assert opened.recv(1) in {b"0", b""}  # the end of the body may have come with the head
 
