@@ -258,7 +258,7 @@ training_jobs = Table(
     Column(
         "state",
         Text,
-        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'rejected', 'failed')", name="state"),
+        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'rejected', 'failed', 'cancelled')", name="state"),
         nullable=False,
         index=True,
     ),
@@ -279,6 +279,7 @@ training_jobs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
+    Column("cancel_requested_at", BigInteger),
     sqlite_autoincrement=True,
 )
 

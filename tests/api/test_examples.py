@@ -53,6 +53,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # To call operations with, and to revoke: the demo has no keys, and the first one is not made over the API.
     store.api_keys.add(OWN)
     store.api_keys.add(replace(made_key("training")[1], key_id="4f1d09c2ab77"))
+    # To cancel: the demo has no job that waits.
+    store.jobs.enqueue("request", seed=1)
     store.close()
     return folder
 

@@ -63,6 +63,7 @@ UNDO = {
         "CREATE INDEX ix_deleted_events_user_key ON deleted_events (user_key)",
         "CREATE INDEX ix_deleted_events_deleted_at ON deleted_events (deleted_at)",
     ],
+    "0020": ["ALTER TABLE training_jobs DROP COLUMN cancel_requested_at"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
