@@ -35,6 +35,7 @@ from app.serving.home import HomePage
 from app.serving.known_users import KnownUsers
 from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
+from app.serving.placement_editor import PlacementEditor
 from app.serving.placement_watch import PlacementWatch
 from app.serving.predictions import RatingPredictor
 from app.serving.published import PublishedSnapshots
@@ -99,6 +100,7 @@ class Service:
     threads: WorkThreads
     serving: ServingStateHolder
     config: PlacementConfigHolder
+    placement_editor: PlacementEditor
     request_states: RequestStates
     user_states: UserStates
     recommender: Recommender
@@ -188,6 +190,7 @@ class Service:
             threads=threads,
             serving=serving,
             config=config,
+            placement_editor=PlacementEditor(store.placements, serving),
             request_states=request_states,
             user_states=user_states,
             recommender=recommender,

@@ -115,9 +115,9 @@ BY_NAME: dict[str, Any] = {
     "fallback_advice": "import more ratings, then run `reckon train`",
 }
 
-NOT_FILLED_IN = frozenset({"cursor", "Idempotency-Key"})
+NOT_FILLED_IN = frozenset({"cursor", "Idempotency-Key", "If-Match"})
 """A cursor is signed by one database and names the items already returned, so no other request can use it. A key
-belongs to one request.
+belongs to one request, and an entity tag to what is stored now.
 """
 
 TO_DELETE: dict[str, Any] = {"user_id": "609", "item_id": "996"}

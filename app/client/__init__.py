@@ -8,6 +8,7 @@ It imports nothing of the service: only itself (by relative imports), httpx and 
 from .batches import RejectedRow, RowOutcome, Sent
 from .clients import AsyncReckon, Reckon
 from .errors import (
+    ChangedMeanwhileError,
     ConflictError,
     ConnectionFailedError,
     FieldError,
@@ -76,7 +77,14 @@ from .operations.pages import (
     SimilarUser,
     SimilarUsers,
 )
-from .operations.placements import Placement, Placements, PlacementSettings, SourceName
+from .operations.placements import (
+    Placement,
+    Placements,
+    PlacementSettings,
+    PlacementVersion,
+    PlacementVersions,
+    SourceName,
+)
 from .operations.rankings import ExcludedItem, Pair, Prediction, Predictions, Ranking, RejectedPair
 from .operations.recommendations import (
     AttributeField,
@@ -118,6 +126,7 @@ __all__ = [
     "Backup",
     "BatchOptions",
     "Because",
+    "ChangedMeanwhileError",
     "Chart",
     "ChartItem",
     "ChartName",
@@ -164,6 +173,8 @@ __all__ = [
     "PastEvent",
     "Placement",
     "PlacementSettings",
+    "PlacementVersion",
+    "PlacementVersions",
     "Placements",
     "Prediction",
     "Predictions",

@@ -35,6 +35,7 @@ from app.intake.scales.scale_rules import n_on
 from app.intake.scales.sums import PairSums
 from app.intake.scales.value_counts import ValueCounts
 from app.store import REPLACED, STORED, UNKNOWN_ITEM, Store
+from app.store.audit import COMMAND_LINE
 
 _N_PLACES = 1_000
 
@@ -183,7 +184,9 @@ class _Importer:
     def import_placements(self, check_settings: SettingsCheck) -> None:
         def record(row: Row) -> int | None:
             name, settings = read_placement(row, check_settings)
-            return None if self.report.is_dry_run else self._store.placements.put(name, settings)
+            if self.report.is_dry_run:
+                return None
+            return self._store.placements.put(name, settings, changed_by=COMMAND_LINE).status
 
         self._import_configuration(Kind.PLACEMENTS, record)
 

@@ -237,6 +237,17 @@ placements = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+placement_versions = Table(
+    "placement_versions",  # what each change of a placement left
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("settings", JSON(none_as_null=True)),  # NULL: deleted
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text),
+    sqlite_with_rowid=False,
+)
+
 trends = Table(
     "trends",  # `trends.py` has the formula of `heat`
     metadata,

@@ -34,6 +34,9 @@ from app.settings import Settings
 from app.store import migrate
 
 NOT_FOR_CALLERS = {("GET", "/metrics")}
+KEYS = {"Idempotency-Key"}
+HEADERS = {"If-Match": "if_version"}
+"""Header -> the parameter of the client that it is made of."""
 
 OPERATIONS: dict[str, Operation[..., Any]] = {
     name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
@@ -79,7 +82,10 @@ class Document:
 
     def parameters(self, operation: Operation[..., Any]) -> tuple[Schema, set[str]]:
         """The schemas of all parameters by name, and the names of the required ones; in path, query or body."""
-        parameters = [each for each in self.operation(operation).get("parameters", []) if each["in"] != "header"]
+        given = self.operation(operation).get("parameters", [])
+        parameters = [
+            each | {"name": HEADERS.get(each["name"], each["name"])} for each in given if each["name"] not in KEYS
+        ]
         body = self.body(operation)
         bodies = self.alternatives(body) if body else []
         schemas = {each["name"]: each["schema"] for each in parameters} | self.properties(body)
@@ -131,7 +137,7 @@ def test_parameters(document: Document, name: str) -> None:
 def test_keys(document: Document, name: str) -> None:
     """The client sends an Idempotency-Key where the service takes one."""
     parameters = document.operation(OPERATIONS[name]).get("parameters", [])
-    headers = [each["name"] for each in parameters if each["in"] == "header"]
+    headers = [each["name"] for each in parameters if each["name"] in KEYS]
     assert headers == ["Idempotency-Key"] * OPERATIONS[name].route.is_keyed
 
 

@@ -64,6 +64,7 @@ UNDO = {
         "CREATE INDEX ix_deleted_events_deleted_at ON deleted_events (deleted_at)",
     ],
     "0020": ["ALTER TABLE training_jobs DROP COLUMN cancel_requested_at"],
+    "0021": ["DROP TABLE placement_versions"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
