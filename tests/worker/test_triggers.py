@@ -147,9 +147,10 @@ def test_cancelled_is_not_fruitless(published: Store) -> None:
         assert claim is not None
         published.jobs.finish(claim, state="rejected", reason="worse")
         published.jobs.cancel(published.jobs.enqueue("request").job_id)
+        # The two jobs ended one after the other.
         pause = max(PAUSE * 2**n_fruitless, CANCELLED_PAUSE).total_seconds()
-        assert due.cause(later(published, pause - 1)) is None
-        assert due.cause(later(published, pause + 1)) == "changes"
+        assert due.cause(later(published, pause - 60)) is None
+        assert due.cause(later(published, pause + 60)) == "changes"
 
 
 def test_runs_beside_a_cancelled_one(published: Store) -> None:
