@@ -21,6 +21,7 @@ from app.api import (
     placements,
     predictions,
     problems,
+    processes,
     rankings,
     ratings,
     recommendations,
@@ -45,6 +46,7 @@ from app.observability.loop_lag import observe_loop_lag
 from app.observability.traces import configure_traces
 from app.settings import Settings
 from app.store.connection_budget import ConnectionBudget
+from app.store.presence import Presence
 from app.tenancy.open_services import MOST_OPEN, OpenServices
 from app.wiring import Control, Service
 
@@ -80,6 +82,7 @@ ROUTERS = [
             training,
             counts,
             keys,
+            processes,
             health,
         )
     ),
@@ -106,11 +109,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return opened
 
     tenants = OpenServices(of_tenant, lambda: control.keys.active_tenants)
+    presence = Presence(
+        service.store,
+        "api",
+        snapshot_version=lambda: service.serving.current.version,
+        activity=service.metrics.activity.as_json,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.store.availability.follow()
         following = [service.serving.follow(settings.snapshot_poll_seconds), control.keys.follow()]
+        presence.start()
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
@@ -128,6 +138,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for thread in following:
             thread.join()
         await tenants.close()
+        presence.stop()
         service.threads.close()
         service.close()
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from app.auth.key_ring import KeyRing
 from app.auth.rate_limits import RateLimits
 from app.auth.refusals import Refusals
@@ -52,8 +54,11 @@ from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.store import WAIT_SECONDS, Store
+from app.store.arrivals import FLUSH_SECONDS
 from app.store.connection_budget import ConnectionBudget
 from app.store.jobs import Job
+
+log = structlog.get_logger()
 
 
 def open_store(
@@ -212,9 +217,24 @@ class Service:
             published=PublishedSnapshots(store, settings.data_dir),
         )
 
+    def look(self) -> None:
+        """Look for another snapshot, and add up what was stored: what an open tenant needs from time to time."""
+        self.serving.look()
+        self._add_arrivals(every_seconds=FLUSH_SECONDS)
+
+    def _add_arrivals(self, *, every_seconds: float = 0.0) -> None:
+        try:
+            self.store.arrivals.flush(every_seconds=every_seconds)
+        except ReckonError as error:  # a later call adds them
+            log.debug("arrivals not added", why=error.detail)
+        except Exception:
+            # As of a tenant whose database is gone. The service must be able to close.
+            log.exception("arrivals not added")
+
     def close(self) -> None:
         """Close the database. The threads stay, because others may use them."""
         self.serving.stop()
+        self._add_arrivals()
         self.store.close()
         self.serving.release()
 

@@ -272,6 +272,7 @@ def look(trial: Trial, own: Catalogue, item: str, user: str) -> Prepared:
                 "/placements",
                 "/keys",
                 "/counts",
+                "/arrivals",
                 "/training-jobs/latest",
                 "/snapshots",
             )

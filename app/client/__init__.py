@@ -63,6 +63,16 @@ from .operations.interactions import (
     StoredRating,
 )
 from .operations.keys import ApiKey, ApiKeys, NewApiKey, ScopeName, UserToken
+from .operations.monitoring import (
+    Activity,
+    ActivityMinute,
+    Arrivals,
+    Heartbeat,
+    HourOfArrivals,
+    Processes,
+    Total,
+    Totals,
+)
 from .operations.pages import (
     Chart,
     ChartItem,
@@ -118,8 +128,11 @@ __version__ = VERSION
 
 __all__ = [
     "NO_RETRIES",
+    "Activity",
+    "ActivityMinute",
     "ApiKey",
     "ApiKeys",
+    "Arrivals",
     "AsyncFakeReckon",
     "AsyncReckon",
     "AttributeField",
@@ -152,8 +165,10 @@ __all__ = [
     "GuestRating",
     "GuestRecommendations",
     "Health",
+    "Heartbeat",
     "Home",
     "HomeRow",
+    "HourOfArrivals",
     "InvalidInputError",
     "Item",
     "ItemChanges",
@@ -180,6 +195,7 @@ __all__ = [
     "Predictions",
     "Problem",
     "ProblemError",
+    "Processes",
     "Ranking",
     "RankingOptions",
     "RateLimitedError",
@@ -217,6 +233,8 @@ __all__ = [
     "StoredRating",
     "TimedOutError",
     "TooLargeError",
+    "Total",
+    "Totals",
     "TrainingJob",
     "UnauthorizedError",
     "UnavailableError",

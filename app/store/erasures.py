@@ -295,8 +295,12 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     # Before the quarantine forgets the user, whose signals are in no sum then.
     signals, audiences = signals_of_users(database, connection, [key]), audiences_of(database, connection, [key])
     # There are no foreign keys: everything that refers to the user is deleted here.
+    n_shown = connection.execute(n_rated.where(ratings.c.value.is_not(None))).scalar_one()
     for table in OF_A_USER:
         removed[table.name] = connection.execute(sa.delete(table).where(table.c.user_key == key)).rowcount
+    database.note("users", removed=1)
+    database.note("ratings", removed=n_shown)
+    database.note("events", removed=removed["events"])
     connection.execute(sa.delete(users).where(users.c.user_key == key))
     change_trends(database, connection, signals, Signals.none(), audiences, audiences)
     # Last, as in every writer: see the order of locks in `postgres.py`.

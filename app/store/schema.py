@@ -394,3 +394,34 @@ audit_log = Table(
     Column("outcome", Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+processes = Table(
+    "processes",  # of the whole service, in the main database alone; see `processes.py`
+    metadata,
+    Column("process_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("beat_at", BigInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("snapshot_version", BigInteger),
+    Column("activity", JSON, nullable=False),
+)
+
+arrivals = Table(
+    "arrivals",  # this one and the next: see `arrivals.py`
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # the time at which it begins
+    Column("kind", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("counted_at", BigInteger, nullable=False),
+)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.errors import ReckonError
 from app.store.api_keys import ApiKeys
+from app.store.arrivals import Arrivals
 from app.store.audit import AuditLog
 from app.store.connection_budget import ConnectionBudget
 from app.store.database import Database, open_database
@@ -18,6 +19,7 @@ from app.store.kept_answers import KeptAnswers
 from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
+from app.store.processes import Processes
 from app.store.quarantine import Quarantine
 from app.store.ratings import Ratings
 from app.store.serving_reads import ServingReads
@@ -61,6 +63,8 @@ class Store:
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)
         self.tenants = Tenants(database)
+        self.arrivals = Arrivals(database)
+        self.processes = Processes(database)
 
     @classmethod
     def open(

@@ -34,6 +34,7 @@ def rows_with(store: Store, texts: Sequence[str]) -> list[str]:
 
 OF_NO_USER = {
     "api_keys",  # of operators, who name them
+    "arrivals",
     "audit_log",  # targets of administrative acts, of which none is on a user
     "backups",
     "counters",
@@ -44,8 +45,10 @@ OF_NO_USER = {
     "kept_answers",  # emptied where they may name the user
     "items",  # but for `created_by`, which is cleared
     "placements",
+    "processes",
     "snapshots",
     "tenants",
+    "totals",
     "training_jobs",
     "trends",  # sums over users, out of which the user's terms are taken
 }

@@ -65,6 +65,8 @@ UNDO = {
     ],
     "0020": ["ALTER TABLE training_jobs DROP COLUMN cancel_requested_at"],
     "0021": ["DROP TABLE placement_versions"],
+    "0022": ["DROP TABLE processes"],
+    "0023": ["DROP TABLE arrivals", "DROP TABLE totals"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
