@@ -273,6 +273,7 @@ def look(trial: Trial, own: Catalogue, item: str, user: str) -> Prepared:
                 "/keys",
                 "/counts",
                 "/arrivals",
+                "/imports",
                 "/training-jobs/latest",
                 "/snapshots",
             )

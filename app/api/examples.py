@@ -18,6 +18,7 @@ BY_NAME: dict[str, Any] = {
     "event_id": "e-1",
     "job_id": "latest",
     "erasure_id": "latest",
+    "import_id": "latest",
     "version": 1,
     "snapshot_version": 1,
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9jQ2YQYAaG9tZWpi5c-mzn9Di-EU27Ee0RU",

@@ -425,3 +425,37 @@ totals = Table(
     Column("n", BigInteger, nullable=False),
     Column("counted_at", BigInteger, nullable=False),
 )
+
+imports = Table(
+    "imports",  # this one and the next: see `imports.py`
+    metadata,
+    Column("import_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("import_id", Text, nullable=False, unique=True),
+    Column("file", Text, nullable=False),  # its name without the folder
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('running', 'succeeded', 'failed', 'interrupted')", name="state"),
+        nullable=False,
+    ),
+    Column("started_at", BigInteger, nullable=False),
+    Column("reported_at", BigInteger, nullable=False),  # the last sign of life while it runs
+    Column("finished_at", BigInteger),
+    Column("counts", JSON, nullable=False),
+    Column("reason", Text),
+    sqlite_autoincrement=True,
+)
+
+rejected_rows = Table(
+    "rejected_rows",  # texts of users, and so deleted with any of them
+    metadata,
+    Column("import_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # in the order of rejection, from 1
+    Column("file", Text, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("field", Text),
+    Column("reason", Text, nullable=False),
+    Column("text", Text, CheckConstraint("length(text) <= 2000", name="text"), nullable=False),
+    Column("rejected_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

@@ -12,6 +12,7 @@ from app.store.erasures import Erasures
 from app.store.events import Events
 from app.store.generation import Generation
 from app.store.group_commit import GroupCommit
+from app.store.imports import Imports
 from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
@@ -63,6 +64,7 @@ class Store:
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)
         self.tenants = Tenants(database)
+        self.imports = Imports(database)
         self.arrivals = Arrivals(database)
         self.processes = Processes(database)
 

@@ -109,8 +109,8 @@ class Worker:
             raise
 
     def tidy_sometimes(self) -> None:
-        """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers, arrivals
-        and remains of killed runs.
+        """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers, arrivals,
+        rejected rows and remains of killed runs.
         """
         if time.monotonic() - self.chores.tidied_at < TIDY_SECONDS:
             return
@@ -125,3 +125,4 @@ class Worker:
         self.store.users.purge_redirects(now=now)
         self.store.kept_answers.purge()
         self.store.arrivals.purge(now=now)
+        self.store.imports.purge(now=now)

@@ -42,6 +42,9 @@ OPERATIONS: dict[str, Operation[..., Any]] = {
     name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
 }
 
+ONE_FORMAT = {("GET", "/imports/{import_id}/rejected-rows"): {"format"}}
+"""Parameters that a client has no use for: it reads JSON alone."""
+
 Schema = dict[str, Any]
 
 
@@ -88,6 +91,8 @@ class Document:
         ]
         body = self.body(operation)
         bodies = self.alternatives(body) if body else []
+        unused = ONE_FORMAT.get((operation.route.method, operation.route.path), set())
+        parameters = [each for each in parameters if each["name"] not in unused]
         schemas = {each["name"]: each["schema"] for each in parameters} | self.properties(body)
         required = {each["name"] for each in parameters if each["required"]}
         return schemas, required.union(*(each.get("required", []) for each in bodies))

@@ -449,6 +449,7 @@ def test_processes_are_listed(service: RunningService) -> None:
     wait_until(lambda: service.get("/processes")["activity"]["strategies"] != {})
     # The import of its data was another process.
     assert service.get("/arrivals")["totals"]["ratings"]["n"] == service.get("/counts")["ratings"] > 0
+    assert service.get("/imports")["imports"][0]["state"] == "succeeded"
 
 
 def test_damaged_snapshot_is_not_served(trained: Instance) -> None:

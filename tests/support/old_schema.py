@@ -67,6 +67,7 @@ UNDO = {
     "0021": ["DROP TABLE placement_versions"],
     "0022": ["DROP TABLE processes"],
     "0023": ["DROP TABLE arrivals", "DROP TABLE totals"],
+    "0024": ["DROP TABLE imports", "DROP TABLE rejected_rows"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

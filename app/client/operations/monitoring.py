@@ -1,8 +1,9 @@
-"""What the service does and holds, for operators: processes and arrivals."""
+"""What the service does and holds, for operators: processes, arrivals, imports."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from ..call import Request, operation
 
@@ -112,6 +113,72 @@ class Arrivals:
         return iter(self.hours)
 
 
+@dataclass(frozen=True, slots=True)
+class ImportCounts:
+    """Numbers of rows of one kind; each readable one was stored, replaced something or changed nothing."""
+
+    readable: int
+    stored: int
+    replaced: int
+    unchanged: int
+    rejected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An import of a file by `reckon import`.
+
+    `file`: the name, without where it is. `counts`: by kind of rows. `n_rejected`: rejected rows; `n_kept`: those of
+    them that `rejected_import_rows` answers. `reason`: why it failed.
+    """
+
+    import_id: str
+    file: str
+    state: Literal["running", "succeeded", "failed", "interrupted"]
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[str, ImportCounts]
+    n_rejected: int
+    n_kept: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Imports:
+    """Newest first."""
+
+    imports: tuple[Import, ...]
+
+    def __iter__(self) -> Iterator[Import]:
+        return iter(self.imports)
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedImportRow:
+    """`line`: where the row begins in the file, from 1; 0 for a sum of several rows.
+
+    `field`: the field at fault, None if it is not a single one. `row`: a line of CSV.
+    """
+
+    number: int
+    file: str
+    line: int
+    field: str | None
+    reason: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedImportRows:
+    """In the order of rejection."""
+
+    import_id: str
+    rejected_rows: tuple[RejectedImportRow, ...]
+
+    def __iter__(self) -> Iterator[RejectedImportRow]:
+        return iter(self.rejected_rows)
+
+
 class MonitoringOperations:
     @operation("GET", "/processes")
     def processes(self) -> Request[Processes]:
@@ -122,3 +189,14 @@ class MonitoringOperations:
     def arrivals(self, *, hours: int | None = None) -> Request[Arrivals]:
         """How much is stored, and what was stored newly in each of the last hours, by default of a week."""
         return Request(Arrivals, query={"hours": hours})
+
+    @operation("GET", "/imports")
+    def imports(self) -> Request[Imports]:
+        """The newest 100 imports of files."""
+        return Request(Imports)
+
+    # As JSON: the CSV is for spreadsheets.
+    @operation("GET", "/imports/{import_id}/rejected-rows")
+    def rejected_import_rows(self, import_id: str) -> Request[RejectedImportRows]:
+        """The rejected rows that are kept of an import. Raises `NotFoundError` where there is no such import."""
+        return Request(RejectedImportRows, path={"import_id": import_id})
