@@ -42,6 +42,8 @@ from app.api.routing import CheckedRoute
 from app.api.tenant_service import TenantService
 from app.api.web_pages import WebPages
 from app.console.application import ConsoleBesideApi, create_console
+from app.console.imports import UPLOAD_PATH
+from app.intake.uploads import MAX_UPLOAD_BYTES
 from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag
 from app.observability.traces import configure_traces
@@ -188,9 +190,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(WebPages, hosts=hosts, origins=settings.allowed_origins, of_keys=lambda: control.keys.origins)
     # It also counts and times the answers of the others.
     app.add_middleware(RequestMetrics, metrics=service.metrics)
-    pages = create_console(service, control, tenants, image_hosts=settings.image_host_names)
+    pages = create_console(settings, service, control, tenants)
     # No page of another origin may change anything by the session of an operator, whatever it may do with the API.
-    console = WebPages(HeadAsGet(BodyLimit(pages, MAX_BODY_BYTES)), hosts=hosts, origins=(), of_keys=frozenset)
+    limited = BodyLimit(pages, MAX_BODY_BYTES, larger={UPLOAD_PATH: MAX_UPLOAD_BYTES + MAX_BODY_BYTES})
+    console = WebPages(HeadAsGet(limited), hosts=hosts, origins=(), of_keys=frozenset)
     # Added last, this is the outermost: the metrics and the keys of the API do not concern the pages.
     app.add_middleware(ConsoleBesideApi, console=console)
     return app

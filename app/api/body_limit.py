@@ -3,7 +3,7 @@
 The limit of the framework is not used because it answers in plain text instead of a problem document.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,16 +22,19 @@ class BodyLimit:
     A compressed body is refused, because its size would be known only after the work of unpacking it.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
+        """`larger`: other limits, by path."""
         self._app = app
         self._max_bytes = max_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         # What the headers say is refused without reading the body at all.
-        refusal = _refusal_of(scope["headers"], self._max_bytes)
+        max_bytes = self._larger.get(scope["path"], self._max_bytes)
+        refusal = _refusal_of(scope["headers"], max_bytes)
         received = 0
 
         async def receive_limited() -> Message:
@@ -40,8 +43,8 @@ class BodyLimit:
                 raise refusal
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(TOO_LARGE, too_large(self._max_bytes))
+            if received > max_bytes:
+                raise HTTPException(TOO_LARGE, too_large(max_bytes))
             return message
 
         await self._app(scope, receive_limited, send)

@@ -3,8 +3,6 @@
 It stands outside of the API: its pages are in neither the OpenAPI document nor the labels of the metrics.
 """
 
-from collections.abc import Iterable
-
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -13,17 +11,19 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import home, login
+from app.console import access, data, home, imports, login, operations
+from app.console.commands import Commands
 from app.console.rendering import STATIC, problem_page
 from app.console.sessions import Sessions
 from app.errors import InvalidInputError, NotFoundError, ReckonError
+from app.settings import Settings
 from app.tenancy.open_services import OpenServices
 from app.wiring import Control, Service
 
 log = structlog.get_logger()
 
 PREFIX = "/console"
-ROUTERS = [each.router for each in (home,)]
+ROUTERS = [each.router for each in (home, data, imports, operations, access)]
 KEPT_SECONDS = 31_536_000
 """For which browsers may keep a file: its address changes with its content."""
 
@@ -33,12 +33,11 @@ class UnknownPageError(NotFoundError):
         ReckonError.__init__(self, "there is no such page")
 
 
-def create_console(
-    service: Service, control: Control, tenants: OpenServices, *, image_hosts: Iterable[str] = ()
-) -> ASGIApp:
-    """`image_hosts`: whose pictures of items the pages may show."""
+def create_console(settings: Settings, service: Service, control: Control, tenants: OpenServices) -> ASGIApp:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
+    app.state.settings = settings
     app.state.control = control
+    app.state.commands = Commands()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     app.add_api_route("/console/login", login.show, methods=["GET"])
@@ -49,7 +48,7 @@ def create_console(
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_middleware(DefectPages)
-    return Sessions(app, service=service, control=control, tenants=tenants, image_hosts=image_hosts)
+    return Sessions(app, service=service, control=control, tenants=tenants, image_hosts=settings.image_host_names)
 
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}

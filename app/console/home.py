@@ -1,27 +1,220 @@
-"""Home: what the service is doing now, and what to do next."""
+"""Home: what the service is doing now, what needs attention, and what to do next."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from app.console.notices import Notice, service_notices
+from app.console.plots import Sparkline
 from app.console.rendering import page
-from app.console.routing import console_router, service_of
+from app.console.routing import caller_of, console_router, data_dir_of, service_of
+from app.observability.activity import LastHour, last_hour
+from app.store.arrivals import HourOfArrivals
+from app.store.jobs import Job
+from app.store.processes import ProcessBeats
+from app.store.snapshots import SnapshotEntry
 from app.wiring import Service
+
+WEEK_HOURS, DAY_HOURS = 168, 24
+PASSED = "passed"
+KINDS = {
+    "ratings": "Stored ratings of users for items. A rating that is given again counts once.",
+    "events": "Stored events: what users were shown, clicked, bought or watched.",
+    "users": "Users with a rating, an event or a profile.",
+    "items": "Items of the catalogue, those known from ratings alone included.",
+}
+STRATEGIES = {
+    "personalized": "made from the vector of the user in the snapshot",
+    "fold_in": "computed for this answer, since the user has newer ratings or events",
+    "profile": "made from country and attributes, since nothing else is known of the user",
+    "popular": "popular items, since nothing is known of the user or nothing is learned yet",
+}
 
 router = console_router()
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotTile:
+    """The snapshot that is live. `ndcg`: with `low` and `high`, the ends of its 95 % interval; None if not measured.
+
+    `decision`: of the gate, in words.
+    """
+
+    version: int
+    created_at: datetime
+    is_pinned: bool
+    decision: str
+    ndcg: float | None
+    low: float | None
+    high: float | None
+    bestsellers: float | None
+
+    @property
+    def gain(self) -> float | None:
+        """By how many times the measure of bestsellers; None where they find nothing."""
+        return self.ndcg / self.bestsellers if self.ndcg is not None and self.bestsellers else None
+
+    @property
+    def gate_note(self) -> str:
+        if self.decision != PASSED:
+            return self.decision
+        return "pinned: later runs do not go live" if self.is_pinned else "later runs go live if they pass as well"
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """How many there are of a kind, and how many came in the last hour, day and week, by the hour they came in."""
+
+    name: str
+    meaning: str
+    n: int
+    hour: int
+    day: int
+    week: int
+    line: Sparkline
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyShare:
+    name: str
+    meaning: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What all processes answered in the last hour. `p50`, `p99`: seconds within which that part was answered."""
+
+    n: int
+    n_lists: int
+    n_errors: int
+    n_refused: int
+    p50: float | None
+    p99: float | None
+    strategies: Sequence[StrategyShare]
+    requests: Sparkline
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something to do next. `is_done`: whether it has been done."""
+
+    text: str
+    href: str
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HomeView:
-    snapshot_version: int | None
+    """`job`: that runs or waits; otherwise the newest one. `answers`: None for a tenant, whose share is not known."""
+
+    snapshot: SnapshotTile | None
+    arriving: Sequence[Arriving]
+    counted_at: datetime
+    answers: Answers | None
+    job: Job | None
+    n_waiting: int
+    has_worker: bool | None
+    notices: Sequence[Notice]
+    steps: Sequence[Step]
+
+    @property
+    def is_training(self) -> bool:
+        return self.job is not None and self.job.state in {"queued", "running"}
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the service still needs one of its first steps."""
+        return not all(step.is_done for step in self.steps[:2])
 
 
 @router.get("/")
 @router.get("/console")
 async def show(request: Request) -> Response:
-    return page(request, "home.html", await run_in_threadpool(home_view, service_of(request)))
+    service, is_main = service_of(request), caller_of(request).tenant is None
+    view = await run_in_threadpool(home_view, service, data_dir_of(request), is_main=is_main)
+    return page(request, "home.html", view)
 
 
-def home_view(service: Service) -> HomeView:
-    return HomeView(service.serving.current.scorer.version)
+def home_view(service: Service, data_dir: Path, *, is_main: bool) -> HomeView:
+    """`is_main`: whether it is of the main catalogue, whose database keeps what the processes do."""
+    store = service.store
+    live = store.snapshots.live()
+    beats = store.processes.read() if is_main else None
+    jobs = store.jobs.summary()
+    newest = store.jobs.latest(limit=1)
+    totals, hours = store.arrivals.totals(), store.arrivals.by_hour(WEEK_HOURS)
+    return HomeView(
+        snapshot=None if live is None else snapshot_tile(live),
+        arriving=[arriving(name, totals[name].n, hours) for name in KINDS],  # type: ignore[index]  # the same names
+        counted_at=min(each.counted_at for each in totals.values()),
+        answers=None if beats is None else answers(beats),
+        job=jobs.running or (newest[0] if newest else None),
+        n_waiting=jobs.n_queued,
+        has_worker=None
+        if beats is None
+        else any(each.is_alive and each.name.startswith("worker") for each in beats.beats),
+        notices=service_notices(service, data_dir, beats),
+        steps=[
+            Step(
+                "Import ratings, items and events from a file.",
+                "/console/data",
+                totals["ratings"].n + totals["events"].n > 0,
+            ),
+            Step("Train: learn from what is stored.", "/console/learning", live is not None),
+            Step("Try it: rate a few items and watch the list change.", "/console/try", False),
+        ],
+    )
+
+
+def snapshot_tile(entry: SnapshotEntry) -> SnapshotTile:
+    card = entry.card
+    measured, interval = card["metrics"].get("snapshot", {}), card["intervals"].get("snapshot", {}).get("ndcg@10")
+    low, high = interval or (None, None)
+    return SnapshotTile(
+        version=entry.version,
+        created_at=entry.created_at,
+        is_pinned=entry.is_pinned,
+        decision=decision_of(card),
+        ndcg=measured.get("ndcg@10"),
+        low=low,
+        high=high,
+        bestsellers=card["metrics"].get("bestsellers", {}).get("ndcg@10"),
+    )
+
+
+def decision_of(card: Mapping[str, Any]) -> str:
+    """What the gate has decided of a published snapshot."""
+    if card.get("reason"):
+        return f"did not pass, popular items instead: {card['reason']}"
+    if card.get("accepted"):
+        return f"accepted by an operator: {card['accepted']}"
+    return PASSED
+
+
+def arriving(name: str, n: int, hours: Sequence[HourOfArrivals]) -> Arriving:
+    values = [getattr(each, name) for each in hours]
+    day, week = sum(values[-DAY_HOURS:]), sum(values)
+    label = f"{name} by hour of the last week, {week:,} in all"
+    return Arriving(name.capitalize(), KINDS[name], n, values[-1], day, week, Sparkline(values, label))
+
+
+def answers(beats: ProcessBeats) -> Answers:
+    hour: LastHour = last_hour([each.activity for each in beats.beats], beats.read_at)
+    total = hour.total
+    by_minute = [minute.requests for _, minute in hour.minutes]
+    return Answers(
+        n=total.requests,
+        n_lists=total.lists.total(),
+        n_errors=total.server_errors,
+        n_refused=total.refused,
+        p50=total.latency_seconds(0.5),
+        p99=total.latency_seconds(0.99),
+        strategies=[StrategyShare(name, STRATEGIES.get(name, ""), share) for name, share in total.shares.items()],
+        requests=Sparkline(by_minute, f"requests by minute of the last hour, {total.requests:,} in all"),
+    )

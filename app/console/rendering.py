@@ -56,6 +56,7 @@ MESSAGES = {
     "erased": "The user is erased from every answer. The receipt says when nothing is left.",
     "imported": "The import has started.",
     "unchanged": "Nothing was changed.",
+    "revoked": "The key is revoked: every process refuses it within 5 seconds.",
 }
 """What a page says after an act, by the parameter `said` of its address, which holds no text of its own."""
 

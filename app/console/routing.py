@@ -6,6 +6,7 @@ neither fails when the application is built.
 """
 
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
@@ -16,6 +17,7 @@ from app.auth.console_sessions import ConsoleSession, is_token_of
 from app.auth.errors import ForbiddenError, MissingScopeError
 from app.auth.key_ring import Caller
 from app.errors import ReckonError
+from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.wiring import Control, Service
 
@@ -63,9 +65,21 @@ def service_of(request: Request) -> Service:
     return service
 
 
+def data_dir_of(request: Request) -> Path:
+    """The folder with the files of the operator's catalogue."""
+    return settings_of(request).data_dir
+
+
 def control_of(request: Request) -> Control:
     control: Control = request.app.state.control
     return control
+
+
+def settings_of(request: Request) -> Settings:
+    """Those of the operator's catalogue."""
+    settings: Settings = request.app.state.settings
+    tenant = caller_of(request).tenant
+    return settings if tenant is None else settings.of_tenant(tenant)
 
 
 def session_of(request: Request) -> ConsoleSession:

@@ -3,53 +3,18 @@
 Not part of `make test`: it needs Chromium and its driver. `make browser`.
 """
 
-import shutil
-from collections.abc import Iterator
-
 import pytest
 
-from app.intake.generated import write_catalogue
-from tests.support.service import Instance, RunningService
+from tests.support.service import RunningService
 
 selenium = pytest.importorskip("selenium", reason="needs selenium: make browser")
 
-from selenium.webdriver import Chrome, ChromeOptions  # noqa: E402  skipped where it is missing
-from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver import Chrome  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.remote.webelement import WebElement  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 SECONDS = 60
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """What `reckon demo` serves without network: the generated catalogue, trained by the default recipe."""
-    folder = tmp_path_factory.mktemp("demo")
-    instance = Instance(folder / "data")
-    instance.run("migrate")
-    instance.run("import", str(write_catalogue(folder / "generated")))
-    instance.run("train", timeout_seconds=600)
-    # No worker: the training job that is tried out stays in the queue.
-    with instance.serving("--no-worker") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chrome]:
-    binary = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("needs Chromium and chromedriver (Debian: chromium chromium-driver)")
-    options = ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server"):
-        options.add_argument(argument)
-    options.add_argument("--window-size=1400,2000")
-    opened = Chrome(options=options, service=Service(driver))
-    yield opened
-    opened.quit()
 
 
 def test_operations_succeed_as_filled_in(service: RunningService, browser: Chrome) -> None:

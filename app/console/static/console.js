@@ -82,3 +82,45 @@ document.addEventListener("htmx:load", (event) => {
   if (event.detail.elt !== document.body) dress(event.detail.elt);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+
+// A file that is dropped on the form of imports, and how much of it has been sent.
+for (const form of document.querySelectorAll("form.drop")) {
+  const input = form.querySelector('input[type="file"]');
+  form.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    form.classList.add("over");
+  });
+  form.addEventListener("dragleave", () => form.classList.remove("over"));
+  form.addEventListener("drop", (event) => {
+    event.preventDefault();
+    form.classList.remove("over");
+    if (event.dataTransfer.files.length) input.files = event.dataTransfer.files;
+  });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const progress = form.querySelector("progress"), button = form.querySelector("button");
+    const message = document.getElementById("message");
+    const sent = new XMLHttpRequest();
+    progress.hidden = false;
+    button.disabled = true;
+    sent.upload.addEventListener("progress", (step) => {
+      if (step.lengthComputable) progress.value = step.loaded / step.total;
+    });
+    const failed = (text) => {
+      message.textContent = text;
+      progress.hidden = true;
+      button.disabled = false;
+    };
+    sent.addEventListener("load", () => {
+      if (sent.status < 400) location.assign(sent.responseURL);
+      else {
+        const page = new DOMParser().parseFromString(sent.responseText, "text/html");
+        failed(page.querySelector("#problem p")?.textContent ?? "The file was refused.");
+      }
+    });
+    sent.addEventListener("error", () => failed("The file could not be sent. It may be too large, or the service does not answer."));
+    sent.open("POST", form.action);
+    sent.setRequestHeader("X-Form-Token", FORM_TOKEN);
+    sent.send(new FormData(form));
+  });
+}

@@ -1,0 +1,207 @@
+"""Data: what is stored, imports and exports, the rating scale, event types, and how good the data are."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import Form, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from app.console.imports import commands_of
+from app.console.rendering import page
+from app.console.routing import changes, console_router, service_of, settings_of
+from app.entities import EventType, RatingScale, clean_id
+from app.errors import InvalidInputError, NotFoundError, ReckonError
+from app.intake.export_rows import (
+    EVENT_NAMES,
+    EVENT_TYPE_NAMES,
+    MARKED_ITEM_NAMES,
+    PLACEMENT_NAMES,
+    RATING_NAMES,
+    TEXT_NAMES,
+    USER_NAMES,
+    event_row,
+    event_type_row,
+    marked_item_row,
+    placement_row,
+    rating_rows,
+    user_row,
+)
+from app.intake.files.spreadsheet_cells import mark
+from app.intake.files.table_writers import Format
+from app.store.imports import ImportEntry
+from app.store.store import Store
+from app.wiring import Service
+
+N_IMPORTS = 20
+ROWS_AT_ONCE = 1_000
+PATH = "/console/data"
+
+Rows = Iterator[Sequence[Any]]
+
+TABLES: Mapping[str, tuple[Sequence[str], Callable[[Store], Rows]]] = {
+    "ratings": (
+        RATING_NAMES,
+        lambda store: (row for chunk in store.ratings.stream() for row in rating_rows(chunk, Format.CSV)),
+    ),
+    "events": (EVENT_NAMES, lambda store: (event_row(each, Format.CSV) for each in store.events.stream())),
+    "items": (
+        MARKED_ITEM_NAMES,
+        lambda store: (marked_item_row(*each, Format.CSV) for each in store.items.stream_marked()),
+    ),
+    "users": (USER_NAMES, lambda store: (user_row(each, Format.CSV) for each in store.users.stream())),
+    "event_types": (
+        EVENT_TYPE_NAMES,
+        lambda store: (event_type_row(each, Format.CSV) for each in store.events.types().values()),
+    ),
+    "placements": (
+        PLACEMENT_NAMES,
+        lambda store: (placement_row(*each, Format.CSV) for each in store.placements.all().items()),
+    ),
+}
+
+router = console_router(PATH)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A form that was refused: `problem` says why, and the rest is what was sent."""
+
+    form: str
+    problem: str
+    scale: str = ""
+    name: str = ""
+    weight: str = ""
+    flags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class DataView:
+    """`totals`: how many there are of each kind. `refused`: the form that was refused last; None without one."""
+
+    totals: Sequence[tuple[str, int]]
+    scale: RatingScale
+    event_types: Sequence[EventType]
+    tables: Sequence[str]
+    imports: Sequence[ImportEntry]
+    is_importing: bool
+    refused: Sent | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(n for _, n in self.totals)
+
+
+@router.get("")
+async def show(request: Request) -> Response:
+    return page(request, "data.html", await _view_of(request))
+
+
+async def _view_of(request: Request) -> DataView:
+    is_importing = commands_of(request).is_running(settings_of(request))
+    return await run_in_threadpool(data_view, service_of(request), is_importing=is_importing)
+
+
+def data_view(service: Service, *, is_importing: bool = False) -> DataView:
+    """`is_importing`: whether this process runs an import."""
+    store = service.store
+    imports = store.imports.latest(limit=N_IMPORTS)
+    return DataView(
+        totals=[(kind, total.n) for kind, total in sorted(store.arrivals.totals().items())],
+        scale=store.instance.scale(),
+        event_types=list(store.events.types().values()),
+        tables=list(TABLES),
+        imports=imports,
+        is_importing=is_importing or any(each.state == "running" for each in imports),
+    )
+
+
+@router.post("/scale")
+@changes("scale.set")
+async def set_scale(request: Request, scale: Annotated[str, Form(max_length=100)] = "") -> Response:
+    """Stored ratings are never rescaled: refused while one would fall outside."""
+    try:
+        parsed = RatingScale.parse(scale.strip())
+        await run_in_threadpool(service_of(request).store.instance.set_scale, parsed)
+    except ReckonError as error:
+        return await _refused(request, error, Sent("scale", error.detail, scale=scale))
+    return RedirectResponse(f"{PATH}?said=saved", status_code=303)
+
+
+@router.post("/event-types")
+@changes("event-types.put")
+async def put_event_type(
+    request: Request,
+    name: Annotated[str, Form(max_length=500)] = "",
+    weight: Annotated[str, Form(max_length=50)] = "",
+    flags: Annotated[list[str] | None, Form()] = None,
+) -> Response:
+    """A change applies at once, also to events stored before."""
+    chosen = frozenset(flags or [])
+    request.state.audited = name[:100]
+    try:
+        declared = EventType(clean_id(name, "name"), _weight(weight), "exposure" in chosen, "consumption" in chosen)
+        await run_in_threadpool(service_of(request).store.events.put_type, declared)
+    except ReckonError as error:
+        return await _refused(request, error, Sent("type", error.detail, name=name, weight=weight, flags=chosen))
+    return RedirectResponse(f"{PATH}?said=saved", status_code=303)
+
+
+@router.post("/event-types/{name}/delete")
+@changes("event-types.delete")
+async def delete_event_type(request: Request, name: str) -> Response:
+    try:
+        await run_in_threadpool(service_of(request).store.events.delete_type, name)
+    except ReckonError as error:
+        return await _refused(request, error, Sent("type", error.detail, name=name))
+    return RedirectResponse(f"{PATH}?said=deleted", status_code=303)
+
+
+async def _refused(request: Request, error: ReckonError, sent: Sent) -> Response:
+    return page(request, "data.html", replace(await _view_of(request), refused=sent), status=error.status)
+
+
+def _weight(text: str) -> float:
+    """Raises `InvalidInputError` unless the text is a finite number."""
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not math.isfinite(weight) or abs(weight) >= 1e300:  # noqa: PLR2004  the bound of the column
+        raise InvalidInputError(f"{text[:50]!r} is no number, such as 1 or -0.5", field="weight")
+    return weight
+
+
+@router.post("/export/{table}")
+@changes("database.export")
+async def export(request: Request, table: str, spreadsheet: Annotated[str, Form()] = "") -> Response:
+    """A table as a CSV file, as `reckon export` writes it, sent while it is read.
+
+    `spreadsheet`: with `on`, text that a spreadsheet would run as a formula is marked.
+    """
+    if table not in TABLES:
+        raise NotFoundError("table", table)
+    content = written(table, service_of(request).store, is_marked=spreadsheet == "on")
+    headers = {"Content-Disposition": f'attachment; filename="{table}.csv"'}
+    return StreamingResponse(content, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def written(table: str, store: Store, *, is_marked: bool) -> Iterator[bytes]:
+    """Yield the CSV of a table in parts, the first of which begins with the names of its columns."""
+    names, rows_of = TABLES[table]
+    texts = {place for place, name in enumerate(names) if is_marked and name in TEXT_NAMES}
+    rows, part = rows_of(store), [names]
+    while part:
+        lines = io.StringIO()
+        marked = (
+            [mark(cell) if place in texts and isinstance(cell, str) else cell for place, cell in enumerate(row)]
+            for row in part
+        )
+        csv.writer(lines, lineterminator="\n").writerows(marked)
+        yield lines.getvalue().encode(errors="backslashreplace")
+        part = list(islice(rows, ROWS_AT_ONCE))

@@ -1,0 +1,192 @@
+"""Operations: processes, requests, jobs, erasures, database, disk and settings."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from app.console.notices import Notice, service_notices
+from app.console.plots import Plot, channel
+from app.console.rendering import page
+from app.console.routing import caller_of, console_router, data_dir_of, service_of, settings_of
+from app.observability.activity import LATENCY_BUCKETS, LastHour, last_hour
+from app.settings import Settings
+from app.store.erasures import Erasure
+from app.store.jobs import Job
+from app.store.processes import ProcessBeat
+from app.wiring import Service
+
+router = console_router("/console/operations")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingView:
+    """`value`: as text, without passwords. `is_default`: whether nothing sets it."""
+
+    name: str
+    value: str
+    meaning: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSize:
+    name: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageView:
+    """`state`: `answers`, or since when and why the database does not. `size_bytes`, `free_bytes`: of the disk."""
+
+    kind: str
+    state: str
+    is_up: bool
+    size_bytes: int | None
+    free_bytes: int | None
+    folders: Sequence[FolderSize]
+
+
+@dataclass(frozen=True, slots=True)
+class OperationsView:
+    """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings."""
+
+    is_main: bool
+    processes: Sequence[ProcessBeat]
+    live_version: int | None
+    requests: Plot | None
+    latency: Plot | None
+    storage: StorageView
+    jobs: Sequence[Job]
+    notices: Sequence[Notice]
+    erasures: Sequence[Erasure]
+    settings: Sequence[SettingView]
+
+
+@router.get("")
+async def show(request: Request) -> Response:
+    is_main = caller_of(request).tenant is None
+    arguments = service_of(request), data_dir_of(request), settings_of(request)
+    return page(request, "operations.html", await run_in_threadpool(operations_view, *arguments, is_main=is_main))
+
+
+def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_main: bool) -> OperationsView:
+    store = service.store
+    beats = store.processes.read() if is_main else None
+    live = store.snapshots.live()
+    hour = None if beats is None else last_hour([each.activity for each in beats.beats], beats.read_at)
+    return OperationsView(
+        is_main=is_main,
+        processes=[] if beats is None else beats.beats,
+        live_version=None if live is None else live.version,
+        requests=None if hour is None else requests_plot(hour),
+        latency=None if hour is None else latency_plot(hour),
+        storage=storage_view(service, data_dir, settings),
+        jobs=store.jobs.latest(),
+        notices=service_notices(service, data_dir, beats),
+        erasures=store.erasures.pending(),
+        settings=list(settings_view(settings)) if is_main else [],
+    )
+
+
+def requests_plot(hour: LastHour) -> Plot:
+    """Answers of all processes by minute and outcome."""
+    rows = [
+        (f"{at:%Y-%m-%dT%H:%M:%SZ}", kind, n)
+        for at, minute in hour.minutes
+        for kind, n in (
+            ("answered", minute.requests - minute.server_errors - minute.refused),
+            ("refused", minute.refused),
+            ("errors", minute.server_errors),
+        )
+    ]
+    marks = {
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": channel("minute", "temporal"),
+            "y": channel("requests", "quantitative", aggregate="sum"),
+            "color": channel("outcome", "nominal"),
+            "tooltip": [
+                channel("minute", "temporal"),
+                channel("outcome", "nominal"),
+                channel("requests", "quantitative"),
+            ],
+        },
+    }
+    return Plot(
+        "Requests by minute, last hour",
+        "Answers of all API processes. Refused: by a limit or because of overload. Errors: answers of 500 or more.",
+        ("minute", "outcome", "requests"),
+        rows if hour.total.requests else [],
+        marks,
+        "No request has come in the last hour.",
+    )
+
+
+def latency_plot(hour: LastHour) -> Plot:
+    """How many requests took how long."""
+    names = [f"≤ {1_000 * end:g} ms" for end in LATENCY_BUCKETS] + [f"> {LATENCY_BUCKETS[-1]:g} s"]
+    marks = {
+        "mark": {"type": "bar"},
+        "encoding": {
+            "x": channel("time to answer", "ordinal", sort=None, axis={"labelAngle": -45}),
+            "y": channel("requests", "quantitative"),
+            "tooltip": [channel("time to answer", "ordinal"), channel("requests", "quantitative")],
+        },
+    }
+    return Plot(
+        "Time to answer, last hour",
+        "How many requests were answered within which time, inside of the service. Refused ones are left out.",
+        ("time to answer", "requests"),
+        list(zip(names, hour.total.latency, strict=True)) if any(hour.total.latency) else [],
+        marks,
+        "No request has come in the last hour.",
+    )
+
+
+def storage_view(service: Service, data_dir: Path, settings: Settings) -> StorageView:
+    outage = service.store.availability.outage
+    state = "answers" if outage is None else f"does not answer since {outage.since:%Y-%m-%d %H:%M} UTC"
+    try:
+        disk = shutil.disk_usage(data_dir)
+    except OSError:
+        disk = None
+    return StorageView(
+        kind="Postgres" if settings.database_url.startswith("postgresql") else "SQLite",
+        state=state,
+        is_up=outage is None,
+        size_bytes=None if disk is None else disk.total,
+        free_bytes=None if disk is None else disk.free,
+        folders=list(_folder_sizes(data_dir)),
+    )
+
+
+def _folder_sizes(data_dir: Path) -> Iterator[FolderSize]:
+    """Of what lies in the data folder, two levels deep; files that vanish meanwhile do not count."""
+    for entry in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
+        files = entry.glob("**/*") if entry.is_dir() else (entry,)
+        n_bytes = 0
+        for file in files:
+            try:
+                n_bytes += file.stat().st_size if file.is_file() else 0
+            except OSError:
+                continue
+        yield FolderSize(entry.name + ("/" if entry.is_dir() else ""), n_bytes)
+
+
+def settings_view(settings: Settings) -> Iterator[SettingView]:
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        text = _without_password(value) if name == "database_url" else str(value)
+        yield SettingView(f"RECKON_{name.upper()}", text, field.description or "", value == field.default)
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    userinfo, at, address = rest.rpartition("@")
+    hidden = f"{userinfo.partition(':')[0]}:…" if ":" in userinfo else userinfo
+    # Options may hold one, too.
+    return f"{scheme}{separator}{hidden}{at}{address.partition('?')[0]}"
