@@ -1,9 +1,9 @@
 """API keys: their digests, scopes and times. Every change grows the counter `keys`, which each process compares."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -115,22 +115,14 @@ class ApiKeys:
                 connection.execute(statement.values(last_used_at=used))
 
 
-class KeyEnd(NamedTuple):
-    """When a key ends or was ended, microseconds UTC; None: never."""
-
-    key_id: str
-    expires_at: int | None
-    revoked_at: int | None
-
-
-def key_ends(database: Database) -> list[KeyEnd]:
+def key_rows(database: Database) -> Sequence[sa.Row[Any]]:
     """What a database that is to be replaced knows, for `end_again`."""
     with database.reading() as connection:
-        return [KeyEnd(*row) for row in connection.execute(sa.select(*(api_keys.c[name] for name in KeyEnd._fields)))]
+        return connection.execute(sa.select(api_keys)).all()
 
 
-def end_again(database: Database, known: Iterable[KeyEnd]) -> None:
-    """End the keys of a restored database no later than in the one that it replaces, which knows their ends."""
+def end_again(database: Database, known: Iterable[sa.Row[Any]]) -> None:
+    """End the keys of a restored database no later than in the one that it replaces, which has the `known` keys."""
     with database.writing(uses_reserve=True) as connection:
         for key in known:
             ends = {}

@@ -1,30 +1,25 @@
 """Backups, made and put back while services run: SQLite by its own means, Postgres by `pg_dump` and `pg_restore`."""
 
-import os
-import shutil
 import sqlite3
-import subprocess
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
-from app.errors import ConflictError, InvalidInputError, UnavailableError
-from app.store.api_keys import KeyEnd, end_again, key_ends
+from app.errors import ConflictError, InvalidInputError, ReckonError, UnavailableError
+from app.store import postgres_dump
+from app.store.api_keys import end_again, key_rows
 from app.store.audit import COMMAND_LINE, AuditLog
 from app.store.database import Database, open_database
-from app.store.erasures import ErasureRecords, erase_again, erasure_records, record_backup
+from app.store.erasures import ErasureRecords, erase_again, erasure_records, forget_backup, record_backup
 from app.store.generation import renew_generation
-from app.store.migration import Schema, migrate, schema_of
+from app.store.migration import Schema, schema_of, upgrade
 from app.store.schema import instance, totals
 from app.store.sqlite import SqliteDialect
-from app.store.sqlite_files import DatabaseDamagedError, make_private_file
-
-MOST_ATTEMPTS = 10
-DEADLOCK = "deadlock"
-"""In the message of `pg_restore`, which does not tell the code of the error."""
+from app.store.sqlite_files import DatabaseDamagedError, make_private_file, remove_copy, restored_copy, sync_folder
 
 
 def backup(url: str, data_dir: Path, file: Path) -> None:
@@ -33,28 +28,57 @@ def backup(url: str, data_dir: Path, file: Path) -> None:
     Raises `ConflictError` if `file` exists, `UnavailableError` if it cannot be written.
     """
     database = open_database(url, data_dir)
-    partial = file.with_name(file.name + ".partial")
     try:
         if file.exists():
             raise ConflictError(f"{file} exists; a backup never replaces a file")
-        partial.unlink(missing_ok=True)
-        make_private_file(partial)
-        if isinstance(database.dialect, SqliteDialect):
-            _back_up_sqlite(database.dialect.path, partial)
-        else:
-            _run("pg_dump", database, "--format=custom", f"--file={partial}")
-        partial.rename(file)
-        _note(database, file)
+        path = database.dialect.path if isinstance(database.dialect, SqliteDialect) else None
+        if path is not None and not path.exists():
+            raise ConflictError(f"there is no database at {path}")
+        with _recorded(database, file):
+            _write(database, path, file)
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot write {file}: {error}") from None
     finally:
-        partial.unlink(missing_ok=True)
         database.close()
 
 
+@contextmanager
+def _recorded(database: Database, file: Path) -> Iterator[None]:
+    """Remember the backup for receipts of erasures, before it is made: it may hold users who are deleted meanwhile.
+
+    A backup that fails is forgotten; one that is killed is not. A database of another version has no tables for it.
+    """
+    if schema_of(database) is not Schema.CURRENT:
+        yield
+        return
+    made_at = record_backup(database, file.name)
+    try:
+        yield
+    except BaseException:
+        if not file.exists():
+            with suppress(ReckonError):
+                forget_backup(database, made_at)
+        raise
+    AuditLog(database).record(COMMAND_LINE, "database.backup", file.name)
+
+
+def _write(database: Database, path: Path | None, file: Path) -> None:
+    """`path`: of the database; None on Postgres."""
+    partial = file.with_name(file.name + ".partial")
+    try:
+        remove_copy(partial)
+        make_private_file(partial)
+        if path is None:
+            postgres_dump.dump(database, postgres_dump.schema_name(database), partial)
+        else:
+            _back_up_sqlite(path, partial)
+        partial.rename(file)
+        sync_folder(file.parent)
+    finally:
+        remove_copy(partial)
+
+
 def _back_up_sqlite(path: Path, file: Path) -> None:
-    if not path.exists():
-        raise ConflictError(f"there is no database at {path}")
     _copy(path, file)
     with closing(sqlite3.connect(file)) as connection:
         # One file that can be read where nothing can be written; a log is for a database in use.
@@ -63,23 +87,24 @@ def _back_up_sqlite(path: Path, file: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a restore takes over from the database that it replaces: erasures of users and ends of keys.
+    """What a restore takes over from the database that it replaces: erasures of users, and keys to end.
 
     `database_id`: None if there is none. `missing`: why the rest is not known, as a clause; None if it is known.
     """
 
     database_id: str | None = None
     erasures: ErasureRecords | None = None
-    keys: Sequence[KeyEnd] = ()
+    keys: Sequence[sa.Row[Any]] = ()
     missing: str | None = None
 
 
 def restore(url: str, data_dir: Path, file: Path) -> str | None:
     """Put the backup `file` in the place of the database, in one transaction, while services run.
 
-    A backup of an older version is migrated. The new generation makes every process drop what it remembers. The users
-    who were erased since the backup are erased again, and the keys that ended since stay ended. Returns None, or why
-    these are not known.
+    A restore that fails or is killed changes nothing. A backup of an older version is migrated. The new generation
+    makes every process drop what it remembers. The users who were erased since the backup are erased again, the keys
+    that ended since stay ended, and those that were created since are revoked. Returns None, or why these are not
+    known.
 
     Raises `InvalidInputError` if `file` is not a sound backup, `ConflictError` for a backup of another database,
     `SchemaError` for one of a newer version, and `UnavailableError` if it cannot be written.
@@ -88,7 +113,7 @@ def restore(url: str, data_dir: Path, file: Path) -> str | None:
     try:
         if isinstance(database.dialect, SqliteDialect):
             return _restore_sqlite(database, database.dialect, data_dir, file)
-        return _restore_postgres(database, url, data_dir, file)
+        return _restore_postgres(database, file)
     except (OSError, sqlite3.Error) as error:
         raise UnavailableError(f"cannot restore {file}: {error}") from None
     finally:
@@ -96,13 +121,11 @@ def restore(url: str, data_dir: Path, file: Path) -> str | None:
 
 
 def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, file: Path) -> str | None:
-    copy = dialect.path.with_name(dialect.path.name + ".restoring")
-    try:
-        _check_sound(file)
-        copy.unlink(missing_ok=True)
+    _check_sound(file)
+    with restored_copy(dialect.path) as copy:
         _copy(file, copy)
         _migrate(copy, data_dir)
-        with database.restoring():
+        with dialect.write_lock.held():
             try:
                 kept = _kept(database)
             except DatabaseDamagedError:
@@ -113,83 +136,42 @@ def _restore_sqlite(database: Database, dialect: SqliteDialect, data_dir: Path, 
             else:
                 _prepare(copy, data_dir, kept)
                 _copy(copy, dialect.path)
-            return kept.missing
-    finally:
-        for suffix in ("", "-wal", "-shm", ".lock", ".reserve"):
-            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+        return kept.missing
 
 
 def _put_in_place(copy: Path, path: Path) -> None:
     """Rename `copy` to `path`. SQLite copies into no damaged file; processes that have it open notice the other one."""
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+    sync_folder(path.parent)  # the log of the damaged file must not come back beside the other one
     copy.replace(path)
+    sync_folder(path.parent)
 
 
-def _restore_postgres(database: Database, url: str, data_dir: Path, file: Path) -> str | None:
-    """`pg_restore` makes the tables anew; writers wait until its transaction ends, and find another generation."""
-    dumped = _id_in_dump(file)
-    if dumped is None:
-        raise InvalidInputError("the file is no backup of Reckon", field="file")
-    if _id_of(database) not in {None, dumped}:
-        raise ConflictError("this is a backup of another database: restore it to a database of its own")
-    with database.restoring():
-        kept = _kept(database)  # `pg_restore` removes it
-        _make_anew(database, file)
-        migrate(url, data_dir)
-        _take_over(database, kept)
+def _restore_postgres(database: Database, file: Path) -> str | None:
+    """Writers and readers wait until the transaction ends, and find another generation."""
+    schema = postgres_dump.schema_name(database)
+    dumped = postgres_dump.dumped_id(file, schema)
+    with database.joined():
+        with database.writing(uses_reserve=True) as connection:
+            postgres_dump.lock_tables(connection)
+            # Under the locks: an erasure or a revocation that comes later waits, and changes the restored tables.
+            kept = _kept(database)
+            if kept.database_id not in {None, dumped}:
+                raise ConflictError("this is a backup of another database: restore it to a database of its own")
+            try:
+                postgres_dump.load(connection, schema, file)
+            except database.dialect.driver_error as error:
+                message = f"the backup cannot be restored: {error}"
+                raise database.dialect.expected(error) or InvalidInputError(message, field="file") from None
+        _upgrade(database)
+        n_erased = _take_over(database, kept)
         adopt(database)
-        return kept.missing
-
-
-def _make_anew(database: Database, file: Path) -> None:
-    """Run `pg_restore` in one transaction, again where the server ends it to resolve a deadlock: it changed nothing.
-
-    It locks one table after the other, and services that go on lock them in another order. It cannot lock all at first.
-    """
-    for attempt in range(1, MOST_ATTEMPTS + 1):
-        try:
-            _run("pg_restore", database, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
-        except InvalidInputError as error:
-            if DEADLOCK not in error.detail or attempt == MOST_ATTEMPTS:
-                raise
-        else:
-            return
-
-
-def _id_in_dump(file: Path) -> str | None:
-    """Return the id of the database in a dump; None if it holds none of Reckon."""
-    text = _run("pg_restore", None, "--data-only", f"--table={instance.name}", "--file=-", str(file))
-    lines = iter(text.splitlines())
-    for line in lines:
-        # COPY public.installation (id, database_id, ...) FROM stdin;
-        if line.startswith("COPY "):
-            columns = line.partition("(")[2].partition(")")[0].split(", ")
-            return dict(zip(columns, next(lines, "").split("\t"), strict=False)).get(instance.c.database_id.name)
-    return None
-
-
-def _run(program: str, database: Database | None, *arguments: str) -> str:
-    """Run a client program of Postgres, with a connection to the database, and return its output.
-
-    Raises `UnavailableError` where it is not installed, `InvalidInputError` with its message where it fails.
-    """
-    path = shutil.which(program)
-    if path is None:
-        raise UnavailableError(f"{program} is not installed: install the client programs of Postgres")
-    environment, connection = dict(os.environ), []
-    if database is not None:
-        url = database.dialect.engine.url
-        # Other users can read the arguments of a process.
-        environment |= {"PGPASSWORD": str(url.password)} if url.password else {}
-        plain = url.set(drivername="postgresql", password=None).render_as_string()
-        connection = [f"--dbname={plain}"]
-    done = subprocess.run(  # noqa: S603  one of two programs, and a file that the user names
-        [path, *connection, *arguments], env=environment, check=False, capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        raise InvalidInputError(f"{program} failed: {done.stderr.strip() or done.returncode}", field="file")
-    return done.stdout
+    if n_erased:
+        # Their new erasures are pending, so the eraser purges later what cannot be purged now.
+        with suppress(ReckonError):
+            database.purge(also=())
+    return kept.missing
 
 
 def adopt(database: Database) -> None:
@@ -200,24 +182,17 @@ def adopt(database: Database) -> None:
         connection.execute(sa.delete(totals))
 
 
-def _note(database: Database, file: Path) -> None:
-    """Remember the backup for receipts of erasures, and as an act. A backup before a migration has no tables for it."""
-    if schema_of(database) is Schema.CURRENT:
-        record_backup(database, file.name)
-        AuditLog(database).record(COMMAND_LINE, "database.backup", file.name)
-
-
 def _kept(replaced: Database) -> Kept:
     schema, database_id = schema_of(replaced), _id_of(replaced)
     if schema is Schema.CURRENT:
-        return Kept(database_id, erasure_records(replaced), key_ends(replaced))
+        return Kept(database_id, erasure_records(replaced), key_rows(replaced))
     return Kept(database_id, missing=f"the database was {schema.value}")
 
 
-def _take_over(restored: Database, kept: Kept) -> None:
+def _take_over(restored: Database, kept: Kept) -> int:
+    """Return the number of users who were erased again."""
     end_again(restored, kept.keys)
-    if kept.erasures is not None and erase_again(restored, kept.erasures):
-        restored.purge(also=())
+    return 0 if kept.erasures is None else erase_again(restored, kept.erasures)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -244,14 +219,17 @@ def _check_sound(file: Path) -> None:
 
 
 def _migrate(copy: Path, data_dir: Path) -> None:
-    url = f"sqlite:///{copy.absolute()}"
-    database = open_database(url, data_dir)
+    database = open_database(f"sqlite:///{copy.absolute()}", data_dir)
     try:
-        if schema_of(database) is Schema.MISSING:
-            raise InvalidInputError("the file is no database of Reckon", field="file")
-        migrate(url, data_dir)
+        _upgrade(database)
     finally:
         database.close()
+
+
+def _upgrade(restored: Database) -> None:
+    if schema_of(restored) is Schema.MISSING:
+        raise InvalidInputError("the file is no database of Reckon", field="file")
+    upgrade(restored)
 
 
 def _prepare(copy: Path, data_dir: Path, kept: Kept) -> None:
@@ -263,7 +241,8 @@ def _prepare(copy: Path, data_dir: Path, kept: Kept) -> None:
     try:
         if kept.database_id not in {None, _id_of(database)}:
             raise ConflictError("this is a backup of another database: restore it to a data folder of its own")
-        _take_over(database, kept)
+        if _take_over(database, kept):
+            database.purge(also=())
         adopt(database)
     finally:
         database.close()

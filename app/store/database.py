@@ -179,14 +179,15 @@ class Database:
         with self._watched():
             return self.dialect.reopen_replaced(renew)
 
-    def restoring(self) -> AbstractContextManager[None]:
-        """As `Dialect.restoring`."""
-        return contextmanager(self.dialect.restoring)()
-
     def purge(self, also: Collection[str]) -> None:
         """As `Dialect.purge`."""
         with self._watched():
             self.dialect.purge(also)
+
+    def remove_leftovers(self) -> None:
+        """As `Dialect.remove_leftovers`."""
+        with self._watched():
+            self.dialect.remove_leftovers()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

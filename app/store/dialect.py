@@ -123,14 +123,12 @@ class Dialect(Protocol):
         `uses_reserve`: see `Database.writing`.
         """
 
-    def restoring(self) -> Iterator[None]:
-        """Excludes lasting writes of all processes while a backup is put in the place of the database.
-
-        On SQLite all writes. They fail with `UnavailableError` after the time that writers wait for others.
-        """
-
     def begin_lasting(self, connection: sa.Connection) -> None:
-        """To be called first in a lasting write: one that a restore takes over from the database that it replaces."""
+        """To be called first in a lasting write, one that a restore takes over from the database that it replaces.
+
+        So too in a read that decides whether there is one. Waits for the end of a restore, and then sees what was
+        restored: any other statement that waits sees empty tables.
+        """
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         """Whether another database has taken the place of the one that is open.
@@ -206,6 +204,9 @@ class Dialect(Protocol):
         the tables that are written anew. Raises `UnavailableError` while a long read needs the files as they are, and
         `StorageFullError` if there is no room to write them anew.
         """
+
+    def remove_leftovers(self) -> None:
+        """Removes copies of the database that killed commands have left; they may hold users who are erased."""
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
         """The `ReckonError` for a driver's error with an operational cause; None for an error that is a defect."""

@@ -186,6 +186,7 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
     # Most ids that are not stored are deleted twice, and the hash takes 40 ms. The rejected rows come last: `any` reads
     # them only if nothing else is stored of the user.
     with database.reading() as connection:
+        database.dialect.begin_lasting(connection)
         if not any(connection.execute(sa.select(condition)).scalar_one() for condition in _places(user_id)):
             return None
     salt = secrets.token_hex(16)
@@ -206,10 +207,12 @@ def _erase(
     removed["rejected_rows"] = delete_rows(database, connection)
     if not any(removed.values()):
         return None
+    # Grown in this transaction, so that a reader of the counter sees the rows go at the same moment. Before the time is
+    # read, see `record_backup`.
+    number = counters.grow(connection, "erasures")
     now = database.dialect.now(connection)
     values = {
-        # Grown in this transaction, so that a reader of the counter sees the rows go at the same moment.
-        "number": counters.grow(connection, "erasures"),
+        "number": number,
         "erasure_id": uuid.uuid4().hex,
         "salt": salt,
         "user_hash": user_hash,
@@ -221,10 +224,23 @@ def _erase(
     return _to_erasure(connection.execute(sa.insert(erasures).values(**values).returning(erasures)).one())
 
 
-def record_backup(database: Database, file: str) -> None:
-    """Remembers a copy of the database for the receipts of later erasures."""
+def record_backup(database: Database, file: str) -> int:
+    """Remember a copy of the database that is about to be made, for the receipts of erasures; return its time.
+
+    The copy holds no user whose erasure has an earlier time: those in progress are awaited here, and later ones get a
+    later time.
+    """
     with database.writing(uses_reserve=True) as connection:
-        connection.execute(sa.insert(backups).values(made_at=database.dialect.now(connection), file=file))
+        counters.lock(connection, "erasures")
+        made_at = database.dialect.now(connection)
+        connection.execute(sa.insert(backups).values(made_at=made_at, file=file))
+    return made_at
+
+
+def forget_backup(database: Database, made_at: int) -> None:
+    """Forget a copy of which nothing was kept."""
+    with database.writing(uses_reserve=True) as connection:
+        connection.execute(sa.delete(backups).where(backups.c.made_at == made_at))
 
 
 class ErasureRecords(NamedTuple):
@@ -267,7 +283,6 @@ def erase_again(database: Database, known: ErasureRecords) -> int:
         salt = secrets.token_hex(16)
         user_hash = hash_of(user_id, salt)
         with database.writing(uses_reserve=True) as connection:
-            # Not `erase_user`, which would wait for the restore that this is a part of.
             _erase(database, connection, user_id, salt, user_hash, ERASED_WITHIN)
     return len(returned) + n_rows
 

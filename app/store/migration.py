@@ -51,24 +51,29 @@ def migrate(url: str, data_dir: Path) -> None:
 
     Raises `SchemaError`, and changes nothing, for a database of a newer version.
     """
+    database = open_database(url, data_dir)
+    try:
+        upgrade(database)
+    finally:
+        database.close()
+
+
+def upgrade(database: Database) -> None:
+    """As `migrate`, for a database that is open; in a block of `Database.joined`, a part of its transaction."""
     import alembic.command  # noqa: PLC0415  see `schema_of`
     from alembic.config import Config  # noqa: PLC0415  see `schema_of`
 
-    database = open_database(url, data_dir)
-    try:
-        if schema_of(database) is Schema.NEWER:
-            raise SchemaError("the database was made by a newer version of Reckon: install that version")
-        with database.writing() as connection:
-            if connection.dialect.name == "postgresql":
-                # One process migrates; the others wait here, then find the tables current.
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7032)"))
-            # `migrations/env.py` runs on this connection, so that the write lock and the transaction cover all steps.
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", str(MIGRATIONS))
-            is_older = schema_of(database) is Schema.OLDER
-            alembic.command.upgrade(config, "head")
-            if is_older:
-                # Trends follow from ratings and events; the rule may have changed with the version.
-                recount_all(database, connection)
-    finally:
-        database.close()
+    if schema_of(database) is Schema.NEWER:
+        raise SchemaError("the database was made by a newer version of Reckon: install that version")
+    with database.writing() as connection:
+        if connection.dialect.name == "postgresql":
+            # One process migrates; the others wait here, then find the tables current.
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7032)"))
+        # `migrations/env.py` runs on this connection, so that the write lock and the transaction cover all steps.
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(MIGRATIONS))
+        is_older = schema_of(database) is Schema.OLDER
+        alembic.command.upgrade(config, "head")
+        if is_older:
+            # Trends follow from ratings and events; the rule may have changed with the version.
+            recount_all(database, connection)

@@ -30,6 +30,7 @@ from app.store.dialect import (
     translated,
 )
 from app.store.query_spans import trace_queries
+from app.store.schema import instance
 from app.store.shared_reader import CONNECTION_ARGUMENTS, SESSION_SETTINGS, SharedReader, no_answer
 from app.store.time_limit import within
 
@@ -56,9 +57,6 @@ IDENTITY = (
 # items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item, kept
 # answers by key, the table of rejected rows. Arrivals and totals have transactions of their own.
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
-# Before all of these: shared by lasting writes, exclusive for a restore. The restore itself cannot lock the tables,
-# because `pg_restore` has sessions of its own.
-RESTORE_LOCK = 0x5EC2
 PAIRS = "WITH pairs (user_key, item_key) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) "
 
 
@@ -118,21 +116,9 @@ class PostgresDialect:
         ):
             yield connection
 
-    def restoring(self) -> Iterator[None]:
-        with self._hot_engine.connect() as connection:
-            try:
-                statement = "SELECT pg_advisory_lock(%s::int, hashtext(current_schema()))"
-                connection.exec_driver_sql(statement, (RESTORE_LOCK,))
-            except DBAPIError as error:
-                raise translated(error, self) from None
-            try:
-                yield
-            finally:
-                connection.invalidate()  # the end of the session frees the lock
-
     def begin_lasting(self, connection: sa.Connection) -> None:
-        statement = "SELECT pg_advisory_xact_lock_shared(%s::int, hashtext(current_schema()))"
-        connection.exec_driver_sql(statement, (RESTORE_LOCK,))
+        # A restore locks this table first. LOCK takes no snapshot; that of a SELECT would be older than its wait.
+        connection.exec_driver_sql(f"LOCK TABLE {instance.name} IN ACCESS SHARE MODE")
 
     def reopen_replaced(self, renew: Callable[[sa.Connection], None]) -> bool:
         with self.engine.connect() as connection:
@@ -332,6 +318,9 @@ class PostgresDialect:
                     connection.exec_driver_sql(statement)
             finally:
                 connection.exec_driver_sql("RESET lock_timeout")
+
+    def remove_leftovers(self) -> None:
+        """Does nothing: a restore is one transaction, of which the server leaves nothing."""
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
         state = getattr(error, "sqlstate", None)

@@ -133,10 +133,6 @@ class SqliteDialect:
             if uses_reserve:
                 self._room.take_back(self._checkpoint)
 
-    def restoring(self) -> Iterator[None]:
-        with self.write_lock.held():
-            yield
-
     def begin_lasting(self, connection: sa.Connection) -> None:
         """Does nothing: every write has the lock that a restore takes."""
 
@@ -323,6 +319,8 @@ class SqliteDialect:
         # of moved rows in their free space (10 of 2,000 deleted ids were still found).
         with self.write_lock.held():
             self._check_files()
+            if not self._files.remove_leftovers():
+                raise UnavailableError("a restore is in progress")
             with closing(self._connect()) as connection:
                 _configure(connection, PATIENT_SECONDS)
                 page_bytes, n_pages, n_free = (
@@ -338,6 +336,11 @@ class SqliteDialect:
                 if is_busy:
                     raise UnavailableError("a reader needs the log of the database")
             self._check_files()
+
+    def remove_leftovers(self) -> None:
+        if self._files.have_leftovers():  # nearly never, and this is asked all the time
+            with self.write_lock.held():
+                self._files.remove_leftovers()
 
     def expected(self, error: BaseException | None) -> ReckonError | None:
         code = _primary_code(error)

@@ -6,25 +6,32 @@ would damage any other that takes the name. The index of the log (`-shm`) holds 
 indexes of one log would damage it.
 """
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import stat
 import time
-from collections.abc import Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
-from app.errors import StorageUnavailableError
+from app.errors import StorageUnavailableError, UnavailableError
 from app.store.overwriting import Overwriting
 
 log = structlog.get_logger()
 
 PRIVATE = 0o600
 MAGIC = b"SQLite format 3\0"
+RESTORING, COPYING = ".restoring", ".copy"
+"""Copies of the database beside it: that which a restore prepares, and that which an overwritten file is put into."""
+
+OF_A_COPY = ("-wal", "-shm", "-journal", ".lock", ".reserve", "")
+"""The files of a copy. The copy itself is removed last, as it is what a restore locks."""
+
 QUIET_SECONDS = 0.2
 """A file that changed within this time may still be being copied."""
 
@@ -65,6 +72,8 @@ class SqliteFiles:
         self._path = path
         self._log = path.with_name(path.name + "-wal")
         self._index = path.with_name(path.name + "-shm")
+        self._restoring = path.with_name(path.name + RESTORING)
+        self._copying = path.with_name(path.name + COPYING)
         self._held: OpenFiles | None = None
         self.overwriting = Overwriting(path, self._log, self._index)
 
@@ -145,7 +154,7 @@ class SqliteFiles:
 
         The connections of this process keep the old log and the old index with the number of the file.
         """
-        copy = self._path.with_name(self._path.name + ".copy")
+        copy = self._copying
         copied = {self._path: copy} | ({self._log: copy.with_name(copy.name + "-wal")} if with_log else {})
         try:
             for path, target in copied.items():
@@ -156,9 +165,21 @@ class SqliteFiles:
             with copy.open("rb") as file:
                 os.fsync(file.fileno())
             copy.replace(self._path)
+            sync_folder(self._path.parent)
         finally:
-            for suffix in ("", "-wal", "-shm"):
-                copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+            remove_copy(copy)
+
+    def have_leftovers(self) -> bool:
+        """Whether there is a copy of the database beside it, which may be in use."""
+        return self._restoring.exists() or self._copying.exists()
+
+    def remove_leftovers(self) -> bool:
+        """Remove the copies that killed processes have left. False: a restore is in progress, whose copy stays.
+
+        The caller holds the write lock.
+        """
+        remove_copy(self._copying)
+        return _remove_unlocked(self._restoring)
 
     def note(self) -> None:
         """Note the files that connections have just opened."""
@@ -203,6 +224,57 @@ def make_private_file(path: Path) -> None:
     """Make an empty file that only its owner may read, unless there is one: SQLite itself would let others read it."""
     with suppress(OSError):  # a folder that cannot be written to, of which SQLite says more
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
+
+
+@contextmanager
+def restored_copy(path: Path) -> Iterator[Path]:
+    """An empty file in which a restore prepares what takes the place of the database at `path`; removed at the end.
+
+    It is locked, so that it can be told from one that a killed restore has left. Such a one is removed first. Raises
+    `UnavailableError` while another restore is in progress.
+    """
+    copy = path.with_name(path.name + RESTORING)
+    if not _remove_unlocked(copy):
+        raise UnavailableError("another restore is in progress")
+    descriptor = os.open(copy, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield copy
+    finally:
+        remove_copy(copy)
+        os.close(descriptor)
+
+
+def _remove_unlocked(copy: Path) -> bool:
+    """Remove a copy of the database. False: it is locked."""
+    try:
+        descriptor = os.open(copy, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        remove_copy(copy)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def remove_copy(copy: Path) -> None:
+    """Remove a copy of the database and all files beside it that SQLite or a `SqliteDialect` makes."""
+    for suffix in OF_A_COPY:
+        copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames and removals in the folder survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _narrow(path: Path) -> None:

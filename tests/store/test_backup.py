@@ -1,6 +1,7 @@
 """`reckon backup` and `reckon restore` of both databases."""
 
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -8,12 +9,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import NoSuchTableError
 
+from app.auth.keys import KEY_ID
 from app.entities import User
 from app.errors import ConflictError, InvalidInputError, UnavailableError
+from app.settings import Settings
 from app.store import Store, migrate
 from app.store.backup import backup, restore
+from app.tenancy.lifecycle import TenantLifecycle
+from tests.support.keys import stored_key
 from tests.support.old_schema import take_back
+from tests.support.postgres import PROGRAMS
 from tests.support.service import wait_until
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
@@ -140,6 +147,84 @@ def test_without_the_programs_of_postgres(database_url: str, tmp_path: Path, mon
     assert not list(tmp_path.glob("copy*"))
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_one_schema(database_url: str, tmp_path: Path) -> None:
+    """Postgres keeps the tenants in one database: a backup of one catalogue holds and replaces nothing of another."""
+    settings = {"main": Settings(database_url=database_url, data_dir=tmp_path)}
+    main = Store.open(database_url, tmp_path)
+    text = stored_key(main, "admin")
+    for name in ("shop", "news"):
+        TenantLifecycle(settings["main"], main).create(name)
+        settings[name] = settings["main"].of_tenant(name)
+    main.close()
+    for name, own in settings.items():
+        record(own, "first")
+        backup(own.database_url, own.data_dir, tmp_path / f"{name}.copy")
+        record(own, "later")
+    found = {name: ["first", "later"] for name in settings}
+    for name, own in settings.items():
+        restore(own.database_url, own.data_dir, tmp_path / f"{name}.copy")
+        found[name] = ["first"]
+        assert {each: user_ids(settings[each]) for each in settings} == found
+    assert text[KEY_ID] in script_of(tmp_path / "main.copy")
+    assert text[KEY_ID] not in script_of(tmp_path / "shop.copy")
+    whole = [PROGRAMS / "pg_dump", "--format=custom", f"--file={tmp_path / 'whole'}", plain(database_url)]
+    subprocess.run(whole, check=True)
+    for name, copy, message in (
+        ("main", "shop.copy", "another schema"),
+        ("shop", "main.copy", "another schema"),
+        ("main", "whole", "other schemas"),
+        ("shop", "whole", "other schemas"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            restore(settings[name].database_url, settings[name].data_dir, tmp_path / copy)
+    assert {each: user_ids(settings[each]) for each in settings} == found
+
+
+def record(settings: Settings, user_id: str) -> None:
+    store = Store.open(settings.database_url, settings.data_dir)
+    store.users.record([User(user_id)])
+    store.close()
+
+
+def user_ids(settings: Settings) -> list[str]:
+    store = Store.open(settings.database_url, settings.data_dir)
+    found = [user.user_id for user in store.users.stream()]
+    store.close()
+    return found
+
+
+def plain(database_url: str) -> str:
+    return sa.make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def script_of(file: Path) -> str:
+    return subprocess.run(
+        [PROGRAMS / "pg_restore", "--file=-", file], check=True, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_backup_of_a_former_version_on_postgres(database_url: str, tmp_path: Path) -> None:
+    """The tables that it has not are in the database already. Where the migration fails, nothing is changed."""
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        take_back(connection.exec_driver_sql, "0013")
+    backup(database_url, tmp_path, tmp_path / "copy")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE events")
+    engine.dispose()
+    backup(database_url, tmp_path, tmp_path / "broken")
+    for _ in range(2):
+        restore(database_url, tmp_path, tmp_path / "copy")
+    store = Store.open(database_url, tmp_path)
+    store.users.record([User("ann")])
+    with pytest.raises(NoSuchTableError):
+        restore(database_url, tmp_path, tmp_path / "broken")
+    assert store.users.get("ann") == User("ann")
+    store.close()
+
+
 def test_no_dump(database_url: str, tmp_path: Path) -> None:
     if database_url.startswith("sqlite"):
         return
@@ -168,11 +253,11 @@ def test_deadlock(database_url: str, tmp_path: Path) -> None:
 
 
 def locked_by_restore(connection: sa.Connection) -> list[str]:
-    """The tables that `pg_restore` has locked while it waits for another lock."""
+    """The tables that a restore has locked while it waits for another lock."""
     connection.rollback()
     statement = """
         SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation JOIN pg_stat_activity USING (pid)
-        WHERE application_name = 'pg_restore' AND granted AND mode = 'AccessExclusiveLock' AND relkind = 'r'
+        WHERE application_name = 'reckon' AND granted AND mode = 'AccessExclusiveLock' AND relkind = 'r'
         AND EXISTS (SELECT 1 FROM pg_locks AS waiting WHERE waiting.pid = pg_locks.pid AND NOT waiting.granted)
     """
     return list(connection.exec_driver_sql(statement).scalars())

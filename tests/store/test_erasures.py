@@ -1,7 +1,5 @@
 """What the deletion of a user removes at once, and what a restore must not bring back."""
 
-import os
-import shutil
 import sys
 import threading
 from collections.abc import Sequence
@@ -11,14 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from app.entities import Item, User
-from app.errors import NotFoundError
+from app.errors import InvalidInputError, NotFoundError, UnavailableError
 from app.store import Store, migrate
 from app.store.backup import backup, restore
 from app.store.erasures import OF_A_USER, hash_of
 from app.store.imports import KeptRow
 from app.store.kept_answers import ANY_USER, Answer, KeyedRequest
-from app.store.schema import erasures, metadata, users
+from app.store.schema import backups, erasures, metadata, users
 from tests.support.events import happened
+from tests.support.keys import made_key
+from tests.support.kills import run_until
 from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
@@ -205,40 +205,111 @@ def is_running(thread: threading.Thread, function: str) -> bool:
     return frame is not None
 
 
-PATIENT_PG_RESTORE = """#!/bin/sh
-case "$*" in *--clean*) touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.02; done;; esac
-exec {program} "$@"
-"""
-
-
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.usefixtures("postgres_programs")
-def test_erasure_waits_for_a_restore(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The restore has read the erasures, and `pg_restore` has not yet locked the tables."""
+def test_erasure_beside_a_restore(database_url: str, tmp_path: Path) -> None:
+    """It waits for the end of the restore, and then finds the user."""
     store = filled(database_url, tmp_path)
     backup(database_url, tmp_path, tmp_path / "copy")
-    program = tmp_path / "bin" / "pg_restore"
-    program.parent.mkdir()
-    program.write_text(PATIENT_PG_RESTORE.format(folder=tmp_path, program=shutil.which("pg_restore")))
-    program.chmod(0o700)
-    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     restoring = threading.Thread(target=restore, args=(database_url, tmp_path, tmp_path / "copy"))
     erasing = threading.Thread(target=store.users.delete, args=("ann",))
-    restoring.start()
-    wait_until((tmp_path / "begun").exists)
-    erasing.start()
-    wait_until(lambda: not erasing.is_alive() or n_waiting(store) > 0)
-    (tmp_path / "go").touch()
+    engine = sa.create_engine(database_url)
+    with engine.connect() as other:
+        other.exec_driver_sql("LOCK TABLE users IN ACCESS SHARE MODE")
+        restoring.start()
+        wait_until(lambda: n_waiting(database_url) == 1)
+        erasing.start()
+        wait_until(lambda: n_waiting(database_url) == 2)
+    engine.dispose()
     restoring.join()
     erasing.join()
     assert [user.user_id for user in store.users.stream()] == ["bob", "eve"]
     store.close()
 
 
-def n_waiting(store: Store) -> int:
+def n_waiting(database_url: str) -> int:
+    """How many sessions wait for a lock."""
+    engine = sa.create_engine(database_url)
+    with engine.connect() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        n = int(connection.exec_driver_sql(waiting).scalar_one())
+    engine.dispose()
+    return n
+
+
+@pytest.mark.usefixtures("postgres_programs")
+def test_erasure_before_a_backup(database_url: str, tmp_path: Path) -> None:
+    """A deletion that is in progress when a backup begins is not in the backup, whose time is later."""
+    store = filled(database_url, tmp_path)
+    is_a_file = store.database.dialect.is_a_file
+    backing_up = threading.Thread(target=backup, args=(database_url, tmp_path, tmp_path / "copy"))
+    with store.database.joined():
+        erasure = store.users.delete("ann")
+        backing_up.start()
+        wait_until(lambda: is_running(backing_up, "_lock_file" if is_a_file else "record_backup"))
+        wait_until(lambda: is_a_file or n_waiting(database_url) == 1)
+    backing_up.join()
+    store.erasures.complete(store.erasures.pending(), snapshot_version=None, n_rejected_files=0)
+    assert erasure is not None
+    assert store.erasures.get(erasure.erasure_id).backups == ()
+    restore(database_url, tmp_path, tmp_path / "copy")
+    assert [each.number for each in store.erasures.latest(5)] == [1]  # it was not erased again
+    store.close()
+
+
+KILLED_BACKUPS = {"sqlite": ("_copy", "_write"), "postgresql": ("dump", "_write")}
+KILLED_RESTORES = {
+    "sqlite": ("_copy", "_migrate", "_kept", "erase_again", "_prepare", "_copy*", "_restore_sqlite"),
+    "postgresql": ("lock_tables", "load", "upgrade", "erase_again", "adopt", "_committed*", "_restore_postgres"),
+}
+"""Steps as of `run_until`."""
+
+
+@pytest.mark.usefixtures("postgres_programs")
+def test_killed_backup(database_url: str, tmp_path: Path) -> None:
+    """Receipts list every file that it may have left, also for a user who was deleted before the kill."""
+    store = filled(database_url, tmp_path)
+    steps = KILLED_BACKUPS[sa.make_url(database_url).get_backend_name()]
+    for step in steps:
+        run_until(step, backup, database_url, tmp_path, tmp_path / f"copy{step}")
+        assert list(tmp_path.glob(f"copy{step}*"))
+    erasure = store.users.delete("ann")
+    store.erasures.complete(store.erasures.pending(), snapshot_version=None, n_rejected_files=0)
+    assert erasure is not None
+    assert [each.file for each in store.erasures.get(erasure.erasure_id).backups] == [f"copy{step}" for step in steps]
+    store.close()
+
+
+@pytest.mark.usefixtures("postgres_programs")
+def test_killed_restore(database_url: str, tmp_path: Path) -> None:
+    """It leaves the state before or the restored one. In neither is anything back that was erased or revoked since."""
+    store = filled(database_url, tmp_path)
+    _, key = made_key("training")
+    store.api_keys.add(key)
+    backup(database_url, tmp_path, tmp_path / "copy")
+    store.users.delete("ann")
+    revoked = store.api_keys.revoke(key.key_id)
+    found = []
+    for step in KILLED_RESTORES[sa.make_url(database_url).get_backend_name()]:
+        store.users.record([User("late")])
+        store.close()
+        run_until(step, restore, database_url, tmp_path, tmp_path / "copy")
+        store = Store.open(database_url, tmp_path)
+        found.append([user.user_id for user in store.users.stream()])
+        assert store.api_keys.read().keys == [revoked]
+    assert found == 5 * [["bob", "eve", "late"]] + 2 * [["bob", "eve"]]
+    store.close()
+    restore(database_url, tmp_path, tmp_path / "copy")
+    assert not list(tmp_path.glob("*.restoring*"))
+
+
+def test_refused_backup(database_url: str, tmp_path: Path) -> None:
+    """One that fails is in no receipt."""
+    store = filled(database_url, tmp_path)
+    with pytest.raises((UnavailableError, InvalidInputError)):
+        backup(database_url, tmp_path, tmp_path / "no folder" / "copy")
     with store.database.reading() as connection:
-        waiting = """
-            SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-            WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted
-        """
-        return int(connection.exec_driver_sql(waiting).scalar_one())
+        assert connection.execute(sa.select(backups)).all() == []
+    store.close()
