@@ -122,9 +122,19 @@ def key_rows(database: Database) -> Sequence[sa.Row[Any]]:
 
 
 def end_again(database: Database, known: Iterable[sa.Row[Any]]) -> None:
-    """End the keys of a restored database no later than in the one that it replaces, which has the `known` keys."""
+    """End the keys of a restored database no later than in the one that it replaces, of which `known` are the keys.
+
+    Those that were created since the backup are stored as revoked ones. So a service that had keys stays closed.
+    """
     with database.writing(uses_reserve=True) as connection:
+        stored = set(connection.execute(sa.select(api_keys.c.key_id)).scalars())
+        now = database.dialect.now(connection)
         for key in known:
+            if key.key_id not in stored:
+                revoked_at = now if key.revoked_at is None else key.revoked_at
+                values = {**key._mapping, "revoked_at": revoked_at}  # noqa: SLF001  SQLAlchemy's own name
+                connection.execute(sa.insert(api_keys).values(**values))
+                continue
             ends = {}
             for name in ("expires_at", "revoked_at"):
                 if (at := getattr(key, name)) is not None:

@@ -1,10 +1,12 @@
 """API keys in the database."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from app.auth.key_ring import KeyRing
 from app.auth.keys import KEY_ID, digest_of, new_text
 from app.errors import ConflictError, NotFoundError
 from app.store import Store
@@ -108,4 +110,22 @@ def test_restore_revives_no_key(store: Store, database_url: str, tmp_path: Path)
     restore(database_url, tmp_path, tmp_path / "copy")
     store.generation.check()
     found = {key.key_id: key for key in store.api_keys.read().keys}
+    late = [found.pop(key_id) for key_id in (keys["late"].key_id, "b" * 12)]
+    assert all(key.revoked_at is not None for key in late)
     assert found == {key.key_id: key for key in (keys["kept"], revoked, ended, rolled)}
+
+
+@pytest.mark.usefixtures("postgres_programs")
+def test_restore_opens_no_service(store: Store, database_url: str, tmp_path: Path) -> None:
+    """A process that starts after the restore to a state without keys has not seen the keys before."""
+    backup(database_url, tmp_path, tmp_path / "copy")
+    assert KeyRing(store.api_keys).is_open
+    _, key = made_key("admin")
+    store.api_keys.add(key)
+    for _ in range(2):
+        restore(database_url, tmp_path, tmp_path / "copy")
+        store.generation.check()
+        assert not KeyRing(store.api_keys).is_open
+    (stored,) = store.api_keys.read().keys
+    assert stored.revoked_at is not None
+    assert replace(stored, revoked_at=None) == key
