@@ -28,6 +28,8 @@ class Eraser:
         Idempotent: after a crash in any step, the next call goes on. Raises `UnavailableError` where the database
         cannot be written anew at the moment, and `StorageFullError` where there is no room for that.
         """
+        # A restore that was killed may have left users who were erased long ago.
+        self.store.database.remove_leftovers()
         ready = self._ready(self.store.erasures.pending())
         if not ready:
             return False

@@ -1,5 +1,6 @@
 """From the deletion of a user to a completed erasure."""
 
+import fcntl
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from app.entities import User
 from app.erasure.eraser import Eraser
 from app.erasure.overdue import overdue_warning
+from app.errors import UnavailableError
 from app.settings import Settings
 from app.snapshots import retention
 from app.store import Store
@@ -53,6 +55,23 @@ def test_nothing_is_left(store: Store, publish: Publish, tmp_path: Path) -> None
     assert (completed.removed["users"], completed.removed["rejected_files"]) == (1, 1)
     assert sorted(path.name for path in (tmp_path / "snapshots").iterdir()) == ["000003", "notes.txt"]
     assert store.users.get("bob") is not None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_leftovers_of_a_killed_restore(store: Store, tmp_path: Path) -> None:
+    """A backup that it put back may hold users whose erasures are completed. That of a restore in progress stays."""
+    names = ["reckon.db.copy", "reckon.db.restoring", "reckon.db.restoring-wal"]
+    for name in names:
+        (tmp_path / name).write_text(CANARY)
+    with (tmp_path / "reckon.db.restoring").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not Eraser(store, tmp_path).proceed()
+        assert [name for name in names if (tmp_path / name).exists()] == names[1:]
+        store.users.delete(ID)
+        with pytest.raises(UnavailableError, match="restore"):
+            Eraser(store, tmp_path).proceed()
+    assert Eraser(store, tmp_path).proceed()
+    assert files_with(tmp_path, CANARY) == []
 
 
 def test_same_database(store: Store, tmp_path: Path) -> None:
