@@ -168,8 +168,8 @@ def test_one_schema(database_url: str, tmp_path: Path) -> None:
         assert {each: user_ids(settings[each]) for each in settings} == found
     assert text[KEY_ID] in script_of(tmp_path / "main.copy")
     assert text[KEY_ID] not in script_of(tmp_path / "shop.copy")
-    whole = [PROGRAMS / "pg_dump", "--format=custom", f"--file={tmp_path / 'whole'}", plain(database_url)]
-    subprocess.run(whole, check=True)
+    whole = tmp_path / "whole"
+    subprocess.run([PROGRAMS / "pg_dump", "--format=custom", f"--file={whole}", plain(database_url)], check=True)
     for name, copy, message in (
         ("main", "shop.copy", "another schema"),
         ("shop", "main.copy", "another schema"),
