@@ -30,7 +30,7 @@ def test_cancels_queued(client: TestClient) -> None:
 
 
 def test_cancels_running(client: TestClient, store: Store) -> None:
-    job = client.post("/training-jobs").json()
+    job = client.post("/training-jobs", json={}).json()
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     assert claim is not None
     asked = client.post("/training-jobs/latest/cancel")
@@ -57,7 +57,7 @@ def test_unknown_job(client: TestClient, job_id: str) -> None:
 
 def test_cancellation_is_audited(guarded: GuardedApp) -> None:
     operator, reader = guarded.key("training"), guarded.key("console")
-    job = guarded.client.post("/training-jobs", headers=bearer(operator)).json()
+    job = guarded.client.post("/training-jobs", json={}, headers=bearer(operator)).json()
     assert guarded.client.post("/training-jobs/latest/cancel", headers=bearer(reader)).status_code == 403
     assert guarded.client.post("/training-jobs/latest/cancel", headers=bearer(operator)).status_code == 200
     entries = [entry for entry in guarded.store.audit.entries(10) if entry.action == "training.cancel"]
