@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from app.auth.errors import RateLimitedError
-from app.auth.rate_limits import RateLimits, parse_limit
+from app.auth.rate_limits import RateLimits, stored_limit
 from app.store import Store, migrate
 from faults.trial import Figure, Trial
 from tests.support.keys import bearer, stored_key
@@ -73,7 +73,7 @@ def counted(trial: Trial, limit: int, _n_connections: int) -> Iterator[Ask]:
     """The counts of several processes, in this one."""
     file = trial.fresh_folder("counts") / "counts"
     processes = [RateLimits(file) for _ in range(N_PROCESSES)]
-    item = parse_limit(f"{limit}/second")
+    item = stored_limit(f"{limit}/second")
 
     def ask(number: int) -> bool:
         try:

@@ -18,7 +18,7 @@ from limits import RateLimitItem
 
 from app.auth.errors import TenantSuspendedError, UnauthorizedError
 from app.auth.keys import KEY_LENGTH, ApiKey, digest_of
-from app.auth.rate_limits import parse_limit
+from app.auth.rate_limits import stored_limit
 from app.auth.scopes import ALL_SCOPES, Scope, granted
 from app.errors import ReckonError, UnavailableError
 
@@ -73,7 +73,7 @@ class HeldKey:
     def of(cls, key: ApiKey, use: Use, active: Collection[str]) -> "HeldKey":
         """`active`: the tenants whose keys are accepted."""
         valid_until = float("inf") if key.expires_at is None else key.expires_at.timestamp()
-        limit = None if key.rate_limit is None else parse_limit(key.rate_limit)
+        limit = None if key.rate_limit is None else stored_limit(key.rate_limit)
         is_suspended = key.tenant is not None and key.tenant not in active
         return cls(key, Caller(key.key_id, granted(key.scopes), key.tenant), valid_until, limit, use, is_suspended)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from app.auth.rate_limits import parse_limit
+from app.auth.rate_limits import check_limit
 from app.auth.scopes import OF_USERS, Scope, parse_scopes
 from app.errors import InvalidInputError
 from app.texts import API_KEY, is_origin
@@ -92,7 +92,7 @@ def new_key(
         _check_browser(of_pages, allowed)
         rate_limit = rate_limit or BROWSER_LIMIT
     if rate_limit is not None:
-        parse_limit(rate_limit)
+        check_limit(rate_limit)
     if len(note) > MAX_NOTE or not (note.isprintable()):
         raise InvalidInputError(f"a note has at most {MAX_NOTE} printable characters", field="note")
     if lifetime is not None and not timedelta(0) < lifetime <= LONGEST_LIFETIME:

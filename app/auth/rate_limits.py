@@ -1,5 +1,6 @@
 """How often a key may be used, and how often an address may fail to name a valid one."""
 
+import re
 import time
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -18,22 +19,24 @@ FAILED_ATTEMPTS = limits.parse("30/minute")
 MAX_AMOUNT = 10**9
 """Of the requests of a limit."""
 
-"""Addresses that are remembered of one key."""
+LIMIT = re.compile(r"([0-9]{1,10})/(second|minute|hour|day)")
 
 IPV6_NETWORK = 64
 """Bits of an IPv6 address that count as one peer: a host may take any address of such a network."""
 
 
-def parse_limit(text: str) -> RateLimitItem:
-    """Return the limit of a text such as `100/second`. Raises `InvalidInputError` if it is none."""
-    message = f"{text!r} is no limit: NUMBER/second, /minute, /hour or /day, such as 100/second"
-    try:
-        limit = limits.parse(text)
-    except ValueError:
-        raise InvalidInputError(message, field="rate_limit") from None
-    if not 1 <= limit.amount <= MAX_AMOUNT:
+def check_limit(text: str) -> None:
+    """Raise `InvalidInputError` unless the text is a limit, such as `100/second`."""
+    # The library reads more: other units, and several limits, of which it takes the first alone.
+    found = LIMIT.fullmatch(text)
+    if found is None or not 1 <= int(found[1]) <= MAX_AMOUNT:
+        message = f"{text!r} is no limit: NUMBER/second, /minute, /hour or /day, such as 100/second"
         raise InvalidInputError(message, field="rate_limit")
-    return limit
+
+
+def stored_limit(text: str) -> RateLimitItem:
+    """Return the limit of a stored key, in any form that the library reads: an earlier build accepted all of them."""
+    return limits.parse(text)
 
 
 class RateLimits:

@@ -25,6 +25,9 @@ N_SLOTS = 4_096
 PROBED = 8
 """Slots that an identity may have. If all are in use, it takes the one whose window began first."""
 
+SKEW_SECONDS = 1.0
+"""A window that begins later than this after now was begun before the clock of the host was set back."""
+
 REGION_BYTES = -(-N_SLOTS * SLOT.size // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
 
 
@@ -70,12 +73,16 @@ class SharedCounts(Storage, SlidingWindowCounterSupport):
         for n in range(PROBED):
             place = (fingerprint + n) % N_SLOTS * SLOT.size
             holder, began, seconds, current, previous = SLOT.unpack_from(self._memory, place)
+            is_ahead = began > now + SKEW_SECONDS
             if holder == fingerprint:
+                # Its counts are of no use: the weight of the window before would grow with the step of the clock.
+                if is_ahead:
+                    return place, fingerprint, start, 0, 0
                 if began >= start:
                     return place, fingerprint, began, current, previous
                 return place, fingerprint, start, 0, current if began >= start - expiry else 0
             # A slot whose two windows are over is as good as empty.
-            oldest = min(oldest, (0.0 if now >= began + 2 * seconds else began, place))
+            oldest = min(oldest, (0.0 if is_ahead or now >= began + 2 * seconds else began, place))
         return oldest[1], fingerprint, start, 0, 0
 
     def clear_sliding_window(self, key: str, expiry: int) -> None:

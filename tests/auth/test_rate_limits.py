@@ -7,8 +7,9 @@ from unittest.mock import patch
 import pytest
 
 from app.auth.errors import RateLimitedError
-from app.auth.rate_limits import RateLimits, parse_limit, peer_of
+from app.auth.rate_limits import RateLimits, check_limit, peer_of, stored_limit
 from app.auth.shared_counts import N_SLOTS, SharedCounts
+from app.errors import InvalidInputError
 
 START = 1_800_000_000.0
 
@@ -32,7 +33,7 @@ def allowed(limits: RateLimits, text: str, whose: str, n: int) -> int:
     done = 0
     for _ in range(n):
         try:
-            limits.count_request(parse_limit(text), whose)
+            limits.count_request(stored_limit(text), whose)
         except RateLimitedError:
             continue
         done += 1
@@ -64,8 +65,49 @@ def test_retry_after(clock: Clock) -> None:
     allowed(limits, "2/minute", "a", 2)
     clock.now += 15
     with pytest.raises(RateLimitedError) as caught:
-        limits.count_request(parse_limit("2/minute"), "a")
+        limits.count_request(stored_limit("2/minute"), "a")
     assert caught.value.headers == {"Retry-After": "45"}
+
+
+@pytest.mark.parametrize("seconds", [3_600, 86_400 * 40])
+def test_clock_set_back(clock: Clock, seconds: int) -> None:
+    """The counts of a window that has not begun yet are left out, and the slots of others are free."""
+    limits, counts = RateLimits(None), SharedCounts(None, 0)
+    assert allowed(limits, "10/minute", "a", 25) == 10
+    clock.now += 60
+    allowed(limits, "10/minute", "a", 25)
+    for n in range(2 * N_SLOTS):
+        counts.acquire_sliding_window_entry(f"user {n}", 10, 60)
+    clock.now -= seconds
+    assert allowed(limits, "10/minute", "a", 25) == 10
+    later = [f"later {n}" for n in range(500)]
+    for each in later:
+        counts.acquire_sliding_window_entry(each, 10, 60)
+    assert [counts.get_sliding_window(each, 60)[2] for each in later] == [1] * 500
+
+
+def test_race_at_the_end_of_a_window(clock: Clock) -> None:
+    """A process that has read the clock just before another one began the next window counts in that."""
+    limits = RateLimits(None)
+    clock.now += 1
+    assert allowed(limits, "10/second", "a", 10) == 10
+    clock.now -= 0.001
+    assert allowed(limits, "10/second", "a", 1) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["100/second;1000/hour", "5/month", "10 per second", "1/2/second", " 1/second", "\uff11/day"]
+)
+def test_one_form(text: str) -> None:
+    """The library reads some of these, and of two limits the first."""
+    with pytest.raises(InvalidInputError, match="is no limit"):
+        check_limit(text)
+
+
+def test_largest_limit() -> None:
+    check_limit("1000000000/day")
+    with pytest.raises(InvalidInputError):
+        check_limit("1000000001/day")
 
 
 def test_processes_share(tmp_path: Path) -> None:
