@@ -56,8 +56,8 @@ def post_key(request: Request, body: KeyIn) -> NewKeyOut:
         tenant=caller.tenant,
     )
     control.store.api_keys.add(key, creator_id=caller.key_id)
-    control.keys.refresh()
     request.state.audited = key.key_id
+    control.keys.refresh_after_change()
     return NewKeyOut.from_key(key, key=text)
 
 
@@ -75,7 +75,7 @@ def delete_key(request: Request, key_id: KeyId) -> Response:
     if control.store.api_keys.get(key_id).tenant != caller_of(request).tenant:
         raise NotFoundError("API key", key_id)
     control.store.api_keys.revoke(key_id)
-    control.keys.refresh()
+    control.keys.refresh_after_change()
     return Response(status_code=204)
 
 

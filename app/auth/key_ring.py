@@ -178,6 +178,13 @@ class KeyRing:
         with self._refreshing:
             self._refresh()
 
+    def refresh_after_change(self) -> None:
+        """As `refresh`, after a change that is stored: where the keys cannot be read now, the poll reads them later.
+
+        The request that made the change must not fail: a new key, which its answer alone holds, would be lost.
+        """
+        self._report("API keys cannot be read", self.refresh)
+
     def find_again(self, text: str) -> HeldKey:
         """As `find`, for a key that was not found: it may have been created since the last poll. Blocks.
 

@@ -1,11 +1,17 @@
 """Keys and user tokens over the API, and the audit log of administrative acts."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from app.auth.key_ring import KeyRing, StoredKeys
+from app.auth.keys import new_text
+from app.auth.refusals import MOST_A_MINUTE
+from app.errors import UnavailableError
 from app.settings import Settings
+from app.wiring import open_store
 from tests.support.keys import SHOP, GuardedApp, bearer
 
 PAGE = {"scopes": ["recommendations:read"], "origins": [SHOP]}
@@ -55,6 +61,33 @@ def test_not_the_first(guarded: GuardedApp) -> None:
     """Any page that reaches an open service could close it for its owner."""
     assert guarded.client.post("/keys", json={"scopes": ["admin"]}).status_code == 409
     assert guarded.client.get("/keys").json() == {"keys": []}
+
+
+def test_keys_that_cannot_be_read_again(guarded: GuardedApp) -> None:
+    """What is stored has been done, and the answer alone holds the new key."""
+    admin, control = guarded.key("admin"), guarded.app.state.control
+
+    class Unreadable:
+        is_away = False
+
+        def version(self) -> object:
+            if self.is_away:
+                raise UnavailableError("the database does not answer")
+            return 0
+
+        def read(self) -> StoredKeys:
+            return StoredKeys(0, guarded.store.api_keys.read().keys)
+
+        def record_uses(self, used_at: object) -> None: ...
+
+    table = Unreadable()
+    guarded.app.state.control = replace(control, keys=KeyRing(table))
+    table.is_away = True
+    made = guarded.client.post("/keys", json={"scopes": ["console"]}, headers=bearer(admin))
+    assert (made.status_code, made.json()["key"][3:15]) == (201, made.json()["key_id"])
+    revoked = guarded.client.delete(f"/keys/{made.json()['key_id']}", headers=bearer(admin))
+    assert revoked.status_code == 204
+    assert [entry.outcome for entry in guarded.store.audit.entries(2)] == ["succeeded"] * 2
 
 
 def test_keys_of_another_catalogue(guarded: GuardedApp) -> None:
