@@ -13,7 +13,7 @@ from app.auth.errors import UnauthorizedError, UserTokenError, WrongOriginError
 from app.auth.key_ring import ANYONE, Caller, HeldKey, KeyRing
 from app.auth.keys import id_of
 from app.auth.rate_limits import RateLimits
-from app.auth.refusals import Refusals
+from app.auth.refusals import ENDED, MADE_UP, Refusals
 from app.auth.user_tokens import UserTokens
 from app.errors import ReckonError
 from app.store.audit import ANY_CALLER, AuditLog
@@ -100,13 +100,14 @@ class Authentication:
         except UnauthorizedError:
             self._limits.count_failure(address)
             log.warning("authentication failed", peer=address)
-            await self._record_refusal(id_of(text) or "no key of this service")
+            await self._record_refusal(id_of(text))
             raise
 
-    async def _record_refusal(self, named: str) -> None:
-        """`named`: the id in the key. The address is left out: that of a visitor of a page is nothing to be kept."""
-        entry = ANY_CALLER, "authenticate", named, UnauthorizedError.type
-        n_left_out = self._refusals.left_out_before(*entry)
+    async def _record_refusal(self, key_id: str | None) -> None:
+        """`key_id`: as the key says. The address is left out: that of a visitor of a page is nothing to be kept."""
+        kind = ENDED if self._keys.was_made(key_id) else MADE_UP
+        entry = ANY_CALLER, "authenticate", key_id or "no key of this service", UnauthorizedError.type
+        n_left_out = self._refusals.left_out_before(kind, *entry)
         if n_left_out is not None:
             await run_in_threadpool(self._audit.record_refusal, *entry, n_left_out=n_left_out)
 

@@ -29,6 +29,7 @@ from app.api.json_limits import JsonRequest, check_json
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
 from app.auth.errors import ForbiddenError
+from app.auth.refusals import acts_in
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.store.kept_answers import AlreadyAnsweredError
@@ -215,8 +216,10 @@ def _audited(action: str, handle: Handler) -> Handler:
 
 
 async def _record_refusal(request: Request, action: str, error: ForbiddenError) -> None:
-    actor = caller_of(request).key_id or ANY_CALLER
-    n_left_out = control_of(request).refusals.left_out_before(actor, action, error.type)
+    caller = caller_of(request)
+    actor = caller.key_id or ANY_CALLER
+    # The entry is in the database of the caller's catalogue.
+    n_left_out = control_of(request).refusals.left_out_before(acts_in(caller.tenant), actor, action, error.type)
     if n_left_out is not None:
         audit = service_of(request).store.audit
         target = _target_of(request)

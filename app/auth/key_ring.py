@@ -102,11 +102,12 @@ class KeyTable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """All that is looked up, swapped as one reference."""
+    """All that is looked up, swapped as one reference. `all_ids`: also those of keys that are not valid any more."""
 
     version: object
     by_digest: Mapping[bytes, HeldKey]
     by_id: Mapping[str, HeldKey]
+    all_ids: frozenset[str]
     origins: frozenset[str]
     is_open: bool
     active: frozenset[str]
@@ -121,7 +122,7 @@ class KeyRing:
         self._refreshing = threading.Lock()
         self._stopped = threading.Event()
         self._stored_uses_at = time.monotonic()
-        self._held = Held(None, {}, {}, frozenset(), is_open=False, active=frozenset())
+        self._held = Held(None, {}, {}, frozenset(), frozenset(), is_open=False, active=frozenset())
         self._read_at = self._trusted_until = 0.0
         self.refresh()
 
@@ -157,6 +158,10 @@ class KeyRing:
             raise TenantSuspendedError
         found.use.at = now
         return found
+
+    def was_made(self, key_id: str | None) -> bool:
+        """Whether there is a key with this id, valid or not."""
+        return key_id in self._held.all_ids
 
     def get(self, key_id: str) -> HeldKey | None:
         """Return the valid key with this id."""
@@ -218,6 +223,7 @@ class KeyRing:
             version=stored.version,
             by_digest={each.key.digest: each for each in keys},
             by_id={each.key.key_id: each for each in keys},
+            all_ids=frozenset(key.key_id for key in stored.keys),
             origins=frozenset(origin for each in keys if not each.is_suspended for origin in each.key.origins),
             # Once there was a key, a service without a valid one is closed: revoking the last one must not open it. A
             # restored database may have none at all, so what this process has seen counts too.

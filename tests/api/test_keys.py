@@ -161,8 +161,36 @@ def test_audit_of_refusals(guarded: GuardedApp) -> None:
         (reader[3:15], "placements.delete", "home", "missing-scope"),
         ("anyone", "authenticate", revoked[3:15], "unauthorized"),
         ("anyone", "authenticate", "no key of this service", "unauthorized"),
-        (reader[3:15], "keys.create", "(6 more refusals before)", "missing-scope"),
+        (reader[3:15], "keys.create", "(2 more refusals before)", "missing-scope"),
     ]
+
+
+def test_flood_of_made_up_keys(guarded: GuardedApp) -> None:
+    """It hides neither a key that was revoked nor one that lacks the scope."""
+    client, reader = guarded.client, guarded.key("recommendations:read")
+    revoked = guarded.key("admin")
+    guarded.store.api_keys.revoke(revoked[3:15])
+    guarded.app.state.control.keys.refresh()
+    for _ in range(MOST_A_MINUTE + 2):
+        client.get("/counts", headers=bearer(new_text("secret")))
+    client.get("/counts", headers=bearer(revoked))
+    client.delete("/placements/home", headers=bearer(reader))
+    newest = [(entry.action, entry.target) for entry in guarded.store.audit.entries(2)]
+    assert newest == [("placements.delete", "home"), ("authenticate", revoked[3:15])]
+    assert len(guarded.store.audit.entries(100)) == MOST_A_MINUTE + 2
+
+
+def test_refusals_of_a_tenant(guarded: GuardedApp) -> None:
+    """Its log says nothing of those in other catalogues."""
+    guarded.tenant("shop")
+    main, shop = guarded.key("console"), guarded.key("console", tenant="shop")
+    for _ in range(3):
+        guarded.client.delete("/placements/home", headers=bearer(main))
+    guarded.client.delete("/placements/home", headers=bearer(shop))
+    store = open_store(guarded.settings.of_tenant("shop"))
+    entries = [(entry.actor, entry.target) for entry in store.audit.entries(5)]
+    store.close()
+    assert entries == [(shop[3:15], "home")]
 
 
 def test_audit_of_exports(guarded: GuardedApp) -> None:
