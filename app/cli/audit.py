@@ -1,14 +1,8 @@
-"""`reckon audit`: the log of administrative acts. And how commands write to it."""
+"""`reckon audit`: the log of administrative acts."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import typer
-
-if TYPE_CHECKING:
-    from app.store import Store
 
 
 def audit(
@@ -31,17 +25,3 @@ def audit(
             typer.echo(json.dumps({"at": entry.at.isoformat()} | dict(zip(names, values, strict=True))))
         else:
             typer.echo("  ".join([f"{entry.at:%Y-%m-%d %H:%M:%S}", *values]))
-
-
-@contextmanager
-def audited(store: "Store", action: str, target: str) -> Iterator[None]:
-    """Record the act of a command when it is over: that it succeeded, or the type of the error that it raises."""
-    from app.errors import ReckonError
-    from app.store.audit import COMMAND_LINE
-
-    try:
-        yield
-    except ReckonError as error:
-        store.audit.record(COMMAND_LINE, action, target, error.type)
-        raise
-    store.audit.record(COMMAND_LINE, action, target)

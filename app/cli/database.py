@@ -1,8 +1,11 @@
 """`reckon scale show|set` and `reckon migrate`: the database and its rating scale."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
-from app.cli.audit import audited
+if TYPE_CHECKING:
+    from app.store import Store
 
 scale = typer.Typer(help="Show or set the rating scale.", no_args_is_help=True)
 
@@ -15,15 +18,29 @@ def migrate() -> None:
     from app.wiring import open_store
 
     settings = Settings()
-    migrate_database(settings.database_url, settings.data_dir)
+    revision = migrate_database(settings.database_url, settings.data_dir)
     store = open_store(settings)
     try:
+        _record_migration(store, revision)
         # That of a tenant has a table of tenants, too, which is empty.
         for tenant in store.tenants.all():
             if tenant.state in {"active", "suspended"}:
-                TenantLifecycle(settings, store).migrate(tenant.name)
+                revision = TenantLifecycle(settings, store).migrate(tenant.name)
+                own = open_store(settings.of_tenant(tenant.name))
+                try:
+                    _record_migration(own, revision)
+                finally:
+                    own.close()
     finally:
         store.close()
+
+
+def _record_migration(store: "Store", revision: str | None) -> None:
+    """Afterwards, because the table of the audit log may be new. `revision`: None where nothing was changed."""
+    from app.store.audit import COMMAND_LINE
+
+    if revision is not None:
+        store.audit.record(COMMAND_LINE, "database.migrate", revision)
 
 
 @scale.command()
@@ -53,7 +70,7 @@ def set_(
     wanted = RatingScale.parse(scale)
     store = open_store(Settings())
     try:
-        with audited(store, "scale.set", str(wanted)):
+        with store.audit.command("scale.set", str(wanted)):
             store.instance.set_scale(wanted)
     finally:
         store.close()

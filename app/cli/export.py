@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.audit import audited
 from app.cli.terminal import shown_progress
 
 # Defaults of options are needed when the command is declared, so their modules are imported here. Both are light.
@@ -44,7 +43,7 @@ def export(
     store = Store.open(settings.database_url, settings.data_dir)
     try:
         snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
-        with audited(store, "database.export", folder.name), shown_progress(is_quiet=as_json) as progress:
+        with store.audit.command("database.export", folder.name), shown_progress(is_quiet=as_json) as progress:
             report = export_to(folder, store, format_, progress, is_for_spreadsheets=for_spreadsheets)
         written: dict[str, Any] = report.counts
         if snapshot is not None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.audit import audited
-
 if TYPE_CHECKING:
     from app.auth.keys import ApiKey
 
@@ -61,7 +59,7 @@ def create(
         )
         if tenant:
             store.tenants.get(tenant)
-        with audited(store, "keys.create", key.key_id):
+        with store.audit.command("keys.create", key.key_id):
             store.api_keys.add(key)
     finally:
         store.close()
@@ -105,7 +103,7 @@ def revoke(key: str = typer.Argument(metavar="KEY", help="The id of a key, or th
     key_id = id_from(key)
     store = open_store(Settings(tenant=""))
     try:
-        with audited(store, "keys.revoke", key_id):
+        with store.audit.command("keys.revoke", key_id):
             revoked = store.api_keys.revoke(key_id)
     finally:
         store.close()
@@ -127,7 +125,7 @@ def roll(
     store = open_store(Settings(tenant=""))
     try:
         text = new_text(store.api_keys.get(key_id).kind)
-        with audited(store, "keys.roll", f"{key_id} to {text[KEY_ID]}"):
+        with store.audit.command("keys.roll", f"{key_id} to {text[KEY_ID]}"):
             new, old = store.api_keys.roll(key_id, text[KEY_ID], digest_of(text), kept_for)
     finally:
         store.close()

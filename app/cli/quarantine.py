@@ -4,8 +4,6 @@ import json
 
 import typer
 
-from app.cli.audit import audited
-
 quarantine = typer.Typer(
     help="List users whom training leaves out as made to push an item, or release one.", no_args_is_help=True
 )
@@ -46,7 +44,7 @@ def release(user_id: str = typer.Argument(metavar="USER", help="A user from the 
     store = open_store(Settings())
     try:
         # The audit log outlives the erasure of a user, so it must not name one.
-        with audited(store, "quarantine.release", "a user"):
+        with store.audit.command("quarantine.release", "a user"):
             store.quarantine.release(user_id)
     finally:
         store.close()

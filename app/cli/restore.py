@@ -4,8 +4,6 @@ from pathlib import Path
 
 import typer
 
-from app.cli.audit import audited
-
 NOT_TAKEN_OVER = (
     "{missing}, so it is not known which users were erased and which keys were revoked since the backup. They are back:"
     " delete the users again, and look at `reckon keys list` for keys to revoke"
@@ -50,7 +48,7 @@ def restore(
     # Into the log of the restored database, since that of the one before is gone.
     store = open_store(settings)
     try:
-        with audited(store, "database.restore", "in place" if file is None else file.name):
+        with store.audit.command("database.restore", "in place" if file is None else file.name):
             if file is None:
                 adopt(store.database)
     finally:

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from app.cli.audit import audited
-
 if TYPE_CHECKING:
     from app.store.snapshots import SnapshotEntry
 
@@ -53,7 +51,7 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     settings = Settings()
     store = open_store(settings)
     try:
-        with audited(store, "snapshots.activate", version):
+        with store.audit.command("snapshots.activate", version):
             wanted = None if version == "latest" else int(version)
             entry = PublishedSnapshots(store, settings.data_dir).activate(wanted)
     finally:

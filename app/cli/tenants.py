@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from app.cli.audit import audited
 from app.cli.terminal import shown_progress
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ NAME = typer.Argument(metavar="NAME", help="Up to 40 lower-case letters, digits 
 @tenants.command()
 def create(name: str = NAME) -> None:
     """Create a tenant: an empty catalogue with a database and a data folder of its own."""
-    with _lifecycle() as lifecycle, audited(lifecycle.store, "tenants.create", name):
+    with _lifecycle() as lifecycle, lifecycle.store.audit.command("tenants.create", name):
         lifecycle.create(name)
     typer.echo(f"the tenant {name} is created; `reckon keys create --tenant {name}` makes a key that selects it")
 
@@ -45,7 +44,7 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the tenants 
 @tenants.command()
 def suspend(name: str = NAME) -> None:
     """Refuse the keys of a tenant with 403 within 5 seconds, until it is resumed. Nothing is removed."""
-    with _lifecycle() as lifecycle, audited(lifecycle.store, "tenants.suspend", name):
+    with _lifecycle() as lifecycle, lifecycle.store.audit.command("tenants.suspend", name):
         lifecycle.store.tenants.move(name, "suspended", among=["active"])
     typer.echo(f"the tenant {name} is suspended")
 
@@ -53,7 +52,7 @@ def suspend(name: str = NAME) -> None:
 @tenants.command()
 def resume(name: str = NAME) -> None:
     """Accept the keys of a suspended tenant again."""
-    with _lifecycle() as lifecycle, audited(lifecycle.store, "tenants.resume", name):
+    with _lifecycle() as lifecycle, lifecycle.store.audit.command("tenants.resume", name):
         lifecycle.store.tenants.move(name, "active", among=["suspended"])
     typer.echo(f"the tenant {name} is active")
 
@@ -69,7 +68,7 @@ def delete(
         lifecycle.store.tenants.get(name)
         if not yes and typer.prompt(f"This cannot be undone. Type {name} to delete the tenant") != name:
             raise InvalidInputError("nothing was deleted: the name was not repeated", field="name")
-        with audited(lifecycle.store, "tenants.delete", name):
+        with lifecycle.store.audit.command("tenants.delete", name):
             lifecycle.delete(name)
     typer.echo(f"the tenant {name} is deleted")
 
@@ -83,7 +82,7 @@ def export(
     from app.intake.files.table_writers import Format
     from app.wiring import open_store
 
-    with _lifecycle() as lifecycle, audited(lifecycle.store, "tenants.export", name):
+    with _lifecycle() as lifecycle, lifecycle.store.audit.command("tenants.export", name):
         lifecycle.store.tenants.get(name)
         store = open_store(lifecycle.settings.of_tenant(name))
         try:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.progress import ProgressCallback, ignore
-from app.entities import ITEM_DEFAULTS, USER_DEFAULTS, Patch, RatingScale, to_microseconds
+from app.entities import ITEM_DEFAULTS, USER_DEFAULTS, EventType, Patch, RatingScale, to_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.intake.blocks import ROWS_PER_BLOCK, Block, RejectedRow, to_csv_line
 from app.intake.cells.left_out import count_left_out
@@ -35,7 +35,7 @@ from app.intake.scales.scale import Detection, detect_scale
 from app.intake.scales.scale_rules import n_on
 from app.intake.scales.sums import PairSums
 from app.intake.scales.value_counts import ValueCounts
-from app.store import REPLACED, STORED, UNKNOWN_ITEM, Store
+from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Store
 from app.store.audit import COMMAND_LINE
 
 _N_PLACES = 1_000
@@ -188,26 +188,37 @@ class _Importer:
     def _set_scale(self, scale: RatingScale, *, is_declared: bool) -> None:
         self.report.scale = scale
         if not self.report.is_dry_run:
-            self._store.instance.set_scale(scale, is_declared=is_declared)
+            with self._store.audit.command("scale.set", str(scale)):
+                self._store.instance.set_scale(scale, is_declared=is_declared)
 
     def import_placements(self, check_settings: SettingsCheck) -> None:
         def record(row: Row) -> int | None:
             name, settings = read_placement(row, check_settings)
             if self.report.is_dry_run:
                 return None
-            return self._store.placements.put(name, settings, changed_by=COMMAND_LINE).status
+            change = self._store.placements.put(name, settings, changed_by=COMMAND_LINE)
+            return self._audited("placements.put", name, change.status)
 
         self._import_configuration(Kind.PLACEMENTS, record)
 
     def import_event_types(self) -> None:
         def record(row: Row) -> int | None:
             event_type = read_event_type(row)
-            status = None if self.report.is_dry_run else self._store.events.put_type(event_type)
+            status = None if self.report.is_dry_run else self._put_event_type(event_type)
             # Reached only where the store accepted the type, so that events of a refused type are rejected.
             self._imported_types.add(event_type.name)
             return status
 
         self._import_configuration(Kind.EVENT_TYPES, record)
+
+    def _put_event_type(self, event_type: EventType) -> int:
+        return self._audited("event-types.put", event_type.name, self._store.events.put_type(event_type))
+
+    def _audited(self, action: str, name: str, status: int) -> int:
+        """Record a change of the configuration, and return its status."""
+        if status != UNCHANGED:
+            self._store.audit.record(COMMAND_LINE, action, name)
+        return status
 
     def _import_configuration(self, kind: Kind, record: Callable[[Row], int | None]) -> None:
         """Pass every row to `record`, which returns the status of the row, or None in a dry run."""
@@ -322,7 +333,7 @@ class _Importer:
         counts = self.report.events
         # A dry run does not store the event types of the import, so they are added here.
         known = {event_type.name for event_type in self._store.events.types().values()} | self._imported_types
-        create = (lambda _: None) if self.report.is_dry_run else self._store.events.put_type
+        create = (lambda _: None) if self.report.is_dry_run else self._put_event_type
         types = EventTypeCreator(known, create, is_complete=bool(self._content.tables_of(Kind.EVENT_TYPES)))
         self.report.created_types = types.created
         reader = EventReader(self._now, types.ensure)

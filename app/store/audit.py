@@ -3,7 +3,8 @@
 An entry is a line of the log as well, which a collector can keep where this database cannot be changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,13 +24,16 @@ ANY_CALLER = "anyone"
 """Who calls an open service, or has no valid key."""
 
 SUCCEEDED = "succeeded"
+INTERRUPTED = "interrupted"
+"""By Ctrl-C."""
+
 MAX_TARGET = 200
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """`actor`: the id of a key, `command line`, or `anyone` where the service is open. `outcome`: `succeeded`, or the
-    type of the error.
+    """`actor`: the id of a key, `command line`, or `anyone` where the service is open. `outcome`: `succeeded`,
+    `interrupted`, or the type of the error.
     """
 
     at: datetime
@@ -61,6 +65,22 @@ class AuditLog:
         except ReckonError as error:
             # The act itself is done, or has failed with an error that tells more.
             log.error("audit entry not stored", action=action, why=error.detail)  # noqa: TRY400  expected errors have no traceback
+
+    @contextmanager
+    def command(self, action: str, target: str) -> Iterator[None]:
+        """Records the act of a command when it is over, however it ends: what was done until then stays done."""
+        outcome = "internal-error"
+        try:
+            yield
+            outcome = SUCCEEDED
+        except ReckonError as error:
+            outcome = error.type
+            raise
+        except KeyboardInterrupt:
+            outcome = INTERRUPTED
+            raise
+        finally:
+            self.record(COMMAND_LINE, action, target, outcome)
 
     def record_refusal(self, actor: str, action: str, target: str, outcome: str, *, n_left_out: int) -> None:
         """As `record`. `n_left_out`: refusals since the last entry of one that got none; see `app.auth.refusals`."""

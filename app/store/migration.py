@@ -33,7 +33,7 @@ class SchemaError(ReckonError):
 def schema_of(database: Database) -> Schema:
     """Compares revisions without Alembic: every process calls this at its start, and the import takes 250 ms."""
     # The revisions in the folder, instead of Alembic's script directory: file names are enough to compare.
-    known = sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+    known = _revisions()
     with database.reading() as connection:
         if not sa.inspect(connection).has_table("alembic_version"):
             return Schema.MISSING
@@ -46,19 +46,25 @@ def schema_of(database: Database) -> Schema:
     return Schema.OLDER if revision in known else Schema.NEWER
 
 
-def migrate(url: str, data_dir: Path) -> None:
+def _revisions() -> list[str]:
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("*.py"))
+
+
+def migrate(url: str, data_dir: Path) -> str | None:
     """Creates or upgrades the tables; does nothing when they are current. Several processes may run it at once.
+
+    Returns the new revision; None if the tables were current.
 
     Raises `SchemaError`, and changes nothing, for a database of a newer version.
     """
     database = open_database(url, data_dir)
     try:
-        upgrade(database)
+        return upgrade(database)
     finally:
         database.close()
 
 
-def upgrade(database: Database) -> None:
+def upgrade(database: Database) -> str | None:
     """As `migrate`, for a database that is open; in a block of `Database.joined`, a part of its transaction."""
     import alembic.command  # noqa: PLC0415  see `schema_of`
     from alembic.config import Config  # noqa: PLC0415  see `schema_of`
@@ -72,8 +78,9 @@ def upgrade(database: Database) -> None:
         # `migrations/env.py` runs on this connection, so that the write lock and the transaction cover all steps.
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
-        is_older = schema_of(database) is Schema.OLDER
+        before = schema_of(database)
         alembic.command.upgrade(config, "head")
-        if is_older:
+        if before is Schema.OLDER:
             # Trends follow from ratings and events; the rule may have changed with the version.
             recount_all(database, connection)
+    return None if before is Schema.CURRENT else _revisions()[-1]

@@ -30,11 +30,11 @@ class TenantLifecycle:
         self.migrate(name)
         self.store.tenants.move(name, "active", among=["creating"])
 
-    def migrate(self, name: str) -> None:
-        """Create or upgrade the tables of the tenant."""
+    def migrate(self, name: str) -> str | None:
+        """Create or upgrade the tables of the tenant. Returns as `app.store.migrate`."""
         own = self.settings.of_tenant(name)
         make_schema(self.store.database, schema_of(name))
-        migrate(own.database_url, own.data_dir)
+        return migrate(own.database_url, own.data_dir)
 
     def delete(self, name: str) -> None:
         """Revoke the keys of the tenant, and remove its database, snapshots and files."""

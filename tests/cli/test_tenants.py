@@ -114,5 +114,17 @@ def test_migrate_covers_tenants(folder: Path) -> None:
         take_back(connection.exec_driver_sql, "0016")
     store.close()
     assert "run `reckon migrate`" in reckon("--tenant", "shop", "export", folder / "x").errors
-    assert reckon("migrate").exit_code == 0
+    for _ in range(2):  # the second time it changes nothing
+        assert reckon("migrate").exit_code == 0
+    of_tenant = reckon("--tenant", "shop", "audit").output
+    assert of_tenant.count("command line  database.migrate") == 1
+    assert "database.migrate" not in reckon("audit").output
     assert reckon("--tenant", "shop", "export", folder / "x").exit_code == 0
+
+
+def test_migration_is_audited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECKON_DATA_DIR", str(folder / "new"))
+    for _ in range(2):
+        reckon("migrate")
+    (line,) = reckon("audit").output.splitlines()
+    assert line.split("  ")[1:3] == ["command line", "database.migrate"]

@@ -531,6 +531,27 @@ def test_configuration_replaced(store: Store, tmp_path: Path) -> None:
     assert store.placements.all()["home"]["novelty"] == 0.0
     assert store.placements.all()["end"] == {"novelty": 0.5}
     assert run(folder, store).placements == Counts(readable=1, unchanged=1)
+    # What changes nothing has no entry.
+    acts = [(entry.actor, entry.action, entry.target, entry.outcome) for entry in reversed(store.audit.entries(9))]
+    assert acts == [
+        ("command line", "placements.put", "home", "succeeded"),
+        ("command line", "event-types.put", "bought", "succeeded"),
+    ]
+
+
+def test_audit_of_scale_and_created_types(store: Store, tmp_path: Path) -> None:
+    folder = write(tmp_path / "shop", ratings="user_id,item_id,value\nu,i,4\nu,j,9\n", events=EVENTS + "e1,zap,u,i,1\n")
+    run(folder, store, scale=RatingScale(1, 10, 1), is_dry_run=True)
+    assert store.audit.entries(9) == []
+    run(folder, store, scale=RatingScale(1, 10, 1))
+    with pytest.raises(ConflictError):
+        run(folder, store, scale=RatingScale(1, 5, 1))
+    acts = [(entry.action, entry.target, entry.outcome) for entry in reversed(store.audit.entries(9))]
+    assert acts == [
+        ("scale.set", "1:10:1", "succeeded"),
+        ("event-types.put", "zap", "succeeded"),
+        ("scale.set", "1:5:1", "conflict"),
+    ]
 
 
 def test_dry_run_of_events(store: Store, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from app.auth.keys import new_text
+from app.errors import ConflictError
 from app.store import Store, migrate
 
 
@@ -55,3 +56,24 @@ def test_lines(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
         "target": "4f1d09c2ab77",
         "outcome": "succeeded",
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (ConflictError("in use"), "conflict"),
+        (KeyboardInterrupt(), "interrupted"),
+        (ValueError("a defect"), "internal-error"),
+    ],
+)
+def test_command_that_fails(store: Store, error: BaseException, outcome: str) -> None:
+    """A part of the act may be done, so it has an entry however it ends."""
+    with pytest.raises(type(error)), store.audit.command("tenants.delete", "shop"):
+        raise error
+    (entry,) = store.audit.entries(5)
+    assert (entry.actor, entry.action, entry.target, entry.outcome) == (
+        "command line",
+        "tenants.delete",
+        "shop",
+        outcome,
+    )
