@@ -1,6 +1,5 @@
 """Probes of liveness and readiness, and metrics, for operators."""
 
-from asyncio import to_thread
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -8,12 +7,15 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from app.api.access import OPEN, caller_of, needs
+from app.api.probe_thread import ProbeThread
 from app.api.problems import responses
 from app.api.routing import StrictRoute, control_of, service_of
 from app.auth.errors import ForbiddenError
 from app.erasure.overdue import OverdueWarning, overdue_warning
 from app.errors import ReckonError, StorageUnavailableError, UnavailableError
 from app.observability.processes import read_processes
+from app.serving.serving_state import Damage
+from app.store import Store
 from app.training.rejections import RejectionWarning, rejection_warning
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
@@ -28,6 +30,15 @@ class ReadinessWarning(BaseModel):
 
     reason: str
     advice: str = Field(description="What to do about it")
+
+
+UNREAD = ReadinessWarning(
+    reason="the database was too slow to tell whether training runs were rejected or erasures are overdue",
+    advice="If this goes on, look at the load of the database.",
+)
+WARNINGS_SECONDS = 1.0
+METRICS_SECONDS = 5.0
+"""Time limits of the reads of the database for the two answers."""
 
 
 class DegradedPart(BaseModel):
@@ -66,7 +77,7 @@ class Readiness(BaseModel):
         [],
         description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
         " erasures of users are overdue; one if the live snapshot cannot be served, so that another one or popular"
-        " items are; one for each process that ended within the last minute",
+        " items are; one for each process that ended within the last minute; one if the database was too slow to tell",
     )
     processes: list[ProcessOut] = Field(
         [], description="Those of this `reckon serve`; empty if something else runs the API"
@@ -100,13 +111,10 @@ async def readyz(request: Request) -> Readiness:
         raise UnavailableError("the service is about to stop")
     service = service_of(request)
     scorer = service.serving.current.scorer
-    warnings: list[OverdueWarning | RejectionWarning | None] = []
     degraded = []
     try:
         # The read of every answer, with its time limit: it fails if the database does not answer, and costs nothing.
         await service.store.reads.freshness("")
-        # Not in the threads of other requests, which may all be waiting.
-        warnings = await to_thread(lambda: [rejection_warning(service.store), overdue_warning(service.store)])
     except StorageUnavailableError as error:
         if not scorer.is_learned and not len(service.serving.current.catalogue):
             raise
@@ -124,15 +132,27 @@ async def readyz(request: Request) -> Readiness:
         fallback_reason=scorer.fallback_reason,
         fallback_advice=scorer.fallback_advice,
         warnings=[
-            *(
-                ReadinessWarning(reason=each.reason, advice=each.advice)
-                for each in (*warnings, service.serving.damage)
-                if each is not None
-            ),
+            *([] if degraded else await _stored_warnings(request.app.state.readiness_thread, service.store)),
+            *([] if (damage := service.serving.damage) is None else [_shown(damage)]),
             *(_warning_of(each) for each in processes if each.last_exit is not None),
         ],
         processes=processes,
     )
+
+
+async def _stored_warnings(thread: ProbeThread, store: Store) -> list[ReadinessWarning]:
+    """Those that the database tells of. Where it takes too long, that is the warning: the answer must not wait."""
+    try:
+        found = await thread.within(WARNINGS_SECONDS, lambda: (rejection_warning(store), overdue_warning(store)))
+    except TimeoutError:
+        return [UNREAD]
+    except ReckonError as error:
+        return [UNREAD.model_copy(update={"reason": f"{UNREAD.reason}: {error.detail}"})]
+    return [_shown(each) for each in found if each is not None]
+
+
+def _shown(warning: RejectionWarning | OverdueWarning | Damage) -> ReadinessWarning:
+    return ReadinessWarning(reason=warning.reason, advice=warning.advice)
 
 
 def _is_operator(request: Request) -> bool:
@@ -161,13 +181,15 @@ def _warning_of(process: ProcessOut) -> ReadinessWarning:
     "/metrics",
     summary="Get metrics for Prometheus",
     response_class=Response,
-    responses=responses(422),
+    responses=responses(422, 503),
     openapi_extra=needs("console"),
 )
 async def get_metrics(request: Request) -> Response:
     """Those of all tenants together, and so for a key of the main catalogue alone."""
     if caller_of(request).tenant is not None:
         raise ForbiddenError("the metrics are of the whole deployment: they need a key of the main catalogue")
-    # Not in the threads of other requests, which may all be waiting.
-    text = await to_thread(service_of(request).metrics.render)
+    try:
+        text = await request.app.state.metrics_thread.within(METRICS_SECONDS, service_of(request).metrics.render)
+    except TimeoutError:
+        raise UnavailableError("the metrics could not be read in time") from None
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

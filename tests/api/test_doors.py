@@ -1,18 +1,24 @@
 """What holds for every path: problems, unknown parameters, documentation, probes, metrics."""
 
+import asyncio
 import hashlib
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import app.api.docs
-from app.errors import StorageUnavailableError
+from app.api import health
+from app.errors import StorageUnavailableError, UnavailableError
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.settings import Settings
+from app.store.jobs import Jobs
+from tests.support.keys import GuardedApp, bearer
 from tests.support.live_app import serving
 from tests.support.published import opened_shop
 from tests.support.ratings import incoming
@@ -45,6 +51,61 @@ def test_nothing_can_be_answered(client: TestClient) -> None:
     assert (ready.status_code, ready.json()["type"]) == (503, "urn:reckon:problem:unavailable")
     assert ready.headers["retry-after"] == "1"
     assert client.get("/livez").status_code == 200
+
+
+def test_slow_warnings(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that is slow for the warnings holds up neither the probe nor the metrics for longer than their limits.
+
+    Both go on where the threads of charts and of refreshed catalogues all wait.
+    """
+    app = client.app
+    assert isinstance(app, FastAPI)
+    is_over = threading.Event()
+    busy = [app.state.readiness_thread._pool.submit(is_over.wait), app.state.metrics_thread._pool.submit(is_over.wait)]
+    with monkeypatch.context() as limits:
+        limits.setattr(health, "WARNINGS_SECONDS", 0.01)
+        limits.setattr(health, "METRICS_SECONDS", 0.01)
+        ready = client.get("/readyz")
+        assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+        assert "too slow" in ready.json()["warnings"][0]["reason"]
+        assert client.get("/metrics").status_code == 503
+    is_over.set()
+    assert all(each.result() for each in busy)
+    assert client.portal is not None
+    pool = client.portal.call(_busy_default_pool)
+    try:
+        assert client.get("/readyz").json()["warnings"] == []
+        assert client.get("/metrics").status_code == 200
+    finally:
+        pool.set()
+
+
+async def _busy_default_pool() -> threading.Event:
+    """Keep all threads of `asyncio.to_thread` busy until the event is set."""
+    is_over = threading.Event()
+    for _ in range(64):
+        asyncio.get_running_loop().run_in_executor(None, is_over.wait)
+    return is_over
+
+
+def test_warnings_that_cannot_be_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jobs, "rejections", lambda _: (_ for _ in ()).throw(UnavailableError("busy")))
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json()["warnings"][0]["reason"].endswith(": busy")
+
+
+def test_warnings_of_operators_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others cost no read of jobs and erasures."""
+    guarded = GuardedApp(Settings(data_dir=tmp_path))
+    admin = bearer(guarded.key("admin"))
+    monkeypatch.setattr(Jobs, "rejections", lambda _: (_ for _ in ()).throw(UnavailableError("busy")))
+    assert len(guarded.client.get("/readyz", headers=admin).json()["warnings"]) == 1
+    n_asked: list[None] = []
+    monkeypatch.setattr(Jobs, "rejections", lambda _: n_asked.append(None))
+    assert guarded.client.get("/readyz").json() == {"status": "ready"}
+    guarded.close()
+    assert n_asked == []
 
 
 def test_fallback_is_seen(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def lengthen(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (postgres, shared_reader):
         monkeypatch.setattr(module, "SESSION_SETTINGS", settings)
     monkeypatch.setattr(postgres, "CONNECT_SECONDS", LONG_SECONDS)
-    monkeypatch.setattr("app.wiring.WAIT_SECONDS", LONG_SECONDS)
+    for name in ("app.wiring.WAIT_SECONDS", "app.api.health.WARNINGS_SECONDS", "app.api.health.METRICS_SECONDS"):
+        monkeypatch.setattr(name, LONG_SECONDS)
     monkeypatch.setattr("app.store.presence.FIRST_BEAT_SECONDS", 3_600.0)
 
 
