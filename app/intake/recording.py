@@ -4,8 +4,9 @@ A batch is a list of rows, each a value or the reason for which it could not be 
 row does not keep the others from being stored.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, Protocol
@@ -66,7 +67,8 @@ class RatingRecorder:
     taken.
 
     `clock`: microseconds UTC, read once a request. A `rated_at` ahead of it comes from a device whose clock is fast. It
-    counts as the time of arrival: otherwise it would win over every opinion that is received until then.
+    counts as the time of arrival: otherwise it would win over every opinion that is received until then. Before one is
+    refused as more than 5 minutes ahead, it is compared with the clock of the database, where that has its own.
     """
 
     def __init__(self, store: Store, clock: Callable[[], int] = microseconds_now) -> None:
@@ -79,7 +81,7 @@ class RatingRecorder:
         Raises `InvalidInputError` for a value off the scale, for a time more than 5 minutes ahead of the clock, and for
         an unknown item where the store rejects those.
         """
-        now = self._clock()
+        now = await self._now([rating])
         rating = _checked_rating(rating, await self._store.reads.scale(), now, field)
 
         def outcome(recorded: Recorded) -> StoredRating | None:
@@ -98,7 +100,7 @@ class RatingRecorder:
         self, rows: Sequence[Rating | str], keep: Keep[list[RowOutcome]] | None = None
     ) -> list[RowOutcome]:
         """Stores the good rows in order, in one transaction."""
-        now = self._clock()
+        now = await self._now([row for row in rows if isinstance(row, Rating)])
         scale = await self._store.reads.scale()
         checked = [row if isinstance(row, str) else _rating_or_fault(row, scale, now) for row in rows]
         good = [row for row in checked if isinstance(row, Rating)]
@@ -116,6 +118,13 @@ class RatingRecorder:
                 columns, untimed_at=now, keep=None if keep is None else keep.of(outcomes)
             )
         )
+
+    async def _now(self, ratings: Iterable[Rating]) -> int:
+        """The time with which these ratings are compared."""
+        now = self._clock()
+        if any(each.rated_at is not None and _is_ahead(to_microseconds(each.rated_at), now) for each in ratings):
+            return await asyncio.to_thread(_later_clock, self._store, now)
+        return now
 
     def remove(self, user_id: str, item_id: str) -> None:
         """Deletes the rating as of now, so that a later replay of it changes nothing."""
@@ -173,7 +182,8 @@ class CheckedEvent:
 class EventRecorder:
     """Stores events once by id.
 
-    `clock`: microseconds UTC, read once a request. An `at` ahead of it counts as the time of arrival.
+    `clock`: microseconds UTC, read once a request. An `at` ahead of it counts as the time of arrival; one more than 5
+    minutes ahead is compared with the clock of the database, as that of a rating.
     """
 
     def __init__(
@@ -186,6 +196,10 @@ class EventRecorder:
     def record_batch(self, rows: Sequence[ReceivedEvent | str]) -> list[RowOutcome]:
         """Stores the good rows in one transaction."""
         now = self._clock()
+        if any(
+            not isinstance(row, str) and row.at is not None and _is_ahead(to_microseconds(row.at), now) for row in rows
+        ):
+            now = _later_clock(self._store, now)
         types = {each.name: each for each in self._store.events.types().values()}
         checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
         checked = self._own_recommendations_only(checked)
@@ -232,6 +246,12 @@ class EventRecorder:
 def _is_ahead(at: int, now: int) -> bool:
     # Clocks of callers differ; a time far ahead would win over every later rating.
     return at - now > FUTURE_TOLERANCE_MICROSECONDS
+
+
+def _later_clock(store: Store, now: int) -> int:
+    """The later one of `now` and the clock that all hosts share: that of this host may be slow, or was set back."""
+    shared = store.shared_clock()
+    return now if shared is None else max(now, shared)
 
 
 def _outcomes(rows: Sequence[object], statuses: Iterator[int]) -> list[RowOutcome]:

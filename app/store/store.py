@@ -92,6 +92,10 @@ class Store:
             database.close()
             raise
 
+    def shared_clock(self) -> int | None:
+        """The clock of the database, microseconds UTC; None where it is that of this host. Blocks."""
+        return self.database.now() if self.database.dialect.has_own_clock else None
+
     def close(self) -> None:
         # First: the pending writes need the database.
         self.group_commit.close()

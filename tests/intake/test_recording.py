@@ -50,6 +50,27 @@ def statuses(store: Store, rows: Sequence[ReceivedEvent | str], origin: FixedOri
     return [f"{each.status} {each.problem or ''}".strip() for each in recorder.record_batch(rows)]
 
 
+def test_clock_of_the_host_set_back(store: Store) -> None:
+    """A true time is taken where the database has a clock of its own; one that is ahead of both is refused."""
+    an_hour = 3_600_000_000
+
+    def clock() -> int:
+        return to_microseconds(datetime.now(UTC)) - an_hour
+
+    ratings, events = RatingRecorder(store, clock), EventRecorder(store, FixedRecommendations(NO_ORIGIN), clock)
+    rows = [Rating("ann", "x", 4.0, NOW), Rating("ann", "y", 4.0, FAR_AHEAD)]
+    taken = "stored" if store.database.dialect.has_own_clock else "rejected"
+    assert [each.status for each in asyncio.run(ratings.record_batch(rows))] == [taken, "rejected"]
+    happened = [event("1", at=NOW), event("2", at=FAR_AHEAD)]
+    assert [each.status for each in events.record_batch(happened)] == [taken, "rejected"]
+    if taken == "rejected":
+        with pytest.raises(InvalidInputError, match="5 minutes"):
+            asyncio.run(ratings.record(Rating("ann", "z", 4.0, NOW), "body"))
+    else:
+        stored = asyncio.run(ratings.record(Rating("ann", "z", 4.0, NOW), "body"))
+        assert stored.rated_at == from_microseconds(to_microseconds(NOW))
+
+
 def test_rating_ahead_of_the_clock(store: Store) -> None:
     recorder = RatingRecorder(store)
     stored = asyncio.run(recorder.record(Rating("ann", "x", 4.0, A_LITTLE_AHEAD), "body"))
