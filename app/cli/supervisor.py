@@ -42,6 +42,9 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 STEADY_SECONDS = 60.0
 """A child that ran this long starts again after the first pause. Longer than any pause."""
 
+OVER = object()
+"""Instead of the next step of a replacement."""
+
 log = structlog.get_logger()
 
 
@@ -66,6 +69,8 @@ class Child:
     n_ends: int = 0
     _since: str = ""
     _process: subprocess.Popen[bytes] | None = None
+    _beside: subprocess.Popen[bytes] | None = None
+    """Of a replacement: the new process until it answers, and the old one until it has ended."""
     _started_at: float = 0.0
     _pause_seconds: float = 0.0
     _restart_at: float = 0.0
@@ -73,8 +78,11 @@ class Child:
     def start(self) -> None:
         """Start the process. Raises `OSError` if the system cannot make another one."""
         self._started_at, self._since = time.monotonic(), _utc_now()
+        self._process = self._spawn()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         # The child has its own session: Ctrl-C in the terminal reaches only the supervisor, which stops all in order.
-        self._process = subprocess.Popen(  # noqa: S603  our own commands
+        return subprocess.Popen(  # noqa: S603  our own commands
             [sys.executable, "-m", "app.cli.supervisor", *self.command],
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -108,38 +116,50 @@ class Child:
             self.last_exit = None
         return ProcessState(self.name, "running", self._since, self.last_exit, self.n_ends)
 
-    def replace(self, should_stop: Callable[[], bool]) -> None:
-        """Put a new process in the place of the running one; where that fails, the running one stays."""
-        if (old := self._process) is None:  # it is restarted anyway
+    def replace(self) -> Iterator[None]:
+        """Put a new process in the place of the running one, in steps between which the others are watched.
+
+        Where the new one cannot be started or does not answer, the running one stays.
+        """
+        if self._process is None:  # it is restarted anyway
             return
         if self.ready_folder is None:
-            self.terminate()
-            self.wait()
+            self._beside, self._process = self._process, None
+            self._since, self._restart_at = _utc_now(), float("inf")  # its end is no failure
+            yield from self._end_beside()
+            self._restart_at = 0.0
+            return
+        started_at, since = time.monotonic(), _utc_now()
         try:
-            self.start()
+            self._beside = new = self._spawn()
         except OSError as error:
             _log(log.error, "process not replaced", child=self.name, reason=str(error))
             return
-        if self.ready_folder is None or self._process is None:
-            return
-        if self._wait_for_answers(self._process, self.ready_folder, should_stop):
-            _log(log.info, "process replaced", child=self.name, pid=self._process.pid, replaced=old.pid)
-            old, self._process = self._process, old
+        while not (is_ready := ready_file(self.ready_folder, new.pid).exists()):
+            if new.poll() is not None or time.monotonic() - started_at > READY_SECONDS:
+                break
+            yield
+        if is_ready:
+            old, self._process, self._beside = self._process, new, self._process
+            self._started_at, self._since = started_at, since
+            replaced = None if old is None else old.pid  # it may have ended meanwhile
+            _log(log.info, "process replaced", child=self.name, pid=new.pid, replaced=replaced)
         else:
             _log(log.error, "process not replaced", child=self.name, reason="the new one does not answer")
-        # Now `_process` is the one that has to go, and `old` the one that stays.
-        self.terminate()
-        self.wait()
-        self._process = old
+        yield from self._end_beside()
 
-    @staticmethod
-    def _wait_for_answers(process: subprocess.Popen[bytes], folder: Path, should_stop: Callable[[], bool]) -> bool:
-        deadline = time.monotonic() + READY_SECONDS
-        while not ready_file(folder, process.pid).exists():
-            if process.poll() is not None or should_stop() or time.monotonic() > deadline:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
+    def _end_beside(self) -> Iterator[None]:
+        """Stop the process that is not `_process`; kill it after `STOP_SECONDS`."""
+        if (process := self._beside) is None:
+            return
+        process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                process.kill()
+            yield
+        _close(process)
+        self._beside = None
 
     def _plan_restart(self) -> float:
         """The pause before the next start, in seconds."""
@@ -162,24 +182,35 @@ class Child:
             _log(log.info, "process started again", child=self.name, pid=pid)
 
     def _forget(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
+        if self._process is not None:
+            _close(self._process)
         self._process = None
 
+    @property
+    def _processes(self) -> list[subprocess.Popen[bytes]]:
+        return [each for each in (self._process, self._beside) if each is not None]
+
     def terminate(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
+        for process in self._processes:
+            if process.poll() is None:
+                process.terminate()
 
     def wait(self) -> None:
         """Wait until the process has ended. Kill it after `STOP_SECONDS`."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._forget()
+        for process in self._processes:
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            _close(process)
+        self._process = self._beside = None
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    """Close the pipe to a process that has ended."""
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def ready_file(folder: Path, pid: int) -> Path:
@@ -219,13 +250,14 @@ def run_together(
                 child.start()
             is_announced = False
             reported: list[ProcessState] = []
+            replacing: Iterator[None] = iter(())
             while not received:
                 for child in children:
                     child.watch()
-                if requested:
+                # A step each time: a replacement may take minutes.
+                if next(replacing, OVER) is OVER and requested:
                     requested.clear()
-                    for child in children:
-                        child.replace(lambda: bool(received))
+                    replacing = _replace_each(children)
                 if (states := [child.state for child in children]) != reported:
                     reported = states
                     write_processes(processes_file, states)
@@ -239,6 +271,12 @@ def run_together(
                 child.terminate()
             for child in children:
                 child.wait()
+
+
+def _replace_each(children: Sequence[Child]) -> Iterator[None]:
+    """One after the other, so that the others answer meanwhile."""
+    for child in children:
+        yield from child.replace()
 
 
 def _drain(children: Sequence[Child], processes_file: Path, received: Sequence[int], seconds: float) -> None:
