@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from app.entities import AttributeValue, Item, User
+from app.entities import AttributeValue, EventType, IncomingEvents, Item, User
+from app.store import Store
 from benchmarks.made_up import publish
 from benchmarks.serving_data import opened, record_ratings
 from faults.loop_lag import Asked
@@ -17,6 +18,9 @@ from faults.loop_lag import Asked
 N_USERS = 200
 HEAVY, HEAVY_RATINGS = "u1", 10_000
 """A user with a long history, all of it newer than the snapshot."""
+
+EVENTFUL, EVENTS_PER_ITEM = "u3", 10
+"""A user with an event of so many types for each of up to 10,000 items, all of them newer than the snapshot."""
 
 MICROSECONDS_RATED = 1.7e15
 MAX_BODY = 1 << 20
@@ -44,8 +48,30 @@ def fill(data_dir: Path, n_items: int) -> None:
         others = np.arange(1, N_USERS).repeat(50)
         values, times = np.full(len(others), 4.0), np.full(len(others), MICROSECONDS_RATED)
         record_ratings(store, others, rng.integers(0, n_items, len(others)), values, times)
+        for n in range(EVENTS_PER_ITEM):
+            store.events.put_type(EventType(f"seen {n}", 0.1))
+            _record_events(store, f"seen {n}", min(n_items, 10_000))
     finally:
         store.close()
+
+
+def _record_events(store: Store, type_: str, n_items: int) -> None:
+    for start in range(0, n_items, 1_000):
+        items = [f"i{n + 1}" for n in range(start, min(start + 1_000, n_items))]
+        n, at = len(items), int(MICROSECONDS_RATED) + np.arange(len(items))
+        store.events.record(
+            IncomingEvents(
+                event_id=[f"{type_} {each}" for each in items],
+                type=[type_] * n,
+                user_id=[EVENTFUL] * n,
+                item_id=items,
+                at=at,
+                portion=np.full(n, np.nan),
+                placement=[None] * n,
+                snapshot_version=[None] * n,
+                position=[None] * n,
+            )
+        )
 
 
 def _item(n: int) -> Item:
@@ -118,6 +144,11 @@ class WorstRequests:
     def lists(self) -> Iterator[Named]:
         yield "list", get(LIST, ("limit", 100))
         yield "list explained", get(LIST, *ALL)
+        # The first one reads all of the user's events, and so does the one after a new event.
+        one_more = {"event_id": "one more", "type": "clicked", "user_id": EVENTFUL, "item_id": "i1"}
+        yield "list of many events", get(f"/users/{EVENTFUL}/recommendations", *ALL)
+        yield "event of many", post("/events", events=[one_more])
+        yield "list after one more event", get(f"/users/{EVENTFUL}/recommendations", *ALL)
         filters = {
             "contains": self.contains(),
             "contains e": self.terms('title contains "e"'),

@@ -7,7 +7,7 @@ protocol alone, so that SQL of one database stands in one file.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -22,6 +22,11 @@ ValueArray = NDArray[np.float64]
 TimeArray = NDArray[np.int64]
 
 Row = tuple[Any, ...]
+
+Made = TypeVar("Made")
+
+MAX_ROWS_ON_LOOP = 1_000
+"""So many rows take a millisecond or two to read and to convert; more of them are for a thread."""
 
 VersionColumn = Literal["version", "profile_version"]
 """Which version of a user grows: that of the ratings, or that of the attributes and events."""
@@ -146,8 +151,13 @@ class Dialect(Protocol):
     async def read_rows(self, read: "PointRead", parameters: Sequence[object]) -> list[Row | None]:
         """As `read_row` for each of the parameters, in their order."""
 
-    async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        """For the event loop: all rows in any order, as one sequence for each column."""
+    async def read_columns(
+        self, read: PointRead, parameter: object, made_of: Callable[[Sequence[Sequence[Any]]], Made]
+    ) -> Made:
+        """For the event loop: what `made_of` makes of all rows in any order, given as one sequence for each column.
+
+        Of many rows it makes it in a thread.
+        """
 
     def now(self, connection: sa.Connection) -> int:
         """The database's clock in microseconds UTC; leases of workers on several hosts are compared by it."""

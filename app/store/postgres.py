@@ -2,7 +2,7 @@
 
 import os
 import socket
-from asyncio import gather
+from asyncio import gather, to_thread
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -19,8 +19,10 @@ from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store.availability import CONNECT_SECONDS, READ_SECONDS, WAIT_SECONDS
 from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import (
+    MAX_ROWS_ON_LOOP,
     ExistingRatings,
     KeyArray,
+    Made,
     PointRead,
     Row,
     TimeArray,
@@ -164,9 +166,14 @@ class PostgresDialect:
         # The shared reader answers all waiting reads of one statement together.
         return await gather(*(self.read_row(read, parameter) for parameter in parameters))
 
-    async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        columns = await self._read(_columns_of_many(read), parameter)
-        return [column or () for column in columns or ()]  # array_agg over no rows is NULL
+    async def read_columns(
+        self, read: PointRead, parameter: object, made_of: Callable[[Sequence[Sequence[Any]]], Made]
+    ) -> Made:
+        answer = await self._read(_columns_of_many(read), parameter)
+        columns = [column or () for column in answer or ()]  # array_agg over no rows is NULL
+        if columns and len(columns[0]) > MAX_ROWS_ON_LOOP:
+            return await to_thread(made_of, columns)
+        return made_of(columns)
 
     async def _read(self, statement: str, parameter: object) -> Row | None:
         try:

@@ -1,12 +1,12 @@
 """The reads of one answer, for the event loop.
 
 Each read sees every change that was acknowledged before it began. SQLite is read on the loop itself: a point read takes
-10 us, less than handing it to a thread. Postgres answers all concurrent reads of one statement together
-(`shared_reader.py`). Every other read and all writes are for threads.
+10 us, less than handing it to a thread. A history with many rows is read again, in a thread. Postgres answers all
+concurrent reads of one statement together (`shared_reader.py`). Every other read and all writes are for threads.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ import numpy as np
 from app.entities import RatingScale, User
 from app.observability.traces import query_span
 from app.store.database import Database
-from app.store.dialect import KeyArray, PointRead, Row, TimeArray, ValueArray
+from app.store.dialect import KeyArray, Made, PointRead, Row, TimeArray, ValueArray
 from app.store.items import item_read, read_columns
 
 # One statement for all versions: two would cost a second round trip to Postgres for every request.
@@ -142,7 +142,7 @@ class ServingReads:
         return UserVersions.from_row(await self._row(VERSIONS, user_id))
 
     async def history(self, user_key: int) -> RatingHistory:
-        return RatingHistory.from_columns(await self._columns(HISTORY, user_key))
+        return await self._columns(HISTORY, user_key, RatingHistory.from_columns)
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""
@@ -164,7 +164,7 @@ class ServingReads:
         user = User(user_id, country, json.loads(attributes))
         if not has_events:
             return user, None
-        interactions = Interactions.from_columns(await self._columns(INTERACTIONS, user_key))
+        interactions = await self._columns(INTERACTIONS, user_key, Interactions.from_columns)
         # They may be gone: the user may have been deleted or merged between the two reads.
         return user, interactions if len(interactions) else None
 
@@ -172,6 +172,8 @@ class ServingReads:
         with self._availability.reported(), query_span(read.statement):
             return await self._dialect.read_row(read, parameter)
 
-    async def _columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
+    async def _columns(
+        self, read: PointRead, parameter: object, made_of: Callable[[Sequence[Sequence[Any]]], Made]
+    ) -> Made:
         with self._availability.reported(), query_span(read.statement):
-            return await self._dialect.read_columns(read, parameter)
+            return await self._dialect.read_columns(read, parameter, made_of)

@@ -1,5 +1,6 @@
 """SQLite: WAL, `synchronous=FULL` (an acknowledged write survives power loss), one writer at a time."""
 
+import asyncio
 import ctypes
 import json
 import math
@@ -7,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +19,10 @@ import sqlalchemy as sa
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store.dialect import (
+    MAX_ROWS_ON_LOOP,
     ExistingRatings,
     KeyArray,
+    Made,
     PointRead,
     Row,
     TimeArray,
@@ -90,6 +94,8 @@ class SqliteDialect:
         self.engine = self._new_engine(self._opened)
         self._local = threading.local()
         self._hot_connections: list[sqlite3.Connection] = []
+        self._long_reads = ThreadPoolExecutor(1, thread_name_prefix="long-reads")
+        """For the histories of few users. The loop shares the interpreter with one such thread at most."""
 
     def _new_engine(self, opened: list[sqlite3.Connection]) -> sa.Engine:
         """`opened`: holds the connections of the engine's pool while they are open."""
@@ -231,18 +237,43 @@ class SqliteDialect:
         row: Row | None = self._hot_execute(read.statement, parameter, "quick").fetchone()
         return row
 
-    async def read_columns(self, read: PointRead, parameter: object) -> Sequence[Sequence[Any]]:
-        rows = self._hot_execute(read.statement, parameter, "quick").fetchall()
-        return list(zip(*rows, strict=True)) if rows else [()] * len(read.columns)
+    async def read_columns(
+        self, read: PointRead, parameter: object, made_of: Callable[[Sequence[Sequence[Any]]], Made]
+    ) -> Made:
+        cursor = self._hot_execute(read.statement, parameter, "quick")
+        rows = cursor.fetchmany(MAX_ROWS_ON_LOOP + 1)
+        if len(rows) <= MAX_ROWS_ON_LOOP:
+            return made_of(list(zip(*rows, strict=True)) if rows else [()] * len(read.columns))
+        cursor.close()  # otherwise the connection would go on to read the database as it is now
+        return await asyncio.get_running_loop().run_in_executor(
+            self._long_reads, self._long_columns, read, parameter, made_of
+        )
+
+    def _long_columns(
+        self, read: PointRead, parameter: object, made_of: Callable[[Sequence[Sequence[Any]]], Made]
+    ) -> Made:
+        columns: list[list[Any]] = [[] for _ in read.columns]
+        with closing(self._hot_execute(read.statement, parameter, "patient")) as cursor:
+            try:
+                # In parts, between which the loop gets the interpreter.
+                while rows := cursor.fetchmany(MAX_ROWS_ON_LOOP):
+                    for column, part in zip(columns, zip(*rows, strict=True), strict=True):
+                        column.extend(part)
+            except sqlite3.Error as error:
+                raise self._hot_error(error) from None
+        return made_of(columns)
 
     def _hot_execute(self, statement: str, parameter: object, name: Literal["quick", "patient"]) -> sqlite3.Cursor:
         try:
             return self._hot_connection(name).execute(statement, (parameter,))
         except sqlite3.Error as error:
-            raised = translated(error, self)
-            if isinstance(raised, UnavailableError) and not isinstance(raised, StorageUnavailableError):
-                raise StorageUnavailableError(raised.detail) from None  # locked against readers
-            raise raised from None
+            raise self._hot_error(error) from None
+
+    def _hot_error(self, error: sqlite3.Error) -> Exception:
+        raised = translated(error, self)
+        if isinstance(raised, UnavailableError) and not isinstance(raised, StorageUnavailableError):
+            return StorageUnavailableError(raised.detail)  # locked against readers
+        return raised
 
     def now(self, connection: sa.Connection) -> int:  # noqa: ARG002  one host: its clock is that of the database
         return time.time_ns() // 1_000
@@ -355,6 +386,7 @@ class SqliteDialect:
         return StorageUnavailableError("the database does not answer") if is_operational else None
 
     def close(self) -> None:
+        self._long_reads.shutdown(cancel_futures=True)
         for connection in self._hot_connections:
             connection.close()
         self.engine.dispose()

@@ -1,6 +1,8 @@
 """Reads for the event loop: each caller gets its own, and what was written before it asked."""
 
 import asyncio
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,9 @@ import sqlalchemy as sa
 from app.entities import UNKNOWN_TIME, User
 from app.errors import StorageUnavailableError
 from app.store import Store
+from app.store.dialect import MAX_ROWS_ON_LOOP, PointRead
 from app.store.postgres import PostgresDialect
-from app.store.serving_reads import VERSIONS
+from app.store.serving_reads import HISTORY, INTERACTIONS, VERSIONS, Interactions, RatingHistory
 from tests.support.events import happened
 from tests.support.postgres import hang_up, refusing_connections
 from tests.support.ratings import incoming
@@ -58,6 +61,33 @@ def test_events_gone_between_reads(store: Store, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(store.reads._dialect, "read_row", look_up_and_delete)
     assert asyncio.run(store.reads.profile(key)) == (User("ann"), None)
+
+
+def test_long_history(store: Store) -> None:
+    """It is read, and made into arrays, in a thread; what was written before the read is in it."""
+    n = MAX_ROWS_ON_LOOP + 1
+    store.ratings.record(incoming(*(("ann", f"i{k}", 3, k) for k in range(n))))
+    store.events.record(happened(*((f"e{k}", "clicked", "ann", f"i{k}", 1, 0.5) for k in range(n - 1))))
+    key = store.users.freshness("ann").user_key
+    assert key is not None
+    threads: list[int] = []
+
+    async def read(statement: PointRead, made_of: Callable[[Sequence[Sequence[Any]]], Any]) -> Any:
+        def noting_the_thread(columns: Sequence[Sequence[Any]]) -> Any:
+            threads.append(threading.get_ident())
+            return made_of(columns)
+
+        return await store.reads._dialect.read_columns(statement, key, noting_the_thread)
+
+    assert asyncio.run(read(HISTORY, RatingHistory.from_columns)).rated_at.tolist() == [*range(n - 1, -1, -1)]
+    few = asyncio.run(read(INTERACTIONS, Interactions.from_columns))
+    store.events.record(happened(*((f"f{k}", "clicked", "ann", f"i{k}", 2, None) for k in range(n))))
+    many = asyncio.run(read(INTERACTIONS, Interactions.from_columns))
+    assert (len(few), len(many)) == (n - 1, n)
+    assert sorted(many.count.tolist()) == [1] + [2] * (n - 1)
+    assert np.isnan(many.portion).all()
+    here = threading.get_ident()
+    assert [each == here for each in threads] == [False, True, False]
 
 
 def test_nothing_known(store: Store) -> None:
