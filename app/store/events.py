@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
+import structlog
 from numpy.typing import NDArray
 
 from app.entities import Event, EventType, IncomingEvents, InteractionColumns, from_microseconds
-from app.errors import ConflictError, InvalidInputError
+from app.errors import ConflictError, InvalidInputError, ReckonError
 from app.store import counters
 from app.store.database import Database
 from app.store.dialect import KeyArray, Row, TimeArray, Upsert, ValueArray
@@ -29,7 +30,10 @@ from app.store.ratings import (
 from app.store.redirects import RedirectedError, with_targets
 from app.store.schema import event_types, events, items, users
 from app.store.signals import Signals, event_signals_of_pairs, rating_signals_of_pairs
-from app.store.trends import audiences_of, change_trends, lock_trends, recount_all
+from app.store.trend_recount import recount
+from app.store.trends import audiences_of, begin_recount, change_trends, lock_trends
+
+log = structlog.get_logger()
 
 MAX_TYPES = 100
 """Each type is a label of metrics, and all are read at every change of a placement."""
@@ -101,7 +105,10 @@ class Events:
         return {row.type_key: EventType(row.name, row.weight, row.is_exposure, row.is_consumption) for row in rows}
 
     def put_type(self, declared: EventType) -> int:
-        """STORED, REPLACED or UNCHANGED; raises `ConflictError` for one more than `MAX_TYPES`."""
+        """STORED, REPLACED or UNCHANGED; raises `ConflictError` for one more than `MAX_TYPES`.
+
+        After a change of the weight, trends are counted again in slices, between which other writes come.
+        """
         values = {
             "weight": declared.weight,
             "is_exposure": declared.is_exposure,
@@ -126,9 +133,20 @@ class Events:
                     self._database.dialect.lock_table(connection, "trends", "EXCLUSIVE")
                 connection.execute(sa.update(event_types).where(is_same_type).values(**values))
                 if is_reweighed:
-                    recount_all(self._database, connection)
+                    begin_recount(connection)
             counters.grow(connection, "placements")
-        return STORED if before is None else REPLACED
+        if before is None:
+            return STORED
+        if is_reweighed:
+            try:
+                recount(self._database)
+            except ReckonError as error:  # the weight is stored, and a worker goes on
+                log.warning("trends are not counted again yet", why=error.detail)
+        return REPLACED
+
+    def finish_recount(self) -> None:
+        """Goes on to count trends again where that was interrupted after a change of a weight."""
+        recount(self._database)
 
     def delete_type(self, name: str) -> bool:
         """False if there is none. Raises `ConflictError` while there are events of the type."""

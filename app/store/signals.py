@@ -97,6 +97,11 @@ def signals_of_users_after(database: Database, connection: sa.Connection, user_k
     return _where(database, connection, f" AND user_key > {int(user_key)}")
 
 
+def signals_of_items_after(database: Database, connection: sa.Connection, item_key: int) -> Signals:
+    """Those of items with a higher key."""
+    return _where(database, connection, f" AND item_key > {int(item_key)}")
+
+
 def signals_of_items(database: Database, connection: sa.Connection, item_keys: Sequence[int]) -> Signals:
     """By a scan of all ratings, which have no index by item."""
     return _where(database, connection, _is_in("item_key", item_keys))

@@ -51,6 +51,8 @@ NEW = "\x01"
 """Begins the name of a sum of new users alone. No country has a control character."""
 JUDGED = "judged_users"
 """The counter that holds the highest key of the users whom a training run has judged; 0 before the first run."""
+RECOUNTED = "recounted_items"
+"""The counter that exists while trends are counted again in slices: the highest key of the items that are done."""
 MAX_FALL = 16.0
 """A sum that falls to 2^-16 of its peak is counted again; the digits it has lost until then are beyond the tenth."""
 NOTHING = -1e299
@@ -154,9 +156,9 @@ class Trends:
             connection.execute(sa.delete(trends).where(trends.c.country.startswith(NEW)))
             # Those who came while the run went on.
             signals = signals_of_users_after(self._database, connection, highest)
-            scores = _scores(signals, audiences_of(self._database, connection, signals.user_key))
+            scores = scores_of(signals, audiences_of(self._database, connection, signals.user_key))
             of_new = {place: score for place, score in scores.items() if place[0].startswith(NEW)}
-            _replace(self._database, connection, of_new)
+            replace_scores(self._database, connection, of_new)
 
     def _counted(self, connection: sa.Connection, country: str, n: int | None) -> tuple[NDArray[np.void], ValueArray]:
         """The n highest sums, or all, of all users and of new ones, and (m,) what of them counts."""
@@ -255,15 +257,34 @@ def change_trends(
         _take_out(database, connection, lost)
 
 
+def begin_recount(connection: sa.Connection) -> None:
+    """In the transaction that changes a weight: `app.store.trend_recount` is to count all trends again."""
+    end_recount(connection)
+    connection.execute(sa.insert(counter_table).values(name=RECOUNTED, value=0))
+
+
+def end_recount(connection: sa.Connection) -> None:
+    connection.execute(sa.delete(counter_table).where(counter_table.c.name == RECOUNTED))
+
+
+def recounted_up_to(connection: sa.Connection) -> int | None:
+    """The highest key of the items that are counted again already; None if none are to be."""
+    done: int | None = connection.execute(
+        sa.select(counter_table.c.value).where(counter_table.c.name == RECOUNTED)
+    ).scalar_one_or_none()
+    return done
+
+
 def recount_all(database: Database, connection: sa.Connection) -> None:
-    """Counts all trends again, when the scale, a weight or the rule of the sum has changed.
+    """Counts all trends again at once, when the scale or the rule of the sum has changed.
 
     The caller locks the table of trends (`EXCLUSIVE`) before it changes anything.
     """
     signals = all_signals(database, connection)
     audiences = audiences_of(database, connection, signals.user_key)
+    end_recount(connection)
     connection.execute(sa.delete(trends))
-    _replace(database, connection, _scores(signals, audiences))
+    replace_scores(database, connection, scores_of(signals, audiences))
 
 
 def _take_out(database: Database, connection: sa.Connection, lost: Mapping[Place, float]) -> None:
@@ -284,17 +305,22 @@ def _take_out(database: Database, connection: sa.Connection, lost: Mapping[Place
                 kept[country, item_key] = (float(left), n_terms, highest)
             else:
                 unsure.add((country, item_key))
+    if unsure and (done := recounted_up_to(connection)) is not None:
+        # A sum by the old weights, of which a term by the new ones was taken out, is counted again soon.
+        later = {place for place in unsure if place[1] > done}
+        unsure -= later
+        gone += later
     if unsure:
         signals = signals_of_items(database, connection, sorted({item_key for _, item_key in unsure}))
-        counted = _scores(signals, audiences_of(database, connection, signals.user_key))
+        counted = scores_of(signals, audiences_of(database, connection, signals.user_key))
         kept |= {place: score for place, score in counted.items() if place in unsure}
         gone += unsure - kept.keys()
     for start in range(0, len(gone), CHUNK_ROWS):
         connection.execute(sa.delete(trends).where(is_place.in_(gone[start : start + CHUNK_ROWS])))
-    _replace(database, connection, kept)
+    replace_scores(database, connection, kept)
 
 
-def _scores(signals: Signals, audience_of: AudienceOf) -> dict[Place, tuple[float, int, float | None]]:
+def scores_of(signals: Signals, audience_of: AudienceOf) -> dict[Place, tuple[float, int, float | None]]:
     """The score, the number of terms and the peak (none) of each place, from all of its signals."""
     names = _names(audience_of)
     terms = _terms(signals, audience_of, names)
@@ -303,7 +329,7 @@ def _scores(signals: Signals, audience_of: AudienceOf) -> dict[Place, tuple[floa
     return {(names[number], item): (score, n, None) for number, item, score, n in zip(*columns, strict=True)}
 
 
-def _replace(
+def replace_scores(
     database: Database, connection: sa.Connection, scores: Mapping[Place, tuple[float, int, float | None]]
 ) -> None:
     rows = [(*place, *score) for place, score in scores.items()]

@@ -83,6 +83,7 @@ class Worker:
         claim = None if is_idle else self.store.jobs.claim(self.worker_id, lease_seconds=self.lease_seconds)
         if claim is None:
             self.triggers.fire()
+            self.store.events.finish_recount()
             self.complete_erasures()
             self.tidy_sometimes()
             return False

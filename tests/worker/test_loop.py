@@ -12,6 +12,7 @@ from app.settings import Settings
 from app.store import Store, counters
 from app.store.jobs import LeaseLostError
 from app.store.schema import snapshots
+from app.store.trends import begin_recount, recounted_up_to
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.follow import run_to_end
@@ -60,6 +61,15 @@ def test_idle_worker_writes_nothing(worker: Worker) -> None:
     for _ in range(3):
         worker.step(threading.Event())
     assert fencing_tokens(worker.store) == before
+
+
+def test_goes_on_with_a_recount(worker: Worker) -> None:
+    """Of trends, which a process that changed a weight and ended has left."""
+    with worker.store.database.writing() as connection:
+        begin_recount(connection)
+    worker.step(threading.Event())
+    with worker.store.database.reading() as connection:
+        assert recounted_up_to(connection) is None
 
 
 def fencing_tokens(store: Store) -> int:
