@@ -95,14 +95,14 @@ class Publisher:
                 # A snapshot that cannot be opened must not go live.
                 opened = open_snapshot(folder, manifest.database_id, version)
                 digest = manifest_digest(folder)
-            # Popular items, and what an operator has accepted, need not be better than popular items.
-            if evaluated.reason is None and evaluated.accepted is None:
+            # Popular items are the same for all users. An acceptance says nothing of vectors that were spoilt since.
+            if evaluated.reason is None:
                 stage.decide(f"fitted: {check_refit(opened, evaluated.report, dataset.data.item_keys)}")
             if evaluated.reason is None and (accepted := self._check_shift(opened, dataset, claim, stage)) is not None:
                 # Once more, with the acceptance on the card.
                 del opened
                 remove_snapshot(self.root, version)
-                manifest = replace(manifest, accepted=accepted)
+                manifest = replace(manifest, accepted=accepted.beside(evaluated.accepted))
                 with stage.part("snapshot", 0.95) as part:
                     folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
                 opened = open_snapshot(folder, manifest.database_id, version)
@@ -143,7 +143,7 @@ class Publisher:
                 stage.decide(f"rejected: {error.detail}; snapshot {entry.version} stays live")
                 raise
             stage.decide(f"accepted, although {error.detail}")
-            return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail)
+            return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail, (error.kind,))
         return None
 
     def _free_version(self) -> int:

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 from app.scoring import PublishedScorer
 from app.store.bursts import most_of_new
 from app.training.dataset import Dataset
-from app.training.errors import SnapshotRejectedError
+from app.training.errors import SHIFT, SnapshotRejectedError
 from app.training.gate import ACCEPT
 
 K = 10
@@ -76,6 +76,7 @@ def check_shift(candidate: PublishedScorer, live: PublishedScorer, dataset: Data
             f" {rise.moved[is_pushed].max():.0%} of the catalogue, chosen by users who are new since"
             f" snapshot {live.version}",
             ADVICE,
+            SHIFT,
         )
     n_unexpected = int(np.count_nonzero(rise.is_unexpected))
     return f"no item rose by what new users alone chose; they chose {n_unexpected:,} items more than expected"
