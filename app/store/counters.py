@@ -2,7 +2,8 @@
 
 `catalogue` is the version of the items, `placements` of placements and event types; `snapshot` numbers the snapshots,
 `fencing` the claims of training jobs, `erasures` the erasures of users; `erased` counts the rating changes of these
-users, `keys` the changes of API keys; `judged_users` is the highest key of a user whom a training run has judged.
+users, `keys` the changes of API keys; `judged_users` is the highest key of a user in the data of a training run that
+judged users.
 """
 
 import sqlalchemy as sa

@@ -25,6 +25,7 @@ from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import folder_name
 from app.store.jobs import Claim, LeaseLostError
 from app.store.store import Store
+from app.store.trends import Judgement
 from app.training.dataset import Dataset, to_rows
 from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
@@ -109,13 +110,14 @@ class Publisher:
                 digest = manifest_digest(folder)
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
-                # From now on trends count in full those who are not in quarantine.
-                if dataset.judges_new:
-                    self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
-                self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
+                judged = dataset.is_judged
+                judgement = None if judged is None else Judgement(dataset.data.user_keys, judged)
+                self.store.snapshots.register(
+                    claim, version=version, path=path, card=served, digest=digest, judgement=judgement
+                )
         except (SnapshotError, SnapshotRejectedError, LeaseLostError):
             remove_snapshot(self.root, version)
             raise

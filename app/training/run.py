@@ -62,9 +62,9 @@ class Trainer:
         with run.part("loading", until=0.08) as stage:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("quarantine", until=0.09) as stage:
-            dataset = quarantine(dataset, self.store, quarantine_rng, stage)
+            dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
-            dataset = cap_bursts(dataset, self.store, stage)
+            dataset = cap_bursts(dataset, self.store, self.publisher.data_dir, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)

@@ -63,6 +63,7 @@ UNDO = {
         "CREATE INDEX ix_deleted_events_user_key ON deleted_events (user_key)",
         "CREATE INDEX ix_deleted_events_deleted_at ON deleted_events (deleted_at)",
     ],
+    "0025": ["ALTER TABLE users DROP COLUMN is_unjudged", "ALTER TABLE users DROP COLUMN is_direct"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
