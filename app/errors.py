@@ -16,11 +16,13 @@ class ReckonError(Exception):
     `status`: HTTP status.
     `detail`: what is wrong in this case.
     `field`: the part of the input at fault, such as `body.value`; None where no single part is.
+    `current_version`: of what is stored, where the caller has seen another version.
     """
 
     type: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "Something went wrong"
     status: ClassVar[int] = 500
+    current_version: int | None = None
 
     def __init__(self, detail: str, *, field: str | None = None) -> None:
         super().__init__(detail)
@@ -60,6 +62,22 @@ class ConflictError(ReckonError):
     type = "conflict"
     title = "The request contradicts what is stored"
     status = 409
+
+
+class ChangedMeanwhileError(ReckonError):
+    """The caller has seen another version of what is to be changed. Nothing was changed."""
+
+    type = "changed-meanwhile"
+    title = "It was changed meanwhile"
+    status = 412
+
+    def __init__(self, detail: str, current_version: int) -> None:
+        super().__init__(detail)
+        self.current_version = current_version
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"ETag": f'"{self.current_version}"'}
 
 
 class UnavailableError(ReckonError):

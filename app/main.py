@@ -16,11 +16,13 @@ from app.api import (
     erasures,
     events,
     health,
+    imports,
     items,
     keys,
     placements,
     predictions,
     problems,
+    processes,
     rankings,
     ratings,
     recommendations,
@@ -39,11 +41,13 @@ from app.api.request_metrics import RequestMetrics
 from app.api.routing import CheckedRoute
 from app.api.tenant_service import TenantService
 from app.api.web_pages import WebPages
+from app.console.application import ConsoleBesideApi, create_console
 from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag
 from app.observability.traces import configure_traces
 from app.settings import Settings
 from app.store.connection_budget import ConnectionBudget
+from app.store.presence import Presence
 from app.tenancy.open_services import MOST_OPEN, OpenServices
 from app.wiring import Control, Service
 
@@ -78,7 +82,9 @@ ROUTERS = [
             items,
             training,
             counts,
+            imports,
             keys,
+            processes,
             health,
         )
     ),
@@ -105,11 +111,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         return opened
 
     tenants = OpenServices(of_tenant, lambda: control.keys.active_tenants)
+    presence = Presence(
+        service.store,
+        "api",
+        snapshot_version=lambda: service.serving.current.version,
+        activity=service.metrics.activity.as_json,
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.store.availability.follow()
         following = [service.serving.follow(settings.snapshot_poll_seconds), control.keys.follow()]
+        presence.start()
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few
         # thousand requests, would visit them and stop all requests for 70 ms.
         gc.freeze()
@@ -127,6 +140,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for thread in following:
             thread.join()
         await tenants.close()
+        presence.stop()
         service.threads.close()
         service.close()
 
@@ -170,14 +184,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     # Outside of `Authentication`: preflight requests of browsers have no key, and pages must be able to read a refusal.
     app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)
-    app.add_middleware(
-        WebPages,
-        hosts=[*settings.host_names, settings.host.lower()],
-        origins=settings.allowed_origins,
-        of_keys=lambda: control.keys.origins,
-    )
-    # Added last, this is the outermost: it also counts and times the answers of the others.
+    hosts = [*settings.host_names, settings.host.lower()]
+    app.add_middleware(WebPages, hosts=hosts, origins=settings.allowed_origins, of_keys=lambda: control.keys.origins)
+    # It also counts and times the answers of the others.
     app.add_middleware(RequestMetrics, metrics=service.metrics)
+    pages = create_console(service, control, tenants, image_hosts=settings.image_host_names)
+    # No page of another origin may change anything by the session of an operator, whatever it may do with the API.
+    console = WebPages(HeadAsGet(BodyLimit(pages, MAX_BODY_BYTES)), hosts=hosts, origins=(), of_keys=frozenset)
+    # Added last, this is the outermost: the metrics and the keys of the API do not concern the pages.
+    app.add_middleware(ConsoleBesideApi, console=console)
     return app
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, quote, urlencode
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         "",
         description="Names by which the service is called, separated by commas, such as `reckon.example.com`;"
         " `.example.com`: all names below; `*`: any. Addresses, names without a dot and `localhost` are always allowed",
+    )
+    image_hosts: str = Field(
+        "",
+        description="Hosts whose pictures of items (`image_url`) the console shows, separated by commas, such as "
+        "`images.example.com`; only by HTTPS. Empty: it shows generated covers",
     )
     connections_per_peer: int = Field(
         512,
@@ -144,11 +149,12 @@ class Settings(BaseSettings):
                 )
         return text
 
-    @field_validator("allowed_hosts")
+    @field_validator("allowed_hosts", "image_hosts")
     @classmethod
-    def _check_hosts(cls, text: str) -> str:
+    def _check_hosts(cls, text: str, checked: ValidationInfo) -> str:
         for host in _split(text):
-            if host != ANY_HOST and not HOST.fullmatch(host):
+            is_any = host == ANY_HOST and checked.field_name == "allowed_hosts"
+            if not is_any and not HOST.fullmatch(host):
                 raise PydanticCustomError(
                     "hosts",
                     "{host} is not the name of a host: it has neither a scheme nor a port",
@@ -160,6 +166,11 @@ class Settings(BaseSettings):
     def host_names(self) -> list[str]:
         """The names of `allowed_hosts` in lower case."""
         return _split(self.allowed_hosts)
+
+    @property
+    def image_host_names(self) -> list[str]:
+        """The names of `image_hosts` in lower case; `*.example.com` for all names below, as browsers write it."""
+        return [f"*{host}" if host.startswith(".") else host for host in _split(self.image_hosts)]
 
     @property
     def allowed_origins(self) -> list[str]:

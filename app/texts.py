@@ -36,6 +36,9 @@ _USER_TOKEN = re.compile(r"\but_[A-Za-z0-9_-]{40,}")
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
 
+ORIGIN_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,*]+$"
+"""Of an origin in any case, for JSON schemas."""
+
 
 def is_origin(text: str) -> bool:
     """Whether `text` is an origin of web pages as browsers write it: SCHEME://HOST[:PORT] in lower case."""

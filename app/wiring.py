@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import structlog
+
 from app.auth.key_ring import KeyRing
 from app.auth.rate_limits import RateLimits
 from app.auth.refusals import Refusals
@@ -35,6 +37,7 @@ from app.serving.home import HomePage
 from app.serving.known_users import KnownUsers
 from app.serving.mixes import Mixer
 from app.serving.placement_config import PlacementConfigHolder
+from app.serving.placement_editor import PlacementEditor
 from app.serving.placement_watch import PlacementWatch
 from app.serving.predictions import RatingPredictor
 from app.serving.published import PublishedSnapshots
@@ -51,8 +54,11 @@ from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.store import WAIT_SECONDS, Store
+from app.store.arrivals import FLUSH_SECONDS
 from app.store.connection_budget import ConnectionBudget
 from app.store.jobs import Job
+
+log = structlog.get_logger()
 
 
 def open_store(
@@ -99,6 +105,7 @@ class Service:
     threads: WorkThreads
     serving: ServingStateHolder
     config: PlacementConfigHolder
+    placement_editor: PlacementEditor
     request_states: RequestStates
     user_states: UserStates
     recommender: Recommender
@@ -188,6 +195,7 @@ class Service:
             threads=threads,
             serving=serving,
             config=config,
+            placement_editor=PlacementEditor(store.placements, serving),
             request_states=request_states,
             user_states=user_states,
             recommender=recommender,
@@ -209,9 +217,24 @@ class Service:
             published=PublishedSnapshots(store, settings.data_dir),
         )
 
+    def look(self) -> None:
+        """Look for another snapshot, and add up what was stored: what an open tenant needs from time to time."""
+        self.serving.look()
+        self._add_arrivals(every_seconds=FLUSH_SECONDS)
+
+    def _add_arrivals(self, *, every_seconds: float = 0.0) -> None:
+        try:
+            self.store.arrivals.flush(every_seconds=every_seconds)
+        except ReckonError as error:  # a later call adds them
+            log.debug("arrivals not added", why=error.detail)
+        except Exception:
+            # As of a tenant whose database is gone. The service must be able to close.
+            log.exception("arrivals not added")
+
     def close(self) -> None:
         """Close the database. The threads stay, because others may use them."""
         self.serving.stop()
+        self._add_arrivals()
         self.store.close()
         self.serving.release()
 

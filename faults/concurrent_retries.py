@@ -52,7 +52,7 @@ class Keyed:
 def run(trial: Trial) -> Iterator[Figure]:
     n_processes = trial.times(test=2, short=2, long=3)
     for kind in ["sqlite"] if trial.size == "test" else ["sqlite", "postgres"]:
-        keys = [Keyed(number) for number in range(trial.times(test=24, short=120, long=2_400))]
+        keys = [Keyed(number) for number in range(trial.times(test=24, short=60, long=2_400))]
         with api_processes(trial, kind, n_processes) as processes, processes.store() as store:
             guests = [(f"guest{key.number}", "alien", 3) for key in keys if key.is_merge]
             store.ratings.record(incoming(*guests))

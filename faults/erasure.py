@@ -23,6 +23,7 @@ from app.entities import Item, User
 from app.erasure.eraser import Eraser
 from app.erasure.receipt import is_genuine
 from app.store import Store, migrate
+from app.store.imports import KeptRow
 from faults.trial import Figure, Trial
 from tests.support.ratings import incoming
 from tests.support.service import Instance, RunningService, wait_until, write_ratings
@@ -67,7 +68,7 @@ def run(trial: Trial) -> Iterator[Figure]:
     if trial.size == "test":
         yield _in_process(trial)
         return
-    n_erased = trial.times(test=0, short=6, long=200)
+    n_erased = trial.times(test=0, short=3, long=200)
     yield from _of_service(trial, Instance(trial.fresh_folder("sqlite")), n_erased, None)
     with trial.postgres() as server, server.database() as url:
         cluster = next(path for path in trial.folder.glob("postgres-*"))
@@ -94,6 +95,9 @@ def _in_process(trial: Trial) -> Figure:
             store.users.record([User(each.user_id, each.canary, {"text": each.canary}) for each in part])
         store.items.record([Item("own", created_by=people[0].user_id)])
         store.ratings.record(incoming(*((each.user_id, "x", 5.0) for each in people)))
+        rows = [f"{each.user_id},x,{each.canary}" for each in people[:1_000]]
+        import_id = store.imports.begin("ratings.csv")
+        store.imports.keep(import_id, [KeptRow(n, "ratings.csv", n, None, row, row) for n, row in enumerate(rows, 1)])
         with closing(sqlite3.connect(folder / "reckon.db")) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         content = (folder / "reckon.db").read_bytes()

@@ -35,7 +35,7 @@ def run(trial: Trial) -> Iterator[Figure]:
         seen = f"{len(failures)} kinds of {n_cases} cases on {kind}"
         if exit_code:
             seen += f": {failures[:8] or output[-1_000:]}"
-        is_enough = n_cases >= trial.times(test=100, short=1_000, long=N_CASES)
+        is_enough = n_cases >= trial.times(test=100, short=600, long=N_CASES)
         yield Figure("failed checks of generated requests", "0", seen, is_reached=not exit_code and is_enough)
 
 
@@ -47,7 +47,7 @@ def _run_schemathesis(trial: Trial, processes: Processes, key: str) -> tuple[int
     phases = {"test": "fuzzing", "short": "examples,fuzzing", "long": "examples,coverage,fuzzing,stateful"}[trial.size]
     options = {
         "--header": f"Authorization: Bearer {key}",
-        "--max-examples": str(trial.times(test=4, short=25, long=350)),
+        "--max-examples": str(trial.times(test=4, short=12, long=350)),
         "--phases": phases,
         "--seed": str(trial.seed),
         "--checks": "all",

@@ -45,7 +45,7 @@ def run(trial: Trial) -> Iterator[Figure]:
             with processes.store() as store:
                 fill(store)
                 versions = [train(store, processes.instance.data_dir, seed, RATED_LIGHTLY) for seed in (0, 1)]
-            n_writes = trial.times(test=60, short=1_200, long=5_000)
+            n_writes = trial.times(test=60, short=500, long=5_000)
             with _swapping(processes, versions) as swaps:
                 counted = _write_and_read(trial, processes, n_writes)
         n = counted.strategies.total()

@@ -74,7 +74,7 @@ def run(trial: Trial) -> Iterator[Figure]:
     with opened(folder, trained=catalogues) as (send, document):
         examples = [each for each in prepared(document) if each.template != "/metrics"]
         crowd = Crowd(trial, settings, store)
-        for _ in range(trial.times(test=100, short=1_200, long=40_000)):
+        for _ in range(trial.times(test=100, short=500, long=40_000)):
             step(trial, catalogues, examples, send, seen)
             crowd.disturb(send, seen)
         suspended = seconds_until_suspended(trial, store, catalogues, send)
@@ -272,6 +272,8 @@ def look(trial: Trial, own: Catalogue, item: str, user: str) -> Prepared:
                 "/placements",
                 "/keys",
                 "/counts",
+                "/arrivals",
+                "/imports",
                 "/training-jobs/latest",
                 "/snapshots",
             )

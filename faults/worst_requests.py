@@ -254,8 +254,10 @@ def listings() -> Iterator[Named]:
     yield "an item", get("/items/n1")
     for path in (*plain, "/training-jobs/1", "/openapi.json", "/docs", "/metrics", "/counts", "/readyz", "/livez"):
         yield path, get(path)
-    for path in ("/keys", "/erasures/latest", "/users/w1/export"):
+    for path in ("/keys", "/erasures/latest", "/users/w1/export", "/processes", "/imports"):
         yield path, get(path)
+    yield "arrivals", get("/arrivals", ("hours", "840"))
+    yield "rejected rows", get("/imports/latest/rejected-rows", ("format", "csv"))
     yield "token", post("/tokens", user_id="w1")
     yield "key", post("/keys", scopes=["admin"])
     yield "delete a key", send("DELETE", "/keys/unknown", {})

@@ -38,8 +38,11 @@ LOG_SECONDS = 10.0
 """The number of refused requests is logged this often: a line for each would cost as much as to answer it."""
 
 
-READING_POSTS = ("/recommendations", "/rankings", "/search", "/predictions", "/placements")
-"""Paths at which a POST stores nothing."""
+READING_POSTS = ("/recommendations", "/rankings", "/search", "/predictions")
+"""Beginnings of paths at which a POST stores nothing."""
+
+PREVIEW = ("/placements/", "/preview")
+"""Beginning and end of another one: other requests to placements write."""
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ class Admission:
             await self._app(scope, receive, send)
             return
         is_get = scope["method"] == "GET"
-        is_read = is_get or scope["method"] == "HEAD" or scope["path"].startswith(READING_POSTS)
+        is_read = is_get or scope["method"] == "HEAD" or _is_reading_post(scope)
         progress, began_at = self._reads if is_read else self._writes, time.monotonic()
         if self._is_late(began_at) or progress.n >= progress.most:
             await self._refuse(scope, send, began_at)
@@ -133,3 +136,10 @@ class Admission:
         ]
         await send({"type": "http.response.start", "status": OverloadedError.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _is_reading_post(scope: Scope) -> bool:
+    beginning, end = PREVIEW
+    path: str = scope["path"]
+    is_preview = path.startswith(beginning) and path.endswith(end)
+    return scope["method"] == "POST" and (is_preview or path.startswith(READING_POSTS))

@@ -32,6 +32,7 @@ NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "job_id": ("training job", "no-such-job"),
     "version": ("snapshot", "999999"),
     "name": ("placement", "no-such-placement"),
+    "number": ("placement version", "999999"),
     "key_id": ("API key", "000000000000"),
 }
 """Path parameter -> what it names, and an id that does not exist."""

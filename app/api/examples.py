@@ -18,6 +18,7 @@ BY_NAME: dict[str, Any] = {
     "event_id": "e-1",
     "job_id": "latest",
     "erasure_id": "latest",
+    "import_id": "latest",
     "version": 1,
     "snapshot_version": 1,
     "recommendation_id": "AAAAAAAAAAEAAAAAAAAAAQAF9jQ2YQYAaG9tZWpi5c-mzn9Di-EU27Ee0RU",
@@ -115,9 +116,9 @@ BY_NAME: dict[str, Any] = {
     "fallback_advice": "import more ratings, then run `reckon train`",
 }
 
-NOT_FILLED_IN = frozenset({"cursor", "Idempotency-Key"})
+NOT_FILLED_IN = frozenset({"cursor", "Idempotency-Key", "If-Match"})
 """A cursor is signed by one database and names the items already returned, so no other request can use it. A key
-belongs to one request.
+belongs to one request, and an entity tag to what is stored now.
 """
 
 TO_DELETE: dict[str, Any] = {"user_id": "609", "item_id": "996"}

@@ -2,7 +2,7 @@
 
 from asyncio import sleep
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import fields
 
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
@@ -20,6 +20,9 @@ from app.serving.item_details import ItemSelection, read_details, remembered_det
 from app.serving.predictions import Pair, Prediction
 from app.serving.request_state import RequestState
 from app.wiring import Service
+
+ROWS_AT_ONCE = 250
+"""Between two turns of other requests."""
 
 PREDICTIONS: TypeAdapter[Predictions] = TypeAdapter(Predictions)
 
@@ -77,13 +80,16 @@ async def _with_items(
         details = iter(await read_details(item_ids, selection, service.store.reads, catalogue))
     titles = catalogue.titles
     documents = []
-    for each in results:
-        document = asdict(each)
+    for place, each in enumerate(results, start=1):
+        # `asdict` would copy each value, which takes ten times as long.
+        document = {field.name: getattr(each, field.name) for field in fields(each)}
         if isinstance(each, Prediction):
             document |= next(details)
             if "title" in selection.answer_fields:
                 row = catalogue.row_of_id(each.item_id)
                 document["title"] = None if row is None else titles[row]
         documents.append(document)
+        if place % ROWS_AT_ONCE == 0:
+            await sleep(0)
     mark = {"degraded": True} if request_state.is_degraded else {}
     return to_json({"snapshot_version": request_state.serving.version, "results": documents} | mark)

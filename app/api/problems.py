@@ -38,6 +38,9 @@ class Problem(BaseModel):
     detail: str = Field(description="Text for display; may change", examples=["7.5 is not on the rating scale 1:5"])
     field: str | None = Field(None, description="The part of the input that is wrong", examples=["body.value"])
     errors: list[FieldError] = Field(default_factory=list, description="All errors, if the input has several")
+    current_version: int | None = Field(
+        None, description="The version that is stored, if `If-Match` names another one", examples=[3]
+    )
     request_id: str = Field(description="Identifies the request in the logs", examples=[EXAMPLE_REQUEST_ID])
 
     @property
@@ -62,6 +65,7 @@ def problem_of(error: ReckonError) -> Problem:
         status=error.status,
         detail=error.detail,
         field=error.field,
+        current_version=error.current_version,
         request_id="",
     )
 

@@ -11,10 +11,12 @@ from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
 from app.api.types import Id
 from app.serving.published import ActivationRefusedError
+from app.store.jobs import Job, JobEndedError, Jobs
 from app.store.snapshots import ErasedSinceError
 from app.training.recipe import parse_recipe
 
 LATEST = "latest"
+JobId = Annotated[Id, Path(description="The `job_id` of an answer; `latest`: the newest job")]
 Version = Annotated[int, Path(ge=1, lt=2**63)]
 # The pattern stays below 2^63, the largest version that the database can hold.
 VersionOrLatest = Annotated[str, Path(pattern=rf"^({LATEST}|[1-9][0-9]{{0,17}})$", examples=[LATEST])]
@@ -46,13 +48,31 @@ def post_training_job(request: Request, body: TrainingJobIn | None = None) -> Tr
     responses=responses(404, 422, 503),
     openapi_extra=needs("training", "console"),
 )
-def get_training_job(
-    request: Request, job_id: Annotated[Id, Path(description="The `job_id` of an answer; `latest`: the newest job")]
-) -> TrainingJobOut:
+def get_training_job(request: Request, job_id: JobId) -> TrainingJobOut:
+    return TrainingJobOut.from_job(_job(service_of(request).store.jobs, job_id))
+
+
+@router.post(
+    "/training-jobs/{job_id}/cancel",
+    summary="Cancel a training job",
+    responses=responses(
+        *(404, 409, 422, 503, 507),
+        errors={"it has ended": JobEndedError("9b2f6c0d4e7a41b38c5d1f0a6e2b7c94", "succeeded")},
+    ),
+    openapi_extra=needs("training", audit="training.cancel"),
+)
+@acts_once
+def cancel_training_job(request: Request, job_id: JobId) -> TrainingJobOut:
+    """A queued job is `cancelled` at once. A running one stops when its run reports progress next, which is a matter of
+    seconds, and is `cancelled` then; until then it has `cancel_requested_at`. Either publishes nothing. A job that is
+    cancelled already stays as it is.
+
+    Automatic training waits for an hour, unless a run succeeds before. A new request for training does not wait.
+    """
     jobs = service_of(request).store.jobs
-    # Ids of jobs are hexadecimal, so none of them is `latest`.
-    newest = jobs.latest(limit=1) if job_id == LATEST else []
-    return TrainingJobOut.from_job(newest[0] if newest else jobs.get(job_id))
+    job = jobs.cancel(_job(jobs, job_id).job_id)
+    request.state.audited = job.job_id
+    return TrainingJobOut.from_job(job)
 
 
 @router.get(
@@ -100,3 +120,9 @@ def activate_snapshot(request: Request, version: VersionOrLatest) -> SnapshotOut
     """
     entry = service_of(request).published.activate(None if version == LATEST else int(version))
     return SnapshotOut.from_entry(entry, problem=None)
+
+
+def _job(jobs: Jobs, job_id: str) -> Job:
+    # Ids of jobs are hexadecimal, so none of them is `latest`.
+    newest = jobs.latest(limit=1) if job_id == LATEST else []
+    return newest[0] if newest else jobs.get(job_id)

@@ -11,7 +11,7 @@ SCOPES: Mapping[Scope, str] = {
     "recommendations:read": "make lists, and read the catalogue; of what users rated, only what explains a list",
     "ratings:write": "write ratings, events and users, and read what is stored of one user",
     "catalogue:write": "write items, placements and event types",
-    "training": "request training, and activate snapshots",
+    "training": "request and cancel training, and activate snapshots",
     "console": "read all that an operator sees: users, events, counts, jobs, placements, metrics",
     "admin": "list, create and revoke keys; includes every other scope",
 }

@@ -346,6 +346,10 @@ class BoundedConnection(HttpToolsProtocol):
             # The parser takes the body for data of the other protocol.
             self._stop_parsing(http_problem(501, "the service upgrades no connection: leave out the header `Upgrade`"))
         super().on_headers_complete()
+        if _declared_bytes(self.headers) > MAX_IGNORED_BYTES:
+            # Where the answer does not wait for it, the rest is not ignored to its end: the answer must say `close`.
+            self.cycle.keep_alive = False
+            self.cycle.transport = _KeptOpen(self.transport)  # type: ignore[assignment]  # as much as is used
         self._is_in_head = False
         self.waiting_since = self.loop.time()
 
@@ -387,7 +391,7 @@ class BoundedConnection(HttpToolsProtocol):
         elif self.expect_100_continue:
             # The peer may or may not send the body now, so what comes next cannot be told from a body.
             self._is_last_answer = True
-        if self._is_last_answer:
+        if self._is_last_answer or isinstance(self.cycle.transport, _KeptOpen):
             self._linger()
         else:
             super().on_response_complete()
@@ -449,6 +453,24 @@ class BoundedConnection(HttpToolsProtocol):
         self.pipeline.clear()
         self.flow.resume_reading()
         self.transport.write_eof()
+
+
+class _KeptOpen:
+    """A transport that is not closed by an answer that says `close`, since the peer may still be sending: `_linger`."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        pass
+
+
+def _declared_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Of the body; 0 where the length is not declared. The parser has refused anything but digits."""
+    return next((int(value) for name, value in headers if name == b"content-length"), 0)
 
 
 class _RefusedError(Exception):

@@ -149,6 +149,7 @@ def run_service(
     from app.observability.metrics import SHARED_FOLDER
     from app.observability.processes import PROCESSES_FILE
     from app.settings import Settings
+    from app.store.presence import PROCESS_NAME
     from app.training.rejections import rejection_warning
     from app.wiring import open_store
     from app.worker import check_can_train
@@ -177,11 +178,17 @@ def run_service(
             of_api[SHARED_FOLDER] = str(folder)
             of_api["RECKON_RATE_LIMITS_FILE"] = str(folder / RATE_LIMITS)
         children = [
-            Child(f"api {n}", api_command(listener, folder), of_api, (listener.fileno(),), ready_folder=folder)
-            for n in range(1, processes + 1)
+            Child(
+                name,
+                api_command(listener, folder),
+                of_api | {PROCESS_NAME: name},
+                (listener.fileno(),),
+                ready_folder=folder,
+            )
+            for name in (f"api {n}" for n in range(1, processes + 1))
         ]
         if worker:
-            children.append(Child("worker", ["app.cli", "worker"], environment))
+            children.append(Child("worker", ["app.cli", "worker"], environment | {PROCESS_NAME: "worker"}))
         run_together(
             children,
             processes_file,

@@ -9,6 +9,7 @@ def worker() -> None:
 
     from app.observability.logs import configure_logs
     from app.settings import Settings
+    from app.store.presence import Presence
     from app.wiring import open_store
     from app.worker.rounds import Rounds
 
@@ -24,7 +25,10 @@ def worker() -> None:
         if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
             signal.signal(number, stop)
     store = open_store(settings)
+    presence = Presence(store, "worker")
+    presence.start()
     try:
         Rounds(settings, store).run(stopping)
     finally:
+        presence.stop()
         store.close()

@@ -8,6 +8,7 @@ It imports nothing of the service: only itself (by relative imports), httpx and 
 from .batches import RejectedRow, RowOutcome, Sent
 from .clients import AsyncReckon, Reckon
 from .errors import (
+    ChangedMeanwhileError,
     ConflictError,
     ConnectionFailedError,
     FieldError,
@@ -62,6 +63,21 @@ from .operations.interactions import (
     StoredRating,
 )
 from .operations.keys import ApiKey, ApiKeys, NewApiKey, ScopeName, UserToken
+from .operations.monitoring import (
+    Activity,
+    ActivityMinute,
+    Arrivals,
+    Heartbeat,
+    HourOfArrivals,
+    Import,
+    ImportCounts,
+    Imports,
+    Processes,
+    RejectedImportRow,
+    RejectedImportRows,
+    Total,
+    Totals,
+)
 from .operations.pages import (
     Chart,
     ChartItem,
@@ -76,7 +92,14 @@ from .operations.pages import (
     SimilarUser,
     SimilarUsers,
 )
-from .operations.placements import Placement, Placements, PlacementSettings, SourceName
+from .operations.placements import (
+    Placement,
+    Placements,
+    PlacementSettings,
+    PlacementVersion,
+    PlacementVersions,
+    SourceName,
+)
 from .operations.rankings import ExcludedItem, Pair, Prediction, Predictions, Ranking, RejectedPair
 from .operations.recommendations import (
     AttributeField,
@@ -110,14 +133,18 @@ __version__ = VERSION
 
 __all__ = [
     "NO_RETRIES",
+    "Activity",
+    "ActivityMinute",
     "ApiKey",
     "ApiKeys",
+    "Arrivals",
     "AsyncFakeReckon",
     "AsyncReckon",
     "AttributeField",
     "Backup",
     "BatchOptions",
     "Because",
+    "ChangedMeanwhileError",
     "Chart",
     "ChartItem",
     "ChartName",
@@ -143,8 +170,13 @@ __all__ = [
     "GuestRating",
     "GuestRecommendations",
     "Health",
+    "Heartbeat",
     "Home",
     "HomeRow",
+    "HourOfArrivals",
+    "Import",
+    "ImportCounts",
+    "Imports",
     "InvalidInputError",
     "Item",
     "ItemChanges",
@@ -164,11 +196,14 @@ __all__ = [
     "PastEvent",
     "Placement",
     "PlacementSettings",
+    "PlacementVersion",
+    "PlacementVersions",
     "Placements",
     "Prediction",
     "Predictions",
     "Problem",
     "ProblemError",
+    "Processes",
     "Ranking",
     "RankingOptions",
     "RateLimitedError",
@@ -183,6 +218,8 @@ __all__ = [
     "Recommendations",
     "RecommendationsBatch",
     "RecommendedItem",
+    "RejectedImportRow",
+    "RejectedImportRows",
     "RejectedPair",
     "RejectedRow",
     "Removed",
@@ -206,6 +243,8 @@ __all__ = [
     "StoredRating",
     "TimedOutError",
     "TooLargeError",
+    "Total",
+    "Totals",
     "TrainingJob",
     "UnauthorizedError",
     "UnavailableError",

@@ -63,6 +63,7 @@ class Request(Generic[T_co]):
 
     `answer`: the type of the answer.
     `path`, `query`, `body`: the parameters by place; those that are None are not sent.
+    `headers`: those of this operation alone.
     `sends_null`: sends what is None in the body as null, which clears a field in a merge patch.
     `read`: makes the answer of its JSON text, where `wire.decode` cannot.
     """
@@ -71,6 +72,7 @@ class Request(Generic[T_co]):
     path: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     read: Callable[[bytes], T_co] | None = None
     sends_null: bool = False
 

@@ -45,6 +45,7 @@ class Problem:
     `errors`: all faults, where there are several.
     `request_id`: identifies the request in the service's logs; None where the request never left this client.
     `retry_after_seconds`: how long the service asks to wait.
+    `current_version`: of what is stored, where the caller has seen another version.
     """
 
     type: str
@@ -55,6 +56,7 @@ class Problem:
     errors: tuple[FieldError, ...] = ()
     request_id: str | None = None
     retry_after_seconds: float | None = None
+    current_version: int | None = None
 
 
 class ProblemError(ReckonError):
@@ -71,6 +73,7 @@ class ProblemError(ReckonError):
         self.errors = problem.errors
         self.request_id = problem.request_id
         self.retry_after_seconds = problem.retry_after_seconds
+        self.current_version = problem.current_version
 
     def __str__(self) -> str:
         where = f", field {self.field}" if self.field else ""
@@ -98,6 +101,10 @@ class ConflictError(ProblemError):
     """409: the request contradicts what is stored."""
 
 
+class ChangedMeanwhileError(ProblemError):
+    """412: another version is stored than the one that the caller has seen; nothing was changed. `current_version`."""
+
+
 class TooLargeError(ProblemError):
     """413: the body is too large."""
 
@@ -121,6 +128,7 @@ BY_STATUS: dict[int, type[ProblemError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    412: ChangedMeanwhileError,
     413: TooLargeError,
     415: InvalidInputError,
     422: InvalidInputError,
@@ -152,6 +160,7 @@ def problem_of(response: httpx.Response) -> ProblemError:
         errors=_field_errors(document.get("errors")),
         request_id=document.get("request_id") or response.headers.get("x-request-id"),
         retry_after_seconds=retry_after_seconds(response),
+        current_version=document.get("current_version"),
     )
     return BY_STATUS.get(status, ProblemError)(problem)
 

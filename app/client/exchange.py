@@ -138,7 +138,9 @@ class Attempts(Generic[T]):
         self._address = address_of(call)
         self._content = None if call.request.body is None else encode(call.request)
         # The same for all attempts, so that the service carries out one of them, whichever answers are lost.
-        self._headers = {"idempotency-key": str(uuid.uuid4())} if call.route.is_keyed else {}
+        self._headers = dict(call.request.headers)
+        if call.route.is_keyed:
+            self._headers["idempotency-key"] = str(uuid.uuid4())
         # The address alone identifies a GET; two POSTs to one address may differ in their bodies.
         is_kept = call.route.method == "GET"
         self._remembered = exchange.remembered.get(self._address) if is_kept else None

@@ -300,7 +300,7 @@ class Answers:
         self._memory.placements[name] = PlacementSettings(**settings)  # type: ignore[typeddict-item]  # kept unchecked
         return self.placement(name)
 
-    def delete_placement(self, name: str) -> None:
+    def delete_placement(self, name: str, **_options: Any) -> None:
         self._memory.placements.pop(name, None)
 
     def recommendations(self, user_id: str = "", **page: Any) -> Recommendations:

@@ -66,6 +66,8 @@ class Eraser:
         return any(unregistered_folders(self._snapshots, registered))
 
     def _remove_rejected_rows(self) -> int:
+        # The deletions removed those in the database. An import that ran at the time may have kept others since.
+        self.store.imports.forget_rows()
         files = [path for path in (self.data_dir / REJECTED_FOLDER).glob("*") if path.is_file()]
         for path in files:
             path.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ NOT_REACHED = (
 )
 """What the operator has to look after."""
 
-REMOVED = ("ratings", "events", "deleted_events", "redirects", "items", "rejected_files")
+REMOVED = ("ratings", "events", "deleted_events", "redirects", "items", "rejected_rows", "rejected_files")
 """The kinds that a receipt counts. `ratings`: with deleted ones; `items`: those whose creator the user was."""
 
 

@@ -26,6 +26,7 @@ from app.intake.events import EventReader
 from app.intake.export_rows import as_digits
 from app.intake.files.listing import verify
 from app.intake.hints import NO_HINTS, FileHints
+from app.intake.import_record import ImportRecord
 from app.intake.layouts import Content, recognise
 from app.intake.ratings import UNKNOWN_ITEM_FAULT, RatingReader, with_ones
 from app.intake.report import REJECTED_SHARE, ImportReport, RejectedRowWriter
@@ -35,6 +36,7 @@ from app.intake.scales.scale_rules import n_on
 from app.intake.scales.sums import PairSums
 from app.intake.scales.value_counts import ValueCounts
 from app.store import REPLACED, STORED, UNKNOWN_ITEM, Store
+from app.store.audit import COMMAND_LINE
 
 _N_PLACES = 1_000
 
@@ -67,29 +69,35 @@ def import_path(
     the newest row wins. Sums are made within one import: they replace what is stored. Needs memory for all pairs.
     `is_replacing`: rows of items and users replace all that is stored of the item or user; fields that a row does not
     name are reset to their defaults. Without it, they keep their stored values, and attributes are merged.
-    `is_dry_run`: read and count all rows, but neither change the store nor write a file.
+    `is_dry_run`: read and count all rows, but neither change the store nor write a file. Any other import is recorded
+    in `store.imports` with the rows that it rejects, also if it fails.
     `progress`: called after every block.
 
     Raises `InvalidInputError` where `path` cannot be read and where values to sum are no amounts,
     `ConflictError` where a stored rating is not on `scale`, and `StorageFullError` where there is no space left.
     """
     started = time.perf_counter()
-    content = recognise(path, hints)
-    # Archives are read twice, so that a damaged one is refused before its first rows are stored.
-    verify(content.files)
-    # The order follows references: events name their types, and they are counted by the countries of their users.
-    with RejectedRowWriter(None if is_dry_run else rejected_dir, path.stem) as rejected:
+    with (
+        ImportRecord(None if is_dry_run else store, path) as record,
+        RejectedRowWriter(None if is_dry_run else rejected_dir, path.stem) as rejected,
+    ):
+        content = recognise(path, hints)
+        # Archives are read twice, so that a damaged one is refused before its first rows are stored.
+        verify(content.files)
         importer = _Importer(
             content,
             store,
             rejected,
+            record,
             progress,
             missing=hints.missing,
             is_summed=is_summed,
             is_replacing=is_replacing,
             is_dry_run=is_dry_run,
         )
+        record.report = importer.report
         importer.resolve_scale(scale)
+        # The order follows references: events name their types, and they are counted by the countries of their users.
         importer.import_placements(check_settings)
         importer.import_event_types()
         importer.import_items()
@@ -109,6 +117,7 @@ class _Importer:
         content: Content,
         store: Store,
         rejected: RejectedRowWriter,
+        record: ImportRecord,
         progress: ProgressCallback,
         *,
         missing: frozenset[str],
@@ -119,6 +128,7 @@ class _Importer:
         self._content = content
         self._store = store
         self._rejected = rejected
+        self._record = record
         self._progress = progress
         self._is_summed = is_summed
         self._is_replacing = is_replacing
@@ -183,7 +193,9 @@ class _Importer:
     def import_placements(self, check_settings: SettingsCheck) -> None:
         def record(row: Row) -> int | None:
             name, settings = read_placement(row, check_settings)
-            return None if self.report.is_dry_run else self._store.placements.put(name, settings)
+            if self.report.is_dry_run:
+                return None
+            return self._store.placements.put(name, settings, changed_by=COMMAND_LINE).status
 
         self._import_configuration(Kind.PLACEMENTS, record)
 
@@ -303,6 +315,7 @@ class _Importer:
             self.report.first_reasons.setdefault(kind, rows[0].reason)
             self.report.counts_of(kind).rejected += len(rows)
             self._rejected.add(rows)
+            self._record.add(rows)
 
     def import_events(self) -> None:
         """Import events; one whose id is stored already counts as unchanged, whatever its other fields say."""
@@ -349,5 +362,6 @@ class _Importer:
             self._report_progress(0, stage)
 
     def _report_progress(self, bytes_of_file: int, stage: str) -> None:
+        self._record.go_on()
         # Sizes are as the files state them and may be too small, so the fraction is limited to 1.
         self._progress(min(1.0, (self._bytes_done + bytes_of_file) / max(1, self._bytes_to_read)), stage)

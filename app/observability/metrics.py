@@ -12,11 +12,10 @@ from collections.abc import Callable, Hashable
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from app.observability.activity import LATENCY_BUCKETS, Activity
 from app.observability.states import StateCollector, StateReaders
 
 LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
-# From a cached answer, about 1 ms, to the slowest that a client is likely to wait for.
-LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # No request is to hold the loop for more than 20 ms.
 LOOP_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -38,9 +37,13 @@ MAX_NAMES = 100
 
 
 class Metrics:
-    """All metrics of one process, and the states of the service, which `states` reads when they are rendered."""
+    """All metrics of one process, and the states of the service, which `states` reads when they are rendered.
+
+    `activity`: what the process did in the last hour, by minute.
+    """
 
     def __init__(self, states: StateReaders) -> None:
+        self.activity = Activity()
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "reckon_requests", "Requests answered", ["method", "path", "status"], registry=self._registry
@@ -143,6 +146,7 @@ class Metrics:
         count, duration = self._by_operation[key]
         count.inc()
         duration.observe(seconds)
+        self.activity.count_request(path, status, seconds)
 
     def count_recommendations(self, strategy: str, *, is_known: bool) -> None:
         """`is_known`: whether the user is stored."""
@@ -150,6 +154,7 @@ class Metrics:
         if key not in self._by_strategy:
             self._by_strategy[key] = self._strategies.labels(strategy, "known" if is_known else "unknown")
         self._by_strategy[key].inc()
+        self.activity.count_list(strategy)
 
     def count_problem(self, name: str) -> None:
         """`name`: the end of the `type` of a problem document."""
@@ -166,6 +171,7 @@ class Metrics:
         # A label that never counted is not rendered, so zero must not create it.
         if number:
             self._ratings.labels(status).inc(number)
+            self.activity.count_ratings(status, number)
 
     def observe_lag(self, kind: str, seconds: float) -> None:
         """`kind`: ratings, events or snapshot."""
@@ -175,6 +181,7 @@ class Metrics:
         """`type_`: a declared event type; empty for rejected events, whose type may be any text."""
         if number:
             self._events.labels(self._event_types.label(type_), status).inc(number)
+            self.activity.count_events(status, number)
 
     def count_placement_problem(self, placement: str, problem: str) -> None:
         """`problem`: unknown_name or empty_list."""

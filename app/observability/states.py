@@ -153,7 +153,7 @@ def _of_training(state: TrainingState, now: float) -> Iterable[Metric]:
     finished = CounterMetricFamily(
         "reckon_training_jobs",
         "Finished training jobs, by outcome: passed (the gate, or accepted by an operator), fallback (popular items"
-        " were published instead), rejected (by the gate), failed",
+        " were published instead), rejected (by the gate), failed, cancelled",
         labels=["outcome"],
     )
     for outcome, n in state.n_finished.items():

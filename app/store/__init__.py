@@ -12,7 +12,7 @@ of changes (sequences do not commit in order; `users.version` counts changes ins
 
 from app.store.availability import WAIT_SECONDS
 from app.store.erasures import Erasure
-from app.store.jobs import Claim, Job, LeaseLostError
+from app.store.jobs import Claim, Job, JobCancelledError, LeaseLostError
 from app.store.migration import migrate
 from app.store.ratings import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded
 from app.store.snapshots import SnapshotEntry
@@ -28,6 +28,7 @@ __all__ = [
     "Claim",
     "Erasure",
     "Job",
+    "JobCancelledError",
     "LeaseLostError",
     "Recorded",
     "SnapshotEntry",

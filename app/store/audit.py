@@ -14,7 +14,7 @@ from app.entities import from_microseconds
 from app.errors import ReckonError
 from app.store.database import Database
 from app.store.schema import audit_log
-from app.texts import redacted
+from app.texts import nfc, redacted
 
 log = structlog.get_logger()
 
@@ -40,8 +40,8 @@ class AuditEntry:
 
 
 def _storable(target: str) -> str:
-    """Without secrets and characters that a database may refuse, and no longer than a name may be."""
-    shown = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in redacted(target))
+    """Without secrets and characters that a database may refuse, in Unicode normal form C, as long as a name may be."""
+    shown = "".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in nfc(redacted(target)))
     return shown[:MAX_TARGET]
 
 

@@ -18,7 +18,7 @@ from app.store.database import Database, open_database
 from app.store.erasures import ErasureRecords, erase_again, erasure_records, record_backup
 from app.store.generation import renew_generation
 from app.store.migration import Schema, migrate, schema_of
-from app.store.schema import instance
+from app.store.schema import instance, totals
 from app.store.sqlite import SqliteDialect
 from app.store.sqlite_files import DatabaseDamagedError, make_private_file
 
@@ -196,6 +196,8 @@ def adopt(database: Database) -> None:
     """Renew the generation of a database that was put back by other means."""
     with database.writing(uses_reserve=True) as connection:
         renew_generation(connection)
+        # They are counted anew: users were erased again, and processes may yet add what is of the state before.
+        connection.execute(sa.delete(totals))
 
 
 def _note(database: Database, file: Path) -> None:

@@ -24,10 +24,13 @@ class StoredCounts:
 
 
 def read_counts(database: Database) -> StoredCounts:
-    """Count all rows, as of one moment.
+    """Count all rows, as of one moment: see `count_all`."""
+    with database.reading() as connection:
+        return count_all(connection)
 
-    Both databases count ratings by their smallest index: 10 million ratings take about a second.
-    """
+
+def count_all(connection: sa.Connection) -> StoredCounts:
+    """Both databases count ratings by their smallest index: 10 million ratings take about a second."""
     # A condition on the value would read the ratings themselves; the index of the tombstones is small.
     n_tombstones = _count(ratings).where(ratings.c.value.is_(None)).scalar_subquery()
     statement = sa.select(
@@ -37,8 +40,7 @@ def read_counts(database: Database) -> StoredCounts:
         _count(ratings).scalar_subquery() - n_tombstones,
         _count(events).scalar_subquery(),
     )
-    with database.reading() as connection:
-        return StoredCounts(*connection.execute(statement).one())
+    return StoredCounts(*connection.execute(statement).one())
 
 
 def _count(table: sa.Table) -> sa.Select[int]:

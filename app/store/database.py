@@ -16,6 +16,7 @@ from app.observability.traces import inner_span, query_span
 from app.store.availability import Availability
 from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import Dialect, PointRead, Row, translated
+from app.store.noted import Change, Kind, Noted
 from app.store.sqlite import SqliteDialect
 
 AMBIGUOUS = "it may have been stored nevertheless; sending it again is safe"
@@ -67,7 +68,12 @@ class JoinedWrites:
 
 
 class ThreadWrites(threading.local):
+    """`changes`: what the transaction in progress has stored and removed."""
+
     joined: JoinedWrites | None = None
+
+    def __init__(self) -> None:
+        self.changes: dict[Kind, Change] = {}
 
 
 class Database:
@@ -84,6 +90,7 @@ class Database:
         # The pool opens another connection for one that was cut, and would wait for the server again.
         dialect.before_connecting = self.availability.check
         self._thread = ThreadWrites()
+        self.noted = Noted()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -108,8 +115,13 @@ class Database:
         self.availability.check()
         joined = self._thread.joined
         if joined is not None:
-            with self._watched(), joined.writing(uses_reserve=uses_reserve) as connection:
-                yield connection
+            try:
+                with self._watched(), joined.writing(uses_reserve=uses_reserve) as connection:
+                    yield connection
+            except BaseException:
+                # All of it is rolled back, and a first write may be tried again.
+                self._thread.changes.clear()
+                raise
             return
         with self._committed(contextmanager(self.dialect.writing)(uses_reserve=uses_reserve)) as connection:
             yield connection
@@ -127,10 +139,17 @@ class Database:
         finally:
             self._thread.joined = None
 
+    def note(self, kind: Kind, *, stored: int = 0, removed: int = 0) -> None:
+        """Counts rows that the write transaction of this thread has inserted or deleted, once it is committed."""
+        if stored or removed:
+            n_stored, n_removed = self._thread.changes.get(kind, (0, 0))
+            self._thread.changes[kind] = n_stored + stored, n_removed + removed
+
     @contextmanager
     def _committed(self, transaction: AbstractContextManager[T]) -> Iterator[T]:
         """`transaction`: commits at its end."""
         is_committing = False
+        self._thread.changes.clear()
         try:
             with self._watched(), inner_span("database write"), transaction as opened:
                 yield opened
@@ -139,6 +158,8 @@ class Database:
             if is_committing:
                 raise type(error)(f"{error.detail}; {AMBIGUOUS}") from None
             raise
+        if self._thread.changes:
+            self.noted.add(self._thread.changes)
 
     def hot_row(self, statement: str, parameter: object) -> Row | None:
         """As `Dialect.hot_row`."""

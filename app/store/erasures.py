@@ -27,6 +27,7 @@ from app.entities import from_microseconds
 from app.errors import NotFoundError
 from app.store import counters
 from app.store.database import Database
+from app.store.imports import delete_rows, may_name
 from app.store.kept_answers import empty_answers_of
 from app.store.schema import (
     backups,
@@ -182,7 +183,8 @@ def erase_user(database: Database, user_id: str, *, within: timedelta = ERASED_W
     Guests who were merged into the user are part of the user. An id without a user may be that of a merged guest, or of
     the creator of items: it is removed there.
     """
-    # Most ids that are not stored are deleted twice, and the hash takes 40 ms.
+    # Most ids that are not stored are deleted twice, and the hash takes 40 ms. The rejected rows come last: `any` reads
+    # them only if nothing else is stored of the user.
     with database.reading() as connection:
         if not any(connection.execute(sa.select(condition)).scalar_one() for condition in _places(user_id)):
             return None
@@ -200,6 +202,8 @@ def _erase(
     is_user = sa.select(users.c.user_key).where(users.c.user_id == user_id).scalar_subquery()
     guests = connection.execute(sa.select(redirects.c.user_id).where(redirects.c.user_key == is_user)).scalars().all()
     removed = _remove(database, connection, user_id)
+    # They are texts as they came in, in which no id can be told from other words.
+    removed["rejected_rows"] = delete_rows(database, connection)
     if not any(removed.values()):
         return None
     now = database.dialect.now(connection)
@@ -237,7 +241,9 @@ def erasure_records(database: Database) -> ErasureRecords:
 
 
 def erase_again(database: Database, known: ErasureRecords) -> int:
-    """Erases from a restored `database` the users that were erased from the one it replaces; returns how many.
+    """Erases from a restored `database` the users that were erased from the one it replaces.
+
+    Returns the number of users and of rejected rows that this removed.
 
     `known`: by the one it replaces. The records of these erasures are taken over as well: the restored state does not
     know them.
@@ -249,6 +255,7 @@ def erase_again(database: Database, known: ErasureRecords) -> int:
         for record in missing:
             connection.execute(sa.insert(erasures).values(**record))
             counters.grow(connection, "erasures")
+        n_rows = delete_rows(database, connection) if missing else 0
         stored = set(connection.execute(sa.select(backups.c.made_at)).scalars())
         for each in known.backups:
             if each.made_at not in stored:
@@ -262,13 +269,13 @@ def erase_again(database: Database, known: ErasureRecords) -> int:
         with database.writing(uses_reserve=True) as connection:
             # Not `erase_user`, which would wait for the restore that this is a part of.
             _erase(database, connection, user_id, salt, user_hash, ERASED_WITHIN)
-    return len(returned)
+    return len(returned) + n_rows
 
 
 def _places(user_id: str) -> Sequence[sa.ColumnElement[bool]]:
     """For each place that holds ids of users, whether it holds this one."""
     columns = (users.c.user_id, redirects.c.user_id, items.c.created_by)
-    return [sa.exists(sa.select(column).where(column == user_id)) for column in columns]
+    return [*(sa.exists(sa.select(column).where(column == user_id)) for column in columns), may_name(user_id)]
 
 
 def _all_ids() -> Sequence[sa.Select[Any]]:
@@ -295,8 +302,12 @@ def _remove(database: Database, connection: sa.Connection, user_id: str) -> dict
     # Before the quarantine forgets the user, whose signals are in no sum then.
     signals, audiences = signals_of_users(database, connection, [key]), audiences_of(database, connection, [key])
     # There are no foreign keys: everything that refers to the user is deleted here.
+    n_shown = connection.execute(n_rated.where(ratings.c.value.is_not(None))).scalar_one()
     for table in OF_A_USER:
         removed[table.name] = connection.execute(sa.delete(table).where(table.c.user_key == key)).rowcount
+    database.note("users", removed=1)
+    database.note("ratings", removed=n_shown)
+    database.note("events", removed=removed["events"])
     connection.execute(sa.delete(users).where(users.c.user_key == key))
     change_trends(database, connection, signals, Signals.none(), audiences, audiences)
     # Last, as in every writer: see the order of locks in `postgres.py`.

@@ -54,6 +54,7 @@ def _delete(database: Database, connection: sa.Connection, event: Any, at: int) 
     user_key, item_key = np.array([event.user_key]), np.array([event.item_key])
     lock_trends(database, connection)
     before = _signals(database, connection, user_key, item_key, event.at)
+    database.note("events", removed=1)
     for table in (events, deleted_events):  # a guest who was merged may have taken back the event of the same id
         is_same = (table.c.event_id == event.event_id) & (table.c.user_key == event.user_key)
         connection.execute(sa.delete(table).where(is_same))

@@ -219,6 +219,7 @@ class Events:
         # Fewer rows than ids: another transaction stored one meanwhile, and sums must not count it twice.
         if n_stored != len(ids):
             raise ChangedMeanwhileError
+        self._database.note("events", stored=n_stored)
         add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
         dialect.bump_users(connection, changed, changes, column="profile_version", is_direct=is_direct)

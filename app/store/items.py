@@ -112,6 +112,8 @@ class Items:
         rows |= {item_id: dict(_BARE_ROW) for item_id in made}
         deleted = self._deleted(connection, rows, made, patches)
         revived = {patch.entry_id for patch in patches if not patch.keeps_bare} & deleted
+        # Those that are made and stay deleted are not counted as items; one that is made and revived is one.
+        self._database.note("items", stored=len({*made, *revived} - (deleted - revived)))
         patched = PatchedRows(rows, {*made, *revived})
         statuses = [patched.apply(patch.entry_id, _columns(patch, patched[patch.entry_id])) for patch in patches]
         # New items get a version even if they stay bare.
@@ -181,14 +183,17 @@ class Items:
             if not locked.issuperset(connection.execute(sa.union(raters, actors)).scalars()):
                 return None
             rated = users.c.user_key.in_(raters.where(ratings.c.value.is_not(None)))
-            connection.execute(sa.update(users).where(rated).values(version=users.c.version + 1))
+            n_rated = connection.execute(sa.update(users).where(rated).values(version=users.c.version + 1)).rowcount
+            self._database.note("ratings", removed=n_rated)
             connection.execute(sa.delete(ratings).where(ratings.c.item_key == key))
             acted = users.c.user_key.in_(actors)
             connection.execute(sa.update(users).where(acted).values(profile_version=users.c.profile_version + 1))
             is_theirs = interactions.c.user_key.in_(actors) & (interactions.c.item_key == key)  # by its primary key
             connection.execute(sa.delete(interactions).where(is_theirs))
-            connection.execute(sa.delete(events).where(events.c.item_key == key))
-            connection.execute(sa.delete(items).where(items.c.item_key == key))
+            n_events = connection.execute(sa.delete(events).where(events.c.item_key == key)).rowcount
+            self._database.note("events", removed=n_events)
+            was_shown = connection.execute(sa.delete(items).where(items.c.item_key == key).returning(IS_SHOWN)).scalar()
+            self._database.note("items", removed=int(bool(was_shown)))
             remember(connection, key, item_id)
             connection.execute(sa.delete(trends).where(trends.c.item_key == key))
         return True

@@ -17,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from app.entities import from_microseconds
-from app.errors import NotFoundError, ReckonError
+from app.errors import ConflictError, NotFoundError, ReckonError
 from app.store import counters
 from app.store.database import Database
 from app.store.schema import training_jobs as jobs
@@ -28,7 +28,14 @@ PAUSE = timedelta(seconds=30)
 """From the end of a run to the next automatic one; doubled after every run that published nothing."""
 
 LONGEST_PAUSE = timedelta(days=1)
+
+CANCELLED_PAUSE = timedelta(hours=1)
+"""From the end of a cancelled job to the next automatic run, unless a run has succeeded since."""
+
 LATEST_JOBS = 20
+
+CANCELLED = "cancelled by an operator"
+"""The reason of cancelled jobs."""
 
 COMMAND = "command"
 """The trigger of jobs of `reckon train`, whose process runs the job itself and may be interrupted or killed."""
@@ -42,14 +49,36 @@ class LeaseLostError(ReckonError):
     status = 409
 
 
+class JobCancelledError(ReckonError):
+    """The job was cancelled while it ran: the run must not publish anything."""
+
+    type = "job-cancelled"
+    title = "The training job was cancelled"
+    status = 409
+
+    def __init__(self) -> None:
+        super().__init__(CANCELLED)
+
+
+class JobEndedError(ConflictError):
+    """The job has ended otherwise than by being cancelled."""
+
+    type = "job-ended"
+    title = "The training job has ended"
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(f"job {job_id} has ended ({state}) and cannot be cancelled")
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A request to train.
 
-    `state`: queued, running, succeeded, rejected or failed. `progress`: from 0 to 1.
+    `state`: queued, running, succeeded, rejected, failed or cancelled. `progress`: from 0 to 1.
     `accept`: whether the snapshot is published even if it does not pass the gate.
-    `reason`: why the job was rejected, failed, or published a fallback; `advice`: what to do about it. None where there
-    is nothing to say.
+    `reason`: why the job was rejected, failed, was cancelled, or published a fallback; `advice`: what to do about it.
+    None where there is nothing to say.
+    `cancel_requested_at`: of a running job, that it ends as soon as its worker notices.
     """
 
     job_id: str
@@ -67,6 +96,7 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancel_requested_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +111,8 @@ class Rejections:
 class JobSummary:
     """All jobs at one time.
 
-    `n_finished`: by outcome, `passed`, `fallback` (popular items were published), `rejected` or `failed`.
-    `running_until`: when the lease of the `running` job expires. `last`: the job that finished last.
+    `n_finished`: by outcome, `passed`, `fallback` (popular items were published), `rejected`, `failed` or `cancelled`.
+    `running_until`: when the lease of the `running` job expires. `last`: the job that finished last of those that ran.
     """
 
     n_finished: dict[str, int]
@@ -139,7 +169,7 @@ class Jobs:
         """The job to work on: a running one whose lease has expired, else the oldest queued one.
 
         None while another run holds its lease: one database trains one job at a time. A job whose lease expires in its
-        last allowed attempt becomes failed.
+        last allowed attempt becomes failed, and one that was to be cancelled becomes cancelled.
         """
         waiting = jobs.c.state.in_(("running", "queued"))
         # An idle worker calls this every second, which must not be a write every second.
@@ -152,7 +182,11 @@ class Jobs:
             # A job that kills its workers must not be retried forever.
             running = connection.execute(sa.select(jobs).where(jobs.c.state == "running")).all()
             silent = [row.job_key for row in running if self._has_expired(row, now)]
-            spent = sa.update(jobs).where(jobs.c.job_key.in_(silent), jobs.c.attempts >= MAX_ATTEMPTS)
+            unwanted = sa.update(jobs).where(jobs.c.job_key.in_(silent), jobs.c.cancel_requested_at.is_not(None))
+            connection.execute(unwanted.values(state="cancelled", reason=CANCELLED, finished_at=now))
+            spent = sa.update(jobs).where(
+                jobs.c.job_key.in_(silent), jobs.c.state == "running", jobs.c.attempts >= MAX_ATTEMPTS
+            )
             reason = f"the worker fell silent {MAX_ATTEMPTS} times"
             connection.execute(spent.values(state="failed", reason=reason, finished_at=now))
             if len(silent) < len(running):
@@ -163,9 +197,10 @@ class Jobs:
             key = connection.execute(oldest).scalar_one_or_none()
             if key is None:
                 return None
-            connection.execute(
+            # The state again: the job may have been cancelled or withdrawn since it was read.
+            taken = connection.execute(
                 sa.update(jobs)
-                .where(jobs.c.job_key == key)
+                .where(jobs.c.job_key == key, waiting)
                 .values(
                     state="running",
                     worker_id=worker_id,
@@ -177,9 +212,9 @@ class Jobs:
                     progress=0.0,
                     stage=None,
                 )
-            )
-            job = _to_job(connection.execute(sa.select(jobs).where(jobs.c.job_key == key)).one())
-            return Claim(job, worker_id, token, lease_seconds)
+                .returning(jobs)
+            ).one_or_none()
+            return None if taken is None else Claim(_to_job(taken), worker_id, token, lease_seconds)
 
     def _has_expired(self, running: Any, now: int) -> bool:
         """Whether the lease of the row of a running job has expired. `now`: by the clock of the database."""
@@ -199,8 +234,39 @@ class Jobs:
             lease_until = self._database.dialect.now(connection) + round(claim.lease_seconds * 1e6)
             update_held(connection, claim, progress=progress, stage=stage, lease_until=lease_until)
 
+    def check_wanted(self, claim: Claim) -> None:
+        """Raises `JobCancelledError` once the job was cancelled."""
+        with self._database.reading() as connection:
+            check_wanted(connection, claim)
+
+    def cancel(self, job_id: str) -> Job:
+        """Ends a queued job as `cancelled`; notes at a running one that it is to end.
+
+        A job that is cancelled, or is to end, stays as it is. After this, the job publishes nothing.
+
+        Raises `NotFoundError`, and `JobEndedError` for a job that has ended otherwise.
+        """
+        is_this = jobs.c.job_id == job_id
+        with self._database.writing(uses_reserve=True) as connection:
+            # The lock of the row keeps a claim, a heartbeat or the end of the run from changing it meanwhile.
+            row = connection.execute(sa.select(jobs).where(is_this).with_for_update()).one_or_none()
+            if row is None:
+                raise NotFoundError("training job", job_id)
+            if row.state not in {"queued", "running", "cancelled"}:
+                raise JobEndedError(job_id, row.state)
+            if row.cancel_requested_at is not None:
+                return _to_job(row)
+            now = self._database.dialect.now(connection)
+            changes: dict[str, Any] = {"cancel_requested_at": now}
+            if row.state == "queued":
+                changes |= {"state": "cancelled", "reason": CANCELLED, "finished_at": now}
+            return _to_job(connection.execute(sa.update(jobs).where(is_this).values(**changes).returning(jobs)).one())
+
     def finish(self, claim: Claim, *, state: str, reason: str, advice: str | None = None) -> None:
-        """Ends the run without a snapshot, `rejected` or `failed`. Raises `LeaseLostError` once taken over."""
+        """Ends the run without a snapshot: `rejected`, `failed` or `cancelled`.
+
+        Raises `LeaseLostError` once taken over.
+        """
         with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
             update_held(connection, claim, state=state, reason=reason, advice=advice, finished_at=now)
@@ -214,9 +280,22 @@ class Jobs:
             return connection.execute(withdrawn.values(state="failed", reason=reason, finished_at=now)).rowcount == 1
 
     def release(self, claim: Claim) -> None:
-        """Returns the job to the queue, because the worker is stopping; the attempt does not count."""
+        """Returns the job to the queue, because the worker is stopping; the attempt does not count.
+
+        A job that is to be cancelled becomes cancelled.
+        """
         with self._database.writing(uses_reserve=True) as connection:
-            update_held(connection, claim, state="queued", stage=None, progress=0.0, attempts=jobs.c.attempts - 1)
+            is_wanted = jobs.c.cancel_requested_at.is_(None)
+            update_held(
+                connection,
+                claim,
+                state=sa.case((is_wanted, "queued"), else_="cancelled"),
+                reason=sa.case((is_wanted, None), else_=CANCELLED),
+                finished_at=sa.case((is_wanted, None), else_=self._database.dialect.now(connection)),
+                stage=None,
+                progress=0.0,
+                attempts=jobs.c.attempts - 1,
+            )
 
     def get(self, job_id: str) -> Job:
         with self._database.reading() as connection:
@@ -242,25 +321,31 @@ class Jobs:
         `now`: by the clock of the database. `longest`: the longest pause.
         """
         latest = self.latest(LATEST_JOBS)
-        if not latest:
-            return False
-        ended_at = latest[0].finished_at
-        if ended_at is None:
+        if any(job.finished_at is None for job in latest):
             return True
+        n_since = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
+        cancelled = [job for job in latest[:n_since] if job.state == "cancelled"]
+        ran = [job for job in latest if job.state != "cancelled"]
         # A run that published nothing would most likely publish nothing again: pause = 30 s * 2^n after n such runs.
-        n_unpublished = next((n for n, job in enumerate(latest) if job.state == "succeeded"), len(latest))
-        return is_within(now, ended_at, min(PAUSE * (1 << n_unpublished), longest))
+        # A cancelled one is none of these: it might have published. Its operator needs time to change what was wrong.
+        pauses = [(job, CANCELLED_PAUSE) for job in cancelled]
+        pauses += [(job, PAUSE * (1 << (n_since - len(cancelled)))) for job in ran[:1]]
+        return any(
+            job.finished_at is not None and is_within(now, job.finished_at, min(pause, longest))
+            for job, pause in pauses
+        )
 
     def summary(self) -> JobSummary:
         of_state = sa.select(
             jobs.c.state, jobs.c.reason.is_not(None), sa.func.count(), sa.func.min(jobs.c.created_at)
         ).group_by(jobs.c.state, jobs.c.reason.is_not(None))
-        last = sa.select(jobs).where(jobs.c.finished_at.is_not(None)).order_by(jobs.c.finished_at.desc()).limit(1)
+        has_run = jobs.c.finished_at.is_not(None) & jobs.c.started_at.is_not(None)
+        last = sa.select(jobs).where(has_run).order_by(jobs.c.finished_at.desc()).limit(1)
         with self._database.reading() as connection:
             counts = connection.execute(of_state).all()
             running = connection.execute(sa.select(jobs).where(jobs.c.state == "running").limit(1)).one_or_none()
             finished = connection.execute(last).one_or_none()
-        n_finished = dict.fromkeys(("passed", "fallback", "rejected", "failed"), 0)
+        n_finished = dict.fromkeys(("passed", "fallback", "rejected", "failed", "cancelled"), 0)
         n_queued, queued_since = 0, None
         for state, has_reason, n, first in counts:
             if state == "queued":
@@ -334,6 +419,13 @@ def _lost(claim: Claim) -> LeaseLostError:
     return LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")
 
 
+def check_wanted(connection: sa.Connection, claim: Claim) -> None:
+    """Raises `JobCancelledError` if the claimed job was cancelled."""
+    requested = sa.select(jobs.c.cancel_requested_at).where(jobs.c.job_id == claim.job.job_id)
+    if connection.execute(requested).scalar_one_or_none() is not None:
+        raise JobCancelledError
+
+
 def is_within(now: datetime, since: datetime, span: timedelta) -> bool:
     """Whether `span` is not over. It is if it lies ahead: the clock was set back, and might take years to get there."""
     return since <= now < since + span
@@ -359,4 +451,5 @@ def _to_job(row: Any) -> Job:
         created_at=from_microseconds(row.created_at),
         started_at=moment(row.started_at),
         finished_at=moment(row.finished_at),
+        cancel_requested_at=moment(row.cancel_requested_at),
     )

@@ -1,5 +1,6 @@
 """Merging a guest into a user: everything known of the guest moves to the user in one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,7 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         if targets_of(database, connection, inserted) != {user_id: guest_id}:
             refuse_redirected(database, connection, inserted)
         end_redirects(connection, inserted)
+        database.note("users", stored=len(inserted))
         _move_items(connection, user_id, guest_id)
         # Before ratings and events move, since the counters come before the trends in the order of locks.
         version = connection.execute(sa.select(users.c.version).where(users.c.user_key == guest_key)).scalar_one()
@@ -75,6 +77,7 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         counters.grow(connection, "erased", version)
         lock_trends(database, connection)
         both = [user_key, guest_key]
+        n_ratings, n_events = _counts(connection, both)
         signals, audiences = signals_of_users(database, connection, both), audiences_of(database, connection, both)
         add_redirect(connection, guest_id, guest_key, user_key, now=database.dialect.now(connection))
         merged = Merged(
@@ -87,10 +90,22 @@ def _merge(database: Database, user_id: str, guest_id: str) -> Merged:
         # The next run judges the merged profile.
         connection.execute(sa.delete(quarantine).where(quarantine.c.user_key == guest_key))
         connection.execute(sa.delete(users).where(users.c.user_key == guest_key))
+        n_ratings_after, n_events_after = _counts(connection, [user_key])
+        database.note("users", removed=1)
+        database.note("ratings", removed=n_ratings - n_ratings_after)
+        database.note("events", removed=n_events - n_events_after)
         signals_after = signals_of_users(database, connection, [user_key])
         audiences_after = audiences_of(database, connection, [user_key])
         change_trends(database, connection, signals, signals_after, audiences, audiences_after)
     return merged
+
+
+def _counts(connection: sa.Connection, user_keys: Sequence[int]) -> tuple[int, int]:
+    """The numbers of ratings and events of these users together."""
+    rated = sa.select(sa.func.count(ratings.c.value)).where(ratings.c.user_key.in_(user_keys))  # a tombstone has none
+    acted = sa.select(sa.func.count()).select_from(events).where(events.c.user_key.in_(user_keys))
+    n_ratings, n_events = connection.execute(sa.select(rated.scalar_subquery(), acted.scalar_subquery())).one()
+    return n_ratings, n_events
 
 
 def _move_items(connection: sa.Connection, user_id: str, guest_id: str) -> None:

@@ -43,7 +43,7 @@ PURGE_LOCK_MILLISECONDS = 2_000
 # VACUUM makes the space of deleted rows free and leaves their bytes in it (299 of 300 deleted ids were still found), so
 # tables with ids and texts of users are written anew (FULL). The statistics hold samples of them: they are gathered
 # anew, and their table is written anew. Rows of the other tables hold keys and numbers: their space is made free.
-REWRITTEN = ("users", "redirects", "deleted_events", "kept_answers")
+REWRITTEN = ("users", "redirects", "deleted_events", "kept_answers", "rejected_rows")
 FREED = ("items", "events", "ratings", "interactions")
 # What changes when a dump is restored (tables are made anew or emptied), a database or server is replaced, or a server
 # is promoted or recovered to a point in time (which begins a new timeline). That of users is made anew by `purge`.
@@ -54,7 +54,7 @@ IDENTITY = (
 )
 # Writers take locks in one order, so that they cannot deadlock: inserters of users, users' rows by key, inserters of
 # items, items' rows by key, counters, the table of trends, event types, events by id, trends by country and item, kept
-# answers by key.
+# answers by key, the table of rejected rows. Arrivals and totals have transactions of their own.
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
 # Before all of these: shared by lasting writes, exclusive for a restore. The restore itself cannot lock the tables,
 # because `pg_restore` has sessions of its own.

@@ -147,6 +147,7 @@ class Ratings:
             columns = (pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
             self._write(connection, *columns, is_direct=untimed_at is not None)
             change.add(first, existing, decided)
+        self._database.note("ratings", stored=recorded.count(STORED))
         changed = np.flatnonzero(change.is_one)
         if len(changed):
             pairs, before, after = (user_key[changed], item_key[changed]), change.before, change.after
@@ -192,6 +193,7 @@ class Ratings:
             # Newer than the rating, or a replay of the rating would win against the tombstone.
             deleted_at = np.maximum(existing.rated_at + 1, at)
             self._write(connection, user_key, item_key, np.array([np.nan]), deleted_at)
+            self._database.note("ratings", removed=1)
             before, after = (existing.value, existing.rated_at), (np.array([np.nan]), deleted_at)
             change_trends_of_ratings(self._database, connection, (user_key, item_key), before, after)
             return True
@@ -310,12 +312,15 @@ def resolve_keys(
     distinct_items, item_places = _distinct(item_ids)
     user_keys, new_users = database.dialect.user_keys(connection, distinct_users)
     refuse_redirected(database, connection, new_users)
+    database.note("users", stored=len(new_users))
     item_keys, inserted = database.dialect.item_keys(connection, distinct_items)
     if inserted:
         # Deleted since the caller found it. The error undoes the insertion of the item and of its users.
         if not inserts_items:
             raise ChangedMeanwhileError
-        mark_deleted(database, connection, inserted)
+        # Deleted items that come back for the history of users are not counted as items.
+        marked = mark_deleted(database, connection, inserted)
+        database.note("items", stored=len(inserted) - len(marked))
         version = counters.grow(connection, "catalogue")
         # New items carry version 0 until the catalogue's is known; none of them is visible before the commit.
         connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))

@@ -241,6 +241,17 @@ placements = Table(
     Column("updated_at", BigInteger, nullable=False),
 )
 
+placement_versions = Table(
+    "placement_versions",  # what each change of a placement left
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("settings", JSON(none_as_null=True)),  # NULL: deleted
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text),
+    sqlite_with_rowid=False,
+)
+
 trends = Table(
     "trends",  # `trends.py` has the formula of `heat`
     metadata,
@@ -262,7 +273,7 @@ training_jobs = Table(
     Column(
         "state",
         Text,
-        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'rejected', 'failed')", name="state"),
+        CheckConstraint("state IN ('queued', 'running', 'succeeded', 'rejected', 'failed', 'cancelled')", name="state"),
         nullable=False,
         index=True,
     ),
@@ -283,6 +294,7 @@ training_jobs = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("started_at", BigInteger),
     Column("finished_at", BigInteger),
+    Column("cancel_requested_at", BigInteger),
     sqlite_autoincrement=True,
 )
 
@@ -385,4 +397,69 @@ audit_log = Table(
     Column("target", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     sqlite_autoincrement=True,
+)
+
+processes = Table(
+    "processes",  # of the whole service, in the main database alone; see `processes.py`
+    metadata,
+    Column("process_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("beat_at", BigInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("snapshot_version", BigInteger),
+    Column("activity", JSON, nullable=False),
+)
+
+arrivals = Table(
+    "arrivals",  # this one and the next: see `arrivals.py`
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),  # the time at which it begins
+    Column("kind", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+totals = Table(
+    "totals",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("counted_at", BigInteger, nullable=False),
+)
+
+imports = Table(
+    "imports",  # this one and the next: see `imports.py`
+    metadata,
+    Column("import_key", SurrogateKey, primary_key=True, autoincrement=True),
+    Column("import_id", Text, nullable=False, unique=True),
+    Column("file", Text, nullable=False),  # its name without the folder
+    Column(
+        "state",
+        Text,
+        CheckConstraint("state IN ('running', 'succeeded', 'failed', 'interrupted')", name="state"),
+        nullable=False,
+    ),
+    Column("started_at", BigInteger, nullable=False),
+    Column("reported_at", BigInteger, nullable=False),  # the last sign of life while it runs
+    Column("finished_at", BigInteger),
+    Column("counts", JSON, nullable=False),
+    Column("reason", Text),
+    sqlite_autoincrement=True,
+)
+
+rejected_rows = Table(
+    "rejected_rows",  # texts of users, and so deleted with any of them
+    metadata,
+    Column("import_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # in the order of rejection, from 1
+    Column("file", Text, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("field", Text),
+    Column("reason", Text, nullable=False),
+    Column("text", Text, CheckConstraint("length(text) <= 2000", name="text"), nullable=False),
+    Column("rejected_at", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )

@@ -10,7 +10,7 @@ from app.entities import from_microseconds
 from app.errors import ConflictError, NotFoundError
 from app.store import counters
 from app.store.database import Database
-from app.store.jobs import Claim, update_held
+from app.store.jobs import Claim, check_wanted, update_held
 from app.store.schema import snapshots
 from app.store.trends import Judgement, judge
 
@@ -72,7 +72,8 @@ class SnapshotRegister:
         """Publishes in one transaction: inserts the row, makes it live unless another is pinned, and ends the job.
 
         `judgement`: from now on, trends count the users that the run has judged in full; None: it judged no user.
-        Raises `LeaseLostError`, and publishes nothing, when another worker has taken over the job.
+        Raises `LeaseLostError`, and publishes nothing, when another worker has taken over the job, and
+        `JobCancelledError` when the job was cancelled.
         """
         with self._database.writing() as connection:
             # The end of the job comes first: it raises, and rolls back, where the lease is lost.
@@ -88,6 +89,8 @@ class SnapshotRegister:
                 stage="published",
                 snapshot_version=version,
             )
+            # Last of all: a cancellation that comes later waits for the lock of the job's row, and finds it succeeded.
+            check_wanted(connection, claim)
             values = {"version": version, "path": path, "card": card, "digest": digest, "created_at": now}
             connection.execute(sa.insert(snapshots).values(**values))
             # While a snapshot is pinned, new ones are published without going live. A pin holds no erased user back.

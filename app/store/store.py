@@ -4,6 +4,7 @@ from pathlib import Path
 
 from app.errors import ReckonError
 from app.store.api_keys import ApiKeys
+from app.store.arrivals import Arrivals
 from app.store.audit import AuditLog
 from app.store.connection_budget import ConnectionBudget
 from app.store.database import Database, open_database
@@ -11,6 +12,7 @@ from app.store.erasures import Erasures
 from app.store.events import Events
 from app.store.generation import Generation
 from app.store.group_commit import GroupCommit
+from app.store.imports import Imports
 from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
@@ -18,6 +20,7 @@ from app.store.kept_answers import KeptAnswers
 from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
+from app.store.processes import Processes
 from app.store.quarantine import Quarantine
 from app.store.ratings import Ratings
 from app.store.serving_reads import ServingReads
@@ -61,6 +64,9 @@ class Store:
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)
         self.tenants = Tenants(database)
+        self.imports = Imports(database)
+        self.arrivals = Arrivals(database)
+        self.processes = Processes(database)
 
     @classmethod
     def open(

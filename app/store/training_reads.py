@@ -1,6 +1,7 @@
 """What training reads: all data as of one moment, and the number of changes since."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from app.entities import UNKNOWN_TIME, InteractionColumns, RatingColumns
 from app.store import counters
 from app.store.database import Database
 from app.store.dialect import KeyArray, ValueArray
+from app.store.noted import Kind
 from app.store.ratings import count_changes
 from app.store.schema import interactions, ratings, users
 from app.store.trends import JUDGED
@@ -60,6 +62,8 @@ class TrainingData:
     `interactions`: in the order of (user, item, type); some may be of deleted users or items.
     `change_count`: the number of rating changes so far. `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
     `n_erasures`: the erasures of users so far; none of these users is in the data.
+    `totals`: how much is stored in all, as `app.store.counts` counts it, as of `read_at`, microseconds UTC by the clock
+    of the database.
     """
 
     ratings: RatingColumns
@@ -75,6 +79,8 @@ class TrainingData:
     change_count: int
     newest_rated_at: int
     n_erasures: int = 0
+    totals: Mapping[Kind, int] = field(default_factory=dict)
+    read_at: int = 0
 
 
 class ChangeCounts(NamedTuple):
@@ -96,6 +102,7 @@ class TrainingReads:
         # One transaction: the versions must be those of exactly these ratings and events.
         with self._database.reading() as connection:
             all_rows = self._database.dialect.all_rows
+            read_at = self._database.dialect.now(connection)
             rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
             item_rows = all_rows(connection, ALL_ITEMS, [("key", "i8")])
             user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
@@ -107,6 +114,12 @@ class TrainingReads:
             judged = counters.read(connection, JUDGED)
         # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
         item_keys = np.ascontiguousarray(item_rows["key"])
+        totals: dict[Kind, int] = {
+            "ratings": len(rows),
+            "events": int(all_interactions.count.sum()),
+            "users": len(user_rows),
+            "items": len(item_rows),
+        }
         rows = rows[np.isin(rows["item_key"], item_keys)]  # ratings have no foreign key to items
         columns = RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
         return TrainingData(
@@ -123,6 +136,8 @@ class TrainingReads:
             change_count=change_count,
             newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),
             n_erasures=n_erasures,
+            totals=totals,
+            read_at=read_at,
         )
 
     def _interactions(self, connection: sa.Connection) -> InteractionColumns:

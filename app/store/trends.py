@@ -13,8 +13,8 @@ A difference of floats loses digits where little remains. A sum that falls far b
 from the stored ratings and events.
 
 There are sums for all users, for those of each country, and for the new users among each of these, whom no training run
-has judged yet: a run says nothing of small profiles, whose users stay new. Users in quarantine are in no sum. Where new users have more to do with an item than others let one
-expect, the excess does not count (`bursts.py`).
+has judged yet: a run says nothing of small profiles, whose users stay new. Users in quarantine are in no sum. Where new
+users have more to do with an item than others let one expect, the excess does not count (`bursts.py`).
 """
 
 from collections.abc import Mapping, Sequence

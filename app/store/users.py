@@ -62,7 +62,8 @@ class Users:
         distinct_ids = list(dict.fromkeys(patch.entry_id for patch in patches))
         # Before the keys are resolved, which inserts the missing users.
         known = self._known_ids(connection, distinct_ids)
-        key_array, _ = self._database.dialect.user_keys(connection, distinct_ids)
+        key_array, inserted = self._database.dialect.user_keys(connection, distinct_ids)
+        self._database.note("users", stored=len(inserted))
         keys = dict(zip(distinct_ids, key_array.tolist(), strict=True))
         made = [user_id for user_id in distinct_ids if user_id not in known]
         end_redirects(connection, made)

@@ -117,7 +117,7 @@ class OpenServices:
                 self._close(lease)
             # The database of a tenant that is over may be gone already.
             elif lease.service is not None and not is_over and (lease.polling is None or lease.polling.done()):
-                lease.polling = asyncio.ensure_future(self._apart(lease.name, lease.service.serving.look))
+                lease.polling = asyncio.ensure_future(self._apart(lease.name, lease.service.look))
 
     async def close(self) -> None:
         """Close all. No request may come any more."""

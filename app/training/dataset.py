@@ -1,6 +1,7 @@
 """The data of a run: all ratings and events of one moment, by row instead of by key."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,6 +14,7 @@ from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.strengths import strengths_of
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
+from app.errors import ReckonError
 from app.evaluation.splits import hold_out_latest, leave_one_out
 from app.scoring.features import Encodings, describe
 from app.scoring.groups import Memberships
@@ -247,6 +249,8 @@ def load_dataset(
     stage = Stage.from_progress(progress)
     scale = store.instance.scale()
     data = store.training_reads.load()
+    with suppress(ReckonError):  # a later run counts as well
+        store.arrivals.keep_totals(data.totals, data.read_at)
     labels = to_labels(data, scale.liked_from)
     ratings = training_ratings(learnable(to_rows(data), scale), labels, scale)
     if not ratings.item_choice_counts.any():

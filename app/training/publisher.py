@@ -23,7 +23,7 @@ from app.snapshots.manifest import UNMEASURED_BLEND, Acceptance, Manifest, Simil
 from app.snapshots.read import manifest_digest
 from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import folder_name
-from app.store.jobs import Claim, LeaseLostError
+from app.store.jobs import Claim, JobCancelledError, LeaseLostError
 from app.store.store import Store
 from app.store.trends import Judgement
 from app.training.dataset import Dataset, to_rows
@@ -69,9 +69,9 @@ class Publisher:
 
         `seconds`: how long the phases of the run before this one took, for the card.
 
-        Raises `LeaseLostError`, and leaves no folder behind, when another worker has taken the job over, and
-        `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on, or if items rose
-        by what new users alone chose and the job does not accept it.
+        Raises `LeaseLostError` when another worker has taken the job over, `JobCancelledError` when it was cancelled,
+        and `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on, or if items
+        rose by what new users alone chose and the job does not accept it. None of them leaves a folder behind.
         """
         stage, began_at = Stage.from_progress(progress), time.perf_counter()
         with stage.part("assembling", 0.3) as part:
@@ -118,7 +118,7 @@ class Publisher:
                 self.store.snapshots.register(
                     claim, version=version, path=path, card=served, digest=digest, judgement=judgement
                 )
-        except (SnapshotError, SnapshotRejectedError, LeaseLostError):
+        except (SnapshotError, SnapshotRejectedError, LeaseLostError, JobCancelledError):
             remove_snapshot(self.root, version)
             raise
         # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.

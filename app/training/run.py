@@ -45,8 +45,8 @@ class Trainer:
         Each step is a stage: its duration, figures and decisions are logged with the id of the job.
 
         Raises `SnapshotRejectedError` (the job is rejected), `TrainingFailedError` or `InvalidInputError` (a retry
-        would fail as well), each with the reason, and `LeaseLostError` when another worker has taken the job over; the
-        live snapshot then stays. What `progress` raises passes through.
+        would fail as well), each with the reason, `LeaseLostError` when another worker has taken the job over, and
+        `JobCancelledError` when it was cancelled; the live snapshot then stays. What `progress` raises passes through.
         """
         of_job: dict[str, str | float] = {"job_id": claim.job.job_id, "attempt": claim.job.attempts}
         stages = Stage(progress, log.bind(**of_job), around=span)

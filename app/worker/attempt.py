@@ -8,7 +8,7 @@ import structlog
 
 from app.algorithms.progress import ProgressCallback, ignore
 from app.errors import ReckonError, UnavailableError
-from app.store.jobs import MAX_ATTEMPTS, Claim, Jobs, LeaseLostError
+from app.store.jobs import MAX_ATTEMPTS, Claim, JobCancelledError, Jobs, LeaseLostError
 from app.training.errors import RunFailedError, SnapshotRejectedError
 from app.training.run import Trainer
 from app.worker.heartbeat import Heartbeat
@@ -44,6 +44,10 @@ def attempt(
         with Heartbeat(jobs, claim) as heartbeat:
             version = trainer.run(claim, _stoppable(stopping, heartbeat.progress, progress))
         log_job.info("snapshot published", version=version)
+    except JobCancelledError as error:
+        log_job.info("run cancelled")
+        with unrecorded_is_logged():
+            jobs.finish(claim, state="cancelled", reason=error.detail)
     except ReckonError as error:
         advice = (error.advice if isinstance(error, RunFailedError) else advice_on(error)) or None
         log_job.warning("run ended without a snapshot", problem=error.type, reason=error.detail, advice=advice)

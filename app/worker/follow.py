@@ -37,15 +37,19 @@ def request(
     while (running := jobs.running_command(**wanted)) is not None:
         job, is_gone = running
         if is_gone:
-            # After its last attempt the job fails, and with it would fail a command that has only begun.
-            return job if job.attempts < MAX_ATTEMPTS else jobs.enqueue(COMMAND, **wanted)
+            # After its last attempt the job fails, and with it would fail a command that has only begun. A cancelled
+            # one ends as well.
+            is_to_run = job.attempts < MAX_ATTEMPTS and job.cancel_requested_at is None
+            return job if is_to_run else jobs.enqueue(COMMAND, **wanted)
         progress(0.0, f"waiting for another `reckon train`: {job.stage or job.state}")
         time.sleep(POLL_SECONDS)
     return jobs.enqueue(COMMAND, **wanted)
 
 
 def run_to_end(job: Job, trainer: Trainer, *, lease_seconds: float, progress: ProgressCallback = ignore) -> Job:
-    """Returns the finished job. Also runs the jobs before it in the queue, unless a live worker runs them.
+    """Returns the finished job, which may have been cancelled by an operator.
+
+    Also runs the jobs before it in the queue, unless a live worker runs them.
 
     A user is waiting, so an unexpected error fails the job at once instead of leaving it to a later attempt. An
     interrupt ends a job of `reckon train`: its user does not want it any more. Other jobs return to the queue, and a

@@ -109,8 +109,8 @@ class Worker:
             raise
 
     def tidy_sometimes(self) -> None:
-        """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers and remains of
-        killed runs.
+        """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers, arrivals,
+        rejected rows and remains of killed runs.
         """
         if time.monotonic() - self.chores.tidied_at < TIDY_SECONDS:
             return
@@ -124,3 +124,5 @@ class Worker:
         self.store.events.purge_tombstones(now=now)
         self.store.users.purge_redirects(now=now)
         self.store.kept_answers.purge()
+        self.store.arrivals.purge(now=now)
+        self.store.imports.purge(now=now)

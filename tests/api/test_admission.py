@@ -61,7 +61,10 @@ async def statuses_of(app: Admission, n: int, **request: Any) -> list[int]:
     [
         ("GET", "/users/ann/home", FIRST_READS),
         ("POST", "/recommendations/batch", FIRST_READS),
+        ("POST", "/placements/home/preview", FIRST_READS),
         ("POST", "/ratings", MOST_WRITES),
+        ("PUT", "/placements/home", MOST_WRITES),
+        ("POST", "/placements/home/versions/1/restore", MOST_WRITES),
         ("DELETE", "/users/ann", MOST_WRITES),
     ],
 )

@@ -53,6 +53,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # To call operations with, and to revoke: the demo has no keys, and the first one is not made over the API.
     store.api_keys.add(OWN)
     store.api_keys.add(replace(made_key("training")[1], key_id="4f1d09c2ab77"))
+    # To cancel: the demo has no job that waits.
+    store.jobs.enqueue("request", seed=1)
+    # To restore: the demo has no placement that was changed.
+    store.placements.put("home", {"diversity": 0.3})
     store.close()
     return folder
 
@@ -200,10 +204,12 @@ def test_declared_error_examples(api: TestClient) -> None:
     documented = operations(api.get("/openapi.json").json())
     click = {"event_id": "e-2", "type": "clicked", "user_id": "1", "item_id": "1"}
     assert api.post("/events", json={"events": [click]}).json()["stored"] == 1
+    api.delete("/placements/home")
     for method, path, sent in (
         ("DELETE", "/event-types/{name}", "/event-types/clicked"),
         ("GET", "/charts/{chart}", "/charts/best"),
         ("POST", "/users/{user_id}/merge/{guest_id}", "/users/1/merge/no-such-user"),
+        ("POST", "/placements/{name}/versions/{number}/restore", "/placements/home/versions/2/restore"),
     ):
         answer = api.request(method, sent)
         example = documented[method, path]["responses"][str(answer.status_code)]["content"][MEDIA_TYPE]["examples"]

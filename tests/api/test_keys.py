@@ -90,6 +90,7 @@ def test_audit(guarded: GuardedApp) -> None:
     client.post("/snapshots/7/activate", headers=admin)
     client.put("/placements/home", json={"novelty": 1}, headers=admin)
     client.put("/placements/home", json={"novelty": "much"}, headers=admin)
+    client.post("/placements/home/versions/1/restore", headers=admin)
     client.put("/event-types/liked", json={"weight": 1}, headers=admin)
     client.get("/keys", headers=admin)
     client.post("/ratings", json={"user_id": "ann", "item_id": "tea", "value": 5}, headers=admin)
@@ -102,8 +103,11 @@ def test_audit(guarded: GuardedApp) -> None:
         ("snapshots.activate", "7", "not-found"),
         ("placements.put", "home", "succeeded"),
         ("placements.put", "home", "invalid-input"),
+        ("placements.restore", "home/1", "succeeded"),
         ("event-types.put", "liked", "succeeded"),
     ]
+    (version,) = client.get("/placements/home/versions", headers=admin).json()["versions"]
+    assert version["changed_by"] == key[3:15]
 
 
 def test_audit_of_refusals(guarded: GuardedApp) -> None:

@@ -167,3 +167,99 @@ def test_empty_list_of_a_user_is_no_warning(trained: TestClient) -> None:
     trained.put("/placements/home", json={"filter": ODD})
     options = {"user_id": "user-0", "settings": {"filter": ODD}, "category": "even"}
     assert trained.post("/placements/home/preview", json=options).json()["notes"] == []
+
+
+def test_versions(client: TestClient) -> None:
+    assert client.get("/placements/email/versions").status_code == 404
+    assert client.get("/placements/home/versions").json() == {"name": "home", "versions": []}
+    assert client.get("/placements/home").headers["etag"] == '"0"'
+    made = client.put("/placements/email", json={"novelty": 0.1})
+    assert (made.status_code, made.headers["etag"], made.json()["version"]) == (201, '"1"', 1)
+    again = client.put("/placements/email", json={"novelty": 0.1})
+    assert (again.status_code, again.headers["etag"]) == (200, '"1"')
+    assert client.put("/placements/email", json={"novelty": 0.2}).headers["etag"] == '"2"'
+    assert client.get("/placements/email").headers["etag"] == '"2"'
+    client.delete("/placements/email")
+    listed = client.get("/placements/email/versions").json()["versions"]
+    assert [each["number"] for each in listed] == [3, 2, 1]
+    assert listed[0]["settings"] is None
+    assert [each["settings"]["novelty"] for each in listed[1:]] == [0.2, 0.1]
+    assert client.get("/placements/email/versions?limit=1").json()["versions"] == listed[:1]
+    for limit in (0, 101):
+        assert client.get(f"/placements/email/versions?limit={limit}").status_code == 422
+    restored = client.post("/placements/email/versions/1/restore")
+    assert (restored.status_code, restored.headers["etag"]) == (200, '"4"')
+    assert restored.json() == client.get("/placements/email").json()
+    assert restored.json()["settings"]["novelty"] == 0.1
+    assert [(each["name"], each["version"]) for each in client.get("/placements").json()["placements"]] == [
+        ("home", 0),
+        ("email", 4),
+    ]
+
+
+def test_restored_once(client: TestClient) -> None:
+    for novelty in (0.1, 0.2):
+        client.put("/placements/home", json={"novelty": novelty})
+    keyed = {"idempotency-key": "once"}
+    first = client.post("/placements/home/versions/1/restore", headers=keyed)
+    client.put("/placements/home", json={"novelty": 0.3})
+    again = client.post("/placements/home/versions/1/restore", headers=keyed)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert client.get("/placements/home").json()["settings"]["novelty"] == 0.3
+
+
+def test_restore_of_nothing(client: TestClient) -> None:
+    client.put("/placements/home", json={})
+    client.delete("/placements/home")
+    deletion = client.post("/placements/home/versions/2/restore")
+    assert (deletion.status_code, deletion.json()["type"]) == (409, "urn:reckon:problem:deleted-version")
+    assert client.post("/placements/home/versions/3/restore").status_code == 404
+    assert client.post("/placements/email/versions/1/restore").status_code == 404
+    for number in ("0", "-1", "x", str(2**63)):
+        assert client.post(f"/placements/home/versions/{number}/restore").status_code == 422
+
+
+def test_vanished_attribute_is_not_restored(trained: TestClient) -> None:
+    trained.put("/items/item-0", json={"attributes": {"colour": "red"}})
+    trained.put("/placements/home", json={"filter": "colour = 'red'"})
+    trained.put("/placements/home", json={})
+    trained.delete("/items/item-0")
+    answer = trained.post("/placements/home/versions/1/restore")
+    assert (answer.status_code, answer.json()["field"]) == (422, "filter")
+    assert trained.get("/placements/home").headers["etag"] == '"2"'
+
+
+@pytest.mark.parametrize("seen", ['"1"', 'W/"1"', '"7", "1"', '"7","1"'])
+def test_seen_version_is_changed(client: TestClient, seen: str) -> None:
+    client.put("/placements/home", json={"novelty": 0.1})
+    assert client.put("/placements/home", json={"novelty": 0.2}, headers={"if-match": seen}).status_code == 200
+    client.delete("/placements/home")
+    client.put("/placements/email", json={"novelty": 0.1})
+    assert client.delete("/placements/email", headers={"if-match": seen}).status_code == 204
+
+
+@pytest.mark.parametrize("seen", ['"1"', '"3", "1"', '"abc"', '""', '"02a"'])
+def test_other_version_was_seen(client: TestClient, seen: str) -> None:
+    """Of two operators who edit the same placement, the second is told, and nothing is lost."""
+    for novelty in (0.1, 0.2):
+        client.put("/placements/home", json={"novelty": novelty})
+    before = client.get("/placements/home/versions").json()
+    for method, path, body in (
+        ("PUT", "/placements/home", {"novelty": 0.3}),
+        ("DELETE", "/placements/home", None),
+        ("POST", "/placements/home/versions/1/restore", None),
+    ):
+        answer = client.request(method, path, json=body, headers={"if-match": seen})
+        assert (answer.status_code, answer.headers["content-type"]) == (412, "application/problem+json")
+        assert answer.json()["type"] == "urn:reckon:problem:changed-meanwhile"
+        assert (answer.json()["current_version"], answer.headers["etag"]) == (2, '"2"')
+    assert client.get("/placements/home/versions").json() == before
+
+
+@pytest.mark.parametrize("seen", ["*", "1", "", '"1', '"1" "2"', '"1",', "W/1"])
+def test_bad_if_match(client: TestClient, seen: str) -> None:
+    client.put("/placements/home", json={"novelty": 0.1})
+    for method, body in (("PUT", {"novelty": 0.2}), ("DELETE", None)):
+        answer = client.request(method, "/placements/home", json=body, headers={"if-match": seen})
+        assert (answer.status_code, answer.json()["field"]) == (422, "header.If-Match")
+    assert client.get("/placements/home").headers["etag"] == '"1"'

@@ -270,6 +270,21 @@ def test_body_of_an_answered_request(served: Served) -> None:
         assert statuses(opened) == [200]
 
 
+def test_large_body_of_an_answered_request(served: Served) -> None:
+    """The answer says that no other request can follow, and arrives although the peer is still sending."""
+    with closing(served.connect(of_length(2 * MAX_IGNORED_BYTES, b"/early"))) as opened:
+        opened.sendall(b"x" * (MAX_IGNORED_BYTES // 2))
+        head = opened.recv(1 << 16)
+        assert (head[:12], b"connection: close\r\n" in head) == (b"HTTP/1.1 200", True)
+        opened.sendall(b"x" * (MAX_IGNORED_BYTES // 2))
+        assert opened.recv(1) in {b"0", b""}  # the end of the body may have come with the head
+
+
+def test_large_body(served: Served) -> None:
+    n_bytes = 2 * MAX_IGNORED_BYTES
+    assert served.statuses(of_length(n_bytes) + b"x" * n_bytes) == [200]
+
+
 def test_small_body_of_an_answered_request(served: Served) -> None:
     with closing(served.connect(of_length(3, b"/early") + b"abc" + GET)):
         wait_until(lambda: len(served.seen_headers) == 2)

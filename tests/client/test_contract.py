@@ -182,6 +182,9 @@ def test_similar_to_nothing(reckon: Reckon) -> None:
 def test_training(reckon: Reckon) -> None:
     job = reckon.train(seed=5)
     assert (reckon.training_job(job.job_id), job.seed) == (job, 5)
+    ended = reckon.cancel_training_job(job.job_id)
+    assert (ended.state, ended.cancel_requested_at) == ("cancelled", ended.finished_at)
+    assert reckon.cancel_training_job(job.job_id) == ended
     with pytest.raises(NotFoundError):
         reckon.snapshot(99)
     with pytest.raises(NotFoundError):

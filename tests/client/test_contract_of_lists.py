@@ -7,6 +7,8 @@ import pytest
 
 from app.client import (
     AttributeField,
+    ChangedMeanwhileError,
+    ConflictError,
     Event,
     GuestRating,
     InvalidInputError,
@@ -185,6 +187,34 @@ def test_placements(reckon: Reckon) -> None:
     assert list(kept["sources"] or ()) == ["popular", "newest"]
     with pytest.raises(InvalidInputError):
         reckon.put_placement("email", {"diversty": 1})  # type: ignore[typeddict-unknown-key]
+
+
+def test_placement_versions(reckon: Reckon) -> None:
+    made = reckon.put_placement("email", {"novelty": 0.1})
+    changed = reckon.put_placement("email", {**made.settings, "novelty": 0.2}, if_version=made.version)
+    assert (made.version, changed.version, reckon.placement("email").version) == (1, 2, 2)
+    for attempt in (
+        lambda: reckon.put_placement("email", {"novelty": 0.3}, if_version=1),
+        lambda: reckon.delete_placement("email", if_version=1),
+        lambda: reckon.restore_placement("email", 1, if_version=1),
+    ):
+        with pytest.raises(ChangedMeanwhileError) as caught:
+            attempt()
+        assert (caught.value.status, caught.value.current_version) == (412, 2)
+    assert reckon.restore_placement("email", 1, if_version=2).settings["novelty"] == 0.1
+    reckon.delete_placement("email", if_version=3)
+    found = reckon.placement_versions("email")
+    assert [(each.number, each.settings is None, each.changed_by) for each in found] == [
+        (4, True, None),
+        (3, False, None),
+        (2, False, None),
+        (1, False, None),
+    ]
+    assert list(reckon.placement_versions("email", limit=1)) == list(found)[:1]
+    with pytest.raises(ConflictError):
+        reckon.restore_placement("email", 4)
+    with pytest.raises(NotFoundError):
+        reckon.placement_versions("nowhere")
 
 
 def test_preview(shop: Reckon) -> None:

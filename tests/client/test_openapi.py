@@ -34,10 +34,16 @@ from app.settings import Settings
 from app.store import migrate
 
 NOT_FOR_CALLERS = {("GET", "/metrics")}
+KEYS = {"Idempotency-Key"}
+HEADERS = {"If-Match": "if_version"}
+"""Header -> the parameter of the client that it is made of."""
 
 OPERATIONS: dict[str, Operation[..., Any]] = {
     name: each for name in dir(Operations) if isinstance(each := getattr(Operations, name), Operation)
 }
+
+ONE_FORMAT = {("GET", "/imports/{import_id}/rejected-rows"): {"format"}}
+"""Parameters that a client has no use for: it reads JSON alone."""
 
 Schema = dict[str, Any]
 
@@ -79,9 +85,14 @@ class Document:
 
     def parameters(self, operation: Operation[..., Any]) -> tuple[Schema, set[str]]:
         """The schemas of all parameters by name, and the names of the required ones; in path, query or body."""
-        parameters = [each for each in self.operation(operation).get("parameters", []) if each["in"] != "header"]
+        given = self.operation(operation).get("parameters", [])
+        parameters = [
+            each | {"name": HEADERS.get(each["name"], each["name"])} for each in given if each["name"] not in KEYS
+        ]
         body = self.body(operation)
         bodies = self.alternatives(body) if body else []
+        unused = ONE_FORMAT.get((operation.route.method, operation.route.path), set())
+        parameters = [each for each in parameters if each["name"] not in unused]
         schemas = {each["name"]: each["schema"] for each in parameters} | self.properties(body)
         required = {each["name"] for each in parameters if each["required"]}
         return schemas, required.union(*(each.get("required", []) for each in bodies))
@@ -131,7 +142,7 @@ def test_parameters(document: Document, name: str) -> None:
 def test_keys(document: Document, name: str) -> None:
     """The client sends an Idempotency-Key where the service takes one."""
     parameters = document.operation(OPERATIONS[name]).get("parameters", [])
-    headers = [each["name"] for each in parameters if each["in"] == "header"]
+    headers = [each["name"] for each in parameters if each["name"] in KEYS]
     assert headers == ["Idempotency-Key"] * OPERATIONS[name].route.is_keyed
 
 

@@ -436,6 +436,22 @@ def test_metrics_of_all_processes(service: RunningService) -> None:
     assert "reckon_snapshot_age_seconds" in service.get("/metrics")
 
 
+def test_processes_are_listed(service: RunningService) -> None:
+    """Each within a second or two, with what all of them did."""
+    wait_until(
+        lambda: {"api 1", "api 2", "worker"} <= {each["name"] for each in service.get("/processes")["processes"]}
+    )
+    rows = {each["name"]: each for each in service.get("/processes")["processes"]}
+    assert {each["is_alive"] for each in rows.values()} == {True}
+    assert rows["api 1"]["snapshot_version"] == rows["api 2"]["snapshot_version"] >= 1
+    assert rows["worker"]["snapshot_version"] is None
+    service.items("u1")
+    wait_until(lambda: service.get("/processes")["activity"]["strategies"] != {})
+    # The import of its data was another process.
+    assert service.get("/arrivals")["totals"]["ratings"]["n"] == service.get("/counts")["ratings"] > 0
+    assert service.get("/imports")["imports"][0]["state"] == "succeeded"
+
+
 def test_damaged_snapshot_is_not_served(trained: Instance) -> None:
     """Damage to the live folder: the service starts all the same, and answers popular items."""
     (folder,) = [path for path in (trained.data_dir / "snapshots").iterdir() if path.is_dir()]

@@ -527,6 +527,7 @@ def test_configuration_replaced(store: Store, tmp_path: Path) -> None:
     assert report.event_types == Counts(readable=2, replaced=1, unchanged=1)
     assert report.placements == Counts(readable=1, replaced=1)
     assert store.placements.all()["home"]["diversity"] == 0.25
+    assert [each.changed_by for each in store.placements.versions("home", 10)] == ["command line", None]
     assert store.placements.all()["home"]["novelty"] == 0.0
     assert store.placements.all()["end"] == {"novelty": 0.5}
     assert run(folder, store).placements == Counts(readable=1, unchanged=1)

@@ -15,6 +15,7 @@ from app.errors import NotFoundError
 from app.store import Store, migrate
 from app.store.backup import backup, restore
 from app.store.erasures import OF_A_USER, hash_of
+from app.store.imports import KeptRow
 from app.store.kept_answers import ANY_USER, Answer, KeyedRequest
 from app.store.schema import erasures, metadata, users
 from tests.support.events import happened
@@ -34,18 +35,23 @@ def rows_with(store: Store, texts: Sequence[str]) -> list[str]:
 
 OF_NO_USER = {
     "api_keys",  # of operators, who name them
+    "arrivals",
     "audit_log",  # targets of administrative acts, of which none is on a user
     "backups",
     "counters",
     "deleted_items",
     "erasures",
     "event_types",
+    "imports",
     "installation",
     "kept_answers",  # emptied where they may name the user
     "items",  # but for `created_by`, which is cleared
     "placements",
+    "processes",
+    "rejected_rows",  # all of them are deleted with any user
     "snapshots",
     "tenants",
+    "totals",
     "training_jobs",
     "trends",  # sums over users, out of which the user's terms are taken
 }
@@ -70,6 +76,8 @@ def test_every_row(store: Store) -> None:
     answers = {"k1": "ann", "k2": "guest", "k3": ANY_USER}
     for key, user_id in answers.items():
         store.kept_answers.keep([(KeyedRequest(key, "canary"), Answer(200, b"canary", user_id))])
+    import_id = store.imports.begin("ratings.csv")
+    store.imports.keep(import_id, [KeptRow(1, "ratings.csv", 2, "value", "value: 'canary'", "ann,x,canary")])
     erasure = store.users.delete("ann")
     assert erasure is not None
     assert rows_with(store, ["ann", "guest'", "canary", "e-guest", "gone-guest"]) == []
@@ -83,6 +91,7 @@ def test_every_row(store: Store) -> None:
         "interactions": 1,
         "deleted_events": 1,
         "quarantine": 0,
+        "rejected_rows": 1,
     }
     assert store.users.get("bob") is not None
     assert {item.item_id: item.created_by for item in store.items.stream()}["own"] is None
@@ -137,6 +146,8 @@ def test_restore_erases_again(database_url: str, tmp_path: Path) -> None:
     """A backup brings nobody back who was erased since, and receipts list the backups that hold the user."""
     store = filled(database_url, tmp_path)
     before = store.users.delete("eve")
+    import_id = store.imports.begin("ratings.csv")
+    store.imports.keep(import_id, [KeptRow(1, "ratings.csv", 2, None, "rejected", "ann,canary")])
     backup(database_url, tmp_path, tmp_path / "copy")
     erasure = store.users.delete("ann")
     assert before is not None
@@ -148,6 +159,8 @@ def test_restore_erases_again(database_url: str, tmp_path: Path) -> None:
     restore(database_url, tmp_path, tmp_path / "copy")
     store.generation.check()
     assert [user.user_id for user in store.users.stream()] == ["bob"]
+    assert list(store.imports.rows(import_id)) == []
+    assert store.arrivals.totals()["users"].n == 1
     assert store.erasures.get(erasure.erasure_id).completed_at is not None
     assert [each.number for each in store.erasures.latest(5)] == [3, 2, 1]
     store.close()

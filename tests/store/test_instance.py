@@ -84,6 +84,25 @@ def test_events_of_older_releases(store: Store, database_url: str, tmp_path: Pat
         assert sa.inspect(connection).get_pk_constraint("events")["constrained_columns"] == ["event_id", "user_key"]
 
 
+def test_jobs_and_placements_of_older_releases(store: Store, database_url: str, tmp_path: Path) -> None:
+    """Jobs stay and can be cancelled; what is stored of a placement is its first version."""
+    ended, waiting = store.jobs.enqueue("request", seed=1), store.jobs.enqueue("request", seed=2)
+    store.jobs.withdraw(ended.job_id, reason="interrupted")
+    store.placements.put("home", {"novelty": 0.5}, changed_by="4f1d09c2ab77")
+    before = store.jobs.latest()
+    with store.database.writing() as connection:
+        take_back(connection.exec_driver_sql, "0019")
+    migrate(database_url, tmp_path)
+    assert store.jobs.latest() == before
+    assert store.jobs.cancel(waiting.job_id).state == "cancelled"
+    assert store.jobs.enqueue("request", seed=3) == store.jobs.latest(1)[0]
+    (version,) = store.placements.versions("home", 10)
+    assert (version.number, version.settings, version.changed_by) == (1, {"novelty": 0.5}, None)
+    assert store.placements.put("home", {"novelty": 1}).number == 2
+    with store.database.reading() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
 def test_migrate_twice(database_url: str, tmp_path: Path) -> None:
     migrate(database_url, tmp_path)
     Store.open(database_url, tmp_path).close()

@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.errors import NotFoundError
-from app.store import Claim, LeaseLostError, Store
-from app.store.jobs import COMMAND, Jobs
+from app.store import Claim, JobCancelledError, LeaseLostError, Store
+from app.store.jobs import COMMAND, JobEndedError, Jobs
 from app.store.schema import training_jobs
 from tests.support.published import live_version
 
@@ -231,3 +231,114 @@ def test_request_of_api_is_no_command(store: Store) -> None:
 def found(store: Store, request: dict[str, Any]) -> tuple[str, bool] | None:
     running = store.jobs.running_command(**request)
     return None if running is None else (running[0].job_id, running[1])
+
+
+def test_queued_is_cancelled(store: Store) -> None:
+    job = store.jobs.enqueue("changes")
+    ended = store.jobs.cancel(job.job_id)
+    assert (ended.state, ended.reason) == ("cancelled", "cancelled by an operator")
+    assert ended.finished_at == ended.cancel_requested_at is not None
+    assert store.jobs.claim("w1", lease_seconds=60) is None
+    assert store.jobs.cancel(job.job_id) == ended == store.jobs.get(job.job_id)
+    assert store.jobs.enqueue("changes").job_id != job.job_id
+
+
+def test_running_is_cancelled(store: Store) -> None:
+    """Its run goes on until it notices, and cannot publish any more."""
+    job = store.jobs.enqueue("request")
+    claim = claimed(store)
+    store.jobs.check_wanted(claim)
+    asked = store.jobs.cancel(job.job_id)
+    assert (asked.state, asked.reason, asked.finished_at) == ("running", None, None)
+    assert store.jobs.cancel(job.job_id) == asked
+    store.jobs.heartbeat(claim, progress=0.5, stage="fit")
+    with pytest.raises(JobCancelledError):
+        store.jobs.check_wanted(claim)
+    with pytest.raises(JobCancelledError):
+        store.snapshots.register(claim, version=1, path="p", card={})
+    assert (store.snapshots.entries(), store.jobs.get(job.job_id).state) == ([], "running")
+    store.jobs.finish(claim, state="cancelled", reason="cancelled by an operator")
+    assert store.jobs.cancel(job.job_id).state == "cancelled"
+
+
+def test_ended_is_not_cancelled(store: Store) -> None:
+    published(store)
+    rejected(store)
+    for before in store.jobs.latest():
+        with pytest.raises(JobEndedError, match=before.state):
+            store.jobs.cancel(before.job_id)
+        assert store.jobs.get(before.job_id) == before
+    with pytest.raises(NotFoundError):
+        store.jobs.cancel("nope")
+
+
+def test_cancelled_run_of_a_dead_worker(store: Store) -> None:
+    job = store.jobs.enqueue("request")
+    following = store.jobs.enqueue("request", seed=1)
+    silent = claimed(store, "w1", lease_seconds=-1)
+    store.jobs.cancel(job.job_id)
+    assert claimed(store, "w2").job.job_id == following.job_id
+    ended = store.jobs.get(job.job_id)
+    assert (ended.state, ended.reason, ended.attempts) == ("cancelled", "cancelled by an operator", 1)
+    with pytest.raises(LeaseLostError):
+        store.jobs.finish(silent, state="failed", reason="late")
+
+
+def test_cancelled_after_a_takeover(store: Store) -> None:
+    job = store.jobs.enqueue("request")
+    claimed(store, "w1", lease_seconds=-1)
+    taker = claimed(store, "w2")
+    store.jobs.cancel(job.job_id)
+    with pytest.raises(JobCancelledError):
+        store.jobs.check_wanted(taker)
+
+
+def test_released_after_a_cancellation(store: Store) -> None:
+    job = store.jobs.enqueue("request")
+    claim = claimed(store)
+    store.jobs.cancel(job.job_id)
+    store.jobs.release(claim)
+    ended = store.jobs.get(job.job_id)
+    assert (ended.state, ended.reason) == ("cancelled", "cancelled by an operator")
+    assert ended.finished_at is not None
+    assert store.jobs.claim("w2", lease_seconds=60) is None
+
+
+def test_claimed_and_cancelled_at_once(store: Store) -> None:
+    """Either no worker gets the job, or the one that gets it can see that it is to end."""
+    for n in range(20):
+        job = store.jobs.enqueue("request", seed=n)
+        with ThreadPoolExecutor(2) as pool:
+            claiming = pool.submit(store.jobs.claim, "w1", lease_seconds=60)
+            cancelling = pool.submit(store.jobs.cancel, job.job_id)
+        claim = claiming.result()
+        assert cancelling.result().state == ("cancelled" if claim is None else "running")
+        if claim is not None:
+            with pytest.raises(JobCancelledError):
+                store.jobs.check_wanted(claim)
+            store.jobs.release(claim)
+        assert store.jobs.get(job.job_id).state == "cancelled"
+
+
+def test_published_and_cancelled_at_once(store: Store) -> None:
+    """Either the snapshot is published, or the job is to end; never both."""
+    for version in range(1, 21):
+        job = store.jobs.enqueue("request", seed=version)
+        claim = claimed(store)
+        with ThreadPoolExecutor(2) as pool:
+            publishing = pool.submit(store.snapshots.register, claim, version=version, path="p", card={})
+            cancelling = pool.submit(store.jobs.cancel, job.job_id)
+        is_published = publishing.exception() is None
+        assert is_published == (live_version(store) == version) == isinstance(cancelling.exception(), JobEndedError)
+        if not is_published:
+            assert isinstance(publishing.exception(), JobCancelledError)
+            store.jobs.release(claim)
+
+
+def test_cancelled_is_counted(store: Store) -> None:
+    published(store)
+    store.jobs.cancel(store.jobs.enqueue("request").job_id)
+    summary = store.jobs.summary()
+    assert (summary.n_finished["passed"], summary.n_finished["cancelled"], summary.n_queued) == (1, 1, 0)
+    assert summary.last is not None
+    assert summary.last.state == "succeeded"  # the other one never ran

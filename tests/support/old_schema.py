@@ -63,6 +63,11 @@ UNDO = {
         "CREATE INDEX ix_deleted_events_user_key ON deleted_events (user_key)",
         "CREATE INDEX ix_deleted_events_deleted_at ON deleted_events (deleted_at)",
     ],
+    "0020": ["ALTER TABLE training_jobs DROP COLUMN cancel_requested_at"],
+    "0021": ["DROP TABLE placement_versions"],
+    "0022": ["DROP TABLE processes"],
+    "0023": ["DROP TABLE arrivals", "DROP TABLE totals"],
+    "0024": ["DROP TABLE imports", "DROP TABLE rejected_rows"],
     "0025": ["ALTER TABLE users DROP COLUMN is_unjudged", "ALTER TABLE users DROP COLUMN is_direct"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""

@@ -27,7 +27,7 @@ def unknown_states() -> StateReaders:
 def known_states() -> StateReaders:
     """Every state has a value, and a training job runs."""
     training = TrainingState(
-        n_finished={"passed": 3, "fallback": 0, "rejected": 2, "failed": 1},
+        n_finished={"passed": 3, "fallback": 0, "rejected": 2, "failed": 1, "cancelled": 1},
         n_queued=1,
         waiting_since=0.0,
         running_since=0.0,

@@ -11,13 +11,14 @@ LONG_SECONDS = 60.0
 
 
 def lengthen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No read or write of the test comes too late, however long it takes."""
+    """No read or write of the test comes too late, however long it takes, and no heartbeat comes between them."""
     _set_read_seconds(monkeypatch, LONG_SECONDS)
     settings = f"{shared_reader.SESSION_SETTINGS}; SET statement_timeout = '{LONG_SECONDS:g}s'"
     for module in (postgres, shared_reader):
         monkeypatch.setattr(module, "SESSION_SETTINGS", settings)
     monkeypatch.setattr(postgres, "CONNECT_SECONDS", LONG_SECONDS)
     monkeypatch.setattr("app.wiring.WAIT_SECONDS", LONG_SECONDS)
+    monkeypatch.setattr("app.store.presence.FIRST_BEAT_SECONDS", 3_600.0)
 
 
 @contextmanager

@@ -12,10 +12,9 @@ from app.tenancy.open_services import OpenServices
 
 
 class Opened:
-    """Stands in for a service, of which only `serving.look` and `close` are called."""
+    """Stands in for a service, of which only `look` and `close` are called."""
 
     def __init__(self) -> None:
-        self.serving = self
         self.n_looks = 0
         self.is_closed = False
 

@@ -10,6 +10,7 @@ from app.store.jobs import MAX_ATTEMPTS
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
+from app.worker import heartbeat
 from app.worker.attempt import attempt
 from tests.support.published import live_version
 from tests.support.user_states import tasteful_ratings
@@ -53,6 +54,28 @@ def end_of(trainer: Trainer, error: BaseException) -> tuple[str, str | None]:
 )
 def test_foreseen_end_is_recorded(trainer: Trainer, error: ReckonError, state: str) -> None:
     assert end_of(trainer, error) == (state, error.detail)
+
+
+@pytest.mark.parametrize("cancelled_in", ["loading", "evaluating", "publishing: registering"])
+def test_cancelled_publishes_nothing(trainer: Trainer, cancelled_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the last report as well, after which the run looks no more; its folder is gone."""
+    monkeypatch.setattr(heartbeat, "LOOK_SECONDS", 0.01)
+    store = trainer.store
+    store.ratings.record(tasteful_ratings(n_users=60))
+    job = store.jobs.enqueue("request", recipe=rating_recipe("funk_svd").document)
+    cancelled: list[str] = []
+
+    def cancel(_share: float, stage: str) -> None:
+        if stage.startswith(cancelled_in) and not cancelled:
+            cancelled.append(store.jobs.cancel(job.job_id).state)
+
+    assert attempt(claimed(store), trainer, store.jobs, stopping=threading.Event(), progress=cancel) is None
+    ended = store.jobs.get(job.job_id)
+    assert cancelled == ["running"]
+    assert (ended.state, ended.reason, ended.advice) == ("cancelled", "cancelled by an operator", None)
+    assert ended.finished_at is not None
+    assert (store.snapshots.entries(), list(trainer.publisher.root.glob("*"))) == ([], [])
+    assert store.jobs.claim("another", lease_seconds=60) is None
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), MemoryError(), UnavailableError("database away")])

@@ -65,6 +65,19 @@ def test_interrupted_is_over(instance: Instance, store: Store, number: signal.Si
 
 
 @on_sqlite
+def test_cancelled_command(instance: Instance, store: Store) -> None:
+    with training(instance, store) as process:
+        asked = store.jobs.cancel(store.jobs.latest(1)[0].job_id)
+        output, _ = process.communicate(timeout=120)
+    assert asked.state == "running"
+    assert (process.returncode, output) == (1, "cancelled: cancelled by an operator\n")
+    (job,) = store.jobs.latest()
+    assert (job.state, job.attempts) == ("cancelled", 1)
+    assert not worker(store, instance).step(threading.Event())
+    assert store.snapshots.entries() == []
+
+
+@on_sqlite
 def test_killed_and_begun_again(instance: Instance, store: Store) -> None:
     with training(instance, store) as process:
         process.kill()
@@ -122,6 +135,33 @@ def test_interrupt_leaves_jobs_of_others(trainer: Trainer) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_to_end(own, trainer, lease_seconds=15, progress=interrupt)
     assert [jobs.get(each.job_id).state for each in (first, shared)] == ["queued", "queued"]
+
+
+def test_cancelled_while_another_trains(trainer: Trainer) -> None:
+    jobs = trainer.store.jobs
+    other = jobs.enqueue("changes")
+    assert jobs.claim("another", lease_seconds=60) is not None
+    own = request(jobs, seed=1)
+
+    def cancel(_share: float, _stage: str) -> None:
+        jobs.cancel(own.job_id)
+
+    ended = run_to_end(own, trainer, lease_seconds=15, progress=cancel)
+    assert (ended.state, jobs.get(other.job_id).state) == ("cancelled", "running")
+
+
+def test_cancelled_job_is_not_taken_over(trainer: Trainer) -> None:
+    """A command that has only begun must not end with the cancelled job of one that was killed."""
+    jobs = trainer.store.jobs
+    killed = request(jobs)
+    assert jobs.claim("killed", lease_seconds=-1) is not None
+    jobs.cancel(killed.job_id)
+    own = request(jobs)
+    assert own.job_id != killed.job_id
+    claim = jobs.claim("w", lease_seconds=60)
+    assert claim is not None
+    assert claim.job.job_id == own.job_id
+    assert jobs.get(killed.job_id).state == "cancelled"
 
 
 def test_other_request_is_another_job(trainer: Trainer) -> None:

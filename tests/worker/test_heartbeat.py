@@ -3,7 +3,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
-from app.store import Claim, LeaseLostError, Store
+from app.store import Claim, JobCancelledError, LeaseLostError, Store
 from app.store.jobs import Jobs
 from app.worker import heartbeat as worker_heartbeat
 from app.worker.heartbeat import BEATS_PER_LEASE, Heartbeat
@@ -60,3 +60,42 @@ def test_lost_lease_stops_the_run(store: Store) -> None:
         wait_until(is_lost)
     with pytest.raises(LeaseLostError):
         heartbeat.progress(0.6, "learning")
+
+
+def test_cancelled_stops_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it has stopped, its lease is renewed, so that no other run begins."""
+    monkeypatch.setattr(worker_heartbeat, "LOOK_SECONDS", 0.01)
+    claim = claimed(store, lease_seconds=0.1 * BEATS_PER_LEASE)
+
+    def is_cancelled() -> bool:
+        try:
+            heartbeat.progress(0.5, "learning")
+        except JobCancelledError:
+            return True
+        return False
+
+    with Heartbeat(store.jobs, claim) as heartbeat:
+        assert not is_cancelled()
+        store.jobs.cancel(claim.job.job_id)
+        wait_until(is_cancelled)
+        with pytest.raises(JobCancelledError):
+            heartbeat.progress(0.75, "still learning")
+        wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "still learning")
+
+
+def test_looks_between_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lease of ten minutes is renewed rarely, and its job is stopped soon nevertheless."""
+    monkeypatch.setattr(worker_heartbeat, "LOOK_SECONDS", 0.01)
+    claim = claimed(store, lease_seconds=600)
+
+    def is_cancelled() -> bool:
+        try:
+            heartbeat.progress(0.5, "learning")
+        except JobCancelledError:
+            return True
+        return False
+
+    with Heartbeat(store.jobs, claim) as heartbeat:
+        store.jobs.cancel(claim.job.job_id)
+        wait_until(is_cancelled, 60)
+    assert store.jobs.get(claim.job.job_id).stage is None

@@ -4,7 +4,7 @@ import pytest
 
 from app.entities import User
 from app.store import Store
-from app.store.jobs import LONGEST_PAUSE, PAUSE
+from app.store.jobs import CANCELLED_PAUSE, LONGEST_PAUSE, PAUSE
 from app.training.recipe import rating_recipe
 from app.training.run import Trainer
 from app.worker.triggers import Triggers
@@ -120,6 +120,46 @@ def test_fruitless_runs_back_off(published: Store) -> None:
         pause = min(PAUSE * 2**n_fruitless, LONGEST_PAUSE).total_seconds()
         assert due.cause(later(published, pause - 1)) is None
         assert due.cause(later(published, pause + 1)) == "changes"
+
+
+def test_cancelled_run_waits(trainer: Trainer) -> None:
+    """What requested a run must not request it again at once; a success ends the pause."""
+    store, pause = trainer.store, CANCELLED_PAUSE.total_seconds()
+    rate(store, 100)
+    due = triggers(store, changes=1)
+    job = due.fire()
+    assert job is not None
+    store.jobs.cancel(job.job_id)
+    assert due.cause(later(store, pause - 1)) is None
+    assert due.cause(later(store, pause + 1)) == "changes"
+    publish(trainer)
+    rate(store, 50, start=100)
+    assert due.cause(later(store, PAUSE.total_seconds() + 1)) == "changes"
+
+
+def test_cancelled_is_not_fruitless(published: Store) -> None:
+    """It neither lengthens the pause after runs that published nothing nor ends it."""
+    rate(published, 50, start=100)
+    due = triggers(published, changes=1)
+    for n_fruitless in range(1, 10):
+        published.jobs.enqueue("changes")
+        claim = published.jobs.claim("a-worker", lease_seconds=60)
+        assert claim is not None
+        published.jobs.finish(claim, state="rejected", reason="worse")
+        published.jobs.cancel(published.jobs.enqueue("request").job_id)
+        # The two jobs ended one after the other.
+        pause = max(PAUSE * 2**n_fruitless, CANCELLED_PAUSE).total_seconds()
+        assert due.cause(later(published, pause - 60)) is None
+        assert due.cause(later(published, pause + 60)) == "changes"
+
+
+def test_runs_beside_a_cancelled_one(published: Store) -> None:
+    """A job behind the running one is cancelled: that one runs nevertheless."""
+    rate(published, 50, start=100)
+    published.jobs.enqueue("request", seed=1)
+    assert published.jobs.claim("a-worker", lease_seconds=60) is not None
+    published.jobs.cancel(published.jobs.enqueue("request", seed=2).job_id)
+    assert triggers(published, changes=1).cause(later_than_all(published)) is None
 
 
 def test_one_job_at_a_time(published: Store) -> None:

@@ -15,6 +15,9 @@ class RemovedOut(BaseModel):
     deleted_events: int = Field(description="Ids of events that had been deleted", examples=[0])
     redirects: int = Field(description="Ids of guests who had been merged into the user", examples=[0])
     items: int = Field(description="Items that named the user in `created_by`; they stay", examples=[0])
+    rejected_rows: int = Field(
+        description="Rejected rows of imports, of which any may name the user: all that were kept", examples=[0]
+    )
     rejected_files: int = Field(
         description="Files of rejected rows of imports, removed for all erasures of this time", examples=[0]
     )

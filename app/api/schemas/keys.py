@@ -10,6 +10,7 @@ from app.api.types import Id, Text
 from app.auth.keys import KEY_EXAMPLE, LONGEST_LIFETIME, MAX_NOTE, ApiKey, KeyKind
 from app.auth.scopes import Scope
 from app.auth.user_tokens import MAX_SECONDS
+from app.texts import ORIGIN_PATTERN
 
 EXAMPLE_SCOPES = ["recommendations:read", "ratings:write"]
 RateLimit = Annotated[Text, Field(max_length=50)]
@@ -30,7 +31,7 @@ class KeyIn(Body):
         description="Requests allowed; absent: no limit, and `20/second` for each user of a browser key",
         examples=["100/second"],
     )
-    origins: list[Text] = Field(
+    origins: list[Annotated[Text, Field(pattern=ORIGIN_PATTERN)]] = Field(
         default_factory=list,
         max_length=20,
         description="Makes a browser key for the pages of these origins, such as `https://shop.example.com`",

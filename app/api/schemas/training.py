@@ -39,10 +39,10 @@ class TrainingJobIn(Body):
 
 class TrainingJobOut(BaseModel):
     job_id: str
-    state: Literal["queued", "running", "succeeded", "rejected", "failed"]
+    state: Literal["queued", "running", "succeeded", "rejected", "failed", "cancelled"]
     trigger: str = Field(description="Why the job was queued: `request`, `command`, `changes`, `interval`, ...")
     accept: bool = Field(description="The snapshot is published even if the gate rejects it")
-    reason: str | None = Field(description="Reason for a rejection, a failure or a fallback")
+    reason: str | None = Field(description="Reason for a rejection, a failure, a cancellation or a fallback")
     advice: str | None = Field(description="What to do about a rejection or a failure")
     stage: str | None
     progress: float = Field(description="Fraction done, 0 to 1")
@@ -52,6 +52,9 @@ class TrainingJobOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancel_requested_at: datetime | None = Field(
+        description="When it was cancelled; a job that is still `running` stops soon", examples=[None]
+    )
 
     @classmethod
     def from_job(cls, job: Job) -> Self:

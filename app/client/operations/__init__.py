@@ -4,6 +4,7 @@ from .catalogue import CatalogueOperations
 from .erasures import ErasureOperations
 from .interactions import InteractionOperations
 from .keys import KeyOperations
+from .monitoring import MonitoringOperations
 from .pages import PageOperations
 from .placements import PlacementOperations
 from .rankings import RankingOperations
@@ -20,6 +21,7 @@ class Operations(
     ErasureOperations,
     PlacementOperations,
     TrainingOperations,
+    MonitoringOperations,
     KeyOperations,
 ):
     """All operations; both clients inherit them."""

@@ -16,7 +16,7 @@ class Removed:
     `ratings`: deleted ones included.
     `deleted_events`, `redirects`: ids of events that had been deleted, and of guests who had been merged into the user.
     `items`: those that named the user as their creator; they stay.
-    `rejected_files`: files of rejected rows of imports.
+    `rejected_files`: files of rejected rows of imports. `rejected_rows`: such rows that the database kept.
     """
 
     ratings: int
@@ -25,6 +25,7 @@ class Removed:
     redirects: int
     items: int
     rejected_files: int
+    rejected_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,16 @@ from ..call import Request, operation
 class TrainingJob:
     """A request to train.
 
-    `reason`: why the job was rejected, failed, or used a fallback; `advice`: what to do about the first two.
+    `reason`: why the job was rejected, failed, was cancelled, or used a fallback; `advice`: what to do about the first
+    two.
     `accept`: whether the snapshot is published even if the gate rejects it.
     `progress`: from 0 to 1.
     `snapshot_version`: what the run published; None while it has not.
+    `cancel_requested_at`: when it was cancelled; a job that is still running stops soon.
     """
 
     job_id: str
-    state: Literal["queued", "running", "succeeded", "rejected", "failed"]
+    state: Literal["queued", "running", "succeeded", "rejected", "failed", "cancelled"]
     trigger: str
     reason: str | None
     stage: str | None
@@ -32,6 +34,7 @@ class TrainingJob:
     finished_at: datetime | None
     accept: bool = False
     advice: str | None = None
+    cancel_requested_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,15 @@ class TrainingOperations:
     @operation("GET", "/training-jobs/{job_id}")
     def training_job(self, job_id: str) -> Request[TrainingJob]:
         """The state of a job. Raises `NotFoundError` where there is none."""
+        return Request(TrainingJob, path={"job_id": job_id})
+
+    # Repeatable: a job that is cancelled stays so.
+    @operation("POST", "/training-jobs/{job_id}/cancel")
+    def cancel_training_job(self, job_id: str) -> Request[TrainingJob]:
+        """End a job that is queued or runs; a running one stops soon after.
+
+        Raises `NotFoundError` where there is none, and `ConflictError` where it has ended otherwise.
+        """
         return Request(TrainingJob, path={"job_id": job_id})
 
     @operation("GET", "/snapshots")

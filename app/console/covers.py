@@ -1,0 +1,36 @@
+"""Generated covers: the title of an item on the colour of its first category, for items without a picture."""
+
+import textwrap
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+N_SHADES = 8
+LINE_LENGTH, MAX_LINES = 11, 5
+TOP, LINE_HEIGHT = 22, 10
+
+
+@dataclass(frozen=True, slots=True)
+class CoverLine:
+    text: str
+    y: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """`shade`: the number of the colour. `image_url`: the picture to show above it; None without one."""
+
+    lines: tuple[CoverLine, ...]
+    shade: int
+    image_url: str | None = None
+
+
+def cover_of(title: str, categories: Sequence[str] = (), image_url: str | None = None) -> Cover:
+    """`title`: or the id of an item without one."""
+    wrapped = textwrap.wrap(title[:200], LINE_LENGTH, max_lines=MAX_LINES, placeholder="…")
+    lines = tuple(CoverLine(text, TOP + LINE_HEIGHT * place) for place, text in enumerate(wrapped))
+    # The same category has the same colour on every page and in every process.
+    named = categories[0] if categories else ""
+    # The browser asks hosts by HTTPS alone: the policy of the pages allows no other scheme.
+    is_secure = image_url is not None and image_url.lower().startswith("https://")
+    return Cover(lines, zlib.crc32(named.encode()) % N_SHADES, image_url if is_secure else None)

@@ -1,0 +1,136 @@
+"""How the pages and acts of the console are called.
+
+A route checks the operator's scope, the token of the form and the origin, and records every act in the audit log. A
+handler of a POST says what it does: `changes("placements.put")`, or `reads` where it changes nothing. One that says
+neither fails when the application is built.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from app.auth.console_sessions import ConsoleSession, is_token_of
+from app.auth.errors import ForbiddenError, MissingScopeError
+from app.auth.key_ring import Caller
+from app.errors import ReckonError
+from app.store.audit import ANY_CALLER, SUCCEEDED
+from app.wiring import Control, Service
+
+if TYPE_CHECKING:
+    from app.auth.scopes import Scope
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+UNMARKED = ""
+FORM_TOKEN = "form_token"  # noqa: S105  the name of a field
+FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105
+
+
+class FormTokenError(ForbiddenError):
+    type = "form-token"
+    title = "This form is not of your session"
+
+    def __init__(self) -> None:
+        super().__init__("the form is older than your session: reload the page and try again")
+
+
+def changes(action: str) -> Callable[[Endpoint], Endpoint]:
+    """Mark the handler of an act that needs the scope `admin`. `action`: its name in the audit log.
+
+    The handler may set `request.state.audited` to the name of the object that it changes.
+    """
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.action = action  # type: ignore[attr-defined]  # read by `ConsoleRoute`
+        return endpoint
+
+    return mark
+
+
+def reads(endpoint: Endpoint) -> Endpoint:
+    """Mark the handler of a POST that changes nothing, and needs the scope `console` alone."""
+    endpoint.action = None  # type: ignore[attr-defined]  # read by `ConsoleRoute`
+    return endpoint
+
+
+def service_of(request: Request) -> Service:
+    """The objects of the catalogue that the operator sees."""
+    service: Service = request.scope["state"]["service"]
+    return service
+
+
+def control_of(request: Request) -> Control:
+    control: Control = request.app.state.control
+    return control
+
+
+def session_of(request: Request) -> ConsoleSession:
+    session: ConsoleSession = request.scope["state"]["session"]
+    return session
+
+
+def caller_of(request: Request) -> Caller:
+    caller: Caller = request.scope["state"]["caller"]
+    return caller
+
+
+def may_change(request: Request) -> bool:
+    """Whether the operator may change anything."""
+    caller = request.scope["state"].get("caller")
+    return caller is not None and "admin" in caller.scopes
+
+
+class ConsoleRoute(APIRoute):
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        is_get = self.methods == {"GET"}
+        action: str | None = None if is_get else getattr(self.endpoint, "action", UNMARKED)
+        if action == UNMARKED:
+            raise TypeError(f"{self.name} ({self.path}) says neither what it changes nor that it reads")
+        needed: Scope = "console" if action is None else "admin"
+
+        async def handle_allowed(request: Request) -> Response:
+            # `admin` includes `console`.
+            if needed not in caller_of(request).scopes:
+                raise MissingScopeError([needed])
+            if not is_get:
+                await check_form(request)
+            if action is None:
+                return await handle(request)
+            return await audited(action, handle, request)
+
+        return handle_allowed
+
+
+async def check_form(request: Request) -> None:
+    """Raises `FormTokenError` unless the request sends the token of the session, as a field or as a header."""
+    token = request.headers.get(FORM_TOKEN_HEADER)
+    if token is None:
+        token = str((await request.form()).get(FORM_TOKEN, ""))
+    if not is_token_of(session_of(request), token):
+        raise FormTokenError
+
+
+async def audited(action: str, handle: Handler, request: Request) -> Response:
+    """The response of the handler, once the audit log holds what came of the act."""
+    outcome = "internal-error"
+    try:
+        response = await handle(request)
+        outcome = SUCCEEDED
+    except ReckonError as error:
+        outcome = error.type
+        raise
+    finally:
+        parts = (str(value) for name, value in request.path_params.items() if name != "user_id")
+        target = getattr(request.state, "audited", "/".join(parts))
+        actor = caller_of(request).key_id or ANY_CALLER
+        await run_in_threadpool(service_of(request).store.audit.record, actor, action, target, outcome)
+    return response
+
+
+def console_router(prefix: str = "") -> APIRouter:
+    return APIRouter(prefix=prefix, route_class=ConsoleRoute)

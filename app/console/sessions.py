@@ -1,0 +1,147 @@
+"""Finds out who uses the console and for which catalogue, before a page is made.
+
+While no API key exists, the service is open and so is the console. Afterwards an operator logs in with a key of the
+scope `console` (to look) or `admin` (to change), and the session cookie names the key. Its requests are those of the
+key: they see its catalogue, and end when it is revoked.
+"""
+
+from asyncio import Semaphore, wait_for
+from collections.abc import Iterable
+from urllib.parse import quote
+
+import structlog
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
+
+from app.auth.console_sessions import ConsoleSession, ConsoleSessions
+from app.auth.key_ring import ANYONE, Caller
+from app.console.rendering import problem_page
+from app.errors import OverloadedError, ReckonError
+from app.observability.request_ids import HEADER, accepted_or_new, current
+from app.tenancy.open_services import OpenServices
+from app.wiring import Control, Service
+
+log = structlog.get_logger()
+
+COOKIE = "reckon_session"
+LOGIN = "/console/login"
+STATIC = "/console/static/"
+MAX_REQUESTS = 8
+"""Of the console in progress in a process: its pages must not slow down the answers of the API."""
+
+WAIT_SECONDS = 10.0
+
+HEADERS = (
+    (b"cache-control", b"no-store"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+class Sessions:
+    """ASGI middleware. Sets `caller`, `session` and `service` in the state of the request.
+
+    `image_hosts`: whose pictures the pages may show.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, service: Service, control: Control, tenants: OpenServices, image_hosts: Iterable[str]
+    ) -> None:
+        self._app = app
+        self._service = service
+        self._keys = control.keys
+        self._tenants = tenants
+        self._sessions = ConsoleSessions(lambda: control.store.instance.token_key)
+        self._places = Semaphore(MAX_REQUESTS)
+        self._policy = policy(image_hosts).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
+        headers = dict(scope["headers"])
+        state["request_id"] = accepted_or_new(headers.get(HEADER, b""))
+        current.set(state["request_id"])
+        state["sessions"] = self._sessions
+        session = self._sessions.read(Request(scope).cookies.get(COOKIE, ""))
+        caller = self._caller(session)
+        if caller is ANYONE and session is None:
+            # Forms need a session, also where nobody logs in.
+            session = self._sessions.start(None)
+        state |= {"session": session, "caller": caller, "is_open": self._keys.is_open}
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                names = {name for name, _ in message["headers"]}
+                message["headers"] += [each for each in HEADERS if each[0] not in names]
+                message["headers"] += [
+                    (b"content-security-policy", self._policy),
+                    (HEADER, state["request_id"].encode()),
+                ]
+                if session is not None and session.cookie != Request(scope).cookies.get(COOKIE):
+                    message["headers"].append((b"set-cookie", cookie_of(session, scope).encode()))
+            await send(message)
+
+        if scope["path"].startswith((STATIC, LOGIN)):
+            await self._app(scope, receive, send_guarded)
+        elif caller is None:
+            await login_first(scope)(scope, receive, send_guarded)
+        else:
+            await self._for_caller(caller, scope, receive, send_guarded)
+
+    def _caller(self, session: ConsoleSession | None) -> Caller | None:
+        """None if the operator must log in."""
+        if self._keys.is_open:
+            return ANYONE
+        if session is None or session.key_id is None:
+            return None
+        held = self._keys.get(session.key_id)
+        return None if held is None or held.is_suspended else held.caller
+
+    async def _for_caller(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
+        lease = None
+        try:
+            await wait_for(self._places.acquire(), WAIT_SECONDS)
+        except TimeoutError:
+            await problem_page(Request(scope), OverloadedError())(scope, receive, send)
+            return
+        try:
+            service = self._service
+            if caller.tenant is not None:
+                lease, service = await self._tenants.lease(caller.tenant)
+            scope["state"]["service"] = service
+            with bound_contextvars(**({} if caller.tenant is None else {"tenant": caller.tenant})):
+                await self._app(scope, receive, send)
+        except ReckonError as error:  # of the lease: the pages answer their own
+            await problem_page(Request(scope), error)(scope, receive, send)
+        finally:
+            if lease is not None:
+                lease.give_back()
+            self._places.release()
+
+
+def policy(image_hosts: Iterable[str]) -> str:
+    """The Content-Security-Policy of all pages: nothing but the files of this service, and pictures of the hosts."""
+    images = " ".join(["'self'", "data:", *(f"https://{host}" for host in image_hosts)])
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self';"
+        " font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+def cookie_of(session: ConsoleSession, scope: Scope) -> str:
+    """The value of `Set-Cookie`. `Lax`: a link from elsewhere to a page opens it; a form from elsewhere sends none."""
+    secure = "; Secure" if scope["scheme"] == "https" else ""
+    return f"{COOKIE}={session.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
+
+
+def login_first(scope: Scope) -> Response:
+    """To the page on which the operator logs in, and from there back to what was asked for."""
+    request = Request(scope)
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = LOGIN + (f"?next={quote(asked)}" if request.method in {"GET", "HEAD"} else "")
+    if request.headers.get("hx-request"):
+        # A redirect would be followed, and its page put into a part of this one.
+        return Response(status_code=401, headers={"hx-redirect": LOGIN})
+    return RedirectResponse(target, status_code=303)

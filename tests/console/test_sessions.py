@@ -1,0 +1,193 @@
+"""Who may use the console, and what of another page, origin or session is refused."""
+
+import base64
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.auth import console_sessions
+from app.console.rendering import SECTIONS
+from app.settings import Settings
+from tests.support.console import Console
+from tests.support.keys import GuardedApp
+
+COOKIE = "reckon_session"
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[GuardedApp]:
+    opened = GuardedApp(Settings(data_dir=tmp_path))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def closed(guarded: GuardedApp) -> Iterator[Console]:
+    """A console with keys: nobody is logged in."""
+    guarded.key("admin")
+    opened = Console(guarded.app)
+    with opened.client:
+        yield opened
+
+
+def test_open_while_there_is_no_key(empty: Console) -> None:
+    got = empty.get("/")
+    assert got.status_code == 200
+    assert "HttpOnly; SameSite=Lax" in got.headers["set-cookie"]
+    assert "set-cookie" not in empty.get("/").headers  # the browser has it now
+
+
+def test_headers(empty: Console) -> None:
+    for path in ("/", "/console/nothing"):
+        headers = empty.get(path).headers
+        policy = headers["content-security-policy"]
+        assert "unsafe" not in policy
+        assert {"frame-ancestors 'none'", "default-src 'none'"} <= set(policy.split("; "))
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", [each.path for each in SECTIONS])
+def test_log_in_first(closed: Console, path: str) -> None:
+    got = closed.get(f"{path}?q=a%26b")
+    assert (got.status_code, got.text) == (303, "")
+    assert got.headers["location"].startswith("/console/login?next=")
+    partial = closed.get(path, headers={"hx-request": "true"})
+    assert (partial.status_code, partial.headers["hx-redirect"]) == (401, "/console/login")
+
+
+def test_log_in(guarded: GuardedApp, closed: Console) -> None:
+    key = guarded.key("console")
+    assert closed.log_in(key).headers["location"] == "/"
+    assert closed.get("/").status_code == 200
+    assert closed.post("/console/logout").status_code == 303
+    assert closed.get("/").status_code == 303
+
+
+def test_back_to_what_was_asked_for(guarded: GuardedApp, closed: Console) -> None:
+    asked = closed.get("/console?x=1").headers["location"]
+    assert 'name="next" value="/console?x=1"' in closed.page(asked)
+    got = closed.post("/console/login", {"key": guarded.key("admin"), "next": "/console?x=1"})
+    assert got.headers["location"] == "/console?x=1"
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "/console/\\..", "/docs", "/console/\r\nx", ""],
+)
+def test_nowhere_else(guarded: GuardedApp, closed: Console, target: str) -> None:
+    got = closed.post("/console/login", {"key": guarded.key("admin"), "next": target})
+    assert (got.status_code, got.headers["location"]) == (303, "/")
+
+
+@pytest.mark.parametrize("scopes", [["recommendations:read"], ["training", "ratings:write", "catalogue:write"]])
+def test_key_of_no_operator(guarded: GuardedApp, closed: Console, scopes: list[str]) -> None:
+    got = closed.log_in(guarded.key(*scopes))
+    assert (got.status_code, "scope console or admin" in got.text) == (403, True)
+    assert closed.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "key", ["", "x", "rk_4f1d09c2ab77_EXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLEEXAMPLE0000000", "é" * 64]
+)
+def test_wrong_key(closed: Console, key: str) -> None:
+    got = closed.log_in(key)
+    assert (got.status_code, "no valid API key" in got.text) == (401, True)
+    assert "EXAMPLE" not in got.text
+
+
+def test_many_wrong_keys(closed: Console) -> None:
+    statuses = {closed.log_in(f"wrong {n}").status_code for n in range(40)}
+    assert statuses == {401, 429}
+
+
+def test_revoked(guarded: GuardedApp, closed: Console) -> None:
+    key = guarded.key("admin")
+    closed.log_in(key)
+    assert closed.get("/").status_code == 200
+    guarded.store.api_keys.revoke(key[3:15])
+    guarded.app.state.control.keys.refresh()
+    assert closed.get("/").status_code == 303
+
+
+def test_session_of_an_open_service(guarded: GuardedApp) -> None:
+    """The first key closes the console, also for those who look at it."""
+    opened = Console(guarded.app)
+    with opened.client:
+        assert opened.get("/").status_code == 200
+        guarded.key("admin")
+        assert opened.get("/").status_code == 303
+
+
+def test_ended(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_sessions, "SECONDS", -1)
+    closed.log_in(guarded.key("admin"))
+    assert closed.get("/").status_code == 303
+
+
+def forged(cookie: str) -> Iterator[str]:
+    signed = base64.urlsafe_b64decode(cookie + "=")
+    later = (int(time.time()) + 10**6).to_bytes(8, "big") + signed[8:]
+    changed = bytes([*signed[:40], signed[40] ^ 1, *signed[41:]])
+    for each in (later, changed, signed[:-1], b""):
+        yield base64.urlsafe_b64encode(each).rstrip(b"=").decode()
+    yield from (cookie[:-1], cookie + "A", cookie[::-1], "é" * 91, "=" * 91)
+
+
+def test_forged(guarded: GuardedApp, closed: Console) -> None:
+    closed.log_in(guarded.key("admin"))
+    cookie = closed.client.cookies[COOKIE]
+    closed.client.cookies.clear()
+    for each in forged(cookie):
+        got = closed.get("/", headers={"cookie": f"{COOKIE}={each}".encode()})
+        assert got.status_code == 303, each
+    assert closed.get("/", headers={"cookie": f"{COOKIE}={cookie}"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"host": "evil.example"},
+    ],
+)
+def test_other_pages(empty: Console, headers: dict[str, str]) -> None:
+    got = empty.post("/console/logout", headers=headers)
+    assert got.status_code in {403, 421}
+
+
+def test_pages_of_allowed_origins(tmp_path: Path) -> None:
+    """What may call the API from another origin may not use the session of an operator."""
+    shop = "https://shop.example.com"
+    opened = Console(GuardedApp(Settings(data_dir=tmp_path, cors_origins=shop)).app)
+    with opened.client:
+        got = opened.post("/console/logout", headers={"origin": shop})
+    assert got.status_code == 403
+    assert "access-control-allow-origin" not in got.headers
+
+
+def test_session_is_no_key(guarded: GuardedApp, closed: Console) -> None:
+    """The API takes keys alone, so that no form can call it by the cookie."""
+    closed.log_in(guarded.key("admin"))
+    assert closed.get("/counts").status_code == 401
+
+
+def test_audited(guarded: GuardedApp, closed: Console) -> None:
+    key = guarded.key("console")
+    closed.log_in("wrong")
+    closed.log_in(key)
+    seen: list[Any] = [(each.actor, each.action, each.outcome) for each in guarded.store.audit.entries(2)]
+    assert seen == [(key[3:15], "console.login", "succeeded"), ("anyone", "console.login", "unauthorized")]
+
+
+def test_tenant(guarded: GuardedApp, closed: Console) -> None:
+    """The key selects the catalogue, here as well."""
+    guarded.tenant("cinema")
+    closed.log_in(guarded.key("console", tenant="cinema"))
+    assert '<span class="tenant">cinema</span>' in closed.page("/")
