@@ -43,6 +43,9 @@ LEAST_USERS = 200
 LEAST_GROUP = 5
 """A group has at least so many profiles."""
 
+LEAST_PROFILE = 3
+"""A profile has at least so many items besides bestsellers: without the pushed one, one pair is left to judge."""
+
 N_COMPONENTS = 16
 HEAD_SHARE = 0.2
 """The bestsellers that are left out of profiles: the share of all choices that they have."""
@@ -123,6 +126,14 @@ def find_pushes(ratings: RatingMatrix, rng: np.random.Generator) -> list[Push]:
             is_made[push.user_rows] = True
             pushes.append(push)
     return pushes
+
+
+def can_be_judged(ratings: RatingMatrix) -> NDArray[np.bool_]:
+    """(n_users,) whose profiles are large enough for `find_pushes`; of smaller ones it says nothing."""
+    chosen = _pattern(ratings.with_positive(0.0).by_user)
+    is_head = _head(np.asarray(chosen.sum(axis=0), np.float64).ravel())
+    judged: NDArray[np.bool_] = chosen @ (~is_head).astype(float) >= LEAST_PROFILE
+    return judged
 
 
 def _pattern(matrix: sparse.csr_array) -> sparse.csr_array:
@@ -307,7 +318,7 @@ def _regression(real: tuple[Floats, Floats], made: tuple[Floats, Floats]) -> Flo
     """Logistic regression by Newton's method, with a little regularisation; made profiles are the positive class."""
     columns, labels = [], []
     for label, (coherence, sizes) in enumerate((real, made)):
-        can_tell = sizes >= 3  # noqa: PLR2004  without the pushed item, at least one pair is left
+        can_tell = sizes >= LEAST_PROFILE
         columns.append(_columns(coherence[can_tell], sizes[can_tell]))
         labels.append(np.full(np.count_nonzero(can_tell), float(label)))
     x, y = np.concatenate(columns), np.concatenate(labels)

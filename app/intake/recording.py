@@ -204,7 +204,7 @@ class EventRecorder:
         checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
         checked = self._own_recommendations_only(checked)
         good = [row for row in checked if isinstance(row, CheckedEvent)]
-        statuses = self._store.events.record(_event_columns(good)).tolist() if good else []
+        statuses = self._store.events.record(_event_columns(good), is_direct=True).tolist() if good else []
         return _outcomes(checked, iter(statuses))
 
     def remove(self, event_id: str) -> None:

@@ -120,11 +120,19 @@ class FileDigest:
 class Acceptance:
     """A snapshot was published by an operator's word although it did not pass the gate.
 
-    `at`: when, UTC, ISO 8601. `reason`: what the gate said.
+    `at`: when, UTC, ISO 8601. `reason`: what the gate said. `kinds`: the checks that the snapshot failed, `baselines`,
+    `live` or `shift`; empty in snapshots of earlier releases, which did not store them.
     """
 
     at: str
     reason: str
+    kinds: tuple[str, ...] = ()
+
+    def beside(self, earlier: "Acceptance | None") -> "Acceptance":
+        """One acceptance of both. `earlier`: in the same run."""
+        if earlier is None:
+            return self
+        return Acceptance(self.at, f"{earlier.reason}; {self.reason}", (*earlier.kinds, *self.kinds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """How much the signals of new users may add to the trend of an item.
 
-A *new* user is one whom no training run has judged yet, see `app.training.quarantine`. Made profiles are new users who
-come for one item. Most items get about the same share of their signals from new users, so what known users did with an
-item tells what to expect of the new ones:
+A *new* user is one whom no training run has judged yet, see `app.training.quarantine`: one who came after the last run
+that published, or whose profile was too small to be judged. Made profiles are new users who come for one item. Most
+items get about the same share of their signals from new users, so what known users did with an item tells what to
+expect of the new ones:
 
     expected = known  p / (1 - p),    p: the median share of new users, among the items with the highest scores
     most = (sqrt(expected) + Z / 2)^2

@@ -2,8 +2,8 @@
 
 `catalogue` is the version of the items, `placements` of placements and event types; `snapshot` numbers the snapshots,
 `fencing` the claims of training jobs, `erasures` the erasures of users; `erased` counts the rating changes of these
-users, `keys` the changes of API keys; `judged_users` is the highest key of a user whom a training run has judged;
-`recounted_items` exists while trends are counted again (`trend_recount.py`).
+users, `keys` the changes of API keys; `judged_users` is the highest key of a user in the data of a training run that
+judged users; `recounted_items` exists while trends are counted again (`trend_recount.py`).
 """
 
 import sqlalchemy as sa

@@ -176,9 +176,15 @@ class Dialect(Protocol):
         """Inserts or overwrites (n,) ratings of distinct pairs unconditionally. A NaN `value` is a tombstone."""
 
     def bump_users(
-        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, column: VersionColumn = "version"
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        changes: KeyArray,
+        column: VersionColumn = "version",
+        *,
+        is_direct: bool = False,
     ) -> None:
-        """Adds the (n,) `changes` to a version of n distinct users."""
+        """Adds the (n,) `changes` to a version of n distinct users. `is_direct`: they came through the API."""
 
     def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
         """Returns the number of rows inserted or merged; `columns` in the order of the upsert, with distinct keys."""

@@ -163,30 +163,30 @@ class Events:
             counters.grow(connection, "placements")
         return True
 
-    def record(self, incoming: IncomingEvents) -> NDArray[np.int8]:
+    def record(self, incoming: IncomingEvents, *, is_direct: bool = False) -> NDArray[np.int8]:
         """Stores all events in one transaction; (n,) int8 STORED, or UNCHANGED where the id is known or deleted.
 
         Ids are unique among the events of a user: of equal ones the first is stored. Missing users and items are
         inserted; events of merged guests are stored for the users, see `redirects.py`. Where the store rejects unknown
         items, nothing is inserted for events of such items, and these have UNKNOWN_ITEM. Raises `InvalidInputError` for
-        a type that is not declared.
+        a type that is not declared. `is_direct`: they came through the API, and their users are marked as direct ones.
         """
         while True:
             try:
                 with self._database.writing() as connection:
-                    return self._record(connection, incoming)
+                    return self._record(connection, incoming, is_direct=is_direct)
             except ChangedMeanwhileError:
                 continue
             except RedirectedError as error:
                 incoming = with_targets(incoming, error.targets)
 
-    def _record(self, connection: sa.Connection, incoming: IncomingEvents) -> NDArray[np.int8]:
+    def _record(self, connection: sa.Connection, incoming: IncomingEvents, *, is_direct: bool) -> NDArray[np.int8]:
         accepted = np.arange(len(incoming))
         if self._rejects_unknown_items:
             accepted = rows_of_known_items(self._database, connection, incoming.item_id)
         new = self._new(connection, incoming, accepted)
         if len(new):
-            self._store(connection, incoming, new)
+            self._store(connection, incoming, new, is_direct=is_direct)
         status = np.full(len(incoming), UNKNOWN_ITEM, dtype=np.int8)
         status[accepted] = UNCHANGED
         status[new] = STORED
@@ -207,7 +207,9 @@ class Events:
         rows = [row for pair, row in first.items() if known.isdisjoint({pair, (pair[0], None)})]
         return np.array(rows, dtype=np.intp)
 
-    def _store(self, connection: sa.Connection, incoming: IncomingEvents, new: NDArray[np.intp]) -> None:
+    def _store(
+        self, connection: sa.Connection, incoming: IncomingEvents, new: NDArray[np.intp], *, is_direct: bool
+    ) -> None:
         dialect = self._database.dialect
         ids, types, user_ids, item_ids, *origin = (
             [column[row] for row in new.tolist()]
@@ -238,7 +240,7 @@ class Events:
         self._database.note("events", stored=n_stored)
         add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)
-        dialect.bump_users(connection, changed, changes, column="profile_version")
+        dialect.bump_users(connection, changed, changes, column="profile_version", is_direct=is_direct)
         audiences = audiences_of(self._database, connection, signals.user_key)
         change_trends(self._database, connection, before, before + signals, audiences, audiences)
 

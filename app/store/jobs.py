@@ -397,10 +397,26 @@ def add_job(
 
 def update_held(connection: sa.Connection, claim: Claim, **values: Any) -> None:
     """Changes the claimed job. Raises `LeaseLostError`, and changes nothing, where the claim no longer holds."""
+    if connection.execute(sa.update(jobs).where(_is_held(claim)).values(**values)).rowcount != 1:
+        raise _lost(claim)
+
+
+def refuse_lost(connection: sa.Connection, claim: Claim) -> None:
+    """Raises `LeaseLostError` where the claim no longer holds; otherwise it holds until the transaction ends."""
+    # The lock keeps a takeover from coming between this check and the commit.
+    held = sa.select(jobs.c.job_key).where(_is_held(claim))
+    if connection.execute(held.with_for_update()).first() is None:
+        raise _lost(claim)
+
+
+def _is_held(claim: Claim) -> sa.ColumnElement[bool]:
     # The fencing token fails a worker that was only slow: a takeover has written a newer one.
-    held = (jobs.c.job_id == claim.job.job_id) & (jobs.c.fencing_token == claim.token) & (jobs.c.state == "running")
-    if connection.execute(sa.update(jobs).where(held).values(**values)).rowcount != 1:
-        raise LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")
+    is_of_claim = (jobs.c.job_id == claim.job.job_id) & (jobs.c.fencing_token == claim.token)
+    return is_of_claim & (jobs.c.state == "running")
+
+
+def _lost(claim: Claim) -> LeaseLostError:
+    return LeaseLostError(f"job {claim.job.job_id} was taken over from worker {claim.worker_id}")
 
 
 def check_wanted(connection: sa.Connection, claim: Claim) -> None:

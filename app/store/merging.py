@@ -135,7 +135,7 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
     if n_moved:
         owner = np.full(n_moved, user_key)
         database.dialect.write_ratings(connection, owner, item_key[moves], value[moves], rated_at[moves])
-        database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]))
+        database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), is_direct=True)
     connection.execute(sa.delete(ratings).where(ratings.c.user_key == guest_key))
     return n_moved
 
@@ -155,7 +155,8 @@ def _move_events(database: Database, connection: sa.Connection, user_key: int, g
     connection.execute(sa.delete(interactions).where(interactions.c.user_key == guest_key))
     moved = sa.update(events).where(events.c.user_key == guest_key).values(user_key=user_key)
     n_moved = connection.execute(moved).rowcount
-    database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), column="profile_version")
+    changes = (np.array([user_key]), np.array([n_moved]))
+    database.dialect.bump_users(connection, *changes, column="profile_version", is_direct=True)
     return n_moved
 
 

@@ -268,10 +268,17 @@ class PostgresDialect:
         )
 
     def bump_users(
-        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, column: VersionColumn = "version"
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        changes: KeyArray,
+        column: VersionColumn = "version",
+        *,
+        is_direct: bool = False,
     ) -> None:
+        mark = ", is_direct = true" if is_direct else ""
         connection.exec_driver_sql(
-            f"UPDATE users SET {column} = {column} + changes"  # noqa: S608  one of two names of ours
+            f"UPDATE users SET {column} = {column} + changes{mark}"  # noqa: S608  names and texts of ours
             " FROM unnest(%s::bigint[], %s::bigint[]) AS bumped (key, changes) WHERE user_key = key",
             (user_key.tolist(), changes.tolist()),
         )

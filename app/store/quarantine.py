@@ -12,6 +12,7 @@ from app.entities import from_microseconds
 from app.errors import NotFoundError
 from app.store.database import Database
 from app.store.dialect import KeyArray
+from app.store.jobs import Claim, refuse_lost
 from app.store.schema import items, quarantine, users
 from app.store.signals import Signals, signals_of_users
 from app.store.trends import audiences_of, change_trends, lock_trends
@@ -43,10 +44,19 @@ class Quarantine:
             keys = connection.execute(found.order_by(quarantine.c.user_key)).scalars().all()
         return np.array(keys, dtype=np.int64)
 
-    def replace(self, user_keys: KeyArray, item_keys: KeyArray) -> None:
+    def held(self) -> tuple[KeyArray, KeyArray]:
+        """((n,) keys of the users in quarantine, ascending, (n,) keys of the items that they push)."""
+        found = sa.select(quarantine.c.user_key, quarantine.c.item_key).where(quarantine.c.released_at.is_(None))
+        with self._database.reading() as connection:
+            rows = connection.execute(found.order_by(quarantine.c.user_key)).all()
+        user_key, item_key = np.array([tuple(row) for row in rows], np.int64).reshape(-1, 2).T
+        return user_key, item_key
+
+    def replace(self, claim: Claim, user_keys: KeyArray, item_keys: KeyArray) -> None:
         """Puts these users (n,) into quarantine for these items (n,), and takes all others out of it.
 
-        Released users stay released. Trends lose what the first raised them by, and get back that of the others. A
+        Raises `LeaseLostError` once another worker has taken over the job that found them. Released users stay
+        released. Trends lose what the first raised them by, and get back that of the others. A
         transaction for each chunk of users, so that other writers need not wait long.
         """
         pushed = dict(zip(user_keys.tolist(), item_keys.tolist(), strict=True))
@@ -58,7 +68,7 @@ class Quarantine:
         for start in range(0, len(changed), CHUNK_ROWS):
             keys = changed[start : start + CHUNK_ROWS]
             # A user who was deleted since the data were read must leave nothing behind.
-            with self._changing(keys) as (connection, stored):
+            with self._changing(keys, claim) as (connection, stored):
                 now = self._database.dialect.now(connection)
                 is_over = quarantine.c.user_key.in_(over.intersection(keys)) & quarantine.c.released_at.is_(None)
                 connection.execute(sa.delete(quarantine).where(is_over))
@@ -69,9 +79,16 @@ class Quarantine:
                     connection.execute(sa.insert(quarantine), added)
 
     @contextmanager
-    def _changing(self, user_keys: Sequence[int]) -> Iterator[tuple[sa.Connection, Sequence[int]]]:
-        """A transaction that changes the quarantine of some users, and those of them who are stored; moves trends."""
+    def _changing(
+        self, user_keys: Sequence[int], claim: Claim | None = None
+    ) -> Iterator[tuple[sa.Connection, Sequence[int]]]:
+        """A transaction that changes the quarantine of some users, and those of them who are stored; moves trends.
+
+        `claim`: of the run that changes it, which must hold; None for an operator.
+        """
         with self._database.writing() as connection:
+            if claim is not None:
+                refuse_lost(connection, claim)
             # With their users locked, no signals of theirs come or go.
             are_some = sa.select(users.c.user_key).where(users.c.user_key.in_(user_keys)).order_by(users.c.user_key)
             stored = connection.execute(are_some.with_for_update(key_share=True)).scalars().all()

@@ -106,7 +106,8 @@ class Ratings:
         Where the store rejects unknown items, nothing is inserted for their rows, and these have UNKNOWN_ITEM.
 
         `untimed_at` (n,) int64: the arrival of rows without a time (the server's clock, microseconds UTC), which win
-        and leave an equal value untouched. None (files): such rows stay without a time, older than any known time.
+        and leave an equal value untouched. None (files): such rows stay without a time, older than any known time. With
+        it, the rows came through the API, and their users are marked as direct ones.
         """
         while True:
             try:
@@ -143,7 +144,8 @@ class Ratings:
                 decided.rated_at,
             )
             write = decided.status != UNCHANGED
-            self._write(connection, pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
+            columns = (pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
+            self._write(connection, *columns, is_direct=untimed_at is not None)
             change.add(first, existing, decided)
         self._database.note("ratings", stored=recorded.count(STORED))
         changed = np.flatnonzero(change.is_one)
@@ -153,14 +155,21 @@ class Ratings:
         return recorded
 
     def _write(
-        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        item_key: KeyArray,
+        value: ValueArray,
+        rated_at: TimeArray,
+        *,
+        is_direct: bool = False,
     ) -> None:
         if not len(user_key):
             return
         self._database.dialect.write_ratings(connection, user_key, item_key, value, rated_at)
         # In the same transaction: a request that sees the version sees the ratings.
         changed_users, changes = np.unique(user_key, return_counts=True)
-        self._database.dialect.bump_users(connection, changed_users, changes)
+        self._database.dialect.bump_users(connection, changed_users, changes, is_direct=is_direct)
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
         """Leaves a tombstone of time `at`, or just after the rating if that is later; False if there is no rating.

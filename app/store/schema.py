@@ -73,6 +73,10 @@ users = Table(
     Column("profile_version", BigInteger, nullable=False, server_default=text("0")),  # of the attributes and events
     Column("country", Text),
     Column("attributes", JSON, nullable=False, server_default=text("'{}'")),
+    # Was there when a run published, which could not judge so small a profile; see `trends.py`.
+    Column("is_unjudged", Boolean, nullable=False, server_default=false()),
+    # Some rating or event came through the API, where the caller says when it happened.
+    Column("is_direct", Boolean, nullable=False, server_default=false()),
     CheckConstraint("length(user_id) BETWEEN 1 AND 128", name="id"),
     sqlite_autoincrement=True,
 )

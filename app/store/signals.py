@@ -31,6 +31,7 @@ OF_PAIRS = (
     "pairs JOIN events ON events.item_key = pairs.item_key AND events.user_key = pairs.user_key"
     " AND at >= {start} AND at < {end}"
 )
+NEW_USERS = " AND user_key IN (SELECT user_key FROM users WHERE user_key > {judged} OR is_unjudged)"
 RATING_DTYPE = np.dtype([("user_key", "i8"), ("item_key", "i8"), ("at", "i8")])
 EVENT_DTYPE = np.dtype([*RATING_DTYPE.descr, ("weight", "f8"), ("portion", "f8")])
 
@@ -92,9 +93,9 @@ def signals_of_users(database: Database, connection: sa.Connection, user_keys: S
     return _where(database, connection, _is_in("user_key", user_keys))
 
 
-def signals_of_users_after(database: Database, connection: sa.Connection, user_key: int) -> Signals:
-    """Those of users with a higher key."""
-    return _where(database, connection, f" AND user_key > {int(user_key)}")
+def signals_of_new_users(database: Database, connection: sa.Connection, judged: int) -> Signals:
+    """Those of users with a key above `judged`, and of those below who are unjudged."""
+    return _where(database, connection, NEW_USERS.format(judged=int(judged)))
 
 
 def signals_of_items_after(database: Database, connection: sa.Connection, item_key: int) -> Signals:

@@ -12,6 +12,7 @@ from app.store import counters
 from app.store.database import Database
 from app.store.jobs import Claim, check_wanted, update_held
 from app.store.schema import snapshots
+from app.store.trends import Judgement, judge
 
 
 class ErasedSinceError(ConflictError):
@@ -59,10 +60,18 @@ class SnapshotRegister:
             return counters.grow(connection, "snapshot")
 
     def register(
-        self, claim: Claim, *, version: int, path: str, card: dict[str, Any], digest: str | None = None
+        self,
+        claim: Claim,
+        *,
+        version: int,
+        path: str,
+        card: dict[str, Any],
+        digest: str | None = None,
+        judgement: Judgement | None = None,
     ) -> None:
         """Publishes in one transaction: inserts the row, makes it live unless another is pinned, and ends the job.
 
+        `judgement`: from now on, trends count the users that the run has judged in full; None: it judged no user.
         Raises `LeaseLostError`, and publishes nothing, when another worker has taken over the job, and
         `JobCancelledError` when the job was cancelled.
         """
@@ -88,6 +97,8 @@ class SnapshotRegister:
             pinned = connection.execute(sa.select(snapshots.c.card).where(snapshots.c.is_pinned)).scalar_one_or_none()
             if pinned is None or n_erasures_of(pinned) < n_erasures_of(card):
                 _make_live(connection, version, is_pinned=False)
+            if judgement is not None:
+                judge(self._database, connection, judgement)
 
     def activate(self, version: int | None) -> SnapshotEntry:
         """Makes a version live and pins it; None: the newest one, unpinned.

@@ -310,10 +310,17 @@ class SqliteDialect:
         )
 
     def bump_users(
-        self, connection: sa.Connection, user_key: KeyArray, changes: KeyArray, column: VersionColumn = "version"
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        changes: KeyArray,
+        column: VersionColumn = "version",
+        *,
+        is_direct: bool = False,
     ) -> None:
+        mark = ", is_direct = true" if is_direct else ""
         _cursor(connection).executemany(
-            f"UPDATE users SET {column} = {column} + ? WHERE user_key = ?",  # noqa: S608  one of two names of ours
+            f"UPDATE users SET {column} = {column} + ?{mark} WHERE user_key = ?",  # noqa: S608  names and texts of ours
             zip(changes.tolist(), user_key.tolist(), strict=True),
         )
 

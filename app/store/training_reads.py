@@ -15,6 +15,7 @@ from app.store.dialect import KeyArray, ValueArray
 from app.store.noted import Kind
 from app.store.ratings import count_changes
 from app.store.schema import interactions, ratings, users
+from app.store.trends import JUDGED
 
 RATING_DTYPE = np.dtype([("user_key", "i8"), ("item_key", "i8"), ("value", "f8"), ("rated_at", "i8")])
 # A structured array has no NULL, so the least int64, `UNKNOWN_TIME`, stands for it.
@@ -23,8 +24,10 @@ ALL_RATINGS = (
     " FROM ratings WHERE value IS NOT NULL ORDER BY user_key, item_key"
 )
 ALL_ITEMS = "SELECT item_key FROM items WHERE NOT is_deleted ORDER BY item_key"
-USER_DTYPE = np.dtype([("key", "i8"), ("version", "i8"), ("profile_version", "i8")])
-ALL_USERS = "SELECT user_key, version, profile_version FROM users ORDER BY user_key"
+USER_DTYPE = np.dtype(
+    [("key", "i8"), ("version", "i8"), ("profile_version", "i8"), ("is_unjudged", "?"), ("is_direct", "?")]
+)
+ALL_USERS = "SELECT user_key, version, profile_version, is_unjudged, is_direct FROM users ORDER BY user_key"
 _INTEGER_COLUMNS = ("user_key", "item_key", "type_key", "count", "first_at", "last_at")
 INTERACTION_DTYPE = np.dtype([*((name, "i8") for name in _INTEGER_COLUMNS), ("portion", "f8")])
 # Likewise, -1 stands for a NULL portion until `_interactions` makes it NaN.
@@ -54,6 +57,8 @@ class TrainingData:
 
     `item_keys` (n_items,) and `user_keys` (n_users,): int64 ascending, rated or not, but no deleted items.
     `user_versions` and `user_profile_versions`: (n_users,) int64, `users.version` and `users.profile_version`.
+    `is_new`: (n_users,) bool, whom no run has judged yet, see `trends.py`; all before the first one. `is_direct`:
+    (n_users,) bool, who have rated or acted through the API, so that times are the caller's.
     `interactions`: in the order of (user, item, type); some may be of deleted users or items.
     `change_count`: the number of rating changes so far. `newest_rated_at`: microseconds UTC, or `UNKNOWN_TIME`.
     `n_erasures`: the erasures of users so far; none of these users is in the data.
@@ -68,6 +73,8 @@ class TrainingData:
     user_keys: KeyArray
     user_versions: NDArray[np.int64]
     user_profile_versions: NDArray[np.int64]
+    is_new: NDArray[np.bool_]
+    is_direct: NDArray[np.bool_]
     catalogue_version: int
     change_count: int
     newest_rated_at: int
@@ -104,6 +111,7 @@ class TrainingReads:
             catalogue_version = counters.read(connection, "catalogue")
             change_count = count_changes(connection)
             n_erasures = counters.read(connection, "erasures")
+            judged = counters.read(connection, JUDGED)
         # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
         item_keys = np.ascontiguousarray(item_rows["key"])
         totals: dict[Kind, int] = {
@@ -122,6 +130,8 @@ class TrainingReads:
             user_keys=np.ascontiguousarray(user_rows["key"]),
             user_versions=np.ascontiguousarray(user_rows["version"]),
             user_profile_versions=np.ascontiguousarray(user_rows["profile_version"]),
+            is_new=(user_rows["key"] > judged) | user_rows["is_unjudged"],
+            is_direct=np.ascontiguousarray(user_rows["is_direct"]),
             catalogue_version=catalogue_version,
             change_count=change_count,
             newest_rated_at=int(columns.rated_at.max()) if len(columns) else int(UNKNOWN_TIME),

@@ -13,8 +13,8 @@ A difference of floats loses digits where little remains. A sum that falls far b
 from the stored ratings and events.
 
 There are sums for all users, for those of each country, and for the new users among each of these, whom no training run
-has judged yet. Users in quarantine are in no sum. Where new users have more to do with an item than others let one
-expect, the excess does not count (`bursts.py`).
+has judged yet: a run says nothing of small profiles, whose users stay new. Users in quarantine are in no sum. Where new
+users have more to do with an item than others let one expect, the excess does not count (`bursts.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from app.store.bursts import N_TYPICAL, most_of_new
 from app.store.database import Database
 from app.store.dialect import KeyArray, TimeArray, Upsert, ValueArray
 from app.store.schema import counters as counter_table
-from app.store.schema import trends
+from app.store.schema import trends, users
 from app.store.signals import (
     DAY,
     Signals,
@@ -41,7 +41,7 @@ from app.store.signals import (
     event_signals_of_pairs,
     liked_from,
     signals_of_items,
-    signals_of_users_after,
+    signals_of_new_users,
 )
 
 LANDMARK = to_microseconds(datetime(2020, 1, 1, tzinfo=UTC))
@@ -50,7 +50,10 @@ ALL_COUNTRIES = ""
 NEW = "\x01"
 """Begins the name of a sum of new users alone. No country has a control character."""
 JUDGED = "judged_users"
-"""The counter that holds the highest key of the users whom a training run has judged; 0 before the first run."""
+"""The counter that holds the highest key of a user in the data of a run that judged; 0 before the first one.
+
+Users with a higher key are new, and so are those with a lower one whose profiles it could not judge (`is_unjudged`).
+"""
 RECOUNTED = "recounted_items"
 """The counter that exists while trends are counted again in slices: the highest key of the items that are done."""
 MAX_FALL = 16.0
@@ -67,7 +70,8 @@ ACTIVE = (
 # Before the first run no user is new: there would be nothing to compare with.
 AUDIENCES = (
     "SELECT user_key, country, is_new, is_quarantined FROM (SELECT user_key, country,"
-    " EXISTS (SELECT 1 FROM counters WHERE name = 'judged_users' AND value > 0 AND value < users.user_key) AS is_new,"
+    " EXISTS (SELECT 1 FROM counters WHERE name = 'judged_users' AND value > 0"
+    " AND (value < users.user_key OR users.is_unjudged)) AS is_new,"
     " EXISTS (SELECT 1 FROM quarantine WHERE quarantine.user_key = users.user_key AND released_at IS NULL)"
     " AS is_quarantined FROM users) AS profiles"
     " WHERE (country IS NOT NULL OR is_new OR is_quarantined) AND user_key = ?"
@@ -105,16 +109,15 @@ AudienceOf = Mapping[int, Audience]
 ANY = Audience()
 
 
-class Bursts(NamedTuple):
-    """Items that new users have more to do with than is expected.
+class Judgement(NamedTuple):
+    """What a run found of the users in its data.
 
-    `item_key`: (n,) int64. `counted`: (n,) float64, the share of the signals of new users that counts, below 1.
-    `judged`: users with a higher key are new.
+    `user_key`: (n,) int64 ascending, all of them. `is_judged`: (n,) bool, those who are new no more. Who comes later is
+    new, and so are the others until a later run judges them.
     """
 
-    item_key: KeyArray
-    counted: ValueArray
-    judged: int
+    user_key: KeyArray
+    is_judged: NDArray[np.bool_]
 
 
 class Trends:
@@ -136,29 +139,6 @@ class Trends:
                 if is_all or n_read is None or counted[order[-1]] >= rows["total"][-1]:
                     return rows["item_key"][order], counted[order]
                 n_read *= 8
-
-    def bursts(self) -> Bursts:
-        with self._database.reading() as connection:
-            judged = counters.read(connection, JUDGED)
-            rows, _ = self._counted(connection, ALL_COUNTRIES, None)
-            # log2 of the share that counts
-            share = most_of_new(rows["total"], rows["new"], self._now(connection)) - rows["new"]
-        is_one = share < 0
-        return Bursts(rows["item_key"][is_one], np.exp2(share[is_one]), judged)
-
-    def judge(self, highest: int) -> None:
-        """Users with a key up to `highest` are new no more. Other writes wait meanwhile."""
-        with self._database.writing() as connection:
-            is_higher = (counter_table.c.name == JUDGED) & (counter_table.c.value < highest)
-            if not connection.execute(sa.update(counter_table).where(is_higher).values(value=highest)).rowcount:
-                return
-            self._database.dialect.lock_table(connection, "trends", "EXCLUSIVE")
-            connection.execute(sa.delete(trends).where(trends.c.country.startswith(NEW)))
-            # Those who came while the run went on.
-            signals = signals_of_users_after(self._database, connection, highest)
-            scores = scores_of(signals, audiences_of(self._database, connection, signals.user_key))
-            of_new = {place: score for place, score in scores.items() if place[0].startswith(NEW)}
-            replace_scores(self._database, connection, of_new)
 
     def _counted(self, connection: sa.Connection, country: str, n: int | None) -> tuple[NDArray[np.void], ValueArray]:
         """The n highest sums, or all, of all users and of new ones, and (m,) what of them counts."""
@@ -183,6 +163,35 @@ class Trends:
     def _now(self, connection: sa.Connection) -> float:
         """log2 of a signal of weight 1, such as a liked rating, now."""
         return float((self._database.dialect.now(connection) - LANDMARK) / HALF_LIFE)
+
+
+def judge(database: Database, connection: sa.Connection, judgement: Judgement) -> None:
+    """Counts the signals of new users again, without those who were judged. Other writes wait meanwhile.
+
+    Who was judged once is never new again. Locks users, then the counter, then trends.
+    """
+    before = counters.read(connection, JUDGED)
+    highest = max(before, int(judgement.user_key.max(initial=0)))
+    were_new = (users.c.user_key <= highest) & ((users.c.user_key > before) | users.c.is_unjudged)
+    new = sa.select(users.c.user_key, users.c.is_unjudged).where(were_new).order_by(users.c.user_key)
+    # Locked in the order of keys, as every writer does.
+    rows = connection.execute(new.with_for_update(key_share=True)).all()
+    # A user who was being stored while the run read the data has a lower key than others, and is not among its users.
+    judged = set(judgement.user_key[judgement.is_judged].tolist())
+    changed = [row.user_key for row in rows if row.is_unjudged == (row.user_key in judged)]
+    for start in range(0, len(changed), CHUNK_ROWS):
+        are_some = users.c.user_key.in_(changed[start : start + CHUNK_ROWS])
+        connection.execute(sa.update(users).where(are_some).values(is_unjudged=~users.c.is_unjudged))
+    if not changed and highest == before:
+        return
+    connection.execute(sa.update(counter_table).where(counter_table.c.name == JUDGED).values(value=highest))
+    database.dialect.lock_table(connection, "trends", "EXCLUSIVE")
+    connection.execute(sa.delete(trends).where(trends.c.country.startswith(NEW)))
+    # Those who came while the run went on are new as well.
+    signals = signals_of_new_users(database, connection, highest)
+    scores = scores_of(signals, audiences_of(database, connection, signals.user_key))
+    of_new = {place: score for place, score in scores.items() if place[0].startswith(NEW)}
+    replace_scores(database, connection, of_new)
 
 
 def lock_trends(database: Database, connection: sa.Connection) -> None:

@@ -130,10 +130,10 @@ class Dataset:
     `memberships`: the groups of users that the recipe names.
     `content`: (n_items, t) float32 CSR, by what items are compared; columns of `encodings.content`.
     `quarantined`: (n_users,) bool, whose ratings and labels `ratings` leaves out; None for no user.
-    `of_quarantine`: a sentence on it; empty where nothing was found.
+    `of_quarantine`: sentences on it; empty where nothing was found.
+    `is_judged`: (n_users,) bool, who is new no more once the run has published; None if it judges no user.
     `in_part`: (n_users,) bool, of whom `ratings` leaves out what came in a burst; None for no user. `n_capped`: how
     many ratings and labels that is. `of_bursts`: a sentence on it; empty where there was none.
-    `judged`: users with a higher key are new, see `app.store.bursts`. `judges_new`: whether this run judges them.
     """
 
     data: TrainingData
@@ -145,18 +145,17 @@ class Dataset:
     content: sparse.csr_array
     quarantined: NDArray[np.bool_] | None = None
     of_quarantine: tuple[str, ...] = ()
+    is_judged: NDArray[np.bool_] | None = None
     in_part: NDArray[np.bool_] | None = None
     n_capped: int = 0
     of_bursts: tuple[str, ...] = ()
-    judged: int = 0
-    judges_new: bool = True
 
     def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":
         """The same, to be learned without what these users (n_users,) rated and did. `why`: for the card."""
         ratings = self.ratings.subset(~quarantined[self.ratings.user_rows])
         if ratings.labels is not None:
             ratings = ratings.with_labels(ratings.labels.subset(~quarantined[ratings.labels.user_rows]))
-        return replace(self, ratings=ratings, quarantined=quarantined, of_quarantine=(why,))
+        return replace(self, ratings=ratings, quarantined=quarantined, of_quarantine=(*self.of_quarantine, why))
 
     def capped(self, ratings: NDArray[np.bool_], labels: NDArray[np.bool_], why: str) -> "Dataset":
         """The same, to be learned without these of its ratings (n,) and of their labels (m,). `why`: for the card."""

@@ -14,12 +14,21 @@ class RunFailedError(ReckonError):
         self.advice = advice
 
 
+BASELINES, LIVE, SHIFT, DEFECT = "baselines", "live", "shift", "defect"
+"""What a rejected snapshot failed: the comparison with the baselines or with what is live, or the look for items that
+rose by new users alone, all of which an operator may overrule; or a check that finds data or vectors unusable."""
+
+
 class SnapshotRejectedError(RunFailedError):
-    """What was learned is not good enough to publish: the live snapshot stays."""
+    """What was learned is not good enough to publish: the live snapshot stays. `kind`: which check it failed."""
 
     type = "snapshot-rejected"
     title = "The snapshot was not good enough to publish"
     status = 409
+
+    def __init__(self, detail: str, advice: str = "", kind: str = DEFECT) -> None:
+        super().__init__(detail, advice)
+        self.kind = kind
 
 
 class NotFiniteError(SnapshotRejectedError):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.training.errors import LEARN_OTHERWISE, NotFiniteError, SnapshotRejectedError
+from app.training.errors import BASELINES, LEARN_OTHERWISE, LIVE, NotFiniteError, SnapshotRejectedError
 from app.training.measure import NDCG, Figures, RecipeReport
 from app.training.validation_split import RMSE
 
@@ -72,18 +72,21 @@ def check_alone(report: RecipeReport) -> str:
     ndcg, bestsellers_ndcg = report.snapshot.values.get(NDCG), report.bestsellers.values.get(NDCG)
     if ndcg is None or bestsellers_ndcg is None:
         reason = "there are too few ratings to measure what was learned"
-        raise SnapshotRejectedError(f"{reason}: {report.unmeasured}" if report.unmeasured else reason, MORE_HISTORY)
+        detail = f"{reason}: {report.unmeasured}" if report.unmeasured else reason
+        raise SnapshotRejectedError(detail, MORE_HISTORY, BASELINES)
     of_errors = "" if report.biases is None else f"{_check_errors(report.snapshot, report.biases)}, and "
     beaten = f"bestsellers, {bestsellers_ndcg:.4f}"
     # Negated, so that a NaN fails.
     if not ndcg > bestsellers_ndcg:
-        raise SnapshotRejectedError(f"{NDCG} {ndcg:.4f} is not above that of {beaten}", f"{MORE_HISTORY} {COMPARE}")
+        detail, advice = f"{NDCG} {ndcg:.4f} is not above that of {beaten}", f"{MORE_HISTORY} {COMPARE}"
+        raise SnapshotRejectedError(detail, advice, BASELINES)
     # Without times there is no figure of what was popular of late.
     recent_ndcg, days = report.recent.values.get(NDCG), report.recent_half_life_days
     if recent_ndcg is not None and days is not None:
         of_late = f"what was popular of late, {recent_ndcg:.4f}"
         if not ndcg > recent_ndcg:
-            raise SnapshotRejectedError(f"{NDCG} {ndcg:.4f} is not above that of {of_late}", KEEP_UP.format(days=days))
+            detail, advice = f"{NDCG} {ndcg:.4f} is not above that of {of_late}", KEEP_UP.format(days=days)
+            raise SnapshotRejectedError(detail, advice, BASELINES)
         beaten += f", and of {of_late}"
     return f"{of_errors}{NDCG} {ndcg:.4f} is above that of {beaten}"
 
@@ -93,7 +96,8 @@ def _check_errors(snapshot: Figures, biases: Figures) -> str:
     # Negated, so that a NaN fails. An equal error passes, since `biases` itself may be what the data chose; then the
     # lists alone decide.
     if not rmse <= biases_rmse:
-        raise SnapshotRejectedError(f"{RMSE} {rmse:.4f} is above that of biases, {biases_rmse:.4f}", NOT_RATINGS)
+        detail = f"{RMSE} {rmse:.4f} is above that of biases, {biases_rmse:.4f}"
+        raise SnapshotRejectedError(detail, NOT_RATINGS, BASELINES)
     return f"{RMSE} {rmse:.4f} is not above that of biases, {biases_rmse:.4f}"
 
 
@@ -123,6 +127,7 @@ def _check_pairs(candidate: NDArray[np.float64], live: NDArray[np.float64]) -> s
         raise SnapshotRejectedError(
             f"{NDCG} {candidate.mean():.4f} is below the live recipe's {live.mean():.4f}, on the same training part",
             COMPARE,
+            LIVE,
         )
     return (
         f"{NDCG} {candidate.mean():.4f} beside the live recipe's {live.mean():.4f}, on the same training part: the "
@@ -144,6 +149,7 @@ def _check_recorded(report: RecipeReport, live: RecordedReport) -> str:
         raise SnapshotRejectedError(
             f"{NDCG} {ndcg:.4f} is more than {MARGIN:.0%} below the live snapshot's {live.ndcg:.4f}",
             f"The ratings that came in since may be wrong ones. {COMPARE}",
+            LIVE,
         )
     return (
         f"{NDCG} {ndcg:.4f} beside the live snapshot's {live.ndcg:.4f}: the 95 % interval reaches {highest:.4f}, and "

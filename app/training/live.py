@@ -61,7 +61,7 @@ class Live:
     def accepted(self) -> Acceptance | None:
         # Cards of earlier releases lack it.
         accepted = self.card.get("accepted")
-        return None if accepted is None else Acceptance(**accepted)
+        return None if accepted is None else Acceptance(**(accepted | {"kinds": tuple(accepted.get("kinds", ()))}))
 
     def comparison(self, recipe: Recipe, scale: RatingScale) -> Comparison:
         """How a candidate by `recipe` on `scale` is compared with it."""

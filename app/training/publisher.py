@@ -25,6 +25,7 @@ from app.snapshots.retention import remove_orphans, remove_snapshot
 from app.snapshots.write import folder_name
 from app.store.jobs import Claim, JobCancelledError, LeaseLostError
 from app.store.store import Store
+from app.store.trends import Judgement
 from app.training.dataset import Dataset, to_rows
 from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
@@ -95,27 +96,28 @@ class Publisher:
                 # A snapshot that cannot be opened must not go live.
                 opened = open_snapshot(folder, manifest.database_id, version)
                 digest = manifest_digest(folder)
-            # Popular items, and what an operator has accepted, need not be better than popular items.
-            if evaluated.reason is None and evaluated.accepted is None:
+            # Popular items are the same for all users. An acceptance says nothing of vectors that were spoilt since.
+            if evaluated.reason is None:
                 stage.decide(f"fitted: {check_refit(opened, evaluated.report, dataset.data.item_keys)}")
             if evaluated.reason is None and (accepted := self._check_shift(opened, dataset, claim, stage)) is not None:
                 # Once more, with the acceptance on the card.
                 del opened
                 remove_snapshot(self.root, version)
-                manifest = replace(manifest, accepted=accepted)
+                manifest = replace(manifest, accepted=accepted.beside(evaluated.accepted))
                 with stage.part("snapshot", 0.95) as part:
                     folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
                 opened = open_snapshot(folder, manifest.database_id, version)
                 digest = manifest_digest(folder)
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
-                # From now on trends count in full those who are not in quarantine.
-                if dataset.judges_new:
-                    self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
                 served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
-                self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
+                judged = dataset.is_judged
+                judgement = None if judged is None else Judgement(dataset.data.user_keys, judged)
+                self.store.snapshots.register(
+                    claim, version=version, path=path, card=served, digest=digest, judgement=judgement
+                )
         except (SnapshotError, SnapshotRejectedError, LeaseLostError, JobCancelledError):
             remove_snapshot(self.root, version)
             raise
@@ -143,7 +145,7 @@ class Publisher:
                 stage.decide(f"rejected: {error.detail}; snapshot {entry.version} stays live")
                 raise
             stage.decide(f"accepted, although {error.detail}")
-            return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail)
+            return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail, (error.kind,))
         return None
 
     def _free_version(self) -> int:

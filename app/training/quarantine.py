@@ -3,21 +3,29 @@
 Their users stay: they have lists of their own, folded in for each request from what they rated. But nothing is learned
 from them, and they count in no popularity. Each run judges all profiles anew. What it finds is stored (`reckon
 quarantine list`), and a user whom an operator released is never left out again.
+
+A run *judges* the users whose profiles are large enough for it and do not look made. All others stay new: caps and the
+gate go on to watch them (`bursts.py`, `shift_check.py`).
+
+Where more than `MOST_QUARANTINED` of the users whom earlier runs judged look made now, the data are of another kind
+than assumed, and what is found says little. Then those who were in quarantine stay there, no others come in, and no
+user is judged. New users do not count for this: attacks come by new users, in any number. Before the first run has
+judged, all users count.
 """
 
 from dataclasses import replace
 
 import numpy as np
 import structlog
-from numpy.typing import NDArray
 
 from app.algorithms.progress import Stage
-from app.algorithms.pushed_items import Push, find_pushes
+from app.algorithms.pushed_items import can_be_judged, find_pushes
+from app.store.jobs import Claim
 from app.store.store import Store
 from app.training.dataset import Dataset
 
 MOST_QUARANTINED = 0.06
-"""The share of users up to which they are left out. Where more look made, the data are of another kind than assumed."""
+"""The share of judged users up to which those who look made are left out."""
 
 RELEASE = "`reckon quarantine list` names them; `reckon quarantine release USER` lets training learn from one again."
 
@@ -25,33 +33,38 @@ RELEASE = "`reckon quarantine list` names them; `reckon quarantine release USER`
 log = structlog.get_logger()
 
 
-def quarantine(dataset: Dataset, store: Store, rng: np.random.Generator, stage: Stage) -> Dataset:
-    """`dataset` without what quarantined users rated and did; who they are is stored."""
+def quarantine(dataset: Dataset, store: Store, claim: Claim, rng: np.random.Generator, stage: Stage) -> Dataset:
+    """`dataset` without what quarantined users rated and did; who they are is stored.
+
+    Raises `LeaseLostError` once another worker has taken over the job.
+    """
     data, ratings = dataset.data, dataset.ratings
-    released = np.isin(data.user_keys, store.quarantine.released())
-    pushes = [_without(push, released) for push in find_pushes(ratings, rng)]
-    pushes = [push for push in pushes if len(push.user_rows)]
-    n_found, n_users = sum(len(push.user_rows) for push in pushes), int(np.count_nonzero(ratings.user_choice_counts))
-    if n_found > MOST_QUARANTINED * n_users:
-        why = stage.decide(f"quarantine: nothing, although {n_found:,} of {n_users:,} users look made up")
-        pushes, dataset = [], replace(dataset, of_quarantine=(why,), judges_new=False)
-    stage.note(n_quarantined=sum(len(push.user_rows) for push in pushes), n_pushed_items=len(pushes))
-    user_rows = np.concatenate([np.empty(0, np.int64), *(push.user_rows for push in pushes)])
-    item_rows = np.repeat([push.item_row for push in pushes], [len(push.user_rows) for push in pushes]).astype(np.int64)
-    store.quarantine.replace(data.user_keys[user_rows], data.item_keys[item_rows])
-    if not pushes:
+    # (n_users,) the key of the item that each user pushes; 0 for none.
+    held, found = np.zeros(ratings.n_users, np.int64), np.zeros(ratings.n_users, np.int64)
+    held_users, held_items = store.quarantine.held()
+    is_stored = np.isin(held_users, data.user_keys)
+    held[np.searchsorted(data.user_keys, held_users[is_stored])] = held_items[is_stored]
+    for push in find_pushes(ratings, rng):
+        found[push.user_rows] = data.item_keys[push.item_row]
+    found[np.isin(data.user_keys, store.quarantine.released())] = 0
+    dataset = replace(dataset, is_judged=can_be_judged(ratings) & (found == 0))
+    has_chosen = ratings.user_choice_counts > 0
+    judged = has_chosen & (held == 0) & (~data.is_new | data.is_new.all())
+    n_found, n_judged = np.count_nonzero(found[judged]), np.count_nonzero(judged)
+    if n_found > MOST_QUARANTINED * n_judged:
+        why = f"quarantine: no more users, although {n_found:,} of {n_judged:,} users look made up"
+        stage.decide(why)
+        found, dataset = held, replace(dataset, of_quarantine=(why,), is_judged=None)
+    is_quarantined = found > 0
+    n_quarantined, n_items = int(np.count_nonzero(is_quarantined)), len(np.unique(found[is_quarantined]))
+    stage.note(n_quarantined=n_quarantined, n_pushed_items=n_items)
+    store.quarantine.replace(claim, data.user_keys[is_quarantined], found[is_quarantined])
+    if not n_quarantined:
         return dataset
-    is_quarantined = np.zeros(ratings.n_users, bool)
-    is_quarantined[user_rows] = True
-    of_items = f"{len(pushes):,} {'item' if len(pushes) == 1 else 'items'}"
-    found = (
-        f"quarantine: {len(user_rows):,} of {n_users:,} users were made to push {of_items}, and are not learned from"
-    )
-    stage.decide(found)
+    of_items = f"{n_items:,} {'item' if n_items == 1 else 'items'}"
+    of_users = f"{n_quarantined:,} of {np.count_nonzero(has_chosen):,} users were made to push {of_items}"
+    why = f"quarantine: {of_users}, and are not learned from"
+    stage.decide(why)
     # A decision is logged as information, which an operator may not read.
-    log.warning("profiles are in quarantine", n_users=len(user_rows), n_pushed_items=len(pushes), advice=RELEASE)
-    return dataset.without(is_quarantined, found)
-
-
-def _without(push: Push, released: NDArray[np.bool_]) -> Push:
-    return replace(push, user_rows=push.user_rows[~released[push.user_rows]])
+    log.warning("profiles are in quarantine", n_users=n_quarantined, n_pushed_items=n_items, advice=RELEASE)
+    return dataset.without(is_quarantined, why)

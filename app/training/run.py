@@ -15,7 +15,7 @@ from app.store.store import Store
 from app.training import gate
 from app.training.bursts import cap_bursts
 from app.training.dataset import Dataset, hold_out, load_dataset
-from app.training.errors import NotFiniteError, SnapshotRejectedError, TrainingFailedError
+from app.training.errors import BASELINES, NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport
@@ -62,9 +62,9 @@ class Trainer:
         with run.part("loading", until=0.08) as stage:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("quarantine", until=0.09) as stage:
-            dataset = quarantine(dataset, self.store, quarantine_rng, stage)
+            dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
-            dataset = cap_bursts(dataset, self.store, stage)
+            dataset = cap_bursts(dataset, self.store, self.publisher.data_dir, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
@@ -144,6 +144,7 @@ def _pass_gate(
 
     Raises `SnapshotRejectedError` if there is none.
     """
+    inherited = None
     try:
         inherited = _check_alone(report, live, stage)
         if live is not None and comparison is not None:
@@ -154,15 +155,16 @@ def _pass_gate(
         if not accept:
             raise
         stage.decide(f"accepted, although {error.detail}")
-        return Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail)
+        accepted = Acceptance(datetime.now(UTC).isoformat(timespec="seconds"), error.detail, (error.kind,))
+        return accepted.beside(inherited)
     return inherited
 
 
 def _check_alone(report: RecipeReport, live: Live | None, stage: Stage) -> Acceptance | None:
     """Raises `SnapshotRejectedError` unless the candidate beats the baselines, or none is beaten by what is live.
 
-    Of a live snapshot that was accepted, the acceptance is inherited: it does not beat the baselines either, and would
-    grow old.
+    Of a live snapshot that was accepted although it did not beat the baselines, this acceptance is inherited: none is
+    beaten by what is live either, which would grow old.
     """
     try:
         stage.decide(f"passed alone: {gate.check_alone(report)}")
@@ -170,10 +172,10 @@ def _check_alone(report: RecipeReport, live: Live | None, stage: Stage) -> Accep
         raise
     except SnapshotRejectedError as error:
         accepted = None if live is None or live.is_gone else live.accepted
-        if accepted is None:
+        if accepted is None or BASELINES not in accepted.kinds:
             raise
         stage.decide(f"accepted on {accepted.at} for later runs as well, although {error.detail}")
-        return replace(accepted, reason=error.detail)
+        return replace(accepted, reason=error.detail, kinds=(BASELINES,))
     return None
 
 

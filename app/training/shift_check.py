@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from app.scoring import PublishedScorer
-from app.store.bursts import most_of_new
+from app.training.bursts import choices_of, most_expected
 from app.training.dataset import Dataset
-from app.training.errors import SnapshotRejectedError
+from app.training.errors import SHIFT, SnapshotRejectedError
 from app.training.gate import ACCEPT
 
 K = 10
@@ -76,6 +76,7 @@ def check_shift(candidate: PublishedScorer, live: PublishedScorer, dataset: Data
             f" {rise.moved[is_pushed].max():.0%} of the catalogue, chosen by users who are new since"
             f" snapshot {live.version}",
             ADVICE,
+            SHIFT,
         )
     n_unexpected = int(np.count_nonzero(rise.is_unexpected))
     return f"no item rose by what new users alone chose; they chose {n_unexpected:,} items more than expected"
@@ -87,8 +88,7 @@ def rise_of(candidate: PublishedScorer, live: PublishedScorer, dataset: Dataset)
         candidate.arrays.item_keys, live.arrays.item_keys, assume_unique=True, return_indices=True
     )
     user_keys, learned_by_live = candidate.arrays.user_keys, live.arrays.user_keys[live.arrays.user_versions >= 0]
-    is_known = user_keys <= dataset.judged
-    users = np.flatnonzero((dataset.user_versions >= 0) & is_known & np.isin(user_keys, learned_by_live))
+    users = np.flatnonzero((dataset.user_versions >= 0) & ~dataset.data.is_new & np.isin(user_keys, learned_by_live))
     n_left = np.count_nonzero(np.isin(live.arrays.user_keys, candidate.arrays.user_keys))
     is_gone = n_left < LEAST_KNOWN * len(live.arrays.user_keys) or len(keys) < LEAST_KNOWN * live.n_items
     if is_gone or len(users) < LEAST_USERS:
@@ -108,35 +108,16 @@ def _unexpected(
 ) -> NDArray[np.bool_]:
     """(n,) of the items `keys`."""
     ratings = dataset.ratings
-    is_new = candidate.arrays.user_keys > dataset.judged
+    is_new = dataset.data.is_new
     of_all = ratings.item_choice_counts.astype(float)
     kept = ratings.subset(~is_new[ratings.user_rows])
     if kept.labels is not None:
         kept = kept.with_labels(kept.labels.subset(~is_new[kept.labels.user_rows]))
     known = kept.item_choice_counts.astype(float)
     new = of_all - known
-    live_counts = np.zeros(len(known))
-    live_counts[np.isin(candidate.arrays.item_keys, live.arrays.item_keys)] = live.arrays.item_counts[
-        np.isin(live.arrays.item_keys, candidate.arrays.item_keys)
-    ]
-    # What known users chose at any time, or since live was made: an item that is new, or news, is chosen by the latter.
-    since = np.maximum(known - live_counts, 0)
-    of_all_times, of_late = _most(known, new), _most(since, new)
-    # Where known users have done nothing since, only their earlier choices can tell.
-    is_unexpected = new > SURPLUS * np.where(np.isfinite(of_late), np.maximum(of_all_times, of_late), of_all_times)
+    is_unexpected = new > SURPLUS * most_expected(known, new, choices_of(live.arrays, candidate.arrays.item_keys))
     chosen: NDArray[np.bool_] = is_unexpected[np.searchsorted(candidate.arrays.item_keys, keys)]
     return chosen
-
-
-def _most(known: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(n,) the most choices of new users that are expected beside those of known ones."""
-    order = np.argsort(-(known + new), kind="stable")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        of_all, of_new = np.log2(known + new)[order], np.log2(new)[order]
-        chosen = np.isfinite(of_all)
-        most = np.full(len(new), np.inf)
-        most[order[chosen]] = np.exp2(most_of_new(of_all[chosen], of_new[chosen], 0.0))
-    return most
 
 
 @dataclass(frozen=True)

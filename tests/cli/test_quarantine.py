@@ -6,6 +6,7 @@ import pytest
 from app.entities import Item, User
 from app.store import Store, migrate
 from tests.support.commands import reckon
+from tests.support.runs import claimed
 
 
 def test_list_and_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,7 +17,7 @@ def test_list_and_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     store.users.record([User("ann")])
     store.items.record([Item("x")])
     data = store.training_reads.load()
-    store.quarantine.replace(data.user_keys, data.item_keys)
+    store.quarantine.replace(claimed(store), data.user_keys, data.item_keys)
     store.close()
     assert reckon("quarantine", "list").output.startswith("ann  pushes x  ")
     assert reckon("quarantine", "release", "bob").exit_code == 1

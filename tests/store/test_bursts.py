@@ -8,7 +8,9 @@ import pytest
 from app.entities import User
 from app.store import Store
 from app.store.bursts import most_of_new
+from app.store.trends import Judgement, judge
 from tests.support.ratings import incoming
+from tests.support.runs import claimed, judge_all
 
 NOW = time.time_ns() // 1_000
 
@@ -32,19 +34,40 @@ def judged(store: Store) -> Store:
     like(store, range(10), *items)
     store.users.record([User("one", country="of one signal")])
     store.ratings.record(incoming(("one", "one", 5, NOW)))
-    store.trends.judge(int(store.training_reads.load().user_keys.max()))
+    judge_all(store)
     return store
 
 
 def test_push(judged: Store) -> None:
     like(judged, range(100, 400), "pushed")
     assert heat(judged)["pushed"] == pytest.approx(4, rel=1e-3)
-    (burst,) = judged.trends.bursts().counted
-    assert burst == pytest.approx(4 / 300, rel=1e-3)
     assert next(iter(heat(judged))) != "pushed"
-    judged.trends.judge(int(judged.training_reads.load().user_keys.max()))
+    judge_all(judged)
     assert heat(judged)["pushed"] == pytest.approx(300)
-    assert not len(judged.trends.bursts().item_key)
+
+
+def test_unjudged(judged: Store) -> None:
+    """Who chose too little to be judged stays new, until a later run can judge; who was judged stays known."""
+    like(judged, range(100, 400), "pushed")
+    judge_all(judged, but={f"u{user:04}" for user in range(100, 400)})
+    assert heat(judged)["pushed"] == pytest.approx(4, rel=1e-3)
+    like(judged, range(50, 60), "pushed")  # users who are newer than those
+    judge_all(judged, but={f"u{user:04}" for user in range(100, 300)})
+    assert heat(judged)["pushed"] == pytest.approx(110 + 4, rel=1e-3)
+    judge_all(judged, but={f"u{user:04}" for user in range(400)})
+    assert heat(judged)["pushed"] == pytest.approx(110 + 4, rel=1e-3)
+    judge_all(judged)
+    assert heat(judged)["pushed"] == pytest.approx(310)
+
+
+def test_user_stored_meanwhile(judged: Store) -> None:
+    """A user who is not in the data of the run, with a lower key than others, is new."""
+    like(judged, range(100, 400), "pushed")
+    data = judged.training_reads.load()
+    seen = np.r_[data.user_keys[:-300], data.user_keys[-1:]]
+    with judged.database.writing() as connection:
+        judge(judged.database, connection, Judgement(seen, np.ones(len(seen), bool)))
+    assert heat(judged)["pushed"] == pytest.approx(1 + 4, rel=1e-3)
 
 
 def test_hit(judged: Store) -> None:
@@ -53,14 +76,13 @@ def test_hit(judged: Store) -> None:
     like(judged, range(100, 110), *(f"i{item:02}" for item in range(20)))
     like(judged, range(100, 115), "hit")
     assert heat(judged)["hit"] == pytest.approx(25)
-    assert not len(judged.trends.bursts().item_key)
 
 
 def test_quarantined(judged: Store) -> None:
     like(judged, range(100, 103), "pushed")
     data = judged.training_reads.load()
     made, (pushed,) = data.user_keys[-3:], data.item_keys[-1:]
-    judged.quarantine.replace(made, np.full(3, pushed))
+    judged.quarantine.replace(claimed(judged), made, np.full(3, pushed))
     assert "pushed" not in heat(judged)
     like(judged, range(100, 103), "i00")
     assert heat(judged)["i00"] == pytest.approx(10)
@@ -70,8 +92,10 @@ def test_quarantined(judged: Store) -> None:
 
 
 def test_before_the_first_run(store: Store) -> None:
+    store.users.record([User("one", country="of one signal")])
+    store.ratings.record(incoming(("one", "one", 5, NOW)))
     like(store, range(50), "x")
-    assert not len(store.trends.bursts().item_key)
+    assert heat(store)["x"] == pytest.approx(50)
 
 
 def test_first_places(judged: Store) -> None:

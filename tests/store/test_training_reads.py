@@ -4,6 +4,7 @@ import numpy as np
 
 from app.entities import UNKNOWN_TIME, Item
 from app.store import Store
+from tests.support.events import happened
 from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
 
@@ -33,6 +34,19 @@ def test_load_interactions(store: Store) -> None:
     assert data.event_types.is_exposure.sum() == 1
     assert data.user_profile_versions.tolist() == [6]
     assert store.training_reads.change_counts() == (0, 6)
+
+
+def test_direct_users(store: Store) -> None:
+    """Who rates or acts through the API, or takes a guest over, is no user of files alone."""
+    store.ratings.record(incoming(("file", "x", 3, 10), ("both", "x", 3, 10), ("merged", "x", 3, 10)))
+    store.ratings.record(incoming(("api", "x", 3), ("both", "y", 3, 20)), untimed_at=np.array([30, 30]))
+    store.events.record(happened(("1", "watched", "file", "y", 10)))
+    store.events.record(happened(("2", "watched", "acts", "y", 10), ("3", "watched", "guest", "y", 10)), is_direct=True)
+    store.users.merge("merged", "guest")
+    data = store.training_reads.load()
+    names = store.users.ids_of(data.user_keys.tolist())
+    direct = {names[key] for key in data.user_keys[data.is_direct].tolist()}
+    assert direct == {"both", "merged", "api", "acts"}
 
 
 def test_load_empty(store: Store) -> None:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from app.entities import User, to_microseconds
 from app.errors import NotFoundError
-from app.store import Store
+from app.store import Store, counters
 from app.store.schema import deleted_events, trends
 from app.store.signals import DAY
-from app.store.trends import HALF_LIFE, LANDMARK, NEW
+from app.store.trends import HALF_LIFE, JUDGED, LANDMARK, NEW
 from tests.support.events import happened
 from tests.support.ratings import incoming
+from tests.support.runs import claimed, judge_all
 
 USERS, ITEMS = ("ann", "bob", "cy"), ("x", "y")
 START = LANDMARK + 700 * HALF_LIFE
@@ -44,7 +45,7 @@ operations = st.one_of(
     st.tuples(st.just("move"), users, st.sampled_from([None, "FI", "SE"])),
     st.tuples(st.just("quarantine"), st.sets(users)),
     st.tuples(st.just("release"), users),
-    st.tuples(st.just("judge")),
+    st.tuples(st.just("judge"), st.sets(users)),
 )
 
 
@@ -68,7 +69,9 @@ def counted(store: Store) -> dict[tuple[str, str], float]:
             if value >= 4 and at > 0:
                 signals.append((user, item, at, 1.0))
     held = {each.user_id for each in store.quarantine.entries(9) if each.released_at is None}
-    keys, judged = user_keys(store), store.trends.bursts().judged
+    data = store.training_reads.load()
+    new = {key for key, is_new in zip(data.user_keys.tolist(), data.is_new.tolist(), strict=True) if is_new}
+    keys, are_judged = user_keys(store), highest_judged(store) > 0
     strongest: dict[tuple[str, str, int], float] = defaultdict(float)
     for user, item, at, weight in signals:
         term = weight * 2 ** ((at - START) / HALF_LIFE)
@@ -80,9 +83,14 @@ def counted(store: Store) -> dict[tuple[str, str], float]:
                 continue
             for place in {"", country[user] or ""}:
                 sums[place, item].append(term)
-                if 0 < judged < keys[user]:
+                if are_judged and keys[user] in new:
                     sums[NEW + place, item].append(term)
     return {place: 700 + math.log2(math.fsum(terms)) for place, terms in sums.items()}
+
+
+def highest_judged(store: Store) -> int:
+    with store.database.reading() as connection:
+        return counters.read(connection, JUDGED)
 
 
 def user_keys(store: Store) -> dict[str, int]:
@@ -124,12 +132,12 @@ def judge(store: Store, operation: tuple[Any, ...]) -> None:
     match operation:
         case "quarantine", held:
             keys = np.array([key for user, key in user_keys(store).items() if user in held], np.int64)
-            store.quarantine.replace(keys, np.ones(len(keys), np.int64))
+            store.quarantine.replace(claimed(store, lease_seconds=0.0), keys, np.ones(len(keys), np.int64))
         case "release", user:
             with suppress(NotFoundError):
                 store.quarantine.release(user)
-        case ("judge",):
-            store.trends.judge(max(user_keys(store).values(), default=0))
+        case "judge", but:
+            judge_all(store, but=but)
 
 
 @settings(max_examples=15)

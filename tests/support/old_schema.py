@@ -68,6 +68,7 @@ UNDO = {
     "0022": ["DROP TABLE processes"],
     "0023": ["DROP TABLE arrivals", "DROP TABLE totals"],
     "0024": ["DROP TABLE imports", "DROP TABLE rejected_rows"],
+    "0025": ["ALTER TABLE users DROP COLUMN is_unjudged", "ALTER TABLE users DROP COLUMN is_direct"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import ReckonError
 from app.scoring import PublishedScorer, open_snapshot
-from app.store import Store, migrate
+from app.store import SnapshotEntry, Store, migrate
 from app.training.publisher import Publisher
 from app.training.run import Trainer
 from tests.support.snapshot_data import observed_of
@@ -35,10 +35,17 @@ class Shop:
         claim = self.store.jobs.claim("a-worker", lease_seconds=60)
         assert claim is not None
         try:
-            entry = self.store.snapshots.get(self.trainer.run(claim))
+            return self.opened(self.store.snapshots.get(self.trainer.run(claim)))
         except ReckonError as error:
             self.store.jobs.finish(claim, state="failed", reason=error.detail)
             raise
+
+    def live(self) -> PublishedScorer:
+        entry = self.store.snapshots.live()
+        assert entry is not None
+        return self.opened(entry)
+
+    def opened(self, entry: SnapshotEntry) -> PublishedScorer:
         folder = self.trainer.publisher.data_dir / entry.path
         return open_snapshot(folder, self.store.instance.database_id, entry.version)
 

@@ -12,8 +12,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.entities import IncomingRatings, RatingScale
-from app.training import evaluate_recipe, run
+from app.snapshots.arrays import SnapshotArrays
+from app.training import evaluate_recipe, publisher, run
 from app.training.errors import SnapshotRejectedError, TrainingFailedError
+from app.training.publisher import assemble
 from app.training.recipe import rating_recipe
 from tests.support.published import Shop, live_version, opened_shop
 from tests.support.ratings import incoming
@@ -200,6 +202,10 @@ def test_accepted_against_live(shop: Shop) -> None:
     accepted = live_card(shop)["accepted"]
     assert "on the same training part" in accepted["reason"]
     assert accepted["at"].endswith("+00:00")
+    assert accepted["kinds"] == ["live"]
+    # It says nothing of later ones that do not even beat the baselines.
+    with pytest.raises(SnapshotRejectedError, match="biases"):
+        shop.train(USELESS)
     # A comparison is over with the run that it kept back.
     assert shop.train(NARROW).manifest.accepted is None
 
@@ -211,6 +217,7 @@ def test_accepted_against_baselines(tmp_path: Path) -> None:
         card = live_card(shop)
         assert (card["reason"], card["recipe"]["segments"][0]["algorithm"]) == (None, "funk_svd")
         assert "biases" in card["accepted"]["reason"]
+        assert card["accepted"]["kinds"] == ["baselines"]
         # Later runs beat the baselines as little, and are published by the same word, until one passes.
         again = shop.train(USELESS).manifest.accepted
         assert again is not None
@@ -218,6 +225,22 @@ def test_accepted_against_baselines(tmp_path: Path) -> None:
         assert shop.train(TASTE).manifest.accepted is None
         with pytest.raises(SnapshotRejectedError, match="biases"):
             shop.train(USELESS)
+
+
+def test_spoilt_beside_acceptance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acceptance, given or inherited, lets no vectors pass that were spoilt after they were measured."""
+
+    def spoilt(*parts: Any) -> SnapshotArrays:
+        arrays = assemble(*parts)
+        return replace(arrays, item_vectors=np.zeros_like(arrays.item_vectors))
+
+    with opened_shop(tmp_path, tasteful_ratings(n_users=100)) as shop:
+        accepting(shop, USELESS)
+        monkeypatch.setattr(publisher, "assemble", spoilt)
+        for accept in (False, True):
+            with pytest.raises(SnapshotRejectedError, match="have no vector"):
+                shop.train(USELESS, accept=accept)
+        assert live_version(shop.store) == 1
 
 
 def test_nothing_to_accept(shop: Shop) -> None:

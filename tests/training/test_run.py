@@ -337,14 +337,22 @@ def test_taken_over_leaves_no_trace(trainer: Trainer) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
     trainer.store.jobs.enqueue("request", recipe=QUICK)
     stale = trainer.store.jobs.claim("slow", lease_seconds=0.0)
-    taken = trainer.store.jobs.claim("quick", lease_seconds=60)
     assert stale is not None
-    assert taken is not None
+    claims: list[Claim | None] = []
+
+    def take_over(fraction: float, _text: str) -> None:
+        if fraction > 0.6 and not claims:
+            claims.append(trainer.store.jobs.claim("quick", lease_seconds=60))
+
     with pytest.raises(LeaseLostError):
-        trainer.run(stale)
+        trainer.run(stale, take_over)
     assert list(trainer.publisher.root.iterdir()) == []
+    assert trainer.store.training_reads.load().is_new.all()
+    (taken,) = claims
+    assert taken is not None
     version = trainer.run(taken)
     assert live_version(trainer.store) == version
+    assert not trainer.store.training_reads.load().is_new.all()
 
 
 class CutOff(SnapshotRegister):

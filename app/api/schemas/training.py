@@ -71,8 +71,8 @@ class SnapshotOut(BaseModel):
         examples=[None],
     )
     card: dict[str, Any] = Field(
-        description="Data and recipe that it was made from, and its metrics. `accepted` is null, or has `at` and "
-        "`reason` if the snapshot was published although the gate rejected it"
+        description="Data and recipe that it was made from, and its metrics. `accepted` is null, or has `at`, "
+        "`reason` and `kinds`, the checks that it failed, if the snapshot was published although the gate rejected it"
     )
 
     @classmethod
