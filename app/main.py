@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app import __version__
 from app.api import (
@@ -191,17 +192,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(HeadAsGet)
     # Outside of `Authentication`: preflight requests of browsers have no key, and pages must be able to read a refusal.
     app.add_middleware(Origins, allowed=settings.allowed_origins, of_keys=lambda: control.keys.origins)
-    hosts = [*settings.host_names, settings.host.lower()]
-    app.add_middleware(WebPages, hosts=hosts, origins=settings.allowed_origins, of_keys=lambda: control.keys.origins)
+    app.add_middleware(
+        WebPages,
+        hosts=hosts_of(settings),
+        origins=settings.allowed_origins,
+        of_keys=lambda: control.keys.origins,
+    )
     # It also counts and times the answers of the others.
     app.add_middleware(RequestMetrics, metrics=service.metrics)
-    pages = create_console(settings, service, control, tenants)
-    # No page of another origin may change anything by the session of an operator, whatever it may do with the API.
-    limited = BodyLimit(pages, MAX_BODY_BYTES, larger={UPLOAD_PATH: MAX_UPLOAD_BYTES + MAX_BODY_BYTES})
-    console = WebPages(HeadAsGet(limited), hosts=hosts, origins=(), of_keys=frozenset)
     # Added last, this is the outermost: the metrics and the keys of the API do not concern the pages.
-    app.add_middleware(ConsoleBesideApi, console=console)
+    app.add_middleware(ConsoleBesideApi, console=guarded_console(settings, service, control, tenants))
     return app
+
+
+def guarded_console(settings: Settings, service: Service, control: Control, tenants: OpenServices) -> ASGIApp:
+    """The console, within what it shares with the API: limits of bodies, HEAD, checks of the pages of other sites."""
+    pages = create_console(settings, service, control, tenants)
+    limited = BodyLimit(pages, MAX_BODY_BYTES, larger={UPLOAD_PATH: MAX_UPLOAD_BYTES + MAX_BODY_BYTES})
+    # No page of another origin may change anything by the session of an operator, whatever it may do with the API.
+    return WebPages(HeadAsGet(limited), hosts=hosts_of(settings), origins=(), of_keys=frozenset)
+
+
+def hosts_of(settings: Settings) -> list[str]:
+    """The names by which the service is called."""
+    return [*settings.host_names, settings.host.lower()]
 
 
 def open_paths(app: FastAPI) -> set[str]:

@@ -28,8 +28,7 @@ def test_import(client: TestClient, store: Store, tmp_path: Path) -> None:
     assert (entry["file"], entry["state"], entry["reason"]) == ("ratings.csv", "succeeded", None)
     counts = {"readable": 2, "stored": 2, "replaced": 0, "unchanged": 0, "rejected": 1}
     assert (entry["counts"], entry["n_rejected"], entry["n_kept"]) == ({"ratings": counts}, 1, 1)
-    path = f"/imports/{entry['import_id']}/rejected-rows"
-    answer = client.get(path)
+    answer = client.get(f"/imports/{entry['import_id']}/rejected-rows")
     (row,) = answer.json()["rejected_rows"]
     assert (row["number"], row["file"], row["line"], row["field"]) == (1, "ratings.csv", 4, "value")
     assert row["row"] == "cem,x,eleven"

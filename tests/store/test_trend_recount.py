@@ -12,7 +12,7 @@ from app.store import Store, trend_recount
 from app.store import events as store_events
 from app.store.schema import trends
 from app.store.trend_recount import recount_slices
-from app.store.trends import HALF_LIFE, LANDMARK, begin_recount, recount_all, recounted_up_to
+from app.store.trends import HALF_LIFE, LANDMARK, Judgement, begin_recount, judge, recount_all, recounted_up_to
 from tests.support.events import happened
 from tests.support.ratings import incoming
 
@@ -74,8 +74,14 @@ WRITES: dict[str, Callable[[Store, int], object]] = {
     "item deleted": lambda store, n: store.items.delete(f"i{N_ITEMS - 1 - n}"),
     "country": lambda store, n: store.users.record([User(f"u{n}", country="NO")]),
     "merge": lambda store, n: store.users.merge("u8", f"u{n}"),
-    "new users": lambda store, _n: store.trends.judge(4),
+    "new users": lambda store, _n: judge_first(store, 4),
 }
+
+
+def judge_first(store: Store, n: int) -> None:
+    """A training run judges the first n users."""
+    with store.database.writing() as connection:
+        judge(store.database, connection, Judgement(np.arange(1, n + 1), np.ones(n, np.bool_)))
 
 
 @pytest.mark.parametrize("name", WRITES)
