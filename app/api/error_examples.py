@@ -30,6 +30,7 @@ NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "item_id": ("item", "no-such-item"),
     "erasure_id": ("erasure", "no-such-erasure"),
     "job_id": ("training job", "no-such-job"),
+    "import_id": ("import", "no-such-import"),
     "version": ("snapshot", "999999"),
     "name": ("placement", "no-such-placement"),
     "number": ("placement version", "999999"),
