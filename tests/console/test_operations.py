@@ -1,0 +1,120 @@
+"""Operations: processes, requests, settings, keys and the audit log."""
+
+from pathlib import Path
+
+import pytest
+
+from app.console.operations import operations_view, settings_view
+from app.observability.activity import Activity
+from app.settings import Settings
+from app.store.presence import Presence
+from app.wiring import Service
+from tests.console.test_sessions import guarded  # noqa: F401  a fixture
+from tests.support.console import Console, text_of
+from tests.support.keys import GuardedApp
+
+
+def test_processes(console: Console, service: Service) -> None:
+    activity = Activity()
+    activity.count_request("/ratings", 201, 0.003)
+    presence = Presence(service.store, "api", snapshot_version=lambda: 99, activity=activity.as_json)
+    presence.beat()
+    text = console.text("/console/operations")
+    assert "api runs" in text
+    assert "99 not the live one" in text
+    presence.stop()
+    assert "No process has reported yet" in console.text("/console/operations")
+
+
+def test_plots(service: Service, tmp_path: Path) -> None:
+    activity = Activity()
+    for status, seconds in ((200, 0.003), (200, 0.3), (503, 9.0)):
+        activity.count_request("/ratings", status, seconds)
+    Presence(service.store, "api", snapshot_version=lambda: 1, activity=activity.as_json).beat()
+    view = operations_view(service, tmp_path, Settings(data_dir=tmp_path), is_main=True)
+    assert view.requests is not None
+    assert view.latency is not None
+    assert sum(n for _, kind, n in view.requests.rows if kind == "answered") == 2
+    assert sum(n for _, kind, n in view.requests.rows if kind == "errors") == 1
+    assert sum(n for _, n in view.latency.rows) == 3
+
+
+def test_tenant(service: Service, tmp_path: Path) -> None:
+    view = operations_view(service, tmp_path, Settings(data_dir=tmp_path), is_main=False)
+    assert (view.processes, view.requests, view.settings) == ([], None, [])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql+psycopg://reckon:s3cret@db.example:5432/reckon",
+        "postgresql+psycopg://db.example/reckon?user=a&password=s3cret",
+    ],
+)
+def test_no_passwords(url: str) -> None:
+    shown = {each.name: each for each in settings_view(Settings(database_url=url))}["RECKON_DATABASE_URL"]
+    assert "s3cret" not in shown.value
+    assert "db.example" in shown.value
+    assert not shown.is_default
+
+
+def test_every_setting() -> None:
+    views = list(settings_view(Settings()))
+    assert len(views) == len(Settings.model_fields)
+    assert all(each.meaning for each in views)
+
+
+def test_make_and_revoke_a_key(guarded: GuardedApp) -> None:  # noqa: F811  the fixture
+    admin = guarded.key("admin")
+    console = Console(guarded.app)
+    with console.client:
+        console.log_in(admin)
+        sent = {"scopes": ["console"], "note": "dashboard", "days": "30", "rate_limit": "10/second"}
+        made = text_of(console.post("/console/operations/keys", sent).text)
+        text = made.split("The new key: ")[1].split()[0]
+        assert console.client.get("/counts", headers={"authorization": f"Bearer {text}"}).status_code == 200
+        assert text not in console.page("/console/operations/keys")
+        assert console.done(f"/console/operations/keys/{text[3:15]}/revoke").endswith("said=revoked")
+        assert console.client.get("/counts", headers={"authorization": f"Bearer {text}"}).status_code == 401
+        acts = [(each.action, each.target, each.outcome) for each in guarded.store.audit.entries(2)]
+        assert acts == [("keys.revoke", text[3:15], "succeeded"), ("keys.create", text[3:15], "succeeded")]
+        assert "keys.revoke" in console.text("/console/operations/audit")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"scopes": "nonsense"},
+        {"scopes": "console", "days": "0"},
+        {"scopes": "console", "days": "x"},
+        {"scopes": "console", "days": "1e9"},
+        {"scopes": "console", "rate_limit": "many"},
+        {"scopes": "console", "note": "x" * 201},
+        {"scopes": "console", "origins": "https://shop.example.com"},
+        {"scopes": "ratings:write", "origins": "shop"},
+    ],
+)
+def test_bad_key(guarded: GuardedApp, sent: dict[str, str]) -> None:  # noqa: F811  the fixture
+    console = Console(guarded.app)
+    with console.client:
+        console.log_in(guarded.key("admin"))
+        got = console.post("/console/operations/keys", {"note": "<b>mine</b>"} | sent)
+        assert (got.status_code, 'class="problem"' in got.text) == (422, True)
+        assert "<b>" not in got.text
+        assert len(guarded.store.api_keys.read().keys) == 1
+
+
+def test_open_service_makes_no_key(empty: Console) -> None:
+    """Any page that reaches it could close it for its owner."""
+    assert empty.post("/console/operations/keys", {"scopes": "admin"}).status_code == 409
+
+
+def test_keys_of_another_catalogue(guarded: GuardedApp) -> None:  # noqa: F811  the fixture
+    guarded.tenant("cinema")
+    main = guarded.key("admin")
+    console = Console(guarded.app)
+    with console.client:
+        console.log_in(guarded.key("admin", tenant="cinema"))
+        assert main[3:15] not in console.page("/console/operations/keys")
+        assert console.post(f"/console/operations/keys/{main[3:15]}/revoke").status_code == 404
