@@ -114,7 +114,11 @@ class Publisher:
                     self.store.trends.judge(int(dataset.data.user_keys.max(initial=0)))
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
-                served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
+                served = card(opened.manifest) | {
+                    "sources": [*self.sources_of(opened)],
+                    "phase_seconds": phases,
+                    "job_id": claim.job.job_id,
+                }
                 self.store.snapshots.register(claim, version=version, path=path, card=served, digest=digest)
         except (SnapshotError, SnapshotRejectedError, LeaseLostError, JobCancelledError):
             remove_snapshot(self.root, version)

@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 from threadpoolctl import threadpool_limits
 
-from app.algorithms.progress import ProgressCallback, Stage, ignore
+from app.algorithms.progress import ProgressCallback, Stage, StageLog, ignore
 from app.observability.traces import span
 from app.snapshots.manifest import FORMAT, Acceptance
 from app.store.jobs import Claim
@@ -39,17 +39,18 @@ class Trainer:
     store: Store
     publisher: Publisher
 
-    def run(self, claim: Claim, progress: ProgressCallback = ignore) -> int:
+    def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         """Train for the claimed job and return the published version, which is live unless another is pinned.
 
-        Each step is a stage: its duration, figures and decisions are logged with the id of the job.
+        Each step is a stage: its duration, figures and decisions are logged with the id of the job. `record`: the log
+        that they go to; None for that of the process.
 
         Raises `SnapshotRejectedError` (the job is rejected), `TrainingFailedError` or `InvalidInputError` (a retry
         would fail as well), each with the reason, `LeaseLostError` when another worker has taken the job over, and
         `JobCancelledError` when it was cancelled; the live snapshot then stays. What `progress` raises passes through.
         """
         of_job: dict[str, str | float] = {"job_id": claim.job.job_id, "attempt": claim.job.attempts}
-        stages = Stage(progress, log.bind(**of_job), around=span)
+        stages = Stage(progress, log.bind(**of_job) if record is None else record, around=span)
         # BLAS works on many small matrices here, where its threads would only wait for one another.
         with threadpool_limits(1, "blas"), span("training run", **of_job):
             return self._run(claim, stages)

@@ -65,6 +65,7 @@ UNDO = {
     ],
     "0020": ["ALTER TABLE training_jobs DROP COLUMN cancel_requested_at"],
     "0021": ["DROP TABLE placement_versions"],
+    "0026": ["DROP TABLE run_logs"],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 
