@@ -225,6 +225,7 @@ class Publisher:
             n_quarantined=0 if dataset.quarantined is None else int(np.count_nonzero(dataset.quarantined)),
             n_capped=dataset.n_capped,
             similar=similar,
+            diagnosis=evaluated.report.diagnosis,
         )
 
 
