@@ -1,7 +1,7 @@
 """A training job: its stages as they run, what was decided, and the log of its run."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -21,11 +21,16 @@ STEPS = {
     "bursts": "caps what came in bursts",
     "splitting": "holds back the newest ratings, to measure on",
     "evaluating": "chooses between algorithms, measures the choice, and asks the gate",
+    "learning curve": "learns from shares of the ratings, to see whether more would help",
     "similar items": "weighs what makes items similar",
     "refitting": "learns again, from all ratings",
     "publishing": "writes the snapshot, opens it as a reader does, and registers it",
 }
 """The steps of a run in their order -> what each does."""
+
+
+PATH = " > "
+"""Between the names of stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +46,14 @@ class StepRow:
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """A line of the log. `figures`: as one text."""
+    """A line of the log. `after`: seconds from the start of the run. `stage`: the innermost two names of `path`.
 
-    at: datetime
+    `figures`: as one text.
+    """
+
+    after: float
     stage: str
+    path: str
     event: str
     text: str
     seconds: float | None
@@ -73,13 +82,14 @@ def job_view(service: Service, job_id: str) -> JobView:
     # Read after the job, so that the log of a job that has ended holds its last lines.
     log = service.store.run_logs.of_job(job_id)
     row = JobRow.of(job, now)
-    rows = None if log is None else [_log_row(entry) for entry in log.entries]
+    started_at = job.started_at or job.created_at
+    rows = None if log is None else [_log_row(entry, started_at) for entry in log.entries]
     decisions = [each for each in rows or [] if each.event == "decision"]
     has_just_ended = job.finished_at is not None and (now - job.finished_at).total_seconds() < FINISHED_SECONDS
     return JobView(
         job=row,
         steps=steps(row, log),
-        gate=[each for each in decisions if is_of_gate(each.stage, each.text)],
+        gate=[each for each in decisions if is_of_gate(each.path, each.text)],
         decisions=decisions,
         log=rows,
         attempt=None if log is None else log.attempt,
@@ -112,10 +122,12 @@ def steps(job: JobRow, log: RunLog | None) -> list[StepRow]:
     return rows
 
 
-def _log_row(entry: RunLogEntry) -> LogRow:
+def _log_row(entry: RunLogEntry, started_at: datetime) -> LogRow:
     return LogRow(
-        at=datetime.fromtimestamp(entry.at, UTC),
-        stage=entry.stage,
+        # The clocks of the worker and of the database may differ.
+        after=max(entry.at - started_at.timestamp(), 0.0),
+        stage=PATH.join(entry.stage.split(PATH)[-2:]),
+        path=entry.stage,
         event=entry.event,
         text=entry.text,
         seconds=entry.seconds,

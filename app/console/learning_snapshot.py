@@ -233,7 +233,7 @@ def diagnosis_plots(card: dict[str, Any]) -> tuple[list[Plot], list[str]]:
     if curve := diagnosis["curve"]:
         plots += curve_plots(curve)
     else:
-        lacks.append("There is no learning curve: it is made where a run has at most 100,000 ratings to learn from.")
+        lacks.append("There is no learning curve: it is made of at most 100,000 ratings of 3,000 items, and of no fallback.")
     exposure = diagnosis["exposure"]
     if exposure is not None and exposure["lorenz"]:
         plots += exposure_plots(exposure)

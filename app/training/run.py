@@ -19,6 +19,7 @@ from app.training.errors import NotFiniteError, SnapshotRejectedError, TrainingF
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport
+from app.training.learning_curve import with_learning_curve
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
 from app.training.publisher import Publisher
@@ -59,7 +60,7 @@ class Trainer:
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
-        split_rng, trial_rng, final_rng, similar_rng, quarantine_rng = np.random.default_rng(seed).spawn(5)
+        split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
         with run.part("loading", until=0.08) as stage:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("quarantine", until=0.09) as stage:
@@ -70,8 +71,10 @@ class Trainer:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
-        with run.part("evaluating", until=0.48) as stage:
+        with run.part("evaluating", until=0.46) as stage:
             evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept)
+        with run.part("learning curve", until=0.48) as stage:
+            evaluated = with_learning_curve(evaluated, split, curve_rng, stage)
         with run.part("similar items", until=0.5) as stage:
             content, encoding = dataset.content, dataset.encodings.content
             similar = choose_blend(split, evaluated.likeness, content, encoding, similar_rng, stage)

@@ -1,8 +1,8 @@
 """The log of one run, kept while it is written: what its stages took and what was decided."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
-from numbers import Number
 from typing import Any
 
 from app.algorithms.progress import StageLog
@@ -50,11 +50,14 @@ def _entry(at: float, kind: str, fields: Mapping[str, Any]) -> RunLogEntry:
 
 def _plain(value: Any) -> Any:
     """`value` as a number or a text of JSON: figures may be scalars of NumPy, or not finite."""
-    if isinstance(value, bool | str):
-        return value[:MAX_TEXT] if isinstance(value, str) else value
-    if isinstance(value, Number) and not isinstance(value, complex):
-        number = float(value)  # type: ignore[arg-type]  # a real number
-        if number != number or number in {float("inf"), float("-inf")}:  # noqa: PLR0124  NaN
-            return str(number)
-        return int(number) if number.is_integer() else number
-    return str(value)[:MAX_TEXT]
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    if isinstance(value, bool):
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)[:MAX_TEXT]
+    if not math.isfinite(number):
+        return str(number)
+    return int(number) if number.is_integer() else number
