@@ -251,8 +251,8 @@ def timelines(entries: Sequence[SnapshotEntry]) -> list[Plot]:
             entries,
             "Quality of lists (nDCG@10)",
             "How well lists of ten rank what users liked later: 1 is perfect, 0 finds nothing. The bars are 95 % "
-            "intervals. Each snapshot was measured on the newest ratings of its day, so compare it with the bestsellers "
-            "of the same day.",
+            "intervals. Each snapshot was measured on the newest ratings of its day, so compare it with the "
+            "bestsellers of the same day.",
             NDCG,
             {"snapshot": "snapshot", "bestsellers": "bestsellers"},
         ),
@@ -275,9 +275,7 @@ def timelines(entries: Sequence[SnapshotEntry]) -> list[Plot]:
     ]
 
 
-def _timeline(
-    entries: Sequence[SnapshotEntry], title: str, meaning: str, metric: str, series: dict[str, str]
-) -> Plot:
+def _timeline(entries: Sequence[SnapshotEntry], title: str, meaning: str, metric: str, series: dict[str, str]) -> Plot:
     columns = ("Snapshot", "Published", "Of", metric, "Low", "High")
     rows = []
     for entry in reversed(entries):

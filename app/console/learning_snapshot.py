@@ -36,6 +36,10 @@ METRICS = {
     RMSE: ("RMSE", "The typical distance between predicted and actual ratings, in units of the rating scale."),
     MAE: ("MAE", "The mean distance between predicted and actual ratings, in units of the rating scale."),
 }
+EARLIER = (
+    "Errors by rating, the learning curve and the exposure of items are not on the card of this snapshot, which an "
+    "earlier release made. Those of new runs have them."
+)
 N_CATEGORIES = 7
 """Colours on the map; the other categories share one."""
 
@@ -155,7 +159,7 @@ def in_words(card: dict[str, Any]) -> list[str]:
         said.append("There were hardly any ratings, so it learned from events as if they were ratings.")
     index = card.get("index")
     if index is not None:
-        said.append(f"A search of its index finds {percent(index['recall'])} of the best items (index {index['name']}).")
+        said.append(f"A search of its index, {index['name']}, finds {percent(index['recall'])} of the best items.")
     return said
 
 
@@ -212,10 +216,7 @@ def diagnosis_plots(card: dict[str, Any]) -> tuple[list[Plot], list[str]]:
     """Where the snapshot does well, as plots; and what it does not tell, in sentences."""
     diagnosis = card.get("diagnosis")
     if diagnosis is None:
-        return [], [
-            "Errors by rating, the learning curve and the exposure of items are not on the card of this snapshot, which "
-            "an earlier release made. Those of new runs have them."
-        ]
+        return [], [EARLIER]
     plots, lacks = [], []
     if errors := diagnosis["errors"]:
         plots.append(
@@ -233,7 +234,7 @@ def diagnosis_plots(card: dict[str, Any]) -> tuple[list[Plot], list[str]]:
     if curve := diagnosis["curve"]:
         plots += curve_plots(curve)
     else:
-        lacks.append("There is no learning curve: it is made of at most 100,000 ratings of 3,000 items, and of no fallback.")
+        lacks.append("There is no learning curve: runs on at most 100,000 ratings of 3,000 items draw one.")
     exposure = diagnosis["exposure"]
     if exposure is not None and exposure["lorenz"]:
         plots += exposure_plots(exposure)
@@ -343,7 +344,8 @@ def map_plot(service: Service, places: ItemPlaces) -> Plot:
             continue
         category = item.categories[0] if item.categories else "none"
         shown = category if category in coloured or category == "none" else "another"
-        rows.append((_short(item.title or item.item_id), _short(item.item_id), shown, n_chosen, round(x, 4), round(y, 4)))
+        title = _short(item.title or item.item_id)
+        rows.append((title, _short(item.item_id), shown, n_chosen, round(x, 4), round(y, 4)))
     return Plot(
         "Map of the items",
         f"The most chosen items in the plane: what the same users like lies close together. The two axes show "
@@ -375,7 +377,7 @@ def _map_marks() -> Spec:
             {
                 "name": "search",
                 "value": "",
-                "bind": {"input": "search", "name": "Search titles and ids: ", "placeholder": "a title", "debounce": 150},
+                "bind": {"input": "search", "name": "Search titles and ids: ", "debounce": 150},
             },
             {"name": "category", "select": {"type": "point", "fields": ["Category"]}, "bind": "legend"},
         ],

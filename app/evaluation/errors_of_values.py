@@ -1,4 +1,4 @@
-"""Rating errors by the value that was to be predicted: means of all ratings hide that extreme ones are predicted worst."""
+"""Rating errors by the value that was to be predicted: one mean hides that extreme ratings are predicted worst."""
 
 from dataclasses import dataclass
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.learner import Learner
 from app.algorithms.progress import ProgressCallback, ignore
-from app.evaluation.experiment import LONGEST_DRAWN, Experiment
 from app.evaluation.errors_of_values import errors_of_values
+from app.evaluation.experiment import LONGEST_DRAWN, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import FoldResult, Outcome
 
@@ -47,7 +47,11 @@ def _errors_of(outcome: Outcome) -> list[Point]:
         return []
     actual, errors = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
     return [
-        Point(each.value, each.rmse, f"{each.value:g}: RMSE {each.rmse:.3f}, mean error {each.mean:+.3f}, {each.n:,} ratings")
+        Point(
+            each.value,
+            each.rmse,
+            f"{each.value:g}: RMSE {each.rmse:.3f}, mean error {each.mean:+.3f}, {each.n:,} ratings",
+        )
         for each in errors_of_values(actual, errors)
     ]
 

@@ -58,7 +58,7 @@ class RecipeReport:
     uncertainty: HoldoutUncertainty | None = None
     recent_half_life_days: float | None = None
     unmeasured: str | None = None
-    diagnosis: Diagnosis = Diagnosis()
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @property
     def by_name(self) -> Mapping[str, Figures]:

@@ -1,7 +1,7 @@
 """Renews the lease of a run from a thread of its own, so that a slow database never delays training.
 
-The thread also looks whether the job was cancelled, more often than it renews the lease: a look is a read. Progress that
-is new is stored sooner, and with it the log of the run, for those who watch it.
+The thread also looks whether the job was cancelled, more often than it renews the lease: a look is a read. New progress
+is stored sooner, and with it the log of the run, for those who watch it.
 """
 
 import threading
@@ -65,8 +65,8 @@ class Heartbeat:
         self._thread.join()
         try:
             self._keep()
-        except ReckonError as error:  # the outcome of the run matters more
-            log.warning("log of the run not kept", job_id=self._claim.job.job_id, reason=error.detail)
+        except ReckonError as unkept:  # the outcome of the run matters more
+            log.warning("log of the run not kept", job_id=self._claim.job.job_id, reason=unkept.detail)
 
     def _watch(self) -> None:
         pause = self._claim.lease_seconds / BEATS_PER_LEASE
