@@ -40,7 +40,7 @@ EARLIER = (
     "Errors by rating, the learning curve and the exposure of items are not on the card of this snapshot, which an "
     "earlier release made. Those of new runs have them."
 )
-N_CATEGORIES = 7
+N_CATEGORIES = 6
 """Colours on the map; the other categories share one."""
 
 
@@ -118,7 +118,7 @@ def snapshot_view(service: Service, version: int) -> SnapshotView:
             "standardised per user, so the weights can be compared.",
             ("Segment", "Weight"),
             [(each.name, round(each.weight, 4)) for each in segments],
-            bars("Segment", "Weight", x_kind="nominal"),
+            _upright(bars("Segment", "Weight", x_kind="nominal", sort=None)),
             height=180,
         ),
         plots=plots,
@@ -226,7 +226,7 @@ def diagnosis_plots(card: dict[str, Any]) -> tuple[list[Plot], list[str]]:
                 "extreme ratings are the hardest. A positive mean error says that predictions are too high.",
                 ("Rating", "RMSE", "Mean error", "Ratings"),
                 [(each["rating"], _round(each["rmse"]), _round(each["mean_error"]), each["n"]) for each in errors],
-                _with_tooltip(bars("Rating", "RMSE"), ("Mean error", "Ratings")),
+                _upright(_with_tooltip(bars("Rating", "RMSE"), ("Mean error", "Ratings"))),
             )
         )
     else:
@@ -284,7 +284,7 @@ def exposure_plots(exposure: dict[str, Any]) -> list[Plot]:
             "straight line, the fewer items take most places. Gini 0: all alike; 1: one item alone.",
             ("Share of items", "Share of places", "Line"),
             [(x, y, "this snapshot") for x, y in exposure["lorenz"]] + even,
-            lines("Share of items", "Share of places", series="Line", points=False),
+            _with_legend_below(lines("Share of items", "Share of places", series="Line", points=False)),
         ),
     ]
 
@@ -292,7 +292,16 @@ def exposure_plots(exposure: dict[str, Any]) -> list[Plot]:
 def _side_by_side() -> Spec:
     spec = bars("Group", "Share in %", colour="Of", sort=None)
     spec["encoding"]["xOffset"] = {"field": "Of"}
+    return _upright(_with_legend_below(spec))
+
+
+def _with_legend_below(spec: Spec) -> Spec:
     spec["encoding"]["color"]["legend"] = {"orient": "bottom", "title": None}
+    return spec
+
+
+def _upright(spec: Spec) -> Spec:
+    """With the labels of the x axis to be read without turning one's head."""
     spec["encoding"]["x"]["axis"] = {"labelAngle": 0}
     return spec
 
