@@ -285,14 +285,16 @@ def _timeline(entries: Sequence[SnapshotEntry], title: str, meaning: str, metric
                 at = f"{entry.created_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
                 rows.append((entry.version, at, shown, measured.value, measured.low, measured.high))
     empty = "No snapshot has this figure yet: it takes users with several ratings."
-    return Plot(title, meaning, columns, rows, _with_intervals(metric), empty, height=200)
+    has_intervals = any(row[-1] is not None for row in rows)
+    return Plot(title, meaning, columns, rows, _over_snapshots(metric, has_intervals=has_intervals), empty, height=200)
 
 
-def _with_intervals(metric: str) -> Spec:
+def _over_snapshots(metric: str, *, has_intervals: bool) -> Spec:
     """A line of values over the snapshots for each series, with bars from the low to the high end of the interval."""
     x = channel("Snapshot", "ordinal", axis={"labelAngle": 0})
     y = channel(metric, "quantitative", scale={"zero": False})
-    colour = channel("Of", "nominal", legend={"orient": "bottom", "title": None})
+    # In the order of the rows, so that the snapshot has the first colour.
+    colour = channel("Of", "nominal", legend={"orient": "bottom", "title": None}, sort=None)
     tooltip = [
         channel(name, kind)
         for name, kind in (
@@ -304,17 +306,13 @@ def _with_intervals(metric: str) -> Spec:
             ("High", "quantitative"),
         )
     ]
-    return {
-        "encoding": {"x": x, "color": colour},
-        "layer": [
-            {
-                "transform": [{"filter": "isValid(datum.Low)"}],
-                "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6},
-                "encoding": {"y": channel("Low", "quantitative", title=metric), "y2": {"field": "High"}},
-            },
-            {"mark": {"type": "line", "point": {"size": 60}}, "encoding": {"y": y, "tooltip": tooltip}},
-        ],
+    intervals = {
+        "transform": [{"filter": "isValid(datum.Low)"}],
+        "mark": {"type": "rule", "strokeWidth": 2, "opacity": 0.6},
+        "encoding": {"y": channel("Low", "quantitative", title=metric), "y2": {"field": "High"}},
     }
+    values = {"mark": {"type": "line", "point": {"size": 60}}, "encoding": {"y": y, "tooltip": tooltip}}
+    return {"encoding": {"x": x, "color": colour}, "layer": [intervals, values] if has_intervals else [values]}
 
 
 @router.get(LEARNING)

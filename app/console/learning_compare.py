@@ -37,7 +37,7 @@ class Side:
 class FigurePair:
     """`change`: b minus a; None where either is missing. `is_better`: None where they do not differ.
 
-    `is_clear`: whether the 95 % intervals of the two do not overlap.
+    `is_clear`: whether the 95 % intervals of the two do not overlap; None where there are none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class FigurePair:
     b: Measured
     change: float | None
     is_better: bool | None
-    is_clear: bool
+    is_clear: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +126,9 @@ def figure_pairs(of_a: dict[str, Any], of_b: dict[str, Any], name: str) -> list[
     return pairs
 
 
-def _are_apart(a: Measured, b: Measured) -> bool:
+def _are_apart(a: Measured, b: Measured) -> bool | None:
     if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
+        return None
     return a.high < b.low or b.high < a.low
 
 

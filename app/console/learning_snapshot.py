@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Path, Request, Response
+from fastapi import Form, Path, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -12,6 +12,7 @@ from app.console.learning import JOBS, LEARNING, Gate, Measured, SnapshotRow
 from app.console.plots import Plot, Spec, bars, channel, lines
 from app.console.rendering import link, number, page, percent
 from app.console.routing import changes, console_router, service_of
+from app.errors import ConflictError, NotFoundError
 from app.serving.item_map import ItemPlaces, item_places
 from app.training.measure import COVERAGE, NDCG, RECALL
 from app.training.validation_split import MAE, RMSE
@@ -42,6 +43,28 @@ EARLIER = (
 )
 N_CATEGORIES = 6
 """Colours on the map; the other categories share one."""
+
+
+class SnapshotGoneError(NotFoundError):
+    title = "The snapshot is gone"
+
+    def __init__(self, version: int) -> None:
+        super().__init__("snapshot", str(version))
+        self.detail = (
+            f"there is no snapshot {version}, or no longer: the newest ones and the live one are kept, and a training "
+            "run has removed the others. Nothing was changed. Choose another one under Learning."
+        )
+
+
+class LiveChangedError(ConflictError):
+    title = "Another snapshot is live now"
+
+    def __init__(self, live: int | None) -> None:
+        now = "none is live" if live is None else f"snapshot {live} is live"
+        super().__init__(
+            f"{now} since this page was loaded, by another operator or by a training run. Nothing was changed: load "
+            "the page again, look, and decide anew."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +115,11 @@ class SnapshotView:
 
 
 def snapshot_view(service: Service, version: int) -> SnapshotView:
-    """Raises `NotFoundError`."""
-    entry, entries = service.store.snapshots.get(version), service.store.snapshots.entries()
+    """Raises `SnapshotGoneError`."""
+    entries = service.store.snapshots.entries()
+    entry = next((each for each in entries if each.version == version), None)
+    if entry is None:
+        raise SnapshotGoneError(version)
     card, row = entry.card, SnapshotRow.of(entry)
     live = next((each.version for each in entries if each.is_live), None)
     others = [each.version for each in entries if each.version != version]
@@ -327,8 +353,11 @@ class MapView:
 
 
 def map_view(service: Service, version: int) -> MapView:
-    """Opens the snapshot unless it is live. Raises `NotFoundError`, and `SnapshotError` if it cannot be opened."""
-    places = item_places(service.published.open(version, service.serving.current.scorer))
+    """Opens the snapshot unless it is live. Raises `SnapshotGoneError`, and `SnapshotError` if it cannot be opened."""
+    try:
+        places = item_places(service.published.open(version, service.serving.current.scorer))
+    except NotFoundError as error:
+        raise SnapshotGoneError(version) from error
     return MapView(
         version=version,
         href=link(SNAPSHOTS, version),
@@ -432,7 +461,24 @@ async def follow(request: Request) -> Response:
 
 @router.post(f"{SNAPSHOTS}/{{version}}/activate")
 @changes("snapshots.activate")
-async def activate(request: Request, version: Version) -> Response:
-    """Make the snapshot live and pin it."""
-    await run_in_threadpool(service_of(request).published.activate, version)
+async def activate(request: Request, version: Version, seen: Annotated[str, Form(max_length=20)] = "") -> Response:
+    """Make the snapshot live and pin it. `seen`: the version that was live on the operator's page, if any."""
+    await run_in_threadpool(make_live, service_of(request), version, seen)
     return RedirectResponse(link(SNAPSHOTS, version, said="activated"), status_code=303)
+
+
+def make_live(service: Service, version: int, seen: str) -> None:
+    """Make a snapshot live and pin it, unless another one went live since the operator looked.
+
+    `seen`: the version that was live then, as the form sends it.
+
+    Raises `LiveChangedError`, `SnapshotGoneError`, `ActivationRefusedError` and `ErasedSinceError`.
+    """
+    live = service.store.snapshots.live()
+    now = None if live is None else live.version
+    if seen != ("" if now is None else str(now)):
+        raise LiveChangedError(now)
+    try:
+        service.published.activate(version)
+    except NotFoundError as error:
+        raise SnapshotGoneError(version) from error

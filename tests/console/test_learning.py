@@ -244,7 +244,13 @@ def test_map(console: Console, service: Service) -> None:
 def test_activate_pin_follow(console: Console, service: Service, tmp_path: Path) -> None:
     first = service.serving.current.scorer.version
     second = train(service.store, tmp_path, recipe=RATED_LIGHTLY)
-    assert console.done(f"/console/learning/snapshots/{first}/activate") == (
+    # The page was loaded when the first was live.
+    got = console.post(f"/console/learning/snapshots/{first}/activate", {"seen": str(first)})
+    assert got.status_code == 409
+    assert f"snapshot {second} is live since this page was loaded" in text_of(got.text)
+    assert learning_view(service).pinned is None
+    assert f'name="seen" value="{second}"' in console.page(f"/console/learning/snapshots/{first}")
+    assert console.done(f"/console/learning/snapshots/{first}/activate", {"seen": str(second)}) == (
         f"/console/learning/snapshots/{first}?said=activated"
     )
     assert learning_view(service).pinned == first
@@ -266,9 +272,10 @@ def test_removed_while_open(console: Console, service: Service, tmp_path: Path) 
     assert first is not None
     second = train(service.store, tmp_path, recipe=RATED_LIGHTLY)
     assert service.store.snapshots.forget(first)
-    got = console.post(f"/console/learning/snapshots/{first}/activate")
+    got = console.post(f"/console/learning/snapshots/{first}/activate", {"seen": str(second)})
     assert got.status_code == 404
-    assert f"snapshot &#39;{first}&#39;" in got.text
+    assert f"there is no snapshot {first}, or no longer" in text_of(got.text)
+    assert "there is no snapshot" in text_of(console.get(f"/console/learning/snapshots/{first}").text)
     live = service.store.snapshots.live()
     assert live is not None
     assert (live.version, live.is_pinned) == (second, False)

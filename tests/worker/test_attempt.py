@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.algorithms.progress import ProgressCallback
+from app.algorithms.progress import ProgressCallback, StageLog, ignore
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import Claim, LeaseLostError, Store
 from app.store.jobs import MAX_ATTEMPTS
@@ -22,7 +22,7 @@ class Scripted(Trainer):
 
     error: BaseException = field(kw_only=True)
 
-    def run(self, claim: Claim, progress: ProgressCallback) -> int:  # type: ignore[override]  # it is never called without `progress`
+    def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         assert claim.job.state == "running"
         progress(0.5, "halfway")
         raise self.error
