@@ -69,7 +69,8 @@ def compare_lists(
     snapshots were made.
     """
     common = np.intersect1d(a.arrays.user_keys, b.arrays.user_keys, assume_unique=True)
-    until, lists = clock() + seconds, []
+    until = clock() + seconds
+    lists: list[ListsOfUser] = []
     for user_key in _spread(common):
         if lists and clock() > until:
             break
