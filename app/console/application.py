@@ -11,7 +11,18 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import access, data, home, imports, login, operations
+from app.console import (
+    access,
+    data,
+    home,
+    imports,
+    learning,
+    learning_compare,
+    learning_job,
+    learning_snapshot,
+    login,
+    operations,
+)
 from app.console.commands import Commands
 from app.console.rendering import STATIC, problem_page
 from app.console.sessions import Sessions
@@ -23,7 +34,10 @@ from app.wiring import Control, Service
 log = structlog.get_logger()
 
 PREFIX = "/console"
-ROUTERS = [each.router for each in (home, data, imports, operations, access)]
+ROUTERS = [
+    each.router
+    for each in (home, learning, learning_job, learning_snapshot, learning_compare, data, imports, operations, access)
+]
 KEPT_SECONDS = 31_536_000
 """For which browsers may keep a file: its address changes with its content."""
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from app.algorithms.errors import AlgorithmError
 from app.algorithms.learner import Learner
 from app.algorithms.progress import ProgressCallback, ignore
+from app.evaluation.errors_of_values import errors_of_values
 from app.evaluation.experiment import LONGEST_DRAWN, Experiment
 from app.evaluation.metrics import Metric
 from app.evaluation.outcome import FoldResult, Outcome
@@ -17,8 +18,6 @@ CURVE_SHARES = (0.1, 0.25, 0.5)
 CURVE_METRICS = (Metric("rmse", None), Metric("ndcg", 10))
 LIST_LENGTHS = range(5, LONGEST_DRAWN + 1, 5)
 MAX_MAPPED = 2000
-_MAX_VALUES = 21
-_BINS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +46,13 @@ def _errors_of(outcome: Outcome) -> list[Point]:
     if not parts:
         return []
     actual, errors = (np.concatenate(column).astype(np.float64) for column in zip(*parts, strict=True))
-    values, group = np.unique(actual, return_inverse=True)
-    if len(values) > _MAX_VALUES:
-        # Each bin is drawn at its centre. `edges[1:-1]` puts the largest rating into the last bin.
-        edges = np.linspace(values[0], values[-1], _BINS + 1)
-        values, group = (edges[1:] + edges[:-1]) / 2, np.searchsorted(edges[1:-1], actual, side="right")
-    counts = np.bincount(group, minlength=len(values))
-    # The mean of e and of e^2 for each value; the maximum avoids 0 / 0 in empty bins, which are left out below.
-    mean, squares = (
-        np.bincount(group, weights, len(values)) / np.maximum(counts, 1) for weights in (errors, errors**2)
-    )
     return [
-        Point(value, np.sqrt(square), f"{value:g}: RMSE {np.sqrt(square):.3f}, mean error {error:+.3f}, {n:,} ratings")
-        for value, square, error, n in zip(values, squares, mean, counts, strict=True)
-        if n
+        Point(
+            each.value,
+            each.rmse,
+            f"{each.value:g}: RMSE {each.rmse:.3f}, mean error {each.mean:+.3f}, {each.n:,} ratings",
+        )
+        for each in errors_of_values(actual, errors)
     ]
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from app.errors import NotFoundError, ReckonError
-from app.scoring import open_snapshot
+from app.scoring import Scorer, open_snapshot
 from app.snapshots.errors import SnapshotError
 from app.snapshots.read import damage_at_a_glance
 from app.store import SnapshotEntry, Store
@@ -37,6 +37,17 @@ class PublishedSnapshots:
         except SnapshotError as error:
             raise ActivationRefusedError(entry.version, error.detail) from error
         return self._store.snapshots.activate(version)
+
+    def open(self, version: int, live: Scorer) -> Scorer:
+        """A scorer of the snapshot: `live` if that is it, otherwise its folder, verified and mapped.
+
+        Verification reads the whole folder. Raises `NotFoundError`, and `SnapshotError` where it cannot be served.
+        """
+        if live.version == version:
+            return live
+        entry = self._store.snapshots.get(version)
+        folder, database_id = self._data_dir / entry.path, self._store.instance.database_id
+        return open_snapshot(folder, database_id, entry.version, entry.digest)
 
     def problem(self, entry: SnapshotEntry) -> str | None:
         """Why the snapshot cannot be served, as far as is seen without reading its arrays; None where that is fine."""

@@ -136,6 +136,61 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorAtRating:
+    """How well held-out ratings of one value were predicted; of many values, one bin of them, by its centre.
+
+    `rating`: the value, in the rating scale. `n`: how many ratings. `rmse`, `mean_error`: of predicted minus actual.
+    """
+
+    rating: float
+    n: int
+    rmse: float
+    mean_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """How the places in the measured lists are spread over the items.
+
+    `n_lists`: the measured lists. `gini`: 0 if all items are shown equally often, 1 if only one is.
+    `lorenz`: points (share of items, share of places), the items shown least first, from (0, 0) to (1, 1).
+    `by_popularity`: for each of ten groups of equally many items, the least chosen first, its share of the choices in
+    the training part and its share of the places.
+    """
+
+    n_lists: int
+    gini: float
+    lorenz: tuple[tuple[float, float], ...]
+    by_popularity: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What the recipe reaches, learned from a share of the training part.
+
+    `share`: from 0 to 1. `n_ratings`: in that share. `ndcg`, `rmse`: on the hold-out; None where not measured.
+    """
+
+    share: float
+    n_ratings: int
+    ndcg: float | None
+    rmse: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Where what was learned does well, on the hold-out; for a reader, never for the gate.
+
+    `errors`: by rating, ascending; empty where no ratings are predicted.
+    `exposure`: None where no lists were measured. `curve`: by share, ascending; empty where it was not measured.
+    """
+
+    errors: tuple[ErrorAtRating, ...] = ()
+    exposure: Exposure | None = None
+    curve: tuple[CurvePoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """What a snapshot is and what it was made from.
 
@@ -152,6 +207,7 @@ class Manifest:
     `n_quarantined`: users whose ratings and events were not learned from, as made to push an item.
     `n_capped`: ratings and labels of events that were not learned from, as they came in a burst.
     `similar`: how similar items are blended.
+    `diagnosis`: None in snapshots of earlier releases.
     `index`, `files`: filled in by the writer.
     """
 
@@ -175,6 +231,7 @@ class Manifest:
     n_quarantined: int = 0
     n_capped: int = 0
     similar: SimilarBlend = UNMEASURED_BLEND
+    diagnosis: Diagnosis | None = None
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT

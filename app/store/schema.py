@@ -298,6 +298,13 @@ training_jobs = Table(
     sqlite_autoincrement=True,
 )
 
+run_logs = Table(
+    "run_logs",  # see `run_logs.py`
+    metadata,
+    Column("job_key", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", JSON, nullable=False),
+)
+
 snapshots = Table(
     "snapshots",
     metadata,

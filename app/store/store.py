@@ -23,6 +23,7 @@ from app.store.placements import Placements
 from app.store.processes import Processes
 from app.store.quarantine import Quarantine
 from app.store.ratings import Ratings
+from app.store.run_logs import RunLogs
 from app.store.serving_reads import ServingReads
 from app.store.snapshots import SnapshotRegister
 from app.store.tenants import Tenants
@@ -60,6 +61,7 @@ class Store:
         self.placements = Placements(database)
         self.quarantine = Quarantine(database)
         self.jobs = Jobs(database)
+        self.run_logs = RunLogs(database)
         self.snapshots = SnapshotRegister(database)
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)

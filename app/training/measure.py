@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from app.algorithms.decayed_counts import DatedChoices, find_half_life
 from app.algorithms.rating_vectors import RatingVectors
+from app.evaluation.errors_of_values import errors_of_values
+from app.evaluation.exposure import exposure_by_popularity, lorenz_curve
 from app.evaluation.intervals import Interval, resampled_means
 from app.evaluation.ranking import RankingMetrics, Score
+from app.snapshots.manifest import Diagnosis, ErrorAtRating, Exposure
 from app.training.fit import Learned, fit
 from app.training.recipe import fallback_recipe
 from app.training.sides import Sides
@@ -43,6 +46,7 @@ class RecipeReport:
     `biases`: None where no ratings are predicted.
     `ndcg_of_users`: (b,) nDCG@10 of the split's users; where two recipes are compared, of what is common to both.
     `uncertainty`: the deviation of predictions, for a learner that gives none itself; None otherwise.
+    `diagnosis`: without a learning curve.
     """
 
     snapshot: Figures = field(default_factory=Figures)
@@ -54,6 +58,7 @@ class RecipeReport:
     uncertainty: HoldoutUncertainty | None = None
     recent_half_life_days: float | None = None
     unmeasured: str | None = None
+    diagnosis: Diagnosis = field(default_factory=Diagnosis)
 
     @property
     def by_name(self) -> Mapping[str, Figures]:
@@ -88,7 +93,20 @@ def measure(learned: Learned, sides: Sides, split: ValidationSplit, common: Comm
         is_finite=learned.is_finite,
         uncertainty=None if rating is None else _uncertainty(split, rating),
         recent_half_life_days=days,
+        diagnosis=Diagnosis(() if rating is None else _errors_by_rating(split, rating), _exposure(ranking)),
     )
+
+
+def _errors_by_rating(split: ValidationSplit, rating: RatingVectors) -> tuple[ErrorAtRating, ...]:
+    return tuple(
+        ErrorAtRating(each.value, each.n, each.rmse, each.mean)
+        for each in errors_of_values(split.holdout.values, split.errors(rating))
+        if math.isfinite(each.rmse)
+    )
+
+
+def _exposure(ranking: RankingMetrics) -> Exposure:
+    return Exposure(len(ranking.shown), ranking.gini, lorenz_curve(ranking), exposure_by_popularity(ranking))
 
 
 def _decayed(split: ValidationSplit, half_life_days: float) -> NDArray[np.float32]:

@@ -112,7 +112,11 @@ class Publisher:
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
                 phases = {**seconds, "publishing": round(time.perf_counter() - began_at, 3)}
-                served = card(opened.manifest) | {"sources": [*self.sources_of(opened)], "phase_seconds": phases}
+                served = card(opened.manifest) | {
+                    "sources": [*self.sources_of(opened)],
+                    "phase_seconds": phases,
+                    "job_id": claim.job.job_id,
+                }
                 judged = dataset.is_judged
                 judgement = None if judged is None else Judgement(dataset.data.user_keys, judged)
                 self.store.snapshots.register(
@@ -223,6 +227,7 @@ class Publisher:
             n_quarantined=0 if dataset.quarantined is None else int(np.count_nonzero(dataset.quarantined)),
             n_capped=dataset.n_capped,
             similar=similar,
+            diagnosis=evaluated.report.diagnosis,
         )
 
 

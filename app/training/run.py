@@ -7,7 +7,7 @@ import numpy as np
 import structlog
 from threadpoolctl import threadpool_limits
 
-from app.algorithms.progress import ProgressCallback, Stage, ignore
+from app.algorithms.progress import ProgressCallback, Stage, StageLog, ignore
 from app.observability.traces import span
 from app.snapshots.manifest import FORMAT, Acceptance
 from app.store.jobs import Claim
@@ -19,6 +19,7 @@ from app.training.errors import BASELINES, NotFiniteError, SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport
+from app.training.learning_curve import with_learning_curve
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
 from app.training.publisher import Publisher
@@ -39,17 +40,18 @@ class Trainer:
     store: Store
     publisher: Publisher
 
-    def run(self, claim: Claim, progress: ProgressCallback = ignore) -> int:
+    def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         """Train for the claimed job and return the published version, which is live unless another is pinned.
 
-        Each step is a stage: its duration, figures and decisions are logged with the id of the job.
+        Each step is a stage: its duration, figures and decisions are logged with the id of the job. `record`: the log
+        that they go to; None for that of the process.
 
         Raises `SnapshotRejectedError` (the job is rejected), `TrainingFailedError` or `InvalidInputError` (a retry
         would fail as well), each with the reason, `LeaseLostError` when another worker has taken the job over, and
         `JobCancelledError` when it was cancelled; the live snapshot then stays. What `progress` raises passes through.
         """
         of_job: dict[str, str | float] = {"job_id": claim.job.job_id, "attempt": claim.job.attempts}
-        stages = Stage(progress, log.bind(**of_job), around=span)
+        stages = Stage(progress, log.bind(**of_job) if record is None else record, around=span)
         # BLAS works on many small matrices here, where its threads would only wait for one another.
         with threadpool_limits(1, "blas"), span("training run", **of_job):
             return self._run(claim, stages)
@@ -58,7 +60,7 @@ class Trainer:
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
-        split_rng, trial_rng, final_rng, similar_rng, quarantine_rng = np.random.default_rng(seed).spawn(5)
+        split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
         with run.part("loading", until=0.08) as stage:
             dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
         with run.part("quarantine", until=0.09) as stage:
@@ -69,8 +71,10 @@ class Trainer:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
-        with run.part("evaluating", until=0.48) as stage:
+        with run.part("evaluating", until=0.46) as stage:
             evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept)
+        with run.part("learning curve", until=0.48) as stage:
+            evaluated = with_learning_curve(evaluated, split, curve_rng, stage)
         with run.part("similar items", until=0.5) as stage:
             content, encoding = dataset.content, dataset.encodings.content
             similar = choose_blend(split, evaluated.likeness, content, encoding, similar_rng, stage)

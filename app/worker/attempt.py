@@ -11,6 +11,7 @@ from app.errors import ReckonError, UnavailableError
 from app.store.jobs import MAX_ATTEMPTS, Claim, JobCancelledError, Jobs, LeaseLostError
 from app.training.errors import RunFailedError, SnapshotRejectedError
 from app.training.run import Trainer
+from app.training.run_record import RunRecord
 from app.worker.heartbeat import Heartbeat
 from app.worker.system_errors import advice_on, reason_of
 
@@ -39,10 +40,11 @@ def attempt(
     """
     log_job = log.bind(job_id=claim.job.job_id, attempt=claim.job.attempts)
     log_job.info("run started", trigger=claim.job.trigger)
+    record = RunRecord(log_job)
     version = None
     try:
-        with Heartbeat(jobs, claim) as heartbeat:
-            version = trainer.run(claim, _stoppable(stopping, heartbeat.progress, progress))
+        with Heartbeat(jobs, claim, keep=lambda: trainer.store.run_logs.keep(claim, record.entries)) as heartbeat:
+            version = trainer.run(claim, _stoppable(stopping, heartbeat.progress, progress), record)
         log_job.info("snapshot published", version=version)
     except JobCancelledError as error:
         log_job.info("run cancelled")

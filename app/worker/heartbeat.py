@@ -1,9 +1,11 @@
 """Renews the lease of a run from a thread of its own, so that a slow database never delays training.
 
-The thread also looks whether the job was cancelled, more often than it renews the lease: a look is a read.
+The thread also looks whether the job was cancelled, more often than it renews the lease: a look is a read. New progress
+is stored sooner, and with it the log of the run, for those who watch it.
 """
 
 import threading
+from collections.abc import Callable
 from itertools import count
 from math import ceil
 from types import TracebackType
@@ -20,15 +22,22 @@ BEATS_PER_LEASE = 4
 LOOK_SECONDS = 1.0
 """The longest pause between two looks."""
 
+LOOKS_PER_TELL = 2
+"""Looks from one storing of new progress to the next."""
+
 log = structlog.get_logger()
 
 
 class Heartbeat:
-    """Renews the lease of `claim` while the context is open, and stores the latest reported progress with it."""
+    """Renews the lease of `claim` while the context is open, and stores the latest reported progress with it.
 
-    def __init__(self, jobs: Jobs, claim: Claim) -> None:
+    `keep`: stores the log of the run as it is then; called with new progress, and when the context ends.
+    """
+
+    def __init__(self, jobs: Jobs, claim: Claim, keep: Callable[[], None] = lambda: None) -> None:
         self._jobs = jobs
         self._claim = claim
+        self._keep = keep
         self._progress = (0.0, "starting")
         self._end: LeaseLostError | JobCancelledError | None = None
         self._stopping = threading.Event()
@@ -54,10 +63,15 @@ class Heartbeat:
     ) -> None:
         self._stopping.set()
         self._thread.join()
+        try:
+            self._keep()
+        except ReckonError as unkept:  # the outcome of the run matters more
+            log.warning("log of the run not kept", job_id=self._claim.job.job_id, reason=unkept.detail)
 
     def _watch(self) -> None:
         pause = self._claim.lease_seconds / BEATS_PER_LEASE
         n_looks = max(1, ceil(pause / LOOK_SECONDS))
+        told = self._progress
         for n in count(1):
             if self._stopping.wait(pause / n_looks):
                 return
@@ -65,9 +79,11 @@ class Heartbeat:
                 if self._end is None:
                     self._look()
                 # Also once it was cancelled: until the run has ended, no other one may begin.
-                if n % n_looks == 0:
-                    share, stage = self._progress
+                is_news = self._progress != told and n % LOOKS_PER_TELL == 0
+                if n % n_looks == 0 or is_news:
+                    told = share, stage = self._progress
                     self._jobs.heartbeat(self._claim, progress=share, stage=stage)
+                    self._keep()
             except LeaseLostError as error:
                 self._end = error
                 return

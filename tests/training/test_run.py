@@ -83,7 +83,10 @@ def test_ratings_to_live_snapshot(trainer: Trainer) -> None:
     assert metrics["snapshot"]["rmse"] < metrics["biases"]["rmse"]  # type: ignore[operator]
 
 
-STEPS = ["loading", "quarantine", "bursts", "splitting", "evaluating", "similar items", "refitting", "publishing"]
+STEPS = [
+    *("loading", "quarantine", "bursts", "splitting", "evaluating"),
+    *("learning curve", "similar items", "refitting", "publishing"),
+]
 
 
 @on_sqlite

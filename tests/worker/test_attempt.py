@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.algorithms.progress import ProgressCallback
+from app.algorithms.progress import ProgressCallback, StageLog, ignore
 from app.errors import ReckonError, StorageFullError, UnavailableError
 from app.store import Claim, LeaseLostError, Store
 from app.store.jobs import MAX_ATTEMPTS
@@ -22,9 +22,11 @@ class Scripted(Trainer):
 
     error: BaseException = field(kw_only=True)
 
-    def run(self, claim: Claim, progress: ProgressCallback) -> int:  # type: ignore[override]  # it is never called without `progress`
+    def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         assert claim.job.state == "running"
         progress(0.5, "halfway")
+        if record is not None:
+            record.info("decision", stage="halfway", decision="to end")
         raise self.error
 
 
@@ -53,7 +55,11 @@ def end_of(trainer: Trainer, error: BaseException) -> tuple[str, str | None]:
     ],
 )
 def test_foreseen_end_is_recorded(trainer: Trainer, error: ReckonError, state: str) -> None:
+    """With the log of the run, whatever came of it."""
     assert end_of(trainer, error) == (state, error.detail)
+    log = trainer.store.run_logs.of_job(trainer.store.jobs.latest(1)[0].job_id)
+    assert log is not None
+    assert [(entry.stage, entry.text) for entry in log.entries] == [("halfway", "to end")]
 
 
 @pytest.mark.parametrize("cancelled_in", ["loading", "evaluating", "publishing: registering"])

@@ -3,6 +3,7 @@ from typing import cast
 import pytest
 from structlog.testing import capture_logs
 
+from app.errors import UnavailableError
 from app.store import Claim, JobCancelledError, LeaseLostError, Store
 from app.store.jobs import Jobs
 from app.worker import heartbeat as worker_heartbeat
@@ -86,6 +87,7 @@ def test_cancelled_stops_the_run(store: Store, monkeypatch: pytest.MonkeyPatch) 
 def test_looks_between_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lease of ten minutes is renewed rarely, and its job is stopped soon nevertheless."""
     monkeypatch.setattr(worker_heartbeat, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(worker_heartbeat, "LOOKS_PER_TELL", 1_000_000)
     claim = claimed(store, lease_seconds=600)
 
     def is_cancelled() -> bool:
@@ -99,3 +101,23 @@ def test_looks_between_beats(store: Store, monkeypatch: pytest.MonkeyPatch) -> N
         store.jobs.cancel(claim.job.job_id)
         wait_until(is_cancelled, 60)
     assert store.jobs.get(claim.job.job_id).stage is None
+
+
+def test_news_are_told_soon(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Progress that is new is stored long before a lease of ten minutes is renewed, and so is the log."""
+    monkeypatch.setattr(worker_heartbeat, "LOOK_SECONDS", 0.01)
+    claim = claimed(store, lease_seconds=600)
+    kept: list[str] = []
+    with Heartbeat(store.jobs, claim, keep=lambda: kept.append("log")) as heartbeat:
+        heartbeat.progress(0.5, "learning")
+        wait_until(lambda: store.jobs.get(claim.job.job_id).stage == "learning" and bool(kept))
+    assert len(kept) >= 2
+
+
+def test_unkept_log_ends_no_run(store: Store) -> None:
+    def fail() -> None:
+        raise UnavailableError("the database is away")
+
+    with capture_logs() as entries, Heartbeat(store.jobs, claimed(store, lease_seconds=60), keep=fail):
+        pass
+    assert [entry["event"] for entry in entries] == ["log of the run not kept"]
