@@ -13,7 +13,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.console import home, login, try_it
+from app.console import home, login, try_it, user_page, users
 from app.console.rendering import STATIC, problem_page
 from app.console.sessions import Sessions
 from app.errors import InvalidInputError, NotFoundError, ReckonError
@@ -23,7 +23,7 @@ from app.wiring import Control, Service
 log = structlog.get_logger()
 
 PREFIX = "/console"
-ROUTERS = [each.router for each in (home, try_it)]
+ROUTERS = [each.router for each in (home, try_it, users, user_page)]
 KEPT_SECONDS = 31_536_000
 """For which browsers may keep a file: its address changes with its content."""
 
