@@ -34,18 +34,18 @@ SEGMENTS = {
 """What each segment of a score says."""
 
 SOURCES = {
-    "nearest": "Near your taste",
-    "similar": "Similar to what you liked",
+    "nearest": "Near the taste",
+    "similar": "Similar to what was liked",
     "popular": "Popular",
     "trending": "Trending",
     "newest": "New",
-    "category": "From your categories",
-    "group": "Popular with people like you",
+    "category": "From favourite categories",
+    "group": "Popular in the same group",
     "boosted": "Boosted by the placement",
     "promoted": "Promoted by the placement",
     "exploration": "Shown to learn about it",
-    "recurring": "You chose it before",
-    "item_item": "Goes together with what you chose",
+    "recurring": "Chosen before",
+    "item_item": "Goes together with what was chosen",
     "transitions": "Often chosen next",
 }
 """A short reason by source, for items that no rating explains."""

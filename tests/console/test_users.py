@@ -1,14 +1,18 @@
 """Users: found, erased and exported."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from app.console.users import N_LISTED, users_view
 from app.entities import User
+from app.settings import Settings
 from app.wiring import Service
 from tests.support.console import Console
+from tests.support.keys import GuardedApp
 
 PAGE = "/console/users"
 HOSTILE = '"><img src=x onerror=alert(1)>'
@@ -77,3 +81,23 @@ def test_unknown(console: Console, path: str) -> None:
         got = console.get(f"{PAGE}/{quote(user_id, safe='')}{path}")
         assert (got.status_code, "<img src=x" in got.text) == (404, False)
     assert console.get(f"{PAGE}/{'x' * 129}{path}").status_code == 422
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[GuardedApp]:
+    opened = GuardedApp(Settings(data_dir=tmp_path))
+    yield opened
+    opened.close()
+
+
+def test_looking(guarded: GuardedApp) -> None:
+    """A key that may only look can neither erase nor take data along."""
+    guarded.store.users.record([User("u")])
+    console = Console(guarded.app)
+    with console.client:
+        console.log_in(guarded.key("console"))
+        for act in ("erase", "export"):
+            page = console.page(f"{PAGE}/u/{act}")
+            assert ("Your key may look only" in page, f'action="{PAGE}/u/{act}"' in page) == (True, False)
+            assert console.post(f"{PAGE}/u/{act}").status_code == 403
+    assert guarded.store.users.get("u") is not None
