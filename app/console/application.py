@@ -22,6 +22,9 @@ from app.console import (
     learning_snapshot,
     login,
     operations,
+    try_it,
+    user_page,
+    users,
 )
 from app.console.commands import Commands
 from app.console.rendering import STATIC, problem_page
@@ -36,7 +39,11 @@ log = structlog.get_logger()
 PREFIX = "/console"
 ROUTERS = [
     each.router
-    for each in (home, learning, learning_job, learning_snapshot, learning_compare, data, imports, operations, access)
+    for each in (
+        *(home, try_it, users, user_page),
+        *(learning, learning_job, learning_snapshot, learning_compare),
+        *(data, imports, operations, access),
+    )
 ]
 KEPT_SECONDS = 31_536_000
 """For which browsers may keep a file: its address changes with its content."""

@@ -1,13 +1,11 @@
 """Everything that is stored of a user."""
 
 from datetime import datetime
-from typing import Self
 
 from pydantic import BaseModel, Field
 
 from app.api.schemas.events import EventOut
 from app.api.schemas.users import UserOut
-from app.store.user_data import DatedId, ExportedRating
 
 
 class RatingExportOut(BaseModel):
@@ -15,27 +13,15 @@ class RatingExportOut(BaseModel):
     value: float | None = Field(description="Null for a rating that was deleted at `rated_at`")
     rated_at: datetime | None = Field(description="Null where it is not known")
 
-    @classmethod
-    def from_rating(cls, rating: ExportedRating) -> Self:
-        return cls(item_id=rating.item_id, value=rating.value, rated_at=rating.rated_at)
-
 
 class MergedGuestOut(BaseModel):
     guest_id: str
     merged_at: datetime = Field(examples=["2024-03-01T20:15:00Z"])
 
-    @classmethod
-    def from_dated(cls, dated: DatedId) -> Self:
-        return cls(guest_id=dated.identifier, merged_at=dated.at)
-
 
 class DeletedEventOut(BaseModel):
     event_id: str
     deleted_at: datetime = Field(examples=["2024-03-01T20:15:00Z"])
-
-    @classmethod
-    def from_dated(cls, dated: DatedId) -> Self:
-        return cls(event_id=dated.identifier, deleted_at=dated.at)
 
 
 class UserExportOut(BaseModel):
