@@ -11,7 +11,7 @@ from app.api.list_parameters import SeveralCategories, SeveralFilters
 from app.api.problems import responses
 from app.api.responses import as_response
 from app.api.routing import AnswerRoute, service_of
-from app.api.types import Cursor, Name
+from app.intake.value_types import Cursor, Name
 from app.serving.charts import Chart, ChartQuery, UnknownChartError
 from app.serving.expressions import parse_all
 from app.serving.item_details import ItemSelection

@@ -10,7 +10,7 @@ from app.api.item_fields import SelectedUnexplained
 from app.api.problems import responses
 from app.api.responses import JSON, as_response
 from app.api.routing import AnswerRoute, service_of
-from app.api.types import Id, Name
+from app.intake.value_types import Id, Name
 from app.serving.home import Home
 from app.serving.item_details import ItemSelection
 from app.serving.mixes import Mixes

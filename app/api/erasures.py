@@ -9,8 +9,8 @@ from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.erasures import ErasureOut
-from app.api.types import Id
 from app.erasure.receipt import receipt_of
+from app.intake.value_types import Id
 
 LATEST = "latest"
 

@@ -22,8 +22,8 @@ from app.api.problems import (
     problem_of,
 )
 from app.api.routing import NotJsonError
-from app.api.types import ID_PATTERN
 from app.errors import NotFoundError, StorageFullError, UnavailableError
+from app.intake.value_types import ID_PATTERN
 
 NOT_FOUND: Mapping[str, tuple[str, str]] = {
     "user_id": ("user", "no-such-user"),

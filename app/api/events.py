@@ -22,10 +22,10 @@ from app.api.schemas.events import (
     EventTypeOut,
     EventTypesOut,
 )
-from app.api.types import Cursor, Id
 from app.entities import Event, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.intake.recording import ReceivedEvent, RowOutcome
+from app.intake.value_types import Cursor, Id
 from app.observability.metrics import Metrics
 from app.serving.tokens import TokenSigner
 from app.store import STORED

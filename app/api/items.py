@@ -10,9 +10,9 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
 from app.api.schemas.items import ItemIn, ItemOut, ItemPatchIn, ItemRowIn, ItemsIn, ItemsPage
-from app.api.types import Cursor, Id, Text
 from app.errors import NotFoundError
 from app.intake.catalogue import record_entries
+from app.intake.value_types import Cursor, Id, Text
 from app.store import STORED
 
 router = APIRouter(prefix="/items", tags=["items"], route_class=StrictRoute)

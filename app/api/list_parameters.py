@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 
 from app.api.item_fields import SelectedFields
 from app.api.recipients import Recipient
-from app.api.types import MAX_WHOLE, Category, Cursor, Finite, Id, Integral, Name
+from app.intake.value_types import MAX_WHOLE, Category, Cursor, Finite, Id, Integral, Name
 from app.serving.expressions import parse_all, parse_boost
 from app.serving.item_details import ItemSelection
 from app.serving.parts import Expression

@@ -16,8 +16,8 @@ from app.api.problems import responses
 from app.api.recommendations import LIST
 from app.api.responses import as_response
 from app.api.routing import AnswerRoute, StrictRoute, service_of
-from app.api.types import Id
 from app.errors import ChangedMeanwhileError, InvalidInputError, NotFoundError
+from app.intake.value_types import Id
 from app.serving.placement import NAME_PATTERN, Placement
 from app.serving.placement_config import CompiledPlacement
 from app.serving.placement_editor import DeletedVersionError, NumberedPlacement

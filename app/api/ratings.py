@@ -14,11 +14,11 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.body import read_rows
 from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
-from app.api.types import Cursor, Id
 from app.auth.errors import UserTokenError
 from app.entities import Rating
 from app.errors import NotFoundError
 from app.intake.recording import RowOutcome, StoredRating
+from app.intake.value_types import Cursor, Id
 from app.wiring import Service
 
 router = APIRouter(tags=["ratings"], route_class=StrictRoute)

@@ -26,7 +26,7 @@ from app.api.responses import (
 from app.api.routing import AnswerRoute, DirectRoute, service_of
 from app.api.schemas.lists import BatchIn, BatchOut, ExplainedGuestRecommendations, GuestRecommendations
 from app.api.similar_parameters import SimilarParameters
-from app.api.types import Id
+from app.intake.value_types import Id
 from app.serving.exclusion import WhyNot
 from app.serving.query import ExplainedRecommendations, ListOptions, Query, Recommendations, SimilarItems
 from app.serving.request_state import RequestState

@@ -12,7 +12,7 @@ from app.api.list_parameters import Limit
 from app.api.problems import responses
 from app.api.responses import as_response
 from app.api.routing import AnswerRoute, service_of
-from app.api.types import Category, Cursor, Id, Name, Normal, clean_text
+from app.intake.value_types import Category, Cursor, Id, Name, Normal, clean_text
 from app.serving.expressions import parse_filter
 from app.serving.item_details import ItemSelection
 from app.serving.parts import Expression

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.item_fields import OF_STORED_ITEMS, FieldsOf
 from app.api.list_parameters import Excluded, Limit, SeveralCategories, SeveralFilters
-from app.api.types import Cursor, Id, Name
+from app.intake.value_types import Cursor, Id, Name
 from app.serving.expressions import parse_all
 from app.serving.item_details import ItemSelection
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions, Query, SimilarItem

@@ -9,7 +9,7 @@ from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.training import SnapshotOut, SnapshotsOut, TrainingJobIn, TrainingJobOut
-from app.api.types import Id
+from app.intake.value_types import Id
 from app.serving.published import ActivationRefusedError
 from app.store.jobs import Job, JobEndedError, Jobs
 from app.store.snapshots import ErasedSinceError

@@ -7,8 +7,8 @@ from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.api.schemas.user_export import UserExportOut
-from app.api.types import Id
 from app.intake.user_export import FILE_NAME, user_document
+from app.intake.value_types import Id
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
 

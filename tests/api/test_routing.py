@@ -13,8 +13,8 @@ from app.api.access import OPEN
 from app.api.idempotency import writes_nothing
 from app.api.query_string import described, parameters
 from app.api.routing import AnswerRoute, DirectRoute, StrictRoute
-from app.api.types import Id
 from app.errors import StorageUnavailableError
+from app.intake.value_types import Id
 
 
 class Options(BaseModel):

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import Body, DescribedAs, RowOutcomes
-from app.api.types import Finite, Id, Integral, Moment
 from app.entities import MAX_POSITION, Event, EventType
 from app.intake.recording import ReceivedEvent, RowOutcome
+from app.intake.value_types import Finite, Id, Integral, Moment
 
 
 class EventIn(Body):

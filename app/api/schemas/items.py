@@ -1,53 +1,14 @@
 """Items: the columns that `app.entities.Item` declares, as JSON."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, create_model
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from app.api.schemas.body import Body, DescribedAs
-from app.api.types import (
-    TEXT_PATTERN,
-    Attributes,
-    AttributesPatch,
-    Category,
-    Finite,
-    Id,
-    Integral,
-    Moment,
-    Normal,
-    clean_text,
-)
-from app.entities import (
-    BARE_ITEM,
-    ITEM_DEFAULTS,
-    ITEM_FIELDS,
-    MAX_URL_LENGTH,
-    URL_PATTERN,
-    Item,
-    ItemField,
-    ItemFieldKind,
-    Patch,
-    clean_url,
-)
-from app.errors import InvalidInputError
-
-
-def _clean_url(text: str) -> str:
-    try:
-        return clean_url(text)
-    except InvalidInputError as error:
-        raise PydanticCustomError("url", "{reason}", {"reason": error.detail}) from None
-
-
-Url = Annotated[
-    StrictStr,
-    AfterValidator(_clean_url),
-    # Only for the schema. The validator checks the text, and its message says what is wrong with it.
-    Field(json_schema_extra={"maxLength": MAX_URL_LENGTH, "pattern": URL_PATTERN}),
-]
+from app.entities import BARE_ITEM, ITEM_DEFAULTS, ITEM_FIELDS, Item, ItemField, ItemFieldKind, Patch
+from app.intake.item_types import input_type, without_repeats
+from app.intake.value_types import AttributesPatch, Id
 
 _OUTPUT_TYPES: dict[ItemFieldKind, Any] = {
     "text": str,
@@ -62,29 +23,9 @@ _OUTPUT_TYPES: dict[ItemFieldKind, Any] = {
 }
 
 
-def _text_type(declared: ItemField) -> Any:
-    # An empty text is refused, because a CSV file cannot tell it from a missing one.
-    lengths = Field(min_length=1, max_length=declared.max_length, json_schema_extra={"pattern": TEXT_PATTERN})
-    return Annotated[StrictStr, lengths, Normal, AfterValidator(clean_text)]
-
-
-# The types of a body. They are strict, so a number or flag in quotes is refused.
-_INPUT_TYPES: dict[ItemFieldKind, Callable[[ItemField], Any]] = {
-    "text": _text_type,
-    "url": lambda _declared: Url,
-    "id": lambda _declared: Id,
-    "texts": lambda declared: Annotated[list[Category], Field(max_length=declared.max_length)],
-    "integer": lambda declared: Annotated[int, Field(strict=True, ge=declared.minimum, le=declared.maximum), Integral],
-    "number": lambda declared: Annotated[Finite, Field(ge=declared.minimum, le=declared.maximum)],
-    "flag": lambda _declared: Annotated[bool, Field(strict=True)],
-    "time": lambda _declared: Moment,
-    "attributes": lambda _declared: Attributes,
-}
-
-
 def _input(name: str, declared: ItemField) -> tuple[Any, Any]:
     """Return the type and the properties of a field of a body; a missing field has the value of a bare item."""
-    kind, default = _INPUT_TYPES[declared.kind](declared), getattr(BARE_ITEM, name)
+    kind, default = input_type(declared), getattr(BARE_ITEM, name)
     described: dict[str, Any] = {"description": declared.description}
     if declared.example is not None:
         described["examples"] = [declared.example]
@@ -96,7 +37,7 @@ def _input(name: str, declared: ItemField) -> tuple[Any, Any]:
 
 def _change(declared: ItemField) -> tuple[Any, Any]:
     """Return the type and the properties of a field of a merge patch; null clears it, a missing one stays."""
-    kind = AttributesPatch if declared.kind == "attributes" else _INPUT_TYPES[declared.kind](declared)
+    kind = AttributesPatch if declared.kind == "attributes" else input_type(declared)
     described: dict[str, Any] = {"description": declared.description}
     if declared.example is not None:
         described["examples"] = [declared.example]
@@ -118,7 +59,7 @@ _OutputFields = create_model("_OutputFields", item_id=(str, ...), **_OUTPUTS)
 
 class ItemIn(_InputFields):
     def to_entity(self, item_id: str) -> Item:
-        return Item(item_id, **_without_repeats({name: getattr(self, name) for name in ITEM_FIELDS}))
+        return Item(item_id, **without_repeats({name: getattr(self, name) for name in ITEM_FIELDS}))
 
 
 class ItemRowIn(ItemIn):
@@ -141,15 +82,7 @@ class ItemPatchIn(_ChangeFields):
         # The default of `attributes` removes all of them.
         cleared = {name: ITEM_DEFAULTS[name] for name in self.model_fields_set if getattr(self, name) is None}
         # An empty patch changes nothing, not even that a bare item is bare.
-        return Patch(item_id, _without_repeats(given | cleared), changed, keeps_bare=not self.model_fields_set)
-
-
-def _without_repeats(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with each text of a list once, at its first place."""
-    return {
-        name: tuple(dict.fromkeys(value)) if ITEM_FIELDS[name].kind == "texts" else value
-        for name, value in values.items()
-    }
+        return Patch(item_id, without_repeats(given | cleared), changed, keeps_bare=not self.model_fields_set)
 
 
 class ItemOut(_OutputFields):

@@ -6,10 +6,10 @@ from typing import Annotated, Self
 from pydantic import BaseModel, Field
 
 from app.api.schemas.body import Body
-from app.api.types import Id, Text
 from app.auth.keys import KEY_EXAMPLE, LONGEST_LIFETIME, MAX_NOTE, ApiKey, KeyKind
 from app.auth.scopes import Scope
 from app.auth.user_tokens import MAX_SECONDS
+from app.intake.value_types import Id, Text
 from app.texts import ORIGIN_PATTERN
 
 EXAMPLE_SCOPES = ["recommendations:read", "ratings:write"]

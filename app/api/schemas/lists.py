@@ -8,7 +8,7 @@ from pydantic import ConfigDict, FailFast, Field
 from app.api.item_fields import SelectedColumns
 from app.api.list_parameters import ListFields
 from app.api.schemas.body import Body, DescribedAs
-from app.api.types import Id
+from app.intake.value_types import Id
 from app.serving.predictions import Prediction
 from app.serving.query import Degraded, ExplainedRecommendations, Recommendations
 

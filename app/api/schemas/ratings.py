@@ -6,9 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import BatchOutcome, Body, DescribedAs
-from app.api.types import VALUE, Finite, Id, Moment
 from app.entities import Rating
 from app.intake.recording import StoredRating
+from app.intake.value_types import VALUE, Finite, Id, Moment
 
 
 class RatingIn(Body):

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas.body import Body, DescribedAs
-from app.api.types import Attributes, AttributesPatch, Id, Name
 from app.entities import USER_DEFAULTS, Patch, User
+from app.intake.value_types import Attributes, AttributesPatch, Id, Name
 
 
 class UserIn(Body):
