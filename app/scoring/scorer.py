@@ -36,6 +36,8 @@ from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, SimilarBlend
 
 UNDESCRIBED = User("undescribed")
+SCANNED_AT_ONCE = 1 << 16
+"""Rows that fit the cache of a processor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,20 @@ class Scorer:
     def liked_from(self) -> float:
         """Ratings at or above it are liked."""
         return self.scale.liked_from
+
+    # One item.
+
+    def ratings_of(self, item_row: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The values and times (microseconds UTC, `UNKNOWN_TIME` where unknown) of the ratings of an item, both (n,).
+
+        As of the snapshot, in no order. A scan of the histories of all users, for a thread: 30 ms for ten million
+        ratings, and no list by item has to be written and kept for it.
+        """
+        history = self.arrays.history_rows
+        starts = range(0, len(history), SCANNED_AT_ONCE)
+        found = [np.flatnonzero(history[start : start + SCANNED_AT_ONCE] == item_row) + start for start in starts]
+        places = np.concatenate([np.empty(0, np.int64), *found])
+        return self.arrays.history_values[places], self.arrays.history_times[places]
 
     # One user.
 

@@ -4,7 +4,8 @@ The sums (counts, first and last times, the largest portion) do not depend on th
 Weights are applied when the sums are read, so that a changed weight is valid at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,20 @@ ADD_INTERACTIONS = Upsert(
         ("portion", LARGER_PORTION),
     ),
 )
+
+
+MAX_COUNTED = 20_000
+"""Events of an item that are counted for a page: of the most popular items there are millions."""
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEvents:
+    """How many events of an item there are. `counts`: by name of the type and placement, None for events that no list
+    led to. `is_complete`: False if only `MAX_COUNTED` of them were counted, those of the users known longest.
+    """
+
+    counts: Mapping[tuple[str, str | None], int]
+    is_complete: bool
 
 
 class TooManyEventTypesError(ConflictError):
@@ -298,6 +313,31 @@ class Events:
             # The page is cut before the ids are joined to it: otherwise all events would be joined and sorted.
             rows = connection.execute(_with_ids(page.subquery("page")))
             return [_to_event(row) for row in rows]
+
+    def of_item(self, item_id: str) -> ItemEvents:
+        """Counts the events of an item; none for an unknown one."""
+        find = sa.select(items.c.item_key).where(items.c.item_id == item_id).scalar_subquery()
+        # The index of the item gives them by user.
+        some = (
+            sa.select(events.c.type_key, events.c.placement)
+            .where(events.c.item_key == find)
+            .order_by(events.c.user_key)
+            .limit(MAX_COUNTED)
+            .subquery()
+        )
+        # One more than is counted, to know whether there are others.
+        n_all = sa.select(sa.func.count()).select_from(
+            sa.select(events.c.item_key).where(events.c.item_key == find).limit(MAX_COUNTED + 1).subquery()
+        )
+        counted = (
+            sa.select(event_types.c.name, some.c.placement, sa.func.count().label("n"))
+            .join(event_types, event_types.c.type_key == some.c.type_key)
+            .group_by(event_types.c.name, some.c.placement)
+        )
+        with self._database.reading() as connection:
+            counts = {(row.name, row.placement): int(row.n) for row in connection.execute(counted)}
+            is_complete = int(connection.execute(n_all).scalar_one()) <= MAX_COUNTED
+        return ItemEvents(counts, is_complete)
 
     def stream(self, chunk_size: int = 10_000) -> Iterator[Event]:
         """All events in the order of ids."""

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import User
-from app.scoring import Observations, PublishedScorer, open_snapshot, write_snapshot
+from app.scoring import Observations, PublishedScorer, open_snapshot, scorer, write_snapshot
 from app.scoring.features import Encodings
 from tests.support.snapshot_data import DATABASE_ID, GROUPS, manifest_of, observed_of, segments, snapshot_arrays
 
@@ -86,6 +86,21 @@ def test_history_is_users_own(snapshot: PublishedScorer) -> None:
     start, stop = snapshot.arrays.history_starts[3:5]
     assert rows.tolist() == snapshot.arrays.history_rows[start:stop].tolist()
     assert len(times) == len(values) == len(rows) > 0
+
+
+def test_ratings_of_item(snapshot: PublishedScorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the histories of the users hold them, also over the ends of the parts that are scanned."""
+    monkeypatch.setattr(scorer, "SCANNED_AT_ONCE", 3)
+    histories = [snapshot.arrays.history(row) for row in range(len(snapshot.arrays.user_keys))]
+    for item_row in range(snapshot.n_items):
+        expected = [
+            (float(values[place]), int(times[place]))
+            for rows, values, times in histories
+            for place in np.flatnonzero(rows == item_row)
+        ]
+        values, times = snapshot.ratings_of(item_row)
+        assert list(zip(values.tolist(), times.tolist(), strict=True)) == expected
+    assert len(snapshot.ratings_of(snapshot.n_items)[0]) == 0
 
 
 def test_fold_in_scores_segments(snapshot: PublishedScorer) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.entities import Event, EventType, Item, User, from_microseconds
 from app.errors import ConflictError, InvalidInputError
-from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
+from app.store import REPLACED, STORED, UNCHANGED, Store, events, migrate
 from tests.support.events import Row, happened
 from tests.support.ratings import incoming
 
@@ -286,3 +286,23 @@ def test_read_on_the_loop(store: Store) -> None:
     assert (found.count.tolist(), found.last_at.tolist()) == ([1, 1], [1, 2])
     np.testing.assert_array_equal(found.portion, [0.5, np.nan])
     assert (found.item_key.dtype, found.portion.dtype) == (np.dtype("i8"), np.dtype("f8"))
+
+
+def test_events_of_item(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = happened(
+        ("e1", "shown", "ann", "x", 1),
+        ("e2", "shown", "bob", "x", 2),
+        ("e3", "clicked", "bob", "x", 3),
+        ("e4", "shown", "ann", "y", 4),
+    )
+    store.events.record(replace(seen, placement=["home", "email", None, "home"]))
+    counted = store.events.of_item("x")
+    assert (dict(counted.counts), counted.is_complete) == (
+        {("shown", "home"): 1, ("shown", "email"): 1, ("clicked", None): 1},
+        True,
+    )
+    assert not store.events.of_item("z").counts
+    monkeypatch.setattr(events, "MAX_COUNTED", 1)
+    counted = store.events.of_item("x")
+    assert (dict(counted.counts), counted.is_complete) == ({("shown", "home"): 1}, False)
+    assert store.events.of_item("y").is_complete
