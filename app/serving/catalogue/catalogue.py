@@ -228,6 +228,18 @@ class Catalogue:
         """(n,) rows of the keys, -1 where an item is gone."""
         return self._numbers.of(keys)
 
+    def stored(self) -> Mask:
+        """(n,) mask of the rows of items that exist, available or not."""
+
+        def made() -> Mask:
+            mask = np.zeros(len(self), np.bool_)
+            # Rows may arrive in between.
+            rows = np.array([*self._row_of_id.values()], np.int64)
+            mask[rows[rows < len(mask)]] = True
+            return mask
+
+        return self.remembered(("stored",), made)
+
     def available(self, now: int) -> Mask:
         """(n,) mask of the rows that may be shown at `now` (microseconds UTC)."""
         self.next_expiry(now)
