@@ -16,12 +16,15 @@ from app.console import (
     data,
     home,
     imports,
+    item,
+    items,
     learning,
     learning_compare,
     learning_job,
     learning_snapshot,
     login,
     operations,
+    placements,
     try_it,
     user_page,
     users,
@@ -41,6 +44,7 @@ ROUTERS = [
     each.router
     for each in (
         *(home, try_it, users, user_page),
+        *(items, item, placements),
         *(learning, learning_job, learning_snapshot, learning_compare),
         *(data, imports, operations, access),
     )

@@ -65,13 +65,17 @@ class PlacementEditor:
         """Stores the whole placement. Raises `InvalidInputError` for an expression that does not parse, or that names
         an attribute or a category that no item has, unless the placement allows that.
         """
+        # Before anything is stored.
+        self.check(name, settings)
+        return self._placements.put(name, settings.document, changed_by=changed_by, expected=expected)
+
+    def check(self, name: str, settings: Placement) -> None:
+        """Raises `InvalidInputError` as `put` does; stores nothing."""
         check_name(name)
         catalogue = self._serving.current.catalogue
         # Items that were stored through another process count, too.
         catalogue.refresh()
-        # Both raise before anything is stored.
         CompiledPlacement(settings).check_names(catalogue)
-        return self._placements.put(name, settings.document, changed_by=changed_by, expected=expected)
 
     def delete(self, name: str, *, changed_by: str | None, expected: Collection[int] | None = None) -> bool:
         """`home` returns to the default settings. False if there is nothing to delete."""
