@@ -25,7 +25,6 @@ _HINTS = {
     "texts": "One on each line.",
     "time": "ISO 8601 with an offset, such as 2026-03-01T20:15:00Z.",
     "url": "Begins with http:// or https://.",
-    "id": "The id of a user.",
 }
 _TYPES: Mapping[str, TypeAdapter[Any]] = {
     name: TypeAdapter(input_type(declared)) for name, declared in ITEM_FIELDS.items() if declared.kind != "attributes"
@@ -46,7 +45,7 @@ class FieldInput:
 
     @property
     def label(self) -> str:
-        return self.name.replace("_", " ").removeprefix("is ").capitalize().replace("Url", "URL")
+        return self.name.replace("_", " ").removeprefix("is ").capitalize().replace("Url", "URL").replace("url", "URL")
 
     @property
     def is_long(self) -> bool:
@@ -204,9 +203,11 @@ def _lines(text: str) -> list[str]:
 
 
 def _hint(declared: ItemField) -> str:
-    return " ".join(
-        each for each in (declared.description and f"{declared.description}.", _HINTS.get(declared.kind)) if each
-    )
+    hints = [_HINTS.get(declared.kind, "")]
+    if declared.description:
+        # Documented for JSON, where an empty field is null.
+        hints.insert(0, f"{declared.description.replace('Null', 'Empty')}.")
+    return " ".join(filter(None, hints))
 
 
 def _sentence(error: ValidationError) -> str:

@@ -116,7 +116,7 @@ def _input(name: str, schema: Mapping[str, Any], value: Any, typed: str | None, 
 def _bounds(low: float | None, high: float | None, is_exclusive: bool) -> str:
     if low is None or high is None:
         return ""
-    return f"{'above ' if is_exclusive else ''}{low:,g} to {high:,g}"
+    return f"{'above ' if is_exclusive else ''}{low:,.10g} to {high:,.10g}"
 
 
 def _text(value: Any, kind: str) -> str:

@@ -48,7 +48,7 @@ def test_form_has_every_setting() -> None:
     for name, each in inputs.items():
         assert each.description == schema[name]["description"]
     assert (inputs["novelty"].kind, inputs["novelty"].bounds, inputs["novelty"].value) == ("number", "0 to 1", "0")
-    assert inputs["rotation_half_life_hours"].bounds == "above 0 to 1e+06"
+    assert inputs["rotation_half_life_hours"].bounds == "above 0 to 1,000,000"
     assert "nearest" in inputs["sources"].options
     assert all(group.meaning for group in form_groups(DEFAULTS))
 
@@ -94,7 +94,7 @@ def test_sources(console: Console, service: Service) -> None:
         ({"filter": "yaer > 1990"}, "year"),
         ({"boost": '"eve" in categories -> 2'}, "even"),
         ({"promote": "x" * 5_001}, "at most 5000 characters"),
-        ({"demote": HOSTILE}, "At character 0"),
+        ({"demote": HOSTILE}, "At character "),
     ],
 )
 def test_refused(console: Console, service: Service, typed: dict[str, Any], problem: str) -> None:
