@@ -12,9 +12,9 @@ from pydantic_core import to_json
 from app.api.access import needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
-from app.intake.value_types import Id
 from app.errors import NotFoundError
 from app.intake.rejected_csv import rejected_csv
+from app.intake.value_types import Id
 from app.store.imports import ImportEntry, Imports, KeptRow
 
 LATEST = "latest"

@@ -44,7 +44,7 @@ def test_import(empty: Console, tmp_path: Path) -> None:
     assert "'eleven'" in shown
     got = empty.get(f"/console/data/imports/{entry.import_id}/rejected.csv")
     assert got.headers["content-disposition"].startswith("attachment")
-    assert list(csv.DictReader(io.StringIO(got.text)))[0]["line"] == "62"
+    assert next(csv.DictReader(io.StringIO(got.text)))["line"] == "62"
     assert list((tmp_path / "uploads").iterdir()) == []
     assert empty.get(page).status_code == 404
 
