@@ -111,11 +111,14 @@ class ConsoleRoute(APIRoute):
             # `admin` includes `console`.
             if needed not in caller_of(request).scopes:
                 raise MissingScopeError([needed])
-            if not is_get:
-                await check_form(request)
-            if action is None:
-                return await handle(request)
-            return await audited(action, handle, request)
+            try:
+                if not is_get:
+                    await check_form(request)
+                if action is None:
+                    return await handle(request)
+                return await audited(action, handle, request)
+            finally:
+                await request.close()  # the files of the form
 
         return handle_allowed
 
