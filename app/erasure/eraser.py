@@ -1,4 +1,4 @@
-"""Completes erasures: removes what is left of deleted users in snapshots, files of rejected rows and the database."""
+"""Completes erasures: removes what is left of deleted users in snapshots, files of imports and the database."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from app.intake.uploads import Uploads
 from app.snapshots.retention import remove_snapshot, unregistered_folders
 from app.store.erasures import Erasure
 from app.store.store import Store
@@ -40,6 +41,8 @@ class Eraser:
         if self._has_leftovers():
             return False
         n_rejected = self._remove_rejected_rows()
+        # A file that was uploaded before may hold the user, and would bring the user back.
+        Uploads(self.data_dir).purge(max(each.requested_at for each in ready).timestamp())
         self.store.erasures.purge(ready)
         live = self.store.snapshots.live()
         live_version = None if live is None else live.version

@@ -11,6 +11,7 @@ from app.entities import User
 from app.erasure.eraser import Eraser
 from app.erasure.overdue import overdue_warning
 from app.errors import UnavailableError
+from app.intake.uploads import Uploads
 from app.settings import Settings
 from app.snapshots import retention
 from app.store import Store
@@ -41,7 +42,11 @@ def test_nothing_is_left(store: Store, publish: Publish, tmp_path: Path) -> None
     rejected.parent.mkdir()
     rejected.write_text(f"{ID},item-1,eleven\n")
     (tmp_path / "snapshots" / "notes.txt").write_text("of the operator")
+    uploads = Uploads(tmp_path)
+    uploads.begin("before.csv", 0).write_text(f"{ID},item-1,5\n")
     erasure = store.users.delete(ID)
+    later = uploads.begin("later.csv", 0)
+    later.write_text("bob,item-1,5\n")
     assert erasure is not None
     assert files_with(tmp_path, ID)
     assert not erase()  # until a snapshot without the user is live
@@ -49,6 +54,7 @@ def test_nothing_is_left(store: Store, publish: Publish, tmp_path: Path) -> None
     assert erase()
     assert not erase()
     assert files_with(tmp_path, CANARY) == files_with(tmp_path, ID) == []
+    assert later.exists()
     completed = store.erasures.get(erasure.erasure_id)
     assert completed.completed_at is not None
     assert (completed.removed_snapshots, completed.snapshot_version) == ((first, second), version)
