@@ -12,7 +12,7 @@ API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test installs typescript browser promtool check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -54,9 +54,13 @@ typescript: install  ## the TypeScript client: its types from the OpenAPI docume
 	@$(BIN)/reckon openapi > clients/typescript/openapi.json
 	@cd clients/typescript && npm ci --silent && npm run --silent generate && npm run --silent build && npm test --silent
 
-browser: install  ## every operation of /docs tried in Chromium, as it is filled in
+browser: install  ## every page of the console and every operation of /docs in Chromium
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-browser.txt
 	@$(BIN)/python -m pytest tests/browser
+
+screenshots: install  ## the pictures of docs/console.md, from the demo (needs chromium and chromedriver)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-browser.txt
+	@$(BIN)/python -m tests.browser.screenshots docs/images
 
 promtool: install  ## alert rules and dashboard, as Prometheus reads them (needs promtool, of the package prometheus)
 	@$(BIN)/python -m pytest tests/promtool

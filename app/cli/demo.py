@@ -144,7 +144,8 @@ def show(address: str, seconds: float) -> None:
     from app.cli.local_http import get
 
     path = f"{address}/users/{VISITOR}/recommendations"
-    typer.echo(f"\nReckon answers at {address} after {seconds:.1f} s. Documentation: {address}/docs\n")
+    typer.echo(f"\nReckon answers at {address} after {seconds:.1f} s. Try it in a browser: {address}/console/try")
+    typer.echo(f"What it does now: {address}/   Documentation of the API: {address}/docs\n")
     try:
         with get(f"{path}?limit=3", timeout_seconds=10) as answer:
             items = json.load(answer)["items"]
@@ -155,7 +156,7 @@ def show(address: str, seconds: float) -> None:
             f"It has API keys. Try: curl -H 'Authorization: Bearer KEY' '{path}?limit=5'\n\nPress Ctrl-C to stop."
         )
         return
-    typer.echo("It is open: there is no API key, so every request from this machine is allowed.\n\nTry:\n")
+    typer.echo("It is open: there is no API key, so every request from this machine is allowed.\n\nIn a terminal:\n")
     typer.echo(f"  curl '{path}?limit=5'")
     if items:
         rating = json.dumps({"user_id": VISITOR, "item_id": items[0]["item_id"], "value": liked_value()})

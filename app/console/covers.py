@@ -2,8 +2,9 @@
 
 import textwrap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 N_SHADES = 8
 LINE_LENGTH, MAX_LINES = 11, 5
@@ -23,6 +24,17 @@ class Cover:
     lines: tuple[CoverLine, ...]
     shade: int
     image_url: str | None = None
+
+
+def is_shown(image_url: str, hosts: Collection[str]) -> bool:
+    """Whether the policy of the pages allows the picture: from one of the hosts, or below one that begins with `*.`."""
+    try:
+        parts = urlsplit(image_url)
+        host, has_port = (parts.hostname or ""), parts.port is not None
+    except ValueError:
+        return False
+    is_allowed = host in hosts or any(each.startswith("*.") and host.endswith(each[1:]) for each in hosts)
+    return parts.scheme == "https" and not has_port and is_allowed
 
 
 def cover_of(title: str, categories: Sequence[str] = (), image_url: str | None = None) -> Cover:

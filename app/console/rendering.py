@@ -8,7 +8,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from app import __version__
+from app.console.covers import is_shown
 from app.errors import ReckonError
 
 FOLDER = Path(__file__).parent
@@ -204,6 +205,7 @@ def page(request: Request, template: str, view: object, *, status: int = 200) ->
         may_look=caller is not None and "console" in caller.scopes,
         is_open=state.get("is_open", False),
         tenant=None if caller is None else caller.tenant,
+        shows_image=partial(is_shown, hosts=state.get("image_hosts", ())),
     )
     return HTMLResponse(text, status_code=status)
 

@@ -56,14 +56,15 @@ class Sessions:
         self._tenants = tenants
         self._sessions = ConsoleSessions(lambda: control.store.instance.token_key)
         self._places = Semaphore(MAX_REQUESTS)
-        self._policy = policy(image_hosts).encode()
+        self._image_hosts = frozenset(image_hosts)
+        self._policy = policy(self._image_hosts).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         headers = dict(scope["headers"])
         state["request_id"] = accepted_or_new(headers.get(HEADER, b""))
         current.set(state["request_id"])
-        state["sessions"] = self._sessions
+        state |= {"sessions": self._sessions, "image_hosts": self._image_hosts}
         session = self._sessions.read(Request(scope).cookies.get(COOKIE, ""))
         caller = self._caller(session)
         if caller is ANYONE and session is None:
@@ -123,7 +124,7 @@ class Sessions:
 
 def policy(image_hosts: Iterable[str]) -> str:
     """The Content-Security-Policy of all pages: nothing but the files of this service, and pictures of the hosts."""
-    images = " ".join(["'self'", "data:", *(f"https://{host}" for host in image_hosts)])
+    images = " ".join(["'self'", "data:", *(f"https://{host}" for host in sorted(image_hosts))])
     return (
         f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self';"
         " font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

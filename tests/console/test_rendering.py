@@ -10,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from app.console import rendering
-from app.console.covers import cover_of
+from app.console.covers import cover_of, is_shown
 from app.console.plots import Plot, Sparkline, bars, channel
 from app.console.rendering import (
     MISSING,
@@ -155,3 +155,20 @@ def test_cover(url: str | None, kept: bool) -> None:
     cover: Any = cover_of("The Shawshank Redemption " * 100, ["Drama"], url)
     assert (cover.image_url == url) == (kept or url is None)
     assert (len(cover.lines), cover.shade) == (5, cover_of("x", ["Drama"]).shade)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://i.example/x.jpg", True),
+        ("https://a.b.example.org/x.jpg", True),
+        ("https://example.org/x.jpg", False),
+        ("https://evil.example/x.jpg", False),
+        ("http://i.example/x.jpg", False),
+        ("https://i.example:8443/x.jpg", False),
+        ("https://i.example:x/", False),
+        ("https://evil.example/?i.example", False),
+    ],
+)
+def test_pictures(url: str, shown: bool) -> None:
+    assert is_shown(url, {"i.example", "*.example.org"}) == shown
