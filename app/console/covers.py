@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 N_SHADES = 8
-LINE_LENGTH, MAX_LINES = 11, 5
+LINE_LENGTH, LONG_LINE, MAX_LINES = 11, 16, 5
+"""Characters of a line, and of one in smaller letters, for words that are longer."""
+
 TOP, LINE_HEIGHT = 22, 10
 
 
@@ -19,10 +21,13 @@ class CoverLine:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """`shade`: the number of the colour. `image_url`: the picture to show above it; None without one."""
+    """`shade`: the number of the colour. `is_small`: whether the letters are smaller. `image_url`: the picture to show
+    above it; None without one.
+    """
 
     lines: tuple[CoverLine, ...]
     shade: int
+    is_small: bool
     image_url: str | None = None
 
 
@@ -39,10 +44,13 @@ def is_shown(image_url: str, hosts: Collection[str]) -> bool:
 
 def cover_of(title: str, categories: Sequence[str] = (), image_url: str | None = None) -> Cover:
     """`title`: or the id of an item without one."""
-    wrapped = textwrap.wrap(title[:200], LINE_LENGTH, max_lines=MAX_LINES, placeholder="…")
+    shortened = title[:200]
+    is_small = any(len(word) > LINE_LENGTH for word in shortened.split())
+    length = LONG_LINE if is_small else LINE_LENGTH
+    wrapped = textwrap.wrap(shortened, length, max_lines=MAX_LINES, placeholder="…")
     lines = tuple(CoverLine(text, TOP + LINE_HEIGHT * place) for place, text in enumerate(wrapped))
     # The same category has the same colour on every page and in every process.
     named = categories[0] if categories else ""
     # The browser asks hosts by HTTPS alone: the policy of the pages allows no other scheme.
     is_secure = image_url is not None and image_url.lower().startswith("https://")
-    return Cover(lines, zlib.crc32(named.encode()) % N_SHADES, image_url if is_secure else None)
+    return Cover(lines, zlib.crc32(named.encode()) % N_SHADES, is_small, image_url if is_secure else None)
