@@ -41,12 +41,13 @@ class ConsoleSessions:
     token_key: Callable[[], bytes]
 
     def start(self, key_id: str | None) -> ConsoleSession:
-        end = int(time.time()) + SECONDS
-        payload = end.to_bytes(END_BYTES, "big") + secrets.token_bytes(NONCE_BYTES) + (key_id or NO_KEY).encode()
-        return self._session(payload)
+        return self._session(_end() + secrets.token_bytes(NONCE_BYTES) + (key_id or NO_KEY).encode())
 
     def read(self, cookie: str) -> ConsoleSession | None:
-        """Return the session of the cookie; None if the service did not make it, or it has ended."""
+        """Return the session of the cookie, with a later end if half of its time is over.
+
+        None if the service did not make it, or it has ended.
+        """
         if len(cookie) != COOKIE_CHARACTERS:
             return None
         try:
@@ -56,21 +57,27 @@ class ConsoleSessions:
         payload, signature = signed[:-SIGNATURE_BYTES], signed[-SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._signature(SESSION, payload)):
             return None
-        if int.from_bytes(payload[:END_BYTES], "big") <= time.time():
+        left = int.from_bytes(payload[:END_BYTES], "big") - time.time()
+        if left <= 0:
             return None
-        return self._session(payload)
+        # Who works on is not logged out; forms that were made before stay valid.
+        return self._session(payload if left > SECONDS / 2 else _end() + payload[END_BYTES:])
 
     def _session(self, payload: bytes) -> ConsoleSession:
         key_id = payload[-ID_CHARACTERS:].decode()
         return ConsoleSession(
             cookie=_text(payload + self._signature(SESSION, payload)),
             key_id=None if key_id == NO_KEY else key_id,
-            form_token=_text(self._signature(FORM, payload)),
+            form_token=_text(self._signature(FORM, payload[END_BYTES:])),
         )
 
     def _signature(self, purpose: bytes, payload: bytes) -> bytes:
         key = self.token_key()
         return hashlib.blake2b(payload, digest_size=SIGNATURE_BYTES, key=key, person=purpose).digest()
+
+
+def _end() -> bytes:
+    return (int(time.time()) + SECONDS).to_bytes(END_BYTES, "big")
 
 
 def is_token_of(session: ConsoleSession, form_token: str) -> bool:

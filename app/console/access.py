@@ -1,5 +1,6 @@
 """Who may use the service, and who has changed it: API keys and the audit log."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -13,7 +14,7 @@ from app.auth.key_ring import Caller
 from app.auth.keys import MAX_NOTE, ApiKey, new_key
 from app.auth.scopes import SCOPES
 from app.console.rendering import page
-from app.console.routing import caller_of, changes, console_router, control_of, service_of
+from app.console.routing import caller_of, changes, console_router, control_of, for_admins, service_of
 from app.errors import ConflictError, InvalidInputError, NotFoundError
 from app.store.audit import AuditEntry
 from app.wiring import Control
@@ -84,6 +85,7 @@ def keys_view(control: Control, caller: Caller) -> KeysView:
 
 
 @router.get("/keys")
+@for_admins
 async def show_keys(request: Request) -> Response:
     view = await run_in_threadpool(keys_view, control_of(request), caller_of(request))
     return page(request, "operations_keys.html", view)
@@ -160,6 +162,6 @@ def _lifetime(days: str) -> timedelta | None:
     """Raises `InvalidInputError` unless the text is empty or a whole number of days."""
     if not days.strip():
         return None
-    if not (days.strip().isascii() and days.strip().isdigit() and 1 <= int(days) <= MAX_DAYS):
+    if not (re.fullmatch(r"\s*[0-9]{1,4}\s*", days) and 1 <= int(days) <= MAX_DAYS):
         raise InvalidInputError(f"the days until a key ends are a whole number from 1 to {MAX_DAYS:,}", field="days")
     return timedelta(days=int(days))

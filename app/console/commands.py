@@ -36,11 +36,20 @@ class Ended:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class FailedImport:
+    """`problem`: what the command said. `again`: the page with the file, which is still there."""
+
+    problem: str
+    again: str
+
+
 class Commands:
-    """Of one process of the API. `_running`: by catalogue, the import that is in progress."""
+    """Of one process of the API. By catalogue: the import that is in progress, and the last one that failed."""
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._failed: dict[str, FailedImport] = {}
 
     async def run(self, arguments: Sequence[str], settings: Settings, *, seconds: float | None) -> Ended:
         """Run `reckon` with these arguments until it ends. `seconds`: after which it is ended; None: never.
@@ -82,8 +91,10 @@ class Commands:
             raise InvalidInputError(ended.problem, field="file")
         return ended.document
 
-    def start(self, arguments: Sequence[str], settings: Settings, then: Callable[[], None]) -> None:
-        """Start an import, which goes on after the request. `then`: called when it has ended, in a thread.
+    def start(self, arguments: Sequence[str], settings: Settings, again: str, then: Callable[[], None]) -> None:
+        """Start an import, which goes on after the request.
+
+        `again`: where it can be tried again. `then`: called when it has succeeded, in a thread.
 
         Raises `ConflictError` while another one of the same catalogue is in progress here.
         """
@@ -92,14 +103,19 @@ class Commands:
             raise ConflictError("another import is in progress: wait until it has ended")
 
         async def follow() -> None:
-            try:
-                ended = await self.run(arguments, settings, seconds=None)
-                if ended.problem:
-                    log.warning("import failed", why=ended.problem)
-            finally:
+            ended = await self.run(arguments, settings, seconds=None)
+            if ended.problem:
+                log.warning("import failed", why=ended.problem)
+                self._failed[settings.tenant] = FailedImport(ended.problem, again)
+            else:
                 await asyncio.to_thread(then)
 
+        self._failed.pop(settings.tenant, None)
         self._running[settings.tenant] = asyncio.create_task(follow())
+
+    def failed(self, settings: Settings) -> FailedImport | None:
+        """The last import that this process started, if it failed."""
+        return self._failed.get(settings.tenant)
 
     def is_running(self, settings: Settings) -> bool:
         running = self._running.get(settings.tenant)

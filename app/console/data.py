@@ -1,4 +1,4 @@
-"""Data: what is stored, imports and exports, the rating scale, event types, and how good the data are."""
+"""Data: what is stored, imports and exports, the rating scale and the types of events."""
 
 import csv
 import io
@@ -12,11 +12,12 @@ from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from app.console.commands import FailedImport
 from app.console.imports import commands_of
 from app.console.rendering import page
-from app.console.routing import changes, console_router, service_of, settings_of
+from app.console.routing import changes, console_router, may_change, service_of, settings_of
 from app.entities import EventType, RatingScale, clean_id
-from app.errors import InvalidInputError, NotFoundError, ReckonError
+from app.errors import ConflictError, InvalidInputError, NotFoundError, ReckonError
 from app.intake.export_rows import (
     EVENT_NAMES,
     EVENT_TYPE_NAMES,
@@ -34,6 +35,7 @@ from app.intake.export_rows import (
 )
 from app.intake.files.spreadsheet_cells import mark
 from app.intake.files.table_writers import Format
+from app.intake.uploads import Upload, Uploads
 from app.store.imports import ImportEntry
 from app.store.store import Store
 from app.wiring import Service
@@ -82,7 +84,9 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class DataView:
-    """`totals`: how many there are of each kind. `refused`: the form that was refused last; None without one."""
+    """`totals`: how many there are of each kind. `uploads`: files that were not imported yet, shown to those who may
+    import. `failed`: the last import, if it failed. `refused`: the form that was refused last.
+    """
 
     totals: Sequence[tuple[str, int]]
     scale: RatingScale
@@ -90,11 +94,9 @@ class DataView:
     tables: Sequence[str]
     imports: Sequence[ImportEntry]
     is_importing: bool
+    uploads: Sequence[Upload] = ()
+    failed: FailedImport | None = None
     refused: Sent | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        return not any(n for _, n in self.totals)
 
 
 @router.get("")
@@ -103,8 +105,12 @@ async def show(request: Request) -> Response:
 
 
 async def _view_of(request: Request) -> DataView:
-    is_importing = commands_of(request).is_running(settings_of(request))
-    return await run_in_threadpool(data_view, service_of(request), is_importing=is_importing)
+    commands, settings = commands_of(request), settings_of(request)
+    view = await run_in_threadpool(data_view, service_of(request), is_importing=commands.is_running(settings))
+    if not may_change(request):
+        return view
+    waiting = await run_in_threadpool(Uploads(settings.data_dir).waiting)
+    return replace(view, uploads=waiting, failed=commands.failed(settings))
 
 
 def data_view(service: Service, *, is_importing: bool = False) -> DataView:
@@ -140,13 +146,16 @@ async def put_event_type(
     name: Annotated[str, Form(max_length=500)] = "",
     weight: Annotated[str, Form(max_length=50)] = "",
     flags: Annotated[list[str] | None, Form()] = None,
+    new: Annotated[str, Form()] = "",
 ) -> Response:
-    """A change applies at once, also to events stored before."""
-    chosen = frozenset(flags or [])
+    """A change applies at once, also to events stored before. `new`: `on` for a type that is to be added."""
+    chosen, events = frozenset(flags or []), service_of(request).store.events
     request.state.audited = name[:100]
     try:
         declared = EventType(clean_id(name, "name"), _weight(weight), "exposure" in chosen, "consumption" in chosen)
-        await run_in_threadpool(service_of(request).store.events.put_type, declared)
+        if new == "on" and declared.name in {each.name for each in (await run_in_threadpool(events.types)).values()}:
+            raise ConflictError(f"there is a type {declared.name!r} already: change its weight in the table")
+        await run_in_threadpool(events.put_type, declared)
     except ReckonError as error:
         return await _refused(request, error, Sent("type", error.detail, name=name, weight=weight, flags=chosen))
     return RedirectResponse(f"{PATH}?said=saved", status_code=303)

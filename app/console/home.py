@@ -1,14 +1,14 @@
 """Home: what the service is doing now, what needs attention, and what to do next."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from app.console.learning import Gate
 from app.console.notices import Notice, service_notices
 from app.console.plots import Sparkline
 from app.console.rendering import page
@@ -21,7 +21,6 @@ from app.store.snapshots import SnapshotEntry
 from app.wiring import Service
 
 WEEK_HOURS, DAY_HOURS = 168, 24
-PASSED = "passed"
 KINDS = {
     "ratings": "Stored ratings of users for items. A rating that is given again counts once.",
     "events": "Stored events: what users were shown, clicked, bought or watched.",
@@ -40,15 +39,12 @@ router = console_router()
 
 @dataclass(frozen=True, slots=True)
 class SnapshotTile:
-    """The snapshot that is live. `ndcg`: with `low` and `high`, the ends of its 95 % interval; None if not measured.
-
-    `decision`: of the gate, in words.
-    """
+    """The snapshot that is live. `ndcg`: with `low` and `high`, the ends of its 95 % interval; None if not measured."""
 
     version: int
     created_at: datetime
     is_pinned: bool
-    decision: str
+    gate: Gate
     ndcg: float | None
     low: float | None
     high: float | None
@@ -61,8 +57,8 @@ class SnapshotTile:
 
     @property
     def gate_note(self) -> str:
-        if self.decision != PASSED:
-            return self.decision
+        if self.gate.reason is not None:
+            return self.gate.reason
         return "pinned: later runs do not go live" if self.is_pinned else "later runs go live if they pass as well"
 
 
@@ -119,7 +115,6 @@ class HomeView:
     answers: Answers | None
     job: Job | None
     n_waiting: int
-    has_worker: bool | None
     notices: Sequence[Notice]
     steps: Sequence[Step]
 
@@ -156,9 +151,6 @@ def home_view(service: Service, data_dir: Path, *, is_main: bool) -> HomeView:
         answers=None if beats is None else answers(beats),
         job=jobs.running or (newest[0] if newest else None),
         n_waiting=jobs.n_queued,
-        has_worker=None
-        if beats is None
-        else any(each.is_alive and each.name.startswith("worker") for each in beats.beats),
         notices=service_notices(service, data_dir, beats),
         steps=[
             Step(
@@ -174,27 +166,19 @@ def home_view(service: Service, data_dir: Path, *, is_main: bool) -> HomeView:
 
 def snapshot_tile(entry: SnapshotEntry) -> SnapshotTile:
     card = entry.card
-    measured, interval = card["metrics"].get("snapshot", {}), card["intervals"].get("snapshot", {}).get("ndcg@10")
+    measured = card["metrics"].get("snapshot", {})
+    interval = card.get("intervals", {}).get("snapshot", {}).get("ndcg@10")
     low, high = interval or (None, None)
     return SnapshotTile(
         version=entry.version,
         created_at=entry.created_at,
         is_pinned=entry.is_pinned,
-        decision=decision_of(card),
+        gate=Gate.of(card),
         ndcg=measured.get("ndcg@10"),
         low=low,
         high=high,
         bestsellers=card["metrics"].get("bestsellers", {}).get("ndcg@10"),
     )
-
-
-def decision_of(card: Mapping[str, Any]) -> str:
-    """What the gate has decided of a published snapshot."""
-    if card.get("reason"):
-        return f"did not pass, popular items instead: {card['reason']}"
-    if card.get("accepted"):
-        return f"accepted by an operator: {card['accepted']}"
-    return PASSED
 
 
 def arriving(name: str, n: int, hours: Sequence[HourOfArrivals]) -> Arriving:

@@ -16,8 +16,17 @@ from starlette.datastructures import UploadFile
 
 from app.console.commands import Commands
 from app.console.rendering import link, page
-from app.console.routing import changes, console_router, data_dir_of, reads, service_of, settings_of
-from app.errors import InvalidInputError, ReckonError
+from app.console.routing import (
+    changes,
+    console_router,
+    data_dir_of,
+    for_admins,
+    may_change,
+    reads,
+    service_of,
+    settings_of,
+)
+from app.errors import ConflictError, InvalidInputError, ReckonError
 from app.intake.column_names.columns import Kind, field_names
 from app.intake.export_rows import EVENT_NAMES, RATING_NAMES
 from app.intake.preview import ATTRIBUTE, IGNORED
@@ -139,11 +148,13 @@ class ImportView:
 @changes("data.upload")
 async def upload(request: Request) -> Response:
     """Keep the file for a day at most, and show what is recognised in it. Nothing is stored yet."""
+    uploads = Uploads(data_dir_of(request))
+    # Before the file is received, where it is sent by the script of the page.
+    await run_in_threadpool(uploads.check_room, int(request.headers.get("content-length", 0)))
     form = await request.form()
     sent = form.get("file")
     if not isinstance(sent, UploadFile) or not sent.filename:
         raise InvalidInputError("choose a file first", field="file")
-    uploads = Uploads(data_dir_of(request))
 
     def keep() -> str:
         path = uploads.begin(sent.filename or "", sent.size or 0)
@@ -156,17 +167,18 @@ async def upload(request: Request) -> Response:
         return path.parent.name
 
     upload_id = await run_in_threadpool(keep)
-    request.state.audited = ""  # a name of a file may name a person
     return RedirectResponse(link(UPLOAD_PATH, upload_id), status_code=303)
 
 
 @router.get(UPLOAD_PATH + "/{upload_id}")
+@for_admins
 async def show_upload(request: Request, upload_id: str) -> Response:
     return await _upload_page(request, upload_id, corrections_of(request.query_params))
 
 
 @router.post(UPLOAD_PATH + "/{upload_id}/correct")
 @reads
+@for_admins
 async def correct(request: Request, upload_id: str) -> Response:
     """Show the file again, read as the form says."""
     return RedirectResponse(f"{link(UPLOAD_PATH, upload_id)}?{corrections_of(await request.form()).query}", 303)
@@ -174,6 +186,7 @@ async def correct(request: Request, upload_id: str) -> Response:
 
 @router.post(UPLOAD_PATH + "/{upload_id}/dry-run")
 @reads
+@for_admins
 async def dry_run(request: Request, upload_id: str) -> Response:
     """Read all rows and count what an import would do with them. Stores nothing."""
     corrections = corrections_of(await request.form())
@@ -188,10 +201,13 @@ async def dry_run(request: Request, upload_id: str) -> Response:
 @changes("data.import")
 async def start_import(request: Request, upload_id: str) -> Response:
     corrections = corrections_of(await request.form())
-    uploads = Uploads(data_dir_of(request))
+    uploads, imports = Uploads(data_dir_of(request)), service_of(request).store.imports
     found = await run_in_threadpool(uploads.get, upload_id)
+    if any(each.state == "running" for each in await run_in_threadpool(imports.latest, 1)):
+        raise ConflictError("another import is in progress: wait until it has ended")
     arguments = ["import", str(found.path), "--json", *corrections.of_import]
-    commands_of(request).start(arguments, settings_of(request), lambda: uploads.remove(upload_id))
+    again = f"{link(UPLOAD_PATH, upload_id)}?{corrections.query}"
+    commands_of(request).start(arguments, settings_of(request), again, lambda: uploads.remove(upload_id))
     return RedirectResponse("/console/data?said=imported", status_code=303)
 
 
@@ -204,11 +220,13 @@ async def discard(request: Request, upload_id: str) -> Response:
 
 @router.get(IMPORT_PATH + "/{import_id}")
 async def show_import(request: Request, import_id: str) -> Response:
-    view = await run_in_threadpool(import_view, service_of(request).store.imports, import_id)
+    imports, is_admin = service_of(request).store.imports, may_change(request)
+    view = await run_in_threadpool(import_view, imports, import_id, with_rows=is_admin)
     return page(request, "data_import.html", view)
 
 
 @router.get(IMPORT_PATH + "/{import_id}/rejected.csv")
+@changes("imports.export_rejected_rows")
 async def rejected(request: Request, import_id: str) -> Response:
     imports = service_of(request).store.imports
     entry = await run_in_threadpool(imports.get, import_id)
@@ -216,9 +234,10 @@ async def rejected(request: Request, import_id: str) -> Response:
     return StreamingResponse(rejected_csv(imports.rows(entry.import_id)), media_type="text/csv", headers=headers)
 
 
-def import_view(imports: Imports, import_id: str) -> ImportView:
+def import_view(imports: Imports, import_id: str, *, with_rows: bool) -> ImportView:
+    """`with_rows`: whether the rejected rows are shown, which users have written."""
     entry = imports.get(import_id)
-    rows = next(imports.rows(import_id), [])
+    rows = next(imports.rows(import_id), []) if with_rows else []
     return ImportView(entry, counts_of(entry.counts), rows[:MAX_ROWS_SHOWN])
 
 

@@ -172,6 +172,8 @@ async def save(request: Request, item_id: str) -> Response:
         if typed.is_valid:
             return await _patched(service, item_id, patch)
     except InvalidInputError as error:
+        if not typed.attributes:
+            raise
         typed = replace(typed, attributes=(*typed.attributes[:-1], replace(typed.attributes[-1], problem=error.detail)))
     view = replace(await item_view(service, item_id), form=_with_new_row(typed))
     return page(request, "item.html", view, status=422)

@@ -65,7 +65,7 @@ def _of_processes(store: Store, processes: ProcessBeats | None) -> Iterator[Noti
     if processes is None or any(each.is_alive and each.name.startswith("worker") for each in processes.beats):
         return
     waiting = store.jobs.summary().n_queued
-    waits = f" {waiting} training runs wait." if waiting else ""
+    waits = f" {waiting} training run{'s wait' if waiting > 1 else ' waits'}." if waiting else ""
     yield Notice(f"No worker runs, so nothing new is learned.{waits}", "Start `reckon worker`.", "/console/operations")
 
 

@@ -1,13 +1,16 @@
 """Operations: processes, requests, jobs, erasures, database, disk and settings."""
 
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from app.auth.errors import ForbiddenError
 from app.console.notices import Notice, service_notices
 from app.console.plots import Plot, channel
 from app.console.rendering import page
@@ -18,6 +21,8 @@ from app.store.erasures import Erasure
 from app.store.jobs import Job
 from app.store.processes import ProcessBeat
 from app.wiring import Service
+
+SIZES_SECONDS = 60
 
 router = console_router("/console/operations")
 
@@ -92,6 +97,15 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
     )
 
 
+@router.get("/metrics")
+async def show_metrics(request: Request) -> Response:
+    """As `GET /metrics`, which takes API keys alone. Those of all tenants together."""
+    if caller_of(request).tenant is not None:
+        raise ForbiddenError("the metrics are of the whole deployment: they need a key of the main catalogue")
+    text = await run_in_threadpool(service_of(request).metrics.render)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
 def requests_plot(hour: LastHour) -> Plot:
     """Answers of all processes by minute and outcome."""
     rows = [
@@ -128,7 +142,9 @@ def requests_plot(hour: LastHour) -> Plot:
 
 def latency_plot(hour: LastHour) -> Plot:
     """How many requests took how long."""
-    names = [f"≤ {1_000 * end:g} ms" for end in LATENCY_BUCKETS] + [f"> {LATENCY_BUCKETS[-1]:g} s"]
+    starts = (0.0, *LATENCY_BUCKETS)
+    names = [f"{1_000 * start:g} to {1_000 * end:g} ms" for start, end in zip(starts, LATENCY_BUCKETS, strict=False)]
+    names.append(f"over {LATENCY_BUCKETS[-1]:g} s")
     marks = {
         "mark": {"type": "bar"},
         "encoding": {
@@ -160,12 +176,14 @@ def storage_view(service: Service, data_dir: Path, settings: Settings) -> Storag
         is_up=outage is None,
         size_bytes=None if disk is None else disk.total,
         free_bytes=None if disk is None else disk.free,
-        folders=list(_folder_sizes(data_dir)),
+        folders=_folder_sizes(data_dir, int(time.monotonic() // SIZES_SECONDS)),
     )
 
 
-def _folder_sizes(data_dir: Path) -> Iterator[FolderSize]:
-    """Of what lies in the data folder, two levels deep; files that vanish meanwhile do not count."""
+@lru_cache(maxsize=64)
+def _folder_sizes(data_dir: Path, _minute: int) -> Sequence[FolderSize]:
+    """Of what lies in the data folder; files that vanish meanwhile do not count. Looked up once a minute."""
+    sizes = []
     for entry in sorted(data_dir.iterdir()) if data_dir.is_dir() else ():
         files = entry.glob("**/*") if entry.is_dir() else (entry,)
         n_bytes = 0
@@ -174,7 +192,8 @@ def _folder_sizes(data_dir: Path) -> Iterator[FolderSize]:
                 n_bytes += file.stat().st_size if file.is_file() else 0
             except OSError:
                 continue
-        yield FolderSize(entry.name + ("/" if entry.is_dir() else ""), n_bytes)
+        sizes.append(FolderSize(entry.name + ("/" if entry.is_dir() else ""), n_bytes))
+    return sizes
 
 
 def settings_view(settings: Settings) -> Iterator[SettingView]:

@@ -87,7 +87,7 @@ def duration(seconds: float | None) -> str:
     if seconds is None:
         return MISSING
     if seconds < 1:
-        return f"{1_000 * seconds:.0f} ms"
+        return f"{1_000 * seconds:.{1 if seconds < 0.01 else 0}f} ms"  # noqa: PLR2004  below it, tenths matter
     if seconds < 10:  # noqa: PLR2004  below it, tenths matter
         return f"{seconds:.1f} s"
     parts: list[str] = []

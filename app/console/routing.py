@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 
 from app.auth.console_sessions import ConsoleSession, is_token_of
 from app.auth.errors import ForbiddenError, MissingScopeError
 from app.auth.key_ring import Caller
-from app.errors import ReckonError
+from app.auth.refusals import acts_in
+from app.errors import ChangedMeanwhileError, ConflictError, InvalidInputError, ReckonError, StorageFullError
 from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.wiring import Control, Service
@@ -28,6 +30,11 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 UNMARKED = ""
+OUTCOMES = {
+    each.status: each.type for each in (ConflictError, ChangedMeanwhileError, InvalidInputError, StorageFullError)
+}
+"""What the audit log says of a form that is shown again, by the status of the page."""
+
 FORM_TOKEN = "form_token"  # noqa: S105  the name of a field
 FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105
 
@@ -56,6 +63,12 @@ def changes(action: str) -> Callable[[Endpoint], Endpoint]:
 def reads(endpoint: Endpoint) -> Endpoint:
     """Mark the handler of a POST that changes nothing, and needs the scope `console` alone."""
     endpoint.action = None  # type: ignore[attr-defined]  # read by `ConsoleRoute`
+    return endpoint
+
+
+def for_admins(endpoint: Endpoint) -> Endpoint:
+    """Mark the handler of what needs the scope `admin` although it changes nothing: users' content, and keys."""
+    endpoint.is_for_admins = True  # type: ignore[attr-defined]  # read by `ConsoleRoute`
     return endpoint
 
 
@@ -102,18 +115,25 @@ class ConsoleRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         is_get = self.methods == {"GET"}
-        action: str | None = None if is_get else getattr(self.endpoint, "action", UNMARKED)
+        # A GET may be recorded as well, where it hands out what users have written.
+        action: str | None = getattr(self.endpoint, "action", None if is_get else UNMARKED)
         if action == UNMARKED:
             raise TypeError(f"{self.name} ({self.path}) says neither what it changes nor that it reads")
-        needed: Scope = "console" if action is None else "admin"
+        is_for_admins = action is not None or getattr(self.endpoint, "is_for_admins", False)
+        needed: Scope = "admin" if is_for_admins else "console"
 
         async def handle_allowed(request: Request) -> Response:
-            # `admin` includes `console`.
-            if needed not in caller_of(request).scopes:
-                raise MissingScopeError([needed])
             try:
+                # `admin` includes `console`.
+                if needed not in caller_of(request).scopes:
+                    raise MissingScopeError([needed])
                 if not is_get:
                     await check_form(request)
+            except ForbiddenError as error:
+                if action is not None:
+                    await record_refusal(request, action, error)
+                raise
+            try:
                 if action is None:
                     return await handle(request)
                 return await audited(action, handle, request)
@@ -134,19 +154,38 @@ async def check_form(request: Request) -> None:
 
 async def audited(action: str, handle: Handler, request: Request) -> Response:
     """The response of the handler, once the audit log holds what came of the act."""
-    outcome = "internal-error"
+    outcome = ReckonError.type
     try:
         response = await handle(request)
-        outcome = SUCCEEDED
+        # A form that is refused is shown again, with the reason.
+        outcome = OUTCOMES.get(response.status_code, SUCCEEDED)
     except ReckonError as error:
         outcome = error.type
         raise
+    except RequestValidationError:
+        outcome = InvalidInputError.type
+        raise
     finally:
-        parts = (str(value) for name, value in request.path_params.items() if name != "user_id")
-        target = getattr(request.state, "audited", "/".join(parts))
+        target = getattr(request.state, "audited", _target_of(request))
         actor = caller_of(request).key_id or ANY_CALLER
         await run_in_threadpool(service_of(request).store.audit.record, actor, action, target, outcome)
     return response
+
+
+async def record_refusal(request: Request, action: str, error: ForbiddenError) -> None:
+    """Record that the operator may not do this, or by this form; see `app.auth.refusals`."""
+    caller = caller_of(request)
+    actor = caller.key_id or ANY_CALLER
+    n_left_out = control_of(request).refusals.left_out_before(acts_in(caller.tenant), actor, action, error.type)
+    if n_left_out is not None:
+        audit = service_of(request).store.audit
+        entry = actor, action, _target_of(request), error.type
+        await run_in_threadpool(audit.record_refusal, *entry, n_left_out=n_left_out)
+
+
+def _target_of(request: Request) -> str:
+    """The parts of the path that name the object of an act, without ids of users and of files that may hold users."""
+    return "/".join(str(value) for name, value in request.path_params.items() if name not in {"user_id", "upload_id"})
 
 
 def console_router(prefix: str = "") -> APIRouter:

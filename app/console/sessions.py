@@ -5,6 +5,7 @@ scope `console` (to look) or `admin` (to change), and the session cookie names t
 key: they see its catalogue, and end when it is revoked.
 """
 
+import time
 from asyncio import Semaphore, wait_for
 from collections.abc import Iterable
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.auth.console_sessions import ConsoleSession, ConsoleSessions
+from app.auth.errors import RateLimitedError
 from app.auth.key_ring import ANYONE, Caller
 from app.console.rendering import problem_page
 from app.errors import OverloadedError, ReckonError
@@ -52,7 +54,7 @@ class Sessions:
     ) -> None:
         self._app = app
         self._service = service
-        self._keys = control.keys
+        self._keys, self._limits = control.keys, control.limits
         self._tenants = tenants
         self._sessions = ConsoleSessions(lambda: control.store.instance.token_key)
         self._places = Semaphore(MAX_REQUESTS)
@@ -66,7 +68,11 @@ class Sessions:
         current.set(state["request_id"])
         state |= {"sessions": self._sessions, "image_hosts": self._image_hosts}
         session = self._sessions.read(Request(scope).cookies.get(COOKIE, ""))
-        caller = self._caller(session)
+        try:
+            caller = self._caller(session)
+        except RateLimitedError as error:
+            await problem_page(Request(scope), error)(scope, receive, send)
+            return
         if caller is ANYONE and session is None:
             # Forms need a session, also where nobody logs in.
             session = self._sessions.start(None)
@@ -98,7 +104,12 @@ class Sessions:
         if session is None or session.key_id is None:
             return None
         held = self._keys.get(session.key_id)
-        return None if held is None or held.is_suspended else held.caller
+        if held is None or held.is_suspended:
+            return None
+        held.use.at = time.time()
+        if held.limit is not None:
+            self._limits.count_request(held.limit, held.key.key_id, "")
+        return held.caller
 
     async def _for_caller(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         lease = None
@@ -133,7 +144,9 @@ def policy(image_hosts: Iterable[str]) -> str:
 
 def cookie_of(session: ConsoleSession, scope: Scope) -> str:
     """The value of `Set-Cookie`. `Lax`: a link from elsewhere to a page opens it; a form from elsewhere sends none."""
-    secure = "; Secure" if scope["scheme"] == "https" else ""
+    # A proxy ends TLS. A client that sends the header itself makes its own cookie stricter.
+    is_secure = scope["scheme"] == "https" or dict(scope["headers"]).get(b"x-forwarded-proto") == b"https"
+    secure = "; Secure" if is_secure else ""
     return f"{COOKIE}={session.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
 

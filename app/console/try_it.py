@@ -22,7 +22,7 @@ from app.console.rating_inputs import RatingInput, rating_input
 from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
 from app.entities import UNKNOWN_TIME, Rating, clean_id, from_microseconds
-from app.errors import InvalidInputError, ReckonError
+from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.serving.exclusion import WhyNot
 from app.serving.query import ListOptions, SearchResults
 from app.serving.query import Query as ListQuery
@@ -363,7 +363,10 @@ def rated_times(user: UserState, state: RequestState) -> dict[str, datetime]:
 
 def sample_users(service: Service) -> list[str]:
     """Ids of some users to begin with."""
-    return [user.user_id for _, user in service.store.users.page(limit=N_SAMPLES)]
+    try:
+        return [user.user_id for _, user in service.store.users.page(limit=N_SAMPLES)]
+    except StorageUnavailableError:  # the list is made from memory, and says so
+        return []
 
 
 def _value_of(item_id: str, values: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ Each upload is a folder of its own below `uploads` in the data folder, with the 
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -43,6 +44,14 @@ class Uploads:
 
         Raises `InvalidInputError` for a file that is too large, or for which there is no room.
         """
+        self.check_room(n_bytes)
+        with writing_in(self._folder):
+            own = self._folder / secrets.token_hex(8)
+            own.mkdir(mode=0o700)
+        return own / safe_name(name)
+
+    def check_room(self, n_bytes: int) -> None:
+        """Remove uploads that are too old. Raises as `begin`; also where the file cannot be received at all."""
         if n_bytes > MAX_UPLOAD_BYTES:
             raise InvalidInputError(
                 f"a file has at most {MAX_UPLOAD_BYTES >> 30} GiB here; `reckon import` takes larger ones", field="file"
@@ -50,13 +59,19 @@ class Uploads:
         with writing_in(self._folder):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.purge(time.time() - KEPT_SECONDS)
-            free = shutil.disk_usage(self._folder).free
-            if free < ROOM * n_bytes:
-                message = f"there is no room for a file of {n_bytes >> 20:,} MiB: {free >> 20:,} MiB are free"
-                raise InvalidInputError(message, field="file")
-            own = self._folder / secrets.token_hex(8)
-            own.mkdir(mode=0o700)
-        return own / safe_name(name)
+            # The framework receives it in the folder for temporary files.
+            free = min(shutil.disk_usage(self._folder).free // ROOM, shutil.disk_usage(tempfile.gettempdir()).free)
+        if free < n_bytes:
+            message = f"there is no room for a file of {n_bytes >> 20:,} MiB: {free >> 20:,} MiB can be used"
+            raise InvalidInputError(message, field="file")
+
+    def waiting(self) -> list[Upload]:
+        """All uploads, the newest first."""
+        found = []
+        for folder in self._folders():
+            with suppress(NotFoundError):
+                found.append(self.get(folder.name))
+        return sorted(found, key=lambda upload: -upload.uploaded_at)
 
     def get(self, upload_id: str) -> Upload:
         """Raises `NotFoundError` for an upload that does not exist, or no longer."""

@@ -12,6 +12,7 @@ import structlog
 from app.erasure.eraser import Eraser
 from app.erasure.overdue import overdue_warning
 from app.errors import ReckonError
+from app.intake.uploads import KEPT_SECONDS, Uploads
 from app.serving.retrieval import sources_of
 from app.settings import Settings
 from app.store.store import Store
@@ -111,7 +112,7 @@ class Worker:
 
     def tidy_sometimes(self) -> None:
         """After every run and every hour: removes old snapshots, tombstones, redirects, kept answers, arrivals,
-        rejected rows and remains of killed runs.
+        rejected rows, files that were not imported and remains of killed runs.
         """
         if time.monotonic() - self.chores.tidied_at < TIDY_SECONDS:
             return
@@ -127,3 +128,4 @@ class Worker:
         self.store.kept_answers.purge()
         self.store.arrivals.purge(now=now)
         self.store.imports.purge(now=now)
+        Uploads(self.trainer.publisher.data_dir).purge(time.time() - KEPT_SECONDS)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from app.console.imports import Corrections, corrections_of
+from app.intake.importing import import_path
 from app.intake.uploads import Uploads, safe_name
+from app.serving.placement_config import settings_to_store
 from app.wiring import Service
 from tests.support.console import Console, text_of
 from tests.support.keys import stored_key
@@ -213,10 +215,48 @@ def test_event_types(console: Console, service: Service) -> None:
 
 def test_may_only_look(console: Console, service: Service) -> None:
     """An operator with the scope `console`: no form is shown, and none is taken."""
-    key = stored_key(service.store, "console")
-    console.client.app.state.control.keys.refresh()  # type: ignore[attr-defined]  # an application
-    console.log_in(key)
+    console.log_in(log_in_to_look(console, service))
     page = console.page("/console/data")
     assert "<form" not in page.replace('<form method="post" action="/console/logout">', "")
     paths = ("uploads", "scale", "event-types", "event-types/x/delete", "export/ratings")
     assert {console.post(f"/console/data/{path}").status_code for path in paths} == {403}
+
+
+def test_rejected_rows_are_for_admins(console: Console, service: Service, tmp_path: Path) -> None:
+    file = tmp_path / "ratings.csv"
+    file.write_text("user,item,rating\nann,i1,SECRET\nbob,i1,4\n")
+    import_path(file, service.store, rejected_dir=tmp_path, check_settings=settings_to_store)
+    path = f"/console/data/imports/{service.store.imports.latest()[0].import_id}"
+    assert "SECRET" in console.page(path)
+    assert console.get(f"{path}/rejected.csv").status_code == 200
+    assert service.store.audit.entries(1)[0].action == "imports.export_rejected_rows"
+    upload = console.done("/console/data/uploads", files={"file": ("a.csv", b"user,item\nSECRET,x\n")})
+    console.log_in(log_in_to_look(console, service))
+    assert "SECRET" not in console.page(path)
+    assert console.get(f"{path}/rejected.csv").status_code == 403
+    assert console.get(upload).status_code == 403
+    assert console.get("/console/operations/keys").status_code == 403
+    assert "a.csv" not in console.page("/console/data")
+
+
+def log_in_to_look(console: Console, service: Service) -> str:
+    key = stored_key(service.store, "console")
+    console.client.app.state.control.keys.refresh()  # type: ignore[attr-defined]  # an application
+    return key
+
+
+def test_failed_import(empty: Console) -> None:
+    """The file stays, and Data says why."""
+    page = uploaded(empty, RATINGS)
+    assert empty.done(f"{page}/import", {"scale": "5:1"})
+    ended(empty)
+    shown = empty.page("/console/data")
+    assert "The last import failed" in shown
+    assert f'href="{page}?scale=5%3A1"' in shown
+    assert empty.get(page).status_code == 200
+
+
+def test_existing_type_is_not_added(console: Console, service: Service) -> None:
+    got = console.post("/console/data/event-types", {"name": "shown", "weight": "1", "new": "on", "flags": "exposure"})
+    assert (got.status_code, "there is a type" in got.text, got.text.count(" checked")) == (409, True, 1)
+    assert {each.name: each.weight for each in service.store.events.types().values()}["shown"] == 0

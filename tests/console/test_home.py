@@ -19,7 +19,7 @@ def test_trained(service: Service, tmp_path: Path) -> None:
     live = service.store.snapshots.live()
     assert view.snapshot is not None
     assert live is not None
-    assert (view.snapshot.version, view.snapshot.decision) == (live.version, "passed")
+    assert (view.snapshot.version, view.snapshot.gate.verdict) == (live.version, "passed")
     assert view.snapshot.ndcg == live.card["metrics"]["snapshot"]["ndcg@10"]
     counts = {each.name: each.n for each in view.arriving}
     assert counts["Ratings"] == live.card["counts"]["ratings"]
@@ -67,7 +67,7 @@ def test_answers(service: Service, tmp_path: Path) -> None:
 def test_tenant(service: Service, tmp_path: Path) -> None:
     """What processes do for all catalogues is not shown to the operator of one."""
     view = home_view(service, tmp_path, is_main=False)
-    assert (view.answers, view.has_worker) == (None, None)
+    assert view.answers is None
     assert not any("worker" in each.reason for each in view.notices)
 
 

@@ -191,3 +191,41 @@ def test_tenant(guarded: GuardedApp, closed: Console) -> None:
     guarded.tenant("cinema")
     closed.log_in(guarded.key("console", tenant="cinema"))
     assert '<span class="tenant">cinema</span>' in closed.page("/")
+
+
+def test_renewed(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who works on is not logged out, and the forms of the old cookie stay valid."""
+    monkeypatch.setattr(console_sessions, "SECONDS", 100)
+    closed.log_in(guarded.key("admin"))
+    cookie, token = closed.client.cookies[COOKIE], closed.token()
+    monkeypatch.setattr(console_sessions, "SECONDS", 43_200)
+    closed.get("/")
+    assert closed.client.cookies[COOKIE] != cookie
+    assert closed.token() == token
+
+
+def test_secure_behind_a_proxy(empty: Console) -> None:
+    assert "Secure" not in empty.get("/").headers["set-cookie"]
+    empty.client.cookies.clear()
+    assert "; Secure" in empty.get("/", headers={"x-forwarded-proto": "https"}).headers["set-cookie"]
+
+
+def test_rate_limit(guarded: GuardedApp, closed: Console) -> None:
+    """That of the key holds for its sessions."""
+    closed.log_in(guarded.key("console", rate_limit="2/day"))
+    assert [closed.get("/").status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_refused_acts_are_audited(guarded: GuardedApp, closed: Console) -> None:
+    looker, admin = guarded.key("console"), guarded.key("admin")
+    closed.log_in(looker)
+    assert closed.post("/console/data/scale", {"scale": "1:10"}).status_code == 403
+    closed.log_in(admin)
+    assert closed.client.post("/console/data/scale", data={"form_token": "x", "scale": "1:10"}).status_code == 403
+    assert closed.post("/console/data/scale", {"scale": "5:1"}).status_code == 422
+    found = [(each.actor, each.outcome) for each in guarded.store.audit.entries(10) if each.action == "scale.set"]
+    assert found == [
+        (admin[3:15], "invalid-input"),
+        (admin[3:15], "form-token"),
+        (looker[3:15], "missing-scope"),
+    ]
