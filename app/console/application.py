@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.console import (
     access,
     data,
+    data_quality,
     home,
     imports,
     item,
@@ -46,7 +47,7 @@ ROUTERS = [
         *(home, try_it, users, user_page),
         *(items, item, placements),
         *(learning, learning_job, learning_snapshot, learning_compare),
-        *(data, imports, operations, access),
+        *(data, data_quality, imports, operations, access),
     )
 ]
 KEPT_SECONDS = 31_536_000

@@ -6,7 +6,7 @@ of all pages are kept in the folder RECKON_SCREENSHOTS, where it is set.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ from tests.support.service import RunningService
 
 selenium = pytest.importorskip("selenium", reason="needs selenium: make browser")
 
-from selenium.webdriver import Chrome  # noqa: E402  skipped where it is missing
+from selenium.common.exceptions import WebDriverException  # noqa: E402  skipped where it is missing
+from selenium.webdriver import ActionChains, Chrome, Keys  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
@@ -99,6 +100,12 @@ def name_of(path: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", kind_of(path).lower()).strip("-") or "home"
 
 
+UNFOLD = """
+for (let each = arguments[0].closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+arguments[0].scrollIntoView({block: "center"});
+"""
+
+
 def test_axe_is_what_was_released() -> None:
     lines = (VENDOR / "SHA256SUMS").read_text().splitlines()
     for digest, name in (line.split() for line in lines):
@@ -124,3 +131,111 @@ def test_every_page(service: RunningService, page: Chrome) -> None:
             if found:
                 faults[f"{path} ({kind})"] = found
     assert faults == {}
+
+
+def test_try_it_by_keyboard(service: RunningService, page: Chrome) -> None:
+    """Search, rate and read why, with Tab, letters and arrows alone: the list changes at once."""
+    resize(page, WIDE)
+    opened(page, f"{service.address}/console/try")
+    before = listed(page)
+    reach(page, "#q")
+    keys(page, "the")
+    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#found form.rate"))
+    reach(page, "#found input[type=radio]")
+    keys(page, Keys.ARROW_RIGHT)
+    wait(page, lambda: "Rated" in page.find_element(By.ID, "change").text)
+    assert listed(page) != before
+    assert page.find_element(By.CSS_SELECTOR, "#who").text.startswith("visitor-")
+    reach(page, "details > summary", most=120)
+    keys(page, Keys.ENTER)
+
+
+def test_without_scripts(service: RunningService, page: Chrome) -> None:
+    """Reading works, and so do the forms."""
+    resize(page, WIDE)
+    page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        for section in SECTIONS:
+            page.get(f"{service.address}{section.path}")
+            assert page.find_element(By.CSS_SELECTOR, "main h1").text
+        page.get(f"{service.address}/console/learning/snapshots/1")
+        assert page.find_elements(By.CSS_SELECTOR, ".plot table")
+        page.get(f"{service.address}/console/data")
+        form = page.find_element(By.CSS_SELECTOR, 'form[action="/console/data/scale"]')
+        form.find_element(By.NAME, "scale").send_keys("nonsense")
+        form.find_element(By.TAG_NAME, "button").click()
+        assert page.find_element(By.CSS_SELECTOR, ".problem").text
+    finally:
+        page.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+        page.get_log("browser")  # the status 422 of the form
+
+
+def test_import_by_hand(service: RunningService, page: Chrome, tmp_path: Path) -> None:
+    """A file is chosen, looked at and imported; what it rejected is shown."""
+    file = tmp_path / "more ratings.csv"
+    file.write_text("user,item,rating\nann,1,4\nbob,2,5\ncem,3,eleven\n")
+    resize(page, WIDE)
+    opened(page, f"{service.address}/console/data")
+    page.find_element(By.ID, "file").send_keys(str(file))
+    click(page, "form.drop button")
+    wait(page, lambda: "/uploads/" in page.current_url)
+    assert "ann" in page.find_element(By.CSS_SELECTOR, "main table").text
+    click(page, "button[formaction$='/import']")
+    wait(page, lambda: page.find_elements(By.LINK_TEXT, "more_ratings.csv"))
+    wait(page, lambda: "succeeded" in page.find_element(By.CSS_SELECTOR, "#imports tbody tr").text)
+    page.find_element(By.LINK_TEXT, "more_ratings.csv").click()
+    assert "eleven" in page.find_element(By.CSS_SELECTOR, "main").text
+    assert service.get("/users/bob/ratings")["ratings"][0]["value"] == 5
+
+
+def test_change_a_placement(service: RunningService, page: Chrome) -> None:
+    """A change is looked at before it is saved, and taken back afterwards."""
+    resize(page, WIDE)
+    opened(page, f"{service.address}/console/placements/home")
+    field = page.find_element(By.NAME, "novelty")
+    field.clear()
+    field.send_keys("0.5")
+    click(page, "button[formaction$='/review'], form[action$='/review'] button:not([formaction])")
+    wait(page, lambda: "novelty" in page.find_element(By.CSS_SELECTOR, "main").text.lower())
+    click(page, "form[action='/console/placements/home'] button")
+    wait(page, lambda: service.get("/placements/home")["settings"]["novelty"] == 0.5)
+
+
+def test_train_and_cancel(service: RunningService, page: Chrome) -> None:
+    """No worker runs here, so the run waits and is cancelled."""
+    resize(page, WIDE)
+    opened(page, f"{service.address}/console/learning")
+    click(page, "form[action='/console/learning/jobs'] button")
+    wait(page, lambda: service.get("/training-jobs/latest")["state"] == "queued")
+    job_id = service.get("/training-jobs/latest")["job_id"]
+    opened(page, f"{service.address}/console/learning/jobs/{job_id}")
+    click(page, f"form[action$='/{job_id}/cancel'] button")
+    wait(page, lambda: service.get("/training-jobs/latest")["state"] == "cancelled")
+
+
+def wait(browser: Chrome, until: Callable[[], object]) -> None:
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[WebDriverException]).until(lambda _: until())
+
+
+def click(browser: Chrome, selector: str) -> None:
+    element = browser.find_element(By.CSS_SELECTOR, selector)
+    # Whatever it is folded in is opened first.
+    browser.execute_script(UNFOLD, element)
+    element.click()
+
+
+def reach(browser: Chrome, selector: str, most: int = 60) -> None:
+    """Press Tab until an element of the selector has the focus."""
+    for _ in range(most):
+        if browser.execute_script("return document.activeElement.matches(arguments[0])", selector):
+            return
+        keys(browser, Keys.TAB)
+    raise AssertionError(f"{selector} is not reached by Tab")
+
+
+def keys(browser: Chrome, text: str) -> None:
+    ActionChains(browser).send_keys(text).perform()
+
+
+def listed(browser: Chrome) -> list[str]:
+    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".try-list .title")]

@@ -260,3 +260,10 @@ def test_existing_type_is_not_added(console: Console, service: Service) -> None:
     got = console.post("/console/data/event-types", {"name": "shown", "weight": "1", "new": "on", "flags": "exposure"})
     assert (got.status_code, "there is a type" in got.text, got.text.count(" checked")) == (409, True, 1)
     assert {each.name: each.weight for each in service.store.events.types().values()}["shown"] == 0
+
+
+def test_quality(console: Console, empty: Console) -> None:
+    text = console.text("/console/data/quality")
+    assert "Users with one rating" in text
+    assert "Where the ratings are" in text
+    assert "No ratings have been learned from yet" in empty.text("/console/data/quality")

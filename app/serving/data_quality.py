@@ -1,0 +1,116 @@
+"""How good the data are that a snapshot was learned from: how many ratings users and items have, and what stands out.
+
+Read from the histories of the snapshot, which hold every rating once, in a single pass over each array.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.entities import UNKNOWN_TIME
+from app.scoring import Scorer
+
+N_GROUPS = 10
+N_OUTLIERS = 10
+MANY_FACTOR = 20.0
+"""A user with so many times the ratings of the median user stands out: a test account, a crawler, several people."""
+
+LEAST_ALIKE = 20
+"""Ratings of a user who always gives the same value, from which on that says nothing of a taste."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataQuality:
+    """`density`: the share of all pairs of a user and an item that have a rating. `untimed`: the share of ratings
+    without a time.
+
+    `values`: each value and how many ratings have it. `per_user`, `per_item`: upper ends of ranges of numbers of
+    ratings, which double, and how many users or items are in each.
+    `grid`: (groups of users, groups of items) shares of the pairs that have a rating; the groups are tenths of the
+    users and of the items, those with the most ratings first.
+    `busiest`: keys of users with very many ratings, and how many. `n_alike`: users who have rated `LEAST_ALIKE` items
+    or more, all with the same value. `n_distinct_values`: of all ratings.
+    """
+
+    n_users: int
+    n_items: int
+    n_ratings: int
+    density: float
+    untimed: float
+    n_users_of_one: int
+    n_items_of_none: int
+    n_items_of_one: int
+    values: Sequence[tuple[float, int]]
+    per_user: Sequence[tuple[int, int]]
+    per_item: Sequence[tuple[int, int]]
+    grid: NDArray[np.float64]
+    busiest: Sequence[tuple[int, int]]
+    n_alike: int
+
+
+def data_quality(scorer: Scorer) -> DataQuality | None:
+    """None for a snapshot without ratings. Takes about a second for ten million ratings: for a thread."""
+    arrays = scorer.arrays
+    rows, values = np.asarray(arrays.history_rows), np.asarray(arrays.history_values)
+    if not len(rows):
+        return None
+    starts, n_items = np.asarray(arrays.history_starts), len(arrays.item_keys)
+    of_user = np.diff(starts)
+    of_item = np.bincount(rows, minlength=n_items)
+    has_ratings = of_user > 0
+    n_users = int(np.count_nonzero(has_ratings))
+    kinds, n_of_kind = np.unique(values, return_counts=True)
+    # Equal to the lowest means that all are the same.
+    lowest, highest = (each.reduceat(values, starts[:-1][has_ratings]) for each in (np.minimum, np.maximum))
+    is_alike = (lowest == highest) & (of_user[has_ratings] >= LEAST_ALIKE)
+    is_busy = of_user > MANY_FACTOR * np.median(of_user[has_ratings])
+    busiest = np.flatnonzero(is_busy)[np.argsort(-of_user[is_busy], kind="stable")][:N_OUTLIERS]
+    return DataQuality(
+        n_users=n_users,
+        n_items=n_items,
+        n_ratings=len(rows),
+        density=len(rows) / (n_users * n_items),
+        untimed=float(np.count_nonzero(arrays.history_times == UNKNOWN_TIME)) / len(rows),
+        n_users_of_one=int(np.count_nonzero(of_user == 1)),
+        n_items_of_none=int(np.count_nonzero(of_item == 0)),
+        n_items_of_one=int(np.count_nonzero(of_item == 1)),
+        values=list(zip(kinds.tolist(), n_of_kind.tolist(), strict=True)),
+        per_user=doubling(of_user[has_ratings]),
+        per_item=doubling(of_item),
+        grid=density_grid(of_user, of_item, rows),
+        busiest=[(int(arrays.user_keys[row]), int(of_user[row])) for row in busiest],
+        n_alike=int(np.count_nonzero(is_alike)) if len(kinds) > 1 else 0,
+    )
+
+
+def doubling(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """How many of the counts are 0, 1, 2 to 3, 4 to 7 and so on, by the upper end of each range."""
+    # floor(log2 n) + 1 is the number of binary digits of n; 0 has none.
+    digits = np.zeros(len(counts), np.int64)
+    positive = counts > 0
+    digits[positive] = np.floor(np.log2(counts[positive])).astype(np.int64) + 1
+    n_of_digits = np.bincount(digits)
+    return [((1 << place) - 1, n) for place, n in enumerate(n_of_digits.tolist()) if place or n]
+
+
+def density_grid(
+    of_user: NDArray[np.int64], of_item: NDArray[np.int64], history_rows: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """(g, g) share of the pairs of a tenth of the users and a tenth of the items that have a rating.
+
+    `of_user`, `of_item`: numbers of ratings. `history_rows`: the item rows of all ratings, user by user.
+    """
+    user_group, item_group = _tenths(of_user), _tenths(of_item)
+    cells = np.repeat(user_group, of_user) * N_GROUPS + item_group[history_rows]
+    counts = np.bincount(cells, minlength=N_GROUPS**2).reshape(N_GROUPS, N_GROUPS)
+    pairs = np.outer(np.bincount(user_group, minlength=N_GROUPS), np.bincount(item_group, minlength=N_GROUPS))
+    return counts / np.maximum(pairs, 1)
+
+
+def _tenths(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The tenth that each belongs to by its count, the largest counts first."""
+    place = np.empty(len(counts), np.int64)
+    place[np.argsort(-counts, kind="stable")] = np.arange(len(counts))
+    return place * N_GROUPS // max(len(counts), 1)
