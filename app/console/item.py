@@ -53,7 +53,7 @@ SOURCE_NAMES = {"learned": "learned", "features": "from features", "nothing": "n
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
+class LearnedOf:
     """What the snapshot knows. `n_choices`, `n_likes`: numbers of users, None for an item newer than it.
 
     `source`: of `SOURCES`.
@@ -90,7 +90,7 @@ class PlacementUse:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class ItemUse:
     """Events: how often the item was shown, and chosen after it. `exposures`: the names of the types that show."""
 
     n_shown: int
@@ -106,7 +106,7 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Similar:
+class SimilarList:
     kind: SimilarKind
     kinds: Mapping[SimilarKind, str]
     items: tuple[SimilarItem, ...]
@@ -143,9 +143,9 @@ class ItemView:
     title: str
     cover: Cover
     url: str | None
-    learned: Learned
-    use: Use
-    similar: Similar
+    learned: LearnedOf
+    use: ItemUse
+    similar: SimilarList
     lists: SampleLists | None
     placements: tuple[str, ...]
     form: ItemForm
@@ -227,19 +227,19 @@ async def item_view(service: Service, item_id: str, *, kind: SimilarKind = BLEND
         url=item.url if item.url and item.url.lower().startswith(("http://", "https://")) else None,
         learned=await run_in_threadpool(learned_of, row, state.serving),
         use=use_of(events, {each.name: each for each in types.values()}),
-        similar=Similar(kind, SIMILAR_KINDS, tuple(similar.items), tuple(similar.notes)),
+        similar=SimilarList(kind, SIMILAR_KINDS, tuple(similar.items), tuple(similar.notes)),
         lists=None if lists is None else await sample_lists(service, item_id, row, lists),
         placements=tuple(sorted(state.config.placements, key=lambda name: (name != DEFAULT_PLACEMENT, name))),
         form=form_of(item),
     )
 
 
-def learned_of(row: int, serving: ServingState) -> Learned:
+def learned_of(row: int, serving: ServingState) -> LearnedOf:
     scorer = serving.scorer
     is_held = row < scorer.n_items
     values, times = scorer.ratings_of(row) if is_held and scorer.is_learned else (np.empty(0), np.empty(0, np.int64))
     as_of = f"As of snapshot {scorer.version}." if scorer.is_learned else "Counted once a snapshot is trained."
-    return Learned(
+    return LearnedOf(
         snapshot_version=scorer.version,
         n_choices=int(scorer.arrays.item_counts[row]) if is_held else None,
         n_likes=int(scorer.arrays.like_counts[row]) if is_held else None,
@@ -299,7 +299,7 @@ def _by_time(times: NDArray[np.int64], as_of: str) -> Plot:
     )
 
 
-def use_of(events: ItemEvents, types: Mapping[str, EventType]) -> Use:
+def use_of(events: ItemEvents, types: Mapping[str, EventType]) -> ItemUse:
     """Shown: events of types that show an item. Chosen: of other types with a positive weight."""
     shown: dict[str | None, int] = {}
     chosen: dict[str | None, int] = {}
@@ -312,7 +312,7 @@ def use_of(events: ItemEvents, types: Mapping[str, EventType]) -> Use:
         elif declared.weight > 0:
             chosen[placement] = chosen.get(placement, 0) + n
     placements = sorted({*shown, *chosen}, key=lambda name: (name is None, name or ""))
-    return Use(
+    return ItemUse(
         sum(shown.values()),
         sum(chosen.values()),
         tuple(PlacementUse(each, shown.get(each, 0), chosen.get(each, 0)) for each in placements),

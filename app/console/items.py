@@ -31,7 +31,7 @@ ORDER_NAMES = {"popular": "Most liked first", "unpopular": "Least liked first", 
 
 
 @dataclass(frozen=True, slots=True)
-class ListedItem:
+class ItemRow:
     """`n_choices`: users who chose it, None for an item newer than the snapshot."""
 
     item_id: str
@@ -86,7 +86,7 @@ class ItemsView:
     order: str
     orders: dict[str, str]
     fault: FilterFault | None
-    items: tuple[ListedItem, ...]
+    items: tuple[ItemRow, ...]
     n_found: int
     n_stored: int
     is_near: bool
@@ -149,13 +149,13 @@ def _found(state: RequestState, q: str, filter_text: str, order: ItemOrder, star
     return list_items(state.serving, text=q, filter_=parsed, order=order, now=state.now, start=start, limit=PAGE)
 
 
-async def listed(service: Service, serving: ServingState, found: ItemList) -> tuple[ListedItem, ...]:
+async def listed(service: Service, serving: ServingState, found: ItemList) -> tuple[ItemRow, ...]:
     catalogue, counts = serving.catalogue, serving.scorer.arrays.item_counts
     rows = found.rows.tolist()
     item_ids = [catalogue.item_ids[row] for row in rows]
     details = await read_details(item_ids, SHOWN, service.store.reads)
     return tuple(
-        ListedItem(
+        ItemRow(
             item_id=item_id,
             title=catalogue.titles[row] or item_id,
             categories=tuple(detail["categories"]),

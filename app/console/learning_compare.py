@@ -13,7 +13,7 @@ from app.console.rendering import link, page
 from app.console.routing import console_router, service_of
 from app.errors import InvalidInputError
 from app.evaluation.metrics import Metric
-from app.serving.snapshot_lists import ComparedLists, ListsOfUser, Moved, compare_lists
+from app.serving.snapshot_lists import ComparedLists, ExposureChange, ListsOfUser, compare_lists
 from app.wiring import Service
 
 router = console_router()
@@ -235,7 +235,7 @@ def _user_pair(lists: ListsOfUser, user_id: str, titles: Titles) -> UserPair:
     )
 
 
-def _moved_row(moved: Moved, titles: Titles) -> MovedRow:
+def _moved_row(moved: ExposureChange, titles: Titles) -> MovedRow:
     return MovedRow(*titles.get(moved.item_key, GONE), moved.before, moved.after)
 
 

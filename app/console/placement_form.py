@@ -207,7 +207,7 @@ def _checked(document: dict[str, Any], typed: dict[str, str], problems: dict[str
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SettingChange:
     """One setting that differs, in words."""
 
     name: str
@@ -219,11 +219,11 @@ class Difference:
         return label_of(self.name)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[SettingChange, ...]:
     """What differs between two documents; settings that one does not have are at their defaults."""
     pairs = ((name, before.get(name, default), after.get(name, default)) for name, default in DEFAULTS.items())
     return tuple(
-        Difference(name, shown_setting(old), shown_setting(new))
+        SettingChange(name, shown_setting(old), shown_setting(new))
         for name, old, new in pairs
         if _plain(old) != _plain(new)
     )

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from app.console.placement_form import (
-    Difference,
+    SettingChange,
     SettingGroup,
     TypedPlacement,
     differences,
@@ -41,7 +41,7 @@ class PlacementRow:
 
     name: str
     number: int
-    changed: tuple[Difference, ...]
+    changed: tuple[SettingChange, ...]
     is_deleted: bool
 
 
@@ -60,7 +60,7 @@ class VersionRow:
     number: int
     changed_at: datetime
     author: str | None
-    changed: tuple[Difference, ...]
+    changed: tuple[SettingChange, ...]
     is_deletion: bool
     is_current: bool
 
@@ -96,7 +96,7 @@ class ReviewView:
     name: str
     number: int
     exists: bool
-    changed: tuple[Difference, ...]
+    changed: tuple[SettingChange, ...]
     settings: str
     preview: Preview
     restored: int | None = None
@@ -186,7 +186,7 @@ def version_rows(versions: list[PlacementVersion], current: int) -> tuple[Versio
     return tuple(rows)
 
 
-def _from_defaults(document: Mapping[str, Any]) -> tuple[Difference, ...]:
+def _from_defaults(document: Mapping[str, Any]) -> tuple[SettingChange, ...]:
     return differences({}, document)
 
 

@@ -36,7 +36,7 @@ class ListsOfUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ExposureChange:
     """`before`, `after`: the share of the lists that hold the item, by a and by b, from 0 to 1."""
 
     item_key: int
@@ -56,8 +56,8 @@ class ComparedLists:
     n_users: int
     n_common: int
     overlap: float | None
-    gained: list[Moved]
-    lost: list[Moved]
+    gained: list[ExposureChange]
+    lost: list[ExposureChange]
 
 
 def compare_lists(
@@ -79,7 +79,7 @@ def compare_lists(
     before = Counter(key for each in lists for key in each.of_a)
     after = Counter(key for each in lists for key in each.of_b)
     moved = sorted(
-        (Moved(key, before[key] / n, after[key] / n) for key in before.keys() | after.keys()),
+        (ExposureChange(key, before[key] / n, after[key] / n) for key in before.keys() | after.keys()),
         key=lambda each: (each.before - each.after, each.item_key),
     )
     return ComparedLists(

@@ -24,7 +24,7 @@ from app.store.ratings import (
     STORED,
     UNCHANGED,
     UNKNOWN_ITEM,
-    ChangedMeanwhileError,
+    OvertakenError,
     resolve_keys,
     rows_of_known_items,
 )
@@ -190,7 +190,7 @@ class Events:
             try:
                 with self._database.writing() as connection:
                     return self._record(connection, incoming, is_direct=is_direct)
-            except ChangedMeanwhileError:
+            except OvertakenError:
                 continue
             except RedirectedError as error:
                 incoming = with_targets(incoming, error.targets)
@@ -251,7 +251,7 @@ class Events:
         n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), portions, *origin))
         # Fewer rows than ids: another transaction stored one meanwhile, and sums must not count it twice.
         if n_stored != len(ids):
-            raise ChangedMeanwhileError
+            raise OvertakenError
         self._database.note("events", stored=n_stored)
         add_interactions(self._database, connection, _summed(user_key, item_key, type_key, at, portion))
         changed, changes = np.unique(user_key, return_counts=True)

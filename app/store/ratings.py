@@ -89,7 +89,7 @@ class _Change:
         return self.value_after[self.is_one], self.time_after[self.is_one]
 
 
-class ChangedMeanwhileError(Exception):
+class OvertakenError(Exception):
     """Another transaction has changed what this one relies on; it is undone and must be tried again."""
 
 
@@ -113,7 +113,7 @@ class Ratings:
             try:
                 with self._database.writing() as connection:
                     return self._record(connection, incoming, untimed_at)
-            except ChangedMeanwhileError:
+            except OvertakenError:
                 continue
             except RedirectedError as error:
                 incoming = with_targets(incoming, error.targets)
@@ -305,7 +305,7 @@ def resolve_keys(
 ) -> tuple[KeyArray, KeyArray]:
     """((n,) user keys, (n,) item keys) of n rows; inserts missing users and items; locks the users.
 
-    Without `inserts_items`, raises `ChangedMeanwhileError` for a missing item. Raises `RedirectedError` for users that
+    Without `inserts_items`, raises `OvertakenError` for a missing item. Raises `RedirectedError` for users that
     are merged guests.
     """
     distinct_users, user_places = _distinct(user_ids)
@@ -317,7 +317,7 @@ def resolve_keys(
     if inserted:
         # Deleted since the caller found it. The error undoes the insertion of the item and of its users.
         if not inserts_items:
-            raise ChangedMeanwhileError
+            raise OvertakenError
         # Deleted items that come back for the history of users are not counted as items.
         marked = mark_deleted(database, connection, inserted)
         database.note("items", stored=len(inserted) - len(marked))

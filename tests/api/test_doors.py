@@ -163,6 +163,7 @@ def test_head_wherever_get(trained: TestClient) -> None:
         "name": "home",
         "version": "1",
         "job_id": "x",
+        "import_id": "x",
         "erasure_id": "x",
     }
     paths = [template.format(**names) for template in templates]

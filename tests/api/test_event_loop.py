@@ -83,7 +83,9 @@ def ask_everything(api: TestClient) -> Iterator[tuple[str, int]]:
     operations = [(method.upper(), path) for path, each in paths.items() for method in each]
     for method, path in sorted(operations, key=lambda each: DELETING_LAST.index(each[0])):
         operation = f"{method} {path}"
-        url = path.format(**NAMES, job_id=job_id, version="latest" if method == "POST" else "1")
+        url = path.format(
+            **NAMES, job_id=job_id, import_id="latest", number="1", version="latest" if method == "POST" else "1"
+        )
         for _ in range(2 if method == "GET" else 1):
             answer = api.request(method, url, json=None if method == "GET" else BODIES.get(operation, {}))
             yield operation, answer.status_code

@@ -54,7 +54,10 @@ def test_refused_everywhere(shelf: TestClient) -> None:
     assert {"limit", "cursor", "q", "placement", "boost", "country"} <= {name for *_, name in asked}
     for method, path, name in asked:
         address = path.format_map(
-            dict.fromkeys(("user_id", "item_id", "name", "version", "job_id", "guest_id", "erasure_id"), "a")
+            dict.fromkeys(
+                ("user_id", "item_id", "name", "version", "job_id", "guest_id", "erasure_id", "import_id", "number"),
+                "a",
+            )
             | {"chart": "newest"}
         )
         answer = shelf.request(method.upper(), f"{address}?{name}=1&{name}=1")

@@ -31,11 +31,14 @@ def test_migrates_answers_and_learns(old: Instance) -> None:
     recipe = json.loads(stored(old, "SELECT recipe FROM installation"))
     assert {segment["name"] for segment in recipe["segments"]} >= {"rating", "taste", "prior"}
     old.run("migrate")
+    more = old.data_dir / "more.csv"
+    more.write_text("user,item,rating\nnewcomer,i1,4\n")
+    old.run("import", str(more))
     with old.serving("--no-worker") as service:
         service.call("PUT", "/users/erased", {})
         service.call("DELETE", "/users/erased")
         job_id = service.call("POST", "/training-jobs", {})[1]["job_id"]
-        statuses = service.get_every(PARAMETERS | {"job_id": job_id, "erasure_id": "latest"})
+        statuses = service.get_every(PARAMETERS | {"job_id": job_id, "erasure_id": "latest", "import_id": "latest"})
         assert {path: status for path, status in statuses.items() if status != 200} == {}
         assert service.call("GET", "/users/u1/ratings")[1]["ratings"]
         assert service.call("GET", "/placements/page")[1]["settings"]["filter"] == "year >= 1965"

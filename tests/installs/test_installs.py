@@ -65,7 +65,7 @@ def test_api_install_serves(api_python: Path, learned: Instance) -> None:
         service.call("PUT", "/users/erased", {})
         service.call("DELETE", "/users/erased")
         job_id = service.call("POST", "/training-jobs", {})[1]["job_id"]
-        statuses = service.get_every(PARAMETERS | {"job_id": job_id, "erasure_id": "latest"})
+        statuses = service.get_every(PARAMETERS | {"job_id": job_id, "erasure_id": "latest", "import_id": "latest"})
         assert len(statuses) > 20
         assert {path: status for path, status in statuses.items() if status != 200} == {}
         assert service.get("/users/u1/recommendations")["strategy"] == "personalized"

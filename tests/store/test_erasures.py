@@ -46,9 +46,11 @@ OF_NO_USER = {
     "installation",
     "kept_answers",  # emptied where they may name the user
     "items",  # but for `created_by`, which is cleared
+    "placement_versions",
     "placements",
     "processes",
     "rejected_rows",  # all of them are deleted with any user
+    "run_logs",  # decisions and figures of training, which name no user
     "snapshots",
     "tenants",
     "totals",
