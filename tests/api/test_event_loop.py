@@ -79,6 +79,10 @@ def ask_everything(api: TestClient) -> Iterator[tuple[str, int]]:
     api.put("/users/guest", json={"country": "FI"})
     api.put("/users/gone", json={})
     api.delete("/users/gone")
+    store = api.app.state.service.store  # type: ignore[attr-defined]  # an application
+    store.imports.finish(store.imports.begin("ratings.csv"), "succeeded", {})
+    for settings in ({"diversity": 0.1}, {"diversity": 0.2}):
+        api.put(f"/placements/{NAMES['name']}", json=settings)
     paths = api.get("/openapi.json").json()["paths"]
     operations = [(method.upper(), path) for path, each in paths.items() for method in each]
     for method, path in sorted(operations, key=lambda each: DELETING_LAST.index(each[0])):

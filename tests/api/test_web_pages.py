@@ -178,7 +178,7 @@ def test_docs(service: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/items/", "/items//", "//evil.example/items", "/ratings/", "/docs/", "/static", "/static/"]
+    "path", ["/items/", "/items//", "//evil.example/nope", "/ratings/", "/docs/", "/static", "/static/"]
 )
 def test_no_redirect(service: TestClient, path: str) -> None:
     """None is built from the host that the request names, or from a path that looks like a host."""
