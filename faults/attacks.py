@@ -10,13 +10,15 @@ import re
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from itertools import repeat
 from typing import NamedTuple
 
 GIVE_UP_SECONDS = 25.0
+MOST_SOCKETS = 500
+"""Open at once: what a host with few descriptors has, and what was measured before there were deadlines."""
 NEVER = float("inf")
 MIB = 1 << 20
 
@@ -88,12 +90,20 @@ TRICKLES: dict[str, tuple[bytes, bytes]] = {
 
 
 def attack(host: str, port: int, n_sockets: int) -> tuple[dict[str, Outcome], dict[str, list[float]]]:
-    """Every flood once, then all trickles at once with `n_sockets` each; seconds until each socket was cut off."""
+    """Every flood once, then every trickle with `n_sockets` sockets, as many trickles at once as `MOST_SOCKETS` allows.
+
+    Returns the floods' outcomes, and the seconds until each socket was cut off.
+    """
     floods = {
         name: flood(f"127.0.1.{number}", (host, port), parts())
         for number, (name, parts) in enumerate(FLOODS.items(), 1)
     }
-    return floods, trickle((host, port), n_sockets)
+    at_once = max(1, MOST_SOCKETS // max(n_sockets, 1))
+    names = list(TRICKLES)
+    cut: dict[str, list[float]] = {}
+    for start in range(0, len(names), at_once):
+        cut |= trickle((host, port), n_sockets, names[start : start + at_once])
+    return floods, cut
 
 
 def attack_in_a_process(host: str, port: int, n_sockets: int) -> tuple[dict[str, Outcome], dict[str, list[float]]]:
@@ -128,12 +138,13 @@ def _statuses(received: bytes) -> list[int]:
     return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+)", received)]
 
 
-def trickle(address: tuple[str, int], n_sockets: int) -> dict[str, list[float]]:
+def trickle(address: tuple[str, int], n_sockets: int, names: Sequence[str]) -> dict[str, list[float]]:
     """Seconds until each socket was cut off, by attack; `NEVER` where it was not."""
-    cut: dict[str, list[float]] = {name: [] for name in TRICKLES}
+    cut: dict[str, list[float]] = {name: [] for name in names}
     open_sockets: dict[int, tuple[socket.socket, str, float]] = {}
     events = select.poll()
-    for number, (name, (first, _)) in enumerate(TRICKLES.items(), 100):
+    for number, name in enumerate(names, 100):
+        first, _ = TRICKLES[name]
         for _ in range(n_sockets):
             opened = socket.socket()
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

@@ -3,6 +3,7 @@
 The files of the documentation are part of the package, so that it works offline.
 """
 
+from asyncio import to_thread
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,16 +68,17 @@ def install(app: FastAPI) -> None:
         error_examples.complete(document)
         return document
 
-    @cache
-    def as_json() -> bytes:
-        return to_json(app.openapi())
+    made = b""
 
     app.openapi = openapi  # type: ignore[method-assign]  # the framework's own way to extend the document
 
-    # The framework's own route would make the document on the event loop, which takes 0.1 s.
+    # The framework's own route would make the document on the event loop, which takes 0.1 s. Once it is made, no thread
+    # is needed: callers who ask for it all the time must not keep the threads from others.
     @app.get(DOCUMENT, include_in_schema=False)
-    def openapi_document() -> Response:
-        return Response(as_json(), media_type="application/json")
+    async def openapi_document() -> Response:
+        nonlocal made
+        made = made or await to_thread(lambda: to_json(app.openapi()))
+        return Response(made, media_type="application/json")
 
     # FastAPI's own page loads its scripts from a public server, which an isolated network cannot reach, and holds an
     # inline script, which the policy would have to allow.

@@ -18,8 +18,10 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
+from fcntl import ioctl
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
+from termios import TIOCOUTQ
 from typing import Any
 
 import httptools
@@ -53,6 +55,8 @@ LINGER_SECONDS = 1.0
 LOG_SECONDS = 10.0
 """The log counts refused peers at this interval. A line for each would let them fill the disk."""
 
+_UNSENT = struct.Struct("i")
+
 RESET = struct.pack("ii", 1, 0)
 """The option SO_LINGER that makes a closed socket forget what it has not sent."""
 
@@ -69,7 +73,7 @@ BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 MAX_PIECES = 10_000
 """Parts in which a body may arrive. A body of single-byte chunks would cost a call for each byte."""
 
-MAX_PIPELINED = 32
+MAX_PIPELINED = 8
 """Requests of one connection that wait for the answer to an earlier one."""
 
 MAX_IGNORED_BYTES = 1 << 20
@@ -289,6 +293,21 @@ class BoundedConnection(HttpToolsProtocol):
         self._disconnect()
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self.transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Of an idle connection. The system would keep what the peer has not read of small answers, and not say so."""
+        if not self.transport.is_closing() and self._unsent_bytes():
+            self.reset()
+        super().timeout_keep_alive_handler()
+
+    def _unsent_bytes(self) -> int:
+        """Of what was written, the bytes that the peer's system has not taken."""
+        descriptor = self.transport.get_extra_info("socket").fileno()
+        try:
+            (n_bytes,) = _UNSENT.unpack(ioctl(descriptor, TIOCOUTQ, bytes(_UNSENT.size)))
+        except OSError:  # not a TCP connection of Linux
+            return 0
+        return int(n_bytes)
 
     def _give_up(self, detail: str) -> None:
         if self.unfinished_bytes:

@@ -86,6 +86,9 @@ class Served:
             opened.sendall(sent)
         return opened
 
+    def has_answered(self, n: int) -> bool:
+        return len(self.seen_headers) == n
+
     def statuses(self, sent: bytes) -> list[int]:
         """Of all answers, until the service closes the connection."""
         with closing(self.connect(sent)) as opened:
@@ -283,6 +286,28 @@ def test_large_body_of_an_answered_request(served: Served) -> None:
 def test_large_body(served: Served) -> None:
     n_bytes = 2 * MAX_IGNORED_BYTES
     assert served.statuses(of_length(n_bytes) + b"x" * n_bytes) == [200]
+
+
+def test_idle_and_unread(served: Served) -> None:
+    """Answers that fit into the buffers of the system are not kept for a peer that does not read them."""
+    with closing(socket.socket()) as opened:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        opened.connect(served.address)
+        for n in range(50):
+            opened.sendall(GET * MAX_PIPELINED)
+            wait_until(partial(served.has_answered, (n + 1) * MAX_PIPELINED))
+        (connection,) = served.connections._open
+        assert connection._unsent_bytes() > 0
+        assert served.loop is not None
+        served.loop.call_soon_threadsafe(connection.timeout_keep_alive_handler)
+        wait_until(lambda: not served.connections._open)
+        with pytest.raises(ConnectionResetError):
+            read_to_the_end(opened)
+
+
+def read_to_the_end(opened: socket.socket) -> None:
+    while opened.recv(1 << 16):
+        pass
 
 
 def test_small_body_of_an_answered_request(served: Served) -> None:
