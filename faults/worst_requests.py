@@ -226,6 +226,8 @@ class WorstRequests:
         unknown = self.terms('"Rarr @" in categories')
         stored = settings | {"filter": f"year > 1951 or {unknown}"[:4_900].rsplit(" or ", 1)[0], "allow_unknown": True}
         yield "put placement", send("PUT", "/placements/everything", stored)
+        yield "placement versions", get("/placements/everything/versions")
+        yield "restore a placement", send("POST", "/placements/everything/versions/1/restore", {})
         yield "first list of a placement", get(LIST, ("placement", "everything"), *ALL)
 
     def writes(self) -> Iterator[Named]:
@@ -253,6 +255,7 @@ class WorstRequests:
         yield "filter after items", get(LIST, ("filter", 'title contains "zz"'))
         yield "event type", send("PUT", "/event-types/bought", {"weight": 2})
         yield "job", post("/training-jobs", recipe={f"k{k}": {} for k in range(200)})
+        yield "cancel a job", send("POST", "/training-jobs/latest/cancel", {})
 
 
 def bodies() -> Iterator[Named]:

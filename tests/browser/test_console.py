@@ -28,7 +28,7 @@ SECONDS = 30
 MAX_PAGES = 60
 WIDE, NARROW = (1280, 1600), (390, 844)
 SERIOUS = {"serious", "critical"}
-LEFT_OUT = re.compile(r"/(static|logout|login)\b|/export\b|[?&](cursor|said)=")
+LEFT_OUT = re.compile(r"/(static|logout|login|metrics)\b|/export\b|[?&](cursor|said)=")
 """Links that lead to files, or to the same page again."""
 
 HORIZONTAL = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
