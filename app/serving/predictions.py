@@ -14,7 +14,7 @@ from app.serving.rows import Rows
 from app.serving.serving_state import ServingState
 from app.serving.user_state import UserState, UserStates
 
-USERS_AT_ONCE = 20
+USERS_AT_ONCE = 8
 """Fold-ins, or users whose ratings are predicted, between two yields to the event loop."""
 
 Knowledge = Literal["learned", "new", "unknown"]
