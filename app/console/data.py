@@ -1,12 +1,9 @@
 """Data: what is stored, imports and exports, the rating scale and the types of events."""
 
-import csv
-import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
@@ -18,54 +15,13 @@ from app.console.rendering import page
 from app.console.routing import changes, console_router, may_change, service_of, settings_of
 from app.entities import EventType, RatingScale, clean_id
 from app.errors import ConflictError, InvalidInputError, NotFoundError, ReckonError
-from app.intake.export_rows import (
-    EVENT_NAMES,
-    EVENT_TYPE_NAMES,
-    MARKED_ITEM_NAMES,
-    PLACEMENT_NAMES,
-    RATING_NAMES,
-    TEXT_NAMES,
-    USER_NAMES,
-    event_row,
-    event_type_row,
-    marked_item_row,
-    placement_row,
-    rating_rows,
-    user_row,
-)
-from app.intake.files.spreadsheet_cells import mark
-from app.intake.files.table_writers import Format
+from app.intake.table_csv import TABLES, table_csv
 from app.intake.uploads import Upload, Uploads
 from app.store.imports import ImportEntry
-from app.store.store import Store
 from app.wiring import Service
 
 N_IMPORTS = 20
-ROWS_AT_ONCE = 1_000
 PATH = "/console/data"
-
-Rows = Iterator[Sequence[Any]]
-
-TABLES: Mapping[str, tuple[Sequence[str], Callable[[Store], Rows]]] = {
-    "ratings": (
-        RATING_NAMES,
-        lambda store: (row for chunk in store.ratings.stream() for row in rating_rows(chunk, Format.CSV)),
-    ),
-    "events": (EVENT_NAMES, lambda store: (event_row(each, Format.CSV) for each in store.events.stream())),
-    "items": (
-        MARKED_ITEM_NAMES,
-        lambda store: (marked_item_row(*each, Format.CSV) for each in store.items.stream_marked()),
-    ),
-    "users": (USER_NAMES, lambda store: (user_row(each, Format.CSV) for each in store.users.stream())),
-    "event_types": (
-        EVENT_TYPE_NAMES,
-        lambda store: (event_type_row(each, Format.CSV) for each in store.events.types().values()),
-    ),
-    "placements": (
-        PLACEMENT_NAMES,
-        lambda store: (placement_row(*each, Format.CSV) for each in store.placements.all().items()),
-    ),
-}
 
 router = console_router(PATH)
 
@@ -195,22 +151,6 @@ async def export(request: Request, table: str, spreadsheet: Annotated[str, Form(
     """
     if table not in TABLES:
         raise NotFoundError("table", table)
-    content = written(table, service_of(request).store, is_marked=spreadsheet == "on")
+    content = table_csv(table, service_of(request).store, is_marked=spreadsheet == "on")
     headers = {"Content-Disposition": f'attachment; filename="{table}.csv"'}
     return StreamingResponse(content, media_type="text/csv; charset=utf-8", headers=headers)
-
-
-def written(table: str, store: Store, *, is_marked: bool) -> Iterator[bytes]:
-    """Yield the CSV of a table in parts, the first of which begins with the names of its columns."""
-    names, rows_of = TABLES[table]
-    texts = {place for place, name in enumerate(names) if is_marked and name in TEXT_NAMES}
-    rows, part = rows_of(store), [names]
-    while part:
-        lines = io.StringIO()
-        marked = (
-            [mark(cell) if place in texts and isinstance(cell, str) else cell for place, cell in enumerate(row)]
-            for row in part
-        )
-        csv.writer(lines, lineterminator="\n").writerows(marked)
-        yield lines.getvalue().encode(errors="backslashreplace")
-        part = list(islice(rows, ROWS_AT_ONCE))

@@ -129,7 +129,6 @@ class ListPlace:
 class SampleLists:
     placement: str
     places: tuple[ListPlace, ...]
-    n_sampled: int = N_SAMPLED
     length: int = LIST_LENGTH
 
     @property

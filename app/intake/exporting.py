@@ -30,7 +30,7 @@ from app.intake.layouts import EXPORT_CARD, FOR, FOR_SPREADSHEETS
 from app.store import Store
 
 _EVENTS_PER_REPORT = 10_000
-_COLUMNS = {
+COLUMNS = {
     "ratings": RATING_NAMES,
     "events": EVENT_NAMES,
     "items": MARKED_ITEM_NAMES,
@@ -83,7 +83,7 @@ def _export(
     with ExitStack() as stack:
         writers = {
             name: stack.enter_context(TableWriter(folder / f"{name}.{format_.value}", columns, format_, marked))
-            for name, columns in _COLUMNS.items()
+            for name, columns in COLUMNS.items()
         }
         # Ratings and events are read first, so that every item, user and type that they name is in a later file, even
         # if it is added during the export.
