@@ -1,6 +1,7 @@
 import resource
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from errno import EACCES, ENOSPC
 from pathlib import Path
 
@@ -18,20 +19,24 @@ from tests.support.user_states import tasteful_ratings
 QUICK = rating_recipe("funk_svd").document
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """As at a limit of the user: a file cannot grow beyond 1,000 bytes."""
+    """As at a limit of the user: a file cannot grow beyond 1,000 bytes.
+
+    No fixture: the limit would hold for the report of the tests as well, which may be written to a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_files")
 def test_write_names_its_file(tmp_path: Path) -> None:
     path = tmp_path / "snapshots" / "item_keys.npy"
     path.parent.mkdir()
-    with pytest.raises(OSError, match="File too large") as caught, DurableFile(path) as file:
+    with pytest.raises(OSError, match="File too large") as caught, small_files(), DurableFile(path) as file:
         file.write(bytes(2_000))
     assert reason_of(caught.value, tmp_path) == "RECKON_DATA_DIR/snapshots/item_keys.npy: File too large"
     assert "RECKON_SNAPSHOTS_KEPT" in str(advice_on(caught.value))
