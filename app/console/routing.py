@@ -5,7 +5,7 @@ handler of a POST says what it does: `changes("placements.put")`, or `reads` whe
 neither fails when the application is built.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from app.auth.console_sessions import ConsoleSession, is_token_of
 from app.auth.errors import ForbiddenError, MissingScopeError
 from app.auth.key_ring import Caller
 from app.auth.refusals import acts_in
+from app.console.resend import FORM_TOKEN, resend_page
 from app.errors import ChangedMeanwhileError, ConflictError, InvalidInputError, ReckonError, StorageFullError
 from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
@@ -35,16 +36,22 @@ OUTCOMES = {
 }
 """What the audit log says of a form that is shown again, by the status of the page."""
 
-FORM_TOKEN = "form_token"  # noqa: S105  the name of a field
 FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105
 
 
 class FormTokenError(ForbiddenError):
-    type = "form-token"
-    title = "This form is not of your session"
+    """The answer holds the token of the session, with which `console.js` renews the page."""
 
-    def __init__(self) -> None:
-        super().__init__("the form is older than your session: reload the page and try again")
+    type = "form-token"
+    title = "This page was older than your session"
+
+    def __init__(self, form_token: str) -> None:
+        super().__init__("Nothing was changed. The page is renewed: try again.")
+        self._form_token = form_token
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {FORM_TOKEN_HEADER: self._form_token}
 
 
 def changes(action: str) -> Callable[[Endpoint], Endpoint]:
@@ -132,7 +139,12 @@ class ConsoleRoute(APIRoute):
             except ForbiddenError as error:
                 if action is not None:
                     await record_refusal(request, action, error)
-                raise
+                kept = None
+                if isinstance(error, FormTokenError):
+                    kept = await resend_page(request, is_logged_in=True, status=error.status)
+                if kept is None or request.headers.get("hx-request"):
+                    raise
+                return kept
             try:
                 if action is None:
                     return await handle(request)
@@ -149,7 +161,7 @@ async def check_form(request: Request) -> None:
     if token is None:
         token = str((await request.form()).get(FORM_TOKEN, ""))
     if not is_token_of(session_of(request), token):
-        raise FormTokenError
+        raise FormTokenError(session_of(request).form_token)
 
 
 async def audited(action: str, handle: Handler, request: Request) -> Response:

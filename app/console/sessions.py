@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.auth.console_sessions import ConsoleSession, ConsoleSessions
-from app.auth.errors import RateLimitedError
+from app.auth.errors import RateLimitedError, UnauthorizedError
 from app.auth.key_ring import ANYONE, Caller
 from app.console.rendering import problem_page
+from app.console.resend import resend_page
 from app.errors import OverloadedError, ReckonError
 from app.observability.request_ids import HEADER, accepted_or_new, current
 from app.tenancy.open_services import OpenServices
@@ -41,6 +42,15 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
+
+
+class SessionEndedError(UnauthorizedError):
+    title = "Your session has ended"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Nothing was changed. Log in at /console/login in a new tab, come back here and try again."
+        )
 
 
 class Sessions:
@@ -93,7 +103,7 @@ class Sessions:
         if scope["path"].startswith((STATIC, LOGIN)):
             await self._app(scope, receive, send_guarded)
         elif caller is None:
-            await login_first(scope)(scope, receive, send_guarded)
+            await (await login_first(Request(scope, receive)))(scope, receive, send_guarded)
         else:
             await self._for_caller(caller, scope, receive, send_guarded)
 
@@ -150,12 +160,17 @@ def cookie_of(session: ConsoleSession, scope: Scope) -> str:
     return f"{COOKIE}={session.cookie}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
 
-def login_first(scope: Scope) -> Response:
-    """To the page on which the operator logs in, and from there back to what was asked for."""
-    request = Request(scope)
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    target = LOGIN + (f"?next={quote(asked)}" if request.method in {"GET", "HEAD"} else "")
+async def login_first(request: Request) -> Response:
+    """To the page on which the operator logs in, and from there back to what was asked for.
+
+    What the operator has typed is kept: a form comes back to be sent again, and a page that asks for a part of itself
+    stays and says so.
+    """
     if request.headers.get("hx-request"):
         # A redirect would be followed, and its page put into a part of this one.
-        return Response(status_code=401, headers={"hx-redirect": LOGIN})
-    return RedirectResponse(target, status_code=303)
+        return problem_page(request, SessionEndedError())
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method in {"GET", "HEAD"}:
+        return RedirectResponse(f"{LOGIN}?next={quote(asked)}", status_code=303)
+    kept = await resend_page(request, is_logged_in=False, status=SessionEndedError.status)
+    return kept or problem_page(request, SessionEndedError())

@@ -11,7 +11,7 @@ import pytest
 from app.auth import console_sessions
 from app.console.rendering import SECTIONS
 from app.settings import Settings
-from tests.support.console import Console
+from tests.support.console import Console, text_of
 from tests.support.keys import GuardedApp
 
 COOKIE = "reckon_session"
@@ -55,8 +55,9 @@ def test_log_in_first(closed: Console, path: str) -> None:
     got = closed.get(f"{path}?q=a%26b")
     assert (got.status_code, got.text) == (303, "")
     assert got.headers["location"].startswith("/console/login?next=")
+    # A part of a page is no place for the page to log in; what was typed into the page stays.
     partial = closed.get(path, headers={"hx-request": "true"})
-    assert (partial.status_code, partial.headers["hx-redirect"]) == (401, "/console/login")
+    assert (partial.status_code, "Your session has ended" in partial.text) == (401, True)
 
 
 def test_log_in(guarded: GuardedApp, closed: Console) -> None:
@@ -126,6 +127,48 @@ def test_ended(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(console_sessions, "SECONDS", -1)
     closed.log_in(guarded.key("admin"))
     assert closed.get("/").status_code == 303
+
+
+SCALE = "/console/data/scale"
+
+
+def test_typed_before_the_end(guarded: GuardedApp, closed: Console) -> None:
+    """A form of an ended session comes back, and is sent once the operator has logged in."""
+    got = closed.client.post(SCALE, data={"form_token": "old", "scale": '1:10"><script>'})
+    assert (got.status_code, "Your session has ended" in got.text) == (401, True)
+    assert 'name="scale" value="1:10&#34;&gt;&lt;script&gt;"' in got.text
+    assert f'<form method="post" action="{SCALE}">' in got.text
+    assert 'value="old"' not in got.text
+    closed.log_in(guarded.key("admin"))
+    again = closed.client.post(SCALE, data={"form_token": "old", "scale": "1:10"})
+    assert (again.status_code, "Send this form again?" in again.text) == (403, True)
+    assert f'name="form_token" value="{closed.token()}"' in again.text
+    assert 'name="scale" value="1:10"' in again.text
+    assert closed.done(SCALE, {"scale": "1:10"}) == "/console/data?said=saved"
+
+
+def test_page_is_renewed(guarded: GuardedApp, closed: Console) -> None:
+    """The script of a page that stays open learns the token of the session."""
+    closed.log_in(guarded.key("admin"))
+    headers = {"hx-request": "true", "x-form-token": "old"}
+    got = closed.client.post(SCALE, data={"scale": "1:10"}, headers=headers)
+    assert (got.status_code, got.headers["x-form-token"]) == (403, closed.token())
+    assert "Send this form again?" not in got.text
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"files": {"file": ("ratings.csv", b"u,i,5")}},
+        {"data": {"scale": "1" * 300_000}},
+        {"content": b"{}", "headers": {"content-type": "application/json"}},
+        {"content": iter([b"scale=1"]), "headers": {"content-type": "application/x-www-form-urlencoded"}},
+        {"content": b"&".join([b"a=1"] * 2_000), "headers": {"content-type": "application/x-www-form-urlencoded"}},
+    ],
+)
+def test_not_kept(closed: Console, sent: dict[str, Any]) -> None:
+    got = closed.client.post(SCALE, **sent)
+    assert (got.status_code, "Log in at /console/login" in text_of(got.text)) in {(401, True), (415, False)}
 
 
 def forged(cookie: str) -> Iterator[str]:

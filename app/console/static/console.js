@@ -1,12 +1,23 @@
 // What htmx and the server do not do: plots, times in the viewer's zone, the token of the session's forms.
 "use strict";
 
-const FORM_TOKEN = document.querySelector('meta[name="form-token"]').content;
+const HEADER = "X-Form-Token";
+let formToken = document.querySelector('meta[name="form-token"]').content;
 
 // Sent as a header, because htmx also sends what is in no form.
 document.addEventListener("htmx:configRequest", (event) => {
-  event.detail.headers["X-Form-Token"] = FORM_TOKEN;
+  event.detail.headers[HEADER] = formToken;
 });
+
+// After a new log-in in another tab, the service refuses the token of this page and answers that of the session.
+function renewToken(request) {
+  const renewed = request.getResponseHeader(HEADER);
+  if (!renewed) return;
+  formToken = renewed;
+  for (const input of document.querySelectorAll('input[name="form_token"]')) input.value = renewed;
+}
+
+document.addEventListener("htmx:beforeSwap", (event) => renewToken(event.detail.xhr));
 
 document.addEventListener("htmx:sendError", () => {
   document.getElementById("message").textContent = "The service does not answer. Try again in a moment.";
@@ -114,13 +125,15 @@ for (const form of document.querySelectorAll("form.drop")) {
     sent.addEventListener("load", () => {
       if (sent.status < 400) location.assign(sent.responseURL);
       else {
+        renewToken(sent);
         const page = new DOMParser().parseFromString(sent.responseText, "text/html");
         failed(page.querySelector("#problem p")?.textContent ?? "The file was refused.");
       }
     });
     sent.addEventListener("error", () => failed("The file could not be sent. It may be too large, or the service does not answer."));
     sent.open("POST", form.action);
-    sent.setRequestHeader("X-Form-Token", FORM_TOKEN);
+    sent.setRequestHeader(HEADER, formToken);
+    sent.setRequestHeader("HX-Request", "true");
     sent.send(new FormData(form));
   });
 }
