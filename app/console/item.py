@@ -166,7 +166,11 @@ async def show(
 @changes("items.patch")
 async def save(request: Request, item_id: str) -> Response:
     service, form = service_of(request), await request.form()
-    typed, patch = read_form(clean_id(item_id), form)
+    item_id = clean_id(item_id)
+    item = await run_in_threadpool(service.store.items.get, item_id)
+    if item is None:
+        raise NotFoundError("item", item_id)
+    typed, patch = read_form(item, form)
     try:
         if typed.is_valid:
             return await _patched(service, item_id, patch)

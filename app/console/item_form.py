@@ -1,7 +1,7 @@
 """The form of an item: its fields as texts, and what was typed as a merge patch.
 
 Only what differs from what the form showed is changed, so that of two operators who edit different fields of an item
-neither undoes what the other did.
+neither undoes what the other did. Of two who edit the same field, the second is told, and may save once more.
 """
 
 import re
@@ -19,6 +19,7 @@ from app.intake.value_types import AttributesPatch
 ATTRIBUTE_KINDS = ("text", "number", "yes or no", "list")
 MAX_ATTRIBUTES_SHOWN = 150
 """Attributes in the form: an import may have stored more than a form can send."""
+MAX_CHARACTERS_QUOTED = 100
 
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 _HINTS = {
@@ -86,22 +87,29 @@ def form_of(item: Item) -> ItemForm:
     return ItemForm(fields, (*shown, AttributeInput("", "text", "", "")), len(attributes) - len(shown))
 
 
-def read_form(item_id: str, form: FormData) -> tuple[ItemForm, Patch]:
-    """What was typed, with a problem beside each field that is not valid; and the patch of the valid changes."""
+def read_form(item: Item, form: FormData) -> tuple[ItemForm, Patch]:
+    """What was typed, with a problem beside each field that is not valid; and the patch of the valid changes.
+
+    `item`: as it is stored now, which may differ from what the form showed.
+    """
     fields, changed = [], {}
     for name, declared in ITEM_FIELDS.items():
         if declared.kind == "attributes" or name not in form:
             continue
         typed, was = _typed(form.get(name)), _typed(form.get(f"was.{name}"))
-        problem = None
+        problem, stored = None, _text(getattr(item, name))
         if typed.strip() != was.strip():
             value, problem = _read_field(name, declared, typed)
+            if problem is None and stored.strip() not in {was.strip(), typed.strip()}:
+                was, problem = stored, _changed_meanwhile(stored)
             if problem is None:
                 changed[name] = value
         fields.append(FieldInput(name, declared.kind, typed, was, _hint(declared), problem))
-    attributes, patched = _read_attributes(form)
+    attributes, patched = _read_attributes(item, form)
     is_empty = not changed and not patched
-    return ItemForm(tuple(fields), attributes), Patch(item_id, without_repeats(changed), patched, keeps_bare=is_empty)
+    return ItemForm(tuple(fields), attributes), Patch(
+        item.item_id, without_repeats(changed), patched, keeps_bare=is_empty
+    )
 
 
 def _read_field(name: str, declared: ItemField, typed: str) -> tuple[Any, str | None]:
@@ -129,22 +137,30 @@ def _read_field(name: str, declared: ItemField, typed: str) -> tuple[Any, str | 
         return None, _sentence(error)
 
 
-def _read_attributes(form: FormData) -> tuple[tuple[AttributeInput, ...], dict[str, AttributeValue | None]]:
+def _changed_meanwhile(stored: str) -> str:
+    shown = f"“{stored.strip()[:MAX_CHARACTERS_QUOTED]}”" if stored.strip() else "nothing"
+    return f"This was changed meanwhile: it is {shown} now. Save again to replace that."
+
+
+def _read_attributes(item: Item, form: FormData) -> tuple[tuple[AttributeInput, ...], dict[str, AttributeValue | None]]:
     columns = [
         [_typed(each) for each in form.getlist(f"attribute.{part}")] for part in ("name", "kind", "value", "was")
     ]
     inputs: list[AttributeInput] = []
     patched: dict[str, AttributeValue | None] = {}
     for name, kind, value, was in zip(*columns, strict=False):
-        problem = None
-        is_changed = f"{kind}\n{value.strip()}" != was
-        if name.strip() and is_changed and not (was == "" and not value.strip()):
+        problem, shown = None, was
+        typed = f"{kind}\n{value.strip()}" if value.strip() else ""
+        if name.strip() and typed != was:
             read, problem = _read_attribute(name.strip(), kind, value.strip())
+            stored = _stored_attribute(item, name.strip())
+            if problem is None and stored.was not in {was, typed}:
+                shown, problem = stored.was, _changed_meanwhile(stored.value)
             if problem is None:
                 patched |= read
         elif value.strip() and not name.strip():
             problem = "An attribute needs a name."
-        inputs.append(AttributeInput(name, kind, value, was, problem))
+        inputs.append(AttributeInput(name, kind, value, shown, problem))
     return tuple(inputs), patched
 
 
@@ -170,6 +186,12 @@ def _read_attribute(name: str, kind: str, text: str) -> tuple[dict[str, Attribut
     except ValidationError as error:
         return {}, _sentence(error)
     return read, None
+
+
+def _stored_attribute(item: Item, name: str) -> AttributeInput:
+    if name not in item.attributes:
+        return AttributeInput(name, "text", "", "")
+    return _attribute(name, item.attributes[name])
 
 
 def _attribute(name: str, value: AttributeValue) -> AttributeInput:

@@ -48,9 +48,7 @@ class SessionEndedError(UnauthorizedError):
     title = "Your session has ended"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Nothing was changed. Log in at /console/login in a new tab, come back here and try again."
-        )
+        super().__init__("Nothing was changed. Log in at /console/login in a new tab, come back here and try again.")
 
 
 class Sessions:

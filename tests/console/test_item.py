@@ -133,6 +133,25 @@ def test_only_what_differs(console: Console, service: Service) -> None:
     assert console.done("/console/items/film", fields_of(viewed(console, "film"))).endswith("said=unchanged")
 
 
+def test_same_field(console: Console, service: Service) -> None:
+    """Two operators who change the same field: the second is told what the first has written, and may replace it."""
+    service.store.items.record([Item("film", title="Film", attributes={"mood": "sad"})])
+    view = viewed(console, "film")
+    first, second = fields_of(view, title="First"), fields_of(view, title="Second", year="1990")
+    first["attribute.value"][0], second["attribute.value"][0] = "glad", "wild"
+    console.done("/console/items/film", first)
+    told = console.post("/console/items/film", second)
+    assert (told.status_code, "it is “First” now" in told.text, "it is “glad” now" in told.text) == (422, True, True)
+    assert 'name="was.title" value="First"' in told.text
+    assert service.store.items.get("film") == Item("film", title="First", attributes={"mood": "glad"})
+    second["was.title"], second["attribute.was"][0] = "First", "text\nglad"
+    console.done("/console/items/film", second)
+    assert service.store.items.get("film") == Item("film", title="Second", year=1990, attributes={"mood": "wild"})
+    # Who writes the same as the other, or removes what is gone, has nothing to decide.
+    first["title"], first["attribute.value"][0] = "Second", "wild"
+    console.done("/console/items/film", first)
+
+
 @pytest.mark.parametrize(
     ("typed", "problem"),
     [
