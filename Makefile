@@ -12,7 +12,7 @@ API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -44,8 +44,13 @@ endef
 demo: $(VENV)/.runtime  ## a recommender on real ratings at http://127.0.0.1:8000 (DATA=folder or file to bring your own)
 	@$(BIN)/reckon demo $(if $(DATA),"$(DATA)")
 
-test: install check  ## the whole suite, on SQLite and on Postgres
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
+
+test: install check  ## all but the slow tests: all on SQLite, the store on Postgres as well
+	@$(PYTEST) -m "not slow"
+
+slow: install  ## the other tests: whole training runs, restarts of real processes, and all on Postgres
+	@$(PYTEST) -m slow
 
 installs: install  ## a fresh environment of each kind of install: its size, and what it can do
 	@$(BIN)/python -m pytest tests/installs
@@ -78,8 +83,8 @@ faults: install  ## break the service in every way that it promises to survive, 
 faults-short: install  ## every fault once, in minutes
 	@$(BIN)/python -m faults --short $(FAULTS)
 
-coverage: install  ## branch coverage of make test and make faults-short together
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=
+coverage: install  ## branch coverage of make test, make slow and make faults-short together
+	@$(PYTEST) --cov --cov-report=
 	@$(BIN)/coverage run -m faults --short $(FAULTS)
 	@$(BIN)/coverage combine --append --quiet && $(BIN)/coverage report --skip-covered --show-missing
 

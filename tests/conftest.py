@@ -40,6 +40,9 @@ hypothesis.settings.register_profile("same examples", hypothesis.settings.get_pr
 hypothesis.settings.load_profile("same examples")
 
 
+ON_BOTH = ("store/", "test_databases.py")
+"""Where every test of `make test` runs on Postgres as well; elsewhere it is `make slow` that runs it there."""
+
 FIRST = ("end_to_end/test_service.py", "store/", "end_to_end/")
 """Long modules come first, lest one process is left with one at the end; the rest follows in alphabetical order.
 
@@ -47,12 +50,23 @@ The first module compiles the kernels, which takes some ten seconds; the tests b
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects by the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def place(item: pytest.Item) -> int:
-        path = item.path.relative_to(Path(__file__).parent).as_posix()
-        return next((place for place, start in enumerate(FIRST) if path.startswith(start)), len(FIRST))
+    for item in items:
+        if is_on_postgres(item) and not path_of(item).startswith(ON_BOTH):
+            item.add_marker("slow")
+    items.sort(
+        key=lambda item: next((n for n, start in enumerate(FIRST) if path_of(item).startswith(start)), len(FIRST))
+    )
 
-    items.sort(key=place)
+
+def is_on_postgres(item: pytest.Item) -> bool:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "postgres" in map(str, parameters.values())
+
+
+def path_of(item: pytest.Item) -> str:
+    return item.path.relative_to(Path(__file__).parent).as_posix()
 
 
 @pytest.fixture(scope="session", autouse=True)

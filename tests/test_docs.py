@@ -87,6 +87,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 def test_guides(copy: Path) -> None:
     """The tests that the guides write pass, and those that hold registries, client and tables together."""
     own = sorted(path for path in made_by_guides() if Path(path).name.startswith("test_"))

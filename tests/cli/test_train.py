@@ -12,6 +12,8 @@ from tests.support.ratings import incoming
 from tests.support.service import Instance
 from tests.support.user_states import tasteful_ratings
 
+pytestmark = pytest.mark.slow
+
 Done = subprocess.CompletedProcess[str]
 
 

@@ -28,6 +28,7 @@ def test_programs(example: str, address: str, monkeypatch: pytest.MonkeyPatch) -
         names["reckon"].close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", TESTS)
 def test_tests(example: str, tmp_path: Path) -> None:
     """The tests of a product run by its own pytest, with the client under its name."""

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.cli.demo import COMPLETE, key_of
 from tests.support.service import ROOT, write_ratings
+
+pytestmark = pytest.mark.slow
 
 DEAD_PROXY = "http://127.0.0.1:9"
 """A proxy of the environment has no part in requests to this machine."""

@@ -15,6 +15,8 @@ from tests.support.published import opened_shop
 from tests.support.pushed import N_ITEMS, N_KINDS, N_USERS, pushed_events, suitable_ratings
 from tests.support.ratings import incoming
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:

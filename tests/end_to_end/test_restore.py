@@ -15,7 +15,7 @@ from tests.support.published import opened_shop
 from tests.support.service import Instance, RunningService, wait_until
 from tests.support.user_states import tasteful_ratings
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 
 @contextmanager

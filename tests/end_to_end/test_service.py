@@ -107,6 +107,7 @@ def test_catalogue_change_is_known_everywhere(service: RunningService) -> None:
     assert all(service.items("u0", 5)[0] == first for _ in range(8))
 
 
+@pytest.mark.slow
 def test_events_alone_teach(instance: Instance) -> None:
     """A service without ratings learns from what is sent; the next event changes the next answer, everywhere."""
     with instance.serving("--processes", "2") as service:
@@ -201,6 +202,7 @@ def _wait_for_version(service: RunningService, version: int) -> None:
         wait_until(lambda: served() == {version})
 
 
+@pytest.mark.slow
 def test_killed_processes_come_back(trained: Instance) -> None:
     with trained.serving("--processes", "2") as service:
         for child in service.children():
@@ -209,6 +211,7 @@ def test_killed_processes_come_back(trained: Instance) -> None:
         assert len(service.items("u0")) == 20
 
 
+@pytest.mark.slow
 def test_dying_worker_stops_nothing(trained: Instance) -> None:
     """Its pauses grow, each death and start is logged, and the API process beside it goes on."""
     with trained.serving() as service:
@@ -240,6 +243,7 @@ def connection_to(service: RunningService) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(service.address.removeprefix("http://"), timeout=20)
 
 
+@pytest.mark.slow
 def test_rolling_restart(trained: Instance) -> None:
     """Every process is another one afterwards, and no request is lost: answers close the connections."""
     with trained.serving() as service, closing(connection_to(service)) as connection:
@@ -263,6 +267,7 @@ def test_rolling_restart(trained: Instance) -> None:
         wait_until(lambda: {each["state"] for each in service.get("/readyz")["processes"]} == {"running"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("instance", ["postgres"], indirect=True)
 def test_process_dies_while_the_database_is_away(instance: Instance) -> None:
     """The other process answers meanwhile; the dead one is back once the database is."""
@@ -280,6 +285,7 @@ def test_process_dies_while_the_database_is_away(instance: Instance) -> None:
         assert deaths[1]["exit_code"] != 0
 
 
+@pytest.mark.slow
 def test_unusable_database_is_reported_once(tmp_path: Path) -> None:
     refused = Instance(tmp_path).run("serve", "--port", "0", check=False)
     assert refused.returncode == 1
@@ -302,6 +308,7 @@ def _answers(service: RunningService) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_long_address(trained: Instance) -> None:
     """Also one that the parser of the server would refuse; the connection goes on."""
     with (
@@ -320,6 +327,7 @@ def test_long_address(trained: Instance) -> None:
                 assert "POST /recommendations" in document["detail"]
 
 
+@pytest.mark.slow
 def test_as_fast_as_plain_uvicorn(trained: Instance) -> None:
     """A response must not wait for the client's delayed ACK, however its server was started."""
     with trained.serving("--no-worker") as service, _plain_uvicorn(trained) as plain:
@@ -365,6 +373,7 @@ def _kept_alive_seconds(address: str, item: str) -> Generator[dict[str, float], 
             yield seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM])
 def test_stop_signals(trained: Instance, number: signal.Signals) -> None:
     """None but SIGTERM waits for a balancer."""
@@ -376,6 +385,7 @@ def test_stop_signals(trained: Instance, number: signal.Signals) -> None:
         assert not any(_lives(child) for child in children)
 
 
+@pytest.mark.slow
 def test_unready_before_the_end(trained: Instance) -> None:
     """SIGTERM: the probe of a balancer fails while requests over new connections are answered; a second signal ends."""
     with replace(trained, settings={"RECKON_DRAIN_SECONDS": "600"}).serving("--processes", "2") as service:
@@ -392,6 +402,7 @@ def test_unready_before_the_end(trained: Instance) -> None:
         assert service.process.wait(30) == 0
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_children_end_with_a_killed_parent(instance: Instance) -> None:
     """They finish the requests in flight, and leave the port."""
@@ -454,6 +465,7 @@ def test_processes_are_listed(service: RunningService) -> None:
     assert service.get("/imports")["imports"][0]["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_damaged_snapshot_is_not_served(trained: Instance) -> None:
     """Damage to the live folder: the service starts all the same, and answers popular items."""
     (folder,) = [path for path in (trained.data_dir / "snapshots").iterdir() if path.is_dir()]
@@ -468,6 +480,7 @@ def test_damaged_snapshot_is_not_served(trained: Instance) -> None:
         assert answer["items"]
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_address_of_others_needs_leave(instance: Instance) -> None:
     refused = instance.run("serve", "--host", "0.0.0.0", check=False)  # noqa: S104  that it is refused is the point

@@ -19,6 +19,8 @@ from app.training.recipe import Recipe, complete
 from app.training.run import Trainer
 from tests.support.databases import MigratedDatabases
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Recipe(
     (
         complete("rating", "funk_svd", {"n_factors": 2}),

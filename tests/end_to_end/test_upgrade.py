@@ -14,7 +14,7 @@ from tests.support.service import Instance, wait_until
 
 RELEASES = sorted((Path(__file__).parents[1] / "data" / "releases").glob("*.tar.xz"))
 
-pytestmark = pytest.mark.xdist_group("end_to_end")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("end_to_end")]
 
 PARAMETERS = {"user_id": "u1", "item_id": "i1", "guest_id": "u2", "version": "1", "name": "page", "chart": "popular"}
 """Values of the path parameters, as the fixture holds them."""

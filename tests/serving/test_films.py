@@ -37,7 +37,7 @@ NOW = to_microseconds(datetime(2026, 1, 1, tzinfo=UTC))
 STAR_WARS, MATRIX, INCEPTION, INTERSTELLAR, TERMINATOR, ALIENS = "260", "2571", "79132", "109487", "1240", "1200"
 SNOW_WHITE, DUMBO, BAMBI, CINDERELLA = "594", "2078", "1029", "1022"
 
-pytestmark = needs_movielens
+pytestmark = [pytest.mark.slow, needs_movielens]
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from tests.support.service import wait_until
 from tests.support.statements import Statements
 from tests.support.trained import train
 
+pytestmark = pytest.mark.slow
+
 
 def app_of(url: str, data_dir: Path) -> FastAPI:
     return create_app(Settings(database_url=url, data_dir=data_dir, snapshot_poll_seconds=0.05))

@@ -246,6 +246,7 @@ def test_no_words_is_recommendations(titled: Service) -> None:
     assert len(set(ids(results)) & {"a", "b", "c"}) < 3
 
 
+@pytest.mark.slow
 def test_too_many_words(titled: Service) -> None:
     with pytest.raises(InvalidInputError, match="at most 64 words"):
         search(titled, "a b " * 40)

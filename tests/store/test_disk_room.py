@@ -13,6 +13,8 @@ from app.store.disk_room import RESERVE_SHARE
 from tests.support.ratings import incoming
 from tests.support.volume import fill, small_volume
 
+pytestmark = pytest.mark.slow
+
 MEBIBYTES = 16
 
 

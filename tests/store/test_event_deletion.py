@@ -13,6 +13,8 @@ from app.store.event_deletion import TOMBSTONES_KEPT
 from tests.store.test_events import amounts
 from tests.support.events import happened
 
+pytestmark = pytest.mark.slow
+
 KEPT = TOMBSTONES_KEPT // timedelta(microseconds=1)
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from app.store.trends import HALF_LIFE, JUDGED, LANDMARK, NEW
 from tests.support.events import happened
 from tests.support.ratings import incoming
 from tests.support.runs import claimed, judge_all
+
+pytestmark = pytest.mark.slow
 
 USERS, ITEMS = ("ann", "bob", "cy"), ("x", "y")
 START = LANDMARK + 700 * HALF_LIFE

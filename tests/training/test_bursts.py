@@ -17,6 +17,8 @@ from tests.support.ratings import Row, incoming
 from tests.support.shilling import honest
 from tests.training.test_quarantine import QUICK, as_incoming
 
+pytestmark = pytest.mark.slow
+
 NOW = time.time_ns() // 1_000
 PAIRS = RatingScale.parse("pairs")
 

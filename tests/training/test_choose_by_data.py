@@ -14,6 +14,8 @@ from tests.support.published import opened_shop
 from tests.support.ratings import incoming
 from tests.support.user_states import tasteful_ratings
 
+pytestmark = pytest.mark.slow
+
 TASTEFUL = tasteful_ratings()
 IDENTICAL = incoming(*((f"u{user}", f"i{item}", 1 + item % 5, item) for user in range(20) for item in range(15)))
 

@@ -25,6 +25,8 @@ from tests.support.ratings import incoming
 from tests.support.snapshot_data import observed_of
 from tests.support.user_states import tasteful_ratings
 
+pytestmark = pytest.mark.slow
+
 ASKED = Recipe(
     (
         complete("rating", "biases", {}),

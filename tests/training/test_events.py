@@ -16,6 +16,8 @@ from tests.support.published import Shop, known_rows, scores_of
 from tests.support.ratings import incoming
 from tests.support.snapshot_data import observed_of
 
+pytestmark = pytest.mark.slow
+
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what is learned of what was read: the tests without this mark read it from both databases."""
 

@@ -125,6 +125,7 @@ def test_three_best_known_items_lost(shop: Shop) -> None:
     assert (after.metrics["snapshot"]["ndcg@10"] or 0) < 0.9 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [QUICK, TASTE], ids=["same recipe", "other recipe"])
 def test_data_replaced(shop: Shop, recipe: dict[str, Any], decisions: Decisions) -> None:
     """Demo data trained and deleted, own data imported: easier to foresee or not, these are what is to be learned."""
@@ -135,6 +136,7 @@ def test_data_replaced(shop: Shop, recipe: dict[str, Any], decisions: Decisions)
     assert any("0% of its users, 0% of its items" in decision for decision in decisions())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [(USELESS, "biases"), (rating_recipe("funk_svd", {"learning_rate": 1e6}).document, "funk_svd: ")],

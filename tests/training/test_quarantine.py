@@ -11,6 +11,8 @@ from tests.support.published import Shop, opened_shop
 from tests.support.ratings import incoming
 from tests.support.shilling import attack, honest, with_attack
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "segments": [
         {"name": "rating", "algorithm": "biases"},

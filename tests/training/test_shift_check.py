@@ -12,6 +12,8 @@ from tests.support.ratings import incoming
 from tests.support.shilling import attack, honest, with_attack
 from tests.training.test_quarantine import QUICK, as_incoming
 
+pytestmark = pytest.mark.slow
+
 
 def test_push(tmp_path: Path) -> None:
     ratings = honest(n_users=150)

@@ -20,6 +20,8 @@ from tests.support.published import expire_lease
 from tests.support.service import Instance, wait_until
 from tests.support.user_states import tasteful_ratings
 
+pytestmark = pytest.mark.slow
+
 QUICK = rating_recipe("funk_svd").document
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

@@ -13,6 +13,8 @@ from app.store import Store, migrate
 from app.worker.loop import Worker
 from app.worker.rounds import Rounds
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("a", "b", "c")
 
 
