@@ -1,8 +1,8 @@
 """The worst requests that are allowed, one after the other: how long each holds the event loop of the process.
 
-Whatever holds the loop holds up every other request, `/livez` included. Two figures: the longest callback, in
-processor time of the loop's thread, and the longest delay of a timer, which also counts the interpreter lock and must
-be measured on a machine that does nothing else.
+Whatever holds the loop holds up every other request, `/livez` included. Three figures: the longest callback, in
+processor time of the loop's thread; the longest delay of a timer, which also counts the interpreter lock and must be
+measured on a machine that does nothing else; and the longest garbage collection, which falls into any request.
 """
 
 import asyncio
@@ -55,6 +55,7 @@ def shorter(one: Hold, other: Hold) -> Hold:
         max(one.status, other.status),
         max(one.held_seconds, other.held_seconds),
         min(one.late_seconds, other.late_seconds),
+        max(one.collected_seconds, other.collected_seconds),
     )
 
 
@@ -78,7 +79,12 @@ def figures(holds: Mapping[str, Hold], n_unasked: int, n_items: int) -> Iterator
         return
     held = {name: hold.held_seconds for name, hold in holds.items()}
     late = {name: hold.late_seconds for name, hold in holds.items()}
-    for what, seconds in (("longest callback, processor time", held), ("longest delay of a timer", late)):
+    collected = {name: hold.collected_seconds for name, hold in holds.items()}
+    for what, seconds in (
+        ("longest callback, processor time", held),
+        ("longest delay of a timer", late),
+        ("longest garbage collection", collected),
+    ):
         name = max(seconds, key=seconds.__getitem__)
         above = sorted(each for each, value in seconds.items() if value > MAX_SECONDS)
         seen = f"{seconds[name] * 1e3:.1f} ms ({name})" + (f"; above: {', '.join(above)}" if above else "")

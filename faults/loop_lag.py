@@ -1,6 +1,8 @@
 """How long requests hold the event loop of an application in this process."""
 
 import asyncio
+import gc
+import threading
 import time
 from asyncio.events import Handle
 from collections.abc import AsyncIterator, Iterator
@@ -32,11 +34,14 @@ class Hold:
 
     `held_seconds`: the longest callback, in processor time of the loop's thread, which other processes do not change.
     `late_seconds`: the longest delay of a timer, in elapsed time, which also counts what other threads hold.
+    `collected_seconds`: the longest garbage collection. It is no part of `held_seconds`: which request it falls into
+    depends on those before.
     """
 
     status: int = 0
     held_seconds: float = 0.0
     late_seconds: float = 0.0
+    collected_seconds: float = 0.0
 
 
 @contextmanager
@@ -45,10 +50,24 @@ def measured(hold: Hold) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     run = Handle._run  # noqa: SLF001  asyncio has no hook
 
+    collecting = collected = 0.0
+    loop_thread = threading.get_ident()
+
+    def collect(phase: str, _info: dict[str, int]) -> None:
+        nonlocal collecting, collected
+        if phase == "start":
+            collecting = time.thread_time()
+            return
+        seconds = time.thread_time() - collecting
+        if threading.get_ident() == loop_thread:
+            collected += seconds
+        hold.collected_seconds = max(hold.collected_seconds, seconds)
+
     def timed(handle: Handle) -> None:
-        started = time.thread_time()
+        nonlocal collected
+        started, collected = time.thread_time(), 0.0
         run(handle)
-        hold.held_seconds = max(hold.held_seconds, time.thread_time() - started)
+        hold.held_seconds = max(hold.held_seconds, time.thread_time() - started - collected)
 
     timers: list[asyncio.TimerHandle] = []
 
@@ -57,12 +76,14 @@ def measured(hold: Hold) -> Iterator[None]:
             hold.late_seconds = max(hold.late_seconds, loop.time() - timers.pop().when())
         timers.append(loop.call_later(TICK_SECONDS, tick))
 
+    gc.callbacks.append(collect)
     tick()
     Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
     try:
         yield
     finally:
         Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+        gc.callbacks.remove(collect)
         timers.pop().cancel()
 
 
