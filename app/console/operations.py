@@ -24,6 +24,13 @@ from app.wiring import Service
 
 SIZES_SECONDS = 60
 
+_ASKED = "to the first answer of a process that takes it into account, the wait for being asked included."
+LAGS = {
+    "ratings": f"From a rating {_ASKED}",
+    "events": f"From an event {_ASKED}",
+    "snapshot": "From the publication of a snapshot to the moment at which a process serves it.",
+}
+
 router = console_router("/console/operations")
 
 
@@ -45,14 +52,28 @@ class FolderSize:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """`state`: `answers`, or since when and why the database does not. `size_bytes`, `free_bytes`: of the disk."""
+    """`state`: `answers`, or since when and why the database does not. `database_bytes`: of the tables.
+
+    `size_bytes`, `free_bytes`: of the disk.
+    """
 
     kind: str
     state: str
     is_up: bool
+    database_bytes: int
     size_bytes: int | None
     free_bytes: int | None
     folders: Sequence[FolderSize]
+
+
+@dataclass(frozen=True, slots=True)
+class LagView:
+    """How soon writes took effect in the last hour. `p50`, `p99`: seconds within which that part did; None if none."""
+
+    name: str
+    meaning: str
+    p50: float | None
+    p99: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,7 @@ class OperationsView:
     live_version: int | None
     requests: Plot | None
     latency: Plot | None
+    lags: Sequence[LagView]
     storage: StorageView
     jobs: Sequence[Job]
     notices: Sequence[Notice]
@@ -89,6 +111,7 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
         live_version=None if live is None else live.version,
         requests=None if hour is None else requests_plot(hour),
         latency=None if hour is None else latency_plot(hour),
+        lags=[] if hour is None else lag_views(hour),
         storage=storage_view(service, data_dir, settings),
         jobs=store.jobs.latest(),
         notices=service_notices(service, data_dir, beats),
@@ -163,6 +186,14 @@ def latency_plot(hour: LastHour) -> Plot:
     )
 
 
+def lag_views(hour: LastHour) -> list[LagView]:
+    total = hour.total
+    return [
+        LagView(name.capitalize(), meaning, total.lag_seconds(name, 0.5), total.lag_seconds(name, 0.99))
+        for name, meaning in LAGS.items()
+    ]
+
+
 def storage_view(service: Service, data_dir: Path, settings: Settings) -> StorageView:
     outage = service.store.availability.outage
     state = "answers" if outage is None else f"does not answer since {outage.since:%Y-%m-%d %H:%M} UTC"
@@ -174,6 +205,7 @@ def storage_view(service: Service, data_dir: Path, settings: Settings) -> Storag
         kind="Postgres" if settings.database_url.startswith("postgresql") else "SQLite",
         state=state,
         is_up=outage is None,
+        database_bytes=service.store.database.size(),
         size_bytes=None if disk is None else disk.total,
         free_bytes=None if disk is None else disk.free,
         folders=_folder_sizes(data_dir, int(time.monotonic() // SIZES_SECONDS)),

@@ -16,6 +16,9 @@ from typing import Any, Self
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper ends, in seconds. From a cached answer, about 1 ms, to the slowest that a client is likely to wait for."""
 
+LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
+"""Upper ends, in seconds, of the time from a write to the first answer that knows it."""
+
 MINUTES_KEPT = 60
 MINUTE_SECONDS = 60
 SERVER_ERROR, TOO_MANY = 500, 429
@@ -36,6 +39,8 @@ class Minute:
     `refused`: because of overload or the rate limit of a key. `latency`: numbers of answers, refusals left out, whose
     time is at most that of each of `LATENCY_BUCKETS`, and above that of the bucket before; the last one is of longer
     ones. `lists`: recommendation lists by strategy. `ratings`, `events`: those that changed what is stored.
+    `lags`: by the kind of a write, numbers of writes as in `latency`, by the time to the first answer of a process that
+    knew them, for `LAG_BUCKETS`.
     """
 
     requests: int = 0
@@ -45,6 +50,7 @@ class Minute:
     events: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS) + 1))
     lists: Counter[str] = field(default_factory=Counter)
+    lags: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, other: "Minute") -> None:
         self.requests += other.requests
@@ -54,12 +60,16 @@ class Minute:
         self.events += other.events
         self.latency = [one + more for one, more in zip(self.latency, other.latency, strict=True)]
         self.lists.update(other.lists)
+        for kind, lag in other.lags.items():
+            self.lags[kind] = [one + more for one, more in zip(self.lags.get(kind, NO_LAGS), lag, strict=True)]
 
     def as_json(self) -> dict[str, Any]:
         """Return the counts without those that are zero."""
         counts = {name: getattr(self, name) for name in COUNTS if getattr(self, name)}
         latency = {"latency": list(self.latency)} if any(self.latency) else {}
-        return counts | latency | ({"lists": dict(self.lists)} if self.lists else {})
+        lists = {"lists": dict(self.lists)} if self.lists else {}
+        lags = {"lags": {kind: list(lag) for kind, lag in self.lags.items()}} if self.lags else {}
+        return counts | latency | lists | lags
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
@@ -69,6 +79,7 @@ class Minute:
         if len(latency) == len(read.latency):
             read.latency = list(latency)
         read.lists.update(document.get("lists", {}))
+        read.lags = {kind: list(lag) for kind, lag in document.get("lags", {}).items() if len(lag) == len(NO_LAGS)}
         return read
 
     @property
@@ -78,19 +89,32 @@ class Minute:
         return {strategy: n / total for strategy, n in self.lists.most_common()}
 
     def latency_seconds(self, share: float) -> float | None:
-        """Return an estimate of the time within which this `share` of the requests was answered; None without any.
+        """Return an estimate of the time within which this `share` of the requests was answered; None without any."""
+        return seconds_within(share, self.latency, LATENCY_BUCKETS)
 
-        Within a bucket, times are taken as evenly spread. Above the last one, the answer is its end.
-        """
-        total = sum(self.latency)
-        if not total:
-            return None
-        wanted, below = share * total, 0
-        for n, start, end in zip(self.latency, (0.0, *LATENCY_BUCKETS), LATENCY_BUCKETS, strict=False):
-            if n and below + n >= wanted:
-                return start + (end - start) * (wanted - below) / n
-            below += n
-        return LATENCY_BUCKETS[-1]
+    def lag_seconds(self, kind: str, share: float) -> float | None:
+        """As `latency_seconds`, of the time from a write of this kind to an answer that knows it."""
+        return seconds_within(share, self.lags.get(kind, NO_LAGS), LAG_BUCKETS)
+
+
+NO_LAGS = (0,) * (len(LAG_BUCKETS) + 1)
+
+
+def seconds_within(share: float, counts: Sequence[int], buckets: Sequence[float]) -> float | None:
+    """An estimate of the time within which this share of what is counted ended; None where nothing is counted.
+
+    `counts`: (n + 1,) for each of the n buckets, and above the last one. Within a bucket, times are taken as evenly
+    spread. Above the last one, the answer is its end.
+    """
+    total = sum(counts)
+    if not total:
+        return None
+    wanted, below = share * total, 0
+    for n, start, end in zip(counts, (0.0, *buckets), buckets, strict=False):
+        if n and below + n >= wanted:
+            return start + (end - start) * (wanted - below) / n
+        below += n
+    return buckets[-1]
 
 
 COUNTS = ("requests", "server_errors", "refused", "ratings", "events")
@@ -138,6 +162,11 @@ class Activity:
         if status in WRITTEN:
             with self._counting:
                 self._now().events += number
+
+    def count_lag(self, kind: str, seconds: float) -> None:
+        """`kind`: of the write that took effect, this long after it was made."""
+        with self._counting:
+            self._now().lags.setdefault(kind, list(NO_LAGS))[bisect_left(LAG_BUCKETS, seconds)] += 1
 
     def _now(self) -> Minute:
         number = int(self._clock() // MINUTE_SECONDS)

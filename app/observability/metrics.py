@@ -12,10 +12,9 @@ from collections.abc import Callable, Hashable
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.observability.activity import LATENCY_BUCKETS, Activity
+from app.observability.activity import LAG_BUCKETS, LATENCY_BUCKETS, Activity
 from app.observability.states import StateCollector, StateReaders
 
-LAG_BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 3_600.0)
 # No request is to hold the loop for more than 20 ms.
 LOOP_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -176,6 +175,7 @@ class Metrics:
     def observe_lag(self, kind: str, seconds: float) -> None:
         """`kind`: ratings, events or snapshot."""
         self._lag.labels(kind).observe(seconds)
+        self.activity.count_lag(kind, seconds)
 
     def count_events(self, type_: str, status: str, number: int = 1) -> None:
         """`type_`: a declared event type; empty for rejected events, whose type may be any text."""

@@ -104,6 +104,11 @@ class Database:
             with inner_span("database read"), self.dialect.engine.connect() as connection:
                 yield connection
 
+    def size(self) -> int:
+        """The bytes that the tables take on the disk, with their indexes."""
+        with self.reading() as connection:
+            return self.dialect.size(connection)
+
     @contextmanager
     def writing(self, *, uses_reserve: bool = False) -> Iterator[sa.Connection]:
         """One write transaction, committed at the end, rolled back when anything is raised; see `joined`.

@@ -221,6 +221,9 @@ class Dialect(Protocol):
         `StorageFullError` if there is no room to write them anew.
         """
 
+    def size(self, connection: sa.Connection) -> int:
+        """The bytes that the tables of this catalogue take on the disk, with their indexes."""
+
     def remove_leftovers(self) -> None:
         """Removes copies of the database that killed commands have left; they may hold users who are erased."""
 

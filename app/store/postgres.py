@@ -61,6 +61,11 @@ IDENTITY = (
 USER_INSERTERS_LOCK, ITEM_INSERTERS_LOCK = 0x5EC0, 0x5EC1
 PAIRS = "WITH pairs (user_key, item_key) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) "
 
+_SIZE = """
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0) FROM pg_class
+WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace
+"""
+
 
 class PostgresDialect:
     """The `Dialect` of one Postgres database."""
@@ -298,6 +303,9 @@ class PostgresDialect:
 
     def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
         connection.exec_driver_sql(f"LOCK TABLE {table} IN {mode} MODE")
+
+    def size(self, connection: sa.Connection) -> int:
+        return int(connection.exec_driver_sql(_SIZE).scalar_one())
 
     def n_bytes(self, text: str) -> str:
         return f"octet_length({text})"

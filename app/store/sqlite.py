@@ -340,6 +340,12 @@ class SqliteDialect:
     def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
         """Does nothing: there is one writer at a time."""
 
+    def size(self, connection: sa.Connection) -> int:
+        n_pages, page_size = (
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
+        )
+        return int(n_pages * page_size)
+
     def n_bytes(self, text: str) -> str:
         return f"length(CAST({text} AS BLOB))"
 

@@ -40,6 +40,23 @@ def test_plots(service: Service, tmp_path: Path) -> None:
     assert sum(n for _, n in view.latency.rows) == 3
 
 
+def test_lag(console: Console, service: Service) -> None:
+    activity = Activity()
+    for seconds in (0.02, 0.02, 30.0):
+        activity.count_lag("ratings", seconds)
+    presence = Presence(service.store, "api", snapshot_version=lambda: 1, activity=activity.as_json)
+    presence.beat()
+    text = console.text("/console/operations")
+    assert "40 ms for half of them; 59 s for 99 %" in text
+    assert text.count("none in the last hour") == 2
+
+
+def test_size_of_the_database(console: Console, service: Service) -> None:
+    n_bytes = service.store.database.size()
+    assert 10_000 < n_bytes < 100_000_000
+    assert "of tables and indexes" in console.text("/console/operations")
+
+
 def test_tenant(service: Service, tmp_path: Path) -> None:
     view = operations_view(service, tmp_path, Settings(data_dir=tmp_path), is_main=False)
     assert (view.processes, view.requests, view.settings) == ([], None, [])

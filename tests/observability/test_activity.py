@@ -94,3 +94,20 @@ def test_metrics_count_both() -> None:
     metrics.without_names().count_events("clicked", "stored", 3)
     (counts,) = metrics.activity.as_json().values()
     assert (counts["requests"], counts["ratings"], counts["events"], counts["lists"]) == (1, 2, 3, {"popular": 1})
+
+
+def test_lags() -> None:
+    """By kind, over several processes; those of a build with other buckets are left out."""
+    one, other = Activity(Clock()), Activity(Clock())
+    one.count_lag("ratings", 0.04)
+    other.count_lag("ratings", 7_200.0)
+    other.count_lag("events", 0.005)
+    total = last_hour(
+        [one.as_json(), other.as_json(), {str(int(NOON // 60)): {"lags": {"x": [1]}}}], moment(NOON)
+    ).total
+    assert total.lags.keys() == {"ratings", "events"}
+    assert sum(total.lags["ratings"]) == 2
+    assert total.lag_seconds("ratings", 0.5) == 0.05
+    assert total.lag_seconds("ratings", 0.99) == 3_600.0
+    assert total.lag_seconds("events", 0.5) == 0.005
+    assert total.lag_seconds("snapshot", 0.5) is None
