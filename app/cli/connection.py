@@ -469,6 +469,9 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self._closing_since = self.loop.time()
         self._forget_unfinished()
+        if self.cycle is not None:
+            # The application hears of the end in a later turn of the loop. In this one, hundreds of others may come.
+            self.cycle.body = bytearray()
         self.pipeline.clear()
         self.flow.resume_reading()
         self.transport.write_eof()

@@ -379,3 +379,19 @@ def test_unfinished_bodies(served: Served, monkeypatch: pytest.MonkeyPatch) -> N
             small.sendall(GET[3:])
             assert new.recv(15).endswith(b"200 OK")
             assert small.recv(15).endswith(b"200 OK")
+
+
+def test_given_up_body_is_released(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: before the application hears of it, other connections have their turns, and fill memory as well."""
+    monkeypatch.setattr("app.cli.connection.MAX_UNFINISHED_BYTES", 1_000)
+    kept: list[bytearray] = []
+    linger = BoundedConnection._linger
+
+    def watched(connection: BoundedConnection) -> None:
+        linger(connection)
+        kept.append(connection.cycle.body)
+
+    monkeypatch.setattr(BoundedConnection, "_linger", watched)
+    with closing(served.connect(of_length(2_000) + b" " * 1_500)) as peer:
+        assert statuses(peer) == [503]
+    assert kept == [bytearray()]
