@@ -129,9 +129,10 @@ class SqliteDialect:
                 try:
                     with connection.begin():
                         yield connection
-                except sa.exc.DBAPIError as error:
+                except (sa.exc.DBAPIError, sqlite3.Error) as error:
                     # SQLite opens a file that cannot be written to for reading, and the connection stays so.
-                    if _primary_code(error.orig) == sqlite3.SQLITE_READONLY and not self._is_replaced():
+                    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+                    if _primary_code(cause) == sqlite3.SQLITE_READONLY and not self._is_replaced():
                         connection.invalidate()
                     raise
             # Again, since what was committed to a file that is gone must not be acknowledged.

@@ -58,8 +58,9 @@ def test_locked_by_another_program(tmp_path: Path) -> None:
     database.close()
 
 
-def test_connection_opened_while_read_only(tmp_path: Path) -> None:
-    """It could only read for ever; the next writer gets another one."""
+@pytest.mark.parametrize("way", ["statement", "cursor"])
+def test_connection_opened_while_read_only(tmp_path: Path, way: str) -> None:
+    """It could only read for ever; the next writer gets another one. Many rows are written by the driver's cursor."""
     migrate("", tmp_path)
     database = open_database("", tmp_path)
     # As it does for a file that was read-only, the connection stays so.
@@ -68,7 +69,10 @@ def test_connection_opened_while_read_only(tmp_path: Path) -> None:
 
     def write() -> None:
         with database.writing() as connection:
-            connection.exec_driver_sql("DELETE FROM ratings")
+            if way == "statement":
+                connection.exec_driver_sql("DELETE FROM ratings")
+            else:
+                connection.connection.cursor().execute("DELETE FROM ratings")
 
     with pytest.raises(UnavailableError, match="cannot be written to"):
         write()
