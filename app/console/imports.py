@@ -289,7 +289,8 @@ async def _upload_page(
     except ReckonError as error:
         problem = problem or error.detail
     view = UploadView(found, corrections, files, [*Kind, *SHAPES], problem or None, report)
-    return page(request, "data_upload.html", view, status=422 if problem else 200)
+    # To look at a file that cannot be read yet is no error: the page is where that is corrected.
+    return page(request, "data_upload.html", view, status=422 if problem and request.method == "POST" else 200)
 
 
 def file_views(document: Mapping[str, Any]) -> Iterator[FileView]:

@@ -16,6 +16,8 @@ selenium = pytest.importorskip("selenium", reason="needs selenium: make browser"
 from selenium.webdriver import Chrome, ChromeOptions  # noqa: E402  skipped where it is missing
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
+from tests.browser.person import errors_of  # noqa: E402
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--no-proxy-server", "--window-size=1280,2000"),
@@ -56,3 +58,11 @@ def browser() -> Iterator[Chrome]:
     opened = Chrome(options=options, service=Service(driver))
     yield opened
     opened.quit()
+
+
+@pytest.fixture
+def page(browser: Chrome) -> Iterator[Chrome]:
+    """The browser; the test fails by errors in its console."""
+    browser.get_log("browser")  # those of the test before
+    yield browser
+    assert errors_of(browser) == []

@@ -6,7 +6,6 @@ of all pages are kept in the folder RECKON_SCREENSHOTS, where it is set.
 
 import os
 import re
-from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,13 @@ from tests.support.service import RunningService
 
 selenium = pytest.importorskip("selenium", reason="needs selenium: make browser")
 
-from selenium.common.exceptions import WebDriverException  # noqa: E402  skipped where it is missing
-from selenium.webdriver import ActionChains, Chrome, Keys  # noqa: E402
+from selenium.webdriver import Chrome, Keys  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+from tests.browser.person import NARROW, WIDE, click, errors_of, keys, opened, reach, resize, wait  # noqa: E402
 
 VENDOR = Path(__file__).parent / "vendor"
-SECONDS = 30
 MAX_PAGES = 60
-WIDE, NARROW = (1280, 1600), (390, 844)
 SERIOUS = {"serious", "critical"}
 LEFT_OUT = re.compile(r"/(static|logout|login|metrics)\b|/export\b|[?&](cursor|said)=")
 """Links that lead to files, or to the same page again."""
@@ -39,40 +36,12 @@ axe.run(document, {resultTypes: ["violations"]}).then((result) => done(result.vi
 """
 
 
-@pytest.fixture
-def page(browser: Chrome) -> Iterator[Chrome]:
-    browser.get_log("browser")  # those of the test before
-    yield browser
-    assert errors_of(browser) == []
-
-
-def errors_of(browser: Chrome) -> list[str]:
-    return [each["message"] for each in browser.get_log("browser") if each["level"] in {"SEVERE", "WARNING"}]
-
-
-def resize(browser: Chrome, size: tuple[int, int]) -> None:
-    """The size of the page, below the smallest window of Chromium as well."""
-    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
 def picture(browser: Chrome, name: str) -> None:
     folder = os.environ.get("RECKON_SCREENSHOTS")
     if folder is None:
         return
     Path(folder).mkdir(parents=True, exist_ok=True)
     browser.save_screenshot(str(Path(folder) / f"{name}.png"))
-
-
-def is_drawn(browser: Chrome) -> bool:
-    """Whether each plot has been drawn."""
-    drawings = browser.find_elements(By.CSS_SELECTOR, ".drawing")
-    return all(each.find_elements(By.CSS_SELECTOR, "canvas, svg") for each in drawings)
-
-
-def opened(browser: Chrome, address: str) -> None:
-    browser.get(address)
-    WebDriverWait(browser, SECONDS).until(is_drawn)
 
 
 def kind_of(path: str) -> str:
@@ -98,12 +67,6 @@ def found_pages(browser: Chrome, address: str) -> list[str]:
 
 def name_of(path: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", kind_of(path).lower()).strip("-") or "home"
-
-
-UNFOLD = """
-for (let each = arguments[0].closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
-arguments[0].scrollIntoView({block: "center"});
-"""
 
 
 def test_axe_is_what_was_released() -> None:
@@ -214,30 +177,6 @@ def test_train_and_cancel(service: RunningService, page: Chrome) -> None:
     opened(page, f"{service.address}/console/learning/jobs/{job_id}")
     click(page, f"form[action$='/{job_id}/cancel'] button")
     wait(page, lambda: service.get("/training-jobs/latest")["state"] == "cancelled")
-
-
-def wait(browser: Chrome, until: Callable[[], object]) -> None:
-    WebDriverWait(browser, SECONDS, ignored_exceptions=[WebDriverException]).until(lambda _: until())
-
-
-def click(browser: Chrome, selector: str) -> None:
-    element = browser.find_element(By.CSS_SELECTOR, selector)
-    # Whatever it is folded in is opened first.
-    browser.execute_script(UNFOLD, element)
-    element.click()
-
-
-def reach(browser: Chrome, selector: str, most: int = 60) -> None:
-    """Press Tab until an element of the selector has the focus."""
-    for _ in range(most):
-        if browser.execute_script("return document.activeElement.matches(arguments[0])", selector):
-            return
-        keys(browser, Keys.TAB)
-    raise AssertionError(f"{selector} is not reached by Tab")
-
-
-def keys(browser: Chrome, text: str) -> None:
-    ActionChains(browser).send_keys(text).perform()
 
 
 def listed(browser: Chrome) -> list[str]:

@@ -81,6 +81,11 @@ function draw(element) {
   });
 }
 
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.confirm;
+  if (question && !confirm(question)) event.preventDefault();
+});
+
 function dress(part) {
   showTimes(part);
   watchPictures(part);
@@ -105,7 +110,9 @@ for (const form of document.querySelectorAll("form.drop")) {
   form.addEventListener("drop", (event) => {
     event.preventDefault();
     form.classList.remove("over");
-    if (event.dataTransfer.files.length) input.files = event.dataTransfer.files;
+    const files = event.dataTransfer.files, message = document.getElementById("message");
+    message.textContent = files.length > 1 ? "Drop one file at a time, or an archive that holds them." : "";
+    if (files.length === 1) input.files = files;
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
