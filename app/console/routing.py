@@ -22,6 +22,7 @@ from app.console.resend import FORM_TOKEN, resend_page
 from app.errors import ChangedMeanwhileError, ConflictError, InvalidInputError, ReckonError, StorageFullError
 from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
+from app.store.read_limit import limited_reads
 from app.wiring import Control, Service
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+READ_SECONDS = 5.0
+"""For each read of a page that changes nothing."""
 
 UNMARKED = ""
 OUTCOMES = {
@@ -147,7 +151,8 @@ class ConsoleRoute(APIRoute):
                 return kept
             try:
                 if action is None:
-                    return await handle(request)
+                    with limited_reads(READ_SECONDS):
+                        return await handle(request)
                 return await audited(action, handle, request)
             finally:
                 await request.close()  # the files of the form

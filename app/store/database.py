@@ -17,6 +17,7 @@ from app.store.availability import Availability
 from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import Dialect, PointRead, Row, translated
 from app.store.noted import Change, Kind, Noted
+from app.store.read_limit import read_seconds
 from app.store.sqlite import SqliteDialect
 
 AMBIGUOUS = "it may have been stored nevertheless; sending it again is safe"
@@ -94,7 +95,10 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """One read transaction: all of its statements see the same state, and what `joined` writes have changed."""
+        """One read transaction: all of its statements see the same state, and what `joined` writes have changed.
+
+        Raises `ReadTooLongError` in a block of `limited_reads`.
+        """
         self.availability.check()
         joined = self._thread.joined
         with self._watched():
@@ -102,7 +106,11 @@ class Database:
                 yield joined.connection
                 return
             with inner_span("database read"), self.dialect.engine.connect() as connection:
-                yield connection
+                if (seconds := read_seconds()) is None:
+                    yield connection
+                    return
+                with contextmanager(self.dialect.limited)(connection, seconds):
+                    yield connection
 
     def size(self) -> int:
         """The bytes that the tables take on the disk, with their indexes."""

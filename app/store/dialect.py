@@ -221,6 +221,9 @@ class Dialect(Protocol):
         `StorageFullError` if there is no room to write them anew.
         """
 
+    def limited(self, connection: sa.Connection, seconds: float) -> Iterator[None]:
+        """A block in which statements raise `ReadTooLongError` after so long, on SQLite counted from its beginning."""
+
     def size(self, connection: sa.Connection) -> int:
         """The bytes that the tables of this catalogue take on the disk, with their indexes."""
 

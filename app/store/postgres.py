@@ -32,6 +32,7 @@ from app.store.dialect import (
     translated,
 )
 from app.store.query_spans import trace_queries
+from app.store.read_limit import ReadTooLongError
 from app.store.schema import instance
 from app.store.shared_reader import CONNECTION_ARGUMENTS, SESSION_SETTINGS, SharedReader, no_answer
 from app.store.time_limit import within
@@ -303,6 +304,16 @@ class PostgresDialect:
 
     def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
         connection.exec_driver_sql(f"LOCK TABLE {table} IN {mode} MODE")
+
+    def limited(self, connection: sa.Connection, seconds: float) -> Iterator[None]:
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(1_000 * seconds)}")
+        try:
+            yield
+        except (sa.exc.DBAPIError, psycopg.Error) as error:
+            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            if isinstance(cause, psycopg.errors.QueryCanceled):
+                raise ReadTooLongError(seconds) from None
+            raise
 
     def size(self, connection: sa.Connection) -> int:
         return int(connection.exec_driver_sql(_SIZE).scalar_one())

@@ -33,12 +33,14 @@ from app.store.dialect import (
 )
 from app.store.disk_room import DiskRoom
 from app.store.query_spans import trace_queries
+from app.store.read_limit import ReadTooLongError
 from app.store.sqlite_files import DatabaseDamagedError, SqliteFiles
 from app.store.write_lock import WriteLock
 
 PATIENT_SECONDS = 10.0
 LOOP_BUSY_SECONDS = 0.02  # a reader in WAL mode hardly ever waits, and on the event loop all requests would wait
 CHECKPOINT_WAIT_SECONDS = 0.05
+STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, which take less than a millisecond
 # Many parameters are passed as one JSON array: one statement for each row costs 3 us, eight times as much. New keys
 # follow the order of arrival, which makes imports reproducible.
 FIND_USERS = "SELECT user_key FROM json_each(?) AS wanted LEFT JOIN users ON user_id = wanted.value ORDER BY wanted.key"
@@ -340,6 +342,20 @@ class SqliteDialect:
 
     def lock_table(self, connection: sa.Connection, table: str, mode: str) -> None:
         """Does nothing: there is one writer at a time."""
+
+    def limited(self, connection: sa.Connection, seconds: float) -> Iterator[None]:
+        opened: Any = connection.connection.dbapi_connection
+        until = time.monotonic() + seconds
+        opened.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+            if _primary_code(cause) == sqlite3.SQLITE_INTERRUPT:
+                raise ReadTooLongError(seconds) from None
+            raise
+        finally:
+            opened.set_progress_handler(None, 0)
 
     def size(self, connection: sa.Connection) -> int:
         n_pages, page_size = (
