@@ -58,7 +58,10 @@ def _of_snapshot(service: Service) -> Iterator[Notice]:
     age = hours[-1].hour - live.created_at
     if age > OLD_AFTER and any(each.ratings or each.events for each in hours):
         reason = f"Snapshot {live.version} is {age.days} days old, and ratings or events have come since."
-        yield Notice(reason, "Start a training run, and check that a worker runs.", "/console/learning")
+        advice = "Start a training run, and check that a worker runs."
+        if live.is_pinned:
+            advice = "It is pinned, so no later one goes live: follow the newest snapshot again."
+        yield Notice(reason, advice, "/console/learning")
 
 
 def _of_processes(store: Store, processes: ProcessBeats | None) -> Iterator[Notice]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.console.home import STRATEGIES, home_view
 from app.console.notices import service_notices
@@ -10,8 +11,10 @@ from app.intake.importing import import_path
 from app.observability.activity import Activity
 from app.serving.placement_config import settings_to_store
 from app.store.presence import Presence
+from app.store.schema import snapshots
 from app.wiring import Service
 from tests.support.console import Console
+from tests.support.ratings import incoming
 
 
 def test_trained(service: Service, tmp_path: Path) -> None:
@@ -97,3 +100,23 @@ def test_rejected_rows(service: Service, tmp_path: Path, n_bad: int, is_noticed:
 def test_fallback(empty: Console) -> None:
     """Nothing is learned: no warning, since the page says what to do first."""
     assert "Everybody gets popular items" not in empty.text("/")
+
+
+@pytest.mark.parametrize("is_pinned", [False, True])
+def test_old_snapshot(service: Service, tmp_path: Path, is_pinned: bool) -> None:
+    live = service.store.snapshots.live()
+    assert live is not None
+    service.store.ratings.record(incoming(("new", "i1", 4.0)))
+    service.store.arrivals.flush()
+    if is_pinned:
+        service.store.snapshots.activate(live.version)
+    with service.store.database.writing() as connection:
+        connection.execute(sa.update(snapshots).values(created_at=snapshots.c.created_at - 9 * 86_400_000_000))
+    found = service_notices(service, tmp_path, service.store.processes.read())
+    (old,) = (each for each in found if "8 days old" in each.reason)
+    assert old.advice.startswith("It is pinned" if is_pinned else "Start a training run")
+
+
+def test_little_room(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.console.notices.LOW_SHARE", 1.0)
+    assert any("of the disk is free" in each for each in notices(service, tmp_path))
