@@ -58,6 +58,9 @@ from app.wiring import Control, Service
 
 SWITCH_SECONDS = 0.001
 
+STREAMED = {UPLOAD_PATH: MAX_UPLOAD_BYTES + MAX_BODY_BYTES}
+"""Paths whose bodies are stored as they arrive, with the most bytes of such a body."""
+
 TENANT_CONNECTIONS = MOST_OPEN + 16
 """To Postgres, of the pools of all tenants in a process: each keeps one, the others are for those that need more."""
 
@@ -214,7 +217,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def guarded_console(settings: Settings, service: Service, control: Control, tenants: OpenServices) -> ASGIApp:
     """The console, within what it shares with the API: limits of bodies, HEAD, checks of the pages of other sites."""
     pages = create_console(settings, service, control, tenants)
-    limited = BodyLimit(pages, MAX_BODY_BYTES, larger={UPLOAD_PATH: MAX_UPLOAD_BYTES + MAX_BODY_BYTES})
+    limited = BodyLimit(pages, MAX_BODY_BYTES, larger=STREAMED)
     # No page of another origin may change anything by the session of an operator, whatever it may do with the API.
     return WebPages(HeadAsGet(limited), hosts=hosts_of(settings), origins=(), of_keys=frozenset)
 

@@ -1,8 +1,10 @@
 """Sessions of the console: a signed cookie that names the key of the operator, and the tokens of the session's forms.
 
-The cookie is base64url(end (8 bytes, seconds since 1970) + nonce (16 bytes) + id of the key (12 bytes) + signature).
-The signature is 32 bytes of keyed BLAKE2b (RFC 7693) under the key of the database, so that every process accepts the
-sessions of the others. Nothing is stored: a session ends with its time, or when its key is revoked or expires.
+The cookie is base64url(end (8 bytes, seconds since 1970) + start (8 bytes, likewise) + nonce (16 bytes) + id of the key
+(12 bytes) + signature). The signature is 32 bytes of keyed BLAKE2b (RFC 7693) under the key of the database, so that
+every process accepts the sessions of the others. Nothing is stored: a session ends with its time, or when its key is
+revoked or expires. Work makes its end later, up to `LONGEST_SECONDS` after its start, so that a copied cookie is no use
+for ever.
 """
 
 import base64
@@ -16,10 +18,10 @@ from dataclasses import dataclass
 
 from app.auth.user_tokens import ID_CHARACTERS, NO_KEY
 
-SECONDS = 12 * 3_600
-END_BYTES, NONCE_BYTES, SIGNATURE_BYTES = 8, 16, 32
-COOKIE_CHARACTERS = 91
-"""Of the 68 bytes above, without padding."""
+SECONDS, LONGEST_SECONDS = 12 * 3_600, 7 * 86_400
+TIME_BYTES, NONCE_BYTES, SIGNATURE_BYTES = 8, 16, 32
+COOKIE_CHARACTERS = 102
+"""Of the 76 bytes above, without padding."""
 
 SESSION, FORM = b"console session", b"console form"
 """What a signature is for: that of a form is no cookie."""
@@ -41,34 +43,40 @@ class ConsoleSessions:
     token_key: Callable[[], bytes]
 
     def start(self, key_id: str | None) -> ConsoleSession:
-        return self._session(_end() + secrets.token_bytes(NONCE_BYTES) + (key_id or NO_KEY).encode())
+        now = int(time.time())
+        return self._session(
+            _bytes(now + SECONDS) + _bytes(now) + secrets.token_bytes(NONCE_BYTES) + (key_id or NO_KEY).encode()
+        )
 
-    def read(self, cookie: str) -> ConsoleSession | None:
-        """Return the session of the cookie, with a later end if half of its time is over.
+    def read(self, cookie: str, *, renews: bool = True) -> ConsoleSession | None:
+        """Return the session of the cookie; if it `renews` it, with a later end once half of its time is over.
 
         None if the service did not make it, or it has ended.
         """
         if len(cookie) != COOKIE_CHARACTERS:
             return None
         try:
-            signed = base64.b64decode(cookie + "=", altchars=b"-_", validate=True)
+            signed = base64.b64decode(cookie + "==", altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
         payload, signature = signed[:-SIGNATURE_BYTES], signed[-SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._signature(SESSION, payload)):
             return None
-        left = int.from_bytes(payload[:END_BYTES], "big") - time.time()
-        if left <= 0:
+        now = time.time()
+        end, start = (int.from_bytes(payload[place : place + TIME_BYTES], "big") for place in (0, TIME_BYTES))
+        if end <= now:
             return None
         # Who works on is not logged out; forms that were made before stay valid.
-        return self._session(payload if left > SECONDS / 2 else _end() + payload[END_BYTES:])
+        if renews and end - now <= SECONDS / 2:
+            payload = _bytes(min(int(now) + SECONDS, start + LONGEST_SECONDS)) + payload[TIME_BYTES:]
+        return self._session(payload)
 
     def _session(self, payload: bytes) -> ConsoleSession:
         key_id = payload[-ID_CHARACTERS:].decode()
         return ConsoleSession(
             cookie=_text(payload + self._signature(SESSION, payload)),
             key_id=None if key_id == NO_KEY else key_id,
-            form_token=_text(self._signature(FORM, payload[END_BYTES:])),
+            form_token=_text(self._signature(FORM, payload[TIME_BYTES:])),
         )
 
     def _signature(self, purpose: bytes, payload: bytes) -> bytes:
@@ -76,8 +84,8 @@ class ConsoleSessions:
         return hashlib.blake2b(payload, digest_size=SIGNATURE_BYTES, key=key, person=purpose).digest()
 
 
-def _end() -> bytes:
-    return (int(time.time()) + SECONDS).to_bytes(END_BYTES, "big")
+def _bytes(seconds: int) -> bytes:
+    return seconds.to_bytes(TIME_BYTES, "big")
 
 
 def is_token_of(session: ConsoleSession, form_token: str) -> bool:

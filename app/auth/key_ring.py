@@ -147,8 +147,7 @@ class KeyRing:
         Raises `TenantSuspendedError` for the key of a tenant that is suspended.
         """
         held, now = self._held, time.time()
-        if time.monotonic() > self._trusted_until:
-            raise UnavailableError("the API keys cannot be read from the database")
+        self._check_trust()
         # A longer text is no key. Its digest would take longer the longer it is.
         found = held.by_digest.get(digest_of(text[: KEY_LENGTH + 1]))
         # Only the bearer of a key that has just expired gets past the first condition.
@@ -164,9 +163,14 @@ class KeyRing:
         return key_id in self._held.all_ids
 
     def get(self, key_id: str) -> HeldKey | None:
-        """Return the valid key with this id."""
+        """Return the valid key with this id. Raises `UnavailableError` as `find`."""
+        self._check_trust()
         found = self._held.by_id.get(key_id)
         return None if found is None or time.time() >= found.valid_until else found
+
+    def _check_trust(self) -> None:
+        if time.monotonic() > self._trusted_until:
+            raise UnavailableError("the API keys cannot be read from the database")
 
     def check(self, key_id: str | None) -> None:
         """Check again a key that was found before; None: of an open service. Raises as `find`."""

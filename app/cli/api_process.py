@@ -15,7 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 from app.cli.connection import BoundedConnection, Connections
 from app.cli.draining import DrainingServer
 from app.cli.supervisor import ready_file
-from app.main import create_app
+from app.main import STREAMED, create_app
 from app.settings import Settings
 
 FINISH_SECONDS = 10
@@ -35,7 +35,7 @@ def run(descriptor: int, ready: Path) -> None:
     """Answer until a stop signal; create the file `ready` once requests are answered."""
     # A core file would hold the keys and the data of the requests that were in memory.
     resource.setrlimit(resource.RLIMIT_CORE, NO_CORE)
-    connections = Connections(Settings().connections_per_peer)
+    connections = Connections(Settings().connections_per_peer, streamed=STREAMED)
 
     def make_app() -> ASGIApp:
         app = create_app()

@@ -11,13 +11,14 @@ Rejected alternative: to require a proxy in front. A bare port must hold too.
 
 import asyncio
 import json
+import math
 import resource
 import secrets
 import socket
 import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from fcntl import ioctl
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
@@ -46,7 +47,7 @@ STALL_SECONDS = 8.0
 BYTES_PER_SECOND = 1_024
 LONGEST_SECONDS = 60.0
 """A body must arrive, and an answer must be read, at `BYTES_PER_SECOND`, falling behind it by at most `STALL_SECONDS`,
-and within `LONGEST_SECONDS`.
+and within `LONGEST_SECONDS` unless the application stores the body as it arrives.
 """
 
 LINGER_SECONDS = 1.0
@@ -91,14 +92,15 @@ log = structlog.get_logger()
 class Connections:
     """The open connections of a process.
 
-    `most_per_peer`: connections from one address; 0: no such limit. `count_refused_peer` is called for each refusal,
-    once it is set.
+    `most_per_peer`: connections from one address; 0: no such limit. `streamed`: paths whose bodies the application
+    stores as they arrive, so that they may be large. `count_refused_peer` is called for each refusal, once it is set.
 
     A connection over a limit takes the place of the one that has waited longest for a request (of the same peer, if
     that is the limit). It is refused only if all of them are being answered.
     """
 
-    def __init__(self, most_per_peer: int) -> None:
+    def __init__(self, most_per_peer: int, streamed: Collection[str] = ()) -> None:
+        self.streamed = frozenset(path.encode() for path in streamed)
         self._most = min(MAX_CONNECTIONS, _raised_file_limit() - SPARE_FILES)
         self._most_per_peer = most_per_peer or self._most
         self._open: dict[BoundedConnection, str] = {}
@@ -217,7 +219,10 @@ class BoundedConnection(HttpToolsProtocol):
         self.waiting_since = 0.0
         """When the wait for the peer began: for the head of a request, or for its body."""
         self.unfinished_bytes = 0
-        """Bytes received of a request that is not complete."""
+        """Bytes of a request that is not complete which memory holds: all that arrived, unless they are streamed."""
+        self._arrived_bytes = 0
+        """Of the same request."""
+        self._is_streamed = False
         self.unread_bytes = 0
         """Bytes of the buffer when it became full; 0 while it is not."""
         self._is_in_head = True
@@ -270,7 +275,7 @@ class BoundedConnection(HttpToolsProtocol):
         elif self._is_in_head or self.flow.read_paused:
             # The peer waits for the application.
             self._pace = None
-        elif self._is_late(now, self.unfinished_bytes):
+        elif self._is_late(now, self._arrived_bytes):
             self._give_up(f"the body arrives at less than {BYTES_PER_SECOND:,} bytes a second")
 
     def _check_closing(self, now: float) -> None:
@@ -283,7 +288,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _is_late(self, now: float, n_bytes: int) -> bool:
         """`n_bytes`: those of the body that have arrived, or those of the answer that the peer has read."""
-        self._pace = self._pace or _Pace(now)
+        self._pace = self._pace or _Pace(now, math.inf if self._is_streamed else LONGEST_SECONDS)
         return self._pace.is_late(now, n_bytes)
 
     def reset(self) -> None:
@@ -310,7 +315,7 @@ class BoundedConnection(HttpToolsProtocol):
         return int(n_bytes)
 
     def _give_up(self, detail: str) -> None:
-        if self.unfinished_bytes:
+        if self._arrived_bytes:
             self.refuse(http_problem(408, detail))
         else:
             # Without a request there is nothing to answer.
@@ -325,8 +330,8 @@ class BoundedConnection(HttpToolsProtocol):
                 self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
-        self.unfinished_bytes += len(data)
-        self._all.unfinished_bytes += len(data)
+        self._arrived_bytes += len(data)
+        self._hold(self.unfinished_bytes + len(data))
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -335,6 +340,8 @@ class BoundedConnection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self.refuse(self._refusal or _not_http())
         else:
+            if self._is_streamed:
+                self._hold(len(self.cycle.body))
             if self._is_in_head and self.unfinished_bytes > MAX_HEAD_BYTES:
                 is_address = len(self.url) > MAX_ADDRESS
                 self.refuse(problem_of(AddressTooLongError()) if is_address else _too_large_head())
@@ -370,11 +377,12 @@ class BoundedConnection(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.cycle.transport = _KeptOpen(self.transport)  # type: ignore[assignment]  # as much as is used
         self._is_in_head = False
+        self._is_streamed = self.url.partition(b"?")[0] in self._all.streamed
         self.waiting_since = self.loop.time()
 
     def on_body(self, body: bytes) -> None:
         self._pieces += 1
-        if self._pieces > MAX_PIECES:
+        if self._pieces > MAX_PIECES and not self._is_streamed:
             self._stop_parsing(http_problem(400, f"the body arrives in more than {MAX_PIECES:,} pieces"))
         if self.cycle.response_complete:
             self._ignored_bytes += len(body)
@@ -383,15 +391,19 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._is_in_head = True
+        self._is_in_head, self._is_streamed = True, False
         self._pace = None
         self.waiting_since = self.loop.time()
         self._forget_unfinished()
         super().on_message_complete()
 
+    def _hold(self, n_bytes: int) -> None:
+        self._all.unfinished_bytes += n_bytes - self.unfinished_bytes
+        self.unfinished_bytes = n_bytes
+
     def _forget_unfinished(self) -> None:
-        self._all.unfinished_bytes -= self.unfinished_bytes
-        self.unfinished_bytes = 0
+        self._hold(0)
+        self._arrived_bytes = 0
 
     def _forget_unread(self) -> None:
         self._all.unread_bytes -= self.unread_bytes
@@ -502,9 +514,9 @@ class _RefusedError(Exception):
 class _Pace:
     """How far a transfer has fallen back."""
 
-    def __init__(self, began_at: float) -> None:
+    def __init__(self, began_at: float, longest_seconds: float = LONGEST_SECONDS) -> None:
         self._due_at = began_at + STALL_SECONDS
-        self._latest_at = began_at + LONGEST_SECONDS
+        self._latest_at = began_at + longest_seconds
         self._n_bytes = 0
 
     def is_late(self, now: float, n_bytes: int) -> bool:

@@ -120,8 +120,8 @@ async def make_key(
             tenant=caller.tenant,
         )
         control.store.api_keys.add(key, creator_id=caller.key_id)
-        control.keys.refresh()
         request.state.audited = key.key_id
+        control.keys.refresh_after_change()
         return text
 
     try:
@@ -146,7 +146,7 @@ async def revoke_key(request: Request, key_id: str) -> Response:
         if control.store.api_keys.get(key_id).tenant != caller.tenant:
             raise NotFoundError("API key", key_id)
         control.store.api_keys.revoke(key_id)
-        control.keys.refresh()
+        control.keys.refresh_after_change()
 
     await run_in_threadpool(revoke)
     return RedirectResponse(f"{KEYS}?said=revoked", status_code=303)

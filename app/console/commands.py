@@ -25,7 +25,7 @@ NICENESS = 10
 
 PREVIEW_SECONDS = 60.0
 PREFIX = "reckon: "
-KEPT_CHARACTERS = 2_000
+KEPT_CHARACTERS, KEPT_LOG = 2_000, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +76,17 @@ class Commands:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+        said = errors.decode(errors="replace")
         try:
             document = json.loads(printed)
         except ValueError:
-            return Ended(None, _problem_of(errors.decode(errors="replace")))
+            log.warning("command failed", arguments=arguments[:1], code=process.returncode, said=said[-KEPT_LOG:])
+            return Ended(None, _problem_of(said))
         if "error" in document:
             return Ended(None, str(document["error"]["detail"])[:KEPT_CHARACTERS])
-        return Ended(document, "")
+        # Where nothing could be read, the command prints its report and fails.
+        problem = "" if process.returncode == 0 else _problem_of(said, *document.get("warnings", ()))
+        return Ended(document, problem)
 
     async def preview(self, arguments: Sequence[str], settings: Settings) -> Any:
         """The JSON that the command prints. Raises `InvalidInputError` with what it says if it fails."""
@@ -103,10 +107,13 @@ class Commands:
             raise ConflictError("another import is in progress: wait until it has ended")
 
         async def follow() -> None:
-            ended = await self.run(arguments, settings, seconds=None)
-            if ended.problem:
-                log.warning("import failed", why=ended.problem)
-                self._failed[settings.tenant] = FailedImport(ended.problem, again)
+            try:
+                problem = (await self.run(arguments, settings, seconds=None)).problem
+            except OSError as error:  # no process can be started
+                problem = f"the import cannot be started: {error.strerror}"
+            if problem:
+                log.warning("import failed", why=problem)
+                self._failed[settings.tenant] = FailedImport(problem, again)
             else:
                 await asyncio.to_thread(then)
 
@@ -116,6 +123,12 @@ class Commands:
     def failed(self, settings: Settings) -> FailedImport | None:
         """The last import that this process started, if it failed."""
         return self._failed.get(settings.tenant)
+
+    def forget(self, settings: Settings, upload_path: str) -> None:
+        """The file of this page is gone, so that it cannot be tried again."""
+        failed = self._failed.get(settings.tenant)
+        if failed is not None and failed.again.partition("?")[0] == upload_path:
+            del self._failed[settings.tenant]
 
     def is_running(self, settings: Settings) -> bool:
         running = self._running.get(settings.tenant)
@@ -130,7 +143,8 @@ def environment_of(settings: Settings) -> Mapping[str, str]:
     return os.environ | given | {"RECKON_TENANT": "", "RECKON_LOG_FORMAT": "json"}
 
 
-def _problem_of(errors: str) -> str:
+def _problem_of(errors: str, *warnings: str) -> str:
     lines = [each.strip() for each in errors.splitlines() if each.strip()]
     said = next((each.removeprefix(PREFIX) for each in reversed(lines) if each.startswith(PREFIX)), "")
-    return (said or "the file cannot be read; the log of the service says why")[:KEPT_CHARACTERS]
+    said = said or next(iter(warnings), "the file cannot be read; the log of the service says why")
+    return said[:KEPT_CHARACTERS]

@@ -3,7 +3,6 @@
 The work is that of `reckon import`, see `commands.py`.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -155,18 +154,7 @@ async def upload(request: Request) -> Response:
     sent = form.get("file")
     if not isinstance(sent, UploadFile) or not sent.filename:
         raise InvalidInputError("choose a file first", field="file")
-
-    def keep() -> str:
-        path = uploads.begin(sent.filename or "", sent.size or 0)
-        try:
-            with path.open("xb") as target:
-                shutil.copyfileobj(sent.file, target, 1 << 20)
-        except BaseException:
-            uploads.remove(path.parent.name)
-            raise
-        return path.parent.name
-
-    upload_id = await run_in_threadpool(keep)
+    upload_id = await run_in_threadpool(uploads.keep, sent.filename, sent.size or 0, sent.file)
     return RedirectResponse(link(UPLOAD_PATH, upload_id), status_code=303)
 
 
@@ -215,6 +203,7 @@ async def start_import(request: Request, upload_id: str) -> Response:
 @changes("data.discard_upload")
 async def discard(request: Request, upload_id: str) -> Response:
     await run_in_threadpool(Uploads(data_dir_of(request)).remove, upload_id)
+    commands_of(request).forget(settings_of(request), link(UPLOAD_PATH, upload_id))
     return RedirectResponse("/console/data?said=deleted", status_code=303)
 
 

@@ -50,7 +50,8 @@ class FieldInput:
 
     @property
     def is_long(self) -> bool:
-        return self.kind == "texts" or self.name == "description"
+        # An input of one line would drop the ends of lines.
+        return self.kind == "texts" or self.name == "description" or "\n" in self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,13 +212,17 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return "\n".join(map(str, value))
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
+        return "\n".join(_with_plain_ends(str(each)) for each in value)
+    return _with_plain_ends(value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value))
 
 
 def _typed(value: object) -> str:
-    # Browsers send the end of a line as two characters.
-    return value.replace("\r\n", "\n") if isinstance(value, str) else ""
+    return _with_plain_ends(value) if isinstance(value, str) else ""
+
+
+def _with_plain_ends(text: str) -> str:
+    """Browsers send the end of a line as two characters, whichever it was; what is stored may have any."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _lines(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from app.console.learning import JOBS, LEARNING, Gate, Measured, SnapshotRow
 from app.console.plots import Plot, Spec, bars, channel, lines
 from app.console.rendering import link, number, page, percent
 from app.console.routing import changes, console_router, service_of
-from app.errors import ConflictError, NotFoundError
+from app.errors import NotFoundError
 from app.serving.item_map import ItemPlaces, item_places
 from app.training.measure import COVERAGE, NDCG, RECALL
 from app.training.validation_split import MAE, RMSE
@@ -53,17 +53,6 @@ class SnapshotGoneError(NotFoundError):
         self.detail = (
             f"there is no snapshot {version}, or no longer: the newest ones and the live one are kept, and a training "
             "run has removed the others. Nothing was changed. Choose another one under Learning."
-        )
-
-
-class LiveChangedError(ConflictError):
-    title = "Another snapshot is live now"
-
-    def __init__(self, live: int | None) -> None:
-        now = "none is live" if live is None else f"snapshot {live} is live"
-        super().__init__(
-            f"{now} since this page was loaded, by another operator or by a training run. Nothing was changed: load "
-            "the page again, look, and decide anew."
         )
 
 
@@ -474,11 +463,11 @@ def make_live(service: Service, version: int, seen: str) -> None:
 
     Raises `LiveChangedError`, `SnapshotGoneError`, `ActivationRefusedError` and `ErasedSinceError`.
     """
-    live = service.store.snapshots.live()
-    now = None if live is None else live.version
-    if seen != ("" if now is None else str(now)):
-        raise LiveChangedError(now)
+    if seen == "":
+        expected: list[int | None] = [None]
+    else:
+        expected = [int(seen)] if seen.isascii() and seen.isdigit() else []
     try:
-        service.published.activate(version)
+        service.published.activate(version, seen=expected)
     except NotFoundError as error:
         raise SnapshotGoneError(version) from error

@@ -12,7 +12,9 @@ from starlette.exceptions import HTTPException
 from app.console.rendering import page
 
 FORM_TYPE = "application/x-www-form-urlencoded"
-FORM_TOKEN = "form_token"  # noqa: S105  the name of a field
+FORM_TOKEN, CATALOGUE = "form_token", "catalogue"
+"""The names of fields that every form has."""
+
 MAX_BYTES = 1 << 18
 """Of a form that is kept. The longest one is that of a placement, with some kilobytes."""
 
@@ -44,7 +46,14 @@ async def resend_page(request: Request, *, is_logged_in: bool, status: int) -> R
     fields = tuple(
         (name, value)
         for name, value in form.multi_items()
-        if name != FORM_TOKEN and not isinstance(value, UploadFile)  # of which this type of body has none
+        # The catalogue stays that of the form. This type of body has no files.
+        if name != FORM_TOKEN and not isinstance(value, UploadFile)
     )
-    action = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    action = address_of(request)
     return page(request, "resend.html", ResendView(action, fields, is_logged_in), status=status)
+
+
+def address_of(request: Request) -> str:
+    """The path and the query string as they were sent: escaped, so that they lead to the same page again."""
+    path = request.scope["raw_path"].decode("latin-1")
+    return f"{path}?{request.url.query}" if request.url.query else path

@@ -13,12 +13,13 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from app.auth.console_sessions import ConsoleSession, is_token_of
 from app.auth.errors import ForbiddenError, MissingScopeError
 from app.auth.key_ring import Caller
 from app.auth.refusals import acts_in
-from app.console.resend import FORM_TOKEN, resend_page
+from app.console.resend import CATALOGUE, FORM_TOKEN, resend_page
 from app.errors import ChangedMeanwhileError, ConflictError, InvalidInputError, ReckonError, StorageFullError
 from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
@@ -41,6 +42,7 @@ OUTCOMES = {
 """What the audit log says of a form that is shown again, by the status of the page."""
 
 FORM_TOKEN_HEADER = "x-form-token"  # noqa: S105
+CATALOGUE_HEADER = "x-catalogue"
 
 
 class FormTokenError(ForbiddenError):
@@ -56,6 +58,17 @@ class FormTokenError(ForbiddenError):
     @property
     def headers(self) -> Mapping[str, str]:
         return {FORM_TOKEN_HEADER: self._form_token}
+
+
+class CatalogueChangedError(ForbiddenError):
+    """The page is of another catalogue than the session, so what was typed into it must not be sent to this one."""
+
+    type = "form-token"
+    title = "You work on another catalogue now"
+
+    def __init__(self, tenant: str | None) -> None:
+        name = "the main catalogue" if tenant is None else f"the catalogue {tenant}"
+        super().__init__(f"Nothing was changed. Since this page was loaded you logged in to {name}: load it again.")
 
 
 def changes(action: str) -> Callable[[Endpoint], Endpoint]:
@@ -124,7 +137,7 @@ def may_change(request: Request) -> bool:
 
 class ConsoleRoute(APIRoute):
     def get_route_handler(self) -> Handler:
-        handle = super().get_route_handler()
+        handle = whole(super().get_route_handler())
         is_get = self.methods == {"GET"}
         # A GET may be recorded as well, where it hands out what users have written.
         action: str | None = getattr(self.endpoint, "action", None if is_get else UNMARKED)
@@ -160,13 +173,33 @@ class ConsoleRoute(APIRoute):
         return handle_allowed
 
 
+def whole(handle: Handler) -> Handler:
+    async def handle_whole(request: Request) -> Response:
+        try:
+            return await handle(request)
+        except ClientDisconnect:
+            raise InvalidInputError("the form did not arrive whole", field="body") from None
+
+    return handle_whole
+
+
 async def check_form(request: Request) -> None:
-    """Raises `FormTokenError` unless the request sends the token of the session, as a field or as a header."""
-    token = request.headers.get(FORM_TOKEN_HEADER)
+    """The request must send the token of the session, as a field or as a header.
+
+    Raises `FormTokenError`, `CatalogueChangedError`, and `InvalidInputError` for a form that does not arrive whole.
+    """
+    token, catalogue = (request.headers.get(name) for name in (FORM_TOKEN_HEADER, CATALOGUE_HEADER))
     if token is None:
-        token = str((await request.form()).get(FORM_TOKEN, ""))
-    if not is_token_of(session_of(request), token):
-        raise FormTokenError(session_of(request).form_token)
+        try:
+            form = await request.form()
+        except ClientDisconnect:
+            raise InvalidInputError("the form did not arrive whole", field="body") from None
+        token, catalogue = (str(form.get(name, "")) for name in (FORM_TOKEN, CATALOGUE))
+    if is_token_of(session_of(request), token):
+        return
+    if (catalogue or "") != (caller_of(request).tenant or ""):
+        raise CatalogueChangedError(caller_of(request).tenant)
+    raise FormTokenError(session_of(request).form_token)
 
 
 async def audited(action: str, handle: Handler, request: Request) -> Response:

@@ -20,8 +20,8 @@ from app.auth.console_sessions import ConsoleSession, ConsoleSessions
 from app.auth.errors import RateLimitedError, UnauthorizedError
 from app.auth.key_ring import ANYONE, Caller
 from app.console.rendering import problem_page
-from app.console.resend import resend_page
-from app.errors import OverloadedError, ReckonError
+from app.console.resend import address_of, resend_page
+from app.errors import OverloadedError, ReckonError, UnavailableError
 from app.observability.request_ids import HEADER, accepted_or_new, current
 from app.tenancy.open_services import OpenServices
 from app.wiring import Control, Service
@@ -29,10 +29,16 @@ from app.wiring import Control, Service
 log = structlog.get_logger()
 
 COOKIE = "reckon_session"
-LOGIN = "/console/login"
+LOGIN, LOGOUT = "/console/login", "/console/logout"
 STATIC = "/console/static/"
+POLL = b"x-poll"
+"""The header of a request that a page makes by itself, to show what is new."""
+
 MAX_REQUESTS = 8
 """Of the console in progress in a process: its pages must not slow down the answers of the API."""
+
+FILES, MAX_FILES = "/console/data/uploads", 4
+"""Requests that receive a file or look through one take minutes. They have places of their own."""
 
 WAIT_SECONDS = 10.0
 
@@ -65,7 +71,7 @@ class Sessions:
         self._keys, self._limits = control.keys, control.limits
         self._tenants = tenants
         self._sessions = ConsoleSessions(lambda: control.store.instance.token_key)
-        self._places = Semaphore(MAX_REQUESTS)
+        self._places, self._file_places = Semaphore(MAX_REQUESTS), Semaphore(MAX_FILES)
         self._image_hosts = frozenset(image_hosts)
         self._policy = policy(self._image_hosts).encode()
 
@@ -75,12 +81,14 @@ class Sessions:
         state["request_id"] = accepted_or_new(headers.get(HEADER, b""))
         current.set(state["request_id"])
         state |= {"sessions": self._sessions, "image_hosts": self._image_hosts}
-        session = self._sessions.read(Request(scope).cookies.get(COOKIE, ""))
+        # A page that renews itself shows nobody at work.
+        session = self._sessions.read(Request(scope).cookies.get(COOKIE, ""), renews=POLL not in headers)
+        is_free = scope["path"].startswith((STATIC, LOGIN, LOGOUT))
+        caller, refusal = None, None
         try:
-            caller = self._caller(session)
-        except RateLimitedError as error:
-            await problem_page(Request(scope), error)(scope, receive, send)
-            return
+            caller = self._caller(session, counts=not is_free)
+        except (RateLimitedError, UnavailableError) as error:
+            refusal = error
         if caller is ANYONE and session is None:
             # Forms need a session, also where nobody logs in.
             session = self._sessions.start(None)
@@ -94,19 +102,26 @@ class Sessions:
                     (b"content-security-policy", self._policy),
                     (HEADER, state["request_id"].encode()),
                 ]
-                if session is not None and session.cookie != Request(scope).cookies.get(COOKIE):
+                # Logging in and out set their own. A cache may keep files, and must not keep a session with them.
+                sets_it = b"set-cookie" in names or scope["path"].startswith(STATIC)
+                if session is not None and not sets_it and session.cookie != Request(scope).cookies.get(COOKIE):
                     message["headers"].append((b"set-cookie", cookie_of(session, scope).encode()))
             await send(message)
 
-        if scope["path"].startswith((STATIC, LOGIN)):
+        if is_free:
             await self._app(scope, receive, send_guarded)
+        elif refusal is not None:
+            await problem_page(Request(scope), refusal)(scope, receive, send_guarded)
         elif caller is None:
             await (await login_first(Request(scope, receive)))(scope, receive, send_guarded)
         else:
             await self._for_caller(caller, scope, receive, send_guarded)
 
-    def _caller(self, session: ConsoleSession | None) -> Caller | None:
-        """None if the operator must log in."""
+    def _caller(self, session: ConsoleSession | None, *, counts: bool) -> Caller | None:
+        """None if the operator must log in. `counts`: whether the request counts towards the limit of the key.
+
+        Raises `RateLimitedError`, and `UnavailableError` if the keys have not been read for too long.
+        """
         if self._keys.is_open:
             return ANYONE
         if session is None or session.key_id is None:
@@ -115,14 +130,15 @@ class Sessions:
         if held is None or held.is_suspended:
             return None
         held.use.at = time.time()
-        if held.limit is not None:
+        if counts and held.limit is not None:
             self._limits.count_request(held.limit, held.key.key_id, "")
         return held.caller
 
     async def _for_caller(self, caller: Caller, scope: Scope, receive: Receive, send: Send) -> None:
         lease = None
+        places = self._file_places if scope["path"].startswith(FILES) else self._places
         try:
-            await wait_for(self._places.acquire(), WAIT_SECONDS)
+            await wait_for(places.acquire(), WAIT_SECONDS)
         except TimeoutError:
             await problem_page(Request(scope), OverloadedError())(scope, receive, send)
             return
@@ -138,7 +154,7 @@ class Sessions:
         finally:
             if lease is not None:
                 lease.give_back()
-            self._places.release()
+            places.release()
 
 
 def policy(image_hosts: Iterable[str]) -> str:
@@ -167,8 +183,7 @@ async def login_first(request: Request) -> Response:
     if request.headers.get("hx-request"):
         # A redirect would be followed, and its page put into a part of this one.
         return problem_page(request, SessionEndedError())
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     if request.method in {"GET", "HEAD"}:
-        return RedirectResponse(f"{LOGIN}?next={quote(asked)}", status_code=303)
+        return RedirectResponse(f"{LOGIN}?next={quote(address_of(request))}", status_code=303)
     kept = await resend_page(request, is_logged_in=False, status=SessionEndedError.status)
     return kept or problem_page(request, SessionEndedError())

@@ -3,7 +3,6 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import Form, Query, Request, Response
@@ -21,7 +20,7 @@ from app.console.item_lists import (
 from app.console.rating_inputs import RatingInput, rating_input
 from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
-from app.entities import UNKNOWN_TIME, Rating, clean_id, from_microseconds
+from app.entities import Rating, clean_id
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.serving.exclusion import WhyNot
 from app.serving.query import ListOptions, SearchResults
@@ -84,7 +83,6 @@ class FoundView:
 class RatedView:
     card: ItemCard
     value: str
-    rated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +282,6 @@ async def try_view(service: Service, user_id: str, asked: Asked, fault: Fault | 
     names += [] if found is None else [each.item_id for each in found.items]
     names += [each for each in (*asked.before, asked.rated, asked.why) if catalogue.row_of_id(each) is not None]
     cards = await cards_of(names, service, state)
-    times = rated_times(user, state)
     ranks_before = {item_id: rank for rank, item_id in enumerate(asked.before, 1)}
     items = tuple(
         ListedItem(
@@ -314,7 +311,7 @@ async def try_view(service: Service, user_id: str, asked: Asked, fault: Fault | 
             FoundView(cards[each.item_id], _value_of(each.item_id, values), ranks.get(each.item_id))
             for each in found.items
         ),
-        rated=tuple(RatedView(cards[item_id], _value_of(item_id, values), times.get(item_id)) for item_id, _ in rated),
+        rated=tuple(RatedView(cards[item_id], _value_of(item_id, values)) for item_id, _ in rated),
         n_rated=len(values),
         items=items,
         guest=tuple(GuestView(cards[each.item_id], ranks.get(each.item_id)) for each in guest.items),
@@ -350,15 +347,6 @@ def rated_values(user: UserState, state: RequestState) -> dict[str, float]:
     """The user's ratings by item id, newest first."""
     ids = state.serving.catalogue.item_ids
     return {ids[row]: float(value) for row, value in zip(user.rated_rows.tolist(), user.values, strict=True)}
-
-
-def rated_times(user: UserState, state: RequestState) -> dict[str, datetime]:
-    """When the items were rated, by item id, where that is known."""
-    if user.rated_at is None:
-        return {}
-    ids = state.serving.catalogue.item_ids
-    moments = zip(user.rated_rows.tolist(), user.rated_at.tolist(), strict=True)
-    return {ids[row]: from_microseconds(at) for row, at in moments if at != UNKNOWN_TIME}
 
 
 def sample_users(service: Service) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from app.errors import InvalidInputError, NotFoundError
 from app.intake.files.table_writers import writing_in
@@ -21,6 +22,10 @@ MAX_UPLOAD_BYTES = 4 << 30
 KEPT_SECONDS = 86_400.0
 MAX_NAME = 100
 IDS = re.compile(r"[0-9a-f]{16}")
+PART = ".part"
+"""The name of a file that is not whole yet. No upload has it: `safe_name` begins with no dot."""
+
+COPIED_BYTES = 1 << 20
 ROOM = 2
 """An import needs about as much room for what it stores as for its file."""
 
@@ -38,6 +43,23 @@ class Upload:
 class Uploads:
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / FOLDER
+
+    def keep(self, name: str, n_bytes: int, source: BinaryIO) -> str:
+        """Store what `source` holds, and return the id of the upload. Raises as `begin`.
+
+        The upload is there once it is whole.
+        """
+        path = self.begin(name, n_bytes)
+        part = path.with_name(PART)
+        try:
+            with writing_in(self._folder):
+                with part.open("xb") as target:
+                    shutil.copyfileobj(source, target, COPIED_BYTES)
+                part.rename(path)
+        except BaseException:
+            self.remove(path.parent.name)
+            raise
+        return path.parent.name
 
     def begin(self, name: str, n_bytes: int) -> Path:
         """Return the path at which the caller is to write the file, and remove uploads that are too old.
@@ -79,7 +101,7 @@ class Uploads:
         # The id comes from an address.
         if IDS.fullmatch(upload_id):
             with suppress(OSError):
-                for path in folder.iterdir():
+                for path in (each for each in folder.iterdir() if each.name != PART):
                     status = path.stat()
                     return Upload(upload_id, path, status.st_size, status.st_mtime)
         raise NotFoundError("upload", upload_id)

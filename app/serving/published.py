@@ -1,5 +1,6 @@
 """The published snapshots as an operator sees them: which of them can be served, and the choice of the live one."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from app.errors import NotFoundError, ReckonError
@@ -25,10 +26,11 @@ class PublishedSnapshots:
         self._store = store
         self._data_dir = data_dir
 
-    def activate(self, version: int | None) -> SnapshotEntry:
-        """Make a version live and pin it; None: the newest one, unpinned.
+    def activate(self, version: int | None, *, seen: Collection[int | None] | None = None) -> SnapshotEntry:
+        """Make a version live and pin it; None: the newest one, unpinned. `seen`: as `SnapshotRegister.activate`.
 
-        Raises `NotFoundError`, and `ActivationRefusedError` unless the snapshot can be opened, which reads all of it.
+        Raises `NotFoundError`, `ActivationRefusedError` unless the snapshot can be opened, which reads all of it, and
+        what `SnapshotRegister.activate` raises.
         """
         entry = self._newest() if version is None else self._store.snapshots.get(version)
         try:
@@ -36,7 +38,7 @@ class PublishedSnapshots:
             open_snapshot(folder, self._store.instance.database_id, entry.version, entry.digest)
         except SnapshotError as error:
             raise ActivationRefusedError(entry.version, error.detail) from error
-        return self._store.snapshots.activate(version)
+        return self._store.snapshots.activate(version, seen=seen)
 
     def open(self, version: int, live: Scorer) -> Scorer:
         """A scorer of the snapshot: `live` if that is it, otherwise its folder, verified and mapped.

@@ -1,5 +1,6 @@
 """The register of published snapshots: their versions, which one is live, and whether it is pinned."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -48,6 +49,17 @@ class SnapshotEntry:
     def n_erasures(self) -> int:
         """The erasures that it takes into account: those with this number or a lower one."""
         return n_erasures_of(self.card)
+
+
+class LiveChangedError(ConflictError):
+    title = "Another snapshot is live now"
+
+    def __init__(self, live: int | None) -> None:
+        now = "none is live" if live is None else f"snapshot {live} is live"
+        super().__init__(
+            f"{now} since this page was loaded, by another operator or by a training run. Nothing was changed: load "
+            "the page again, look, and decide anew."
+        )
 
 
 class SnapshotRegister:
@@ -100,12 +112,18 @@ class SnapshotRegister:
             if judgement is not None:
                 judge(self._database, connection, judgement)
 
-    def activate(self, version: int | None) -> SnapshotEntry:
+    def activate(self, version: int | None, *, seen: Collection[int | None] | None = None) -> SnapshotEntry:
         """Makes a version live and pins it; None: the newest one, unpinned.
 
-        Raises `NotFoundError`, and `ErasedSinceError` rather than bring an erased user back.
+        `seen`: the versions of which one must be live, where None stands for no live snapshot; None: any may be.
+
+        Raises `NotFoundError`, `LiveChangedError` if another snapshot is live than was seen, and `ErasedSinceError`
+        rather than bring an erased user back.
         """
         with self._database.writing() as connection:
+            live = connection.execute(sa.select(snapshots.c.version).where(snapshots.c.is_live)).scalar_one_or_none()
+            if seen is not None and live not in seen:
+                raise LiveChangedError(live)
             chosen = version
             if chosen is None:
                 chosen = connection.execute(sa.select(sa.func.max(snapshots.c.version))).scalar_one()

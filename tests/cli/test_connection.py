@@ -1,6 +1,7 @@
 """Connections of peers that send slowly, too much or nonsense, or do not read their answers."""
 
 import asyncio
+import math
 import re
 import socket
 import threading
@@ -124,7 +125,7 @@ def statuses(opened: socket.socket) -> list[int]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
-    made = Served(Connections(4))
+    made = Served(Connections(4, streamed=["/stored"]))
     protocol = partial(BoundedConnection, connections_of_all=made.connections)
     options = {"http": protocol, "ws": "none", "loop": "uvloop", "interface": "asgi3", "timeout_keep_alive": 3_600}
     with serving(made.answer, **options) as address:
@@ -218,6 +219,8 @@ def test_pace() -> None:
     assert [steady.is_late(second, BYTES_PER_SECOND * second) for second in (5, 10, 30, 59, 61)] == [False] * 4 + [True]
     assert [stopped.is_late(second, 3_000_000) for second in (5, 12, 14)] == [False, False, True]
     assert [slow.is_late(second, 100 * second) for second in (5, 7, 10)] == [False, False, True]
+    unlimited = _Pace(0, math.inf)
+    assert [unlimited.is_late(second, BYTES_PER_SECOND * second) for second in (5, 61, 3_600)] == [False] * 3
 
 
 def test_slow_after_a_request(served: Served) -> None:
@@ -395,3 +398,20 @@ def test_given_up_body_is_released(served: Served, monkeypatch: pytest.MonkeyPat
     with closing(served.connect(of_length(2_000) + b" " * 1_500)) as peer:
         assert statuses(peer) == [503]
     assert kept == [bytearray()]
+
+
+def test_stored_body(served: Served) -> None:
+    """A body that the application stores as it arrives may be larger than what memory holds of all, in any pieces."""
+    n_bytes = 2 * MAX_UNFINISHED_BYTES
+    assert served.statuses(of_length(n_bytes, b"/stored?x=1") + b"x" * n_bytes) == [200]
+    pieces = CHUNKED.replace(b"POST /", b"POST /stored") + b"1\r\nx\r\n" * (2 * MAX_PIECES) + b"0\r\n\r\n"
+    assert served.statuses(pieces) == [200]
+
+
+def test_slow_stored_body(served: Served) -> None:
+    """It must arrive at the least rate, though nothing of it waits in memory."""
+    with closing(served.connect(of_length(2_000, b"/stored") + b"x" * 1_000)) as slow:
+        wait_until(lambda: len(served.connections._open) == 1)
+        served.after(1)
+        served.after(10)
+        assert statuses(slow) == [408]

@@ -256,6 +256,17 @@ def test_failed_import(empty: Console) -> None:
     assert empty.get(page).status_code == 200
 
 
+def test_nothing_readable(empty: Console) -> None:
+    """An import of which no row could be read has failed: the file stays, to be read another way."""
+    page = uploaded(empty, "user,item,rating\nann,x,many\nbob,y,few\n")
+    assert empty.done(f"{page}/import", {"scale": "1:5"})
+    ended(empty)
+    assert "The last import failed" in empty.page("/console/data")
+    assert empty.get(page).status_code == 200
+    empty.done(f"{page}/discard")
+    assert "The last import failed" not in empty.page("/console/data")
+
+
 def test_existing_type_is_not_added(console: Console, service: Service) -> None:
     got = console.post("/console/data/event-types", {"name": "shown", "weight": "1", "new": "on", "flags": "exposure"})
     assert (got.status_code, "there is a type" in got.text, got.text.count(" checked")) == (409, True, 1)

@@ -231,3 +231,19 @@ def test_who_may_only_look(guarded: GuardedApp) -> None:
         assert console.post("/console/items/film", {"title": "x", "was.title": ""}).status_code == 403
         assert console.post("/console/items/film/availability", {"is_available": "no"}).status_code == 403
     assert guarded.store.items.get("film") == Item("film")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_ends_of_lines(console: Console, service: Service, end: str) -> None:
+    """Browsers send them as CR LF, whichever they were: what is not changed stays as it is."""
+    before = Item("film", title=f"A{end}B", description=f"One{end}Two", attributes={"note": f"x{end}y"})
+    service.store.items.record([before])
+    view = viewed(console, "film")
+    assert {each.name for each in view.form.fields if each.is_long} >= {"title", "description"}
+
+    def as_sent(value: Any) -> Any:
+        return [as_sent(each) for each in value] if isinstance(value, list) else value.replace("\n", "\r\n")
+
+    sent = {name: as_sent(value) for name, value in fields_of(view, year="1990").items()}
+    console.done("/console/items/film", sent)
+    assert service.store.items.get("film") == replace(before, year=1990)

@@ -172,12 +172,12 @@ def test_not_kept(closed: Console, sent: dict[str, Any]) -> None:
 
 
 def forged(cookie: str) -> Iterator[str]:
-    signed = base64.urlsafe_b64decode(cookie + "=")
+    signed = base64.urlsafe_b64decode(cookie + "==")
     later = (int(time.time()) + 10**6).to_bytes(8, "big") + signed[8:]
     changed = bytes([*signed[:40], signed[40] ^ 1, *signed[41:]])
     for each in (later, changed, signed[:-1], b""):
         yield base64.urlsafe_b64encode(each).rstrip(b"=").decode()
-    yield from (cookie[:-1], cookie + "A", cookie[::-1], "é" * 91, "=" * 91)
+    yield from (cookie[:-1], cookie + "A", cookie[::-1], "é" * 102, "=" * 102)
 
 
 def test_forged(guarded: GuardedApp, closed: Console) -> None:
@@ -272,3 +272,70 @@ def test_refused_acts_are_audited(guarded: GuardedApp, closed: Console) -> None:
         (admin[3:15], "form-token"),
         (looker[3:15], "missing-scope"),
     ]
+
+
+def half_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sessions that exist are renewed by the next request."""
+    monkeypatch.setattr(console_sessions, "SECONDS", 10 * 43_200)
+
+
+def test_log_out_of_an_old_session(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session that is due for renewal is not renewed by the act that ends it."""
+    closed.log_in(guarded.key("admin"))
+    half_over(monkeypatch)
+    (cookie,) = closed.client.post("/console/logout").headers.get_list("set-cookie")
+    assert "Max-Age=0" in cookie
+    assert closed.get("/").status_code == 303
+
+
+def test_poll_renews_no_session(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed.log_in(guarded.key("admin"))
+    half_over(monkeypatch)
+    assert "set-cookie" not in closed.get("/", headers={"x-poll": "1"}).headers
+    assert "set-cookie" not in closed.get("/console/static/console.css").headers
+    assert "set-cookie" in closed.get("/").headers
+
+
+def test_longest(guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much one works, a session ends at last."""
+    closed.log_in(guarded.key("admin"))
+    monkeypatch.setattr(console_sessions, "LONGEST_SECONDS", 1)
+    half_over(monkeypatch)
+    closed.get("/")  # renewed, up to a second after the log-in
+    time.sleep(1.1)
+    assert closed.get("/").status_code == 303
+
+
+def test_limit_leaves_the_way_out(guarded: GuardedApp, closed: Console) -> None:
+    """Files, and logging in and out, do not count towards the limit of the key, and work at it."""
+    closed.log_in(guarded.key("console", rate_limit="1/day"))
+    assert [closed.get("/console/static/console.css").status_code for _ in range(3)] == [200] * 3
+    assert [closed.get("/").status_code for _ in range(2)] == [200, 429]
+    assert "content-security-policy" in closed.get("/").headers
+    assert closed.client.post("/console/logout").status_code == 303
+
+
+def test_untrusted_keys(guarded: GuardedApp, closed: Console) -> None:
+    """Keys that could not be read for long admit nobody, here as in the API."""
+    closed.log_in(guarded.key("admin"))
+    guarded.app.state.control.keys._trusted_until = 0.0
+    assert closed.get("/").status_code == 503
+
+
+def test_page_of_another_catalogue(guarded: GuardedApp, closed: Console) -> None:
+    """What was typed into a page of one catalogue is not sent to another one by a second click."""
+    guarded.tenant("cinema")
+    closed.log_in(guarded.key("admin", tenant="cinema"))
+    typed = {"form_token": "old", "catalogue": "", "scale": "1:10"}
+    got = closed.client.post(SCALE, data=typed)
+    assert (got.status_code, "the catalogue cinema" in got.text, "Send again" in got.text) == (403, True, False)
+    headers = {"hx-request": "true", "x-form-token": "old", "x-catalogue": ""}
+    assert "x-form-token" not in closed.client.post(SCALE, data=typed, headers=headers).headers
+    assert "Send this form again?" in closed.client.post(SCALE, data=typed | {"catalogue": "cinema"}).text
+
+
+def test_address_is_escaped(closed: Console) -> None:
+    """An id that looks escaped leads to the same item again."""
+    got = closed.client.post("/console/items/a%2541", data={"title": "x"})
+    assert 'action="/console/items/a%2541"' in got.text
+    assert closed.get("/console/items/a%2541").headers["location"].endswith("next=/console/items/a%252541")

@@ -2,11 +2,15 @@
 "use strict";
 
 const HEADER = "X-Form-Token";
+const CATALOGUE = document.querySelector('meta[name="catalogue"]').content;
 let formToken = document.querySelector('meta[name="form-token"]').content;
 
 // Sent as a header, because htmx also sends what is in no form.
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers[HEADER] = formToken;
+  event.detail.headers["X-Catalogue"] = CATALOGUE;
+  // The session of a page that nobody looks at ends, however often it renews itself.
+  if (event.detail.triggeringEvent?.type === "hx:poll:trigger") event.detail.headers["X-Poll"] = "1";
 });
 
 // After a new log-in in another tab, the service refuses the token of this page and answers that of the session.
@@ -97,7 +101,13 @@ document.addEventListener("DOMContentLoaded", () => dress(document));
 document.addEventListener("htmx:load", (event) => {
   if (event.detail.elt !== document.body) dress(event.detail.elt);
 });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => location.reload());
+// Only the plots have colours of their own. To load the page anew would lose what has been typed.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const element of document.querySelectorAll(".drawing")) {
+    element.querySelector(":scope > div")?.remove();
+    draw(element);
+  }
+});
 
 // A file that is dropped on the form of imports, and how much of it has been sent.
 for (const form of document.querySelectorAll("form.drop")) {
@@ -140,6 +150,7 @@ for (const form of document.querySelectorAll("form.drop")) {
     sent.addEventListener("error", () => failed("The file could not be sent. It may be too large, or the service does not answer."));
     sent.open("POST", form.action);
     sent.setRequestHeader(HEADER, formToken);
+    sent.setRequestHeader("X-Catalogue", CATALOGUE);
     sent.setRequestHeader("HX-Request", "true");
     sent.send(new FormData(form));
   });
