@@ -19,7 +19,7 @@ from app.segments.registry import SEGMENTS, segment_layouts
 from app.snapshots.arrays import SnapshotArrays, check_arrays, check_range
 from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.manifest import MANIFEST_FILE, Manifest
-from app.snapshots.read import SnapshotFiles, read_snapshot
+from app.snapshots.read import SnapshotFiles, VerifiedFiles, read_snapshot
 from app.snapshots.write import FEATURES_FILE, GROUPS_FILE, make_room, write_folder
 
 CANARY_QUERIES = 3
@@ -60,15 +60,17 @@ def _known(arrays: SnapshotArrays, user_row: int) -> Known:
     return Known(rated, len(rated) + len(positive))
 
 
-def open_snapshot(folder: Path, database_id: str, version: int, digest: str | None = None) -> PublishedScorer:
+def open_snapshot(
+    folder: Path, database_id: str, version: int, digest: str | None = None, verified: VerifiedFiles | None = None
+) -> PublishedScorer:
     """A scorer of the snapshot in `folder`, verified and mapped, that has answered trial queries.
 
-    `digest`: of its manifest as it was registered; None where it is not known.
+    `digest`: of its manifest as it was registered; None where it is not known. `verified`: as for `read_snapshot`.
 
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
     for an older format, `SnapshotForeignError` for a newer one, another database or another version.
     """
-    files = read_snapshot(folder, database_id, version, segment_layouts(), digest)
+    files = read_snapshot(folder, database_id, version, segment_layouts(), digest, verified)
     manifest = files.manifest
     if manifest.index is None:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} names no kind of index")

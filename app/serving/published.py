@@ -6,7 +6,7 @@ from pathlib import Path
 from app.errors import NotFoundError, ReckonError
 from app.scoring import Scorer, open_snapshot
 from app.snapshots.errors import SnapshotError
-from app.snapshots.read import damage_at_a_glance
+from app.snapshots.read import VerifiedFiles, damage_at_a_glance
 from app.store import SnapshotEntry, Store
 
 
@@ -25,6 +25,7 @@ class PublishedSnapshots:
     def __init__(self, store: Store, data_dir: Path) -> None:
         self._store = store
         self._data_dir = data_dir
+        self._verified = VerifiedFiles()
 
     def activate(self, version: int | None, *, seen: Collection[int | None] | None = None) -> SnapshotEntry:
         """Make a version live and pin it; None: the newest one, unpinned. `seen`: as `SnapshotRegister.activate`.
@@ -43,13 +44,13 @@ class PublishedSnapshots:
     def open(self, version: int, live: Scorer) -> Scorer:
         """A scorer of the snapshot: `live` if that is it, otherwise its folder, verified and mapped.
 
-        Verification reads the whole folder. Raises `NotFoundError`, and `SnapshotError` where it cannot be served.
+        The first time, all of the folder is read. Raises `NotFoundError`, and `SnapshotError` if it cannot be served.
         """
         if live.version == version:
             return live
         entry = self._store.snapshots.get(version)
         folder, database_id = self._data_dir / entry.path, self._store.instance.database_id
-        return open_snapshot(folder, database_id, entry.version, entry.digest)
+        return open_snapshot(folder, database_id, entry.version, entry.digest, self._verified)
 
     def problem(self, entry: SnapshotEntry) -> str | None:
         """Why the snapshot cannot be served, as far as is seen without reading its arrays; None where that is fine."""

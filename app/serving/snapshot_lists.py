@@ -18,7 +18,7 @@ N_SHOWN = 10
 N_USERS = 200
 """Users whose lists are counted, at most."""
 
-SECONDS = 2.0
+SECONDS = 0.5
 """For how long lists are made, beside requests that need the processor as well."""
 
 N_MOVED = 10

@@ -30,6 +30,9 @@ REQUIRED_FILES = frozenset({INDEX_FILE, *DOCUMENTS, *map(array_file, ARRAY_LAYOU
 MAX_DOCUMENT_BYTES = 1 << 24
 """More than the vocabularies of all features, or the names of all groups, can take."""
 
+MOST_KNOWN = 10_000
+"""Files that are known as verified; a snapshot has some 50."""
+
 MOST_READ_BYTES = 1 << 14
 """Up to this size an array is read. To map it would take longer, a descriptor, and whole pages of memory."""
 
@@ -80,13 +83,41 @@ def damage_at_a_glance(folder: Path, digest: str | None) -> str | None:
     return None
 
 
+class VerifiedFiles:
+    """The files whose content was found to be what was written, as they were then: not to be hashed again for a look.
+
+    A file that was written to or replaced since has another time of change, which no program can set. Not for what
+    serves answers: a disk may lose what it has stored.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str | int, ...]] = set()
+
+    def knows(self, file: os.stat_result, sha256: str) -> bool:
+        return _identity(file, sha256) in self._known
+
+    def add(self, file: os.stat_result, sha256: str) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known.add(_identity(file, sha256))
+
+
+def _identity(file: os.stat_result, sha256: str) -> tuple[str | int, ...]:
+    return sha256, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
+
+
 def read_snapshot(
-    folder: Path, database_id: str, version: int, extra: Mapping[str, Layout], digest: str | None = None
+    folder: Path,
+    database_id: str,
+    version: int,
+    extra: Mapping[str, Layout],
+    digest: str | None = None,
+    verified: VerifiedFiles | None = None,
 ) -> SnapshotFiles:
     """The snapshot in `folder`, verified and mapped. `extra`: the layouts of arrays that not every snapshot has.
 
     `digest`: of the manifest as it was registered, so that not even a folder that was forged with valid checksums is
-    read; None where it is not known.
+    read; None where it is not known. `verified`: files that need not be hashed again; those that are hashed are added.
 
     Raises `SnapshotDamagedError` where anything is missing, altered, linked or inconsistent, `SnapshotOutdatedError`
     for an older format, `SnapshotForeignError` for a newer one, another database or another version.
@@ -104,7 +135,7 @@ def read_snapshot(
         # After the other checks, which say more.
         if digest is not None and hashlib.sha256(content).hexdigest() != digest:
             raise SnapshotDamagedError(f"{MANIFEST_FILE} is not the one that was registered")
-        _verify_files(folder, manifest.files, known_files(extra))
+        _verify_files(folder, manifest.files, known_files(extra), verified)
         arrays = {
             name: _map_array(folder / array_file(name), dtype)
             for name, (dtype, _) in (ARRAY_LAYOUTS | dict(extra)).items()
@@ -125,17 +156,24 @@ def _told(error: OSError) -> str:
     return f"{Path(error.filename).name}: {what}" if isinstance(error.filename, str | Path) else what
 
 
-def _verify_files(folder: Path, digests: Mapping[str, FileDigest], known: frozenset[str]) -> None:
+def _verify_files(
+    folder: Path, digests: Mapping[str, FileDigest], known: frozenset[str], verified: VerifiedFiles | None
+) -> None:
     # Names from a forged manifest are compared with known names and never joined to a path before.
     if not REQUIRED_FILES <= digests.keys() <= known:
         raise SnapshotDamagedError(f"{MANIFEST_FILE} lists other files than this format has")
     for name, digest in digests.items():
         with os.fdopen(_open_regular(folder / name), "rb") as file:
             # The size is compared first: it is known at once, and hashing a large file takes a second.
-            if os.fstat(file.fileno()).st_size != digest.size:
+            found = os.fstat(file.fileno())
+            if found.st_size != digest.size:
                 raise SnapshotDamagedError(f"{name} is not {digest.size} bytes long")
+            if verified is not None and verified.knows(found, digest.sha256):
+                continue
             if hashlib.file_digest(file, "sha256").hexdigest() != digest.sha256:
                 raise SnapshotDamagedError(f"{name} is not what was written")
+            if verified is not None:
+                verified.add(found, digest.sha256)
 
 
 def _read_document(path: Path) -> Any:

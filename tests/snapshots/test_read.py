@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from app.scoring import open_snapshot
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
 from app.snapshots.manifest import FORMAT
-from app.snapshots.read import damage_at_a_glance, manifest_digest
+from app.snapshots.read import VerifiedFiles, damage_at_a_glance, manifest_digest
 from tests.support.forged import forge_manifest
 from tests.support.snapshot_data import DATABASE_ID, SMALL_FILES, snapshot_arrays, write_small_snapshot
 
@@ -310,4 +311,33 @@ def test_index_of_other_vectors(folder: Path, other_folder: Path) -> None:
     shutil.copy(other_folder / "items.faiss", folder / "items.faiss")
     forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match="trial search"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_verified_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are hashed once for those who look. What is written to since is hashed again, and found damaged."""
+    hashed: list[int] = []
+    digest_of = hashlib.file_digest
+
+    def counted(file: Any, name: str) -> Any:
+        hashed.append(file.fileno())
+        return digest_of(file, name)
+
+    monkeypatch.setattr("app.snapshots.read.hashlib.file_digest", counted)
+    verified = VerifiedFiles()
+    for _ in range(2):
+        open_snapshot(folder, DATABASE_ID, 1, verified=verified)
+    n = len(hashed)
+    assert n == len(SMALL_FILES)
+    path = folder / "item_keys.npy"
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(SnapshotDamagedError, match="not what was written"):
+        open_snapshot(folder, DATABASE_ID, 1, verified=verified)
+    # Who serves answers looks at everything.
+    monkeypatch.setattr("app.snapshots.read.MOST_KNOWN", 0)
+    with pytest.raises(SnapshotDamagedError):
         open_snapshot(folder, DATABASE_ID, 1)
