@@ -109,6 +109,8 @@ class Service:
     request_states: RequestStates
     user_states: UserStates
     recommender: Recommender
+    unseen_recommender: Recommender
+    """For lists that operators look at: no metric counts them."""
     exclusion: ExclusionExplainer
     rankings: CandidateRanker
     searcher: Searcher
@@ -190,6 +192,8 @@ class Service:
         )
         watch = PlacementWatch(metrics.count_placement_problem)
         recommender = Recommender(user_states, tokens, watch, threads, shown_items)
+        # What operators look at is shown to nobody else.
+        unseen = Recommender(user_states, tokens, PlacementWatch(lambda _name, _problem: None), threads, None)
         return cls(
             store=store,
             threads=threads,
@@ -199,6 +203,7 @@ class Service:
             request_states=request_states,
             user_states=user_states,
             recommender=recommender,
+            unseen_recommender=unseen,
             exclusion=ExclusionExplainer(recommender),
             rankings=CandidateRanker(recommender),
             searcher=Searcher(recommender),

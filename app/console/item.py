@@ -353,7 +353,7 @@ async def _place(service: Service, item_id: str, user_id: str, placement: str) -
     why = await service.exclusion.explain(item_id, query, state)
     rules: tuple[str, ...] = (why.rule,) if why.rule else ()
     if why.stage == "shown":
-        answer = await service.recommender.recommend(query, state)
+        answer = await service.unseen_recommender.recommend(query, state)
         reasons = next((getattr(each, "reasons", None) for each in answer.items if each.item_id == item_id), None)
         moves = [] if reasons is None else reasons.rules
         rules = tuple(

@@ -70,10 +70,10 @@ async def preview_of(service: Service, name: str, before: Placement, after: Plac
     for user_id, who in users:
         of_user = await service.request_states.read(user_id)
         query = Query(user_id, ListOptions(limit=LENGTH, placement=name))
-        was = await service.recommender.recommend(query, of_user.with_placement(name, old))
+        was = await service.unseen_recommender.recommend(query, of_user.with_placement(name, old))
         changed = of_user.with_placement(name, new)
-        now = await service.recommender.recommend(query, changed)
-        notes |= dict.fromkeys(await service.recommender.placement_notes(query, changed))
+        now = await service.unseen_recommender.recommend(query, changed)
+        notes |= dict.fromkeys(await service.unseen_recommender.placement_notes(query, changed))
         old_places = {each.item_id: place for place, each in enumerate(was.items)}
         new_ids = {each.item_id for each in now.items}
         shown.append(

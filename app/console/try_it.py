@@ -262,15 +262,15 @@ async def listed_ids(service: Service, user_id: str) -> list[str]:
     """The ids of the list as it is now."""
     state = await service.request_states.read(user_id)
     query = ListQuery(user_id, ListOptions(limit=N_LISTED))
-    return [each.item_id for each in (await service.recommender.recommend(query, state)).items]
+    return [each.item_id for each in (await service.unseen_recommender.recommend(query, state)).items]
 
 
 async def try_view(service: Service, user_id: str, asked: Asked, fault: Fault | None = None) -> TryView:
     state = await service.request_states.read(user_id)
     scale = await service.request_states.scale(state)
     user = await service.user_states.load(state.user, state.serving, state.config.event_types)
-    listed = await service.recommender.recommend(ListQuery(user_id, NO_RECOMMENDATION), state)
-    guest = await service.recommender.recommend(ListQuery(None, ListOptions(limit=N_GUEST)), state)
+    listed = await service.unseen_recommender.recommend(ListQuery(user_id, NO_RECOMMENDATION), state)
+    guest = await service.unseen_recommender.recommend(ListQuery(None, ListOptions(limit=N_GUEST)), state)
     found, fault = await _search(service, user_id, asked.words, state, fault)
     why = await _why_not(service, user_id, asked.why, state)
 

@@ -209,7 +209,7 @@ async def user_view(service: Service, user_id: str, cursor: str | None = None) -
     happened = await run_in_threadpool(history_after, service, user_id, places)
     entries, more = happened[:N_ENTRIES], len(happened) > N_ENTRIES
     options = ListOptions(limit=N_LISTED, explain=True)
-    listed = (await service.recommender.recommend(ListQuery(user_id, options), state)).items
+    listed = (await service.unseen_recommender.recommend(ListQuery(user_id, options), state)).items
     scale = await service.request_states.scale(state)
     cards = await cards_of([each.item_id for each in (*entries, *listed)], service, state)
     ranks = {each.item_id: rank for rank, each in enumerate(listed, 1)}

@@ -187,3 +187,10 @@ def test_looking(guarded: GuardedApp) -> None:
         for path in ("ratings", "ratings/delete"):
             assert console.post(f"{PAGE}/{path}", {"user": "v", "item": "a", "value": "4"}).status_code == 403
     assert guarded.store.users.get("v") is None
+
+
+def test_not_in_the_metrics(console: Console) -> None:
+    """What an operator looks at is no list that users were shown."""
+    for path in ("/console/try?user=user-1", "/console/users/user-1/lists", "/console/items/i1?lists=home"):
+        console.get(path)
+    assert "reckon_catalogue_shown_items 0.0" in console.client.get("/metrics").text
