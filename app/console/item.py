@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +17,7 @@ from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
 from app.entities import UNKNOWN_TIME, EventType, Item, Patch, clean_id
 from app.errors import InvalidInputError, NotFoundError
+from app.serving.data_quality import ratings_by_value
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions, SimilarItem
 from app.serving.query import Query as ListQuery
 from app.serving.serving_state import ServingState
@@ -29,9 +29,6 @@ router = console_router()
 
 N_SIMILAR = 10
 N_SAMPLED, N_LISTS, LIST_LENGTH = 500, 8, 20
-MAX_DISTINCT = 21
-"""More different values of ratings are shown in bins."""
-
 MAX_POINTS = 60
 """Of a line with more periods, the points would cover it."""
 
@@ -264,18 +261,14 @@ def _source(row: int, serving: ServingState) -> str:
 
 
 def _histogram(values: NDArray[np.floating], as_of: str) -> Plot:
-    distinct, counts = np.unique(values, return_counts=True)
-    names = [f"{each:g}" for each in distinct.tolist()]
-    if len(distinct) > MAX_DISTINCT:
-        counts, edges = np.histogram(values, 10)
-        names = [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
+    rows = ratings_by_value(values)
     return Plot(
         "Ratings by value",
         f"How many users gave each rating. {as_of}",
         ("rating", "users"),
-        list(zip(names, counts.tolist(), strict=True)),
-        # In the order of the rows: names of bins do not sort by themselves.
-        bars("rating", "users", sort=names),
+        rows,
+        # In the order of the rows: names of ranges do not sort by themselves.
+        bars("rating", "users", sort=[name for name, _ in rows]),
         empty="No ratings are known of this item.",
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.console.data_quality import data_quality_view
 from app.console.imports import Corrections, corrections_of
 from app.intake.importing import import_path
 from app.intake.uploads import Uploads, safe_name
@@ -266,4 +267,7 @@ def test_quality(console: Console, empty: Console) -> None:
     text = console.text("/console/data/quality")
     assert "Users with one rating" in text
     assert "Where the ratings are" in text
+    service: Service = console.client.app.state.service  # type: ignore[attr-defined]  # an application
+    shown = data_quality_view(service).quality
+    assert shown is data_quality_view(service).quality  # counted once
     assert "No ratings have been learned from yet" in empty.text("/console/data/quality")
