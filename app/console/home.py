@@ -13,7 +13,7 @@ from app.console.notices import Notice, service_notices
 from app.console.plots import Sparkline
 from app.console.rendering import page
 from app.console.routing import caller_of, console_router, data_dir_of, service_of
-from app.observability.activity import LastHour, last_hour
+from app.observability.activity import LATENCY_BUCKETS, LastHour, last_hour
 from app.store.arrivals import HourOfArrivals
 from app.store.jobs import Job
 from app.store.processes import ProcessBeats
@@ -84,7 +84,9 @@ class StrategyShare:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What all processes answered in the last hour. `p50`, `p99`: seconds within which that part was answered."""
+    """What all processes answered in the last hour. `p50`, `p99`: seconds within which that part was answered,
+    infinity beyond `longest`.
+    """
 
     n: int
     n_lists: int
@@ -94,6 +96,7 @@ class Answers:
     p99: float | None
     strategies: Sequence[StrategyShare]
     requests: Sparkline
+    longest: float = LATENCY_BUCKETS[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from app.console.notices import Notice, service_notices
 from app.console.plots import Plot, channel
 from app.console.rendering import page
 from app.console.routing import caller_of, console_router, data_dir_of, service_of, settings_of
-from app.observability.activity import LATENCY_BUCKETS, LastHour, last_hour
+from app.observability.activity import LAG_BUCKETS, LATENCY_BUCKETS, LastHour, last_hour
 from app.settings import Settings
 from app.store.erasures import Erasure
 from app.store.jobs import Job
@@ -68,12 +68,15 @@ class StorageView:
 
 @dataclass(frozen=True, slots=True)
 class LagView:
-    """How soon writes took effect in the last hour. `p50`, `p99`: seconds within which that part did; None if none."""
+    """How soon writes took effect in the last hour. `p50`, `p99`: seconds within which that part did; None if
+    none, infinity beyond `longest`.
+    """
 
     name: str
     meaning: str
     p50: float | None
     p99: float | None
+    longest: float = LAG_BUCKETS[-1]
 
 
 @dataclass(frozen=True, slots=True)

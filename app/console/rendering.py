@@ -6,6 +6,7 @@ scripts and styles, which the Content-Security-Policy would refuse.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -101,6 +102,13 @@ def duration(seconds: float | None) -> str:
     return " ".join(parts)
 
 
+def within(seconds: float | None, longest: float) -> str:
+    """A time of which no more is known beyond `longest`, where it is infinite."""
+    if seconds is None or math.isfinite(seconds):
+        return duration(seconds)
+    return f"more than {duration(longest).replace('.0 ', ' ')}"
+
+
 def moment(at: datetime | None) -> Markup:
     """A time in UTC, which `console.js` shows in the time zone of the viewer."""
     if at is None:
@@ -171,6 +179,7 @@ def _environment() -> Environment:
         "percent": percent,
         "bytes": n_bytes,
         "duration": duration,
+        "within": within,
         "moment": moment,
         "ago": ago,
         "shown": shown,

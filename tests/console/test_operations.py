@@ -51,6 +51,17 @@ def test_lag(console: Console, service: Service) -> None:
     assert text.count("none in the last hour") == 2
 
 
+def test_slow(console: Console, service: Service) -> None:
+    """Of times beyond the last bucket, no more is known than that."""
+    activity = Activity()
+    activity.count_request("/ratings", 201, 30.0)
+    activity.count_lag("ratings", 9_000.0)
+    Presence(service.store, "api", snapshot_version=lambda: 1, activity=activity.as_json).beat()
+    assert "more than 1 h for half of them; more than 1 h for 99 %" in console.text("/console/operations")
+    assert console.text("/").count("more than 5 s") == 2
+    assert console.client.get("/processes").json()["activity"]["p99_seconds"] == 5.0
+
+
 def test_size_of_the_database(console: Console, service: Service) -> None:
     n_bytes = service.store.database.size()
     assert 10_000 < n_bytes < 100_000_000

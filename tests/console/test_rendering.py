@@ -1,5 +1,6 @@
 """Numbers, times and texts as pages show them, and that nothing of a text becomes part of a page."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -25,6 +26,7 @@ from app.console.rendering import (
     number,
     percent,
     shown,
+    within,
 )
 
 NAN = float("nan")
@@ -54,6 +56,10 @@ HOSTILE = [
         (duration(75), "1 min 15 s"),
         (duration(3_600), "1 h"),
         (duration(90_061), "1 d 1 h"),
+        (within(4.0, 5.0), "4.0 s"),
+        (within(math.inf, 5.0), "more than 5 s"),
+        (within(math.inf, 3_600.0), "more than 1 h"),
+        (within(None, 5.0), MISSING),
         (shown(["a", True, None, 1.50]), f"a, yes, {MISSING}, 1.5"),
         (shown({}), MISSING),
     ],
