@@ -131,18 +131,25 @@ def ago(at: datetime | None) -> Markup:
 
 
 def shown(value: object) -> str:
-    """Any value of a document as text: lists separated by commas, flags as yes and no."""
+    """Any value of a document as text: lists with commas, flags as yes and no, numbers with all of their digits."""
     if value is None or value == "":
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(map(shown, value)) if value else MISSING
     if isinstance(value, dict):
         return "; ".join(f"{name}: {shown(each)}" for name, each in value.items()) if value else MISSING
     return str(value)
+
+
+def cell(value: object) -> str:
+    """As `shown`, in the table of a plot: with six digits of a number, and all those before the point."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = float(f"{value:.6g}") if abs(value) < 1e6 else round(value)  # noqa: PLR2004  it has more than six
+    return shown(value)
 
 
 def link(path: str, *parts: object, **parameters: object) -> str:
@@ -183,6 +190,7 @@ def _environment() -> Environment:
         "moment": moment,
         "ago": ago,
         "shown": shown,
+        "cell": cell,
         "as_json": as_json,
     }
     environment.globals |= {

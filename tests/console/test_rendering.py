@@ -19,6 +19,7 @@ from app.console.rendering import (
     TEMPLATES,
     ago,
     as_json,
+    cell,
     duration,
     link,
     moment,
@@ -62,6 +63,13 @@ HOSTILE = [
         (within(None, 5.0), MISSING),
         (shown(["a", True, None, 1.50]), f"a, yes, {MISSING}, 1.5"),
         (shown({}), MISSING),
+        (shown(12_345_678.0), "12345678"),
+        (shown(0.1234567891), "0.1234567891"),
+        (cell(12_345_678.4), "12345678"),
+        (cell(0.1234567891), "0.123457"),
+        (cell(3.0), "3"),
+        (cell(NAN), "nan"),
+        (cell("a"), "a"),
     ],
 )
 def test_formats(text: str, expected: str) -> None:
