@@ -98,6 +98,11 @@ class ItemUse:
     n_counted: int = MAX_COUNTED
 
     @property
+    def of_events(self) -> str:
+        """Of which events these are counts."""
+        return "events" if self.is_complete else f"of the first {self.n_counted:,} events"
+
+    @property
     def rate(self) -> float | None:
         return self.n_chosen / self.n_shown if self.n_shown else None
 
