@@ -1,0 +1,39 @@
+"""Counts by day or month, for plots over time."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.console.plots import Row, Spec, lines
+from app.entities import UNKNOWN_TIME
+
+MAX_POINTS = 60
+"""Of a line with more periods, the points would cover it."""
+
+
+def by_period(series: Mapping[str, NDArray[np.int64]]) -> tuple[str, list[Row]]:
+    """`month` or, for times within two months, `day`; and rows of the first day of each period, the name of a series
+    and how many of its times are in it.
+
+    `series`: times in microseconds UTC by name; those that are not known are left out. Periods between the first and
+    the last one without any time are zeros, not gaps.
+    """
+    known = {name: times[times != UNKNOWN_TIME].astype("datetime64[us]") for name, times in series.items()}
+    months = np.concatenate([times.astype("datetime64[M]") for times in known.values()])
+    unit = "month" if len(months) and (months.max() - months.min()).astype(int) > 1 else "day"
+    periods = {
+        name: times.astype("datetime64[M]" if unit == "month" else "datetime64[D]") for name, times in known.items()
+    }
+    every = np.concatenate(list(periods.values()))
+    if not len(every):
+        return unit, []
+    axis = np.arange(every.min(), every.max() + 1)
+    names = axis.astype("datetime64[D]").astype(str).tolist()
+    counts = {name: np.bincount((of - axis[0]).astype(np.int64), minlength=len(axis)) for name, of in periods.items()}
+    return unit, [(at, name, int(counts[name][place])) for place, at in enumerate(names) for name in series]
+
+
+def over_time(unit: str, n: str, n_periods: int, *, series: str | None = None) -> Spec:
+    """How `by_period` is drawn. `n`, `series`: the columns of the numbers and of the names."""
+    return lines(unit, n, x_kind="temporal", zero=True, points=n_periods <= MAX_POINTS, series=series)
