@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,14 +53,13 @@ class FolderSize:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """`state`: `answers`, or since when and why the database does not. `database_bytes`: of the tables.
+    """`down_since`: when the database stopped to answer; None while it does. `database_bytes`: of the tables.
 
     `size_bytes`, `free_bytes`: of the disk.
     """
 
     kind: str
-    state: str
-    is_up: bool
+    down_since: datetime | None
     database_bytes: int
     size_bytes: int | None
     free_bytes: int | None
@@ -199,15 +199,13 @@ def lag_views(hour: LastHour) -> list[LagView]:
 
 def storage_view(service: Service, data_dir: Path, settings: Settings) -> StorageView:
     outage = service.store.availability.outage
-    state = "answers" if outage is None else f"does not answer since {outage.since:%Y-%m-%d %H:%M} UTC"
     try:
         disk = shutil.disk_usage(data_dir)
     except OSError:
         disk = None
     return StorageView(
         kind="Postgres" if settings.database_url.startswith("postgresql") else "SQLite",
-        state=state,
-        is_up=outage is None,
+        down_since=None if outage is None else outage.since,
         database_bytes=service.store.database.size(),
         size_bytes=None if disk is None else disk.total,
         free_bytes=None if disk is None else disk.free,

@@ -1,4 +1,4 @@
-"""Counts by day or month, for plots over time."""
+"""Counts by day, month or year, for plots over time."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,23 @@ from app.entities import UNKNOWN_TIME
 MAX_POINTS = 60
 """Of a line with more periods, the points would cover it."""
 
+MANY_MONTHS = 600
+"""Beyond them, as where one time is wrong by centuries, years are counted."""
+
 
 def by_period(series: Mapping[str, NDArray[np.int64]]) -> tuple[str, list[Row]]:
-    """`month` or, for times within two months, `day`; and rows of the first day of each period, the name of a series
-    and how many of its times are in it.
+    """Returns the unit, and rows of the first day of a period, the name of a series and how many of its times are in it.
 
-    `series`: times in microseconds UTC by name; those that are not known are left out. Periods between the first and
-    the last one without any time are zeros, not gaps.
+    The unit is `month`, `day` for times within two months, or `year` for times that are centuries apart. `series`:
+    times in microseconds UTC by name; unknown ones are left out. Periods between the first and the last one without
+    any time are zeros, not gaps.
     """
     known = {name: times[times != UNKNOWN_TIME].astype("datetime64[us]") for name, times in series.items()}
     months = np.concatenate([times.astype("datetime64[M]") for times in known.values()])
-    unit = "month" if len(months) and (months.max() - months.min()).astype(int) > 1 else "day"
-    periods = {
-        name: times.astype("datetime64[M]" if unit == "month" else "datetime64[D]") for name, times in known.items()
-    }
+    n_months = int((months.max() - months.min()).astype(int)) if len(months) else 0
+    unit = "day" if n_months <= 1 else "month" if n_months <= MANY_MONTHS else "year"
+    code = {"day": "datetime64[D]", "month": "datetime64[M]", "year": "datetime64[Y]"}[unit]
+    periods = {name: times.astype(code) for name, times in known.items()}
     every = np.concatenate(list(periods.values()))
     if not len(every):
         return unit, []

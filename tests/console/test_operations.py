@@ -1,10 +1,14 @@
 """Operations: processes, requests, settings, keys and the audit log."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.console.operations import operations_view, settings_view
+from app.console.operations import StorageView, operations_view, settings_view, storage_view
+from app.console.rendering import moment
 from app.observability.activity import Activity
 from app.settings import Settings
 from app.store.presence import Presence
@@ -66,6 +70,17 @@ def test_size_of_the_database(console: Console, service: Service) -> None:
     n_bytes = service.store.database.size()
     assert 10_000 < n_bytes < 100_000_000
     assert "of tables and indexes" in console.text("/console/operations")
+
+
+def test_outage(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is shown in the zone of the viewer, as all times are."""
+    since = datetime(2026, 11, 30, 21, 5, 1, tzinfo=UTC)
+
+    def down(*arguments: Any) -> StorageView:
+        return replace(storage_view(*arguments), down_since=since)
+
+    monkeypatch.setattr("app.console.operations.storage_view", down)
+    assert f"does not answer since {moment(since)}" in console.page("/console/operations")
 
 
 def test_tenant(service: Service, tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_by_time(console: Console, service: Service) -> None:
 
 
 def test_by_period() -> None:
-    """Within two months by day; all periods in between are there."""
+    """Within two months by day, over centuries by year; all periods in between are there."""
     day = 86_400_000_000
     some = {"a": np.array([0, 2 * day, 2 * day + 5, UNKNOWN_TIME]), "b": np.array([day])}
     assert by_period(some) == (
@@ -156,6 +156,8 @@ def test_by_period() -> None:
             ("1970-01-03", "b", 0),
         ],
     )
+    unit, rows = by_period({"a": to_microseconds(datetime(2026, 5, 1, tzinfo=UTC)) * np.array([-30, 0, 1])})
+    assert (unit, len(rows) < 2_000, sum(n for *_, n in rows)) == ("year", True, 3)
     assert by_period({"a": np.empty(0, np.int64)}) == ("day", [])
 
 
