@@ -96,7 +96,6 @@ class SnapshotView:
 
     row: SnapshotRow
     live: int | None
-    is_newest: bool
     problem: str | None
     words: list[str]
     gate: Gate
@@ -131,7 +130,6 @@ def snapshot_view(service: Service, version: int) -> SnapshotView:
     return SnapshotView(
         row=row,
         live=live,
-        is_newest=not entries or entries[0].version == version,
         problem=service.published.problem(entry),
         words=in_words(card),
         gate=row.gate,

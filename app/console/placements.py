@@ -42,7 +42,6 @@ class PlacementRow:
     name: str
     number: int
     changed: tuple[SettingChange, ...]
-    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +119,9 @@ async def show_all(request: Request, create: Annotated[str | None, Query(max_len
 def placements_view(service: Service, create: str = "", problem: str | None = None) -> PlacementsView:
     stored = service.placement_editor.all()
     names = {each.name for each in stored}
-    rows = tuple(PlacementRow(each.name, each.number, _from_defaults(each.settings.document), False) for each in stored)
+    rows = tuple(PlacementRow(each.name, each.number, _from_defaults(each.settings.document)) for each in stored)
     deleted = tuple(
-        PlacementRow(name, current.number, (), True)
+        PlacementRow(name, current.number, ())
         for name, current in service.store.placements.all_current().items()
         if name not in names
     )

@@ -16,7 +16,7 @@ MANY_MONTHS = 600
 
 
 def by_period(series: Mapping[str, NDArray[np.int64]]) -> tuple[str, list[Row]]:
-    """Returns the unit, and rows of the first day of a period, the name of a series and how many of its times are in it.
+    """Returns the unit, and rows: the first day of a period, the name of a series, how many of its times are in it.
 
     The unit is `month`, `day` for times within two months, or `year` for times that are centuries apart. `series`:
     times in microseconds UTC by name; unknown ones are left out. Periods between the first and the last one without

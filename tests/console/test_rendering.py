@@ -91,6 +91,12 @@ def test_escaped(text: str) -> None:
     assert as_json({"a": text}).count("<") == 0
 
 
+def test_scripts_of_plots() -> None:
+    """One template names them, and the pages with plots include it."""
+    folder = Path(rendering.__file__).parent / "templates"
+    assert [each.name for each in folder.iterdir() if "vega-lite" in each.read_text()] == ["plot_scripts.html"]
+
+
 def test_undefined() -> None:
     with pytest.raises(UndefinedError):
         TEMPLATES.from_string("{{ view.missing }}").render(view=object())
