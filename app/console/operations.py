@@ -24,6 +24,7 @@ from app.store.processes import ProcessBeat
 from app.wiring import Service
 
 SIZES_SECONDS = 60
+N_ERASURES = 20
 
 _ASKED = "to the first answer of a process that takes it into account, the wait for being asked included."
 LAGS = {
@@ -81,7 +82,9 @@ class LagView:
 
 @dataclass(frozen=True, slots=True)
 class OperationsView:
-    """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings."""
+    """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings.
+    `erasures`: the oldest of the `n_erasures` that are pending.
+    """
 
     is_main: bool
     processes: Sequence[ProcessBeat]
@@ -93,6 +96,7 @@ class OperationsView:
     jobs: Sequence[Job]
     notices: Sequence[Notice]
     erasures: Sequence[Erasure]
+    n_erasures: int
     settings: Sequence[SettingView]
 
 
@@ -118,7 +122,8 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
         storage=storage_view(service, data_dir, settings),
         jobs=store.jobs.latest(),
         notices=service_notices(service, data_dir, beats),
-        erasures=store.erasures.pending(),
+        erasures=store.erasures.pending(N_ERASURES),
+        n_erasures=store.erasures.count_open()[0],
         settings=list(settings_view(settings)) if is_main else [],
     )
 

@@ -14,7 +14,7 @@ from app.console.learning_compare import compare_view, lists_view
 from app.console.learning_job import STEPS, job_view
 from app.console.learning_snapshot import count_rows, diagnosis_plots, map_view, snapshot_view
 from app.console.rendering import MISSING, moment
-from app.entities import to_microseconds
+from app.entities import Item, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.store import Store
 from app.store.run_logs import RunLogEntry
@@ -307,6 +307,8 @@ def test_compare(console: Console, service: Service, tmp_path: Path) -> None:
     text = console.text(f"/console/learning/compare?a={first}&b={second}")
     assert "What the data chose" in text
     assert "user-0" in console.text(f"/console/learning/compare/lists?a={first}&b={second}")
+    service.store.items.record([Item(each.href.rpartition("/")[2], title="x" * 10_000) for each in lists.users[0].a])
+    assert "x" * 301 not in console.page(f"/console/learning/compare/lists?a={first}&b={second}")
     assert console.get(f"/console/learning/compare?a={first}&b={first}").status_code == 422
     assert console.get(f"/console/learning/compare?a={first}&b=999").status_code == 404
     assert console.get(f"/console/learning/compare?a={first}&b=x").status_code == 422

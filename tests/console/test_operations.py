@@ -16,6 +16,7 @@ from app.wiring import Service
 from tests.console.test_sessions import guarded  # noqa: F401  a fixture
 from tests.support.console import Console, text_of
 from tests.support.keys import GuardedApp
+from tests.support.ratings import incoming
 
 
 def test_processes(console: Console, service: Service) -> None:
@@ -70,6 +71,15 @@ def test_size_of_the_database(console: Console, service: Service) -> None:
     n_bytes = service.store.database.size()
     assert 10_000 < n_bytes < 100_000_000
     assert "of tables and indexes" in console.text("/console/operations")
+
+
+def test_many_erasures(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.erasures.COST", 2)
+    service.store.ratings.record(incoming(*((f"gone-{n}", "i1", 4.0) for n in range(23))))
+    for n in range(23):
+        assert console.client.delete(f"/users/gone-{n}").status_code == 204
+    page = console.page("/console/operations")
+    assert (page.count(", due <time"), "3 more." in page) == (20, True)
 
 
 def test_outage(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
