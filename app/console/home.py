@@ -59,7 +59,11 @@ class SnapshotTile:
     def gate_note(self) -> str:
         if self.gate.reason is not None:
             return self.gate.reason
-        return "pinned: later runs do not go live" if self.is_pinned else "later runs go live if they pass as well"
+        if self.is_pinned:
+            return "pinned: later runs do not go live"
+        if self.gate.kind == "unmeasured":
+            return "to measure takes users with two ratings or more"
+        return "later runs go live if they pass as well"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.auth.errors import ForbiddenError
+from app.console.learning import JobRow
 from app.console.notices import Notice, service_notices
 from app.console.plots import Plot, channel
 from app.console.rendering import page
@@ -19,7 +20,6 @@ from app.console.routing import caller_of, console_router, data_dir_of, service_
 from app.observability.activity import LAG_BUCKETS, LATENCY_BUCKETS, LastHour, last_hour
 from app.settings import Settings
 from app.store.erasures import Erasure
-from app.store.jobs import Job
 from app.store.processes import ProcessBeat
 from app.wiring import Service
 
@@ -93,7 +93,7 @@ class OperationsView:
     latency: Plot | None
     lags: Sequence[LagView]
     storage: StorageView
-    jobs: Sequence[Job]
+    jobs: Sequence[JobRow]
     notices: Sequence[Notice]
     erasures: Sequence[Erasure]
     n_erasures: int
@@ -110,7 +110,7 @@ async def show(request: Request) -> Response:
 def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_main: bool) -> OperationsView:
     store = service.store
     beats = store.processes.read() if is_main else None
-    live = store.snapshots.live()
+    live, now = store.snapshots.live(), store.jobs.now()
     hour = None if beats is None else last_hour([each.activity for each in beats.beats], beats.read_at)
     return OperationsView(
         is_main=is_main,
@@ -120,7 +120,7 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
         latency=None if hour is None else latency_plot(hour),
         lags=[] if hour is None else lag_views(hour),
         storage=storage_view(service, data_dir, settings),
-        jobs=store.jobs.latest(),
+        jobs=[JobRow.of(each, now) for each in store.jobs.latest()],
         notices=service_notices(service, data_dir, beats),
         erasures=store.erasures.pending(N_ERASURES),
         n_erasures=store.erasures.count_open()[0],

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import AfterValidator
 from starlette.concurrency import run_in_threadpool
 
 from app.console.placement_form import (
@@ -22,7 +23,7 @@ from app.console.placement_preview import Preview, preview_of
 from app.console.rendering import link, page
 from app.console.routing import caller_of, changes, console_router, reads, service_of
 from app.errors import ChangedMeanwhileError, InvalidInputError, NotFoundError
-from app.serving.placement import NAME_PATTERN, Placement, check_name, parse_placement
+from app.serving.placement import Placement, check_name, parse_placement
 from app.serving.placement_editor import DeletedVersionError
 from app.serving.query import DEFAULT_PLACEMENT
 from app.store.placements import KEPT_VERSIONS, PlacementVersion
@@ -30,7 +31,7 @@ from app.wiring import Service
 
 router = console_router("/console/placements")
 
-Name = Annotated[str, Path(pattern=NAME_PATTERN)]
+Name = Annotated[str, AfterValidator(check_name)]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 MAX_NUMBER = 2**63
 

@@ -152,6 +152,18 @@ def cell(value: object) -> str:
     return shown(value)
 
 
+def coded(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    code = Markup("<code>{}</code>")
+    return Markup().join(code.format(part) if place % 2 else escape(part) for place, part in enumerate(_split(text)))
+
+
+def _split(text: str) -> list[str]:
+    parts = text.split("`")
+    # A single backtick is itself.
+    return parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
+
+
 def link(path: str, *parts: object, **parameters: object) -> str:
     """The address of a page: the parts escaped as segments of the path, and the parameters that are not None."""
     address = "/".join([path, *(quote(str(part), safe="") for part in parts)])
@@ -191,6 +203,7 @@ def _environment() -> Environment:
         "ago": ago,
         "shown": shown,
         "cell": cell,
+        "coded": coded,
         "as_json": as_json,
     }
     environment.globals |= {

@@ -1,11 +1,13 @@
 """Home: what the service is doing now."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from app.console.home import STRATEGIES, home_view
+from app.console.home import STRATEGIES, home_view, snapshot_tile
+from app.console.learning import Gate
 from app.console.notices import service_notices
 from app.intake.importing import import_path
 from app.observability.activity import Activity
@@ -28,6 +30,27 @@ def test_trained(service: Service, tmp_path: Path) -> None:
     assert counts["Ratings"] == live.card["counts"]["ratings"]
     assert [step.is_done for step in view.steps] == [True, True, False]
     assert not view.is_new
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_pinned", "note"),
+    [
+        ("passed", False, "later runs go live if they pass as well"),
+        ("unmeasured", False, "to measure takes users with two ratings or more"),
+        ("unmeasured", True, "pinned: later runs do not go live"),
+    ],
+)
+def test_gate_note(service: Service, kind: str, is_pinned: bool, note: str) -> None:
+    live = service.store.snapshots.live()
+    assert live is not None
+    tile = replace(snapshot_tile(live), gate=Gate(kind, kind), is_pinned=is_pinned)
+    assert tile.gate_note == note
+
+
+def test_open(empty: Console) -> None:
+    """Whoever reaches the service may change it, also from other machines with `--insecure`."""
+    assert "everybody who reaches this service may do everything" in empty.page("/")
+    assert "everybody who reaches this service may do everything" in empty.text("/console/operations/keys")
 
 
 def test_first_steps(empty: Console) -> None:

@@ -73,6 +73,14 @@ def test_size_of_the_database(console: Console, service: Service) -> None:
     assert "of tables and indexes" in console.text("/console/operations")
 
 
+def test_jobs(console: Console, service: Service) -> None:
+    """Why they were started, and what became of them, in words."""
+    service.store.jobs.enqueue("command")
+    page = console.page("/console/operations")
+    assert "<td>waits for a worker</td><td><code>reckon train</code></td>" in page
+    assert "Start <code>reckon worker</code>." in page
+
+
 def test_many_erasures(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.store.erasures.COST", 2)
     service.store.ratings.record(incoming(*((f"gone-{n}", "i1", 4.0) for n in range(23))))

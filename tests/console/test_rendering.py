@@ -20,6 +20,7 @@ from app.console.rendering import (
     ago,
     as_json,
     cell,
+    coded,
     duration,
     link,
     moment,
@@ -95,6 +96,19 @@ def test_scripts_of_plots() -> None:
     """One template names them, and the pages with plots include it."""
     folder = Path(rendering.__file__).parent / "templates"
     assert [each.name for each in folder.iterdir() if "vega-lite" in each.read_text()] == ["plot_scripts.html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Start `reckon worker`.", "Start <code>reckon worker</code>."),
+        ("a ` b", "a ` b"),
+        ("`<b>` and `c` ` <i>", "<code>&lt;b&gt;</code> and <code>c</code> ` &lt;i&gt;"),
+        ("plain", "plain"),
+    ],
+)
+def test_coded(text: str, expected: str) -> None:
+    assert coded(text) == expected
 
 
 def test_undefined() -> None:
