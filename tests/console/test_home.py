@@ -1,6 +1,7 @@
 """Home: what the service is doing now."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from app.console.home import STRATEGIES, home_view, snapshot_tile
 from app.console.learning import Gate
 from app.console.notices import service_notices
+from app.console.rendering import moment
 from app.intake.importing import import_path
 from app.observability.activity import Activity
 from app.serving.placement_config import settings_to_store
@@ -72,6 +74,24 @@ def test_arriving(console: Console, service: Service, tmp_path: Path) -> None:
     assert (ratings.n - before[0].n, ratings.hour, ratings.day, ratings.line.values[-1]) == (3, 3, 3, 3)
 
 
+def test_since_the_full_hour(console: Console, service: Service, tmp_path: Path) -> None:
+    first = home_view(service, tmp_path, is_main=True).arriving[0]
+    assert (first.since.minute, first.since.second) == (0, 0)
+    assert f"since {moment(first.since)}" in console.page("/")
+
+
+def test_worker(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown when all is well, too."""
+    assert "None: there was none in the last hour. none Start reckon worker ." in console.text("/")
+    worker = Presence(service.store, "worker")
+    worker.beat()
+    assert "in the last hour. runs last seen" in console.text("/")
+    Presence(service.store, "worker").beat()
+    assert "in the last hour. runs 2 of them, last seen" in console.text("/")
+    monkeypatch.setattr("app.store.processes.ALIVE_WITHIN", timedelta(seconds=-1))
+    assert "in the last hour. silent last seen" in console.text("/")
+
+
 def test_answers(service: Service, tmp_path: Path) -> None:
     activity = Activity()
     for _ in range(8):
@@ -93,7 +113,7 @@ def test_answers(service: Service, tmp_path: Path) -> None:
 def test_tenant(service: Service, tmp_path: Path) -> None:
     """What processes do for all catalogues is not shown to the operator of one."""
     view = home_view(service, tmp_path, is_main=False)
-    assert view.answers is None
+    assert (view.answers, view.worker) == (None, None)
     assert not any("worker" in each.reason for each in view.notices)
 
 
