@@ -32,6 +32,7 @@ from app.observability.states import (
 from app.scoring import ActiveSnapshot
 from app.serving.catalogue import Catalogue
 from app.serving.charts import ChartReader
+from app.serving.data_quality import RememberedDataQuality
 from app.serving.exclusion import ExclusionExplainer
 from app.serving.home import HomePage
 from app.serving.known_users import KnownUsers
@@ -127,6 +128,7 @@ class Service:
     metrics: Metrics
     erased_within: timedelta
     published: PublishedSnapshots
+    data_quality: RememberedDataQuality
 
     @classmethod
     def build(
@@ -220,6 +222,7 @@ class Service:
             metrics=metrics,
             erased_within=timedelta(hours=settings.erasure_hours),
             published=PublishedSnapshots(store, settings.data_dir),
+            data_quality=RememberedDataQuality(),
         )
 
     def look(self) -> None:

@@ -10,7 +10,7 @@ from app.api.access import caller_of, needs
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.auth.errors import ForbiddenError
-from app.observability.activity import Minute, last_hour
+from app.observability.activity import LATENCY_BUCKETS, Minute, last_hour
 from app.store.processes import ProcessBeats
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
@@ -42,7 +42,8 @@ class ActivityCountsOut(BaseModel):
     ratings: int = Field(description="Received and stored, new or in place of another")
     events: int = Field(description="Received and stored")
     p50_seconds: float | None = Field(
-        description="Half of the answers took at most this long, estimated from a histogram; null without any",
+        description="Half of the answers took at most this long, estimated from a histogram, whose last time is "
+        "5 seconds: longer ones are given as 5; null without any",
         examples=[0.0041],
     )
     p99_seconds: float | None = Field(description="The same for 99 % of them", examples=[0.021])
@@ -85,7 +86,13 @@ class ProcessesOut(BaseModel):
 
 def _counts_of(minute: Minute) -> dict[str, float | None]:
     counts = {name: getattr(minute, name) for name in ActivityCountsOut.model_fields if hasattr(minute, name)}
-    return counts | {"p50_seconds": minute.latency_seconds(0.5), "p99_seconds": minute.latency_seconds(0.99)}
+    return counts | {"p50_seconds": _seconds_of(minute, 0.5), "p99_seconds": _seconds_of(minute, 0.99)}
+
+
+def _seconds_of(minute: Minute, share: float) -> float | None:
+    seconds = minute.latency_seconds(share)
+    # JSON has no infinity, which stands for a time above the last bucket.
+    return None if seconds is None else min(seconds, LATENCY_BUCKETS[-1])
 
 
 @router.get(

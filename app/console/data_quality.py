@@ -9,11 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from app.console.plots import Plot, bars, channel
 from app.console.rendering import page
 from app.console.routing import console_router, service_of
-from app.serving.data_quality import N_GROUPS, DataQuality, data_quality
+from app.serving.data_quality import N_GROUPS, DataQuality
 from app.wiring import Service
-
-MANY_VALUES = 30
-"""Beyond them, the values are drawn on an axis of numbers."""
 
 router = console_router("/console/data")
 
@@ -35,7 +32,7 @@ async def show(request: Request) -> Response:
 
 def data_quality_view(service: Service) -> DataQualityView:
     scorer = service.serving.current.scorer
-    found = data_quality(scorer)
+    found = service.data_quality.of(scorer)
     if found is None:
         return DataQualityView(scorer.version, None)
     ids = service.store.users.ids_of([key for key, _ in found.busiest])
@@ -62,7 +59,8 @@ def quality_plots(found: DataQuality) -> list[Plot]:
             "How many ratings have each value. One value for nearly everything says little of tastes.",
             ("value", "ratings"),
             found.values,
-            bars("value", "ratings", x_kind="ordinal" if len(found.values) <= MANY_VALUES else "quantitative"),
+            # In the order of the rows: names of ranges do not sort by themselves.
+            bars("value", "ratings", sort=[name for name, _ in found.values]),
         ),
         Plot(
             "Ratings of a user",

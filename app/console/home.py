@@ -9,11 +9,11 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.console.learning import Gate
-from app.console.notices import Notice, service_notices
+from app.console.notices import Notice, is_worker, service_notices
 from app.console.plots import Sparkline
 from app.console.rendering import page
 from app.console.routing import caller_of, console_router, data_dir_of, service_of
-from app.observability.activity import LastHour, last_hour
+from app.observability.activity import LATENCY_BUCKETS, LastHour, last_hour
 from app.store.arrivals import HourOfArrivals
 from app.store.jobs import Job
 from app.store.processes import ProcessBeats
@@ -59,20 +59,43 @@ class SnapshotTile:
     def gate_note(self) -> str:
         if self.gate.reason is not None:
             return self.gate.reason
-        return "pinned: later runs do not go live" if self.is_pinned else "later runs go live if they pass as well"
+        if self.is_pinned:
+            return "pinned: later runs do not go live"
+        if self.gate.kind == "unmeasured":
+            return "to measure takes users with two ratings or more"
+        return "later runs go live if they pass as well"
 
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
-    """How many there are of a kind, and how many came in the last hour, day and week, by the hour they came in."""
+    """How many there are of a kind, and how many came since the full hour `since`, in the 24 hours that end with this
+    one, and in the 168.
+    """
 
     name: str
     meaning: str
     n: int
+    since: datetime
     hour: int
     day: int
     week: int
     line: Sparkline
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerTile:
+    """`state`: runs, silent or none. `beat_at`: when a worker was last seen, in the last hour; None for none."""
+
+    state: str
+    n_running: int
+    beat_at: datetime | None
+
+    @classmethod
+    def of(cls, beats: ProcessBeats) -> "WorkerTile":
+        workers = [each for each in beats.beats if is_worker(each)]
+        n_running = sum(each.is_alive for each in workers)
+        state = "runs" if n_running else "silent" if workers else "none"
+        return cls(state, n_running, max((each.beat_at for each in workers), default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +107,9 @@ class StrategyShare:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What all processes answered in the last hour. `p50`, `p99`: seconds within which that part was answered."""
+    """What all processes answered in the last hour. `p50`, `p99`: seconds within which that part was answered,
+    infinity beyond `longest`.
+    """
 
     n: int
     n_lists: int
@@ -94,6 +119,7 @@ class Answers:
     p99: float | None
     strategies: Sequence[StrategyShare]
     requests: Sparkline
+    longest: float = LATENCY_BUCKETS[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +133,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class HomeView:
-    """`job`: that runs or waits; otherwise the newest one. `answers`: None for a tenant, whose share is not known."""
+    """`job`: that runs or waits; otherwise the newest one. `answers`, `worker`: None for a tenant, whose share is not
+    known.
+    """
 
     snapshot: SnapshotTile | None
     arriving: Sequence[Arriving]
     counted_at: datetime
     answers: Answers | None
+    worker: WorkerTile | None
     job: Job | None
     n_waiting: int
     notices: Sequence[Notice]
@@ -149,6 +178,7 @@ def home_view(service: Service, data_dir: Path, *, is_main: bool) -> HomeView:
         arriving=[arriving(name, totals[name].n, hours) for name in KINDS],  # type: ignore[index]  # the same names
         counted_at=min(each.counted_at for each in totals.values()),
         answers=None if beats is None else answers(beats),
+        worker=None if beats is None else WorkerTile.of(beats),
         job=jobs.running or (newest[0] if newest else None),
         n_waiting=jobs.n_queued,
         notices=service_notices(service, data_dir, beats),
@@ -185,7 +215,7 @@ def arriving(name: str, n: int, hours: Sequence[HourOfArrivals]) -> Arriving:
     values = [getattr(each, name) for each in hours]
     day, week = sum(values[-DAY_HOURS:]), sum(values)
     label = f"{name} by hour of the last week, {week:,} in all"
-    return Arriving(name.capitalize(), KINDS[name], n, values[-1], day, week, Sparkline(values, label))
+    return Arriving(name.capitalize(), KINDS[name], n, hours[-1].hour, values[-1], day, week, Sparkline(values, label))
 
 
 def answers(beats: ProcessBeats) -> Answers:

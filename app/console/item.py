@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Annotated
 
 import numpy as np
@@ -13,11 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from app.console.covers import Cover, cover_of
 from app.console.item_form import ATTRIBUTE_KINDS, ItemForm, form_of, read_form
-from app.console.plots import Plot, bars, lines
+from app.console.plots import Plot, bars
 from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
-from app.entities import UNKNOWN_TIME, EventType, Item, Patch, clean_id
+from app.console.timelines import by_period, over_time
+from app.entities import EventType, Item, Patch, clean_id
 from app.errors import InvalidInputError, NotFoundError
+from app.serving.data_quality import ratings_by_value
 from app.serving.query import DEFAULT_PLACEMENT, ListOptions, SimilarItem
 from app.serving.query import Query as ListQuery
 from app.serving.serving_state import ServingState
@@ -29,12 +30,6 @@ router = console_router()
 
 N_SIMILAR = 10
 N_SAMPLED, N_LISTS, LIST_LENGTH = 500, 8, 20
-MAX_DISTINCT = 21
-"""More different values of ratings are shown in bins."""
-
-MAX_POINTS = 60
-"""Of a line with more periods, the points would cover it."""
-
 SIMILAR_KINDS: Mapping[SimilarKind, str] = {
     "blend": "All that is known",
     "taste": "By taste",
@@ -99,6 +94,11 @@ class ItemUse:
     exposures: tuple[str, ...]
     is_complete: bool
     n_counted: int = MAX_COUNTED
+
+    @property
+    def of_events(self) -> str:
+        """Of which events these are counts."""
+        return "events" if self.is_complete else f"of the first {self.n_counted:,} events"
 
     @property
     def rate(self) -> float | None:
@@ -264,40 +264,27 @@ def _source(row: int, serving: ServingState) -> str:
 
 
 def _histogram(values: NDArray[np.floating], as_of: str) -> Plot:
-    distinct, counts = np.unique(values, return_counts=True)
-    names = [f"{each:g}" for each in distinct.tolist()]
-    if len(distinct) > MAX_DISTINCT:
-        counts, edges = np.histogram(values, 10)
-        names = [f"{low:g} to {high:g}" for low, high in pairwise(edges.tolist())]
+    rows = ratings_by_value(values)
     return Plot(
         "Ratings by value",
         f"How many users gave each rating. {as_of}",
         ("rating", "users"),
-        list(zip(names, counts.tolist(), strict=True)),
-        # In the order of the rows: names of bins do not sort by themselves.
-        bars("rating", "users", sort=names),
+        rows,
+        # In the order of the rows: names of ranges do not sort by themselves.
+        bars("rating", "users", sort=[name for name, _ in rows]),
         empty="No ratings are known of this item.",
     )
 
 
 def _by_time(times: NDArray[np.int64], as_of: str) -> Plot:
-    known = times[times != UNKNOWN_TIME].astype("datetime64[us]")
-    months = known.astype("datetime64[M]")
-    unit = "month" if len(months) and (months.max() - months.min()).astype(int) > 1 else "day"
-    periods, counts = np.unique(months if unit == "month" else known.astype("datetime64[D]"), return_counts=True)
-    if len(periods):
-        # Periods without a rating are zeros, not gaps.
-        every = np.arange(periods[0], periods[-1] + 1)
-        filled = np.zeros(len(every), np.int64)
-        filled[np.searchsorted(every, periods)] = counts
-        periods, counts = every, filled
-    rows = list(zip(periods.astype("datetime64[D]").astype(str).tolist(), counts.tolist(), strict=True))
+    unit, counted = by_period({"ratings": times})
+    rows = [(at, n) for at, _, n in counted]
     return Plot(
         "Ratings over time",
         f"Ratings in each {unit}; those without a time are left out. {as_of}",
         (unit, "ratings"),
         rows,
-        lines(unit, "ratings", x_kind="temporal", zero=True, points=len(rows) <= MAX_POINTS),
+        over_time(unit, "ratings", len(rows)),
         empty="No times of ratings are known of this item.",
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from app.console.item_lists import shortened
 from app.console.learning import LEARNING, Gate, Measured
 from app.console.learning_snapshot import METRICS, SNAPSHOTS
 from app.console.rendering import link, page
@@ -221,7 +222,10 @@ def _titles(service: Service, compared: ComparedLists) -> Titles:
     keys = {key for each in compared.lists for key in (*each.of_a, *each.of_b)}
     keys |= {each.item_key for each in (*compared.gained, *compared.lost)}
     items = service.store.items.of_keys(sorted(keys))
-    return {key: (item.title or item.item_id, link("/console/items", item.item_id)) for key, item in items.items()}
+    return {
+        key: (shortened(item.title or item.item_id), link("/console/items", item.item_id))
+        for key, item in items.items()
+    }
 
 
 def _user_pair(lists: ListsOfUser, user_id: str, titles: Titles) -> UserPair:

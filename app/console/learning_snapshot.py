@@ -1,7 +1,6 @@
 """A snapshot: its card in words, how good it is and where, its weights, and the map of its items; makes it live."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Form, Path, Request, Response
@@ -10,8 +9,9 @@ from starlette.concurrency import run_in_threadpool
 
 from app.console.learning import JOBS, LEARNING, Gate, Measured, SnapshotRow
 from app.console.plots import Plot, Spec, bars, channel, lines
-from app.console.rendering import link, number, page, percent
+from app.console.rendering import link, moment, number, page, percent
 from app.console.routing import changes, console_router, service_of
+from app.entities import from_microseconds
 from app.errors import NotFoundError
 from app.serving.item_map import ItemPlaces, item_places
 from app.training.measure import COVERAGE, NDCG, RECALL
@@ -85,7 +85,6 @@ class SnapshotView:
 
     row: SnapshotRow
     live: int | None
-    is_newest: bool
     problem: str | None
     words: list[str]
     gate: Gate
@@ -120,7 +119,6 @@ def snapshot_view(service: Service, version: int) -> SnapshotView:
     return SnapshotView(
         row=row,
         live=live,
-        is_newest=not entries or entries[0].version == version,
         problem=service.published.problem(entry),
         words=in_words(card),
         gate=row.gate,
@@ -199,7 +197,7 @@ def segment_rows(card: dict[str, Any]) -> list[SegmentRow]:
 
 
 def count_rows(card: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Name, number and meaning of what went in."""
+    """Name, value and meaning of what went in."""
     counts, watermark = card.get("counts", {}), card.get("watermark", {})
     newest = watermark.get("newest_rated_at")
     return [
@@ -210,7 +208,7 @@ def count_rows(card: dict[str, Any]) -> list[tuple[str, str, str]]:
         ("Events", number(watermark.get("n_events")), "All events that were stored at the time."),
         (
             "Newest rating",
-            "\N{EN DASH}" if newest is None else f"{datetime.fromtimestamp(newest / 1e6, UTC):%Y-%m-%d %H:%M} UTC",
+            moment(None if newest is None else from_microseconds(newest)),
             "When the newest rating was made that it knows.",
         ),
         (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.erasure.overdue import overdue_warning
 from app.store.imports import ImportEntry
-from app.store.processes import ProcessBeats
+from app.store.processes import ProcessBeat, ProcessBeats
 from app.store.store import Store
 from app.training.rejections import rejection_warning
 from app.wiring import Service
@@ -65,11 +65,15 @@ def _of_snapshot(service: Service) -> Iterator[Notice]:
 
 
 def _of_processes(store: Store, processes: ProcessBeats | None) -> Iterator[Notice]:
-    if processes is None or any(each.is_alive and each.name.startswith("worker") for each in processes.beats):
+    if processes is None or any(each.is_alive and is_worker(each) for each in processes.beats):
         return
     waiting = store.jobs.summary().n_queued
     waits = f" {waiting} training run{'s wait' if waiting > 1 else ' waits'}." if waiting else ""
     yield Notice(f"No worker runs, so nothing new is learned.{waits}", "Start `reckon worker`.", "/console/operations")
+
+
+def is_worker(process: ProcessBeat) -> bool:
+    return process.name.startswith("worker")
 
 
 def _of_disk(data_dir: Path) -> Iterator[Notice]:

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,18 +12,19 @@ from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.auth.errors import ForbiddenError
+from app.console.learning import JobRow
 from app.console.notices import Notice, service_notices
 from app.console.plots import Plot, channel
 from app.console.rendering import page
 from app.console.routing import caller_of, console_router, data_dir_of, service_of, settings_of
-from app.observability.activity import LATENCY_BUCKETS, LastHour, last_hour
+from app.observability.activity import LAG_BUCKETS, LATENCY_BUCKETS, LastHour, last_hour
 from app.settings import Settings
 from app.store.erasures import Erasure
-from app.store.jobs import Job
 from app.store.processes import ProcessBeat
 from app.wiring import Service
 
 SIZES_SECONDS = 60
+N_ERASURES = 20
 
 _ASKED = "to the first answer of a process that takes it into account, the wait for being asked included."
 LAGS = {
@@ -52,14 +54,13 @@ class FolderSize:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """`state`: `answers`, or since when and why the database does not. `database_bytes`: of the tables.
+    """`down_since`: when the database stopped to answer; None while it does. `database_bytes`: of the tables.
 
     `size_bytes`, `free_bytes`: of the disk.
     """
 
     kind: str
-    state: str
-    is_up: bool
+    down_since: datetime | None
     database_bytes: int
     size_bytes: int | None
     free_bytes: int | None
@@ -68,17 +69,22 @@ class StorageView:
 
 @dataclass(frozen=True, slots=True)
 class LagView:
-    """How soon writes took effect in the last hour. `p50`, `p99`: seconds within which that part did; None if none."""
+    """How soon writes took effect in the last hour. `p50`, `p99`: seconds within which that part did; None if
+    none, infinity beyond `longest`.
+    """
 
     name: str
     meaning: str
     p50: float | None
     p99: float | None
+    longest: float = LAG_BUCKETS[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class OperationsView:
-    """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings."""
+    """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings.
+    `erasures`: the oldest of the `n_erasures` that are pending.
+    """
 
     is_main: bool
     processes: Sequence[ProcessBeat]
@@ -87,9 +93,10 @@ class OperationsView:
     latency: Plot | None
     lags: Sequence[LagView]
     storage: StorageView
-    jobs: Sequence[Job]
+    jobs: Sequence[JobRow]
     notices: Sequence[Notice]
     erasures: Sequence[Erasure]
+    n_erasures: int
     settings: Sequence[SettingView]
 
 
@@ -103,7 +110,7 @@ async def show(request: Request) -> Response:
 def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_main: bool) -> OperationsView:
     store = service.store
     beats = store.processes.read() if is_main else None
-    live = store.snapshots.live()
+    live, now = store.snapshots.live(), store.jobs.now()
     hour = None if beats is None else last_hour([each.activity for each in beats.beats], beats.read_at)
     return OperationsView(
         is_main=is_main,
@@ -113,9 +120,10 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
         latency=None if hour is None else latency_plot(hour),
         lags=[] if hour is None else lag_views(hour),
         storage=storage_view(service, data_dir, settings),
-        jobs=store.jobs.latest(),
+        jobs=[JobRow.of(each, now) for each in store.jobs.latest()],
         notices=service_notices(service, data_dir, beats),
-        erasures=store.erasures.pending(),
+        erasures=store.erasures.pending(N_ERASURES),
+        n_erasures=store.erasures.count_open()[0],
         settings=list(settings_view(settings)) if is_main else [],
     )
 
@@ -196,15 +204,13 @@ def lag_views(hour: LastHour) -> list[LagView]:
 
 def storage_view(service: Service, data_dir: Path, settings: Settings) -> StorageView:
     outage = service.store.availability.outage
-    state = "answers" if outage is None else f"does not answer since {outage.since:%Y-%m-%d %H:%M} UTC"
     try:
         disk = shutil.disk_usage(data_dir)
     except OSError:
         disk = None
     return StorageView(
         kind="Postgres" if settings.database_url.startswith("postgresql") else "SQLite",
-        state=state,
-        is_up=outage is None,
+        down_since=None if outage is None else outage.since,
         database_bytes=service.store.database.size(),
         size_bytes=None if disk is None else disk.total,
         free_bytes=None if disk is None else disk.free,

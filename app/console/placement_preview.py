@@ -16,7 +16,7 @@ from app.serving.serving_state import ServingState
 from app.wiring import Service
 
 LENGTH = 10
-SHARES = {"with few choices": 0.1, "with as many as half of the users": 0.5, "with many choices": 0.95}
+SHARES = {"with few choices": 0.1, "with a typical number of choices": 0.5, "with many choices": 0.95}
 """Who is shown: the user at each of these shares of all, in the order of their number of choices."""
 
 

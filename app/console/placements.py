@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 from fastapi.responses import RedirectResponse
+from pydantic import AfterValidator
 from starlette.concurrency import run_in_threadpool
 
 from app.console.placement_form import (
@@ -22,7 +23,7 @@ from app.console.placement_preview import Preview, preview_of
 from app.console.rendering import link, page
 from app.console.routing import caller_of, changes, console_router, reads, service_of
 from app.errors import ChangedMeanwhileError, InvalidInputError, NotFoundError
-from app.serving.placement import NAME_PATTERN, Placement, check_name, parse_placement
+from app.serving.placement import Placement, check_name, parse_placement
 from app.serving.placement_editor import DeletedVersionError
 from app.serving.query import DEFAULT_PLACEMENT
 from app.store.placements import KEPT_VERSIONS, PlacementVersion
@@ -30,7 +31,7 @@ from app.wiring import Service
 
 router = console_router("/console/placements")
 
-Name = Annotated[str, Path(pattern=NAME_PATTERN)]
+Name = Annotated[str, AfterValidator(check_name)]
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 MAX_NUMBER = 2**63
 
@@ -42,7 +43,6 @@ class PlacementRow:
     name: str
     number: int
     changed: tuple[SettingChange, ...]
-    is_deleted: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,9 @@ async def show_all(request: Request, create: Annotated[str | None, Query(max_len
 def placements_view(service: Service, create: str = "", problem: str | None = None) -> PlacementsView:
     stored = service.placement_editor.all()
     names = {each.name for each in stored}
-    rows = tuple(PlacementRow(each.name, each.number, _from_defaults(each.settings.document), False) for each in stored)
+    rows = tuple(PlacementRow(each.name, each.number, _from_defaults(each.settings.document)) for each in stored)
     deleted = tuple(
-        PlacementRow(name, current.number, (), True)
+        PlacementRow(name, current.number, ())
         for name, current in service.store.placements.all_current().items()
         if name not in names
     )

@@ -6,6 +6,7 @@ scripts and styles, which the Content-Security-Policy would refuse.
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -101,6 +102,13 @@ def duration(seconds: float | None) -> str:
     return " ".join(parts)
 
 
+def within(seconds: float | None, longest: float) -> str:
+    """A time of which no more is known beyond `longest`, where it is infinite."""
+    if seconds is None or math.isfinite(seconds):
+        return duration(seconds)
+    return f"more than {duration(longest).replace('.0 ', ' ')}"
+
+
 def moment(at: datetime | None) -> Markup:
     """A time in UTC, which `console.js` shows in the time zone of the viewer."""
     if at is None:
@@ -123,18 +131,37 @@ def ago(at: datetime | None) -> Markup:
 
 
 def shown(value: object) -> str:
-    """Any value of a document as text: lists separated by commas, flags as yes and no."""
+    """Any value of a document as text: lists with commas, flags as yes and no, numbers with all of their digits."""
     if value is None or value == "":
         return MISSING
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:g}"
+        return repr(value).removesuffix(".0")
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(map(shown, value)) if value else MISSING
     if isinstance(value, dict):
         return "; ".join(f"{name}: {shown(each)}" for name, each in value.items()) if value else MISSING
     return str(value)
+
+
+def cell(value: object) -> str:
+    """As `shown`, in the table of a plot: with six digits of a number, and all those before the point."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = float(f"{value:.6g}") if abs(value) < 1e6 else round(value)  # noqa: PLR2004  it has more than six
+    return shown(value)
+
+
+def coded(text: str) -> Markup:
+    """A text in which what stands between backticks is code."""
+    code = Markup("<code>{}</code>")
+    return Markup().join(code.format(part) if place % 2 else escape(part) for place, part in enumerate(_split(text)))
+
+
+def _split(text: str) -> list[str]:
+    parts = text.split("`")
+    # A single backtick is itself.
+    return parts if len(parts) % 2 else [*parts[:-2], f"{parts[-2]}`{parts[-1]}"]
 
 
 def link(path: str, *parts: object, **parameters: object) -> str:
@@ -171,9 +198,12 @@ def _environment() -> Environment:
         "percent": percent,
         "bytes": n_bytes,
         "duration": duration,
+        "within": within,
         "moment": moment,
         "ago": ago,
         "shown": shown,
+        "cell": cell,
+        "coded": coded,
         "as_json": as_json,
     }
     environment.globals |= {

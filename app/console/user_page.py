@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import Query, Request, Response
+from numpy.typing import NDArray
 from starlette.concurrency import run_in_threadpool
 
 from app.console.item_lists import (
@@ -20,15 +21,18 @@ from app.console.item_lists import (
     reasons_view,
     value_text,
 )
+from app.console.plots import Plot
 from app.console.rendering import link, page, shown
 from app.console.routing import console_router, service_of
-from app.entities import clean_id, to_microseconds
+from app.console.timelines import by_period, over_time
+from app.entities import UNKNOWN_TIME, clean_id, from_microseconds, to_microseconds
 from app.errors import NotFoundError
 from app.scoring import Scorer
 from app.serving.query import ListOptions, RecommendedItem
 from app.serving.query import Query as ListQuery
 from app.serving.request_state import RequestState
 from app.serving.user_state import UserState, mapped_history
+from app.store.events import MAX_COUNTED
 from app.wiring import Service
 
 PATH = "/console/users"
@@ -79,13 +83,14 @@ class UserListItem:
 
 @dataclass(frozen=True, slots=True)
 class UserView:
-    """`next`, `first`: addresses of pages of the history; empty where there is none."""
+    """`next`, `first`: addresses of pages of the history; empty where there is none. `by_time`: on the first page."""
 
     heading: UserHeading
     history: tuple[HistoryEntry, ...]
     next: str
     first: str
     items: tuple[UserListItem, ...]
+    by_time: Plot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,16 @@ class ChangedRating:
 
 
 @dataclass(frozen=True, slots=True)
+class NewEvents:
+    """Events of one type with an item. `n`: of all of them. `at`: when the newest was."""
+
+    card: ItemCard
+    what: str
+    n: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SimilarView:
     user_id: str
     similarity: float
@@ -133,6 +148,8 @@ class SimilarView:
 @dataclass(frozen=True, slots=True)
 class TasteView:
     """`n_changed`: ratings that are new, different or removed since the snapshot; `changed` are some of them.
+    `n_new`: pairs of an item and a type with events since the snapshot; `new` are the newest of them.
+    `is_profile_changed`: whether attributes or events are not those that the snapshot knows.
     `is_newer`: whether the user came after the snapshot.
     """
 
@@ -140,6 +157,9 @@ class TasteView:
     norms: tuple[NormView, ...]
     changed: tuple[ChangedRating, ...]
     n_changed: int
+    new: tuple[NewEvents, ...]
+    n_new: int
+    is_profile_changed: bool
     is_newer: bool
     similar: tuple[SimilarView, ...]
 
@@ -203,7 +223,7 @@ Places = tuple[tuple[int, int] | None, tuple[int, str] | None]
 
 
 async def user_view(service: Service, user_id: str, cursor: str | None = None) -> UserView:
-    state, _, heading = await _read(service, user_id)
+    state, user, heading = await _read(service, user_id)
     listing = f"console history of {user_id}"
     places = (None, None) if cursor is None else read_places(service.tokens.read_moment(listing, cursor)[1])
     happened = await run_in_threadpool(history_after, service, user_id, places)
@@ -241,6 +261,24 @@ async def user_view(service: Service, user_id: str, cursor: str | None = None) -
         link(PATH, user_id, cursor=following) if more else "",
         "" if cursor is None else link(PATH, user_id),
         items,
+        await run_in_threadpool(history_by_time, service, user_id, user) if cursor is None else None,
+    )
+
+
+def history_by_time(service: Service, user_id: str, user: UserState) -> Plot:
+    """How many ratings and events there were by month; the ratings are those that lists are made of."""
+    rated_at = np.empty(0, np.int64) if user.rated_at is None else np.asarray(user.rated_at, np.int64)
+    acted_at = service.store.events.times_of_user(user_id)
+    unit, rows = by_period({"ratings": rated_at, "events": acted_at})
+    cut = f" Of the events, the newest {MAX_COUNTED:,} are counted." if len(acted_at) == MAX_COUNTED else ""
+    return Plot(
+        "History over time",
+        f"Ratings and events in each {unit}; ratings without a time are left out.{cut}",
+        (unit, "kind", "number"),
+        rows,
+        over_time(unit, "number", len(rows) // 2, series="kind"),
+        empty="No times of ratings or events are known.",
+        height=140,
     )
 
 
@@ -315,13 +353,20 @@ async def taste_view(service: Service, user_id: str) -> TasteView:
     similar = (await service.similar_users.similar_users(user_id, N_SIMILAR, state)).users
     scorer, key = state.serving.scorer, state.user.user_key
     row = None if key is None else scorer.user_row(key)
-    changed = await run_in_threadpool(changes_since, user, state)
-    cards = await cards_of([item_id for item_id, _, _ in changed[:N_CHANGED]], service, state)
+    changed, n_changed = await run_in_threadpool(changes_since, user, state)
+    is_profile_changed = is_learned_otherwise(row, state)
+    since = await run_in_threadpool(began_at, service, scorer) if row is not None else int(UNKNOWN_TIME)
+    new, n_new = events_since(since, user, state) if is_profile_changed else ([], 0)
+    item_ids = [item_id for item_id, _, _ in changed] + [item_id for item_id, *_ in new]
+    cards = await cards_of(item_ids, service, state)
     return TasteView(
         heading=heading,
         norms=norms_of(user, row, scorer),
-        changed=tuple(ChangedRating(cards[item_id], before, now) for item_id, before, now in changed[:N_CHANGED]),
-        n_changed=len(changed),
+        changed=tuple(ChangedRating(cards[item_id], before, now) for item_id, before, now in changed),
+        n_changed=n_changed,
+        new=tuple(NewEvents(cards[item_id], what, n, at) for item_id, what, n, at in new),
+        n_new=n_new,
+        is_profile_changed=is_profile_changed,
         is_newer=scorer.is_learned and row is None,
         similar=tuple(SimilarView(each.user_id, each.similarity) for each in similar),
     )
@@ -342,23 +387,69 @@ def norms_of(user: UserState, row: int | None, scorer: Scorer) -> tuple[NormView
     )
 
 
-def changes_since(user: UserState, state: RequestState) -> list[tuple[str, str, str]]:
-    """(item id, value at the snapshot, value now) of each rating that differs; newest first, removed ones last."""
+def changes_since(user: UserState, state: RequestState) -> tuple[list[tuple[str, str, str]], int]:
+    """(item id, value at the snapshot, value now) of up to `N_CHANGED` ratings that differ; and how many do.
+
+    Newest first, removed ones last.
+    """
     catalogue, scorer, key = state.serving.catalogue, state.serving.scorer, user.user_key
     if key is None or not scorer.is_learned:
-        return []
+        return [], 0
     learned = mapped_history(key, scorer)
-    before = {
-        row: text_of(value)
-        for row, value in zip(catalogue.rows_of_keys(learned.item_key).tolist(), learned.value.tolist(), strict=True)
-        if row >= 0
-    }
-    now = {row: text_of(value) for row, value in zip(user.rated_rows.tolist(), user.values.tolist(), strict=True)}
-    changed = [(row, before.get(row, ""), value) for row, value in now.items() if before.get(row) != value]
-    removed = [(row, value, "") for row, value in before.items() if row not in now]
-    return [(catalogue.item_ids[row], old, new) for row, old, new in (*changed, *removed)]
+    before = dict(zip(catalogue.rows_of_keys(learned.item_key).tolist(), _rounded(learned.value), strict=True))
+    before.pop(-1, None)  # deleted items
+    now = dict(zip(user.rated_rows.tolist(), _rounded(user.values), strict=True))
+    changed = [row for row, value in now.items() if before.get(row) != value]
+    changed += [row for row in before if row not in now]
+    return [
+        (catalogue.item_ids[row], _text_of(before.get(row)), _text_of(now.get(row))) for row in changed[:N_CHANGED]
+    ], len(changed)
 
 
-def text_of(value: float) -> str:
-    # A value that comes from the snapshot is in single precision.
-    return value_text(round(value, 4))
+def _rounded(values: NDArray[np.floating]) -> list[float]:
+    # Values that come from the snapshot are in single precision.
+    rounded: list[float] = np.round(values.astype(np.float64), 4).tolist()
+    return rounded
+
+
+def _text_of(value: float | None) -> str:
+    return "" if value is None else value_text(value)
+
+
+def is_learned_otherwise(row: int | None, state: RequestState) -> bool:
+    """Whether the snapshot knows other events or attributes of the user than there are now."""
+    scorer = state.serving.scorer
+    if not scorer.is_learned:
+        return False
+    known = 0 if row is None else int(scorer.arrays.user_profile_versions[row])
+    return known != state.user.profile_version
+
+
+def began_at(service: Service, scorer: Scorer) -> int:
+    """When the run began that made the snapshot, in microseconds UTC: it may not know what came later."""
+    entry = next((each for each in service.store.snapshots.entries() if each.version == scorer.version), None)
+    if entry is None:
+        return int(UNKNOWN_TIME)
+    return to_microseconds(entry.created_at - timedelta(seconds=sum(entry.card.get("phase_seconds", {}).values())))
+
+
+def events_since(since: int, user: UserState, state: RequestState) -> tuple[list[tuple[str, str, int, datetime]], int]:
+    """(item id, type, number, time) of events of a type with an item, the newest of which is after `since`.
+
+    Newest first, up to `N_CHANGED`; and how many there are.
+    """
+    if user.interactions is None:
+        return [], 0
+    stored, rows = user.interactions.interactions, user.interactions.rows
+    newer = np.flatnonzero((rows >= 0) & (stored.last_at > since))
+    newer = newer[np.argsort(-stored.last_at[newer], kind="stable")]
+    names = {key: name for name, (key, _) in user.interactions.event_types.by_name.items()}
+    return [
+        (
+            state.serving.catalogue.item_ids[rows[place]],
+            names.get(int(stored.type_key[place]), "chosen"),
+            int(stored.count[place]),
+            from_microseconds(int(stored.last_at[place])),
+        )
+        for place in newer[:N_CHANGED].tolist()
+    ], len(newer)

@@ -4,6 +4,7 @@ Metrics grow for ever and are read by Prometheus. These counts are small enough 
 so that every process can tell what all of them did, without Prometheus.
 """
 
+import math
 import threading
 import time
 from bisect import bisect_left
@@ -89,7 +90,10 @@ class Minute:
         return {strategy: n / total for strategy, n in self.lists.most_common()}
 
     def latency_seconds(self, share: float) -> float | None:
-        """Return an estimate of the time within which this `share` of the requests was answered; None without any."""
+        """Return an estimate of the time within which this `share` of the requests was answered; None without any.
+
+        Infinity for a time above that of the last bucket.
+        """
         return seconds_within(share, self.latency, LATENCY_BUCKETS)
 
     def lag_seconds(self, kind: str, share: float) -> float | None:
@@ -104,7 +108,7 @@ def seconds_within(share: float, counts: Sequence[int], buckets: Sequence[float]
     """An estimate of the time within which this share of what is counted ended; None where nothing is counted.
 
     `counts`: (n + 1,) for each of the n buckets, and above the last one. Within a bucket, times are taken as evenly
-    spread. Above the last one, the answer is its end.
+    spread. Infinity for a time above the last one, which is not known.
     """
     total = sum(counts)
     if not total:
@@ -114,7 +118,7 @@ def seconds_within(share: float, counts: Sequence[int], buckets: Sequence[float]
         if n and below + n >= wanted:
             return start + (end - start) * (wanted - below) / n
         below += n
-    return buckets[-1]
+    return math.inf
 
 
 COUNTS = ("requests", "server_errors", "refused", "ratings", "events")

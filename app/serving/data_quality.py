@@ -5,6 +5,8 @@ Read from the histories of the snapshot, which hold every rating once, in a sing
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,18 +22,23 @@ MANY_FACTOR = 20.0
 LEAST_ALIKE = 20
 """Ratings of a user who always gives the same value, from which on that says nothing of a taste."""
 
+MANY_VALUES = 30
+"""More distinct values than these, as of amounts, are counted in ranges."""
+
+N_RANGES = 15
+
 
 @dataclass(frozen=True, slots=True)
 class DataQuality:
     """`density`: the share of all pairs of a user and an item that have a rating. `untimed`: the share of ratings
     without a time.
 
-    `values`: each value and how many ratings have it. `per_user`, `per_item`: upper ends of ranges of numbers of
+    `values`: as of `ratings_by_value`. `per_user`, `per_item`: upper ends of ranges of numbers of
     ratings, which double, and how many users or items are in each.
     `grid`: (groups of users, groups of items) shares of the pairs that have a rating; the groups are tenths of the
     users and of the items, those with the most ratings first.
     `busiest`: keys of users with very many ratings, and how many. `n_alike`: users who have rated `LEAST_ALIKE` items
-    or more, all with the same value. `n_distinct_values`: of all ratings.
+    or more, all with the same value.
     """
 
     n_users: int
@@ -42,7 +49,7 @@ class DataQuality:
     n_users_of_one: int
     n_items_of_none: int
     n_items_of_one: int
-    values: Sequence[tuple[float, int]]
+    values: Sequence[tuple[str, int]]
     per_user: Sequence[tuple[int, int]]
     per_item: Sequence[tuple[int, int]]
     grid: NDArray[np.float64]
@@ -61,7 +68,6 @@ def data_quality(scorer: Scorer) -> DataQuality | None:
     of_item = np.bincount(rows, minlength=n_items)
     has_ratings = of_user > 0
     n_users = int(np.count_nonzero(has_ratings))
-    kinds, n_of_kind = np.unique(values, return_counts=True)
     # Equal to the lowest means that all are the same.
     lowest, highest = (each.reduceat(values, starts[:-1][has_ratings]) for each in (np.minimum, np.maximum))
     is_alike = (lowest == highest) & (of_user[has_ratings] >= LEAST_ALIKE)
@@ -76,13 +82,47 @@ def data_quality(scorer: Scorer) -> DataQuality | None:
         n_users_of_one=int(np.count_nonzero(of_user == 1)),
         n_items_of_none=int(np.count_nonzero(of_item == 0)),
         n_items_of_one=int(np.count_nonzero(of_item == 1)),
-        values=list(zip(kinds.tolist(), n_of_kind.tolist(), strict=True)),
+        values=ratings_by_value(values),
         per_user=doubling(of_user[has_ratings]),
         per_item=doubling(of_item),
         grid=density_grid(of_user, of_item, rows),
         busiest=[(int(arrays.user_keys[row]), int(of_user[row])) for row in busiest],
-        n_alike=int(np.count_nonzero(is_alike)) if len(kinds) > 1 else 0,
+        n_alike=int(np.count_nonzero(is_alike)) if values.min() < values.max() else 0,
     )
+
+
+class RememberedDataQuality:
+    """The figures of the snapshot that was asked for last, since they cost a pass over all of its ratings.
+
+    Refers to the snapshot weakly, so that its arrays can be freed.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[ref[Scorer], DataQuality | None] | None = None
+
+    def of(self, scorer: Scorer) -> DataQuality | None:
+        """As `data_quality`. May be called by any thread; two at once may both count."""
+        last = self._last
+        if last is not None and last[0]() is scorer:
+            return last[1]
+        found = data_quality(scorer)
+        self._last = ref(scorer), found
+        return found
+
+
+def ratings_by_value(values: NDArray[np.floating]) -> list[tuple[str, int]]:
+    """Each value and how many of the ratings have it, in ascending order; of many values, ranges of equal width."""
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) <= MANY_VALUES:
+        return list(zip(map(_name_of, distinct.tolist()), counts.tolist(), strict=True))
+    counts, edges = np.histogram(values, N_RANGES)
+    names = [f"{low} to {high}" for low, high in pairwise(map(_name_of, edges.tolist()))]
+    return list(zip(names, counts.tolist(), strict=True))
+
+
+def _name_of(value: float) -> str:
+    # Values of a snapshot are in single precision, which has seven digits.
+    return repr(float(f"{value:.7g}")).removesuffix(".0")
 
 
 def doubling(counts: NDArray[np.int64]) -> list[tuple[int, int]]:

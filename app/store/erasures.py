@@ -108,11 +108,11 @@ class Erasures:
         with self._database.reading() as connection:
             return [_to_erasure(row) for row in connection.execute(newest)]
 
-    def pending(self) -> list[Erasure]:
-        """Those that are not completed, oldest first."""
+    def pending(self, limit: int | None = None) -> list[Erasure]:
+        """Those that are not completed, oldest first; with `limit`, so many of them at most."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                sa.select(erasures).where(erasures.c.completed_at.is_(None)).order_by(erasures.c.number)
+                sa.select(erasures).where(erasures.c.completed_at.is_(None)).order_by(erasures.c.number).limit(limit)
             )
             return [_to_erasure(row) for row in rows]
 

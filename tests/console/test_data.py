@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from app.console.data_quality import data_quality_view
 from app.console.imports import Corrections, corrections_of
+from app.entities import EventType
 from app.intake.importing import import_path
 from app.intake.uploads import Uploads, safe_name
 from app.serving.placement_config import settings_to_store
@@ -273,8 +275,22 @@ def test_existing_type_is_not_added(console: Console, service: Service) -> None:
     assert {each.name: each.weight for each in service.store.events.types().values()}["shown"] == 0
 
 
+@pytest.mark.parametrize("weight", [12_345_678.0, 0.001, 1.0])
+def test_weight(console: Console, weight: float) -> None:
+    """The form holds the weight that is stored, so that sending it unchanged changes nothing."""
+    service: Service = console.client.app.state.service  # type: ignore[attr-defined]  # an application
+    service.store.events.put_type(EventType("sold", weight))
+    page = console.page("/console/data")
+    text = repr(weight).removesuffix(".0")
+    assert f'<td><bdi>sold</bdi></td><td class="n">{text}</td>' in page
+    assert f'name="weight" value="{text}"' in page
+
+
 def test_quality(console: Console, empty: Console) -> None:
     text = console.text("/console/data/quality")
     assert "Users with one rating" in text
     assert "Where the ratings are" in text
+    service: Service = console.client.app.state.service  # type: ignore[attr-defined]  # an application
+    shown = data_quality_view(service).quality
+    assert shown is data_quality_view(service).quality  # counted once
     assert "No ratings have been learned from yet" in empty.text("/console/data/quality")

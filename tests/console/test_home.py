@@ -1,12 +1,16 @@
 """Home: what the service is doing now."""
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from app.console.home import STRATEGIES, home_view
+from app.console.home import STRATEGIES, home_view, snapshot_tile
+from app.console.learning import Gate
 from app.console.notices import service_notices
+from app.console.rendering import moment
 from app.intake.importing import import_path
 from app.observability.activity import Activity
 from app.serving.placement_config import settings_to_store
@@ -30,6 +34,27 @@ def test_trained(service: Service, tmp_path: Path) -> None:
     assert not view.is_new
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_pinned", "note"),
+    [
+        ("passed", False, "later runs go live if they pass as well"),
+        ("unmeasured", False, "to measure takes users with two ratings or more"),
+        ("unmeasured", True, "pinned: later runs do not go live"),
+    ],
+)
+def test_gate_note(service: Service, kind: str, is_pinned: bool, note: str) -> None:
+    live = service.store.snapshots.live()
+    assert live is not None
+    tile = replace(snapshot_tile(live), gate=Gate(kind, kind), is_pinned=is_pinned)
+    assert tile.gate_note == note
+
+
+def test_open(empty: Console) -> None:
+    """Whoever reaches the service may change it, also from other machines with `--insecure`."""
+    assert "everybody who reaches this service may do everything" in empty.page("/")
+    assert "everybody who reaches this service may do everything" in empty.text("/console/operations/keys")
+
+
 def test_first_steps(empty: Console) -> None:
     text = empty.text("/")
     assert "The next things to do" in text
@@ -47,6 +72,24 @@ def test_arriving(console: Console, service: Service, tmp_path: Path) -> None:
     service.store.arrivals.flush()
     ratings = home_view(service, tmp_path, is_main=True).arriving[0]
     assert (ratings.n - before[0].n, ratings.hour, ratings.day, ratings.line.values[-1]) == (3, 3, 3, 3)
+
+
+def test_since_the_full_hour(console: Console, service: Service, tmp_path: Path) -> None:
+    first = home_view(service, tmp_path, is_main=True).arriving[0]
+    assert (first.since.minute, first.since.second) == (0, 0)
+    assert f"since {moment(first.since)}" in console.page("/")
+
+
+def test_worker(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shown when all is well, too."""
+    assert "None: there was none in the last hour. none Start reckon worker ." in console.text("/")
+    worker = Presence(service.store, "worker")
+    worker.beat()
+    assert "in the last hour. runs last seen" in console.text("/")
+    Presence(service.store, "worker").beat()
+    assert "in the last hour. runs 2 of them, last seen" in console.text("/")
+    monkeypatch.setattr("app.store.processes.ALIVE_WITHIN", timedelta(seconds=-1))
+    assert "in the last hour. silent last seen" in console.text("/")
 
 
 def test_answers(service: Service, tmp_path: Path) -> None:
@@ -70,7 +113,7 @@ def test_answers(service: Service, tmp_path: Path) -> None:
 def test_tenant(service: Service, tmp_path: Path) -> None:
     """What processes do for all catalogues is not shown to the operator of one."""
     view = home_view(service, tmp_path, is_main=False)
-    assert view.answers is None
+    assert (view.answers, view.worker) == (None, None)
     assert not any("worker" in each.reason for each in view.notices)
 
 

@@ -82,6 +82,23 @@ def test_use(console: Console, service: Service) -> None:
     assert "Send an event of the type shown" in console.text("/console/items/item-1")
 
 
+def test_never_shown(console: Console, service: Service) -> None:
+    """Events of choices alone: the page says how to send those of showing."""
+    service.store.events.record(happened(("e1", "clicked", "bob", "item-0", 1)))
+    text = console.text("/console/items/item-0")
+    assert "None of its events shows the item. Send an event of the type shown" in text
+    assert "Chosen ? Events of other types with a positive weight. 1 events" in text
+
+
+def test_many_events(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where only some are counted, each number says so."""
+    monkeypatch.setattr("app.store.events.MAX_COUNTED", 2)
+    service.store.events.record(happened(*((f"e{n}", "shown", f"u{n}", "item-0", n) for n in range(3))))
+    text = console.text("/console/items/item-0")
+    assert text.count("of the first 20,000 events") == 3
+    assert "None of" not in text
+
+
 def test_lists(console: Console, service: Service) -> None:
     view = viewed(console, "item-0", lists="home")
     assert view.lists is not None

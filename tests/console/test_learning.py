@@ -2,7 +2,7 @@
 
 import json
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ from fastapi import FastAPI
 from app.console.learning import Gate, JobRow, Measured, StartForm, learning_view, parse_start
 from app.console.learning_compare import compare_view, lists_view
 from app.console.learning_job import STEPS, job_view
-from app.console.learning_snapshot import diagnosis_plots, map_view, snapshot_view
+from app.console.learning_snapshot import count_rows, diagnosis_plots, map_view, snapshot_view
+from app.console.rendering import MISSING, moment
+from app.entities import Item, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
 from app.store import Store
 from app.store.run_logs import RunLogEntry
@@ -53,6 +55,14 @@ def test_overview(service: Service) -> None:
     assert not view.unfinished
     assert not view.is_renewed
     assert json.loads(view.start.document) == default_recipe().document
+
+
+def test_newest_rating() -> None:
+    """Its time is shown in the zone of the viewer."""
+    at = datetime(2026, 11, 30, 21, 5, 1, tzinfo=UTC)
+    values = {name: value for name, value, _ in count_rows({"watermark": {"newest_rated_at": to_microseconds(at)}})}
+    assert values["Newest rating"] == moment(at)
+    assert {name: value for name, value, _ in count_rows({})}["Newest rating"] == MISSING
 
 
 def test_nothing_learned(empty: Console) -> None:
@@ -297,6 +307,8 @@ def test_compare(console: Console, service: Service, tmp_path: Path) -> None:
     text = console.text(f"/console/learning/compare?a={first}&b={second}")
     assert "What the data chose" in text
     assert "user-0" in console.text(f"/console/learning/compare/lists?a={first}&b={second}")
+    service.store.items.record([Item(each.href.rpartition("/")[2], title="x" * 10_000) for each in lists.users[0].a])
+    assert "x" * 301 not in console.page(f"/console/learning/compare/lists?a={first}&b={second}")
     assert console.get(f"/console/learning/compare?a={first}&b={first}").status_code == 422
     assert console.get(f"/console/learning/compare?a={first}&b=999").status_code == 404
     assert console.get(f"/console/learning/compare?a={first}&b=x").status_code == 422

@@ -1,10 +1,14 @@
 """Operations: processes, requests, settings, keys and the audit log."""
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.console.operations import operations_view, settings_view
+from app.console.operations import StorageView, operations_view, settings_view, storage_view
+from app.console.rendering import moment
 from app.observability.activity import Activity
 from app.settings import Settings
 from app.store.presence import Presence
@@ -12,6 +16,7 @@ from app.wiring import Service
 from tests.console.test_sessions import guarded  # noqa: F401  a fixture
 from tests.support.console import Console, text_of
 from tests.support.keys import GuardedApp
+from tests.support.ratings import incoming
 
 
 def test_processes(console: Console, service: Service) -> None:
@@ -51,10 +56,49 @@ def test_lag(console: Console, service: Service) -> None:
     assert text.count("none in the last hour") == 2
 
 
+def test_slow(console: Console, service: Service) -> None:
+    """Of times beyond the last bucket, no more is known than that."""
+    activity = Activity()
+    activity.count_request("/ratings", 201, 30.0)
+    activity.count_lag("ratings", 9_000.0)
+    Presence(service.store, "api", snapshot_version=lambda: 1, activity=activity.as_json).beat()
+    assert "more than 1 h for half of them; more than 1 h for 99 %" in console.text("/console/operations")
+    assert console.text("/").count("more than 5 s") == 2
+    assert console.client.get("/processes").json()["activity"]["p99_seconds"] == 5.0
+
+
 def test_size_of_the_database(console: Console, service: Service) -> None:
     n_bytes = service.store.database.size()
     assert 10_000 < n_bytes < 100_000_000
     assert "of tables and indexes" in console.text("/console/operations")
+
+
+def test_jobs(console: Console, service: Service) -> None:
+    """Why they were started, and what became of them, in words."""
+    service.store.jobs.enqueue("command")
+    page = console.page("/console/operations")
+    assert "<td>waits for a worker</td><td><code>reckon train</code></td>" in page
+    assert "Start <code>reckon worker</code>." in page
+
+
+def test_many_erasures(console: Console, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.store.erasures.COST", 2)
+    service.store.ratings.record(incoming(*((f"gone-{n}", "i1", 4.0) for n in range(23))))
+    for n in range(23):
+        assert console.client.delete(f"/users/gone-{n}").status_code == 204
+    page = console.page("/console/operations")
+    assert (page.count(", due <time"), "3 more." in page) == (20, True)
+
+
+def test_outage(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is shown in the zone of the viewer, as all times are."""
+    since = datetime(2026, 11, 30, 21, 5, 1, tzinfo=UTC)
+
+    def down(*arguments: Any) -> StorageView:
+        return replace(storage_view(*arguments), down_since=since)
+
+    monkeypatch.setattr("app.console.operations.storage_view", down)
+    assert f"does not answer since {moment(since)}" in console.page("/console/operations")
 
 
 def test_tenant(service: Service, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from app.console.placement_form import DEFAULTS, differences, form_groups
+from app.console.placement_form import DEFAULTS, MEANINGS, differences, form_groups
 from app.console.placements import ReviewView, editor_view, placements_view, review_view
 from app.serving.placement import PLACEMENT, Placement
 from app.settings import Settings
 from app.wiring import Service
-from tests.support.console import Console
+from tests.support.console import Console, text_of
 from tests.support.keys import GuardedApp
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
@@ -46,11 +46,28 @@ def test_form_has_every_setting() -> None:
     assert inputs.keys() == schema.keys()
     assert all(each.kind != "json" for each in inputs.values())
     for name, each in inputs.items():
-        assert each.description == schema[name]["description"]
+        assert each.description.partition(";")[0] == schema[name]["description"].partition(";")[0]
+        assert "null" not in each.description
     assert (inputs["novelty"].kind, inputs["novelty"].bounds, inputs["novelty"].value) == ("number", "0 to 1", "0")
     assert inputs["rotation_half_life_hours"].bounds == "above 0 to 1,000,000"
     assert "nearest" in inputs["sources"].options
-    assert all(group.meaning for group in form_groups(DEFAULTS))
+    meanings = [group.meaning for group in form_groups(DEFAULTS)]
+    assert all(meanings)
+    assert {*MEANINGS.values()} < {*meanings}
+
+
+def test_form_in_words(console: Console) -> None:
+    text = console.page("/console/placements/home")
+    assert "<code>created_by</code>" in text
+    assert "none marked: all" in text
+    assert "`" not in text
+
+
+@pytest.mark.parametrize("path", ["/console/placements/A%20b", "/console/placements/-x"])
+def test_bad_name(console: Console, path: str) -> None:
+    got = console.get(path)
+    assert got.status_code == 422
+    assert "1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit" in text_of(got.text)
 
 
 def test_saved(console: Console, service: Service) -> None:
@@ -120,7 +137,11 @@ def test_preview(console: Console, service: Service) -> None:
     settings = Placement(filter='"even" in categories', consume_again=True)
     view = reviewed(console, "home", settings, 0, chosen="nobody yet")
     assert view.preview.users[0].who == "of your choice"
-    assert len(view.preview.users) == 4
+    assert [each.who for each in view.preview.users[1:]] == [
+        "with few choices",
+        "with a typical number of choices",
+        "with many choices",
+    ]
     catalogue = service.serving.current.catalogue
     for user in view.preview.users:
         got = console.client.post(

@@ -1,5 +1,6 @@
 """Numbers, times and texts as pages show them, and that nothing of a text becomes part of a page."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -18,6 +19,8 @@ from app.console.rendering import (
     TEMPLATES,
     ago,
     as_json,
+    cell,
+    coded,
     duration,
     link,
     moment,
@@ -25,6 +28,7 @@ from app.console.rendering import (
     number,
     percent,
     shown,
+    within,
 )
 
 NAN = float("nan")
@@ -54,8 +58,19 @@ HOSTILE = [
         (duration(75), "1 min 15 s"),
         (duration(3_600), "1 h"),
         (duration(90_061), "1 d 1 h"),
+        (within(4.0, 5.0), "4.0 s"),
+        (within(math.inf, 5.0), "more than 5 s"),
+        (within(math.inf, 3_600.0), "more than 1 h"),
+        (within(None, 5.0), MISSING),
         (shown(["a", True, None, 1.50]), f"a, yes, {MISSING}, 1.5"),
         (shown({}), MISSING),
+        (shown(12_345_678.0), "12345678"),
+        (shown(0.1234567891), "0.1234567891"),
+        (cell(12_345_678.4), "12345678"),
+        (cell(0.1234567891), "0.123457"),
+        (cell(3.0), "3"),
+        (cell(NAN), "nan"),
+        (cell("a"), "a"),
     ],
 )
 def test_formats(text: str, expected: str) -> None:
@@ -75,6 +90,25 @@ def test_escaped(text: str) -> None:
     made = TEMPLATES.from_string('<a title="{{ x }}">{{ x }}</a>{{ [x]|shown }}').render(x=text)
     assert not any(each in made for each in ("<script", "<img", '"><'))
     assert as_json({"a": text}).count("<") == 0
+
+
+def test_scripts_of_plots() -> None:
+    """One template names them, and the pages with plots include it."""
+    folder = Path(rendering.__file__).parent / "templates"
+    assert [each.name for each in folder.iterdir() if "vega-lite" in each.read_text()] == ["plot_scripts.html"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Start `reckon worker`.", "Start <code>reckon worker</code>."),
+        ("a ` b", "a ` b"),
+        ("`<b>` and `c` ` <i>", "<code>&lt;b&gt;</code> and <code>c</code> ` &lt;i&gt;"),
+        ("plain", "plain"),
+    ],
+)
+def test_coded(text: str, expected: str) -> None:
+    assert coded(text) == expected
 
 
 def test_undefined() -> None:

@@ -1,12 +1,14 @@
 """The pages of one user: every rating and event comes once, and marks say what belongs together."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
+from app.console.timelines import by_period
 from app.console.user_page import N_ENTRIES, UserView, lists_view, taste_view, user_view
-from app.entities import EventType, IncomingEvents, Item
+from app.entities import UNKNOWN_TIME, EventType, IncomingEvents, Item, to_microseconds
 from app.wiring import Service
 from tests.support.console import Console
 
@@ -23,14 +25,14 @@ def view(service: Service, cursor: str | None = None) -> UserView:
     return asyncio.run(user_view(service, USER, cursor))
 
 
-def happen(service: Service, n: int, item: str, *, at: int) -> None:
+def happen(service: Service, n: int, item: str, *, at: int, user_id: str = USER, prefix: str = "e") -> None:
     """`n` views of the item, one a second."""
     service.store.events.put_type(EventType("looked", 1.0))
     service.store.events.record(
         IncomingEvents(
-            event_id=[f"e-{place}" for place in range(n)],
+            event_id=[f"{prefix}-{place}" for place in range(n)],
             type=["looked"] * n,
-            user_id=[USER] * n,
+            user_id=[user_id] * n,
             item_id=[item] * n,
             at=at + np.arange(n, dtype=np.int64) * 1_000_000,
             portion=np.full(n, np.nan),
@@ -86,6 +88,7 @@ def test_lists(console: Console, service: Service) -> None:
 def test_taste(console: Console, service: Service) -> None:
     user_id = service.store.users.page(limit=1)[0][1].user_id
     same = asyncio.run(taste_view(service, user_id))
+    assert "Nothing has changed" in console.text(f"{PAGE}/{user_id}/taste")
     assert (same.n_changed, same.is_newer, same.heading.strategy) == (0, False, "personalized")
     assert all(each.norm == pytest.approx(each.at_snapshot, rel=1e-4) for each in same.norms)
     assert max(each.share for each in same.norms) == 1
@@ -94,7 +97,7 @@ def test_taste(console: Console, service: Service) -> None:
     console.done("/console/try/ratings/delete", {"user": user_id, "item": rating[1].item_id})
     (changed,) = asyncio.run(taste_view(service, user_id)).changed
     assert (changed.card.item_id, float(changed.before), changed.now) == (rating[1].item_id, rating[1].value, "")
-    assert "No rating has changed" not in console.text(f"{PAGE}/{user_id}/taste")
+    assert "Nothing has changed" not in console.text(f"{PAGE}/{user_id}/taste")
 
 
 def test_newer_user(console: Console, service: Service) -> None:
@@ -103,6 +106,59 @@ def test_newer_user(console: Console, service: Service) -> None:
     assert made.is_newer
     assert [(each.before, each.now) for each in made.changed] == [("", "5")]
     assert all(each.at_snapshot is None for each in made.norms)
+
+
+def test_new_events(console: Console, service: Service) -> None:
+    """Events since the snapshot; those before it are not listed, even if they came later."""
+    user_id = service.store.users.page(limit=1)[0][1].user_id
+    now = to_microseconds(datetime.now(UTC))
+    happen(service, 2, "item-5", at=now, user_id=user_id)
+    made = asyncio.run(taste_view(service, user_id))
+    assert [(each.card.item_id, each.what, each.n) for each in made.new] == [("item-5", "looked", 2)]
+    assert (made.n_new, made.n_changed, made.is_profile_changed) == (1, 0, True)
+    assert "Item 5 looked 2" in console.text(f"{PAGE}/{user_id}/taste")
+    happen(service, 1, "item-6", at=1_600_000_000_000_000, user_id=USER)
+    assert [each.card.item_id for each in asyncio.run(taste_view(service, USER)).new] == ["item-6"]
+    other = service.store.users.page(limit=2)[1][1].user_id
+    happen(service, 1, "item-6", at=1_600_000_000_000_000, user_id=other)
+    assert asyncio.run(taste_view(service, other)).new == ()
+    assert "Attributes or older events have changed" in console.text(f"{PAGE}/{other}/taste")
+
+
+def test_by_time(console: Console, service: Service) -> None:
+    rate(console, "item-1")
+    month = 31 * 86_400_000_000
+    now = to_microseconds(datetime.now(UTC))
+    for n in (1, 4):
+        happen(service, 2, "item-5", at=now - n * month, prefix=f"of-{n}")
+    plot = view(service).by_time
+    assert plot is not None
+    assert plot.columns == ("month", "kind", "number")
+    ratings, events = ([n for _, kind, n in plot.rows if kind == name] for name in ("ratings", "events"))
+    assert (ratings[-1], sum(ratings), sum(events), events[0]) == (1, 1, 4, 2)
+    assert len(ratings) == len(events) >= 5
+    assert "History over time" in console.text(f"{PAGE}/{USER}")
+    assert "vega" in console.page(f"{PAGE}/{USER}")
+
+
+def test_by_period() -> None:
+    """Within two months by day, over centuries by year; all periods in between are there."""
+    day = 86_400_000_000
+    some = {"a": np.array([0, 2 * day, 2 * day + 5, UNKNOWN_TIME]), "b": np.array([day])}
+    assert by_period(some) == (
+        "day",
+        [
+            ("1970-01-01", "a", 1),
+            ("1970-01-01", "b", 0),
+            ("1970-01-02", "a", 0),
+            ("1970-01-02", "b", 1),
+            ("1970-01-03", "a", 2),
+            ("1970-01-03", "b", 0),
+        ],
+    )
+    unit, rows = by_period({"a": to_microseconds(datetime(2026, 5, 1, tzinfo=UTC)) * np.array([-30, 0, 1])})
+    assert (unit, len(rows) < 2_000, sum(n for *_, n in rows)) == ("year", True, 3)
+    assert by_period({"a": np.empty(0, np.int64)}) == ("day", [])
 
 
 @pytest.mark.parametrize("path", ["", "/lists", "/taste"])

@@ -1,12 +1,23 @@
 """Figures of the data that a snapshot was learned from, against a count by hand."""
 
+import gc
 from collections import Counter
 from pathlib import Path
+from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
 
-from app.serving.data_quality import data_quality, density_grid, doubling
+from app.serving.data_quality import (
+    MANY_VALUES,
+    N_RANGES,
+    RememberedDataQuality,
+    data_quality,
+    density_grid,
+    doubling,
+    ratings_by_value,
+)
 from tests.support.published import opened_shop
 from tests.support.ratings import incoming
 from tests.support.trained import RATED_LIGHTLY
@@ -47,7 +58,40 @@ def test_of_a_snapshot(tmp_path: Path) -> None:
     assert found.density == pytest.approx(len(rows) / (13 * 400))
     assert found.n_users_of_one == 1
     assert found.n_items_of_one == sum(n == 1 for n in of_item.values())
-    assert dict(found.values) == Counter(float(value) for *_, value in rows)
+    assert dict(found.values) == Counter(str(value) for *_, value in rows)
     assert (list(crawler.values()), found.busiest[0][1]) == (["crawler"], 400)
     assert found.n_alike == 2  # u7, and u10, for whom n m mod 5 is 0
     assert found.untimed == 1
+
+
+@pytest.mark.parametrize("n", [MANY_VALUES, MANY_VALUES + 1, 10_000])
+def test_values(n: int) -> None:
+    """Few values are counted one by one, and many in ranges: amounts may all differ."""
+    values = np.repeat(np.arange(n) + 0.1, 2).astype(np.float32)
+    counted = ratings_by_value(values)
+    assert len(counted) == (n if n == MANY_VALUES else N_RANGES)
+    assert sum(number for _, number in counted) == 2 * n
+    assert counted[0][0].split(" to ")[0] == "0.1"
+    assert counted[-1][0].split(" to ")[-1] == f"{n - 1}.1"
+
+
+def test_large_values() -> None:
+    assert ratings_by_value(np.array([1_234_567.0, 0.00015], np.float32)) == [("0.00015", 1), ("1234567", 1)]
+    assert ratings_by_value(np.empty(0)) == []
+
+
+class Snapshot:
+    """In place of a scorer."""
+
+
+def test_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted once for a snapshot, which is not kept alive for it."""
+    counted: list[Any] = []
+    monkeypatch.setattr("app.serving.data_quality.data_quality", lambda scorer: counted.append(ref(scorer)))
+    remembered, first, second = RememberedDataQuality(), Snapshot(), Snapshot()
+    for each in (first, first, second, second):
+        remembered.of(each)  # type: ignore[arg-type]  # a stand-in
+    assert [each() for each in counted] == [first, second]
+    del each, second
+    gc.collect()
+    assert counted[1]() is None
