@@ -357,21 +357,40 @@ def damage_a_page(file: Path) -> None:
 
 @pytest.mark.parametrize("put", [renamed, removed_and_copied])
 def test_damaged_page_in_its_place(open_store: Store, file: Path, put: object) -> None:
-    """Whether the log of the file before is still there or not."""
+    """Whether the log of the file before is still there, which may be needed, or not."""
     store = open_store
     store.users.record([User("ann")])
     first = store.generation.check()
     sound = copied(file, "sound.db")
     damaged = copied(file, "damaged.db")
     damage_a_page(damaged)
+    log = file.with_name("reckon.db-wal")
+    before = log.read_bytes()
     put(damaged, file)  # type: ignore[operator]
     with pytest.raises(DatabaseDamagedError):
         checked(store)
+    assert put is removed_and_copied or log.read_bytes() == before
     with pytest.raises(DatabaseReplacedError):
         store.users.record([User("bob")])
     sound.replace(file)
     assert checked(store) != first
     assert store.users.get("ann") == User("ann")
+
+
+def test_long_wait_for_a_sound_file(open_store: Store, file: Path) -> None:
+    """However often a process looks at a damaged one, it needs no more descriptors."""
+    store = open_store
+    store.users.record([User("ann")])
+    damaged = copied(file, "damaged.db")
+    damage_a_page(damaged)
+    removed_and_copied(damaged, file)
+    with pytest.raises(DatabaseDamagedError):
+        checked(store)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(10):
+        with pytest.raises(DatabaseDamagedError):
+            checked(store)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_header_and_log_overwritten(open_store: Store, file: Path) -> None:
@@ -390,6 +409,8 @@ def test_header_and_log_overwritten(open_store: Store, file: Path) -> None:
     with pytest.raises(DatabaseDamagedError):
         checked(store)
     assert (file.read_bytes(), log.read_bytes()) == before
+    with pytest.raises(DatabaseDamagedError):  # although open connections can still read
+        store.database.dialect.probe(())
     assert not file.with_name("reckon.db.copy").exists()
 
 
@@ -422,8 +443,10 @@ def test_folder_replaced(open_store: Store, file: Path) -> None:
 
 
 def test_restores_one_at_a_time(open_store: Store, file: Path) -> None:
-    """Of the copy that one prepares, nothing is removed by another one or by a purge."""
+    """Of the copy that one prepares, nothing is removed by another one or by a purge; what a killed one left is."""
+    file.with_name("reckon.db.restoring").write_text("left over")
     with restored_copy(file) as copy:
+        assert copy.read_bytes() == b""
         with pytest.raises(UnavailableError, match="another restore is in progress"), restored_copy(file):
             pass
         with pytest.raises(UnavailableError, match="a restore is in progress"):

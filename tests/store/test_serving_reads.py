@@ -235,9 +235,10 @@ def test_first_read_breaks_the_connection(database_url: str) -> None:
         own_end = "SELECT 1, pg_terminate_backend(pg_backend_pid()) WHERE %s::text[] IS NOT NULL"
         with pytest.raises(psycopg.OperationalError):
             await dialect._shared_reader.row(own_end, "x")
-        assert await dialect.read_row(VERSIONS, "ann") is not None
         session = dialect._shared_reader._session
         assert session is not None
+        assert await dialect.read_row(VERSIONS, "ann") is not None
+        assert dialect._shared_reader._session is session
         await asyncio.to_thread(dialect.close)
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(session._task, LONG_SECONDS)
