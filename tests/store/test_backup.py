@@ -26,6 +26,7 @@ from tests.support.keys import stored_key
 from tests.support.old_schema import take_back
 from tests.support.postgres import PROGRAMS
 from tests.support.service import wait_until
+from tests.support.statements import Statements
 
 pytestmark = pytest.mark.usefixtures("postgres_programs")
 on_postgres = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
@@ -325,12 +326,17 @@ def test_tables_that_others_need(dumped: sa.Engine, database_url: str, tmp_path:
 
 
 @on_postgres
-def test_table_that_stays_locked(dumped: sa.Engine, database_url: str, tmp_path: Path) -> None:
+def test_table_that_stays_locked(
+    dumped: sa.Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no deadlock: it is not tried again, and nothing is read without the locks."""
     execute(dumped, f"ALTER DATABASE {dumped.url.database} SET lock_timeout = '10ms'")
+    sent = Statements(monkeypatch)
     with dumped.connect() as other, other.execution_options(isolation_level="READ COMMITTED").begin():
         other.exec_driver_sql("LOCK TABLE users IN ACCESS SHARE MODE")
-        with pytest.raises(UnavailableError, match="other writers are busy"):
+        with sent.of_thread(threading.get_ident()), pytest.raises(UnavailableError, match="other writers are busy"):
             restore(database_url, tmp_path, tmp_path / "copy")
+    assert [each.split()[0] for each in sent.through_engine[-3:]] == ["SAVEPOINT", "LOCK", "ROLLBACK"]
     assert restore(database_url, tmp_path, tmp_path / "copy") is None
 
 
