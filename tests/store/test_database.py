@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.entities import User
 from app.errors import StorageFullError, StorageUnavailableError, UnavailableError
 from app.store import Store, postgres
 from app.store.database import open_database
@@ -88,6 +89,13 @@ def test_server_that_accepts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             with pytest.raises(StorageUnavailableError, match="does not answer"):
                 ask()
         database.close()
+
+
+def test_size(store: Store) -> None:
+    """It grows by what is stored, with its indexes."""
+    before = store.database.size()
+    store.users.record([User(f"{n}-{'x' * 90}") for n in range(5_000)])
+    assert 5_000 * 90 < store.database.size() - before < 10 << 20
 
 
 def test_engine_hides_parameters(store: Store) -> None:

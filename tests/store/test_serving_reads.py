@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from app.entities import UNKNOWN_TIME, User
+from app.entities import UNKNOWN_TIME, Item, User
 from app.errors import StorageUnavailableError
 from app.store import Store
 from app.store.dialect import MAX_ROWS_ON_LOOP, PointRead
@@ -99,6 +99,16 @@ def test_nothing_known(store: Store) -> None:
     history = asyncio.run(store.reads.history(1))
     assert len(history.item_key) == 0
     assert (history.value.dtype, history.rated_at.dtype) == (np.dtype("float64"), np.dtype("int64"))
+
+
+def test_columns_of_items(store: Store) -> None:
+    """In the order of the ids, with a gap for each that is unknown, and as an item has them."""
+    store.items.record([Item("x", title="X", categories=("a", "b")), Item("y", is_available=False)])
+    names = ("title", "categories", "is_available")
+    x, none, y = asyncio.run(store.reads.item_columns(["x", "no", "y"], names))
+    assert x == {"title": "X", "categories": ("a", "b"), "is_available": True}
+    assert none is None
+    assert y == {"title": None, "categories": (), "is_available": False}
 
 
 def test_missing_counter(store: Store) -> None:
