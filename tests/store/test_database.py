@@ -91,6 +91,16 @@ def test_server_that_accepts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         database.close()
 
 
+def test_shared_clock(store: Store) -> None:
+    """That of a server is one for all hosts; a file has none of its own."""
+    shared = store.shared_clock()
+    if store.database.dialect.is_a_file:
+        assert shared is None
+    else:
+        assert shared is not None
+        assert 0 <= store.database.now() - shared < 60_000_000
+
+
 def test_size(store: Store) -> None:
     """It grows by what is stored, with its indexes."""
     before = store.database.size()
