@@ -76,6 +76,4 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
         raise OSError(error.errno, error.strerror, str(path)) from error

@@ -58,9 +58,6 @@ class CatalogueColumns:
     is_bare: NDArray[np.bool_]
     fields: Mapping[str, Any]
 
-    def __len__(self) -> int:
-        return len(self.item_id)
-
 
 @dataclass(frozen=True, slots=True)
 class CatalogueChanges:

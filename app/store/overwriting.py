@@ -124,7 +124,7 @@ class Overwriting:
         """None where there is no index: then there is no log to be applied."""
         with suppress(FileNotFoundError):
             index = os.stat(self._index)  # noqa: PTH116  before every write: pathlib takes three times as long
-            traces = os.pread(self._descriptor(self._index, index.st_ino), INDEX_BYTES, 0)
+            traces = os.pread(self.descriptor(self._index, index.st_ino), INDEX_BYTES, 0)
             database = os.stat(self._path)  # noqa: PTH116  see above
             return FileState(
                 (database.st_ino, database.st_mtime_ns, database.st_size),
@@ -142,7 +142,7 @@ class Overwriting:
         if n_frames == 0:
             return False
         log = os.stat(self._log)  # noqa: PTH116  before every write: pathlib takes three times as long
-        descriptor = self._descriptor(self._log, log.st_ino)
+        descriptor = self.descriptor(self._log, log.st_ino)
         frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
         header = os.pread(descriptor, LOG_HEADER_BYTES, 0)
         last = os.pread(descriptor, frame_bytes, LOG_HEADER_BYTES + (n_frames - 1) * frame_bytes)
@@ -155,14 +155,15 @@ class Overwriting:
 
     def _digest_of(self, state: FileState) -> int:
         inode, _, n_bytes = state.content
-        descriptor = self._descriptor(self._path, inode)
+        descriptor = self.descriptor(self._path, inode)
         step = max(PART_BYTES, n_bytes // N_PARTS // PART_BYTES * PART_BYTES)
         digest = n_bytes
         for start in range(0, n_bytes, step):
             digest = zlib.crc32(os.pread(descriptor, PART_BYTES, start), digest & 0xFFFFFFFF)
         return digest
 
-    def _descriptor(self, path: Path, inode: int) -> int:
+    def descriptor(self, path: Path, inode: int) -> int:
+        """The open file at `path`, whose inode this is; it stays open until `close`, see `Descriptors`."""
         if inode not in self._descriptors:
             self._descriptors[inode] = _DESCRIPTORS.open(path, inode)
         return self._descriptors[inode]

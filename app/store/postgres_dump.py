@@ -79,13 +79,15 @@ def lock_tables(connection: sa.Connection) -> None:
     instance is the first, see `Dialect.begin_lasting`.
     """
     tables = sorted(_tables(connection), key=lambda name: (name != instance.name, name))
-    for attempt in range(1, MOST_ATTEMPTS + 1):
+    n_attempts = 0
+    while True:
+        n_attempts += 1
         try:
             with connection.begin_nested():
                 if tables:
                     connection.exec_driver_sql(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != DEADLOCK or attempt == MOST_ATTEMPTS:
+            if getattr(error.orig, "sqlstate", None) != DEADLOCK or n_attempts == MOST_ATTEMPTS:
                 raise
         else:
             return
@@ -151,9 +153,7 @@ def _rows(lines: Iterator[bytes]) -> Iterator[bytes]:
     """The lines until that which ends the rows, many at a time."""
     part: list[bytes] = []
     n_bytes = 0
-    for line in lines:
-        if line == b"\\.\n":
-            break
+    for line in iter(lines.__next__, b"\\.\n"):
         part.append(line)
         n_bytes += len(line)
         if n_bytes >= COPY_BYTES:

@@ -37,9 +37,5 @@ def _close(context: Any, error: BaseException | None) -> None:
     setattr(context, _OPEN, None)
     if error is None:
         opened.__exit__(None, None, None)
-        return
-    try:
+    else:
         opened.__exit__(type(error), error, error.__traceback__)
-    except type(error):
-        # SQLAlchemy raises it.
-        return

@@ -43,29 +43,28 @@ def no_answer() -> StorageUnavailableError:
 
 @dataclass(slots=True)
 class ReadBatch:
-    """The pending reads of one statement, in order of arrival. `limit`: gives them up when their time is over."""
+    """The pending reads of one statement, in order of arrival.
+
+    `limit`: gives them up when their time is over; set by the session at once.
+    """
 
     statement: str
     parameters: list[object] = field(default_factory=list)
     answers: list[asyncio.Future[Row | None]] = field(default_factory=list)
-    limit: asyncio.TimerHandle | None = None
+    limit: asyncio.TimerHandle = field(init=False)
 
     def resolve(self, rows: list[Row]) -> None:
-        self._end_limit()
+        self.limit.cancel()
         by_place = {row[0]: row[1:] for row in rows}
         for place, answer in enumerate(self.answers, start=1):
             if not answer.done():  # a caller may have been cancelled meanwhile
                 answer.set_result(by_place.get(place))
 
     def reject(self, error: Exception) -> None:
-        self._end_limit()
+        self.limit.cancel()
         for answer in self.answers:
             if not answer.done():
                 answer.set_exception(error)
-
-    def _end_limit(self) -> None:
-        if self.limit is not None:
-            self.limit.cancel()
 
 
 class SharedReader:

@@ -121,8 +121,6 @@ def event_signals_of_pairs(
     database: Database, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, at: TimeArray
 ) -> Signals:
     """Those of the events of distinct (user, item) pairs, in the days from the earliest `at` (m,) to the latest."""
-    if not len(user_key) or not len(at):
-        return Signals.none()
     start = int(at.min()) // DAY * DAY
     source = OF_PAIRS.format(start=start, end=(int(at.max()) // DAY + 1) * DAY)
     rows = database.dialect.rows_of_pairs(connection, EVENT_SIGNALS.format(source=source), user_key, item_key)

@@ -203,8 +203,7 @@ class SqliteFiles:
         `also`: other files that have to be quiet.
         """
         try:
-            # Never closed: that would release the locks of all connections of this process to the file (POSIX).
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = self.overwriting.descriptor(self._path, self._path.stat().st_ino)
         except FileNotFoundError:
             raise DatabaseReplacedError(GONE) from None
         header, status = os.pread(descriptor, 100, 0), os.fstat(descriptor)

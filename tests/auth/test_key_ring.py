@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.auth import key_ring
-from app.auth.errors import UnauthorizedError
+from app.auth.errors import TenantSuspendedError, UnauthorizedError
 from app.auth.key_ring import KeyRing, StoredKeys
 from app.auth.keys import ApiKey, new_text
 from app.auth.scopes import ALL_SCOPES
@@ -152,6 +152,22 @@ def test_uses_are_stored() -> None:
     ring.refresh()
     ring.store_uses()
     assert table.uses.keys() == {key.key_id}
+
+
+def test_checked_again() -> None:
+    """A key that was found before, as of a session of the console, may have ended since."""
+    _, key = made_key("console")
+    _, of_tenant = made_key("console", tenant="shop")
+    table = Table(key, of_tenant)
+    ring = KeyRing(table)
+    ring.check(None)
+    ring.check(key.key_id)
+    with pytest.raises(TenantSuspendedError):
+        ring.check(of_tenant.key_id)
+    table.change(revoked(key), of_tenant)
+    ring.refresh()
+    with pytest.raises(UnauthorizedError):
+        ring.check(key.key_id)
 
 
 def test_origins() -> None:

@@ -161,6 +161,10 @@ def test_damage_at_a_glance(folder: Path, tmp_path: Path) -> None:
     (folder / "item_keys.npy").unlink()
     assert damage_at_a_glance(folder, None) == "item_keys.npy: No such file or directory"
     assert damage_at_a_glance(tmp_path / "none", None) == "manifest.json: No such file or directory"
+    (folder / "manifest.json").write_bytes(b"[]")
+    assert damage_at_a_glance(folder, None) == "manifest.json is not a JSON object"
+    with pytest.raises(SnapshotDamagedError, match=r"manifest\.json: No such file"):
+        manifest_digest(tmp_path / "none")
 
 
 def test_other_database(folder: Path) -> None:
@@ -196,6 +200,7 @@ def test_no_manifest(folder: Path, content: bytes) -> None:
         lambda document: document.update(counts={"items": 1, "users": 1, "ratings": 1, "labels": 0}),
         lambda document: document["segments"][0].update(columns=[0, 10_000]),
         lambda document: document["segments"][0].update(columns=[2, 1]),
+        lambda document: document["segments"][-1].update(columns=[6, 10_000]),
         lambda document: document["segments"][0]["numbers"].pop("new_item"),
         lambda document: document["segments"][0]["numbers"].pop("half_known"),
         lambda document: document["files"].pop("items.faiss"),
@@ -263,6 +268,14 @@ def test_forged_groups(folder: Path, document: str) -> None:
     (folder / "groups.json").write_text(document)
     forge_manifest(folder)
     with pytest.raises(SnapshotDamagedError, match="groups"):
+        open_snapshot(folder, DATABASE_ID, 1)
+
+
+def test_text_in_place_of_an_array(folder: Path) -> None:
+    (folder / "item_keys.npy").unlink()
+    (folder / "item_keys.npy").write_text("no array at all")
+    forge_manifest(folder)
+    with pytest.raises(SnapshotDamagedError, match=r"item_keys\.npy is not an array"):
         open_snapshot(folder, DATABASE_ID, 1)
 
 

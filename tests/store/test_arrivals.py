@@ -113,6 +113,17 @@ def test_undone_writes(store: Store) -> None:
     assert added(store) == {"ratings": 1, "users": 1, "items": 1}
 
 
+def test_lost_transaction(store: Store) -> None:
+    """After a part of it is rolled back, whoever goes on writing is stopped, and so is the commit."""
+    with pytest.raises(RuntimeError, match="rolled back"), store.database.joined():  # noqa: PT012  each write of it
+        store.ratings.record(incoming(("ann", "x", 5.0)))
+        with pytest.raises(ZeroDivisionError):
+            undone(store)
+        with pytest.raises(RuntimeError, match="rolled back"):
+            store.ratings.record(incoming(("bob", "x", 5.0)))
+    assert store.ratings.count() == 0
+
+
 def test_counted_anew(store: Store) -> None:
     """A count makes up for what a crash lost, and does not count twice what was noted before it."""
     store.ratings.record(incoming(("ann", "x", 5.0)))
@@ -188,6 +199,7 @@ def test_hours(store: Store) -> None:
             (hour - HOUR, "events", 2),
             (hour - 3 * HOUR, "items", 3),
             (old - HOUR, "users", 4),
+            (hour + 2 * HOUR, "ratings", 5),  # by a clock that was set back since
         ]
         connection.execute(sa.insert(arrivals), [dict(zip(("hour", "kind", "n"), row, strict=True)) for row in rows])
     hours = store.arrivals.by_hour(3)

@@ -19,6 +19,7 @@ from app.store.schema import backups, erasures, metadata, users
 from tests.support.events import happened
 from tests.support.keys import made_key
 from tests.support.kills import run_until
+from tests.support.postgres import n_waiting
 from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
@@ -170,6 +171,21 @@ def test_restore_erases_again(database_url: str, tmp_path: Path) -> None:
         assert b"canary" not in (tmp_path / "reckon.db").read_bytes()
 
 
+def test_restore_erases_merged_guests_with_their_user(tmp_path: Path) -> None:
+    """The backup holds both ids. They are those of one person, of whom one erasure is left."""
+    migrate("", tmp_path)
+    store = filled("", tmp_path)
+    store.users.record([User("guest")])
+    store.users.merge("ann", "guest")
+    backup("", tmp_path, tmp_path / "copy")
+    store.users.delete("ann")
+    restore("", tmp_path, tmp_path / "copy")
+    assert [user.user_id for user in store.users.stream()] == ["bob", "eve"]
+    assert not store.users.is_merged("guest")
+    assert [each.number for each in store.erasures.latest(5)] == [2, 1]
+    store.close()
+
+
 @pytest.mark.usefixtures("postgres_programs")
 def test_restore_without_erasures(database_url: str, tmp_path: Path) -> None:
     store = filled(database_url, tmp_path)
@@ -227,18 +243,6 @@ def test_erasure_beside_a_restore(database_url: str, tmp_path: Path) -> None:
     erasing.join()
     assert [user.user_id for user in store.users.stream()] == ["bob", "eve"]
     store.close()
-
-
-def n_waiting(database_url: str) -> int:
-    """How many sessions wait for a lock."""
-    engine = sa.create_engine(database_url)
-    with engine.connect() as connection:
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        n = int(connection.exec_driver_sql(waiting).scalar_one())
-    engine.dispose()
-    return n
 
 
 @pytest.mark.usefixtures("postgres_programs")

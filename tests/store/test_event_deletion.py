@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from app.store import STORED, UNCHANGED, Store
 from app.store.event_deletion import TOMBSTONES_KEPT
 from tests.store.test_events import amounts
 from tests.support.events import happened
+from tests.support.postgres import n_waiting
+from tests.support.service import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +89,22 @@ def test_as_if_never_stored(store: Store, drawn: list[tuple[tuple[str, int, floa
         if is_taken_back:
             store.events.delete(f"{run}-a{n}", at=9)
     assert amounts(store, "ann") == (amounts(store, "bob") if stays else {})
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_taken_back_meanwhile(store: Store, database_url: str) -> None:
+    """By another transaction, for whose lock on the user this one waits."""
+    store.events.record(happened(("e1", "clicked", "ann", "x", 1)))
+    engine = sa.create_engine(database_url)
+    with ThreadPoolExecutor(1) as threads, engine.connect() as other:
+        other.exec_driver_sql("SELECT 1 FROM users FOR UPDATE")
+        deleting = threads.submit(store.events.delete, "e1", at=2)
+        wait_until(lambda: n_waiting(database_url) == 1)
+        other.exec_driver_sql("DELETE FROM events")
+        other.commit()
+        assert not deleting.result()
+    engine.dispose()
+    assert store.events.purge_tombstones(now=3 + KEPT) == 0
 
 
 def test_while_others_come(store: Store) -> None:

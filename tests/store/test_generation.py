@@ -15,8 +15,9 @@ from app.entities import Item, User
 from app.errors import UnavailableError
 from app.store import LeaseLostError, Store, migrate
 from app.store.generation import renew_generation
+from app.store.overwriting import Overwriting
 from app.store.sqlite import SqliteDialect
-from app.store.sqlite_files import DatabaseDamagedError, DatabaseReplacedError
+from app.store.sqlite_files import DatabaseDamagedError, DatabaseReplacedError, restored_copy
 from tests.support.ratings import incoming
 from tests.support.service import wait_until
 
@@ -347,6 +348,79 @@ def test_damaged_file_in_its_place(open_store: Store, file: Path, put: object) -
         store.users.record([User("cid")])
 
 
+def damage_a_page(file: Path) -> None:
+    """In the middle: header and size are those of a sound file."""
+    content = bytearray(file.read_bytes())
+    content[8 * 4_096 : 9 * 4_096] = bytes(4_096)
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("put", [renamed, removed_and_copied])
+def test_damaged_page_in_its_place(open_store: Store, file: Path, put: object) -> None:
+    """Whether the log of the file before is still there, which may be needed, or not."""
+    store = open_store
+    store.users.record([User("ann")])
+    first = store.generation.check()
+    sound = copied(file, "sound.db")
+    damaged = copied(file, "damaged.db")
+    damage_a_page(damaged)
+    log = file.with_name("reckon.db-wal")
+    before = log.read_bytes()
+    put(damaged, file)  # type: ignore[operator]
+    with pytest.raises(DatabaseDamagedError):
+        checked(store)
+    assert put is removed_and_copied or log.read_bytes() == before
+    with pytest.raises(DatabaseReplacedError):
+        store.users.record([User("bob")])
+    sound.replace(file)
+    assert checked(store) != first
+    assert store.users.get("ann") == User("ann")
+
+
+def test_long_wait_for_a_sound_file(open_store: Store, file: Path) -> None:
+    """However often a process looks at a damaged one, it needs no more descriptors."""
+    store = open_store
+    store.users.record([User("ann")])
+    damaged = copied(file, "damaged.db")
+    damage_a_page(damaged)
+    removed_and_copied(damaged, file)
+    with pytest.raises(DatabaseDamagedError):
+        checked(store)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(10):
+        with pytest.raises(DatabaseDamagedError):
+            checked(store)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_header_and_log_overwritten(open_store: Store, file: Path) -> None:
+    """Nothing can be made of the two; they stay as they are."""
+    store = open_store
+    store.users.record([User("ann")])
+    checkpoint(file)
+    store.users.record([User("bob")])
+    log = file.with_name("reckon.db-wal")
+    with file.open("r+b") as opened:
+        opened.seek(18)  # behind the size of a page: the versions of the format and the fractions of a page
+        opened.write(b"\xa5" * 6)
+    with log.open("r+b") as opened:
+        opened.write(b"\xa5" * 100)
+    before = file.read_bytes(), log.read_bytes()
+    with pytest.raises(DatabaseDamagedError):
+        checked(store)
+    assert (file.read_bytes(), log.read_bytes()) == before
+    with pytest.raises(DatabaseDamagedError):  # although open connections can still read
+        store.database.dialect.probe(())
+    assert not file.with_name("reckon.db.copy").exists()
+
+
+def test_log_that_is_gone(file: Path) -> None:
+    """There is none then that could be another one."""
+    watched = Overwriting(file, file.with_name("reckon.db-wal"), file.with_name("reckon.db-shm"))
+    assert not watched.is_log_overwritten()
+    watched.close()
+
+
 def test_folder_replaced(open_store: Store, file: Path) -> None:
     """A writer takes the lock that the processes take that were started since."""
     store, folder = open_store, file.parent
@@ -366,3 +440,30 @@ def test_folder_replaced(open_store: Store, file: Path) -> None:
         with pytest.raises(UnavailableError, match="another process is writing"), dialect.write_lock.held():
             pass
     second.close()
+
+
+def test_restores_one_at_a_time(open_store: Store, file: Path) -> None:
+    """Of the copy that one prepares, nothing is removed by another one or by a purge; what a killed one left is."""
+    file.with_name("reckon.db.restoring").write_text("left over")
+    with restored_copy(file) as copy:
+        assert copy.read_bytes() == b""
+        with pytest.raises(UnavailableError, match="another restore is in progress"), restored_copy(file):
+            pass
+        with pytest.raises(UnavailableError, match="a restore is in progress"):
+            open_store.database.purge(also=())
+        assert copy.exists()
+    assert not copy.exists()
+    open_store.database.purge(also=())
+
+
+def test_purge_beside_a_reader(open_store: Store, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log holds the pages from before until the reader is done."""
+    monkeypatch.setattr("app.store.sqlite.PATIENT_SECONDS", 0.05)
+    open_store.users.record([User("ann")])
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM users").fetchone()
+        with pytest.raises(UnavailableError, match="a reader needs the log"):
+            open_store.database.purge(also=())
+    open_store.database.purge(also=())
+    assert file.with_name("reckon.db-wal").stat().st_size == 0

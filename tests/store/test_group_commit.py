@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store import REPLACED, STORED, UNCHANGED, Recorded, Store, migrate
@@ -224,3 +225,30 @@ def test_waiting_together(tmp_path: Path) -> None:
     assert [each is first for each in late] == [True, True]
     assert statuses(all_at_once(store, [("u0", "x", 3)])) == [[STORED]]
     store.close()
+
+
+def test_answer_that_cannot_be_delivered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its caller waits in vain, and only that one: the next is written and answered."""
+
+    async def lose_one() -> Recorded:
+        loop = asyncio.get_running_loop()
+        is_lost = threading.Event()
+
+        def fail(*_: object) -> None:
+            is_lost.set()
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "call_soon_threadsafe", fail)
+            lost = asyncio.ensure_future(rate(store, ("ann", "x", 3)))
+            await asyncio.sleep(0)
+            assert is_lost.wait(60)
+        answered = await asyncio.wait_for(rate(store, ("bob", "x", 3)), 60)
+        assert not lost.done()
+        lost.cancel()
+        return answered
+
+    with capture_logs() as logged:
+        assert asyncio.run(lose_one()).status.tolist() == [STORED]
+    assert [(each["event"], each["n_callers"]) for each in logged] == [("ratings were not acknowledged", 1)]
+    assert store.ratings.count() == 2

@@ -159,6 +159,14 @@ def test_empty_database(tmp_path: Path) -> None:
         Store.open("", tmp_path)
 
 
+def test_tables_without_a_revision(store: Store, database_url: str, tmp_path: Path) -> None:
+    """`alembic downgrade base` leaves its own table behind, without a row."""
+    with store.database.writing() as connection:
+        connection.execute(sa.text("DELETE FROM alembic_version"))
+    with pytest.raises(SchemaError, match="is empty"):
+        Store.open(database_url, tmp_path)
+
+
 @pytest.mark.parametrize("url", ["mysql://x", "no url", "oracle://x/y"])
 def test_foreign_database(url: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError):
@@ -201,6 +209,15 @@ def test_write_lock_excludes(lock: WriteLock, tmp_path: Path) -> None:
     with other.held():
         pass
     other.close()
+
+
+def test_write_lock_queues_threads(tmp_path: Path) -> None:
+    lock = WriteLock(tmp_path / "lock", wait_seconds=0.05)
+    with lock.held(), pytest.raises(UnavailableError, match="other writers are busy"), lock.held():
+        pass
+    with lock.held():
+        pass
+    lock.close()
 
 
 def test_revisions_sort_by_name() -> None:

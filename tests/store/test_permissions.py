@@ -1,5 +1,7 @@
 """Who may read the files: they hold the data of users, and the key that signs tokens."""
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -37,6 +39,24 @@ def test_wider_files_are_narrowed(tmp_path: Path) -> None:
     assert modes(tmp_path)["reckon.db"] == "600"
     store.close()
     assert [(each["file"], each["mode"]) for each in logged] == [("reckon.db", "664")]
+
+
+def test_file_of_another_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modes cannot be changed; the database is used nevertheless."""
+    migrate("", tmp_path)
+    (tmp_path / "reckon.db").chmod(0o644)
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    with capture_logs() as logged:
+        store = Store.open("", tmp_path)
+    assert store.users.count() == 0
+    store.close()
+    assert {(each["event"], each["file"], each["mode"], each["why"]) for each in logged} == {
+        ("others can read the database", "reckon.db", "644", "Operation not permitted")
+    }
 
 
 def test_no_empty_database_in_its_place(tmp_path: Path) -> None:

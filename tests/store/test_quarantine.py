@@ -31,6 +31,9 @@ def test_quarantine(store: Store) -> None:
     assert entries == {"bob": False, "cem": True}
     store.items.delete("x")
     assert {each.item_id for each in store.quarantine.entries(9)} == {None}
+    nobody = np.empty(0, np.int64)
+    store.quarantine.replace(claim, nobody, nobody)
+    assert [each.user_id for each in store.quarantine.entries(9)] == ["bob"]
 
 
 def test_users_who_go(store: Store) -> None:

@@ -6,7 +6,9 @@ import time
 import pytest
 from starlette.concurrency import run_in_threadpool
 
+from app.errors import StorageUnavailableError
 from app.store import Store
+from app.store.dialect import UnexpectedDatabaseError
 from app.store.read_limit import ReadTooLongError, limited_reads
 
 COUNTED = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT count(*) FROM n"
@@ -37,6 +39,12 @@ def test_raw_cursor(store: Store) -> None:
 
     with limited_reads(0.02), pytest.raises(ReadTooLongError):
         read_raw()
+
+
+def test_other_errors(store: Store) -> None:
+    """They say what they are, not that the read took too long."""
+    with limited_reads(60), pytest.raises((StorageUnavailableError, UnexpectedDatabaseError)):
+        read(store, "SELECT nothing FROM users")
 
 
 def test_in_a_thread(store: Store) -> None:

@@ -2,19 +2,23 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import psycopg
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
-from app.entities import UNKNOWN_TIME, User
+from app.entities import UNKNOWN_TIME, Item, User
 from app.errors import StorageUnavailableError
 from app.store import Store
 from app.store.dialect import MAX_ROWS_ON_LOOP, PointRead
 from app.store.postgres import PostgresDialect
 from app.store.serving_reads import HISTORY, INTERACTIONS, VERSIONS, Interactions, RatingHistory
+from app.store.shared_reader import SharedReader
 from tests.support.events import happened
 from tests.support.postgres import hang_up, refusing_connections
 from tests.support.ratings import incoming
@@ -95,6 +99,24 @@ def test_nothing_known(store: Store) -> None:
     history = asyncio.run(store.reads.history(1))
     assert len(history.item_key) == 0
     assert (history.value.dtype, history.rated_at.dtype) == (np.dtype("float64"), np.dtype("int64"))
+
+
+def test_columns_of_items(store: Store) -> None:
+    """In the order of the ids, with a gap for each that is unknown, and as an item has them."""
+    store.items.record([Item("x", title="X", categories=("a", "b")), Item("y", is_available=False)])
+    names = ("title", "categories", "is_available")
+    x, none, y = asyncio.run(store.reads.item_columns(["x", "no", "y"], names))
+    assert x == {"title": "X", "categories": ("a", "b"), "is_available": True}
+    assert none is None
+    assert y == {"title": None, "categories": (), "is_available": False}
+
+
+def test_missing_counter(store: Store) -> None:
+    """No answer is made of the versions of half a database."""
+    with store.database.writing() as connection:
+        connection.execute(sa.text("DELETE FROM counters WHERE name = 'placements'"))
+    with pytest.raises(LookupError, match="counter"):
+        asyncio.run(store.reads.freshness("ann"))
 
 
 def test_each_its_own(store: Store) -> None:
@@ -193,6 +215,60 @@ def test_silent_server(store: Store) -> None:
         assert (await store.reads.freshness("ann")).user_key is None
 
     asyncio.run(wait_in_vain())
+
+
+@on_postgres
+def test_busy_loop(store: Store) -> None:
+    """The answer came in time, and the loop had no time to look: it is not given up."""
+
+    async def ask() -> None:
+        assert isinstance(store.reads._dialect, PostgresDialect)
+        reader = store.reads._dialect._shared_reader
+        statement = "SELECT 1, 7 + length(pg_sleep((%s::float8[])[1])::text)"
+        assert await reader.row(statement, 0.0) == (7,)
+        with short_reads():
+            asked = asyncio.ensure_future(reader.row(statement, 0.1))
+            for _ in range(10):
+                await asyncio.sleep(0)  # until it is sent
+            time.sleep(0.5)  # noqa: ASYNC251  the loop is busy
+            assert await asked == (7,)
+
+    asyncio.run(ask())
+
+
+@on_postgres
+def test_first_read_breaks_the_connection(database_url: str) -> None:
+    """Its caller is told; it is not sent again, since it may be what broke it. The next read has a new connection."""
+    dialect = PostgresDialect(sa.make_url(database_url))
+
+    async def live_through_it() -> None:
+        own_end = "SELECT 1, pg_terminate_backend(pg_backend_pid()) WHERE %s::text[] IS NOT NULL"
+        with pytest.raises(psycopg.OperationalError):
+            await dialect._shared_reader.row(own_end, "x")
+        session = dialect._shared_reader._session
+        assert session is not None
+        assert await dialect.read_row(VERSIONS, "ann") is not None
+        assert dialect._shared_reader._session is session
+        await asyncio.to_thread(dialect.close)
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(session._task, LONG_SECONDS)
+
+    asyncio.run(live_through_it())
+
+
+def test_defect_of_the_session() -> None:
+    """It is logged, its callers get it, and the next read opens another session."""
+    reader = SharedReader({"host": "a\ud800"})
+
+    async def read_twice() -> None:
+        for _ in range(2):
+            with pytest.raises(UnicodeError):
+                await asyncio.wait_for(reader.row("SELECT %s", "x"), LONG_SECONDS)
+
+    with capture_logs() as logged:
+        asyncio.run(read_twice())
+    assert [each["event"] for each in logged] == ["shared reader failed"] * 2
+    reader.close()
 
 
 def test_no_server() -> None:

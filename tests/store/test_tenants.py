@@ -7,7 +7,7 @@ import pytest
 from app.auth.errors import TenantSuspendedError, UnauthorizedError
 from app.auth.key_ring import KeyRing
 from app.entities import Item
-from app.errors import ConflictError, InvalidInputError, NotFoundError
+from app.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from app.settings import Settings, schema_of
 from app.store import Store, migrate
 from app.store.tenant_database import make_schema, remove_database
@@ -45,6 +45,15 @@ def test_databases_apart(settings: Settings, store: Store) -> None:
     assert title(again) == "of shop_2"
     again.close()
     assert title(store) == "of "
+
+
+def test_remains_of_a_tenant(store: Store, tmp_path: Path) -> None:
+    """What cannot be removed is named, so that the removal can be tried again."""
+    schema = schema_of("shop")
+    remove_database(store.database, schema, tmp_path / "never made")
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=f"cannot remove {tmp_path / 'file'}: Not a directory"):
+        remove_database(store.database, schema, tmp_path / "file")
 
 
 def test_states(store: Store) -> None:

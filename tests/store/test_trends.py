@@ -11,6 +11,7 @@ from app.store.signals import DAY
 from app.store.trends import HALF_LIFE, LANDMARK
 from tests.support.events import happened
 from tests.support.ratings import incoming
+from tests.support.runs import judge_all
 
 NOW = LANDMARK + 1_000 * HALF_LIFE
 
@@ -119,3 +120,16 @@ def test_sum_of_many(store: Store) -> None:
         store.ratings.record(incoming((f"u{number}", "by one", 5, at)))
     exact = 1_000 + math.log2(math.fsum(2 ** ((at - NOW) / HALF_LIFE) for at in times))
     assert trend_scores(store) == {"once": pytest.approx(exact, abs=1e-9), "by one": pytest.approx(exact, abs=1e-9)}
+
+
+def test_held_back_among_the_highest(store: Store) -> None:
+    """Where most of the sums that were read are held back, an item below them may come before them."""
+    now = store.database.now()
+    known = [(f"known-{n}", f"hit-{item}", 5.0, now) for n in range(7) for item in range(51)]
+    store.ratings.record(incoming(*known, *((f"known-{n}", "next", 5.0, now) for n in range(5))))
+    judge_all(store)
+    store.ratings.record(incoming(*((f"new-{n}", f"pushed-{item}", 5.0, now) for n in range(6) for item in range(149))))
+    best = list(trend_scores(store, n=100))
+    assert all(item.startswith("hit-") for item in best[:51])
+    assert best[51] == "next"
+    assert all(item.startswith("pushed-") for item in best[52:])

@@ -5,11 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from app.entities import Item
 from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Store
 from tests.support.events import happened
+from tests.support.postgres import n_waiting
 from tests.support.ratings import incoming
+from tests.support.service import wait_until
 
 
 @pytest.fixture
@@ -52,6 +55,22 @@ def test_catalogue_version_stays(strict: Store) -> None:
     before = strict.users.freshness("a").catalogue_version
     strict.ratings.record(incoming(("a", "x", 3), ("b", "no", 4)))
     assert strict.users.freshness("a").catalogue_version == before
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_item_deleted_before_its_user_is_locked(strict: Store, database_url: str) -> None:
+    """The rating is tried again, and then its item is unknown."""
+    strict.ratings.record(incoming(("ann", "bare", 3)))
+    engine = sa.create_engine(database_url)
+    with ThreadPoolExecutor(1) as threads, engine.connect() as other:
+        other.exec_driver_sql("SELECT 1 FROM users FOR UPDATE")
+        rating = threads.submit(strict.ratings.record, incoming(("ann", "x", 3)))
+        wait_until(lambda: n_waiting(database_url) == 1)
+        other.exec_driver_sql("DELETE FROM items WHERE item_id = 'x'")
+        other.commit()
+        assert rating.result().status.tolist() == [UNKNOWN_ITEM]
+    engine.dispose()
+    assert strict.items.get("x") is None
 
 
 def test_items_deleted_meanwhile(strict: Store) -> None:

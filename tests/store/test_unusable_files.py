@@ -1,5 +1,7 @@
 """A SQLite file that cannot be opened or written to: what is said of it."""
 
+import asyncio
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -7,9 +9,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.errors import UnavailableError
+from app.errors import StorageUnavailableError, UnavailableError
 from app.store import migrate
 from app.store.database import open_database
+from app.store.dialect import PointRead
 from app.store.sqlite_files import DatabaseDamagedError
 from app.store.write_lock import WriteLock
 
@@ -18,6 +21,24 @@ def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be made: Not a directory; RECKON_DATA_DIR"):
         open_database("", tmp_path / "file" / "below")
+
+
+def test_folder_of_a_url_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UnavailableError, match=r"cannot open the database at .*: Not a directory"):
+        open_database(f"sqlite:///{tmp_path}/file/below/reckon.db", tmp_path)
+
+
+def test_folder_that_is_gone(tmp_path: Path) -> None:
+    """Before the file was ever opened: nothing can say how much room there is."""
+    database = open_database("", tmp_path / "data")
+    shutil.rmtree(tmp_path / "data")
+    with (
+        pytest.raises(UnavailableError, match="the disk of the database cannot be read: No such file"),
+        database.writing(),
+    ):
+        pass
+    database.close()
 
 
 def test_folder_in_place_of_the_file(tmp_path: Path) -> None:
@@ -55,6 +76,47 @@ def test_locked_by_another_program(tmp_path: Path) -> None:
     with database.writing() as connection:
         (milliseconds,) = connection.exec_driver_sql("PRAGMA busy_timeout").one()
         assert milliseconds <= 100
+    database.close()
+
+
+def test_locked_against_readers(tmp_path: Path) -> None:
+    """As by a tool that wants the file for itself. Readers are told so, and that answers may do without it."""
+    migrate("", tmp_path)
+    database = open_database("", tmp_path, wait_seconds=0.1)
+    with closing(sqlite3.connect(tmp_path / "reckon.db", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StorageUnavailableError, match="locked by another program"):
+            database.hot_row("SELECT name FROM counters WHERE name = ?", "catalogue")
+    assert database.hot_row("SELECT name FROM counters WHERE name = ?", "catalogue") == ("catalogue",)
+    database.close()
+
+
+def test_no_database(tmp_path: Path) -> None:
+    """No read leaves its connection open."""
+    file = tmp_path / "reckon.db"
+    file.write_bytes(b"no database at all, but long enough to be looked at " * 9)
+    database = open_database("", tmp_path)
+    for _ in range(3):
+        with pytest.raises(DatabaseDamagedError):
+            database.hot_row("SELECT name FROM counters WHERE name = ?", "catalogue")
+    descriptors = [each.resolve() for each in Path("/proc/self/fd").iterdir()]
+    assert descriptors.count(file) == 0
+    database.close()
+
+
+def test_error_amid_a_long_read(tmp_path: Path) -> None:
+    """Of rows so many that a thread reads them; it is that of the caller on the event loop."""
+    rows = (
+        "WITH RECURSIVE n (i) AS (SELECT ? UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
+        " SELECT iif(i < 2000, i, abs(i - i - 9223372036854775807 - 1)) AS i FROM n"
+    )
+    read = PointRead(rows, int, ("i",))
+    migrate("", tmp_path)
+    database = open_database("", tmp_path)
+    with pytest.raises(StorageUnavailableError):
+        asyncio.run(database.dialect.read_columns(read, 1, list))
+    assert database.hot_row("SELECT name FROM counters WHERE name = ?", "catalogue") == ("catalogue",)
     database.close()
 
 

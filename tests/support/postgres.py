@@ -216,3 +216,15 @@ def _server_of(url: str) -> Iterator[sa.Connection]:
     with engine.connect() as server:
         yield server
     engine.dispose()
+
+
+def n_waiting(database_url: str) -> int:
+    """How many sessions wait for a lock."""
+    engine = sa.create_engine(database_url)
+    with engine.connect() as connection:
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        n = int(connection.exec_driver_sql(waiting).scalar_one())
+    engine.dispose()
+    return n
