@@ -62,7 +62,7 @@ class SnapshotTile:
         if self.is_pinned:
             return "pinned: later runs do not go live"
         if self.gate.kind == "unmeasured":
-            return "to measure takes users with two ratings or more"
+            return "it takes users with two ratings or more to measure it"
         return "later runs go live if they pass as well"
 
 

@@ -38,7 +38,7 @@ def test_trained(service: Service, tmp_path: Path) -> None:
     ("kind", "is_pinned", "note"),
     [
         ("passed", False, "later runs go live if they pass as well"),
-        ("unmeasured", False, "to measure takes users with two ratings or more"),
+        ("unmeasured", False, "it takes users with two ratings or more to measure it"),
         ("unmeasured", True, "pinned: later runs do not go live"),
     ],
 )

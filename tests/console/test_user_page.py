@@ -141,6 +141,19 @@ def test_by_time(console: Console, service: Service) -> None:
     assert "vega" in console.page(f"{PAGE}/{USER}")
 
 
+def test_many_events(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plot reads a bounded number of events, and says so."""
+    happen(service, 5, "item-5", at=1_700_000_000_000_000)
+    whole = view(service).by_time
+    for module in ("app.store.events", "app.console.user_page"):
+        monkeypatch.setattr(f"{module}.MAX_COUNTED", 3)
+    cut = view(service).by_time
+    assert whole is not None
+    assert cut is not None
+    assert [sum(n for *_, n in each.rows) for each in (whole, cut)] == [5, 3]
+    assert ["the newest" in each.meaning for each in (whole, cut)] == [False, True]
+
+
 def test_by_period() -> None:
     """Within two months by day, over centuries by year; all periods in between are there."""
     day = 86_400_000_000
