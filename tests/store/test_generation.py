@@ -390,7 +390,7 @@ def test_long_wait_for_a_sound_file(open_store: Store, file: Path) -> None:
     for _ in range(10):
         with pytest.raises(DatabaseDamagedError):
             checked(store)
-    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
 
 
 def test_header_and_log_overwritten(open_store: Store, file: Path) -> None:

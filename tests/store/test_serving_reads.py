@@ -227,7 +227,7 @@ def test_busy_loop(store: Store) -> None:
         statement = "SELECT 1, 7 + length(pg_sleep((%s::float8[])[1])::text)"
         assert await reader.row(statement, 0.0) == (7,)
         with short_reads():
-            asked = asyncio.ensure_future(reader.row(statement, 0.1))
+            asked = asyncio.ensure_future(reader.row(statement, 0.03))
             for _ in range(10):
                 await asyncio.sleep(0)  # until it is sent
             time.sleep(0.5)  # noqa: ASYNC251  the loop is busy
