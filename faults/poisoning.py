@@ -81,14 +81,19 @@ def run(trial: Trial) -> Iterator[Figure]:
     for source in _sources(trial):
         n_users, n_items = source.ratings.n_users, source.ratings.n_items
         judges = np.sort(np.random.default_rng(trial.seed).permutation(n_users)[:N_JUDGES])
-        clean = _learned(trial, source, source.ratings, judges)
-        hits, moves, taken = [], [], [len(clean.quarantined) / n_users]
+        # In both orders of arrival, since what is learned depends on it: the rank of an item that one or two users have
+        # chosen moves by a tenth of the catalogue.
+        n_made = attack(source.ratings, KINDS[0], SHARE, np.random.default_rng(trial.seed)).n_users
+        arrivals = None, np.random.default_rng(trial.seed).permutation(n_users + n_made)
+        clean = [_learned(trial, source, source.ratings, judges, arrival) for arrival in arrivals]
+        hits, moves, taken = [], [], [len(each.quarantined) / n_users for each in clean]
         caught = []
         for seed in range(trial.times(test=1, short=1, long=2)):
             for kind in KINDS[:1] if trial.size == "test" else KINDS:
                 made = attack(source.ratings, kind, SHARE, np.random.default_rng([trial.seed, seed, KINDS.index(kind)]))
-                poisoned = _learned(trial, source, with_attack(source.ratings, made), judges, mixed=seed % 2 == 0)
-                before, after = clean.places(made.target), poisoned.places(made.target)
+                order = (seed + 1) % 2
+                poisoned = _learned(trial, source, with_attack(source.ratings, made), judges, arrivals[order])
+                before, after = clean[order].places(made.target), poisoned.places(made.target)
                 hits.append(float(np.mean(after < K) - np.mean(before < K)))
                 moves.append(float(abs(after.mean() - before.mean()) / n_items))
                 of_made = sum(user >= n_users for user in poisoned.quarantined)
@@ -222,10 +227,13 @@ def _matrix(users: NDArray[np.float64], items: NDArray[np.float64], values: NDAr
 
 
 def _learned(
-    trial: Trial, source: Source, ratings: RatingMatrix, judges: NDArray[np.int64], *, mixed: bool = False
+    trial: Trial,
+    source: Source,
+    ratings: RatingMatrix,
+    judges: NDArray[np.int64],
+    arrival: NDArray[np.int64] | None,
 ) -> Learned:
-    """`mixed`: whether users arrive in any order; otherwise in that of their rows."""
-    arrival = np.random.default_rng(trial.seed).permutation(ratings.n_users) if mixed else None
+    """`arrival`: as for `_incoming`."""
     with opened_shop(trial.fresh_folder("shop"), _incoming(ratings, arrival), source.scale) as shop:
         snapshot = shop.train(source.recipe)
         quarantined = frozenset(int(each.user_id) for each in shop.store.quarantine.entries(ratings.n_users))
@@ -246,7 +254,7 @@ def _learned(
 def _incoming(
     ratings: RatingMatrix, arrival: NDArray[np.int64] | None = None, at: int = int(UNKNOWN_TIME)
 ) -> IncomingRatings:
-    """`arrival`: (n_users,), the place of each user among all who arrive; None: that of the row."""
+    """`arrival`: (at least n_users,), the place of each user among all who arrive; None: that of the row."""
     if arrival is not None:
         ratings = ratings.subset(np.argsort(arrival[ratings.user_rows], kind="stable"))
     users, items = ([str(row) for row in rows.tolist()] for rows in (ratings.user_rows, ratings.item_rows))
