@@ -36,7 +36,7 @@ _USER_TOKEN = re.compile(r"\but_[A-Za-z0-9_-]{40,}")
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*]+")
 
-ORIGIN_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s/?#@,*]+$"
+ORIGIN_PATTERN = r"^[A-Za-z][A-Za-z0-9+.-]*://[^\s\x00-\x1f/?#@,*]+$"
 """Of an origin in any case, for JSON schemas."""
 
 

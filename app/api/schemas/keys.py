@@ -31,11 +31,13 @@ class KeyIn(Body):
         description="Requests allowed; absent: no limit, and `20/second` for each user of a browser key",
         examples=["100/second"],
     )
-    origins: list[Annotated[Text, Field(pattern=ORIGIN_PATTERN)]] = Field(
-        default_factory=list,
-        max_length=20,
-        description="Makes a browser key for the pages of these origins, such as `https://shop.example.com`",
-        examples=[[]],
+    origins: list[Annotated[Text, Field(pattern=ORIGIN_PATTERN, json_schema_extra={"pattern": ORIGIN_PATTERN})]] = (
+        Field(
+            default_factory=list,
+            max_length=20,
+            description="Makes a browser key for the pages of these origins, such as `https://shop.example.com`",
+            examples=[[]],
+        )
     )
 
 
