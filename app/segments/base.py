@@ -163,6 +163,9 @@ class Segment(ABC, Generic[AnyLearned, AnyFold]):
     default_algorithm: ClassVar[str | None] = None
     """In the default recipe; None: the segment is not part of it."""
 
+    ranks_what_was_chosen: ClassVar[bool] = True
+    """Whether a user's own choices are to be found at the top of its scores; what comes next need not be known."""
+
     algorithm_without_data: ClassVar[str] = ""
     """What `AUTO` becomes where there is too little data to compare anything."""
 

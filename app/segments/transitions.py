@@ -31,6 +31,7 @@ class TransitionsSegment(SparseSegment):
         {"n_neighbours": 200},
     )
     similar_kind = "next"
+    ranks_what_was_chosen = False
 
     def _table(
         self,

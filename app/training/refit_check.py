@@ -14,6 +14,7 @@ from scipy.stats import rankdata
 from app.scoring import PublishedScorer, UserSide
 from app.scoring.sides import item_moments
 from app.segments.popularity import POPULARITY
+from app.segments.registry import SEGMENTS
 from app.training.errors import SnapshotRejectedError
 from app.training.measure import RecipeReport
 from app.training.validation_split import RMSE
@@ -55,7 +56,8 @@ def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArra
     held out. How good the list for unknown users is proves nothing: chance orders data without taste.
 
     The dense segments are judged by themselves as well: beside a table, which is read from the history, spoilt vectors
-    would hardly show. A table is judged beside them alone, since by itself it says little of users with one choice.
+    would hardly show. A table is judged beside them alone, since by itself it says little of users with one choice, and
+    one of what comes next is not judged at all, since that need not be what came before.
     """
     _check_vectors(scorer, item_keys)
     arrays = scorer.arrays
@@ -73,7 +75,7 @@ def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArra
             others = np.setdiff1d(np.arange(scorer.n_items), liked)
         if not len(liked) or not len(others):
             continue
-        side = scorer.user_side(user_row)
+        side = _telling(scorer.user_side(user_row))
         dense.append(_error(_dense_scores(scorer, side), liked, others))
         own.append(_error(scorer.scores(side, rows, scorer.item_vectors), liked, others))
         unknown.append(_error(by_unknown, liked, others))
@@ -82,7 +84,11 @@ def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArra
     if len(own) < LEAST_USERS:
         return "too few users to check what was fitted on everything"
     error_unknown = float(np.mean(unknown))
-    personal = [entry for entry in scorer.manifest.segments if entry.weight > 0 and entry.name != POPULARITY]
+    personal = [
+        entry
+        for entry in scorer.manifest.segments
+        if entry.weight > 0 and entry.name != POPULARITY and SEGMENTS[entry.name].ranks_what_was_chosen
+    ]
     said = ""
     for name, errors, is_judged in (
         ("vectors", dense, any(entry.columns is not None for entry in personal)),
@@ -137,6 +143,12 @@ def _check_ratings(squares: Sequence[float], held_out: float | None) -> None:
         raise SnapshotRejectedError(
             f"fitted ratings are predicted with {RMSE} {rmse:.4f}, and those held out with {held_out:.4f}", AGAIN
         )
+
+
+def _telling(side: UserSide) -> UserSide:
+    """Without the tables that say nothing of what the user chose before."""
+    tables = {name: scores for name, scores in side.tables.items() if SEGMENTS[name].ranks_what_was_chosen}
+    return side._replace(tables=tables)
 
 
 def _dense_scores(scorer: PublishedScorer, side: UserSide) -> NDArray[np.float32]:

@@ -1,12 +1,13 @@
 """What was spoilt between the gate and the publication is refused. The fault `gate` tries many ways."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.entities import RatingScale
+from app.entities import IncomingRatings, RatingScale
 from app.errors import ReckonError
 from app.snapshots.arrays import SnapshotArrays
 from faults.gate import QUICK, SABOTAGE, spoilt
@@ -57,3 +58,21 @@ def test_spoilt_after_the_gate(tmp_path: Path) -> None:
                 shop.train(QUICK)
         assert live_version(shop.store) == first.version
         assert [folder.name for folder in shop.trainer.publisher.root.iterdir()] == ["000001"]
+
+
+@pytest.mark.slow
+def test_what_comes_next(tmp_path: Path) -> None:
+    """Everybody takes the items in one order, so what comes next takes all weight: it is never what came before."""
+    choose = random.Random(0)  # noqa: S311  made-up ratings
+    rows = [
+        (user, item, choose.choice([4, 5]) if user % 2 == item % 2 else choose.choice([1, 2]))
+        for user in range(120)
+        for item in sorted(choose.sample(range(40), 18))
+    ]
+    users, items, values = zip(*rows, strict=True)
+    times = 1_600_000_000_000_000 + 1_000_000 * np.arange(len(rows))
+    ratings = IncomingRatings([f"u{n}" for n in users], [f"i{n}" for n in items], np.array(values, float), times)
+    with opened_shop(tmp_path, ratings) as shop:
+        manifest = shop.train().manifest
+    weights = {entry.name: entry.weight for entry in manifest.segments}
+    assert (manifest.reason, weights["transitions"] > 0) == (None, True)
