@@ -333,7 +333,7 @@ def _regression(real: tuple[Floats, Floats], made: tuple[Floats, Floats]) -> Flo
 def _log_ratios(coherence: Floats, sizes: Floats, weights: Floats) -> Floats:
     """(m,) log p(made) / p(real); 0 where a profile has too few items to tell."""
     ratios = np.clip(_columns(coherence, sizes) @ weights, *MOST_EVIDENCE)
-    return np.asarray(np.where(sizes >= 2, ratios, 0.0))  # noqa: PLR2004  one pair
+    return np.asarray(np.where(sizes > 1, ratios, 0.0))
 
 
 def _copied(chosen: sparse.csr_array, votes: sparse.csc_array, is_made: NDArray[np.bool_]) -> Iterator[Push]:

@@ -84,7 +84,7 @@ class Arriving:
 
 @dataclass(frozen=True, slots=True)
 class WorkerTile:
-    """`state`: runs, silent or none. `beat_at`: when a worker was last seen, in the last hour; None for none."""
+    """`state`: runs, silent or none. `beat_at`: when a worker was last seen in the last hour; None if none was."""
 
     state: str
     n_running: int

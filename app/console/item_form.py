@@ -108,9 +108,8 @@ def read_form(item: Item, form: FormData) -> tuple[ItemForm, Patch]:
         fields.append(FieldInput(name, declared.kind, typed, was, _hint(declared), problem))
     attributes, patched = _read_attributes(item, form)
     is_empty = not changed and not patched
-    return ItemForm(tuple(fields), attributes), Patch(
-        item.item_id, without_repeats(changed), patched, keeps_bare=is_empty
-    )
+    patch = Patch(item.item_id, without_repeats(changed), patched, keeps_bare=is_empty)
+    return ItemForm(tuple(fields), attributes), patch
 
 
 def _read_field(name: str, declared: ItemField, typed: str) -> tuple[Any, str | None]:

@@ -54,7 +54,7 @@ class FolderSize:
 
 @dataclass(frozen=True, slots=True)
 class StorageView:
-    """`down_since`: when the database stopped to answer; None while it does. `database_bytes`: of the tables.
+    """`down_since`: when the database stopped answering; None while it answers. `database_bytes`: of the tables.
 
     `size_bytes`, `free_bytes`: of the disk.
     """

@@ -21,24 +21,6 @@ _READERS: Mapping[str, tuple[Callable[[str], Any], str]] = {
     "json": (json.loads, "A value in JSON"),
 }
 DEFAULTS = Placement().document
-MEANINGS = {
-    "dissimilar": "Lists can hold items that are unlike what the user likes.",
-    "own_items": "Items that a user created are not recommended to this user, unless this is allowed.",
-    "filter": "Lists can be limited to the items for which an expression holds. Filters of requests apply as well.",
-    "min_predicted_rating": "Lists can be limited to items that the user is predicted to rate high enough.",
-    "recurring": "Some slots can hold items that the user consumes repeatedly, each at its usual interval.",
-    "already_consumed": "Items that the user has rated, watched or bought are left out, unless this is allowed.",
-    "boost": "Factors above 1 raise the items for which a condition holds, and factors below 1 lower them.",
-    "freshness": "Items that were added recently can be raised.",
-    "novelty": "Items with few ratings can be raised.",
-    "demote": "Items for which an expression holds can be lowered without being left out.",
-    "rotation": "Items that were shown recently are lowered, so that a list that is loaded again has other items.",
-    "diversity": "Items that resemble those above them can be lowered (maximal marginal relevance).",
-    "category_cap": "The number of items of one category in a list can be limited, as long as there are others.",
-    "exploration": "Some slots can hold items with few ratings, so that they get ratings.",
-    "promote": "Some slots can hold items that you promote. Answers mark these items as promoted.",
-}
-"""What the settings of a part do, in a sentence, by the name of the part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +75,7 @@ def form_groups(
     for part in (*RESTRICTIONS, *ORDER_RULES, *SOURCES):
         own = tuple(made.pop(name) for name in settings_of(part) if name in made)
         if own:
-            groups.append(SettingGroup(label_of(part.name), MEANINGS.get(part.name, ""), own))
+            groups.append(SettingGroup(label_of(part.name), part.meaning, own))
     # What no part declares, such as the choice of sources.
     general = SettingGroup(
         "General", "Which sources propose candidates, and what expressions may name.", (*made.values(),)

@@ -37,12 +37,14 @@ Parsed = TypeVar("Parsed")
 class Part:
     """What a source, a restriction and a rule of order declare.
 
+    `meaning`: what its settings do, in a sentence, for the console; empty without settings.
     `request_options`: fields of `ListOptions`, or `returned_keys`, any of which turns it on for one request.
     `needs_events`: it acts only on users with stored events. `needs_snapshot`: it is off before anything is learned.
     `is_on`: whether its settings turn it on. `depends_on_clock`: whether its result may change with time alone.
     """
 
     name: str
+    meaning: str = ""
     request_options: tuple[str, ...] = ()
     needs_events: bool = False
     needs_snapshot: bool = False

@@ -121,9 +121,10 @@ class SnapshotRegister:
         rather than bring an erased user back.
         """
         with self._database.writing() as connection:
-            live = connection.execute(sa.select(snapshots.c.version).where(snapshots.c.is_live)).scalar_one_or_none()
-            if seen is not None and live not in seen:
-                raise LiveChangedError(live)
+            if seen is not None:
+                find_live = sa.select(snapshots.c.version).where(snapshots.c.is_live)
+                if (live := connection.execute(find_live).scalar_one_or_none()) not in seen:
+                    raise LiveChangedError(live)
             chosen = version
             if chosen is None:
                 chosen = connection.execute(sa.select(sa.func.max(snapshots.c.version))).scalar_one()

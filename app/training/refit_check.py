@@ -75,7 +75,7 @@ def check_refit(scorer: PublishedScorer, report: RecipeReport, item_keys: NDArra
             others = np.setdiff1d(np.arange(scorer.n_items), liked)
         if not len(liked) or not len(others):
             continue
-        side = _telling(scorer.user_side(user_row))
+        side = _without_next(scorer.user_side(user_row))
         dense.append(_error(_dense_scores(scorer, side), liked, others))
         own.append(_error(scorer.scores(side, rows, scorer.item_vectors), liked, others))
         unknown.append(_error(by_unknown, liked, others))
@@ -145,8 +145,8 @@ def _check_ratings(squares: Sequence[float], held_out: float | None) -> None:
         )
 
 
-def _telling(side: UserSide) -> UserSide:
-    """Without the tables that say nothing of what the user chose before."""
+def _without_next(side: UserSide) -> UserSide:
+    """The side without the tables of what comes next, which do not rank what the user chose before."""
     tables = {name: scores for name, scores in side.tables.items() if SEGMENTS[name].ranks_what_was_chosen}
     return side._replace(tables=tables)
 

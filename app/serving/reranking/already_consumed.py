@@ -11,6 +11,7 @@ from app.serving.parts import Context, Restriction
 @dataclass(kw_only=True)
 class AlreadyConsumed(Restriction):
     name = "already_consumed"
+    meaning = "Items that the user has rated, watched or bought are left out, unless this is allowed."
 
     consume_again: Annotated[bool, Field(strict=True, description="Rated, watched and bought items may come again")] = (
         False

@@ -8,6 +8,7 @@ from app.serving.retrieval.boosted import Boosts
 
 class Boosting(Boosts, OrderRule):
     name = "boost"
+    meaning = "Factors above 1 raise the items for which a condition holds, and factors below 1 lower them."
 
     def arrange(self, ranked: Ranked, context: Context) -> Ranked:
         # One after the other: the boost of the request weighs what that of the placement has weighed.

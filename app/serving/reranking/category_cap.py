@@ -15,6 +15,7 @@ from app.serving.ranking import scored
 @dataclass(kw_only=True)
 class CategoryCap(OrderRule):
     name = "category_cap"
+    meaning = "The number of items of one category in a list can be limited, as long as there are others."
 
     category_cap: Annotated[
         int | None,

@@ -15,6 +15,7 @@ from app.serving.reranking.weighing import weigh
 @dataclass(kw_only=True)
 class Demotion(OrderRule):
     name = "demote"
+    meaning = "Items for which an expression holds can be lowered without being left out."
 
     demote: Annotated[Expression | None, Field(description="Items for which this holds sink")] = None
     demotion: Annotated[Share, Field(description="How far they sink")] = 0.5

@@ -14,6 +14,7 @@ class Dissimilar(Restriction):
     """Drops no rows: it must act before retrieval, and still one dot product ranks."""
 
     name = "dissimilar"
+    meaning = "Lists can hold items that are unlike what the user likes."
     needs_snapshot = True
 
     dissimilar: Annotated[

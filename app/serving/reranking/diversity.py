@@ -18,6 +18,7 @@ from app.serving.parts import Context, OrderRule, Share
 @dataclass(kw_only=True)
 class Diversity(OrderRule):
     name = "diversity"
+    meaning = "Items that resemble those above them can be lowered (maximal marginal relevance)."
     needs_snapshot = True
 
     diversity: Annotated[Share, Field(description="How much an item like those above it sinks (MMR)")] = 0.0

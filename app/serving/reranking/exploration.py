@@ -23,6 +23,7 @@ MICROSECONDS_AN_HOUR = 3_600_000_000
 @dataclass(kw_only=True)
 class Exploration(OrderRule):
     name = "exploration"
+    meaning = "Some slots can hold items with few ratings, so that they get ratings."
     needs_snapshot = True
     inserts = "exploration"
     depends_on_clock = True

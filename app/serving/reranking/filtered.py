@@ -12,6 +12,7 @@ from app.serving.parts import Context, Expression, Restriction, parsed
 @dataclass(kw_only=True)
 class Filtered(Restriction):
     name = "filter"
+    meaning = "Lists can be limited to the items for which an expression holds. Filters of requests apply as well."
     holds_in_search = True
     request_options = ("filter",)
 

@@ -17,6 +17,7 @@ MICROSECONDS_A_DAY = 86_400_000_000
 @dataclass(kw_only=True)
 class Freshness(OrderRule):
     name = "freshness"
+    meaning = "Items that were added recently can be raised."
     depends_on_clock = True
 
     freshness: Annotated[Share, Field(description="How much newly added items rise")] = 0.0

@@ -14,6 +14,7 @@ from app.serving.reranking.weighing import weigh
 @dataclass(kw_only=True)
 class Novelty(OrderRule):
     name = "novelty"
+    meaning = "Items with few ratings can be raised."
     needs_snapshot = True
 
     novelty: Annotated[Share, Field(description="How much little-known items rise")] = 0.0

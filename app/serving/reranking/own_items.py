@@ -11,6 +11,7 @@ from app.serving.parts import Context, Restriction
 @dataclass(kw_only=True)
 class OwnItems(Restriction):
     name = "own_items"
+    meaning = "Items that a user created are not recommended to this user, unless this is allowed."
 
     own_items: Annotated[
         bool, Field(strict=True, description="Items that the user made (`created_by`) may be shown")

@@ -22,6 +22,7 @@ ABOVE_MEAN = (
 @dataclass(kw_only=True)
 class PredictedEnough(Restriction):
     name = "min_predicted_rating"
+    meaning = "Lists can be limited to items that the user is predicted to rate high enough."
     needs_snapshot = True
     request_options = ("min_predicted_rating",)
 

@@ -14,6 +14,7 @@ from app.serving.reranking.slots import insert, n_slots
 @dataclass(kw_only=True)
 class Promotion(OrderRule):
     name = "promote"
+    meaning = "Some slots can hold items that you promote. Answers mark these items as promoted."
     inserts = "promoted"
 
     promote: Annotated[Expression | None, Field(description="Items for which this holds are promoted")] = None

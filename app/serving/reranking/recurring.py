@@ -23,6 +23,7 @@ class Recurring(Restriction, OrderRule):
     """Acts twice. As a restriction it drops nothing, but notes what is due while consumed items are still eligible."""
 
     name = "recurring"
+    meaning = "Some slots can hold items that the user consumes repeatedly, each at its usual interval."
     inserts = "recurring"
     needs_events = True
     depends_on_clock = True

@@ -18,6 +18,7 @@ class Rotation(OrderRule):
     """On by default; applies to users with shown items."""
 
     name = "rotation"
+    meaning = "Items that were shown recently are lowered, so that a list that is loaded again has other items."
     needs_events = True
     depends_on_clock = True
 
