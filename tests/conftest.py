@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 import structlog
 from fastapi.testclient import TestClient
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from threadpoolctl import threadpool_limits
 
 from app.main import create_app
@@ -18,6 +19,7 @@ from app.settings import Settings
 from app.store import Store
 from tests.support.databases import MigratedDatabases
 from tests.support.postgres import PROGRAMS
+from tests.support.spans import recorded_spans
 from tests.support.time_limits import lengthen
 
 # Each of the hundred processes that tests start would compile all of `app/` anew.
@@ -130,6 +132,12 @@ def store(database_url: str, tmp_path: Path) -> Iterator[Store]:
 def postgres_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """`pg_dump` and `pg_restore` of the version of the server."""
     monkeypatch.setenv("PATH", f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    with recorded_spans() as exporter:
+        yield exporter
 
 
 @pytest.fixture

@@ -6,23 +6,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from app.errors import InvalidInputError
 from app.main import create_app
-from app.observability.traces import NO_SPAN, configure_traces, inner_span, is_tracing, span, stop_tracing, trace_by
+from app.observability.traces import NO_SPAN, configure_traces, inner_span, is_tracing, span, stop_tracing
 from app.settings import Settings
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    trace_by(SimpleSpanProcessor(exporter))
-    yield exporter
-    stop_tracing()
 
 
 @pytest.fixture

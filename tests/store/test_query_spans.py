@@ -1,26 +1,16 @@
 """Spans of statements that fail: they end, and name the kind of the error alone."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from app.errors import UnavailableError
-from app.observability.traces import span, stop_tracing, trace_by
+from app.observability.traces import span
 from app.store.database import open_database
 from app.store.dialect import UnexpectedDatabaseError
 from tests.store.test_database import BAD_JOB
-
-
-@pytest.fixture
-def spans() -> Iterator[InMemorySpanExporter]:
-    exporter = InMemorySpanExporter()
-    trace_by(SimpleSpanProcessor(exporter))
-    yield exporter
-    stop_tracing()
 
 
 def kinds(spans: InMemorySpanExporter) -> dict[str, object]:
