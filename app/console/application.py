@@ -22,6 +22,7 @@ from app.console import (
     learning,
     learning_compare,
     learning_job,
+    learning_map,
     learning_snapshot,
     login,
     operations,
@@ -46,7 +47,7 @@ ROUTERS = [
     for each in (
         *(home, try_it, users, user_page),
         *(items, item, placements),
-        *(learning, learning_job, learning_snapshot, learning_compare),
+        *(learning, learning_job, learning_snapshot, learning_map, learning_compare),
         *(data, data_quality, imports, operations, access),
     )
 ]

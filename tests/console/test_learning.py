@@ -12,7 +12,8 @@ from fastapi import FastAPI
 from app.console.learning import Gate, JobRow, Measured, StartForm, learning_view, parse_start
 from app.console.learning_compare import compare_view, lists_view
 from app.console.learning_job import STEPS, job_view
-from app.console.learning_snapshot import count_rows, diagnosis_plots, map_view, snapshot_view
+from app.console.learning_map import map_view
+from app.console.learning_snapshot import count_rows, diagnosis_plots, snapshot_view
 from app.console.rendering import MISSING, moment
 from app.entities import Item, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
