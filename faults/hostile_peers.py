@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from app.cli.connection import BoundedConnection, Connections
+from app.cli.connection import BoundedConnection
+from app.cli.connections import Connections
 from app.main import create_app
 from app.settings import Settings
 from app.store import migrate

@@ -12,7 +12,8 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 
-from app.cli.connection import BoundedConnection, Connections
+from app.cli.connection import BoundedConnection
+from app.cli.connections import Connections
 from app.cli.draining import DrainingServer
 from app.cli.supervisor import ready_file
 from app.main import STREAMED, create_app

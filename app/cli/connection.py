@@ -3,30 +3,22 @@
 A peer may send slowly, send too much, or not read its answers. None of that may cost more than a bounded share of the
 process: every wait for a peer has a deadline, and every buffer of what it sent has a limit.
 
-Time is checked by one sweep over all connections twice a second. A timer for each connection would be set and
-cancelled several times a request.
-
 Rejected alternative: to require a proxy in front. A bare port must hold too.
 """
 
 import asyncio
 import json
 import math
-import resource
 import secrets
 import socket
 import struct
-import sys
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from fcntl import ioctl
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 from termios import TIOCOUTQ
 from typing import Any
 
 import httptools
-import structlog
 from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -34,11 +26,7 @@ from uvicorn.server import ServerState
 
 from app.api.address_check import MAX_ADDRESS, AddressTooLongError
 from app.api.problems import MEDIA_TYPE, Problem, http_problem, problem_of
-
-SWEEP_SECONDS = 0.5
-
-MAX_REFUSED_AT_ONCE, PAUSE_SECONDS = 50, 0.01
-"""A sweep that refuses more lets other requests be answered before it goes on."""
+from app.cli.connections import Connections
 
 HEAD_SECONDS = 9.0
 """From the moment at which the connection waits for a request until its head is complete."""
@@ -53,17 +41,10 @@ and within `LONGEST_SECONDS` unless the application stores the body as it arrive
 LINGER_SECONDS = 1.0
 """After a last answer, the peer has this time to read it before the connection is torn down."""
 
-LOG_SECONDS = 10.0
-"""The log counts refused peers at this interval. A line for each would let them fill the disk."""
-
 _UNSENT = struct.Struct("i")
 
 RESET = struct.pack("ii", 1, 0)
 """The option SO_LINGER that makes a closed socket forget what it has not sent."""
-
-MAX_CONNECTIONS = 8_192
-SPARE_FILES = 128
-"""Descriptors that are left for the database, snapshots and logs when every connection is in use."""
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16_384
@@ -79,122 +60,6 @@ MAX_PIPELINED = 8
 
 MAX_IGNORED_BYTES = 1 << 20
 """What may arrive after an answer that did not wait for it, until the service stops reading."""
-
-MAX_UNFINISHED_BYTES = 12 << 20
-"""Of all requests that are not complete. Beyond it, some of them are given up."""
-
-MAX_UNREAD_BYTES = 12 << 20
-"""Of all answers whose readers have let a buffer fill up. Beyond it, some of them are dropped."""
-
-log = structlog.get_logger()
-
-
-class Connections:
-    """The open connections of a process.
-
-    `most_per_peer`: connections from one address; 0: no such limit. `streamed`: paths whose bodies the application
-    stores as they arrive, so that they may be large. `count_refused_peer` is called for each refusal, once it is set.
-
-    A connection over a limit takes the place of the one that has waited longest for a request (of the same peer, if
-    that is the limit). It is refused only if all of them are being answered.
-    """
-
-    def __init__(self, most_per_peer: int, streamed: Collection[str] = ()) -> None:
-        self.streamed = frozenset(path.encode() for path in streamed)
-        self._most = min(MAX_CONNECTIONS, _raised_file_limit() - SPARE_FILES)
-        self._most_per_peer = most_per_peer or self._most
-        self._open: dict[BoundedConnection, str] = {}
-        self._per_peer: Counter[str] = Counter()
-        self._is_sweeping = False
-        self._refused: Counter[str] = Counter()
-        self.count_refused_peer: Callable[[str], None] = lambda _reason: None
-        self._log_at = 0.0
-        self.unfinished_bytes = self.unread_bytes = 0
-
-    def add(self, connection: "BoundedConnection") -> bool:
-        """Returns false if there is no room for the connection."""
-        peer = _peer_of(connection)
-        if self._per_peer[peer] >= self._most_per_peer:
-            has_room = _close_longest_waiting(each for each, of in self._open.items() if of == peer)
-        else:
-            has_room = len(self._open) < self._most or _close_longest_waiting(self._open)
-        self._open[connection] = peer
-        self._per_peer[peer] += 1
-        if not self._is_sweeping:
-            self._is_sweeping = True
-            connection.loop.call_later(SWEEP_SECONDS, self._sweep, connection.loop)
-        return has_room
-
-    def remove(self, connection: "BoundedConnection") -> None:
-        peer = self._open.pop(connection)
-        self._per_peer[peer] -= 1
-        if not self._per_peer[peer]:
-            del self._per_peer[peer]
-
-    # Both make more room than is needed, because they look at every connection and should not be called again soon.
-    # Those go first that have taken the most room for the longest time.
-    def give_up_requests(self, now: float) -> None:
-        """Refuse unfinished requests, until the others take half of `MAX_UNFINISHED_BYTES` at most."""
-        unfinished = [each for each in self._open if each.unfinished_bytes]
-        for each in sorted(unfinished, key=lambda each: -each.unfinished_bytes * (now - each.waiting_since)):
-            if self.unfinished_bytes <= MAX_UNFINISHED_BYTES // 2:
-                return
-            each.refuse(http_problem(503, "the service waits for too many unfinished requests"))
-
-    def drop_answers(self, now: float) -> None:
-        """Drop unread answers, until the others take half of `MAX_UNREAD_BYTES` at most."""
-        unread = [each for each in self._open if each.unread_bytes]
-        for each in sorted(unread, key=lambda each: -each.unread_bytes * (now - each.waiting_since)):
-            if self.unread_bytes <= MAX_UNREAD_BYTES // 2:
-                return
-            each.reset()
-
-    def count_refused(self, detail: str, reason: str) -> None:
-        """`detail`: for the log. `reason`: for the metrics, one of few."""
-        self._refused[detail] += 1
-        self.count_refused_peer(reason)
-
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        n_refused = self._refused.total()
-        is_whole = True
-        for connection in list(self._open):
-            connection.check(now)
-            if self._refused.total() - n_refused >= MAX_REFUSED_AT_ONCE:
-                is_whole = False
-                break
-        if self._refused and now >= self._log_at:
-            log.warning("peers refused", reasons=dict(self._refused))
-            self._refused.clear()
-            self._log_at = now + LOG_SECONDS
-        self._is_sweeping = bool(self._open or self._refused)
-        if self._is_sweeping:
-            loop.call_later(SWEEP_SECONDS if is_whole else PAUSE_SECONDS, self._sweep, loop)
-
-
-def _raised_file_limit() -> int:
-    """Raise the number of files that this process may open as far as the system allows, and return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
-
-
-def _peer_of(connection: "BoundedConnection") -> str:
-    """The address of the peer; of IPv6 the network, since one peer has all addresses of a network of 64 bits."""
-    if connection.client is None:
-        return ""
-    address = ip_address(connection.client[0].partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(int(address) >> 64)
-    return str(address)
-
-
-def _close_longest_waiting(connections: Iterable["BoundedConnection"]) -> bool:
-    """Returns false if none of the connections waits for a request."""
-    waiting = [each for each in connections if each.waits_for_head and not each.is_closing]
-    if waiting:
-        min(waiting, key=lambda each: each.waiting_since).transport.abort()
-    return bool(waiting)
 
 
 class BoundedConnection(HttpToolsProtocol):
@@ -345,7 +210,7 @@ class BoundedConnection(HttpToolsProtocol):
             if self._is_in_head and self.unfinished_bytes > MAX_HEAD_BYTES:
                 is_address = len(self.url) > MAX_ADDRESS
                 self.refuse(problem_of(AddressTooLongError()) if is_address else _too_large_head())
-            elif self._all.unfinished_bytes > MAX_UNFINISHED_BYTES:
+            else:
                 self._all.give_up_requests(self.loop.time())
 
     def on_message_begin(self) -> None:
@@ -431,8 +296,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().pause_writing()
         self.unread_bytes, self._pace = self.transport.get_write_buffer_size(), None
         self._all.unread_bytes += self.unread_bytes
-        if self._all.unread_bytes > MAX_UNREAD_BYTES:
-            self._all.drop_answers(self.loop.time())
+        self._all.drop_answers(self.loop.time())
 
     def resume_writing(self) -> None:
         super().resume_writing()

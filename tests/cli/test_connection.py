@@ -20,11 +20,10 @@ from app.cli.connection import (
     MAX_IGNORED_BYTES,
     MAX_PIECES,
     MAX_PIPELINED,
-    MAX_UNFINISHED_BYTES,
     BoundedConnection,
-    Connections,
     _Pace,
 )
+from app.cli.connections import MAX_UNFINISHED_BYTES, Connections
 from tests.support.live_app import serving
 from tests.support.service import wait_until
 
@@ -257,7 +256,7 @@ def test_unread_answers(served: Served, monkeypatch: pytest.MonkeyPatch) -> None
     big = GET.replace(b"/", b"/big", 1)
     with closing(served.connect(big)) as oldest, closing(served.connect(big)) as old:
         wait_until(lambda: sum(each.unread_bytes > 0 for each in served.connections._open) == 2)
-        monkeypatch.setattr("app.cli.connection.MAX_UNREAD_BYTES", served.connections.unread_bytes * 5 // 4)
+        monkeypatch.setattr("app.cli.connections.MAX_UNREAD_BYTES", served.connections.unread_bytes * 5 // 4)
         time.sleep(0.01)
         with closing(served.connect(big)) as newest:
             wait_until(lambda: len(served.connections._open) == 1)
@@ -371,7 +370,7 @@ def test_no_limit_per_peer() -> None:
 
 def test_unfinished_bodies(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that take the most for the longest are given up for the others, and the small ones stay."""
-    monkeypatch.setattr("app.cli.connection.MAX_UNFINISHED_BYTES", 1_000)
+    monkeypatch.setattr("app.cli.connections.MAX_UNFINISHED_BYTES", 1_000)
     assert MAX_UNFINISHED_BYTES > 1_000
     with closing(served.connect(b"GET")) as small, closing(served.connect(of_length(2_000) + b" " * 500)) as old:
         wait_until(lambda: served.connections.unfinished_bytes > 500)
@@ -386,7 +385,7 @@ def test_unfinished_bodies(served: Served, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_given_up_body_is_released(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once: before the application hears of it, other connections have their turns, and fill memory as well."""
-    monkeypatch.setattr("app.cli.connection.MAX_UNFINISHED_BYTES", 1_000)
+    monkeypatch.setattr("app.cli.connections.MAX_UNFINISHED_BYTES", 1_000)
     kept: list[bytearray] = []
     linger = BoundedConnection._linger
 
