@@ -32,6 +32,7 @@ from app.console import (
     users,
 )
 from app.console.commands import Commands
+from app.console.prepared import PreparedViews
 from app.console.rendering import STATIC, problem_page
 from app.console.sessions import Sessions
 from app.errors import InvalidInputError, NotFoundError, ReckonError
@@ -65,6 +66,7 @@ def create_console(settings: Settings, service: Service, control: Control, tenan
     app.state.settings = settings
     app.state.control = control
     app.state.commands = Commands()
+    app.state.prepared_views = PreparedViews()
     for router in ROUTERS:
         app.router.routes.extend(router.routes)
     app.add_api_route("/console/login", login.show, methods=["GET"])

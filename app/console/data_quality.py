@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.console.plots import Plot, bars, channel
-from app.console.rendering import page
+from app.console.prepared import prepared_page
 from app.console.routing import console_router, service_of
 from app.serving.data_quality import N_GROUPS, DataQuality
 from app.wiring import Service
@@ -27,7 +28,8 @@ class DataQualityView:
 
 @router.get("/quality")
 async def show(request: Request) -> Response:
-    return page(request, "data_quality.html", await run_in_threadpool(data_quality_view, service_of(request)))
+    make = partial(run_in_threadpool, data_quality_view, service_of(request))
+    return await prepared_page(request, "data_quality.html", make, title="Data quality", part="quality")
 
 
 def data_quality_view(service: Service) -> DataQualityView:

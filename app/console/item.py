@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from app.console.covers import Cover, cover_of
 from app.console.item_form import ATTRIBUTE_KINDS, ItemForm, form_of, read_form
 from app.console.plots import Plot, bars
+from app.console.prepared import prepared_page
 from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
 from app.console.timelines import by_period, over_time
@@ -159,7 +161,10 @@ async def show(
     lists: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
     """`lists`: the placement of which sample lists are made; none without it, because they take a while."""
-    return page(request, "item.html", await item_view(service_of(request), item_id, kind=kind, lists=lists))
+    make = partial(item_view, service_of(request), item_id, kind=kind, lists=lists)
+    if lists is None:
+        return page(request, "item.html", await make())
+    return await prepared_page(request, "item.html", make, title=f"Lists with {item_id}", part="lists")
 
 
 @router.post("/console/items/{item_id}")

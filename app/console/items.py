@@ -1,12 +1,14 @@
 """Items: the catalogue, found by title and by the filter language."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.console.covers import Cover, cover_of
+from app.console.prepared import being_made_page, prepared
 from app.console.rendering import link, page
 from app.console.routing import console_router, service_of
 from app.errors import InvalidInputError
@@ -105,7 +107,11 @@ async def show(
     page_number: Annotated[int, Query(alias="page", ge=1, le=MAX_PAGES)] = 1,
 ) -> Response:
     service = service_of(request)
-    view = await items_view(service, q=q.strip(), filter_text=filter.strip(), order=order, page_number=page_number)
+    make = partial(items_view, service, q=q.strip(), filter_text=filter.strip(), order=order, page_number=page_number)
+    # The first search since the catalogue changed goes through all titles.
+    view = await prepared(request, make)
+    if view is None:
+        return being_made_page(request, "Items", "found")
     # htmx shows what it gets for a status of success alone.
     is_refused = view.fault is not None and "hx-request" not in request.headers
     return page(request, "items.html", view, status=422 if is_refused else 200)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -10,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from app.console.item_lists import shortened
 from app.console.learning import LEARNING, Gate, Measured
 from app.console.learning_snapshot import METRICS, SNAPSHOTS
+from app.console.prepared import prepared_page
 from app.console.rendering import link, page
 from app.console.routing import console_router, service_of
 from app.errors import InvalidInputError
@@ -250,4 +252,6 @@ async def show(request: Request, a: Version, b: Version) -> Response:
 
 @router.get(f"{COMPARE}/lists")
 async def show_lists(request: Request, a: Version, b: Version) -> Response:
-    return page(request, "learning_lists.html", await run_in_threadpool(lists_view, service_of(request), a, b))
+    make = partial(run_in_threadpool, lists_view, service_of(request), a, b)
+    title = f"Lists of snapshots {a} and {b}"
+    return await prepared_page(request, "learning_lists.html", make, title=title, part="lists")

@@ -1,6 +1,7 @@
 """The map of the items of a snapshot: what the same users like lies close together."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -8,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from app.console.item_lists import shortened
 from app.console.learning_snapshot import SNAPSHOTS, SnapshotGoneError, Version
 from app.console.plots import Plot, Spec
-from app.console.rendering import link, page, percent
+from app.console.prepared import prepared_page
+from app.console.rendering import link, percent
 from app.console.routing import console_router, service_of
 from app.errors import NotFoundError
 from app.serving.item_map import ItemPlaces, item_places
@@ -112,4 +114,6 @@ def _map_marks() -> Spec:
 
 @router.get(f"{SNAPSHOTS}/{{version}}/map")
 async def show_map(request: Request, version: Version) -> Response:
-    return page(request, "learning_map.html", await run_in_threadpool(map_view, service_of(request), version))
+    make = partial(run_in_threadpool, map_view, service_of(request), version)
+    title = f"Map of the items of snapshot {version}"
+    return await prepared_page(request, "learning_map.html", make, title=title, part="map")

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Form, Query, Request, Response
@@ -17,9 +18,10 @@ from app.console.item_lists import (
     reasons_view,
     value_text,
 )
+from app.console.prepared import views_of
 from app.console.rating_inputs import RatingInput, rating_input
 from app.console.rendering import link, page
-from app.console.routing import changes, console_router, service_of
+from app.console.routing import caller_of, changes, console_router, service_of
 from app.entities import Rating, clean_id
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.serving.exclusion import WhyNot
@@ -129,7 +131,8 @@ class Fault:
 @dataclass(frozen=True, slots=True)
 class TryView:
     """`user_id`: of the user who is tried; `is_stored`: whether anything is stored of the user. `strategy`: its name
-    and meaning. `n_rated`: all ratings of the user, of which `rated` are the newest.
+    and meaning. `n_rated`: all ratings of the user, of which `rated` are the newest. `is_indexing`: whether nothing is
+    found yet since the titles are being indexed.
     """
 
     user_id: str
@@ -152,6 +155,7 @@ class TryView:
     why_not: WhyNotView | None
     fault: Fault | None
     is_degraded: bool
+    is_indexing: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,8 @@ async def show(
         user_id = await run_in_threadpool(new_visitor, service)
         fault = Fault("user", sentence(error), user)
     asked = Asked(q.strip(), why, rated, tuple(filter(None, before.split(SEPARATOR)))[:N_LISTED])
-    view = await try_view(service, user_id, asked, fault)
+    is_indexed = await titles_indexed(request, is_wanted=bool(asked.words))
+    view = await try_view(service, user_id, asked, fault, is_indexed=is_indexed)
     return page(request, "try.html", view, status=200 if view.fault is None else 422)
 
 
@@ -234,6 +239,19 @@ def sentence(error: ReckonError) -> str:
     return error.detail[:1].upper() + error.detail[1:] + "."
 
 
+async def titles_indexed(request: Request, *, is_wanted: bool) -> bool:
+    """Whether a search is answered at once; if not, the titles are being indexed from now on."""
+    catalogue, views = service_of(request).serving.current.catalogue, views_of(request)
+    if not catalogue.needs_title_index:
+        return True
+    key, make = (caller_of(request).tenant, "titles"), partial(run_in_threadpool, catalogue.prepare_titles)
+    if is_wanted:
+        await views.get(key, make)
+    else:
+        views.start(key, make)
+    return not catalogue.needs_title_index
+
+
 def new_visitor(service: Service) -> str:
     """An id that no stored user has."""
     for n_bytes in (2, 2, 4, 8):
@@ -265,13 +283,16 @@ async def listed_ids(service: Service, user_id: str) -> list[str]:
     return [each.item_id for each in (await service.unseen_recommender.recommend(query, state)).items]
 
 
-async def try_view(service: Service, user_id: str, asked: Asked, fault: Fault | None = None) -> TryView:
+async def try_view(
+    service: Service, user_id: str, asked: Asked, fault: Fault | None = None, *, is_indexed: bool = True
+) -> TryView:
+    """`is_indexed`: whether titles can be searched; if not, nothing is found yet."""
     state = await service.request_states.read(user_id)
     scale = await service.request_states.scale(state)
     user = await service.user_states.load(state.user, state.serving, state.config.event_types)
     listed = await service.unseen_recommender.recommend(ListQuery(user_id, NO_RECOMMENDATION), state)
     guest = await service.unseen_recommender.recommend(ListQuery(None, ListOptions(limit=N_GUEST)), state)
-    found, fault = await _search(service, user_id, asked.words, state, fault)
+    found, fault = await _search(service, user_id, asked.words if is_indexed else "", state, fault)
     why = await _why_not(service, user_id, asked.why, state)
 
     catalogue = state.serving.catalogue
@@ -319,6 +340,7 @@ async def try_view(service: Service, user_id: str, asked: Asked, fault: Fault | 
         why_not=None if why is None else why_not_view(why, cards[why.item_id]),
         fault=fault,
         is_degraded=state.is_degraded,
+        is_indexing=bool(asked.words) and not is_indexed,
     )
 
 

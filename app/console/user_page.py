@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from operator import attrgetter
 from typing import Annotated, Literal
 
@@ -22,6 +23,7 @@ from app.console.item_lists import (
     value_text,
 )
 from app.console.plots import Plot
+from app.console.prepared import prepared_page
 from app.console.rendering import link, page, shown
 from app.console.routing import console_router, service_of
 from app.console.timelines import by_period, over_time
@@ -171,7 +173,8 @@ async def show(request: Request, user_id: str, cursor: Annotated[str | None, Que
 
 @router.get("/{user_id}/lists")
 async def show_lists(request: Request, user_id: str) -> Response:
-    return page(request, "user_lists.html", await lists_view(service_of(request), clean_id(user_id)))
+    make = partial(lists_view, service_of(request), clean_id(user_id))
+    return await prepared_page(request, "user_lists.html", make, title=f"Lists of {user_id}", part="lists")
 
 
 @router.get("/{user_id}/taste")

@@ -4,15 +4,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.serving import costs
 from app.serving.candidates import Trace
 from app.serving.parts import Context
 from app.serving.provenance import names_of
 from app.serving.query import Degraded, Query
-from app.serving.ranking import score
+from app.serving.ranking import score, score_between
 from app.serving.recommend import Recommender, ranked_list, restrict
 from app.serving.request_state import RequestState
+
+SCORED_AT_ONCE = 1 << 14
+"""Rows."""
 
 Stage = Literal["shown", "unknown", "restricted", "not_proposed", "outranked", "moved_down"]
 
@@ -107,7 +111,16 @@ def _outranked(why: WhyNot, trace: Trace, row: int, limit: int) -> WhyNot:
 
 def _rank_by_score(row: int, context: Context) -> int:
     """The rank, from 1, of an eligible row among all eligible rows."""
-    rows = np.flatnonzero(context.eligible.mask)
-    scores = score(rows, context.side, context.serving)
-    own = scores[np.searchsorted(rows, row)]
-    return int(np.count_nonzero(scores > own)) + 1
+    mask = context.eligible.mask
+
+    def scores_from(start: int) -> NDArray[np.float32]:
+        return score_between(start, min(start + SCORED_AT_ONCE, len(mask)), context.side, context.serving)
+
+    # The same product as the others, which may round otherwise than that of a single row.
+    own = scores_from(row - row % SCORED_AT_ONCE)[row % SCORED_AT_ONCE]
+    starts = range(0, len(mask), SCORED_AT_ONCE)
+    return 1 + sum(
+        int(np.count_nonzero(mask[start : start + SCORED_AT_ONCE] & (scores_from(start) > own)))
+        for start in starts
+        if mask[start : start + SCORED_AT_ONCE].any()
+    )

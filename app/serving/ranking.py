@@ -35,6 +35,11 @@ def score(rows: Rows, side: UserSide, serving: ServingState) -> NDArray[np.float
     return serving.scorer.scores(side, rows, serving.vectors_of(rows))
 
 
+def score_between(start: int, stop: int, side: UserSide, serving: ServingState) -> NDArray[np.float32]:
+    """The scores of all rows from `start` up to `stop`, (stop - start,)."""
+    return serving.scorer.scores(side, np.arange(start, stop), serving.vectors_between(start, stop))
+
+
 def null_where_nan(values: NDArray[np.float32]) -> list[float | None]:
     """(n,) rounded to four decimals for an answer, in which null stands for what is not predicted."""
     rounded: list[float] = values.astype(np.float64).round(4).tolist()

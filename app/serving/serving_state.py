@@ -80,6 +80,13 @@ class ServingState:
         vectors[~is_held] = self.newer_vectors(rows[~is_held])
         return vectors
 
+    def vectors_between(self, start: int, stop: int) -> NDArray[np.float32]:
+        """As `vectors_of`, of the rows from `start` up to `stop`; those of the snapshot are not copied."""
+        item_vectors = self.scorer.item_vectors
+        if stop <= len(item_vectors):
+            return item_vectors[start:stop]
+        return self.vectors_of(np.arange(start, stop))
+
     def newer_vectors(self, rows: Rows) -> NDArray[np.float32]:
         """The item side (n, d) of rows that are newer than the scorer."""
         vectors, places = self.catalogue.newer_vectors, rows - self.scorer.n_items

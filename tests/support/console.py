@@ -1,6 +1,7 @@
 """The console as a browser without JavaScript uses it."""
 
 import re
+import time
 from html import unescape
 from typing import Any
 
@@ -9,6 +10,11 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 FORM_TOKEN = re.compile(r'<meta name="form-token" content="([^"]*)">')
+
+BEING_MADE = 'hx-trigger="load delay'
+"""Of a page in the place of one that is being made, which asks for it again."""
+
+N_ASKED = 1_000
 
 
 class Console:
@@ -23,10 +29,14 @@ class Console:
         return self.client.get(path, **options)
 
     def page(self, path: str) -> str:
-        """The HTML of a page that must exist."""
-        got = self.client.get(path)
-        assert got.status_code == 200, (path, got.status_code, text_of(got.text)[:500])
-        return got.text
+        """The HTML of a page that must exist, once it is made (see `app.console.prepared`)."""
+        for _ in range(N_ASKED):
+            got = self.client.get(path)
+            assert got.status_code == 200, (path, got.status_code, text_of(got.text)[:500])
+            if BEING_MADE not in got.text:
+                return got.text
+            time.sleep(0.02)
+        raise AssertionError(f"{path} was never made")
 
     def text(self, path: str) -> str:
         """What a reader sees of the page, with single blanks between words."""

@@ -75,6 +75,7 @@ class Catalogue:
         self._numbers = RowNumbers(snapshot_keys)
         self._memo = ArrayCache()
         self._packed: dict[tuple[str, bool], PackedTexts] = {}
+        self._packing = threading.Lock()
         self.fragments = Fragments()
         self.newer_vectors: NDArray[np.float32] = np.empty((0, 0), np.float32) if vectors_of is None else vectors_of([])
         self._vectors = self.newer_vectors  # with room for more
@@ -272,16 +273,30 @@ class Catalogue:
         """
         return self._title_index.matches(words, self, self.available(now))
 
+    @property
+    def needs_title_index(self) -> bool:
+        """Whether the next search has to index all titles first."""
+        return self._title_index.needs_all
+
+    def prepare_titles(self) -> None:
+        """Index the titles, as the first search would."""
+        self._title_index.prepare(self)
+
     def packed(self, column: Literal["item_id", "title"], *, is_casefolded: bool) -> PackedTexts:
         """The ids or titles of at least all rows, for tests of all of them; kept until the catalogue changes."""
-        held, kind = self._packed, (column, is_casefolded)
-        packed = held.get(kind)
-        if packed is None or len(packed) < len(self):
-            texts = self.titles[: len(self)] if column == "title" else self.item_ids[: len(self)]
-            if is_casefolded:
-                texts = [None if text is None else text.casefold() for text in texts]
-            packed = held[kind] = PackedTexts(texts)
-        return packed
+        kind = (column, is_casefolded)
+        packed = self._packed.get(kind)
+        if packed is not None and len(packed) >= len(self):
+            return packed
+        with self._packing:  # several searches at once would each pack all texts
+            held = self._packed
+            packed = held.get(kind)
+            if packed is None or len(packed) < len(self):
+                texts = self.titles[: len(self)] if column == "title" else self.item_ids[: len(self)]
+                if is_casefolded:
+                    texts = [None if text is None else text.casefold() for text in texts]
+                packed = held[kind] = PackedTexts(texts)
+            return packed
 
     def remembers(self, name: Name) -> bool:
         """Whether `remembered` has the array of this name."""

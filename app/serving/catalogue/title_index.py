@@ -99,6 +99,16 @@ class TitleIndex:
             self._changed.update(keys)
             self._n_changed = -1
 
+    @property
+    def needs_all(self) -> bool:
+        """Whether the next search indexes all titles first: it is the first one, or too many titles have changed."""
+        with self._changing:
+            return self._main is None or len(self._changed) > _most_apart(len(self._main.keys))
+
+    def prepare(self, items: TitledItems) -> None:
+        """Index the titles, so that the next search need not."""
+        self._current_parts(items)
+
     def matches(self, words: Sequence[str], items: TitledItems, shown: Mask) -> TextMatches:
         """The rows of the mask `shown` whose titles match at least `LEAST_OF_BEST` as well as the best of them.
 
@@ -128,8 +138,7 @@ class TitleIndex:
 
     def _made(self, items: TitledItems) -> tuple[IndexedTitles, ...]:
         with self._changing:
-            n_texts = 0 if self._main is None else len(self._main.keys)
-            if self._main is None or len(self._changed) > max(CHANGED_APART, n_texts // 50):
+            if self._main is None or len(self._changed) > _most_apart(len(self._main.keys)):
                 self._main = None
                 self._changed.clear()
             # Before titles are read: one that changes from here on is marked as changed after it.
@@ -143,6 +152,10 @@ class TitleIndex:
         rows[np.isin(self._main.keys, changed)] = -1
         apart = _table(changed, items, self._main)
         return IndexedTitles(self._main, rows), IndexedTitles(apart, items.rows_of_keys(apart.keys))
+
+
+def _most_apart(n_texts: int) -> int:
+    return max(CHANGED_APART, n_texts // 50)
 
 
 def _table(keys: Rows, items: TitledItems, main: WordTable | None) -> WordTable:

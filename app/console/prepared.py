@@ -1,0 +1,112 @@
+"""Pages that take longer than a page may: made in the background, while a page in their place asks for them again."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request, Response
+
+from app.console.rendering import page
+from app.console.routing import caller_of
+from app.errors import UnavailableError
+
+View = TypeVar("View")
+
+WAIT_SECONDS = 0.1
+"""For how long a request waits for its view."""
+
+KEPT_SECONDS = 60.0
+"""For how long a view that was made waits for the page that asked for it."""
+
+MOST = 16
+"""Views that are being made, or wait to be shown, at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeingMadeView:
+    """What stands in the place of a page. `part`: the element of the page that is asked for; None for all of it."""
+
+    title: str
+    address: str
+    part: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    task: asyncio.Task[Any]
+    started: float
+
+
+class PreparedViews:
+    """Of one process of the API: another one that is asked makes its own."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._making: dict[Hashable, _Making] = {}
+
+    def start(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, object]]) -> asyncio.Task[Any]:
+        """Begin to make the view, if nothing does.
+
+        `key`: the address that is asked for again, and all else that `make` depends on. Raises `UnavailableError` while
+        too many views are being made.
+        """
+        self._forget_old()
+        making = self._making.get(key)
+        if making is None:
+            if len(self._making) >= MOST:
+                raise UnavailableError("too many lists are being made at once: try again in a moment")
+            making = self._making[key] = _Making(asyncio.create_task(make()), self._clock())
+        return making.task
+
+    async def get(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, View]]) -> View | None:
+        """What `make` returns; None while it is being made. It is handed out once: the next request makes it anew.
+
+        Raises what `make` raises, and as `start`.
+        """
+        task = self.start(key, make)
+        await asyncio.wait({task}, timeout=WAIT_SECONDS)
+        if not task.done():
+            return None
+        self._making.pop(key, None)
+        view: View = task.result()
+        return view
+
+    def _forget_old(self) -> None:
+        for key, making in [*self._making.items()]:
+            if making.task.done() and self._clock() - making.started > KEPT_SECONDS:
+                del self._making[key]
+                if not making.task.cancelled():
+                    making.task.exception()  # taken, so that asyncio does not report it as lost
+
+
+def views_of(request: Request) -> PreparedViews:
+    views: PreparedViews = request.app.state.prepared_views
+    return views
+
+
+async def prepared_page(
+    request: Request, template: str, make: Callable[[], Coroutine[Any, Any, object]], *, title: str, part: str
+) -> Response:
+    """The page of the view that `make` returns, or what stands in its place while it is being made."""
+    view = await prepared(request, make)
+    return being_made_page(request, title, part) if view is None else page(request, template, view)
+
+
+async def prepared(request: Request, make: Callable[[], Coroutine[Any, Any, View]]) -> View | None:
+    """As `PreparedViews.get`, for the address and the catalogue of the request."""
+    return await views_of(request).get((caller_of(request).tenant, _address(request)), make)
+
+
+def being_made_page(request: Request, title: str, part: str) -> Response:
+    """A page that asks for the address again until its view is made.
+
+    `title`: of the page. `part`: the id of the element that other pages take from it, and ask for again.
+    """
+    is_part = request.headers.get("hx-target") == part
+    return page(request, "being_made.html", BeingMadeView(title, _address(request), part if is_part else None))
+
+
+def _address(request: Request) -> str:
+    return f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
