@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         5, ge=1, description="Number of newest snapshots to keep on disk; the live one is always kept"
     )
 
+    snapshot_users: int = Field(
+        2_000_000,
+        ge=1_000,
+        description="Users whose vectors and histories a snapshot holds. Of more users it holds this many, and the "
+        "others are folded in from their stored ratings and events at each request",
+    )
     erasure_hours: Positive = Field(
         24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
     )

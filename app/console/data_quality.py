@@ -18,12 +18,15 @@ router = console_router("/console/data")
 
 @dataclass(frozen=True, slots=True)
 class DataQualityView:
-    """`quality`: None without ratings, or before anything is learned. `busiest`: ids of users and their ratings."""
+    """`quality`: None without ratings, or before anything is learned. `busiest`: ids of users and their ratings.
+    `has_all_users`: whether all users are counted, or the share that the snapshot holds.
+    """
 
     version: int | None
     quality: DataQuality | None
     plots: Sequence[Plot] = ()
     busiest: Sequence[tuple[str, int]] = ()
+    has_all_users: bool = True
 
 
 @router.get("/quality")
@@ -40,7 +43,7 @@ def data_quality_view(service: Service) -> DataQualityView:
     ids = service.store.users.ids_of([key for key, _ in found.busiest])
     # Users who were erased since have no id any more.
     busiest = [(ids[key], n) for key, n in found.busiest if key in ids]
-    return DataQualityView(scorer.version, found, quality_plots(found), busiest)
+    return DataQualityView(scorer.version, found, quality_plots(found), busiest, scorer.has_all_users)
 
 
 def quality_plots(found: DataQuality) -> list[Plot]:

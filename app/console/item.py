@@ -247,6 +247,8 @@ def learned_of(row: int, serving: ServingState) -> LearnedOf:
     is_held = row < scorer.n_items
     values, times = scorer.ratings_of(row) if is_held and scorer.is_learned else (np.empty(0), np.empty(0, np.int64))
     as_of = f"As of snapshot {scorer.version}." if scorer.is_learned else "Counted once a snapshot is trained."
+    if not scorer.has_all_users:
+        as_of += " Counted over the users that it holds, a share of all."
     return LearnedOf(
         snapshot_version=scorer.version,
         n_choices=int(scorer.arrays.item_counts[row]) if is_held else None,

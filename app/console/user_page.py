@@ -370,7 +370,7 @@ async def taste_view(service: Service, user_id: str) -> TasteView:
         new=tuple(NewEvents(cards[item_id], what, n, at) for item_id, what, n, at in new),
         n_new=n_new,
         is_profile_changed=is_profile_changed,
-        is_newer=scorer.is_learned and row is None,
+        is_newer=scorer.is_learned and scorer.has_all_users and row is None,
         similar=tuple(SimilarView(each.user_id, each.similarity) for each in similar),
     )
 

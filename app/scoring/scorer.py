@@ -46,6 +46,7 @@ class Scorer:
 
     `blocks`: the dense segments in the order of their columns. `tables`: the sparse segments by name. `scale`: of the
     ratings. `is_led_by_events`: see `Manifest`.
+    `has_all_users`: whether every user it was learned from is in its arrays; see `Manifest.user_share`.
     `rating`: the block among `blocks` that predicts ratings, None where none does. `version`: of the snapshot, None for
     vectors that were never published (`popularity_scorer`). `fallback_reason`, `fallback_advice`, `similar_blend`: see
     `Manifest`.
@@ -60,6 +61,7 @@ class Scorer:
     scale: RatingScale
     rating: RatingBlock | None = None
     is_led_by_events: bool = False
+    has_all_users: bool = True
     version: int | None = None
     fallback_reason: str | None = None
     fallback_advice: str | None = None
@@ -108,7 +110,7 @@ class Scorer:
     # One user.
 
     def user_row(self, user_key: int) -> int | None:
-        """None for a user who came after the snapshot."""
+        """None for a user who came after the snapshot, or is not in its table."""
         keys = self.arrays.user_keys
         # Keys ascend, so a binary search replaces a dictionary of all users.
         row = int(keys.searchsorted(user_key))
@@ -483,6 +485,7 @@ class PublishedScorer(Scorer):
             tables={table.entry.name: table for table in tables},
             scale=manifest.scale,
             is_led_by_events=manifest.is_led_by_events,
+            has_all_users=manifest.has_all_users,
             version=manifest.version,
             fallback_reason=manifest.reason,
             fallback_advice=manifest.advice,

@@ -5,7 +5,7 @@ segments. The caller describes those with layouts; this package names none of th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
@@ -34,9 +34,10 @@ class SnapshotArrays:
     and features. `item_mean`, `item_covariance`: of the vectors of all items that
     were chosen.
 
-    Users: `user_vectors` are weighted and standardised, so that a row times an item's row is the score. `user_biases`:
-    in units of the rating scale. `user_uncertainties`, `item_uncertainties`: the parts of the uncertainty, in the
-    rating scale; the root of the sum of both squares is the standard deviation of a rating around its prediction.
+    Users: those of the table, which may be a share of all (`kept_users`). `user_vectors` are weighted and standardised,
+    so that a row times an item's row is the score. `user_biases`: in units of the rating scale. `user_uncertainties`,
+    `item_uncertainties`: the parts of the uncertainty, in the rating scale; the root of the sum of both squares is the
+    standard deviation of a rating around its prediction.
     `user_versions`, `user_profile_versions`: `users.version` and `users.profile_version` when the ratings were read.
 
     Histories: the ratings of user row u stand at `history_starts[u] : history_starts[u + 1]` of `history_rows`,
@@ -118,6 +119,23 @@ class SnapshotArrays:
         """All arrays by name, `extra` included."""
         return {name: getattr(self, name) for name in ARRAY_LAYOUTS} | dict(self.extra)
 
+    def of_users(self, is_kept: NDArray[np.bool_]) -> "SnapshotArrays":
+        """The same without the users, and their histories, outside of the mask (n_users,)."""
+        kept: dict[str, NDArray[Any]] = {}
+        for name, array in self.named.items():
+            if name not in self.extra and ARRAY_LAYOUTS[name][1][0] == "n_users":
+                kept[name] = array[is_kept]
+        for of_starts, axis in _STARTS.items():
+            if ARRAY_LAYOUTS[of_starts][1][0] != "n_starts":
+                continue
+            lengths = np.diff(getattr(self, of_starts))
+            kept[of_starts] = np.concatenate(([0], np.cumsum(lengths[is_kept]))).astype(np.int64)
+            are_kept = np.repeat(is_kept, lengths)
+            kept |= {
+                name: getattr(self, name)[are_kept] for name, (_, axes) in ARRAY_LAYOUTS.items() if axes[0] == axis
+            }
+        return replace(self, **kept)
+
     def history(self, user_row: int) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int64]]:
         """Item rows, values and times of the ratings the user had given at the snapshot, newest first."""
         ratings = slice(self.history_starts[user_row], self.history_starts[user_row + 1])
@@ -164,6 +182,21 @@ _STARTS = {
     "content_starts": "n_content",
 }
 """Arrays of start positions -> the axis that they divide into pieces."""
+
+
+def kept_users(user_keys: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """(n,) bool, which users are in the table of a snapshot that holds this share of them, from 0 to 1.
+
+    By a hash of the key: a user of one snapshot is in the next one as well, as long as the share does not fall.
+    """
+    if share >= 1:
+        return np.ones(len(user_keys), np.bool_)
+    # The finalizer of SplitMix64 (G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014).
+    mixed = user_keys.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    is_kept: NDArray[np.bool_] = (mixed ^ (mixed >> np.uint64(31))) < np.uint64(share * 2.0**64)
+    return is_kept
 
 
 def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]) -> dict[str, int]:

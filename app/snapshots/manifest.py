@@ -204,6 +204,8 @@ class Manifest:
     `accepted`: where the snapshot did not pass the gate and was published nevertheless; None otherwise.
     `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
     the scale.
+    `user_share`: the share of the users that are in the table of users, see `kept_users`; the others are folded in.
+    `counts`: of the data, those of users who are not in the table included.
     `n_quarantined`: users whose ratings and events were not learned from, as made to push an item.
     `n_capped`: ratings and labels of events that were not learned from, as they came in a burst.
     `similar`: how similar items are blended.
@@ -228,6 +230,7 @@ class Manifest:
     advice: str | None = None
     accepted: Acceptance | None = None
     is_led_by_events: bool = False
+    user_share: float = 1.0
     n_quarantined: int = 0
     n_capped: int = 0
     similar: SimilarBlend = UNMEASURED_BLEND
@@ -239,6 +242,11 @@ class Manifest:
     @property
     def scale(self) -> RatingScale:
         return RatingScale.parse(self.rating_scale)
+
+    @property
+    def has_all_users(self) -> bool:
+        """Whether all users are in the table of users."""
+        return self.user_share >= 1
 
     def segment(self, name: str) -> SegmentEntry | None:
         return next((segment for segment in self.segments if segment.name == name), None)

@@ -7,6 +7,7 @@ from typing import Any
 from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.segments.registry import segment_layouts
+from app.snapshots.arrays import kept_users
 from app.snapshots.errors import SnapshotError
 from app.snapshots.manifest import Acceptance
 from app.snapshots.read import read_snapshot
@@ -50,7 +51,11 @@ class Live:
         except SnapshotError:
             return cls(entry.version, entry.card, None)
         known = KnownData.from_snapshot(files.arrays, dataset.scale)
-        return cls(entry.version, entry.card, Overlap.between(known, KnownData.from_dataset(dataset)))
+        today = KnownData.from_dataset(dataset)
+        if not files.manifest.has_all_users:
+            # Those of today who would be in its table; of the others it says nothing.
+            today = today.of_users(kept_users(today.user_keys, files.manifest.user_share))
+        return cls(entry.version, entry.card, Overlap.between(known, today))
 
     @property
     def is_gone(self) -> bool:

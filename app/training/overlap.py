@@ -59,6 +59,12 @@ class KnownData:
             np.append(rated.values >= dataset.scale.liked_from, labels.are_positive),
         )
 
+    def of_users(self, is_kept: NDArray[np.bool_]) -> "KnownData":
+        """The same with the pairs of the users of the mask (n_users,) alone."""
+        of_kept = is_kept[self.user_rows]
+        columns = (self.user_rows[of_kept], self.item_rows[of_kept], self.are_liked[of_kept])
+        return KnownData(self.user_keys, self.item_keys, *columns)
+
     @property
     def have_users(self) -> NDArray[np.bool_]:
         """(n_users,) bool, the users with pairs."""

@@ -17,7 +17,7 @@ from app.entities import UNKNOWN_TIME
 from app.scoring import PublishedScorer, Scorer, open_snapshot, write_snapshot
 from app.scoring.groups import PopularInGroups
 from app.scoring.item_similarity import N_TOGETHER, ItemSimilarity
-from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.arrays import SnapshotArrays, kept_users
 from app.snapshots.errors import SnapshotError
 from app.snapshots.manifest import UNMEASURED_BLEND, Acceptance, Manifest, SimilarBlend, Watermark, card
 from app.snapshots.read import manifest_digest
@@ -42,11 +42,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Publisher:
-    """`n_kept`: how many of the newest snapshots stay on disk; the live one always stays."""
+    """`n_kept`: how many of the newest snapshots stay on disk; the live one always stays. `max_users`: as
+    `RECKON_SNAPSHOT_USERS`.
+    """
 
     store: Store
     data_dir: Path
     n_kept: int = 5
+    max_users: int = 2_000_000
     sources_of: Callable[[Scorer], Sequence[str]] = lambda _snapshot: ()
 
     @property
@@ -82,12 +85,19 @@ class Publisher:
             sides = join(learned, evaluated.weights)
             popular = PopularInGroups.from_memberships(dataset.memberships, dataset.ratings)
             arrays = assemble(learned, sides, dataset, popular, similar)
+            user_share = min(1.0, self.max_users / max(len(arrays.user_keys), 1))
+            if user_share < 1:
+                arrays = arrays.of_users(kept_users(arrays.user_keys, user_share))
+                part.decide(_of_users(user_share))
             part.note(
                 n_items=len(arrays.item_keys), n_users=len(arrays.user_keys), n_columns=sides.item_vectors.shape[1]
             )
         # Taken before writing, so that two runs never write the same folder.
         version = self._free_version()
         manifest = self._manifest(version, sides, learned, evaluated, dataset, seed, similar)
+        if user_share < 1:
+            choices = (*manifest.choices, _of_users(user_share))
+            manifest = replace(manifest, user_share=user_share, choices=choices)
         stage.note(version=version)
         try:
             with stage.part("snapshot", 0.7) as part:
@@ -229,6 +239,10 @@ class Publisher:
             similar=similar,
             diagnosis=evaluated.report.diagnosis,
         )
+
+
+def _of_users(share: float) -> str:
+    return f"users: the table holds {share:.1%} of them; the others are folded in from what is stored of them"
 
 
 def assemble(

@@ -88,8 +88,11 @@ def rise_of(candidate: PublishedScorer, live: PublishedScorer, dataset: Dataset)
         candidate.arrays.item_keys, live.arrays.item_keys, assume_unique=True, return_indices=True
     )
     user_keys, learned_by_live = candidate.arrays.user_keys, live.arrays.user_keys[live.arrays.user_versions >= 0]
-    users = np.flatnonzero((dataset.user_versions >= 0) & ~dataset.data.is_new & np.isin(user_keys, learned_by_live))
-    n_left = np.count_nonzero(np.isin(live.arrays.user_keys, candidate.arrays.user_keys))
+    # The table of a snapshot may hold a share of the users alone.
+    rows = np.searchsorted(dataset.data.user_keys, user_keys)
+    is_known = (dataset.user_versions >= 0) & ~dataset.data.is_new
+    users = np.flatnonzero(is_known[rows] & np.isin(user_keys, learned_by_live))
+    n_left = np.count_nonzero(np.isin(live.arrays.user_keys, dataset.data.user_keys))
     is_gone = n_left < LEAST_KNOWN * len(live.arrays.user_keys) or len(keys) < LEAST_KNOWN * live.n_items
     if is_gone or len(users) < LEAST_USERS:
         return None

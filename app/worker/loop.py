@@ -37,7 +37,9 @@ def new_worker_id() -> str:
 def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
-    return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of))
+    return Trainer(
+        store, Publisher(store, settings.data_dir, settings.snapshots_kept, settings.snapshot_users, sources_of)
+    )
 
 
 @dataclass(slots=True)
