@@ -52,6 +52,7 @@ def import_path(
     is_summed: bool = False,
     is_replacing: bool = False,
     is_dry_run: bool = False,
+    import_id: str = "",
     progress: ProgressCallback = ignore,
 ) -> ImportReport:
     """Import a file, folder or zip in any layout that `layouts` recognises, and return the counts of rows.
@@ -71,6 +72,7 @@ def import_path(
     name are reset to their defaults. Without it, they keep their stored values, and attributes are merged.
     `is_dry_run`: read and count all rows, but neither change the store nor write a file. Any other import is recorded
     in `store.imports` with the rows that it rejects, also if it fails.
+    `import_id`: the record in `store.imports`, if it has begun already.
     `progress`: called after every block.
 
     Raises `InvalidInputError` where `path` cannot be read and where values to sum are no amounts,
@@ -78,7 +80,7 @@ def import_path(
     """
     started = time.perf_counter()
     with (
-        ImportRecord(None if is_dry_run else store, path) as record,
+        ImportRecord(None if is_dry_run else store, path, import_id) as record,
         RejectedRowWriter(None if is_dry_run else rejected_dir, path.stem) as rejected,
     ):
         content = recognise(path, hints)

@@ -114,6 +114,11 @@ class ImportReport:
         return sum(self.counts_of(kind).readable for kind in Kind)
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether there were rows and none of them could be read, so that the file or its columns are wrong."""
+        return not self.n_readable and bool(self.n_rejected or self.n_set_aside)
+
+    @property
     def warnings(self) -> list[str]:
         """A sentence for each kind of which more than 1 % of the rows were rejected, or no row holds a rating."""
         shown = [kind for kind in Kind if self.counts_of(kind).rejected_share > REJECTED_SHARE]

@@ -1,7 +1,7 @@
 """The figures of snapshots that were deleted, so that the quality of snapshots can be followed over time.
 
-Of the newest `MOST` deleted snapshots, the keys `KEPT` of the card are kept. They are figures over all users. Those of a
-snapshot that was learned from fewer than `FEWEST_USERS` may tell what one of them did, and are not kept.
+Of the newest `MOST` deleted snapshots, the keys `KEPT` of the card are kept. They are figures over all users. Those of
+a snapshot that was learned from fewer than `FEWEST_USERS` may tell what one of them did, and are not kept.
 """
 
 from collections.abc import Sequence

@@ -464,6 +464,9 @@ imports = Table(
     Column("finished_at", BigInteger),
     Column("counts", JSON, nullable=False),
     Column("reason", Text),
+    Column("upload_id", Text),  # this and the next one: NULL where it was not begun in the console
+    Column("upload_options", Text),
+    Column("progress", Double),  # from 0 to 1; NULL: not known
     sqlite_autoincrement=True,
 )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.intake import import_record
 from app.intake.importing import import_path
@@ -83,6 +84,22 @@ def test_end_before_the_end(store: Store, table: Path, error: BaseException, sta
         run(table, store, progress=fail)
     assert (only(store).state, only(store).reason) == (state, reason)
     assert len(rows_of(store)) == 2
+
+
+def test_record_that_has_begun(store: Store, table: Path) -> None:
+    import_id = store.imports.begin_upload("ratings.csv", "0123", "")
+    run(table, store, import_id=import_id)
+    assert (only(store).import_id, only(store).state, only(store).n_kept) == (import_id, "succeeded", 2)
+
+
+def test_nothing_readable(store: Store, tmp_path: Path) -> None:
+    """It has failed. The reason quotes nothing of the rows, since rejected rows are deleted with any user."""
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\nann,x,SECRET\n")
+    run(path, store, scale=RatingScale())
+    assert (only(store).state, only(store).n_rejected) == ("failed", 1)
+    assert only(store).reason
+    assert "SECRET" not in str(only(store))
 
 
 def test_dry_run(store: Store, table: Path) -> None:
