@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +16,7 @@ from app.intake.report import Counts, ImportReport
 from app.store import Store
 from app.store.imports import MOST_ROWS, ImportState, KeptRow
 
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 2.0
 UNREADABLE = "no row could be read: check what the columns are taken for, and the rating scale"
 FIELD = re.compile(r"([a-z_]{1,40}): ")
 """The reason of a rejected row begins with the field at fault, if it is a single one."""
@@ -57,12 +56,15 @@ class ImportRecord:
             self._store.imports.keep(self._import_id, kept)
             self._n_kept += len(kept)
 
-    def go_on(self) -> None:
-        """To be called often: every few seconds, record how far the import is, and add up what has arrived."""
+    def go_on(self, progress: float | None) -> None:
+        """To be called often: every few seconds, record how far the import is, and add up what has arrived.
+
+        `progress`: from 0 to 1; None if it is not known.
+        """
         if self._store is None or time.monotonic() - self._reported_at < REPORT_SECONDS:
             return
         self._reported_at = time.monotonic()
-        self._store.imports.report(self._import_id, self._counts())
+        self._store.imports.report(self._import_id, self._counts(), progress)
         self._store.arrivals.flush()
 
     def __exit__(
@@ -81,8 +83,8 @@ class ImportRecord:
     def _counts(self) -> dict[str, dict[str, int]]:
         if self.report is None:
             return {}
-        counts = {kind.value: self.report.counts_of(kind) for kind in Kind}
-        return {name: asdict(each) for name, each in counts.items() if each != Counts()}
+        counts = {kind: self.report.counts_of(kind) for kind in Kind}
+        return {kind.value: each.as_json(kind) for kind, each in counts.items() if each != Counts()}
 
     def _end_of(self, error: BaseException | None) -> tuple[ImportState, str | None]:
         if error is None:

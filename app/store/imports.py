@@ -33,6 +33,9 @@ MOST_IMPORTS = 100
 SILENT_WITHIN = timedelta(minutes=5)
 """Longer than the longest block of rows, and than the check of a large archive."""
 
+ESTIMATED_FROM, ESTIMATED_AFTER_SECONDS = 0.03, 5.0
+"""Before, the time that is left is a guess."""
+
 PAGE_ROWS = 1_000
 
 
@@ -41,10 +44,11 @@ class ImportEntry:
     """One import.
 
     `file`: the name of the file or folder, without the folder that it is in.
-    `counts`: numbers of rows `readable`, `stored`, `replaced`, `unchanged` and `rejected` by kind of rows.
+    `counts`: numbers of rows `readable`, `stored`, `replaced`, `unchanged` and `rejected` by kind of rows, and
+    `repeated` of ratings.
     `n_rejected`: the number of rejected rows. `n_kept`: of those that are kept now.
     `reason`: why it failed; None if it did not.
-    `progress`: the share of the bytes that is read, from 0 to 1; None if it is not known. `reported_at`: when it said
+    `progress`: the share of the work that is done, from 0 to 1; None if it is not known. `reported_at`: when it said
     so, or that it goes on.
     `upload_id`: of the file in the console; None if it was not begun there. `upload_options`: how the file is read, as
     the console writes it.
@@ -63,6 +67,16 @@ class ImportEntry:
     progress: float | None
     upload_id: str | None
     upload_options: str | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it goes on if it goes on as fast; None if that cannot be estimated."""
+        elapsed = (self.reported_at - self.started_at) / timedelta(seconds=1)
+        if self.state != "running" or self.progress is None:
+            return None
+        if self.progress < ESTIMATED_FROM or elapsed < ESTIMATED_AFTER_SECONDS:
+            return None
+        return elapsed * (1 - self.progress) / self.progress
 
 
 class ImportRunsError(ConflictError):
@@ -156,7 +170,9 @@ class Imports:
     ) -> None:
         with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
-            ended = {"state": state, "finished_at": now, "reported_at": now, "counts": dict(counts)}
+            ended: dict[str, Any] = {"state": state, "finished_at": now, "reported_at": now, "counts": dict(counts)}
+            if state == "succeeded":
+                ended["progress"] = 1.0
             shown = None if reason is None else storable(reason)[:MOST_CHARACTERS]
             connection.execute(_of(import_id).values(**ended, reason=shown))
 

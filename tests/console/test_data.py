@@ -139,6 +139,26 @@ def test_other_process(empty: Console, other: Console) -> None:
     assert "The last import failed" not in empty.page("/console/data")
 
 
+def test_progress(empty: Console) -> None:
+    """A bar with the share and the time that is left, or one without where they are not known; the rows in any case."""
+    imports = empty.client.app.state.service.store.imports  # type: ignore[attr-defined]  # an application
+    import_id = imports.begin("ratings.csv")
+    paths = ("/console/data", f"/console/data/imports/{import_id}")
+    for path in paths:
+        assert '<progress max="1" aria-label' in empty.page(path)
+    counts = {"readable": 1_200, "stored": 1_200, "replaced": 0, "unchanged": 0, "rejected": 0, "repeated": 3}
+    imports.report(import_id, {"ratings": counts}, 0.25)
+    for path in paths:
+        shown = empty.page(path)
+        assert '<progress max="1" value="0.2500"' in shown
+        assert "25 %" in text_of(shown)
+        assert "1,200" in shown
+    assert "3 rows repeat the user and the item of an earlier row" in empty.text(paths[1])
+    imports.finish(import_id, "succeeded", {"ratings": counts})
+    for path in paths:
+        assert "<progress max" not in empty.page(path)
+
+
 def test_killed_import(empty: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that says nothing of its end has failed as soon as its process is gone."""
 

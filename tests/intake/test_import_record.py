@@ -1,5 +1,6 @@
 """Every import is recorded with its rejected rows, however it ends."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,14 +112,36 @@ def test_while_it_runs(store: Store, table: Path, monkeypatch: pytest.MonkeyPatc
     """Every few seconds it says how far it is, and adds up what has arrived."""
     monkeypatch.setattr(import_record, "REPORT_SECONDS", 0.0)
     seen: list[tuple[str, int, int]] = []
+    progress: list[tuple[float, float | None]] = []
 
-    def look(_share: float, stage: str) -> None:
+    def look(share: float, stage: str) -> None:
+        progress.append((share, only(store).progress))
         if stage == "ratings":
             arrived = sum(each.ratings for each in store.arrivals.by_hour(2))
             seen.append((only(store).state, only(store).counts.get("ratings", {}).get("stored", 0), arrived))
 
     run(table, store, progress=look)
     assert seen[-1] == ("running", 2, 2)
+    assert all(told == recorded for told, recorded in progress)
+    assert progress[-1] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_progress_of_an_archive(store: Store, table: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool) -> None:
+    """Alone, and in a folder beside a file."""
+    monkeypatch.setattr(import_record, "REPORT_SECONDS", 0.0)
+    folder = table.parent if is_folder else table.parent / "alone"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / "more.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(3):
+            archive.writestr(f"{n}.csv", "user,item,rating\n" + "".join(f"u{row},{n},4\n" for row in range(500)))
+    progress: list[float | None] = []
+    run(folder, store, progress=lambda _share, _stage: progress.append(only(store).progress))
+    known = [each for each in progress if each is not None]
+    assert len(known) == len(progress)
+    assert known == sorted(known)
+    assert 0 < known[0] < 0.5
+    assert known[-1] == pytest.approx(1.0)
 
 
 def test_arrivals_at_the_end(store: Store, table: Path) -> None:

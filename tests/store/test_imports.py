@@ -85,6 +85,26 @@ def test_killed_import_refuses_none(store: Store) -> None:
     assert store.imports.begin_upload("ratings.csv", "0123", "")
 
 
+def test_progress(store: Store) -> None:
+    """How much time is left is known once enough is done to estimate it."""
+    import_id = store.imports.begin("ratings.csv")
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (None, None)
+    store.imports.report(import_id, COUNTS, 0.25)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (0.25, None)
+    with store.database.writing() as connection:
+        began = sa.update(imports).values(started_at=imports.c.reported_at - 20_000_000)
+        connection.execute(began)
+    assert store.imports.get(import_id).seconds_left == pytest.approx(60)
+    store.imports.report(import_id, COUNTS)
+    assert store.imports.get(import_id).seconds_left is None
+    store.imports.report(import_id, COUNTS, 0.01)
+    assert store.imports.get(import_id).seconds_left is None
+    store.imports.finish(import_id, "failed", COUNTS)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (0.01, None)
+    store.imports.finish(import_id, "succeeded", COUNTS)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (1.0, None)
+
+
 def test_many_rows(store: Store) -> None:
     import_id = store.imports.begin("ratings.csv")
     other_id = store.imports.begin("other.csv")
