@@ -14,6 +14,7 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.errors import NotFoundError
 from app.intake.rejected_csv import rejected_csv
+from app.intake.repeated_pairs import MOST_PAIRS
 from app.intake.value_types import Id
 from app.store.imports import ImportEntry, Imports, KeptRow
 
@@ -30,6 +31,13 @@ class ImportCountsOut(BaseModel):
     replaced: int = Field(description="Of these, those that changed what was stored")
     unchanged: int = Field(description="Of these, those that changed nothing")
     rejected: int = Field(description="Rows with an error")
+    repeated: int | None = Field(
+        default=None,
+        description="Of the readable rows, those that repeat the user and the item of an earlier row of the import."
+        f" Above {MOST_PAIRS:,} different pairs, at least so many. Null for other rows than ratings, and for imports of"
+        " earlier releases",
+        examples=[5],
+    )
 
 
 class ImportOut(BaseModel):
@@ -43,11 +51,17 @@ class ImportOut(BaseModel):
     counts: dict[str, ImportCountsOut] = Field(
         description="By kind of rows: `ratings`, `events`, `users`, `items`, `event_types`, `placements`. Kinds without"
         " rows are left out. While it runs, as of the last report",
-        examples=[{"ratings": {"readable": 1_000, "stored": 990, "replaced": 8, "unchanged": 2, "rejected": 3}}],
+        examples=[
+            {"ratings": {"readable": 1_000, "stored": 990, "replaced": 8, "unchanged": 2, "rejected": 3, "repeated": 5}}
+        ],
     )
     n_rejected: int = Field(description="Rejected rows of all kinds", examples=[3])
     n_kept: int = Field(description="Rejected rows that are kept now", examples=[3])
     reason: str | None = Field(description="Why it failed; null if it did not", examples=[None])
+    progress: float | None = Field(
+        description="The share of the work that was done at the last report, from 0 to 1; null if it is not known",
+        examples=[1.0],
+    )
 
     @classmethod
     def from_entry(cls, entry: ImportEntry) -> Self:

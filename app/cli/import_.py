@@ -49,6 +49,7 @@ def import_(
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Read and count all rows without storing them"),
     as_json: bool = typer.Option(False, "--json", help="Print the report as JSON"),
+    import_id: str = typer.Option("", hidden=True, help="The record that the console has begun for this import"),
 ) -> None:
     r"""Import ratings, items, users, events, event types and placements from files into the database.
 
@@ -91,6 +92,7 @@ def import_(
                 is_summed=is_summed,
                 is_replacing=is_replacing,
                 is_dry_run=dry_run,
+                import_id=import_id,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -99,9 +101,8 @@ def import_(
     finally:
         store.close()
     typer.echo(json.dumps(report.as_json()) if as_json else "\n".join(_lines(report)))
-    # Some rejected rows are normal in real data. Without any valid row, the file or the columns are wrong.
-    has_none = not report.n_readable and bool(report.n_rejected or report.n_set_aside)
-    if has_none or (is_strict and report.warnings):
+    # Some rejected rows are normal in real data.
+    if report.is_unreadable or (is_strict and report.warnings):
         raise typer.Exit(1)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from app.errors import ConflictError, InvalidInputError, UnavailableError
+from app.errors import InvalidInputError, ReckonError, UnavailableError
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -36,20 +36,12 @@ class Ended:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class FailedImport:
-    """`problem`: what the command said. `again`: the page with the file, which is still there."""
-
-    problem: str
-    again: str
-
-
 class Commands:
-    """Of one process of the API. By catalogue: the import that is in progress, and the last one that failed."""
+    """Of one process of the API. What it must know of an import that goes on is in the record of the import."""
 
     def __init__(self) -> None:
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._failed: dict[str, FailedImport] = {}
+        # The event loop itself does not keep tasks from being collected.
+        self._following: set[asyncio.Task[None]] = set()
 
     async def run(self, arguments: Sequence[str], settings: Settings, *, seconds: float | None) -> Ended:
         """Run `reckon` with these arguments until it ends. `seconds`: after which it is ended; None: never.
@@ -95,16 +87,11 @@ class Commands:
             raise InvalidInputError(ended.problem, field="file")
         return ended.document
 
-    def start(self, arguments: Sequence[str], settings: Settings, again: str, then: Callable[[], None]) -> None:
+    def start(self, arguments: Sequence[str], settings: Settings, then: Callable[[str], None]) -> None:
         """Start an import, which goes on after the request.
 
-        `again`: where it can be tried again. `then`: called when it has succeeded, in a thread.
-
-        Raises `ConflictError` while another one of the same catalogue is in progress here.
+        `then`: called when it has ended, in a thread, with what it said if it failed; empty otherwise.
         """
-        running = self._running.get(settings.tenant)
-        if running is not None and not running.done():
-            raise ConflictError("another import is in progress: wait until it has ended")
 
         async def follow() -> None:
             try:
@@ -113,26 +100,14 @@ class Commands:
                 problem = f"the import cannot be started: {error.strerror}"
             if problem:
                 log.warning("import failed", why=problem)
-                self._failed[settings.tenant] = FailedImport(problem, again)
-            else:
-                await asyncio.to_thread(then)
+            try:
+                await asyncio.to_thread(then, problem)
+            except ReckonError as error:
+                log.warning("end of an import not recorded", why=error.detail)
 
-        self._failed.pop(settings.tenant, None)
-        self._running[settings.tenant] = asyncio.create_task(follow())
-
-    def failed(self, settings: Settings) -> FailedImport | None:
-        """The last import that this process started, if it failed."""
-        return self._failed.get(settings.tenant)
-
-    def forget(self, settings: Settings, upload_path: str) -> None:
-        """The file of this page is gone, so that it cannot be tried again."""
-        failed = self._failed.get(settings.tenant)
-        if failed is not None and failed.again.partition("?")[0] == upload_path:
-            del self._failed[settings.tenant]
-
-    def is_running(self, settings: Settings) -> bool:
-        running = self._running.get(settings.tenant)
-        return running is not None and not running.done()
+        task = asyncio.create_task(follow())
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
 
 
 def environment_of(settings: Settings) -> Mapping[str, str]:

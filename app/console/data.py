@@ -9,9 +9,8 @@ from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from app.console.commands import FailedImport
-from app.console.imports import commands_of
-from app.console.rendering import page
+from app.console.imports import UPLOAD_PATH
+from app.console.rendering import link, page
 from app.console.routing import changes, console_router, may_change, service_of, settings_of
 from app.entities import EventType, RatingScale, clean_id
 from app.errors import ConflictError, InvalidInputError, NotFoundError, ReckonError
@@ -39,9 +38,18 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedImport:
+    """`problem`: why. `again`: the page with the file, which is still there."""
+
+    problem: str
+    again: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataView:
     """`totals`: how many there are of each kind. `uploads`: files that were not imported yet, shown to those who may
-    import. `failed`: the last import, if it failed. `refused`: the form that was refused last.
+    import. `failed`: the last import of an upload, if it failed and the file is still there. `refused`: the form that
+    was refused last.
     """
 
     totals: Sequence[tuple[str, int]]
@@ -61,16 +69,29 @@ async def show(request: Request) -> Response:
 
 
 async def _view_of(request: Request) -> DataView:
-    commands, settings = commands_of(request), settings_of(request)
-    view = await run_in_threadpool(data_view, service_of(request), is_importing=commands.is_running(settings))
+    view = await run_in_threadpool(data_view, service_of(request))
     if not may_change(request):
         return view
-    waiting = await run_in_threadpool(Uploads(settings.data_dir).waiting)
-    return replace(view, uploads=waiting, failed=commands.failed(settings))
+    uploads = await run_in_threadpool(Uploads(settings_of(request).data_dir).waiting)
+    # The process that is to remove an imported file may have been restarted.
+    taken = {each.upload_id for each in view.imports if each.state in {"running", "succeeded"}}
+    waiting = [each for each in uploads if each.upload_id not in taken]
+    return replace(view, uploads=waiting, failed=failed_import(view.imports, waiting))
 
 
-def data_view(service: Service, *, is_importing: bool = False) -> DataView:
-    """`is_importing`: whether this process runs an import."""
+def failed_import(imports: Sequence[ImportEntry], uploads: Sequence[Upload]) -> FailedImport | None:
+    """The newest import of an upload, if it failed and its file is among `uploads`. `imports`: newest first."""
+    last = next((each for each in imports if each.upload_id is not None), None)
+    if last is None or last.state not in {"failed", "interrupted"}:
+        return None
+    if last.upload_id not in {each.upload_id for each in uploads}:
+        return None
+    page = link(UPLOAD_PATH, last.upload_id)
+    again = f"{page}?{last.upload_options}" if last.upload_options else page
+    return FailedImport(last.reason or "it was interrupted", again)
+
+
+def data_view(service: Service) -> DataView:
     store = service.store
     imports = store.imports.latest(limit=N_IMPORTS)
     return DataView(
@@ -79,7 +100,7 @@ def data_view(service: Service, *, is_importing: bool = False) -> DataView:
         event_types=list(store.events.types().values()),
         tables=list(TABLES),
         imports=imports,
-        is_importing=is_importing or any(each.state == "running" for each in imports),
+        is_importing=any(each.state == "running" for each in imports),
     )
 
 

@@ -25,7 +25,7 @@ from app.console.routing import (
     service_of,
     settings_of,
 )
-from app.errors import ConflictError, InvalidInputError, ReckonError
+from app.errors import InvalidInputError, ReckonError
 from app.intake.column_names.columns import Kind, field_names
 from app.intake.export_rows import EVENT_NAMES, RATING_NAMES
 from app.intake.preview import ATTRIBUTE, IGNORED
@@ -191,11 +191,16 @@ async def start_import(request: Request, upload_id: str) -> Response:
     corrections = corrections_of(await request.form())
     uploads, imports = Uploads(data_dir_of(request)), service_of(request).store.imports
     found = await run_in_threadpool(uploads.get, upload_id)
-    if any(each.state == "running" for each in await run_in_threadpool(imports.latest, 1)):
-        raise ConflictError("another import is in progress: wait until it has ended")
-    arguments = ["import", str(found.path), "--json", *corrections.of_import]
-    again = f"{link(UPLOAD_PATH, upload_id)}?{corrections.query}"
-    commands_of(request).start(arguments, settings_of(request), again, lambda: uploads.remove(upload_id))
+    import_id = await run_in_threadpool(imports.begin_upload, found.path.name, upload_id, corrections.query)
+
+    def then(problem: str) -> None:
+        # A command that could read its options has recorded its end itself.
+        imports.abandon(import_id, problem or "it has ended without saying why")
+        if imports.get(import_id).state == "succeeded":
+            uploads.remove(upload_id)
+
+    arguments = ["import", str(found.path), "--json", f"--import-id={import_id}", *corrections.of_import]
+    commands_of(request).start(arguments, settings_of(request), then)
     return RedirectResponse("/console/data?said=imported", status_code=303)
 
 
@@ -203,7 +208,6 @@ async def start_import(request: Request, upload_id: str) -> Response:
 @changes("data.discard_upload")
 async def discard(request: Request, upload_id: str) -> Response:
     await run_in_threadpool(Uploads(data_dir_of(request)).remove, upload_id)
-    commands_of(request).forget(settings_of(request), link(UPLOAD_PATH, upload_id))
     return RedirectResponse("/console/data?said=deleted", status_code=303)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Form, Request, Response
+from fastapi import Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
@@ -15,6 +15,7 @@ from app.console.rendering import link, page
 from app.console.routing import changes, console_router, service_of
 from app.errors import InvalidInputError
 from app.store import Job, SnapshotEntry
+from app.store.former_snapshots import MOST, FormerSnapshot
 from app.training.measure import COVERAGE, NDCG
 from app.training.recipe import default_recipe, parse_recipe
 from app.training.rejections import rejection_warning
@@ -26,6 +27,9 @@ router = console_router()
 LEARNING = "/console/learning"
 JOBS = f"{LEARNING}/jobs"
 N_JOBS = 20
+N_FORMER = 100
+"""So many deleted snapshots are shown at first; the page of all of them is as large as a picture."""
+
 MAX_RECIPE = 100_000
 """Characters. The largest recipes that mean anything have a few thousand."""
 
@@ -41,6 +45,7 @@ TRIGGERS = {
     "erasure": "a user is to be erased",
     "scale": "the rating scale was changed",
 }
+CAUSES = {"retention": "deleted by retention", "erasure": "deleted for the erasure of a user"}
 STATES = {
     "queued": "waits for a worker",
     "running": "runs",
@@ -88,7 +93,10 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotRow:
-    """One published snapshot. `gain`: its nDCG as a share above that of bestsellers."""
+    """One published snapshot. `gain`: its nDCG as a share above that of bestsellers.
+
+    `deleted_at`, `cause`: of one that was deleted, of which the figures alone are left; None otherwise.
+    """
 
     version: int
     href: str
@@ -102,18 +110,21 @@ class SnapshotRow:
     gain: float | None
     n_ratings: int | None
     seconds: float | None
+    deleted_at: datetime | None = None
+    cause: str | None = None
 
     @classmethod
-    def of(cls, entry: SnapshotEntry) -> "SnapshotRow":
+    def of(cls, entry: SnapshotEntry | FormerSnapshot) -> "SnapshotRow":
         card = entry.card
+        former = entry if isinstance(entry, FormerSnapshot) else None
         ndcg, bestsellers = Measured.of(card, "snapshot", NDCG), Measured.of(card, "bestsellers", NDCG).value
         seconds = card.get("phase_seconds")
         return cls(
             version=entry.version,
             href=link(f"{LEARNING}/snapshots", entry.version),
             created_at=entry.created_at,
-            is_live=entry.is_live,
-            is_pinned=entry.is_pinned,
+            is_live=isinstance(entry, SnapshotEntry) and entry.is_live,
+            is_pinned=isinstance(entry, SnapshotEntry) and entry.is_pinned,
             gate=Gate.of(card),
             ndcg=ndcg,
             rmse=Measured.of(card, "snapshot", RMSE),
@@ -121,6 +132,8 @@ class SnapshotRow:
             gain=None if ndcg.value is None or not bestsellers else ndcg.value / bestsellers - 1,
             n_ratings=card.get("counts", {}).get("ratings"),
             seconds=sum(seconds.values()) if seconds else None,
+            deleted_at=None if former is None else former.deleted_at,
+            cause=None if former is None else CAUSES[former.cause],
         )
 
 
@@ -199,9 +212,14 @@ class StartForm:
 
 @dataclass(frozen=True, slots=True)
 class LearningView:
-    """`unfinished`: jobs that run or wait, the running one first. `warning`: lines that say what is wrong and to do."""
+    """`unfinished`: jobs that run or wait, the running one first. `warning`: lines that say what is wrong and to do.
+
+    `former`: deleted snapshots whose figures are kept, newest first; `n_former`: how many there are of them.
+    """
 
     snapshots: list[SnapshotRow]
+    former: list[SnapshotRow]
+    n_former: int
     plots: list[Plot]
     unfinished: list[JobRow]
     jobs: list[JobRow]
@@ -213,9 +231,11 @@ class LearningView:
     pairs: list[int] = field(default_factory=list)
 
 
-def learning_view(service: Service, start: StartForm | None = None) -> LearningView:
-    """`start`: the form as it was refused; None for a new one."""
+def learning_view(service: Service, start: StartForm | None = None, n_former: int = N_FORMER) -> LearningView:
+    """`start`: the form as it was refused; None for a new one. `n_former`: how many deleted snapshots are shown."""
     store = service.store
+    # Deleted ones first: one that is deleted in between is then missing, and not shown twice.
+    former = store.former_snapshots.latest(n_former)
     entries, jobs, now = store.snapshots.entries(), store.jobs.latest(N_JOBS), store.jobs.now()
     rows = [JobRow.of(job, now) for job in jobs]
     unfinished = sorted((row for row in rows if row.is_unfinished), key=lambda row: row.state != "running")
@@ -226,7 +246,9 @@ def learning_view(service: Service, start: StartForm | None = None) -> LearningV
         start = StartForm(document=recipe_text(store.instance.recipe() or default_recipe().document))
     return LearningView(
         snapshots=[SnapshotRow.of(entry) for entry in entries],
-        plots=timelines(entries),
+        former=[SnapshotRow.of(each) for each in former],
+        n_former=store.former_snapshots.count(),
+        plots=timelines(sorted([*entries, *former], key=lambda each: -each.version)),
         unfinished=unfinished,
         jobs=rows,
         warning=[] if warning is None else [warning.reason, warning.advice],
@@ -242,9 +264,9 @@ def recipe_text(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-def timelines(entries: Sequence[SnapshotEntry]) -> list[Plot]:
+def timelines(entries: Sequence[SnapshotEntry | FormerSnapshot]) -> list[Plot]:
     """How good the snapshots were, oldest first: nDCG beside that of bestsellers, RMSE beside that of biases, and
-    coverage.
+    coverage. `entries`: newest first.
     """
     return [
         _timeline(
@@ -275,7 +297,9 @@ def timelines(entries: Sequence[SnapshotEntry]) -> list[Plot]:
     ]
 
 
-def _timeline(entries: Sequence[SnapshotEntry], title: str, meaning: str, metric: str, series: dict[str, str]) -> Plot:
+def _timeline(
+    entries: Sequence[SnapshotEntry | FormerSnapshot], title: str, meaning: str, metric: str, series: dict[str, str]
+) -> Plot:
     columns = ("Snapshot", "Published", "Of", metric, "Low", "High")
     rows = []
     for entry in reversed(entries):
@@ -291,7 +315,7 @@ def _timeline(entries: Sequence[SnapshotEntry], title: str, meaning: str, metric
 
 def _over_snapshots(metric: str, *, has_intervals: bool) -> Spec:
     """A line of values over the snapshots for each series, with bars from the low to the high end of the interval."""
-    x = channel("Snapshot", "ordinal", axis={"labelAngle": 0})
+    x = channel("Snapshot", "ordinal", axis={"labelAngle": 0, "labelOverlap": True})
     y = channel(metric, "quantitative", scale={"zero": False})
     # In the order of the rows, so that the snapshot has the first colour.
     colour = channel("Of", "nominal", legend={"orient": "bottom", "title": None}, sort=None)
@@ -316,8 +340,11 @@ def _over_snapshots(metric: str, *, has_intervals: bool) -> Spec:
 
 
 @router.get(LEARNING)
-async def show(request: Request) -> Response:
-    return page(request, "learning.html", await run_in_threadpool(learning_view, service_of(request)))
+async def show(request: Request, deleted: Annotated[str, Query(max_length=10)] = "") -> Response:
+    """`deleted`: with `all`, all deleted snapshots whose figures are kept are shown."""
+    n_former = MOST if deleted == "all" else N_FORMER
+    view = await run_in_threadpool(learning_view, service_of(request), n_former=n_former)
+    return page(request, "learning.html", view)
 
 
 @router.post(JOBS)

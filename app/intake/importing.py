@@ -29,6 +29,7 @@ from app.intake.hints import NO_HINTS, FileHints
 from app.intake.import_record import ImportRecord
 from app.intake.layouts import Content, recognise
 from app.intake.ratings import UNKNOWN_ITEM_FAULT, RatingReader, with_ones
+from app.intake.repeated_pairs import RepeatedPairs
 from app.intake.report import REJECTED_SHARE, ImportReport, RejectedRowWriter
 from app.intake.scales.missing_ratings import MissingRatings
 from app.intake.scales.scale import Detection, detect_scale
@@ -39,6 +40,9 @@ from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Store
 from app.store.audit import COMMAND_LINE
 
 _N_PLACES = 1_000
+
+_READING = 0.05
+"""The time that it takes to read a byte, as a share of the time to read and store it."""
 
 
 def import_path(
@@ -52,6 +56,7 @@ def import_path(
     is_summed: bool = False,
     is_replacing: bool = False,
     is_dry_run: bool = False,
+    import_id: str = "",
     progress: ProgressCallback = ignore,
 ) -> ImportReport:
     """Import a file, folder or zip in any layout that `layouts` recognises, and return the counts of rows.
@@ -71,6 +76,7 @@ def import_path(
     name are reset to their defaults. Without it, they keep their stored values, and attributes are merged.
     `is_dry_run`: read and count all rows, but neither change the store nor write a file. Any other import is recorded
     in `store.imports` with the rows that it rejects, also if it fails.
+    `import_id`: the record in `store.imports`, if it has begun already.
     `progress`: called after every block.
 
     Raises `InvalidInputError` where `path` cannot be read and where values to sum are no amounts,
@@ -78,7 +84,7 @@ def import_path(
     """
     started = time.perf_counter()
     with (
-        ImportRecord(None if is_dry_run else store, path) as record,
+        ImportRecord(None if is_dry_run else store, path, import_id) as record,
         RejectedRowWriter(None if is_dry_run else rejected_dir, path.stem) as rejected,
     ):
         content = recognise(path, hints)
@@ -140,8 +146,13 @@ class _Importer:
         self._imported_types: set[str] = set()
         # A dry run does not store the items of the import, which its ratings and events may name.
         self._unstored_items: set[str] = set()
-        self._bytes_done = 0
-        self._bytes_to_read = sum(table.file.size for table in content.tables)
+        # Of the work, in bytes to read and store: bytes that are only read count less.
+        self._work_done = 0.0
+        self._work = float(sum(table.file.size for table in content.tables))
+        self._rating_bytes = sum(table.file.size for table in content.tables_of(Kind.RATINGS))
+        self._is_recording_sums = is_summed and not is_dry_run
+        if self._is_recording_sums:
+            self._work += _READING * self._rating_bytes
         self.report = ImportReport(
             store.instance.scale(), is_dry_run=is_dry_run, notes=content.notes, ignored=content.ignored
         )
@@ -162,8 +173,8 @@ class _Importer:
 
     def _detect_scale(self, n_stored: int) -> None:
         # The files of ratings are read twice, which the progress display must count.
-        self._bytes_to_read += sum(table.file.size for table in self._content.tables_of(Kind.RATINGS))
-        blocks = self._blocks(Kind.RATINGS, "rating scale")
+        self._work += _READING * self._rating_bytes
+        blocks = self._blocks(Kind.RATINGS, "rating scale", _READING)
         values = ValueCounts.of(self._reader.values(block) for block in blocks)
         # The headers are counted again when the rows are imported.
         self.report.n_repeated_headers = 0
@@ -265,11 +276,11 @@ class _Importer:
                 counts.add_statuses(record(patches))
 
     def import_ratings(self) -> None:
-        counts, sums, scale = self.report.ratings, PairSums(), self.report.scale
+        counts, sums, scale, pairs = self.report.ratings, PairSums(), self.report.scale, RepeatedPairs()
         missing = MissingRatings(scale, self._detection)
         places: dict[float, str] = {}
         n_on_scale = 0
-        for block in self._blocks(Kind.RATINGS, "ratings"):
+        for block in self._blocks(Kind.RATINGS, "ratings", _READING if self._is_recording_sums else 1.0):
             if missing.is_learning:
                 missing.add(self._reader.values(block))
             read = self._reader.read(with_ones(block) if self._is_summed else block, scale, missing.values)
@@ -284,8 +295,16 @@ class _Importer:
                     sums.add(read.ratings.part(np.flatnonzero(is_known).tolist()))
             elif len(read.ratings):
                 status = self._store.ratings.record(read.ratings).status
-                self._count_readable(Kind.RATINGS, block, read.rows, status != UNKNOWN_ITEM)
+                is_known = status != UNKNOWN_ITEM
+                self._count_readable(Kind.RATINGS, block, read.rows, is_known)
                 counts.add_statuses(status)
+            else:
+                continue
+            known = read.ratings if is_known.all() else read.ratings.part(np.flatnonzero(is_known).tolist())
+            counts.repeated += pairs.add(known.user_id, known.item_id)
+        if repeated := counts.repeated_text:
+            kept = "the amounts of a pair are added up" if self._is_summed else "the newest rating of a pair counts"
+            self.report.notes.append(f"{repeated}: {kept}")
         if not self.report.is_dry_run:
             self._record_sums(sums)
         self.report.notes += missing.notes(places, is_asking=self.report.is_scale_detected)
@@ -304,6 +323,8 @@ class _Importer:
         counts = self.report.ratings
         for summed, n_rows in sums.chunks(ROWS_PER_BLOCK):
             status = self._store.ratings.record(summed).status
+            self._work_done += self._rating_bytes * len(summed) / len(sums)
+            self._report_progress(0, "ratings")
             # The first row of a new sum stores it, and each further one replaces it by a larger sum.
             further = np.where(status == STORED, REPLACED, status)
             counts.add_statuses(np.append(status, np.repeat(further, np.array(n_rows) - 1)))
@@ -313,6 +334,7 @@ class _Importer:
                 rejected = RejectedRow("", 0, f"item_id: {UNKNOWN_ITEM_FAULT}", row)
                 self._reject(Kind.RATINGS, [rejected] * n_rows[place])
                 counts.readable -= n_rows[place]
+                counts.repeated -= n_rows[place] - 1
 
     def _note_places(self, places: dict[float, str], file: str, off_scale: list[tuple[float, int]]) -> None:
         """Add the place of the first row of each value, as far as memory allows."""
@@ -361,18 +383,22 @@ class _Importer:
         self.report.counts_of(kind).readable += len(rows) - len(unknown)
         self._reject(kind, [block.reject(rows[place], f"item_id: {UNKNOWN_ITEM_FAULT}") for place in unknown])
 
-    def _blocks(self, kind: Kind, stage: str) -> Iterator[Block]:
-        """Yield the blocks of all tables of a kind and report progress after each of them."""
+    def _blocks(self, kind: Kind, stage: str, weight: float = 1.0) -> Iterator[Block]:
+        """Yield the blocks of all tables of a kind and report progress after each of them.
+
+        `weight`: how much a byte counts, see `_READING`.
+        """
         for table in self._content.tables_of(kind):
             for block in table.blocks():
                 self.report.n_repeated_headers += len(block.repeated_headers)
                 yield block
-                self._report_progress(table.file.counter.bytes_read, stage)
-            # The stated size replaces the bytes counted so far, so that the files add up to `_bytes_to_read`.
-            self._bytes_done += table.file.size
+                self._report_progress(weight * table.file.counter.bytes_read, stage)
+            # The stated size replaces the bytes counted so far, so that the files add up to `_work`.
+            self._work_done += weight * table.file.size
             self._report_progress(0, stage)
 
-    def _report_progress(self, bytes_of_file: int, stage: str) -> None:
-        self._record.go_on()
+    def _report_progress(self, work_on_file: float, stage: str) -> None:
         # Sizes are as the files state them and may be too small, so the fraction is limited to 1.
-        self._progress(min(1.0, (self._bytes_done + bytes_of_file) / max(1, self._bytes_to_read)), stage)
+        fraction = min(1.0, (self._work_done + work_on_file) / max(1.0, self._work))
+        self._record.go_on(fraction if self._work else None)
+        self._progress(fraction, stage)

@@ -16,6 +16,7 @@ from app.intake.blocks import RejectedRow
 from app.intake.cells.left_out import LeftOut
 from app.intake.column_names.columns import Kind
 from app.intake.files.table_writers import writing_in
+from app.intake.repeated_pairs import MOST_PAIRS
 from app.intake.scales.scale import share_text
 from app.store import REPLACED, STORED, UNCHANGED
 
@@ -34,6 +35,8 @@ class Counts:
     `replaced`: rows that changed a stored entry, which may come from an earlier row of the same import.
     `unchanged`: rows that are stored already, or that are older than what is stored.
     `rejected`: rows with an error.
+    `repeated`: of the readable rows, those of ratings that repeat the user and the item of an earlier row of the same
+    import; they are among the others. Other kinds of rows are not compared.
 
     Where amounts are summed, the first row of a sum counts as what became of the sum, and the others as replacing it.
     """
@@ -43,6 +46,29 @@ class Counts:
     replaced: int = 0
     unchanged: int = 0
     rejected: int = 0
+    repeated: int = 0
+
+    @property
+    def are_repeats_exact(self) -> bool:
+        """Whether `repeated` is exact; otherwise there are at least so many."""
+        return self.readable - self.repeated <= MOST_PAIRS
+
+    @property
+    def repeated_text(self) -> str:
+        """How many rows repeat a pair, such as `at least 1,200 rows repeat ...`; empty if none does."""
+        if not self.repeated:
+            return ""
+        least = "" if self.are_repeats_exact else "at least "
+        rows = "row repeats" if self.repeated == 1 else "rows repeat"
+        why = "" if self.are_repeats_exact else f" (only {MOST_PAIRS:,} pairs are compared)"
+        return f"{least}{self.repeated:,} {rows} the user and the item of an earlier row{why}"
+
+    def as_json(self, kind: Kind) -> dict[str, int]:
+        """Without `repeated` for kinds of rows that are not compared."""
+        document: dict[str, int] = asdict(self)
+        if kind is not Kind.RATINGS:
+            del document["repeated"]
+        return document
 
     @property
     def rejected_share(self) -> float:
@@ -114,6 +140,11 @@ class ImportReport:
         return sum(self.counts_of(kind).readable for kind in Kind)
 
     @property
+    def is_unreadable(self) -> bool:
+        """Whether there were rows and none of them could be read, so that the file or its columns are wrong."""
+        return not self.n_readable and bool(self.n_rejected or self.n_set_aside)
+
+    @property
     def warnings(self) -> list[str]:
         """A sentence for each kind of which more than 1 % of the rows were rejected, or no row holds a rating."""
         shown = [kind for kind in Kind if self.counts_of(kind).rejected_share > REJECTED_SHARE]
@@ -135,7 +166,8 @@ class ImportReport:
         """Return the report as a dictionary that `json.dumps` accepts."""
         # `asdict` leaves paths as they are and takes scales apart; both are written as text.
         texts = {name: _text_or_none(getattr(self, name)) for name in ("scale", "previous_scale", "rejected_path")}
-        return asdict(self) | texts | {"warnings": self.warnings}
+        counts = {kind.value: self.counts_of(kind).as_json(kind) for kind in Kind}
+        return asdict(self) | texts | counts | {"warnings": self.warnings}
 
 
 def rejection_warning(share: float, first_reason: str, rows: str = "rows") -> str:

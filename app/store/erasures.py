@@ -27,6 +27,7 @@ from app.entities import from_microseconds
 from app.errors import NotFoundError
 from app.store import counters
 from app.store.database import Database
+from app.store.former_snapshots import delete_snapshots
 from app.store.imports import delete_rows, may_name
 from app.store.kept_answers import empty_answers_of
 from app.store.schema import (
@@ -141,8 +142,9 @@ class Erasures:
         with self._database.writing(uses_reserve=True) as connection:
             rows = connection.execute(sa.select(snapshots.c.version, snapshots.c.card, snapshots.c.is_live)).all()
             held = [row for row in rows if n_erasures_of(row.card) < newest and (with_live or not row.is_live)]
-            versions = sorted(row.version for row in held)
-            connection.execute(sa.delete(snapshots).where(snapshots.c.version.in_(versions)))
+            # What is kept of them are figures over many users.
+            is_held = snapshots.c.version.in_([row.version for row in held])
+            versions = [*delete_snapshots(self._database, connection, "erasure", is_held)]
             # In the same transaction: a worker that completes the erasures after a crash must know of it.
             for number, removed in connection.execute(
                 _of(ready, erasures.c.number, erasures.c.removed_snapshots)

@@ -6,6 +6,9 @@ of a user removes all of them.
 
 An import says every few seconds that it goes on. One that was killed cannot say that it ended: after `SILENT_WITHIN`
 it is shown as interrupted.
+
+The console begins the record of an import before the import itself, so that all processes of the API know of it, and
+refuse a second one.
 """
 
 import uuid
@@ -17,7 +20,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from app.entities import from_microseconds
-from app.errors import NotFoundError
+from app.errors import ConflictError, NotFoundError
 from app.store.database import Database
 from app.store.schema import imports, rejected_rows
 
@@ -30,6 +33,9 @@ MOST_IMPORTS = 100
 SILENT_WITHIN = timedelta(minutes=5)
 """Longer than the longest block of rows, and than the check of a large archive."""
 
+ESTIMATED_FROM, ESTIMATED_AFTER_SECONDS = 0.03, 5.0
+"""Before, the time that is left is a guess."""
+
 PAGE_ROWS = 1_000
 
 
@@ -38,20 +44,46 @@ class ImportEntry:
     """One import.
 
     `file`: the name of the file or folder, without the folder that it is in.
-    `counts`: numbers of rows `readable`, `stored`, `replaced`, `unchanged` and `rejected` by kind of rows.
+    `counts`: numbers of rows `readable`, `stored`, `replaced`, `unchanged` and `rejected` by kind of rows, and
+    `repeated` of ratings.
     `n_rejected`: the number of rejected rows. `n_kept`: of those that are kept now.
     `reason`: why it failed; None if it did not.
+    `progress`: the share of the work that is done, from 0 to 1; None if it is not known. `reported_at`: when it said
+    so, or that it goes on.
+    `upload_id`: of the file in the console; None if it was not begun there. `upload_options`: how the file is read, as
+    the console writes it.
     """
 
     import_id: str
     file: str
     state: ImportState
     started_at: datetime
+    reported_at: datetime
     finished_at: datetime | None
     counts: Mapping[str, Mapping[str, int]]
     n_rejected: int
     n_kept: int
     reason: str | None
+    progress: float | None
+    upload_id: str | None
+    upload_options: str | None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it goes on if it goes on as fast; None if that cannot be estimated."""
+        elapsed = (self.reported_at - self.started_at) / timedelta(seconds=1)
+        if self.state != "running" or self.progress is None:
+            return None
+        if self.progress < ESTIMATED_FROM or elapsed < ESTIMATED_AFTER_SECONDS:
+            return None
+        return elapsed * (1 - self.progress) / self.progress
+
+
+class ImportRunsError(ConflictError):
+    title = "Another import is in progress"
+
+    def __init__(self) -> None:
+        super().__init__("another import is in progress: wait until it has ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +108,35 @@ class Imports:
 
     def begin(self, file: str) -> str:
         """Records a new import and returns its id; removes what is no longer kept of older ones."""
-        import_id = uuid.uuid4().hex
         with self._database.writing() as connection:
-            now = self._database.dialect.now(connection)
-            values = {"import_id": import_id, "file": storable(file), "state": "running", "counts": {}}
-            connection.execute(sa.insert(imports).values(started_at=now, reported_at=now, **values))
-            self._purge(connection, now)
+            return self._begin(connection, file)
+
+    def begin_upload(self, file: str, upload_id: str, options: str) -> str:
+        """As `begin`, for a file that was uploaded.
+
+        Raises `ImportRunsError` while another import runs, wherever it was begun.
+        """
+        with self._database.writing() as connection:
+            # Otherwise two that look at the same moment would not see each other.
+            self._database.dialect.lock_table(connection, "imports", "EXCLUSIVE")
+            silent_before = _silent_before(self._database.dialect.now(connection))
+            is_running = (imports.c.state == "running") & (imports.c.reported_at >= silent_before)
+            if connection.execute(sa.select(imports.c.import_key).where(is_running).limit(1)).first() is not None:
+                raise ImportRunsError
+            return self._begin(connection, file, upload_id=upload_id, upload_options=options)
+
+    def _begin(self, connection: sa.Connection, file: str, **also: str) -> str:
+        import_id, now = uuid.uuid4().hex, self._database.dialect.now(connection)
+        values = {"import_id": import_id, "file": storable(file), "state": "running", "counts": {}, **also}
+        connection.execute(sa.insert(imports).values(started_at=now, reported_at=now, **values))
+        self._purge(connection, now)
         return import_id
 
-    def report(self, import_id: str, counts: Mapping[str, Mapping[str, int]]) -> None:
+    def report(self, import_id: str, counts: Mapping[str, Mapping[str, int]], progress: float | None = None) -> None:
         """Records how far the import is, and that it goes on."""
         with self._database.writing() as connection:
             now = self._database.dialect.now(connection)
-            connection.execute(_of(import_id).values(reported_at=now, counts=dict(counts)))
+            connection.execute(_of(import_id).values(reported_at=now, counts=dict(counts), progress=progress))
 
     def keep(self, import_id: str, rows: Sequence[KeptRow]) -> None:
         """Keeps rejected rows. Their numbers continue those of the rows that were kept before."""
@@ -122,9 +170,19 @@ class Imports:
     ) -> None:
         with self._database.writing(uses_reserve=True) as connection:
             now = self._database.dialect.now(connection)
-            ended = {"state": state, "finished_at": now, "reported_at": now, "counts": dict(counts)}
+            ended: dict[str, Any] = {"state": state, "finished_at": now, "reported_at": now, "counts": dict(counts)}
+            if state == "succeeded":
+                ended["progress"] = 1.0
             shown = None if reason is None else storable(reason)[:MOST_CHARACTERS]
             connection.execute(_of(import_id).values(**ended, reason=shown))
+
+    def abandon(self, import_id: str, reason: str) -> None:
+        """Records that the import has failed, if it has not recorded its end."""
+        with self._database.writing(uses_reserve=True) as connection:
+            now = self._database.dialect.now(connection)
+            ended = _of(import_id).where(imports.c.state == "running")
+            shown = storable(reason)[:MOST_CHARACTERS]
+            connection.execute(ended.values(state="failed", finished_at=now, reported_at=now, reason=shown))
 
     def latest(self, limit: int = MOST_IMPORTS) -> list[ImportEntry]:
         """The newest imports, newest first."""
@@ -209,23 +267,31 @@ def _of(import_id: str) -> sa.Update:
     return sa.update(imports).where(imports.c.import_id == import_id)
 
 
+def _silent_before(now: int) -> int:
+    return now - SILENT_WITHIN // timedelta(microseconds=1)
+
+
 def _to_entries(connection: sa.Connection, rows: Sequence[Any], now: int) -> list[ImportEntry]:
     keys = [row.import_key for row in rows]
     of_import = rejected_rows.c.import_key
     counted = sa.select(of_import, sa.func.count().label("n")).where(of_import.in_(keys)).group_by(of_import)
     n_kept = {row.import_key: row.n for row in connection.execute(counted)}
-    silent_before = now - SILENT_WITHIN // timedelta(microseconds=1)
+    silent_before = _silent_before(now)
     return [
         ImportEntry(
             import_id=row.import_id,
             file=row.file,
             state="interrupted" if row.state == "running" and row.reported_at < silent_before else row.state,
             started_at=from_microseconds(row.started_at),
+            reported_at=from_microseconds(row.reported_at),
             finished_at=None if row.finished_at is None else from_microseconds(row.finished_at),
             counts=row.counts,
             n_rejected=sum(counts.get("rejected", 0) for counts in row.counts.values()),
             n_kept=n_kept.get(row.import_key, 0),
             reason=row.reason,
+            progress=row.progress,
+            upload_id=row.upload_id,
+            upload_options=row.upload_options,
         )
         for row in rows
     ]

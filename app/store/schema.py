@@ -325,6 +325,16 @@ Index(
     postgresql_where=text("is_live"),
 )
 
+former_snapshots = Table(
+    "former_snapshots",  # figures of deleted ones; see `former_snapshots.py`
+    metadata,
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("card", JSON, nullable=False),  # of which only the figures are kept
+    Column("created_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger, nullable=False),
+    Column("cause", Text, CheckConstraint("cause IN ('retention', 'erasure')", name="cause"), nullable=False),
+)
+
 erasures = Table(
     "erasures",  # see `erasures.py`; nothing here names the user
     metadata,
@@ -454,6 +464,9 @@ imports = Table(
     Column("finished_at", BigInteger),
     Column("counts", JSON, nullable=False),
     Column("reason", Text),
+    Column("upload_id", Text),  # this and the next one: NULL where it was not begun in the console
+    Column("upload_options", Text),
+    Column("progress", Double),  # from 0 to 1; NULL: not known
     sqlite_autoincrement=True,
 )
 

@@ -11,6 +11,7 @@ from app.entities import from_microseconds
 from app.errors import ConflictError, NotFoundError
 from app.store import counters
 from app.store.database import Database
+from app.store.former_snapshots import delete_snapshots
 from app.store.jobs import Claim, check_wanted, update_held
 from app.store.schema import snapshots
 from app.store.trends import Judgement, judge
@@ -154,10 +155,10 @@ class SnapshotRegister:
             return [_to_entry(row) for row in rows]
 
     def forget(self, version: int) -> bool:
-        """Removes the entry unless it is live; True if it was removed."""
+        """Removes the entry unless it is live, and keeps its figures; True if it was removed."""
+        is_one = (snapshots.c.version == version, ~snapshots.c.is_live)
         with self._database.writing(uses_reserve=True) as connection:
-            statement = sa.delete(snapshots).where(snapshots.c.version == version, ~snapshots.c.is_live)
-            return connection.execute(statement).rowcount == 1
+            return bool(delete_snapshots(self._database, connection, "retention", *is_one))
 
 
 def n_erasures_of(card: dict[str, Any]) -> int:

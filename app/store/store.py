@@ -10,6 +10,7 @@ from app.store.connection_budget import ConnectionBudget
 from app.store.database import Database, open_database
 from app.store.erasures import Erasures
 from app.store.events import Events
+from app.store.former_snapshots import FormerSnapshots
 from app.store.generation import Generation
 from app.store.group_commit import GroupCommit
 from app.store.imports import Imports
@@ -63,6 +64,7 @@ class Store:
         self.jobs = Jobs(database)
         self.run_logs = RunLogs(database)
         self.snapshots = SnapshotRegister(database)
+        self.former_snapshots = FormerSnapshots(database)
         self.api_keys = ApiKeys(database)
         self.audit = AuditLog(database)
         self.tenants = Tenants(database)

@@ -26,7 +26,8 @@ def test_import(client: TestClient, store: Store, tmp_path: Path) -> None:
     import_path(path, store, rejected_dir=tmp_path, check_settings=settings_to_store)
     (entry,) = client.get("/imports").json()["imports"]
     assert (entry["file"], entry["state"], entry["reason"]) == ("ratings.csv", "succeeded", None)
-    counts = {"readable": 2, "stored": 2, "replaced": 0, "unchanged": 0, "rejected": 1}
+    counts = {"readable": 2, "stored": 2, "replaced": 0, "unchanged": 0, "rejected": 1, "repeated": 0}
+    assert entry["progress"] == 1.0
     assert (entry["counts"], entry["n_rejected"], entry["n_kept"]) == ({"ratings": counts}, 1, 1)
     answer = client.get(f"/imports/{entry['import_id']}/rejected-rows")
     (row,) = answer.json()["rejected_rows"]
@@ -34,6 +35,16 @@ def test_import(client: TestClient, store: Store, tmp_path: Path) -> None:
     assert row["row"] == "cem,x,eleven"
     assert answer.headers["cache-control"] == "no-store"
     assert client.get("/imports/latest/rejected-rows").json() == answer.json()
+
+
+def test_progress(client: TestClient, store: Store) -> None:
+    """Of rows but ratings, and in the records of earlier releases, repeated rows were not counted."""
+    import_id = store.imports.begin("items.csv")
+    assert client.get("/imports").json()["imports"][0]["progress"] is None
+    counts = {"readable": 2, "stored": 2, "replaced": 0, "unchanged": 0, "rejected": 1}
+    store.imports.report(import_id, {"items": counts}, 0.25)
+    (entry,) = client.get("/imports").json()["imports"]
+    assert (entry["progress"], entry["counts"]["items"]["repeated"]) == (0.25, None)
 
 
 def test_csv(client: TestClient, store: Store) -> None:

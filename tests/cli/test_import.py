@@ -42,7 +42,14 @@ def test_report_in_words(folder: Path, store: Store) -> None:
 
 def test_report_as_json(folder: Path) -> None:
     report = json.loads(reckon("import", folder, "--json").output)
-    assert report["ratings"] == {"readable": 3, "stored": 3, "replaced": 0, "unchanged": 0, "rejected": 0}
+    assert report["ratings"] == {
+        "readable": 3,
+        "stored": 3,
+        "replaced": 0,
+        "unchanged": 0,
+        "rejected": 0,
+        "repeated": 0,
+    }
     assert (report["scale"], report["is_scale_detected"], report["rejected_path"]) == ("0.5:5:0.5", True, None)
 
 

@@ -3,17 +3,21 @@
 import csv
 import io
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.console.commands import Commands, Ended
 from app.console.data_quality import data_quality_view
 from app.console.imports import Corrections, corrections_of
 from app.entities import EventType
 from app.intake.importing import import_path
 from app.intake.uploads import Uploads, safe_name
+from app.main import create_app
 from app.serving.placement_config import settings_to_store
+from app.settings import Settings
 from app.wiring import Service
 from tests.support.console import Console, text_of
 from tests.support.keys import stored_key
@@ -49,7 +53,8 @@ def test_import(empty: Console, tmp_path: Path) -> None:
     got = empty.get(f"/console/data/imports/{entry.import_id}/rejected.csv")
     assert got.headers["content-disposition"].startswith("attachment")
     assert next(csv.DictReader(io.StringIO(got.text)))["line"] == "62"
-    assert list((tmp_path / "uploads").iterdir()) == []
+    # Once the command has ended, which is a moment after the import.
+    wait_until(lambda: not list((tmp_path / "uploads").iterdir()), 30)
     assert empty.get(page).status_code == 404
 
 
@@ -104,6 +109,67 @@ def test_one_at_a_time(empty: Console) -> None:
     got = empty.post(f"{second}/import")
     assert (got.status_code, "another import is in progress" in got.text) == (409, True)
     ended(empty)
+
+
+@pytest.fixture
+def other(database_url: str, tmp_path: Path) -> Iterator[Console]:
+    """Another process of the same service, or the same after a restart."""
+    opened = Console(create_app(Settings(database_url=database_url, data_dir=tmp_path, snapshot_poll_seconds=3_600)))
+    with opened.client:
+        yield opened
+
+
+def test_other_process(empty: Console, other: Console) -> None:
+    """It knows of an import that runs, refuses another, and says why one has failed."""
+    first, second = uploaded(empty, RATINGS, "first.csv"), uploaded(other, RATINGS, "second.csv")
+    assert empty.post(f"{first}/import", {"scale": "5:1"}).status_code == 303
+    assert 'hx-trigger="every 2s"' in other.page("/console/data")
+    assert "first.csv" not in other.text("/console/data").partition("Not imported yet")[2].partition(".csv")[0]
+    got = other.post(f"{second}/import")
+    assert (got.status_code, "another import is in progress" in got.text) == (409, True)
+    ended(other)
+    for console in (empty, other):
+        shown = console.page("/console/data")
+        assert "The last import failed" in shown
+        assert f'href="{first}?scale=5%3A1"' in shown
+    assert other.done(f"{first}/import")
+    ended(empty)
+    assert [each["state"] for each in other.client.get("/imports").json()["imports"]] == ["succeeded", "failed"]
+    wait_until(lambda: other.get(first).status_code == 404, 30)
+    assert "The last import failed" not in empty.page("/console/data")
+
+
+def test_progress(empty: Console) -> None:
+    """A bar with the share and the time that is left, or one without where they are not known; the rows in any case."""
+    imports = empty.client.app.state.service.store.imports  # type: ignore[attr-defined]  # an application
+    import_id = imports.begin("ratings.csv")
+    paths = ("/console/data", f"/console/data/imports/{import_id}")
+    for path in paths:
+        assert '<progress max="1" aria-label' in empty.page(path)
+    counts = {"readable": 1_200, "stored": 1_200, "replaced": 0, "unchanged": 0, "rejected": 0, "repeated": 3}
+    imports.report(import_id, {"ratings": counts}, 0.25)
+    for path in paths:
+        shown = empty.page(path)
+        assert '<progress max="1" value="0.2500"' in shown
+        assert "25 %" in text_of(shown)
+        assert "1,200" in shown
+    assert "3 rows repeat the user and the item of an earlier row" in empty.text(paths[1])
+    imports.finish(import_id, "succeeded", {"ratings": counts})
+    for path in paths:
+        assert "<progress max" not in empty.page(path)
+
+
+def test_killed_import(empty: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that says nothing of its end has failed as soon as its process is gone."""
+
+    async def killed(*_arguments: object, **_options: object) -> Ended:
+        return Ended(None, "")
+
+    monkeypatch.setattr(Commands, "run", killed)
+    page = uploaded(empty, RATINGS)
+    assert empty.done(f"{page}/import")
+    ended(empty)
+    assert "without saying why" in empty.text("/console/data")
 
 
 def test_discarded(empty: Console) -> None:

@@ -58,6 +58,30 @@ def test_overview(service: Service) -> None:
     assert json.loads(view.start.document) == default_recipe().document
 
 
+def test_deleted_snapshots(console: Console, service: Service, tmp_path: Path) -> None:
+    """Retention of one: the plots show all three, and nothing offers the deleted ones."""
+    first = learning_view(service).snapshots[0]
+    for seed in (1, 2):
+        train(service.store, tmp_path, seed=seed, recipe=RATED_LIGHTLY)
+        Publisher(service.store, tmp_path, n_kept=1).tidy()
+    view = learning_view(service)
+    (kept,) = view.snapshots
+    assert [row.version for row in view.former] == [kept.version - 1, first.version]
+    assert view.n_former == 2
+    before = view.former[-1]
+    assert (before.ndcg, before.rmse, before.coverage) == (first.ndcg, first.rmse, first.coverage)
+    assert (before.gate, before.gain, before.n_ratings) == (first.gate, first.gain, first.n_ratings)
+    assert view.pairs == [kept.version]
+    for plot in view.plots:
+        assert [row[0] for row in plot.rows] == sorted([first.version, kept.version - 1, kept.version] * 2)
+    assert len(learning_view(service, n_former=1).former) == 1
+    page = console.page("/console/learning")
+    assert text_of(page).count("deleted by retention; figures kept") == 2
+    assert f'href="{first.href}"' not in page.partition('id="jobs"')[0]
+    assert "deleted by retention" in console.text("/console/learning?deleted=all")
+    assert [each["version"] for each in console.client.get("/snapshots").json()["snapshots"]] == [kept.version]
+
+
 def test_newest_rating() -> None:
     """Its time is shown in the zone of the viewer."""
     at = datetime(2026, 11, 30, 21, 5, 1, tzinfo=UTC)

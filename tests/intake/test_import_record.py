@@ -1,10 +1,12 @@
 """Every import is recorded with its rejected rows, however it ends."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.intake import import_record
 from app.intake.importing import import_path
@@ -85,6 +87,22 @@ def test_end_before_the_end(store: Store, table: Path, error: BaseException, sta
     assert len(rows_of(store)) == 2
 
 
+def test_record_that_has_begun(store: Store, table: Path) -> None:
+    import_id = store.imports.begin_upload("ratings.csv", "0123", "")
+    run(table, store, import_id=import_id)
+    assert (only(store).import_id, only(store).state, only(store).n_kept) == (import_id, "succeeded", 2)
+
+
+def test_nothing_readable(store: Store, tmp_path: Path) -> None:
+    """It has failed. The reason quotes nothing of the rows, since rejected rows are deleted with any user."""
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\nann,x,SECRET\n")
+    run(path, store, scale=RatingScale())
+    assert (only(store).state, only(store).n_rejected) == ("failed", 1)
+    assert only(store).reason
+    assert "SECRET" not in str(only(store))
+
+
 def test_dry_run(store: Store, table: Path) -> None:
     run(table, store, is_dry_run=True)
     assert store.imports.latest() == []
@@ -94,14 +112,36 @@ def test_while_it_runs(store: Store, table: Path, monkeypatch: pytest.MonkeyPatc
     """Every few seconds it says how far it is, and adds up what has arrived."""
     monkeypatch.setattr(import_record, "REPORT_SECONDS", 0.0)
     seen: list[tuple[str, int, int]] = []
+    progress: list[tuple[float, float | None]] = []
 
-    def look(_share: float, stage: str) -> None:
+    def look(share: float, stage: str) -> None:
+        progress.append((share, only(store).progress))
         if stage == "ratings":
             arrived = sum(each.ratings for each in store.arrivals.by_hour(2))
             seen.append((only(store).state, only(store).counts.get("ratings", {}).get("stored", 0), arrived))
 
     run(table, store, progress=look)
     assert seen[-1] == ("running", 2, 2)
+    assert all(told == recorded for told, recorded in progress)
+    assert progress[-1] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_progress_of_an_archive(store: Store, table: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool) -> None:
+    """Alone, and in a folder beside a file."""
+    monkeypatch.setattr(import_record, "REPORT_SECONDS", 0.0)
+    folder = table.parent if is_folder else table.parent / "alone"
+    folder.mkdir(exist_ok=True)
+    with zipfile.ZipFile(folder / "more.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(3):
+            archive.writestr(f"{n}.csv", "user,item,rating\n" + "".join(f"u{row},{n},4\n" for row in range(500)))
+    progress: list[float | None] = []
+    run(folder, store, progress=lambda _share, _stage: progress.append(only(store).progress))
+    known = [each for each in progress if each is not None]
+    assert len(known) == len(progress)
+    assert known == sorted(known)
+    assert 0 < known[0] < 0.5
+    assert known[-1] == pytest.approx(1.0)
 
 
 def test_arrivals_at_the_end(store: Store, table: Path) -> None:

@@ -74,14 +74,27 @@ def test_newer_replaces(store: Store, table: Path) -> None:
 
 def test_duplicate_rows(store: Store, table: Path) -> None:
     table.write_text("user,item,rating\nu,i,3\nu,i,3\nu,i,4\n")
-    assert run(table, store).ratings == Counts(readable=3, stored=1, replaced=1, unchanged=1)
+    report = run(table, store)
+    assert report.ratings == Counts(readable=3, stored=1, replaced=1, unchanged=1, repeated=2)
+    assert "2 rows repeat the user and the item of an earlier row: the newest rating of a pair counts" in report.notes
+    assert report.as_json()["ratings"]["repeated"] == 2
     assert stored(store) == [("u", "i", 4.0, UNKNOWN_TIME)]
+
+
+def test_repeats_over_files(store: Store, tmp_path: Path) -> None:
+    """Those of an earlier file of the import count, and those of an earlier import or of a rejected row do not."""
+    for n in range(2):
+        (tmp_path / f"{n}.csv").write_text("user,item,rating\nu,i,3\nu,j,3\nu,k,eleven\nu,k,4\n")
+    dry = run(tmp_path, store, is_dry_run=True, scale=RatingScale())
+    first, again = run(tmp_path, store), run(tmp_path / "0.csv", store)
+    assert (dry.ratings.repeated, first.ratings.repeated, again.ratings.repeated) == (3, 3, 0)
+    assert again.notes == []
 
 
 def test_concatenated_files(store: Store, table: Path) -> None:
     table.write_text(table.read_text() + table.read_text().replace("u1", "u3"))
     report = run(table, store)
-    assert (report.ratings, report.n_repeated_headers) == (Counts(readable=6, stored=5, unchanged=1), 1)
+    assert (report.ratings, report.n_repeated_headers) == (Counts(readable=6, stored=5, unchanged=1, repeated=1), 1)
 
 
 def test_other_encoding(store: Store, tmp_path: Path) -> None:
@@ -210,10 +223,12 @@ def test_sums(store: Store, table: Path) -> None:
     """Rows of one import are added up; a row without a value counts 1; the sums replace what is stored."""
     table.write_text("user,item,timestamp\nu1,i1,300\nu1,i2,100\nu1,i1,200\n")
     report = run(table, store, is_summed=True)
-    assert (str(report.scale), report.ratings) == ("amounts", Counts(readable=3, stored=2, replaced=1))
+    assert (str(report.scale), report.ratings) == ("amounts", Counts(readable=3, stored=2, replaced=1, repeated=1))
     expected = [("u1", "i1", 2.0, 300_000_000), ("u1", "i2", 1.0, 100_000_000)]
     assert stored(store) == expected
-    assert run(table, store, is_summed=True).ratings == Counts(readable=3, unchanged=3)
+    again = run(table, store, is_summed=True)
+    assert again.ratings == Counts(readable=3, unchanged=3, repeated=1)
+    assert again.notes == ["1 row repeats the user and the item of an earlier row: the amounts of a pair are added up"]
     table.write_text("user,item,rating,timestamp\nu1,i1,2.5,400\nu1,i1,4,100\n")
     run(table, store, is_summed=True)
     assert stored(store) == [("u1", "i1", 6.5, 400_000_000), expected[1]]
@@ -254,7 +269,7 @@ def test_places_name_the_file(store: Store, tmp_path: Path) -> None:
     folder.mkdir()
     of_values(folder / "a.csv", TEN * 20)
     of_values(folder / "b.csv", [*TEN, 99])
-    assert run(folder, store).notes == ["1 value is far from the others and was set aside: 99 (b.csv, line 12)"]
+    assert run(folder, store).notes[1:] == ["1 value is far from the others and was set aside: 99 (b.csv, line 12)"]
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
@@ -391,6 +406,26 @@ def test_progress_reported(store: Store, tmp_path: Path) -> None:
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1.0
     assert list(dict.fromkeys(stage for _, stage in calls)) == ["rating scale", "items", "users", "ratings"]
+    # To look for the scale takes little of the time.
+    assert max(fraction for fraction, stage in calls if stage == "rating scale") < 0.1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_progress_of_sums(store: Store, tmp_path: Path, packed: bool) -> None:
+    """That they are read is little of the work, and the rest is to store them."""
+    path = tmp_path / "sums.zip"
+    text = "user,item,plays\n" + "".join(f"u{n},i{n % 5},{n}\n" for n in range(100))
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("sums.csv", text)
+    else:
+        path = tmp_path / "sums.csv"
+        path.write_text(text)
+    fractions: list[float] = []
+    run(path, store, is_summed=True, progress=lambda fraction, _stage: fractions.append(fraction))
+    assert fractions == sorted(fractions)
+    assert fractions[-2] < 0.1
+    assert fractions[-1] == pytest.approx(1.0)
 
 
 EVENTS = "event_id,type,user_id,item_id,at\n"

@@ -38,7 +38,7 @@ def run(path: Path, store: Store, **options: Any) -> ImportReport:
 
 def test_rejected_by_row(strict: Store, folder: Path) -> None:
     report = run(folder, strict)
-    assert report.ratings == Counts(readable=2, stored=1, replaced=1, rejected=2)
+    assert report.ratings == Counts(readable=2, stored=1, replaced=1, rejected=2, repeated=1)
     assert report.events == Counts(readable=1, stored=1, rejected=1)
     unknown = [(row.file, row.line, row.row) for row in report.first_rejected if row.reason == REASON]
     assert unknown == [("ratings.csv", 3, "b,no,2"), ("events.csv", 2, "1,clicked,b,no,1")]
@@ -48,13 +48,16 @@ def test_rejected_by_row(strict: Store, folder: Path) -> None:
 
 def test_dry_run_knows_items_of_the_import(strict: Store, folder: Path) -> None:
     report = run(folder, strict, is_dry_run=True)
-    assert (report.ratings, report.events) == (Counts(readable=2, rejected=2), Counts(readable=1, rejected=1))
+    assert (report.ratings, report.events) == (
+        Counts(readable=2, rejected=2, repeated=1),
+        Counts(readable=1, rejected=1),
+    )
     assert strict.items.count() == 0
 
 
 def test_sums(strict: Store, folder: Path) -> None:
     report = run(folder, strict, is_summed=True)
-    assert report.ratings == Counts(readable=2, stored=1, replaced=1, rejected=2)
+    assert report.ratings == Counts(readable=2, stored=1, replaced=1, rejected=2, repeated=1)
     (ratings,) = strict.ratings.stream()
     assert (ratings.user_id, ratings.value.tolist()) == (["a"], [6.0])
 

@@ -43,6 +43,7 @@ OF_NO_USER = {
     "deleted_items",
     "erasures",
     "event_types",
+    "former_snapshots",  # figures over many users
     "imports",
     "installation",
     "kept_answers",  # emptied where they may name the user

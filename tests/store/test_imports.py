@@ -1,5 +1,7 @@
 """Imports and their rejected rows: what is kept, and for how long."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -8,7 +10,7 @@ import sqlalchemy as sa
 from app.entities import User
 from app.errors import NotFoundError
 from app.store import Store
-from app.store.imports import MOST_IMPORTS, ROWS_KEPT, SILENT_WITHIN, KeptRow
+from app.store.imports import MOST_IMPORTS, ROWS_KEPT, SILENT_WITHIN, ImportRunsError, KeptRow
 from app.store.schema import imports, rejected_rows
 
 COUNTS = {"ratings": {"readable": 2, "stored": 2, "replaced": 0, "unchanged": 0, "rejected": 3}}
@@ -37,6 +39,70 @@ def test_course_of_an_import(store: Store) -> None:
     assert rows_of(store, import_id) == [row(1), row(2), row(3)]
     with pytest.raises(NotFoundError):
         store.imports.get("unknown")
+
+
+def test_import_of_an_upload(store: Store) -> None:
+    import_id = store.imports.begin_upload("ratings.csv", "0123", "scale=1%3A5")
+    begun = store.imports.get(import_id)
+    assert (begun.state, begun.upload_id, begun.upload_options) == ("running", "0123", "scale=1%3A5")
+    store.imports.abandon(import_id, "it was killed")
+    assert (store.imports.get(import_id).state, store.imports.get(import_id).reason) == ("failed", "it was killed")
+    store.imports.finish(import_id, "succeeded", COUNTS)
+    store.imports.abandon(import_id, "too late")
+    assert (store.imports.get(import_id).state, store.imports.get(import_id).reason) == ("succeeded", None)
+
+
+def test_one_import_of_an_upload(store: Store) -> None:
+    """Processes that begin one at the same moment: one of them does, and the others are refused."""
+    n = 6
+    at_once = threading.Barrier(n)
+
+    def begin(number: int) -> str | None:
+        at_once.wait()
+        try:
+            return store.imports.begin_upload(f"{number}.csv", str(number), "")
+        except ImportRunsError:
+            return None
+
+    with ThreadPoolExecutor(n) as pool:
+        begun = [each for each in pool.map(begin, range(n)) if each is not None]
+    assert len(begun) == len(store.imports.latest()) == 1
+    store.imports.finish(begun[0], "succeeded", {})
+    by_command = store.imports.begin("ratings.csv")
+    assert store.imports.begin("beside.csv")  # of a command, which nothing refuses
+    with pytest.raises(ImportRunsError):
+        store.imports.begin_upload("ratings.csv", "0123", "")
+    store.imports.finish(by_command, "succeeded", {})
+    with pytest.raises(ImportRunsError):
+        store.imports.begin_upload("ratings.csv", "0123", "")
+
+
+def test_killed_import_refuses_none(store: Store) -> None:
+    store.imports.begin_upload("ratings.csv", "0123", "")
+    with store.database.writing() as connection:
+        span = SILENT_WITHIN // timedelta(microseconds=1)
+        connection.execute(sa.update(imports).values(reported_at=imports.c.reported_at - span - 1))
+    assert store.imports.begin_upload("ratings.csv", "0123", "")
+
+
+def test_progress(store: Store) -> None:
+    """How much time is left is known once enough is done to estimate it."""
+    import_id = store.imports.begin("ratings.csv")
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (None, None)
+    store.imports.report(import_id, COUNTS, 0.25)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (0.25, None)
+    with store.database.writing() as connection:
+        began = sa.update(imports).values(started_at=imports.c.reported_at - 20_000_000)
+        connection.execute(began)
+    assert store.imports.get(import_id).seconds_left == pytest.approx(60)
+    store.imports.report(import_id, COUNTS)
+    assert store.imports.get(import_id).seconds_left is None
+    store.imports.report(import_id, COUNTS, 0.01)
+    assert store.imports.get(import_id).seconds_left is None
+    store.imports.finish(import_id, "failed", COUNTS)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (0.01, None)
+    store.imports.finish(import_id, "succeeded", COUNTS)
+    assert (store.imports.get(import_id).progress, store.imports.get(import_id).seconds_left) == (1.0, None)
 
 
 def test_many_rows(store: Store) -> None:

@@ -70,6 +70,8 @@ UNDO = {
     "0024": ["DROP TABLE imports", "DROP TABLE rejected_rows"],
     "0025": ["ALTER TABLE users DROP COLUMN is_unjudged", "ALTER TABLE users DROP COLUMN is_direct"],
     "0026": ["DROP TABLE run_logs"],
+    "0027": ["DROP TABLE former_snapshots"],
+    "0028": [f"ALTER TABLE imports DROP COLUMN {name}" for name in ("upload_id", "upload_options", "progress")],
 }
 """Revision -> what takes its migration back; the statements are those of both databases."""
 

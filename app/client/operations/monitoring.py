@@ -115,13 +115,17 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class ImportCounts:
-    """Numbers of rows of one kind; each readable one was stored, replaced something or changed nothing."""
+    """Numbers of rows of one kind; each readable one was stored, replaced something or changed nothing.
+
+    `repeated`: those that repeat the user and the item of an earlier row; None where it is not known.
+    """
 
     readable: int
     stored: int
     replaced: int
     unchanged: int
     rejected: int
+    repeated: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,8 @@ class Import:
     """An import of a file by `reckon import`.
 
     `file`: the name, without where it is. `counts`: by kind of rows. `n_rejected`: rejected rows; `n_kept`: those of
-    them that `rejected_import_rows` answers. `reason`: why it failed.
+    them that `rejected_import_rows` answers. `reason`: why it failed. `progress`: the share of the work that is done,
+    from 0 to 1; None if it is not known.
     """
 
     import_id: str
@@ -141,6 +146,7 @@ class Import:
     n_rejected: int
     n_kept: int
     reason: str | None
+    progress: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ class PairSums:
         self._times: list[int] = []
         self._n_rows: list[int] = []
 
+    def __len__(self) -> int:
+        return len(self._sums)
+
     def add(self, ratings: IncomingRatings) -> None:
         pairs = zip(ratings.user_id, ratings.item_id, strict=True)
         for pair, value, time in zip(pairs, ratings.value.tolist(), ratings.rated_at.tolist(), strict=True):
