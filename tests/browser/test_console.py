@@ -20,7 +20,7 @@ selenium = pytest.importorskip("selenium", reason="needs selenium: make browser"
 from selenium.webdriver import Chrome, Keys  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
 
-from tests.browser.person import NARROW, WIDE, click, errors_of, keys, opened, reach, resize, wait  # noqa: E402
+from tests.browser.person import NARROW, WIDE, click, confirm, errors_of, keys, opened, reach, resize, wait  # noqa: E402
 
 VENDOR = Path(__file__).parent / "vendor"
 MAX_PAGES = 60
@@ -176,6 +176,7 @@ def test_train_and_cancel(service: RunningService, page: Chrome) -> None:
     job_id = service.get("/training-jobs/latest")["job_id"]
     opened(page, f"{service.address}/console/learning/jobs/{job_id}")
     click(page, f"form[action$='/{job_id}/cancel'] button")
+    confirm(page)
     wait(page, lambda: service.get("/training-jobs/latest")["state"] == "cancelled")
 
 
