@@ -82,6 +82,11 @@ def text_of(browser: Chrome, selector: str = "main") -> str:
     return str(browser.find_element(By.CSS_SELECTOR, selector).text)
 
 
+def listed(browser: Chrome) -> list[str]:
+    """The titles of the list of Try it, as they are shown."""
+    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".try-list .title")]
+
+
 def reach(browser: Chrome, selector: str, most: int = 60) -> None:
     """Press Tab until an element of the selector has the focus."""
     for _ in range(most):
