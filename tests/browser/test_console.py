@@ -18,7 +18,7 @@ from selenium.webdriver import Chrome, Keys  # noqa: E402  skipped where it is m
 from selenium.webdriver.common.by import By  # noqa: E402
 
 from tests.browser.pages import VENDOR, faults_of_pages  # noqa: E402
-from tests.browser.person import WIDE, click, confirm, keys, listed, opened, reach, resize, wait  # noqa: E402
+from tests.browser.person import WIDE, click, confirm, keys, listed, opened, reach, resize, text_of, wait  # noqa: E402
 
 
 def test_axe_is_what_was_released() -> None:
@@ -35,20 +35,29 @@ def test_every_page(service: RunningService, page: Chrome) -> None:
 
 
 def test_try_it_by_keyboard(service: RunningService, page: Chrome) -> None:
-    """Search, rate and read why, with Tab, letters and arrows alone: the list changes at once."""
+    """Choose a user, search, rate, see the list change, ask why an item is not in it and why one is: by keys alone."""
     resize(page, WIDE)
     opened(page, f"{service.address}/console/try")
+    reach(page, "#user")
+    keys(page, f"typist{Keys.ENTER}")  # in place of the text, which Tab selects
+    wait(page, lambda: "user=typist" in page.current_url and page.find_elements(By.ID, "q"))
     before = listed(page)
     reach(page, "#q")
-    keys(page, "the")
-    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#found form.rate"))
+    items = service.get("/items?limit=100")["items"]
+    keys(page, next(each["title"] for each in items if each["title"] not in before))
+    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#found a[hx-get]"))
+    reach(page, "#found a[hx-get]")
+    keys(page, Keys.ENTER)
+    wait(page, lambda: "By score alone" in text_of(page, "#why-not"))
     reach(page, "#found input[type=radio]")
     keys(page, Keys.ARROW_RIGHT)
-    wait(page, lambda: "Rated" in page.find_element(By.ID, "change").text)
+    wait(page, lambda: "Rated" in text_of(page, "#change"))
     assert listed(page) != before
-    assert page.find_element(By.CSS_SELECTOR, "#who").text.startswith("visitor-")
-    reach(page, "details > summary", most=120)
+    assert service.get("/users/typist/ratings")["ratings"]
+    assert text_of(page, "#who").startswith("typist")
+    reach(page, ".try-list details > summary", most=120)
     keys(page, Keys.ENTER)
+    assert page.execute_script("return document.activeElement.parentElement.open")
 
 
 def test_without_scripts(service: RunningService, page: Chrome) -> None:
