@@ -12,6 +12,7 @@ from selenium.webdriver import Chrome
 from app.console.rendering import SECTIONS
 from tests.browser.person import NARROW, WIDE, errors_of, opened, resize
 
+Looks = Callable[[], list[Any]]
 VENDOR = Path(__file__).parent / "vendor"
 MAX_PAGES = 60
 SERIOUS = {"serious", "critical"}
@@ -55,27 +56,36 @@ def links_of(browser: Chrome, address: str) -> Iterator[str]:
 
 
 def faults_of_pages(
-    browser: Chrome, address: str, looks: Callable[[str], list[Any]] = lambda _: [], name: str = ""
+    browser: Chrome, address: str, looks: Looks = list, name: str = ""
 ) -> tuple[dict[str, list[Any]], set[str]]:
     """What is wrong with the pages that links lead to from Home on, one of each kind, and which kinds were found.
 
-    `looks`: returns what else is wrong with the open page, by its path. `name`: of the service, in names of pictures.
+    `looks`, `name`: as of `faults_at`.
     """
     paths, seen = [each.path for each in SECTIONS], {kind_of(each.path) for each in SECTIONS}
     faults: dict[str, list[Any]] = {}
     for path in paths:
-        for size in (WIDE, NARROW):
-            resize(browser, size)
-            opened(browser, f"{address}{path}")
-            kind = "wide" if size == WIDE else "narrow"
-            picture(browser, f"{name}{name_of(path)}-{kind}")
-            if found := [*faults_of(browser), *looks(path)]:
-                faults[f"{path} ({kind})"] = found
+        faults |= faults_at(browser, address, path, looks, name)
         for target in links_of(browser, address):
             if kind_of(target) not in seen and len(paths) < MAX_PAGES:
                 seen.add(kind_of(target))
                 paths.append(target)
     return faults, seen
+
+
+def faults_at(browser: Chrome, address: str, path: str, looks: Looks = list, name: str = "") -> dict[str, list[Any]]:
+    """What is wrong with the page, by its path and the kind of screen.
+
+    `looks`: returns what else is wrong with the open page. `name`: of the service, in names of pictures.
+    """
+    faults = {}
+    for size, kind in ((WIDE, "wide"), (NARROW, "narrow")):
+        resize(browser, size)
+        opened(browser, f"{address}{path}")
+        picture(browser, f"{name}{name_of(path)}-{kind}")
+        if found := [*faults_of(browser), *looks()]:
+            faults[f"{path} ({kind})"] = found
+    return faults
 
 
 def faults_of(browser: Chrome) -> list[Any]:

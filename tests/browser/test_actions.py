@@ -223,7 +223,8 @@ def test_keys_and_sessions(instance: Instance, service: RunningService, go: Chro
     wait(go, lambda: go.find_elements(By.ID, "key"))
     write(go, "#key", key)
     click(go, "form[action='/console/login'] button")
-    wait(go, lambda: go.current_url.endswith("/console/data"))
+    # The address of the log-in ends with that of the page as well.
+    wait(go, lambda: go.current_url == f"{service.address}/console/data")
     go.get(f"{service.address}/console/operations/keys")
     click(go, "[name=scopes][value=console]")
     write(go, "#note", "a colleague")

@@ -91,7 +91,7 @@ def test_uploads(service: RunningService, page: Chrome, tmp_path: Path) -> None:
 
 
 def test_every_page(service: RunningService, page: Chrome) -> None:
-    def brought_in(_path: str) -> list[Any]:
+    def brought_in() -> list[Any]:
         return list(page.execute_script(BROUGHT_IN))
 
     faults, kinds = faults_of_pages(page, service.address, brought_in, name="hostile-")

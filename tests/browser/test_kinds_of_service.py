@@ -1,4 +1,4 @@
-"""All pages of a service that holds nothing, and of one whose users like or dislike."""
+"""The pages of a service that holds nothing, and of one whose users like or dislike."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ selenium = pytest.importorskip("selenium", reason="needs selenium: make browser"
 from selenium.webdriver import Chrome  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
 
-from tests.browser.pages import faults_of_pages  # noqa: E402
+from tests.browser.pages import faults_at, faults_of_pages  # noqa: E402
 from tests.browser.person import WIDE, click, listed, opened, resize, wait  # noqa: E402
 
 N_USERS, N_ITEMS = 24, 12
@@ -51,10 +51,20 @@ def test_empty(empty: RunningService, page: Chrome) -> None:
     assert "console/placements/home" in kinds
 
 
-def test_binary(binary: RunningService, page: Chrome) -> None:
-    faults, kinds = faults_of_pages(page, binary.address, name="binary-")
-    assert faults == {}
-    assert {"console/learning/snapshots/*", "console/items/*", "console/users/*"} <= kinds
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/console/try?user=u1",
+        "/console/items/i1",
+        "/console/users/u1",
+        "/console/learning/snapshots/1",
+        "/console/data",
+        "/console/data/quality",
+    ],
+)
+def test_binary(binary: RunningService, page: Chrome, path: str) -> None:
+    """The pages that show ratings or measures of them."""
+    assert faults_at(page, binary.address, path, name="binary-") == {}
 
 
 def test_like_and_dislike(binary: RunningService, page: Chrome) -> None:
