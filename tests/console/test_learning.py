@@ -17,6 +17,7 @@ from app.console.learning_snapshot import count_rows, diagnosis_plots, snapshot_
 from app.console.rendering import MISSING, moment
 from app.entities import Item, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.store.run_logs import RunLogEntry
 from app.training.publisher import Publisher
@@ -207,7 +208,9 @@ def test_steps_are_those_of_a_run(service: Service, tmp_path: Path) -> None:
     store = service.store
     store.jobs.enqueue("request", recipe=RATED_LIGHTLY)
     claimed = claim(store)
-    version = attempt(claimed, Trainer(store, Publisher(store, tmp_path)), store.jobs, stopping=threading.Event())
+    version = attempt(
+        claimed, Trainer(store, Publisher(store, SnapshotFolders(tmp_path))), store.jobs, stopping=threading.Event()
+    )
     assert version is not None
     view = job_view(service, claimed.job.job_id)
     assert [step.state for step in view.steps] == ["done"] * len(STEPS)
