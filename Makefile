@@ -6,9 +6,10 @@ UV_VERSION := 0.13.8
 DATA ?=
 FAULTS ?=
 # All extras but two-tower: torch's default Linux wheel brings several GB of CUDA, which training here does not use.
-LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune
+LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune \
+	--extra object-store --extra kafka
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
-API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
+API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help

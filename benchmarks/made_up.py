@@ -14,9 +14,9 @@ from app.scoring.item_similarity import ItemSimilarity
 from app.scoring.sides import item_moments
 from app.segments.sparse import SparseFold
 from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.folders import SNAPSHOTS_FOLDER
 from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, Watermark, card
 from app.store import Store
-from app.training.publisher import SNAPSHOTS_FOLDER
 from benchmarks.serving_data import SCALE, record_items, record_users
 from tests.support.snapshot_data import NEWEST, RATING_FOLD, TASTE_NUMBERS
 

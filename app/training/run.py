@@ -57,6 +57,7 @@ class Trainer:
             return self._run(claim, stages)
 
     def _run(self, claim: Claim, run: Stage) -> int:
+        self.publisher.check()
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
@@ -66,7 +67,7 @@ class Trainer:
         with run.part("quarantine", until=0.09) as stage:
             dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
-            dataset = cap_bursts(dataset, self.store, self.publisher.data_dir, stage)
+            dataset = cap_bursts(dataset, self.store, self.publisher.folders, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
@@ -131,7 +132,7 @@ class Trainer:
         entry = self.store.snapshots.live()
         if entry is None or entry.card["reason"] is not None or entry.card["format"] != FORMAT:
             return None
-        return Live.read(entry, self.publisher.data_dir, self.store.instance.database_id, dataset)
+        return Live.read(entry, self.publisher.folders, self.store.instance.database_id, dataset)
 
 
 def _pass_gate(
