@@ -13,7 +13,7 @@ API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-e
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool kubernetes manifests check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -71,6 +71,14 @@ screenshots: install  ## the pictures of docs/console.md, from the demo (needs c
 promtool: install  ## alert rules and dashboard, as Prometheus reads them (needs promtool, of the package prometheus)
 	@$(BIN)/python -m pytest tests/promtool
 
+kubernetes: install  ## the Helm chart, rendered by Helm and checked against the schemas of Kubernetes
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
+	@$(BIN)/python -m pytest tests/kubernetes
+
+manifests: install  ## the manifests of the Helm chart for those without Helm
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
+	@$(BIN)/python -m tests.kubernetes.chart deploy/kubernetes/reckon.yaml
+
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -115,6 +123,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) --group build --output-file requirements-build.txt
 	$(COMPILE) --group audit --output-file requirements-audit.txt
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	$(COMPILE) --group kubernetes --constraint requirements-dev.txt --output-file requirements-kubernetes.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var
