@@ -117,7 +117,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     def of_tenant(name: str) -> Service:
         opened = Service.build(settings.of_tenant(name), beside=service, budget=budget)
-        opened.store.availability.follow()
+        opened.follow_databases()
         return opened
 
     tenants = OpenServices(of_tenant, lambda: control.keys.active_tenants)
@@ -130,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        service.store.availability.follow()
+        service.follow_databases()
         following = [service.serving.follow(settings.snapshot_poll_seconds), control.keys.follow()]
         presence.start()
         # The objects that exist now live as long as the process. Without this, each full garbage collection, every few

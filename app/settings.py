@@ -29,6 +29,12 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="`postgresql+psycopg://...` or `sqlite:///path`; empty: `reckon.db` in `RECKON_DATA_DIR`"
     )
+    database_read_url: str = Field(
+        "",
+        pattern=r"^(|postgresql.*)$",
+        description="A read replica of the Postgres in `RECKON_DATABASE_URL`, asked first for histories of users; "
+        "empty: none",
+    )
     tenant: str = Field(
         "",
         pattern="^(|[a-z][a-z0-9_]{0,39})$",

@@ -61,6 +61,9 @@ from app.store import WAIT_SECONDS, Store
 from app.store.arrivals import FLUSH_SECONDS
 from app.store.connection_budget import ConnectionBudget
 from app.store.jobs import Job
+from app.store.migration import SchemaError
+from app.store.read_replica import ReadReplica
+from app.store.serving_reads import ServingReads
 
 log = structlog.get_logger()
 
@@ -88,6 +91,22 @@ def snapshot_folders(settings: Settings) -> SnapshotFolders:
     return SnapshotFolders(settings.data_dir, SnapshotBucket.at(url) if url else None)
 
 
+def open_replica(settings: Settings, store: Store, metrics: Metrics, budget: ConnectionBudget | None) -> ReadReplica:
+    """The read replica of the database of the store.
+
+    Raises `SchemaError` if it is no copy of it; one that does not answer now may do so later.
+    """
+    replica = ReadReplica.open(settings.database_read_url, metrics.count_replica_read, budget)
+    try:
+        replica.check(store.database)
+    except SchemaError:
+        replica.close()
+        raise
+    except ReckonError as error:
+        log.warning("read replica does not answer", why=error.detail)
+    return replica
+
+
 @dataclass(frozen=True, slots=True)
 class Control:
     """What belongs to the deployment and not to a catalogue: the API keys and what they allow."""
@@ -112,6 +131,7 @@ class Service:
     """The objects that the handlers of the API use; each application has its own."""
 
     store: Store
+    replica: ReadReplica | None
     threads: WorkThreads
     serving: ServingStateHolder
     config: PlacementConfigHolder
@@ -168,12 +188,14 @@ class Service:
         else:
             metrics = beside.metrics.without_names()
         lag = Lag(metrics.observe_lag)
+        replica = open_replica(settings, store, metrics, budget) if settings.database_read_url else None
+        reads = ServingReads(store.database, replica)
         known_users = KnownUsers(store.users)
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
         threads = WorkThreads() if beside is None else beside.threads
         folders = snapshot_folders(settings)
-        cache, user_states = ResponseCache(), UserStates(store.reads, lag, threads)
+        cache, user_states = ResponseCache(), UserStates(reads, lag, threads)
 
         def forget_users() -> None:
             cache.clear()
@@ -209,6 +231,7 @@ class Service:
         unseen = Recommender(user_states, tokens, PlacementWatch(lambda _name, _problem: None), threads, None)
         return cls(
             store=store,
+            replica=replica,
             threads=threads,
             serving=serving,
             config=config,
@@ -236,6 +259,12 @@ class Service:
             data_quality=RememberedDataQuality(),
         )
 
+    def follow_databases(self) -> None:
+        """Notice from now on when they do not answer, and when they do so again."""
+        self.store.availability.follow()
+        if self.replica is not None:
+            self.replica.database.availability.follow()
+
     def look(self) -> None:
         """Look for another snapshot, and add up what was stored: what an open tenant needs from time to time."""
         self.serving.look()
@@ -255,6 +284,8 @@ class Service:
         self.serving.stop()
         self._add_arrivals()
         self.store.close()
+        if self.replica is not None:
+            self.replica.close()
         self.serving.release()
 
 

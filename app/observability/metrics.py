@@ -124,6 +124,13 @@ class Metrics:
             ["outcome"],
             registry=self._registry,
         )
+        self._replica_reads = Counter(
+            "reckon_replica_reads",
+            "Reads of histories from the read replica of the database, by outcome: used; behind (it had not applied"
+            " what the request had to know) and down, where the primary was asked",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._loop_lag = Histogram(
             "reckon_event_loop_lag_seconds",
             "How late the event loop looks at what is due, 20 times a second",
@@ -172,6 +179,10 @@ class Metrics:
 
     def count_degraded(self) -> None:
         self._degraded.inc()
+
+    def count_replica_read(self, outcome: str) -> None:
+        """`outcome`: as of `app.store.read_replica`."""
+        self._replica_reads.labels(outcome).inc()
 
     def count_ratings(self, status: str, number: int = 1) -> None:
         # A label that never counted is not rendered, so zero must not create it.

@@ -16,6 +16,7 @@ from app.serving.interactions import VIEWED, EventTypeIndex, UserInteractions
 from app.serving.rows import NO_ROWS, Rows, within
 from app.serving.serving_state import ServingState
 from app.serving.work_threads import WorkThreads
+from app.store.read_replica import State
 from app.store.serving_reads import Interactions, RatingHistory, ServingReads, UserVersions
 
 MAX_PROFILES = 20_000
@@ -271,7 +272,7 @@ class UserStates:
             return held[1]
         if not user.is_current:
             return mapped_history(user_key, scorer)
-        history = await self._reads.history(user_key)
+        history = await self._reads.history(user_key, State(user.generation, version))
         self._histories.put(place, version, history)
         if len(history.rated_at):
             self._lag.took_effect("ratings", (user_key, version), int(history.rated_at[0]))
@@ -289,7 +290,7 @@ class UserStates:
         if not user.is_current:
             known = None if held is None else held.user
             return StoredProfile(version, known, mapped_interactions(user_key, scorer, event_types))
-        stored, interactions = await self._reads.profile(user_key)
+        stored, interactions = await self._reads.profile(user_key, State(user.generation, version))
         profile = profiles[place] = StoredProfile(version, stored, interactions)
         if interactions is not None:
             self._lag.took_effect("events", (user_key, version), int(interactions.last_at.max()))

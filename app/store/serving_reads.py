@@ -17,6 +17,7 @@ from app.observability.traces import query_span
 from app.store.database import Database
 from app.store.dialect import KeyArray, Made, PointRead, Row, TimeArray, ValueArray
 from app.store.items import item_read, read_columns
+from app.store.read_replica import OF_INTERACTIONS, OF_RATINGS, ReadReplica, State
 
 # One statement for all versions: two would cost a second round trip to Postgres for every request.
 VERSIONS = PointRead(
@@ -132,16 +133,23 @@ class ServingReads:
     Each raises `StorageUnavailableError` at once while the database is down, and where it does not answer in time.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, replica: ReadReplica | None = None) -> None:
+        """`replica`: asked first for histories."""
         self._dialect = database.dialect
         self._availability = database.availability
+        self._replica = replica
         database.probed = (VERSIONS, HISTORY, USER, INTERACTIONS, SCALE)
 
     async def freshness(self, user_id: str) -> UserVersions:
         """All versions that a request needs."""
         return UserVersions.from_row(await self._row(VERSIONS, user_id))
 
-    async def history(self, user_key: int) -> RatingHistory:
+    async def history(self, user_key: int, state: State | None = None) -> RatingHistory:
+        """The user's ratings. `state`: what they must contain at least; None: all that is stored."""
+        if self._replica is not None and state is not None:
+            of_replica = await self._replica.columns(OF_RATINGS, user_key, state, RatingHistory.from_columns)
+            if of_replica is not None:
+                return of_replica
         return await self._columns(HISTORY, user_key, RatingHistory.from_columns)
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
@@ -155,8 +163,8 @@ class ServingReads:
         """The rating scale, read for each request: `reckon scale set` changes it while the service runs."""
         return RatingScale(*await self._row(SCALE, INSTANCE_ID) or ())
 
-    async def profile(self, user_key: int) -> tuple[User | None, Interactions | None]:
-        """The user and the sums of the user's events; None for each that does not exist."""
+    async def profile(self, user_key: int, state: State | None = None) -> tuple[User | None, Interactions | None]:
+        """The user and the sums of the user's events; None for each that does not exist. `state`: as for `history`."""
         row = await self._row(USER, user_key)
         if row is None:
             return None, None
@@ -164,7 +172,11 @@ class ServingReads:
         user = User(user_id, country, json.loads(attributes))
         if not has_events:
             return user, None
-        interactions = await self._columns(INTERACTIONS, user_key, Interactions.from_columns)
+        interactions = None
+        if self._replica is not None and state is not None:
+            interactions = await self._replica.columns(OF_INTERACTIONS, user_key, state, Interactions.from_columns)
+        if interactions is None:
+            interactions = await self._columns(INTERACTIONS, user_key, Interactions.from_columns)
         # They may be gone: the user may have been deleted or merged between the two reads.
         return user, interactions if len(interactions) else None
 

@@ -14,6 +14,7 @@ import pytest
 
 from app.serving.response_cache import CachedResponse
 from app.store import Store
+from app.store.read_replica import State
 from app.store.serving_reads import RatingHistory, ServingReads
 from app.wiring import Service
 from tests.support.ratings import incoming
@@ -62,8 +63,8 @@ class SlowReads(ServingReads):
         self.has_read = asyncio.Event()
         self.may_go_on = asyncio.Event()
 
-    async def history(self, user_key: int) -> RatingHistory:
-        history = await super().history(user_key)
+    async def history(self, user_key: int, state: State | None = None) -> RatingHistory:
+        history = await super().history(user_key, state)
         if not self.has_read.is_set():
             self.has_read.set()
             await self.may_go_on.wait()

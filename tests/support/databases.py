@@ -53,6 +53,12 @@ class MigratedDatabases:
         for path, then in written_at.items():
             assert path.stat().st_mtime_ns == then, f"the test wrote to {path.name}, which other tests read"
 
+    @property
+    def postgres(self) -> Postgres:
+        """The server of the databases of this kind, once a test has had one of them."""
+        assert self._postgres is not None
+        return self._postgres
+
     def _train(self, kind: str, folder: Path) -> None:
         with self.fresh(kind, folder) as url:
             store = Store.open(url, folder)

@@ -91,6 +91,20 @@ class Postgres:
         hang_up(url)
         self._execute(f"CREATE DATABASE {name} TEMPLATE {sa.make_url(url).database}")
 
+    @contextmanager
+    def copied(self, url: str) -> Iterator[str]:
+        """The URL of a copy of the database at `url` as it is now: what a read replica has that gets no more changes.
+
+        All connections to the database are closed.
+        """
+        name = f"copy_{next(self._numbers)}"
+        self.keep(url, name)
+        yield self._url_of(name)
+        self.drop(self._url_of(name))
+
+    def drop(self, url: str) -> None:
+        self._execute(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+
     def _url_of(self, database: str) -> str:
         return self._url.set(database=database).render_as_string(hide_password=False)
 
