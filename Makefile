@@ -13,7 +13,7 @@ API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-e
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -70,6 +70,9 @@ screenshots: install  ## the pictures of docs/console.md, from the demo (needs c
 
 promtool: install  ## alert rules and dashboard, as Prometheus reads them (needs promtool, of the package prometheus)
 	@$(BIN)/python -m pytest tests/promtool
+
+object-storage: install  ## snapshots in object storage, on an S3 server of its own (moto)
+	@$(PYTEST) tests/object_storage
 
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .

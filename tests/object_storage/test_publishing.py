@@ -213,7 +213,7 @@ def test_credentials(
 def test_missing_bucket(shop: Shop, folder: Path) -> None:
     bucket = SnapshotBucket.at("s3://no-such-bucket/prefix")
     trainer = Trainer(shop.store, Publisher(shop.store, SnapshotFolders(folder, bucket)))
-    with pytest.raises(ObjectStorageRefusedError, match="no such bucket|permission denied"):
+    with pytest.raises(ObjectStorageRefusedError, match=r"no such bucket|permission denied"):
         Shop(trainer).train(RATED_LIGHTLY)
 
 
