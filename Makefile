@@ -13,7 +13,7 @@ API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-e
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool kubernetes manifests check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kubernetes manifests check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -78,6 +78,8 @@ kubernetes: install  ## the Helm chart, rendered by Helm and checked against the
 manifests: install  ## the manifests of the Helm chart for those without Helm
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
 	@$(BIN)/python -m tests.kubernetes.chart deploy/kubernetes/reckon.yaml
+object-storage: install  ## snapshots in object storage, on an S3 server of its own (moto)
+	@$(PYTEST) tests/object_storage
 
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .

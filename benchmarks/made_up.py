@@ -16,6 +16,7 @@ from app.segments.sparse import SparseFold
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.folders import SNAPSHOTS_FOLDER
 from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, Watermark, card
+from app.snapshots.read import manifest_digest
 from app.store import Store
 from benchmarks.serving_data import SCALE, record_items, record_users
 from tests.support.snapshot_data import NEWEST, RATING_FOLD, TASTE_NUMBERS
@@ -58,7 +59,8 @@ def publish(store: Store, data_dir: Path, n_users: int = 0, *, with_table: bool 
     claim = store.jobs.claim("benchmark", lease_seconds=60)
     if claim is None:
         raise RuntimeError("another run is under way")
-    store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card=card(manifest))
+    path, digest = str(folder.relative_to(data_dir)), manifest_digest(folder)
+    store.snapshots.register(claim, version=version, path=path, card=card(manifest), digest=digest)
     return sum(array.nbytes for array in arrays.named.values())
 
 

@@ -47,7 +47,7 @@ def run(trial: Trial) -> Iterator[Figure]:
                 versions = [train(store, processes.instance.data_dir, seed, RATED_LIGHTLY) for seed in (0, 1)]
             n_writes = trial.times(test=60, short=500, long=5_000)
             with _swapping(processes, versions) as swaps:
-                counted = _write_and_read(trial, processes, n_writes)
+                counted = write_and_read(trial, processes, n_writes)
         n = counted.strategies.total()
         seen = (
             f"{len(counted.stale)} of {n} on {kind}: {counted.n_writes} writes, {len(processes.addresses)} processes,"
@@ -88,7 +88,7 @@ def _swapping(processes: Processes, versions: list[int]) -> Iterator[list[int]]:
         thread.join()
 
 
-def _write_and_read(trial: Trial, processes: Processes, n_writes: int) -> Counted:
+def write_and_read(trial: Trial, processes: Processes, n_writes: int) -> Counted:
     counted = Counted()
     seeds = [trial.choose.random() for _ in range(N_WRITERS)]
 

@@ -28,6 +28,7 @@ FAULTS: tuple[str, ...] = (
     "damaged_snapshots",
     "leases",
     "restarts",
+    "replicas",
     "tenants",
     "poisoning",
 )

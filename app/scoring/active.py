@@ -10,6 +10,7 @@ from pathlib import Path
 from app.scoring.publication import open_snapshot
 from app.scoring.scorer import PublishedScorer
 from app.snapshots.errors import SnapshotDamagedError, SnapshotError, SnapshotForeignError, SnapshotOutdatedError
+from app.snapshots.read import VerifiedFiles
 
 RETRY_SECONDS = 60.0
 """A refused folder is read again after this long: a volume may have been mounted late. A damaged file stays damaged."""
@@ -54,8 +55,16 @@ class ActiveSnapshot:
         self._serve(None)
         self._refreshing = threading.Lock()
 
-    def refresh(self, live_version: int | None, folder: Path | None, digest: str | None = None) -> Refresh:
+    def refresh(
+        self,
+        live_version: int | None,
+        folder: Path | None,
+        digest: str | None = None,
+        verified: VerifiedFiles | None = None,
+    ) -> Refresh:
         """Serve `live_version`, the snapshot in `folder` with the `digest`; None for all where nothing is published.
+
+        `verified`: files that were hashed a moment ago, as they were written.
 
         Where the folder cannot be served, what is served now stays, and the folder is not read again for
         `RETRY_SECONDS`. Only the caller that loads waits; another caller meanwhile gets `UNCHANGED`.
@@ -64,7 +73,7 @@ class ActiveSnapshot:
         if not self._refreshing.acquire(blocking=False):
             return Refresh.UNCHANGED
         try:
-            return self._refresh(live_version, folder, digest)
+            return self._refresh(live_version, folder, digest, verified)
         finally:
             self._refreshing.release()
 
@@ -97,7 +106,9 @@ class ActiveSnapshot:
             self._serve(None)
             self._database_id = database_id
 
-    def _refresh(self, live_version: int | None, folder: Path | None, digest: str | None) -> Refresh:
+    def _refresh(
+        self, live_version: int | None, folder: Path | None, digest: str | None, verified: VerifiedFiles | None
+    ) -> Refresh:
         served = None if self.current is None else self.current.version
         # A version is never changed after it is published, so equal numbers mean equal files.
         if live_version == served:
@@ -106,7 +117,7 @@ class ActiveSnapshot:
             self._serve(None)
             return Refresh.CLEARED
         elif not self._is_refused(live_version):
-            return self._swap(live_version, folder, digest)
+            return self._swap(live_version, folder, digest, verified)
         return Refresh.UNCHANGED
 
     def _serve(self, live: PublishedScorer | None) -> None:
@@ -114,9 +125,9 @@ class ActiveSnapshot:
         self.problem, self.is_substitute, self.current = "", False, live
         self._refused.clear()
 
-    def _swap(self, version: int, folder: Path, digest: str | None) -> Refresh:
+    def _swap(self, version: int, folder: Path, digest: str | None, verified: VerifiedFiles | None) -> Refresh:
         try:
-            scorer = open_snapshot(folder, self._database_id, version, digest)
+            scorer = open_snapshot(folder, self._database_id, version, digest, verified)
         # `current` keeps the old scorer: an old list is better than none.
         except SnapshotError as error:
             self._refuse(version, error.detail)

@@ -269,7 +269,8 @@ class ServingStateHolder:
             return
         outcome = Refresh.DAMAGED  # by whatever a forged file raises
         try:
-            outcome = self._active.refresh(entry.version, self._folders.local(entry), entry.digest)
+            folder, verified = self._folders.local(entry), self._fetcher.take_verified(entry.version)
+            outcome = self._active.refresh(entry.version, folder, entry.digest, verified)
         finally:
             if outcome is not Refresh.UNCHANGED:
                 write = log.info if outcome is Refresh.SWAPPED else log.warning

@@ -29,6 +29,7 @@ from app.snapshots.errors import (
 )
 from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, read_manifest
 from app.snapshots.object_store import AlreadyThereError, ObjectStore
+from app.snapshots.read import VerifiedFiles
 from app.snapshots.retention import remove_snapshot
 from app.snapshots.write import DOWNLOAD_PREFIX, folder_name, staging_folder
 
@@ -215,10 +216,12 @@ class SnapshotBucket:
         *,
         progress: Progress = lambda _share, _what: None,
         is_stopped: Callable[[], bool] = lambda: False,
+        verified: VerifiedFiles | None = None,
     ) -> Path:
         """Download a snapshot below `root`: aside, verified and fsynced, and then renamed to its name; its folder.
 
         `digest`: of its manifest as it was registered, None where it is not known. `is_stopped` is asked often.
+        `verified`: the files are added, which were hashed as they were written.
 
         Raises `SnapshotDamagedError` where anything is missing, cut short or not what was published,
         `StorageFullError` where the disk is too small, and `DownloadStoppedError`. Nothing is left behind then.
@@ -257,6 +260,8 @@ class SnapshotBucket:
                         f" {n_of_file} bytes, {expected.size} were published"
                     )
                 n_read += n_of_file
+                if verified is not None:
+                    verified.add((staging / name).stat(follow_symlinks=False), expected.sha256)
             with DurableFile(staging / MANIFEST_FILE) as file:
                 file.write(found.content)
             fsync_folder(staging)

@@ -11,6 +11,7 @@ from app.errors import ReckonError, StorageFullError
 from app.snapshots.bucket import DownloadStoppedError
 from app.snapshots.errors import ObjectStorageError, SnapshotError
 from app.snapshots.folders import Registered, SnapshotFolders
+from app.snapshots.read import VerifiedFiles
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
 """After a failure; the pause doubles each time."""
@@ -61,11 +62,19 @@ class SnapshotFetcher:
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self._failures: dict[int, _Failure] = {}
+        self._brought: tuple[int, VerifiedFiles] | None = None
 
     def problem(self, version: int) -> FetchProblem | None:
         """Why the last attempt to bring the version failed; None if there was none, or it is not over."""
         failure = self._failures.get(version)
         return None if failure is None else failure.problem
+
+    def take_verified(self, version: int) -> VerifiedFiles | None:
+        """The files that were hashed while the version was brought, once: to open it right after that."""
+        if self._brought is None or self._brought[0] != version:
+            return None
+        (_, verified), self._brought = self._brought, None
+        return verified
 
     @property
     def is_fetching(self) -> bool:
@@ -88,9 +97,9 @@ class SnapshotFetcher:
             self._thread.join(STOP_SECONDS)
 
     def _fetch(self, entry: Registered) -> None:
-        began_at = time.monotonic()
+        began_at, verified = time.monotonic(), VerifiedFiles()
         try:
-            folder = self._folders.get(entry, is_stopped=self._stopped.is_set)
+            folder = self._folders.get(entry, is_stopped=self._stopped.is_set, verified=verified)
         except DownloadStoppedError:
             return
         except SnapshotError as error:
@@ -108,6 +117,7 @@ class SnapshotFetcher:
             log.exception("snapshot not fetched", version=entry.version)
             self._failed(entry, "an unexpected error, which the log explains", "Look at the log.")
         else:
+            self._brought = entry.version, verified
             self._failures.pop(entry.version, None)
             self._count("fetched")
             seconds = round(time.monotonic() - began_at, 3)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from app.snapshots.bucket import DownloadStoppedError, Progress, SnapshotBucket, Turn
 from app.snapshots.errors import SnapshotError
-from app.snapshots.read import manifest_digest
+from app.snapshots.read import VerifiedFiles, manifest_digest
 from app.snapshots.retention import remove_downloads, remove_orphans, remove_snapshot, unregistered_folders
 from app.snapshots.write import folder_name
 
@@ -108,8 +108,11 @@ class SnapshotFolders:
         *,
         progress: Progress = lambda _share, _what: None,
         is_stopped: Callable[[], bool] = lambda: False,
+        verified: VerifiedFiles | None = None,
     ) -> Path:
         """The folder on this machine, downloaded if it is not here. What reads it verifies it.
+
+        `verified`: the files that were downloaded, and verified by that, are added.
 
         Raises `ObjectStorageError`, `SnapshotDamagedError` where what is stored there is not what was published, and
         `StorageFullError`; `DownloadStoppedError` once `is_stopped`, which is asked often.
@@ -123,7 +126,7 @@ class SnapshotFolders:
             # Whoever left these is dead, since this process holds the lock.
             remove_downloads(self.root)
             return self.bucket.download(
-                self.root, entry.version, entry.digest, progress=progress, is_stopped=is_stopped
+                self.root, entry.version, entry.digest, progress=progress, is_stopped=is_stopped, verified=verified
             )
 
     def distrust(self, entry: Registered) -> bool:

@@ -35,8 +35,13 @@ def fill(store: Store) -> None:
 
 def train(store: Store, data_dir: Path, seed: int = 0, recipe: dict[str, Any] | None = None) -> int:
     """Publish a snapshot; its version."""
+    return publish(store, SnapshotFolders(data_dir), seed, recipe)
+
+
+def publish(store: Store, folders: SnapshotFolders, seed: int = 0, recipe: dict[str, Any] | None = None) -> int:
+    """As `train`, with object storage if there is one."""
     store.jobs.enqueue("request", seed=seed, recipe=recipe)
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     if claim is None:
         raise LookupError("no job to claim")
-    return Trainer(store, Publisher(store, SnapshotFolders(data_dir), sources_of=sources_of)).run(claim)
+    return Trainer(store, Publisher(store, folders, sources_of=sources_of)).run(claim)
