@@ -100,8 +100,8 @@ class Consumption:
         except ConsumerStoppedError:
             log.warning("consumer stops while it waits", n_held=len(self._held))
         finally:
-            broker.close()
             self._report(broker)
+            broker.close()
 
     def step(self, broker: BrokerOfMessages) -> None:
         """Deals with the messages that there are now."""

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ OF_CONSUMERS = frozenset(
 
 STATISTICS_MILLISECONDS = 2_000
 SAY_AGAIN_SECONDS = 60.0
+OF_REBALANCES = frozenset({"REBALANCE_IN_PROGRESS", "ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID"})
+"""Of commits that come too late: another consumer gets the messages again."""
 OF_OUTAGES = frozenset({"_ALL_BROKERS_DOWN", "_TRANSPORT", "_RESOLVE", "_TIMED_OUT"})
 
 log = structlog.get_logger()
@@ -189,44 +192,39 @@ class Broker:
 
     def send(self, letters: Sequence[DeadLetter]) -> None:
         """Writes dead letters. Raises `DeadLettersError` with those that were not written."""
-        failed: list[tuple[DeadLetter, Any]] = []
-        for letter in letters:
-            self._produce(letter, failed)
-        left = self._producer.flush(DELIVERY_SECONDS + 5)
-        too_large = {self._library.KafkaError.MSG_SIZE_TOO_LARGE, self._library.KafkaError.INVALID_RECORD}
-        large = [letter for letter, error in failed if error.code() in too_large and letter.body is not None]
-        failed = [(letter, error) for letter, error in failed if letter not in large]
-        for letter in large:
-            self._produce(letter.by_reference(), failed)
-        left += self._producer.flush(DELIVERY_SECONDS + 5) if large else 0
-        if left:
-            self._producer.purge()
-            raise DeadLettersError("the broker does not answer", letters)
+        failed: dict[int, Any] = {}
+        self._produce(dict(enumerate(letters)), failed)
+        # To the broker, the message may be larger than it was with fewer headers.
+        too_large = {self._library.KafkaError.MSG_SIZE_TOO_LARGE, self._library.KafkaError.INVALID_MSG_SIZE}
+        large = [n for n, error in failed.items() if error.code() in too_large]
+        for n in large:
+            del failed[n]
+        self._produce({n: letters[n].by_reference() for n in large}, failed)
         if failed:
-            raise DeadLettersError(failed[0][1].str(), [letter for letter, _ in failed])
+            reason = next(iter(failed.values())).str()
+            raise DeadLettersError(reason, [letters[n] for n in sorted(failed)])
 
-    def _produce(self, letter: DeadLetter, failed: list[tuple[DeadLetter, Any]]) -> None:
-        def delivered(error: Any, _message: Any) -> None:
-            if error is not None:
-                failed.append((letter, error))
-
-        while True:
-            try:
-                self._producer.produce(
-                    self._dead_letters_topic,
-                    key=letter.key,
-                    value=letter.body,
-                    headers=list(letter.headers),
-                    on_delivery=delivered,
-                )
-            except BufferError:  # the queue of the library is full
-                self._producer.poll(0.1)
-            except self._library.KafkaException as error:
-                failed.append((letter, error.args[0]))
-                return
-            else:
-                self._producer.poll(0)
-                return
+    def _produce(self, letters: Mapping[int, DeadLetter], failed: dict[int, Any]) -> None:
+        """Adds the errors of those that are not written to `failed`."""
+        for n, letter in letters.items():
+            while True:
+                try:
+                    self._producer.produce(
+                        self._dead_letters_topic,
+                        key=letter.key,
+                        value=letter.body,
+                        headers=list(letter.headers),
+                        on_delivery=partial(_note_failure, failed, n),
+                    )
+                except BufferError:  # the queue of the library is full
+                    self._producer.poll(0.1)
+                    continue
+                except self._library.KafkaException as error:
+                    failed[n] = error.args[0]
+                break
+        if self._producer.flush(DELIVERY_SECONDS + 5):
+            self._producer.purge()  # calls back for each
+            self._producer.flush(1)
 
     def close(self) -> None:
         """Commits what is stored and leaves the group."""
@@ -264,7 +262,7 @@ class Broker:
             log.warning("broker refuses or does not answer", error=name, reason=error.str())
 
     def _committed(self, error: Any, _partitions: Sequence[Any]) -> None:
-        if error is not None:
+        if error is not None and error.name() not in OF_REBALANCES:
             self._failed(error)
 
     def _read_statistics(self, text: str) -> None:
@@ -278,10 +276,17 @@ class Broker:
         for topic, of_topic in document["topics"].items():
             for number, of_partition in of_topic["partitions"].items():
                 place = topic, int(number)
-                # It is -1 until the library knows both ends.
-                if place in self._assigned and (n := of_partition["consumer_lag_stored"]) >= 0:
-                    lag[place] = n
+                # Offsets that are not known yet are negative. The first one that is known is where reading goes on.
+                end, *begins = (of_partition[f"{name}_offset"] for name in ("hi", "stored", "committed", "lo"))
+                begin = next((each for each in begins if each >= 0), None)
+                if place in self._assigned and end >= 0 and begin is not None:
+                    lag[place] = max(0, end - begin)
         self.lag = lag
+
+
+def _note_failure(failed: dict[int, Any], n: int, error: Any, _message: Any) -> None:
+    if error is not None:
+        failed[n] = error
 
 
 def _names(places: Collection[Place]) -> list[str]:

@@ -103,7 +103,7 @@ class Receivers:
 
     def of(self, tenant: str | None) -> Receiver:
         """Raises `InvalidInputError` if messages for this tenant are refused, and the errors of its database."""
-        if tenant is None or tenant == self._settings.tenant:
+        if tenant is None or (self._settings.tenant and tenant == self._settings.tenant):
             self._own.look()
             return self._own
         if self._settings.tenant:
