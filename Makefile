@@ -12,7 +12,7 @@ API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool kafka check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -70,6 +70,10 @@ screenshots: install  ## the pictures of docs/console.md, from the demo (needs c
 promtool: install  ## alert rules and dashboard, as Prometheus reads them (needs promtool, of the package prometheus)
 	@$(BIN)/python -m pytest tests/promtool
 
+kafka: install  ## `reckon consume` against a real broker, on SQLite and Postgres
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kafka.txt
+	@$(BIN)/python -m pytest --numprocesses 2 tests/kafka
+
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -114,6 +118,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) --group build --output-file requirements-build.txt
 	$(COMPILE) --group audit --output-file requirements-audit.txt
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	$(COMPILE) --group kafka --constraint requirements-dev.txt --output-file requirements-kafka.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var

@@ -87,10 +87,9 @@ def read_message(message: TopicMessage, kind: MessageKind) -> ReadMessage:
         document = parse_json(message.body)
     except ValueError as error:
         raise InvalidInputError(printable(f"not JSON: {error}")) from None
-    if isinstance(document, dict) and document.keys() == {kind}:
-        document = document[kind]
-    is_list = isinstance(document, list)
-    given = document if is_list else [document]
+    is_body = isinstance(document, dict) and document.keys() == {kind}
+    is_list = is_body or isinstance(document, list)
+    given = document[kind] if is_body else document if is_list else [document]
     try:
         if kind == "ratings":
             RatingsIn.model_validate({kind: given})

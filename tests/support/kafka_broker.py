@@ -141,7 +141,16 @@ class KafkaBroker(Kafka):
         copy = self.folder / "noida"
         if not copy.exists():
             shutil.copy(program(), copy)
-        command = [copy, "start", "--only", "kafka", "--kafka-port", str(self.port), "--data-dir", self.folder / "data"]
+        command: list[str | Path] = [
+            copy,
+            "start",
+            "--only",
+            "kafka",
+            "--kafka-port",
+            str(self.port),
+            "--data-dir",
+            self.folder / "data",
+        ]
         with (self.folder / "broker.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(self._is_up, 30)
@@ -199,9 +208,7 @@ class Consumers:
     running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @classmethod
-    def of(
-        cls, broker: KafkaBroker, folder: Path, url: str, properties: Mapping[str, str] | None = None
-    ) -> "Consumers":
+    def of(cls, broker: Kafka, folder: Path, url: str, properties: Mapping[str, str] | None = None) -> "Consumers":
         file = folder / "kafka.properties"
         given = {"session.timeout.ms": "6000", **(properties or {})}
         file.write_text("# of a test\n\n" + "".join(f"{name}={value}\n" for name, value in given.items()))
