@@ -13,7 +13,7 @@ API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-e
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kubernetes manifests check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kafka kubernetes manifests check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -78,8 +78,13 @@ kubernetes: install  ## the Helm chart, rendered by Helm and checked against the
 manifests: install  ## the manifests of the Helm chart for those without Helm
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
 	@$(BIN)/python -m tests.kubernetes.chart deploy/kubernetes/reckon.yaml
+
 object-storage: install  ## snapshots in object storage, on an S3 server of its own (moto)
 	@$(PYTEST) tests/object_storage
+
+kafka: install  ## `reckon consume` against a real broker, on SQLite and Postgres
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kafka.txt
+	@$(BIN)/python -m pytest --numprocesses 2 tests/kafka
 
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
@@ -126,6 +131,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) --group audit --output-file requirements-audit.txt
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
 	$(COMPILE) --group kubernetes --constraint requirements-dev.txt --output-file requirements-kubernetes.txt
+	$(COMPILE) --group kafka --constraint requirements-dev.txt --output-file requirements-kafka.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var

@@ -36,7 +36,7 @@ from app.api import (
 from app.api.address_check import AddressCheck
 from app.api.admission import Admission
 from app.api.authentication import Authentication, Origins
-from app.api.body_limit import MAX_BODY_BYTES, BodyLimit
+from app.api.body_limit import BodyLimit
 from app.api.defects import Defects
 from app.api.head import HeadAsGet
 from app.api.probe_thread import ProbeThread
@@ -46,6 +46,7 @@ from app.api.tenant_service import TenantService
 from app.api.web_pages import WebPages
 from app.console.application import ConsoleBesideApi, create_console
 from app.console.imports import UPLOAD_PATH
+from app.intake.json_limits import MAX_BODY_BYTES
 from app.intake.uploads import MAX_UPLOAD_BYTES
 from app.observability.logs import configure_logs
 from app.observability.loop_lag import observe_loop_lag

@@ -91,6 +91,21 @@ class Settings(BaseSettings):
         description="After SIGTERM, `/readyz` is 503 and requests are answered for this long before the service stops, "
         "so that a balancer sends them elsewhere first",
     )
+    kafka_servers: str = Field(
+        "",
+        description="Brokers from which `reckon consume` reads ratings and events, as `HOST:PORT`, separated by commas",
+    )
+    kafka_group: str = Field("reckon", min_length=1, description="The group that all consumers of a deployment share")
+    kafka_ratings_topic: str = Field("reckon.ratings", description="The topic of ratings; empty: none")
+    kafka_events_topic: str = Field("reckon.events", description="The topic of events; empty: none")
+    kafka_dead_letters_topic: str = Field(
+        "reckon.dead-letters", min_length=1, description="Where messages go that are refused, each with its reason"
+    )
+    kafka_config_file: str = Field(
+        "",
+        description="File with properties of librdkafka, `name=value` in each line, such as those of TLS and SASL;"
+        " empty: none",
+    )
     train_after_changes: int = Field(
         0,
         ge=0,

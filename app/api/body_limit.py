@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOO_LARGE, CANNOT_DECODE, NOT_IMPLEMENTED = 413, 415, 501
-MAX_BODY_BYTES = 1 << 20
 
 
 def too_large(max_bytes: int) -> str:

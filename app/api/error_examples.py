@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from app.api.body_limit import MAX_BODY_BYTES, too_large
+from app.api.body_limit import too_large
 from app.api.examples import Schema, resolved
 from app.api.problems import (
     EXAMPLE_REQUEST_ID,
@@ -23,6 +23,7 @@ from app.api.problems import (
 )
 from app.api.routing import NotJsonError
 from app.errors import NotFoundError, StorageFullError, UnavailableError
+from app.intake.json_limits import MAX_BODY_BYTES
 from app.intake.value_types import ID_PATTERN
 
 NOT_FOUND: Mapping[str, tuple[str, str]] = {

@@ -11,11 +11,8 @@ from app.api.access import needs
 from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
-from app.api.schemas.body import read_rows
 from app.api.schemas.events import (
-    EventIn,
     EventOut,
-    EventsIn,
     EventsOut,
     EventsPage,
     EventTypeIn,
@@ -24,7 +21,9 @@ from app.api.schemas.events import (
 )
 from app.entities import Event, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
+from app.intake.received import EventIn, EventsIn
 from app.intake.recording import ReceivedEvent, RowOutcome
+from app.intake.rows import read_rows
 from app.intake.value_types import Cursor, Id
 from app.observability.metrics import Metrics
 from app.serving.tokens import TokenSigner

@@ -14,8 +14,8 @@ from app.api.item_fields import OF_EVERY_ANSWER
 from app.api.problems import responses
 from app.api.responses import json_response
 from app.api.routing import AnswerRoute, service_of
-from app.api.schemas.body import read_rows
 from app.api.schemas.lists import PairIn, PairsIn, Predictions, RejectedPair
+from app.intake.rows import read_rows
 from app.serving.item_details import ItemSelection, read_details, remembered_details
 from app.serving.predictions import Pair, Prediction
 from app.serving.request_state import RequestState

@@ -9,11 +9,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 
 from app.errors import InvalidInputError, ReckonError
+from app.intake.rows import printable
 
 PREFIX = "urn:reckon:problem:"
 MEDIA_TYPE = "application/problem+json"
@@ -201,17 +202,4 @@ def _field_error(fault: Mapping[str, Any]) -> FieldError:
         return FieldError(field=".".join(map(str, fault["loc"])), detail="it is not an object")
     # Of a parameter that may be repeated, the place of one value says nothing: the name tells which parameter it is.
     place = fault["loc"][:2] if fault["loc"][0] == "query" else fault["loc"]
-    return FieldError(field=_printable(".".join(map(str, place))), detail=_printable(str(fault["msg"])))
-
-
-def fault_of(error: ValidationError) -> str:
-    """Return the first error of a row of a batch, in one line."""
-    fault = error.errors(include_url=False, include_input=False)[0]
-    # Pydantic's message would name our class.
-    message = "it is not an object" if fault["type"] == "model_type" else fault["msg"]
-    return _printable(f"{'.'.join(map(str, fault['loc'])) or 'row'}: {message}")
-
-
-def _printable(text: str) -> str:
-    # Lone surrogates in an input cannot be encoded as UTF-8.
-    return text.encode("utf-8", "backslashreplace").decode()
+    return FieldError(field=printable(".".join(map(str, place))), detail=printable(str(fault["msg"])))

@@ -21,7 +21,7 @@ class HeartbeatOut(BaseModel):
 
     process_id: str = Field(examples=["reckon-1-4711-9f2c1a"])
     name: str = Field(
-        description="`api 1`, `api 2`, ..., `worker`; `api` where something else than `reckon serve` runs it",
+        description="`api 1`, `api 2`, ..., `worker`, `consumer`; `api` where something else than `reckon serve` runs it",
         examples=["api 1"],
     )
     host: str = Field(examples=["reckon-1"])
@@ -31,7 +31,7 @@ class HeartbeatOut(BaseModel):
     is_alive: bool = Field(description="It beat in the last 35 seconds", examples=[True])
     version: str = Field(description="Of Reckon", examples=["0.1.0"])
     snapshot_version: int | None = Field(
-        description="Of the snapshot that it serves; null without one, and for a worker"
+        description="Of the snapshot that it serves; null without one, and for a worker or consumer"
     )
 
 

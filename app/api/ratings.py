@@ -12,12 +12,13 @@ from app.api.access import caller_of, needs
 from app.api.idempotency import acts_once, keeping
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
-from app.api.schemas.body import read_rows
-from app.api.schemas.ratings import RatingIn, RatingOut, RatingsIn, RatingsOut, RatingsPage
+from app.api.schemas.ratings import RatingOut, RatingsOut, RatingsPage
 from app.auth.errors import UserTokenError
 from app.entities import Rating
 from app.errors import NotFoundError
+from app.intake.received import RatingIn, RatingsIn
 from app.intake.recording import RowOutcome, StoredRating
+from app.intake.rows import read_rows
 from app.intake.value_types import Cursor, Id
 from app.wiring import Service
 

@@ -8,10 +8,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, FailFast, Field, model_validator
 
-from app.api.schemas.body import Body
 from app.entities import Rating, RatingScale, to_microseconds
 from app.errors import InvalidInputError
 from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS
+from app.intake.rows import Body
 from app.intake.value_types import VALUE, Finite, Id, Moment
 from app.serving.catalogue import Catalogue
 from app.serving.guests import GuestEvent

@@ -25,12 +25,13 @@ from starlette.requests import ClientDisconnect
 
 from app.api import idempotency
 from app.api.access import Access, caller_of, check_body
-from app.api.json_limits import JsonRequest, check_json
+from app.api.json_request import JsonRequest
 from app.api.problems import responses
 from app.api.query_string import names, refuse_repeated, refuse_unknown, takes_several
 from app.auth.errors import ForbiddenError
 from app.auth.refusals import acts_in
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
+from app.intake.json_limits import check_json
 from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.store.kept_answers import AlreadyAnsweredError
 from app.wiring import Control, Service

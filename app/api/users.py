@@ -8,11 +8,12 @@ from app.api.access import needs
 from app.api.idempotency import acts_once
 from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
-from app.api.schemas.body import BatchOutcome, merge_patch, read_rows
+from app.api.schemas.body import BatchOutcome, merge_patch
 from app.api.schemas.users import MergeOut, UserIn, UserOut, UserPatchIn, UserRowIn, UsersIn, UsersPage
 from app.entities import User
 from app.errors import InvalidInputError, NotFoundError
 from app.intake.catalogue import record_entries
+from app.intake.rows import read_rows
 from app.intake.value_types import Cursor, Id, Text
 from app.store import STORED
 from app.store.merging import NoGuestError

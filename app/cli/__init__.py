@@ -13,6 +13,7 @@ from app import __version__
 from app.cli.algorithms import algorithms
 from app.cli.audit import audit
 from app.cli.catalogue import event_types, items, users
+from app.cli.consume import consume
 from app.cli.database import migrate, scale
 from app.cli.demo import demo
 from app.cli.doctor import doctor
@@ -105,6 +106,7 @@ cli.command()(tune)
 cli.command()(algorithms)
 cli.command()(serve)
 cli.command()(worker)
+cli.command()(consume)
 cli.command("event-types")(event_types)
 cli.command()(migrate)
 cli.command()(openapi)

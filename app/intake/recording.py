@@ -1,4 +1,4 @@
-"""Ratings and events that arrive in requests, one by one or in a batch: checked row by row, then stored together.
+"""Ratings and events that arrive in requests or messages: checked row by row, then stored together.
 
 A batch is a list of rows, each a value or the reason for which it could not be read. Every row gets an outcome: one bad
 row does not keep the others from being stored.
@@ -29,6 +29,8 @@ from app.intake.ratings import FUTURE_TOLERANCE_MICROSECONDS, UNKNOWN_ITEM_FAULT
 from app.store import REPLACED, STORED, UNCHANGED, UNKNOWN_ITEM, Recorded, Store
 from app.store.kept_answers import Keep
 
+SERVER_CLOCK = "the server's clock"
+SENDING_TIME = "the time at which it was sent"
 FOREIGN_RECOMMENDATION_FAULT = "this recommendation_id was made for another user"
 
 Status = Literal["stored", "replaced", "unchanged", "rejected"]
@@ -119,10 +121,29 @@ class RatingRecorder:
             )
         )
 
+    def record_sent(self, rows: Sequence[Rating | str], sent_at: Sequence[int]) -> list[RowOutcome]:
+        """As `record_batch`, for threads, where `sent_at` of each row, microseconds UTC, takes the place of the clock.
+
+        A rating without a time, or with one after it was sent, has the time at which it was sent. So its time depends
+        on nothing but the row, and a row that comes again changes nothing.
+        """
+        scale = self._store.instance.scale()
+        checked = [
+            row if isinstance(row, str) else _sent_or_fault(row, scale, at)
+            for row, at in zip(rows, sent_at, strict=True)
+        ]
+        good = [row for row in checked if isinstance(row, Rating)]
+        if not good:
+            return _outcomes(checked, iter(()))
+        latest = max(sent_at)  # none is ahead of it, so that all keep their times and their order
+        columns, _ = _rating_columns(good, latest)
+        recorded = self._store.ratings.record(columns, untimed_at=np.full(len(good), latest))
+        return _outcomes(checked, iter(recorded.status.tolist()))
+
     async def _now(self, ratings: Iterable[Rating]) -> int:
         """The time with which these ratings are compared."""
         now = self._clock()
-        if any(each.rated_at is not None and _is_ahead(to_microseconds(each.rated_at), now) for each in ratings):
+        if any(each.rated_at is not None and is_ahead(to_microseconds(each.rated_at), now) for each in ratings):
             return await asyncio.to_thread(_later_clock, self._store, now)
         return now
 
@@ -197,11 +218,21 @@ class EventRecorder:
         """Stores the good rows in one transaction."""
         now = self._clock()
         if any(
-            not isinstance(row, str) and row.at is not None and _is_ahead(to_microseconds(row.at), now) for row in rows
+            not isinstance(row, str) and row.at is not None and is_ahead(to_microseconds(row.at), now) for row in rows
         ):
             now = _later_clock(self._store, now)
+        return self._record(rows, [now] * len(rows), SERVER_CLOCK)
+
+    def record_sent(self, rows: Sequence[ReceivedEvent | str], sent_at: Sequence[int]) -> list[RowOutcome]:
+        """As `record_batch`, where `sent_at` of each row, microseconds UTC, takes the place of the clock."""
+        return self._record(rows, sent_at, SENDING_TIME)
+
+    def _record(self, rows: Sequence[ReceivedEvent | str], times: Sequence[int], clock: str) -> list[RowOutcome]:
         types = {each.name: each for each in self._store.events.types().values()}
-        checked = [row if isinstance(row, str) else self._event_or_fault(row, types, now) for row in rows]
+        checked = [
+            row if isinstance(row, str) else self._event_or_fault(row, types, now, clock)
+            for row, now in zip(rows, times, strict=True)
+        ]
         checked = self._own_recommendations_only(checked)
         good = [row for row in checked if isinstance(row, CheckedEvent)]
         statuses = self._store.events.record(_event_columns(good), is_direct=True).tolist() if good else []
@@ -211,10 +242,12 @@ class EventRecorder:
         """Deletes the event as of now, so that a later replay of it changes nothing."""
         self._store.events.delete(event_id, at=self._clock())
 
-    def _event_or_fault(self, event: ReceivedEvent, types: Mapping[str, EventType], now: int) -> CheckedEvent | str:
+    def _event_or_fault(
+        self, event: ReceivedEvent, types: Mapping[str, EventType], now: int, clock: str
+    ) -> CheckedEvent | str:
         at = now if event.at is None else to_microseconds(event.at)
         try:
-            _check_event(event, at, types, now)
+            _check_event(event, at, types, now, clock)
             named = event.recommendation_id
             origin = None if named is None else self._recommendations.read_recommendation_id(named)
             _check_origin(event, origin)
@@ -243,7 +276,8 @@ class EventRecorder:
         return [FOREIGN_RECOMMENDATION_FAULT if _is_foreign(row, owners) else row for row in rows]
 
 
-def _is_ahead(at: int, now: int) -> bool:
+def is_ahead(at: int, now: int) -> bool:
+    """Whether a time is more than 5 minutes later than another, microseconds UTC."""
     # Clocks of callers differ; a time far ahead would win over every later rating.
     return at - now > FUTURE_TOLERANCE_MICROSECONDS
 
@@ -268,20 +302,27 @@ def _outcome(index: int, status: int) -> RowOutcome:
     return RowOutcome(index, STATUS_NAMES[status])
 
 
-def _checked_rating(rating: Rating, scale: RatingScale, now: int, field: str) -> Rating:
-    """The rating as it is stored: a pair has the value 1. Raises `InvalidInputError`."""
+def _checked_rating(rating: Rating, scale: RatingScale, now: int, field: str, clock: str = SERVER_CLOCK) -> Rating:
+    """The rating as it is stored: a pair has the value 1. Raises `InvalidInputError`. `clock`: what `now` is."""
     value = scale.check(rating.value, f"{field}.value")
-    if rating.rated_at is not None and _is_ahead(to_microseconds(rating.rated_at), now):
-        message = "rated_at is more than 5 minutes ahead of the server's clock"
+    if rating.rated_at is not None and is_ahead(to_microseconds(rating.rated_at), now):
+        message = f"rated_at is more than 5 minutes ahead of {clock}"
         raise InvalidInputError(message, field=f"{field}.rated_at")
     return rating if value == rating.value else replace(rating, value=value)
 
 
-def _rating_or_fault(rating: Rating, scale: RatingScale, now: int) -> Rating | str:
+def _rating_or_fault(rating: Rating, scale: RatingScale, now: int, clock: str = SERVER_CLOCK) -> Rating | str:
     try:
-        return _checked_rating(rating, scale, now, "row")
+        return _checked_rating(rating, scale, now, "row", clock)
     except InvalidInputError as error:
         return error.detail
+
+
+def _sent_or_fault(rating: Rating, scale: RatingScale, sent_at: int) -> Rating | str:
+    checked = _rating_or_fault(rating, scale, sent_at, SENDING_TIME)
+    if isinstance(checked, str) or (checked.rated_at is not None and to_microseconds(checked.rated_at) <= sent_at):
+        return checked
+    return replace(checked, rated_at=from_microseconds(sent_at))
 
 
 def _rating_columns(ratings: Sequence[Rating], now: int) -> tuple[IncomingRatings, NDArray[np.intp]]:
@@ -315,14 +356,14 @@ def _stored(rating: Rating, recorded: Recorded) -> StoredRating:
     )
 
 
-def _check_event(event: ReceivedEvent, at: int, types: Mapping[str, EventType], now: int) -> None:
+def _check_event(event: ReceivedEvent, at: int, types: Mapping[str, EventType], now: int, clock: str) -> None:
     declared = types.get(event.type)
     if declared is None:
         raise InvalidInputError(f"there is no event type {event.type!r}; declared are: {', '.join(types)}")
     if event.portion is not None and not declared.is_consumption:
         raise InvalidInputError(f"a {event.type!r} has no portion: its type is no consumption")
-    if _is_ahead(at, now):
-        raise InvalidInputError("at is more than 5 minutes ahead of the server's clock")
+    if is_ahead(at, now):
+        raise InvalidInputError(f"at is more than 5 minutes ahead of {clock}")
 
 
 def _check_origin(event: ReceivedEvent, origin: Origin | None) -> None:

@@ -203,6 +203,8 @@ def last_hour(documents: Iterable[Mapping[str, Any]], now: datetime) -> LastHour
     total = Minute()
     for document in documents:
         for number, counts in document.items():
+            if not number.isdigit():  # what a consumer says besides, see `consumption.py`
+                continue
             # Other minutes are old, or ahead by the clock of another host.
             if (minute := minutes.get(int(number))) is not None:
                 read = Minute.from_json(counts)

@@ -61,7 +61,7 @@ class Metrics:
             ["tenant", "status"],
             registry=self._registry,
         )
-        self._tenants = _Names()
+        self._tenants = Names()
         self._strategies = Counter(
             "reckon_recommendations",
             "Recommendation lists answered, by strategy, and by whether the user is stored (known) or not (unknown:"
@@ -90,7 +90,7 @@ class Metrics:
             "Users whose list was made from what is remembered, because the database did not answer",
             registry=self._registry,
         )
-        self._event_types, self._placements = _Names(), _Names()
+        self._event_types, self._placements = Names(), Names()
         self._ratings = Counter("reckon_ratings", "Ratings received, by outcome", ["status"], registry=self._registry)
         self._lag = Histogram(
             "reckon_write_to_effect_seconds",
@@ -233,10 +233,10 @@ class _Nameless(Metrics):
 
     def __init__(self, shared: Metrics) -> None:
         self.__dict__.update(shared.__dict__)
-        self._event_types, self._placements = _Names(0), _Names(0)
+        self._event_types, self._placements = Names(0), Names(0)
 
 
-class _Names:
+class Names:
     """The first names of a kind. Users may declare and delete names for ever."""
 
     def __init__(self, most: int = MAX_NAMES) -> None:

@@ -1,8 +1,8 @@
-"""The training loop. It is a door like the API, for jobs instead of requests.
+"""The training loop, and the consumer of messages: doors like the API, for jobs and messages instead of requests.
 
 This package decides which worker runs which job and when a job is due: claims, heartbeats, takeover of jobs whose
 worker is silent, triggers, and removal of old snapshots and tombstones. It may import training and the layers below,
-and settings. The `training_jobs` table is the queue.
+and settings. The `training_jobs` table is the queue. `consumption.py` stores the messages of a broker.
 
 Rejected alternative: a task library. It needs a broker, and it loses the task of a killed worker, so the table would be
 needed beside it.

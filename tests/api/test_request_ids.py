@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.body_limit import MAX_BODY_BYTES
+from app.intake.json_limits import MAX_BODY_BYTES
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.settings import Settings

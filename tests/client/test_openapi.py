@@ -18,16 +18,15 @@ from pydantic import BaseModel
 
 import app.client
 from app.api.recipients import GuestRating, PastEvent
-from app.api.schemas.events import EventIn
 from app.api.schemas.items import ItemRowIn
 from app.api.schemas.lists import PairIn
-from app.api.schemas.ratings import RatingIn
 from app.api.schemas.users import UserRowIn
 from app.client.call import Operation, signature_of
 from app.client.errors import BY_STATUS
 from app.client.fake import Answers, Memory
 from app.client.operations import Operations
 from app.client.operations.recommendations import ItemField
+from app.intake.received import EventIn, RatingIn
 from app.main import create_app
 from app.serving.item_details import ANSWER_FIELDS, COLUMNS
 from app.settings import Settings

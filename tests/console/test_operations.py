@@ -10,6 +10,7 @@ import pytest
 from app.console.operations import StorageView, operations_view, settings_view, storage_view
 from app.console.rendering import moment
 from app.observability.activity import Activity
+from app.observability.consumption import ConsumerMetrics
 from app.settings import Settings
 from app.store.presence import Presence
 from app.wiring import Service
@@ -30,6 +31,20 @@ def test_processes(console: Console, service: Service) -> None:
     (beat,) = service.store.processes.read().beats
     service.store.processes.end(beat.process_id)
     assert "No process has reported yet" in console.text("/console/operations")
+
+
+def test_consumer(console: Console, service: Service) -> None:
+    metrics = ConsumerMetrics()
+    metrics.count_ratings("stored", 3)
+    metrics.observe_lag({("reckon.ratings", 0): 1_200, ("reckon.ratings", 1): 34})
+    presence = Presence(service.store, "consumer", activity=metrics.as_json)
+    presence.beat()
+    assert "consumer runs" in (text := console.text("/console/operations"))
+    assert "1,234 to store in 2 partitions" in text
+    assert "No request has come in the last hour" in text
+    metrics.waits("storage-full", "the disk of the database is nearly full")
+    presence.beat()
+    assert "waits: the disk of the database is nearly full" in console.text("/console/operations")
 
 
 def test_plots(service: Service, tmp_path: Path) -> None:

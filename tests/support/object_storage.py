@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,8 @@ class S3Server:
 
 
 def _client(service: str, port: int, keys: Mapping[str, str]) -> Any:
-    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  comes with moto; it has no types
-
-    return boto3.client(
+    # It comes with moto, and has no types.
+    return import_module("boto3").client(
         service,
         endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",

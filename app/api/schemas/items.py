@@ -5,9 +5,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from app.api.schemas.body import Body, DescribedAs
 from app.entities import BARE_ITEM, ITEM_DEFAULTS, ITEM_FIELDS, Item, ItemField, ItemFieldKind, Patch
 from app.intake.item_types import input_type, without_repeats
+from app.intake.rows import Body, DescribedAs
 from app.intake.value_types import AttributesPatch, Id
 
 _OUTPUT_TYPES: dict[ItemFieldKind, Any] = {

@@ -5,10 +5,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field
 
-from app.api.schemas.body import Body
 from app.auth.keys import KEY_EXAMPLE, LONGEST_LIFETIME, MAX_NOTE, ApiKey, KeyKind
 from app.auth.scopes import Scope
 from app.auth.user_tokens import MAX_SECONDS
+from app.intake.rows import Body
 from app.intake.value_types import Id, Text
 from app.texts import ORIGIN_PATTERN
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, FailFast, Field
 
 from app.api.item_fields import SelectedColumns
 from app.api.list_parameters import ListFields
-from app.api.schemas.body import Body, DescribedAs
+from app.intake.rows import Body, DescribedAs
 from app.intake.value_types import Id
 from app.serving.predictions import Prediction
 from app.serving.query import Degraded, ExplainedRecommendations, Recommendations

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.body import Body
+from app.intake.rows import Body
 from app.intake.value_types import Integral
 from app.store import Job, SnapshotEntry
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.body import Body, DescribedAs
 from app.entities import USER_DEFAULTS, Patch, User
+from app.intake.rows import Body, DescribedAs
 from app.intake.value_types import Attributes, AttributesPatch, Id, Name
 
 

@@ -8,7 +8,7 @@ from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.json_limits import MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, MAX_VALUES, JsonTooComplexError, check_json
+from app.intake.json_limits import MAX_CONTAINERS, MAX_DEPTH, MAX_KEYS, MAX_VALUES, JsonTooComplexError, check_json
 
 JSON = {"content-type": "application/json"}
 

@@ -1,28 +1,25 @@
-"""Limits on the structure of a JSON body, which hold before any object is made of it.
+"""Limits on a JSON body, of a request or a message, which hold before any object is made of it.
 
-The bytes of a body are limited too (`body_limit.py`), but a few of them can make much: every key that a schema does not
-know becomes an error with a copy of its place, and deeply nested lists exhaust the stack of whatever walks them.
+The bytes of a body are limited too, but a few of them can make much: every key that a schema does not know becomes an
+error with a copy of its place, and deeply nested lists exhaust the stack of whatever walks them.
 """
 
 import gc
 import json
-from asyncio import sleep
 from typing import Any
 
 import numpy as np
-from fastapi import Request
 from numpy.typing import NDArray
 
 from app.errors import ReckonError
+
+MAX_BODY_BYTES = 1 << 20
 
 MAX_DEPTH = 32
 MAX_KEYS = 256
 """Of one object. Items have at most 100 attributes, and a merge patch names at most 200."""
 MAX_CONTAINERS = 30_000
 MAX_VALUES = 70_000
-
-LARGE_BYTES = 1 << 16
-"""To check, to parse and to validate a larger body takes milliseconds each: other requests have their turns between."""
 
 STRUCTURE = b'{}[]:,"'
 NOT_STRUCTURE = bytes(set(range(256)) - set(STRUCTURE))
@@ -34,24 +31,11 @@ class JsonTooComplexError(ReckonError):
     status = 400
 
 
-class JsonRequest(Request):
-    """Parses its body without garbage collections.
+def parse_json(body: bytes) -> Any:
+    """Parses without garbage collections. Raises `ValueError` for text that is not JSON.
 
     What is parsed holds no cycles, and looking for them takes ten times as long as parsing many short lists does.
     """
-
-    async def json(self) -> Any:
-        body = await self.body()
-        is_large = len(body) > LARGE_BYTES
-        if is_large:
-            await sleep(0)
-        parsed = _parsed(body)
-        if is_large:
-            await sleep(0)
-        return parsed
-
-
-def _parsed(body: bytes) -> Any:
     was_enabled = gc.isenabled()
     gc.disable()
     try:
