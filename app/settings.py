@@ -120,6 +120,17 @@ class Settings(BaseSettings):
         description="Users whose vectors and histories a snapshot holds. Of more users it holds this many, and the "
         "others are folded in from their stored ratings and events at each request",
     )
+    spark_master: str = Field(
+        "local[*]",
+        pattern=r"^\S+$",
+        description="Master of Spark for recipes with the engine `spark`, such as `spark://host:7077`; "
+        "further options by Spark's own means",
+    )
+    spark_folder: str = Field(
+        "",
+        description="Folder through which training and the executors of Spark exchange files, under one path on all of "
+        "them; empty: in `RECKON_DATA_DIR`, which suffices where Spark runs on this machine alone",
+    )
     erasure_hours: Positive = Field(
         24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
     )

@@ -19,6 +19,7 @@ from app.store.store import Store
 from app.training.publisher import Publisher
 from app.training.rejections import rejection_warning
 from app.training.run import Trainer
+from app.training.spark_errors import SparkOptions
 from app.worker import check_can_train
 from app.worker.attempt import attempt
 from app.worker.triggers import Triggers
@@ -38,7 +39,9 @@ def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
     return Trainer(
-        store, Publisher(store, settings.data_dir, settings.snapshots_kept, settings.snapshot_users, sources_of)
+        store,
+        Publisher(store, settings.data_dir, settings.snapshots_kept, settings.snapshot_users, sources_of),
+        SparkOptions(settings.spark_master, settings.spark_folder),
     )
 
 
