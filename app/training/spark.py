@@ -56,19 +56,23 @@ class SparkDriver:
         self._folder = folder
         self._shared = shared
         self._thread = ThreadPoolExecutor(1, "spark")
+        self._is_given_up = False
         self._gateway: Any = None
         self._context: Any = None
         self._session: Any = None
 
     def start(self, progress: ProgressCallback) -> None:
         """Raises `TrainingFailedError` where Spark does not start."""
-        self._wait(self._thread.submit(self._start), lambda: progress(0.0, "starting Spark"), lambda: None)
+        self._wait(self._thread.submit(self._start), lambda: progress(0.0, "starting Spark"), self._give_up)
         log.info("spark started", version=VERSION, application=self._context.applicationId)
 
     def _start(self) -> None:
         with (self._folder / "spark.log").open("wb") as written, _environment(self._options):
             streams = {"stdout": written, "stderr": subprocess.STDOUT}
             self._gateway = launch_gateway(popen_kwargs=streams)
+        if self._is_given_up:
+            _end(self._gateway)
+            return
         # The options of spark-defaults.conf and of PYSPARK_SUBMIT_ARGS are known by now, and come first.
         with SparkContext._lock:
             SparkContext._gateway, SparkContext._jvm = self._gateway, self._gateway.jvm
@@ -79,6 +83,12 @@ class SparkDriver:
         self._context = SparkContext(conf=conf, gateway=self._gateway)
         self._context.setCheckpointDir(str(self._shared / "checkpoints"))
         self._session = SparkSession(self._context)
+
+    def _give_up(self) -> None:
+        """End the JVM while it starts, so that no one waits for a master that does not answer."""
+        self._is_given_up = True
+        if self._gateway is not None:
+            self._gateway.proc.kill()
 
     def _defaults(self) -> dict[str, str]:
         defaults = {
@@ -285,12 +295,11 @@ class SparkJobs:
                 mirrored = summed.select(f.col("newer"), f.col("older"), f.col("together"))
                 both = directed.union(mirrored).groupBy("older", "newer").agg(f.sum("together").alias("value"))
                 gram = both.select(f.col("older").alias("row"), f.col("newer").alias("column"), "value")
-                following = summed.select(
-                    f.col("newer").alias("row"), f.col("older").alias("column"), f.col("next").alias("value")
-                )
-                strongest = self._write(_strongest(gram, by, width))
-                targets = gram if decay is None else following
-                return strongest, self._write(_strongest(targets, by, n_neighbours))
+                targets = gram
+                if decay is not None:
+                    sources = f.col("newer").alias("row"), f.col("older").alias("column"), f.col("next").alias("value")
+                    targets = summed.select(*sources)
+                return self._write(_strongest(gram, by, width)), self._write(_strongest(targets, by, n_neighbours))
             finally:
                 summed.unpersist()
 
