@@ -6,15 +6,16 @@ UV_VERSION := 0.13.8
 DATA ?=
 FAULTS ?=
 # All extras but two-tower: torch's default Linux wheel brings several GB of CUDA, which training here does not use.
-LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune
+LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives --extra tune \
+	--extra object-store --extra kafka
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
-API_ONLY := --extra postgres --no-emit-package numba --no-emit-package llvmlite
+API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-emit-package llvmlite
 # What trains on Spark: pyspark brings 490 MB, which no other install needs.
 ON_SPARK := --extra postgres --extra parquet --extra spark
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool spark check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool kubernetes manifests spark check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -72,6 +73,14 @@ screenshots: install  ## the pictures of docs/console.md, from the demo (needs c
 promtool: install  ## alert rules and dashboard, as Prometheus reads them (needs promtool, of the package prometheus)
 	@$(BIN)/python -m pytest tests/promtool
 
+kubernetes: install  ## the Helm chart, rendered by Helm and checked against the schemas of Kubernetes
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
+	@$(BIN)/python -m pytest tests/kubernetes
+
+manifests: install  ## the manifests of the Helm chart for those without Helm
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kubernetes.txt
+	@$(BIN)/python -m tests.kubernetes.chart deploy/kubernetes/reckon.yaml
+
 spark: install  ## training on a local cluster of Spark (needs Java 17; pyspark is 490 MB)
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-spark.txt
 	@$(BIN)/python -m pytest tests/spark
@@ -120,6 +129,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) --group build --output-file requirements-build.txt
 	$(COMPILE) --group audit --output-file requirements-audit.txt
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
+	$(COMPILE) --group kubernetes --constraint requirements-dev.txt --output-file requirements-kubernetes.txt
 	$(COMPILE) $(ON_SPARK) --constraint requirements-dev.txt pyproject.toml --output-file requirements-spark.txt
 
 clean:  ## remove what was built and what the demo made

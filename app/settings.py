@@ -120,6 +120,12 @@ class Settings(BaseSettings):
         description="Users whose vectors and histories a snapshot holds. Of more users it holds this many, and the "
         "others are folded in from their stored ratings and events at each request",
     )
+    snapshot_url: str = Field(
+        "",
+        pattern=r"^(|s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_.-]+)*)$",
+        description="`s3://BUCKET/PREFIX`, where snapshots are published for replicas on other machines; empty: in the "
+        "data folder alone. Credentials, region and endpoint: the standard `AWS_...` variables",
+    )
     spark_master: str = Field(
         "local[*]",
         pattern=r"^\S+$",
@@ -145,9 +151,11 @@ class Settings(BaseSettings):
         return self.model_copy(update={"tenant": name, **self._places_of(name)})
 
     def _places_of(self, name: str) -> dict[str, Any]:
+        snapshot_url = f"{self.snapshot_url}/{TENANTS_FOLDER}/{name}" if self.snapshot_url else ""
         is_postgres = self.database_url.startswith("postgresql")
         return {
             "data_dir": self.data_dir / TENANTS_FOLDER / name,
+            "snapshot_url": snapshot_url,
             "database_url": _with_schema(self.database_url, schema_of(name)) if is_postgres else "",
         }
 

@@ -54,6 +54,9 @@ from app.serving.tokens import TokenSigner
 from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
+from app.snapshots.bucket import SnapshotBucket
+from app.snapshots.fetching import SnapshotFetcher
+from app.snapshots.folders import SnapshotFolders
 from app.store import WAIT_SECONDS, Store
 from app.store.arrivals import FLUSH_SECONDS
 from app.store.connection_budget import ConnectionBudget
@@ -77,6 +80,12 @@ def open_store(
         wait_seconds=wait_seconds,
         budget=budget,
     )
+
+
+def snapshot_folders(settings: Settings) -> SnapshotFolders:
+    """Return where the snapshots are: in the data folder alone, or in object storage as well. Asks nothing of it."""
+    url = settings.snapshot_url
+    return SnapshotFolders(settings.data_dir, SnapshotBucket.at(url) if url else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,7 @@ class Service:
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
         threads = WorkThreads() if beside is None else beside.threads
+        folders = snapshot_folders(settings)
         cache, user_states = ResponseCache(), UserStates(store.reads, lag, threads)
 
         def forget_users() -> None:
@@ -172,7 +182,8 @@ class Service:
 
         serving = ServingStateHolder(
             active=active,
-            data_dir=settings.data_dir,
+            folders=folders,
+            fetcher=SnapshotFetcher(folders, metrics.count_snapshot_fetch),
             register=store.snapshots,
             items=store.items,
             likes=store.likes,
@@ -221,7 +232,7 @@ class Service:
             tokens=tokens,
             metrics=metrics,
             erased_within=timedelta(hours=settings.erasure_hours),
-            published=PublishedSnapshots(store, settings.data_dir),
+            published=PublishedSnapshots(store, folders),
             data_quality=RememberedDataQuality(),
         )
 

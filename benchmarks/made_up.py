@@ -1,5 +1,6 @@
 """Large catalogues and snapshots of random vectors, written and registered as a training run does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from app.scoring.content import ContentEncoding
 from app.scoring.features import Encodings
 from app.scoring.item_similarity import ItemSimilarity
 from app.scoring.sides import item_moments
+from app.segments.sparse import SparseFold
 from app.snapshots.arrays import SnapshotArrays
+from app.snapshots.folders import SNAPSHOTS_FOLDER
 from app.snapshots.manifest import UNMEASURED_BLEND, Manifest, SegmentEntry, Watermark, card
 from app.store import Store
-from app.training.publisher import SNAPSHOTS_FOLDER
 from benchmarks.serving_data import SCALE, record_items, record_users
 from tests.support.snapshot_data import NEWEST, RATING_FOLD, TASTE_NUMBERS
 
@@ -26,6 +28,8 @@ SEGMENTS = (
 )
 DIMENSION = 144  # 130 columns, padded to a multiple of 16
 RATINGS_PER_USER = 100
+ENTRIES_PER_ITEM = 20
+"""Of the table of a sparse segment."""
 
 
 def fill(store: Store, n_items: int, n_users: int) -> None:
@@ -34,14 +38,21 @@ def fill(store: Store, n_items: int, n_users: int) -> None:
     record_users(store, n_users)
 
 
-def publish(store: Store, data_dir: Path, n_users: int = 0) -> int:
+def publish(store: Store, data_dir: Path, n_users: int = 0, *, with_table: bool = False) -> int:
     """A live snapshot of all items and users of the store, and of `n_users` in all, who need not be there.
 
-    Returns the size of its arrays in bytes.
+    `with_table`: whether it has a sparse segment beside the dense ones. Returns the size of its arrays in bytes.
     """
     arrays = made_up_arrays(store, n_users)
     version = store.snapshots.next_version()
     manifest = _manifest(store, arrays, version)
+    if with_table:
+        fold = _made_up_table(len(arrays.item_keys))
+        entry = SegmentEntry("item_item", "slim", None, 0.5, numbers=fold.numbers, n_entries=len(fold.entries))
+        *others, popularity = manifest.segments
+        manifest = replace(manifest, segments=(*others, entry, popularity))
+        of_table = {f"item_item.{name}": array for name, array in fold.arrays.items()}
+        arrays = replace(arrays, extra={**arrays.extra, **of_table})
     folder = write_snapshot(data_dir / SNAPSHOTS_FOLDER, manifest, arrays, Encodings())
     store.jobs.enqueue("benchmark")
     claim = store.jobs.claim("benchmark", lease_seconds=60)
@@ -49,6 +60,16 @@ def publish(store: Store, data_dir: Path, n_users: int = 0) -> int:
         raise RuntimeError("another run is under way")
     store.snapshots.register(claim, version=version, path=str(folder.relative_to(data_dir)), card=card(manifest))
     return sum(array.nbytes for array in arrays.named.values())
+
+
+def _made_up_table(n_items: int, seed: int = 0) -> SparseFold:
+    """A random table with `ENTRIES_PER_ITEM` entries in each row."""
+    rng = np.random.default_rng(seed)
+    columns = rng.integers(0, n_items, (n_items, ENTRIES_PER_ITEM), np.int32)
+    columns.sort(axis=1)
+    entries = rng.random(columns.size, np.float32).astype(np.float16)
+    starts = np.arange(n_items + 1) * ENTRIES_PER_ITEM
+    return SparseFold(starts, columns.ravel(), entries, decay=0.9, least_liked=SCALE.liked_from)
 
 
 def made_up_arrays(store: Store, n_users: int, seed: int = 0) -> SnapshotArrays:

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from app.entities import IncomingRatings
+from app.snapshots.folders import SNAPSHOTS_FOLDER
 from app.store import Store, migrate
-from app.training.publisher import SNAPSHOTS_FOLDER
 from benchmarks.table import Row
 
 N_EACH = 100

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from app.entities import Item, User
 from app.erasure.eraser import Eraser
 from app.erasure.receipt import is_genuine
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store, migrate
 from app.store.imports import KeptRow
 from faults.trial import Figure, Trial
@@ -104,7 +105,7 @@ def _in_process(trial: Trial) -> Figure:
         people.sort(key=lambda each: -content.count(each.user_id.encode()))
         for each in people[:5]:
             store.users.delete(each.user_id)
-        Eraser(store, folder).proceed()
+        Eraser(store, SnapshotFolders(folder)).proceed()
         return _of_files("sqlite, in process", people[:5], people[5:10], [folder])
     finally:
         store.close()

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from app.errors import ReckonError
 from app.scoring import open_snapshot
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -79,7 +80,7 @@ def run(trial: Trial) -> Iterator[Figure]:
     folder = trial.fresh_folder("shop")
     with capture_logs(), opened_shop(folder, tasteful_ratings()) as shop:
         shop.train(QUICK)
-        learner = Trainer(shop.store, Recording(shop.store, folder))
+        learner = Trainer(shop.store, Recording(shop.store, SnapshotFolders(folder)))
         shop.store.jobs.enqueue("request", recipe=QUICK)
         claim = shop.store.jobs.claim("a-worker", lease_seconds=0)
         if claim is None:
@@ -131,7 +132,7 @@ def _publish(folder: Path, shim: Shim) -> None:
         claim = store.jobs.claim("a-worker", lease_seconds=0)
         if claim is None:
             raise LookupError("no job to claim")
-        publisher = Publisher(store, folder)
+        publisher = Publisher(store, SnapshotFolders(folder))
         learned, evaluated, dataset, _, *rest = GIVEN["learned"]
         shim.install()
         try:

@@ -101,7 +101,8 @@ async def readyz(request: Request) -> Readiness:
     """200 as long as lists can be made, if need be from memory: a balancer that removed this process, and every other
     one, because of their common database would make things worse. 503 while the database does not answer and nothing
     is remembered, and while the service, told to stop, still answers so that a balancer can remove it first. 200
-    without a snapshot, since popular items can be listed.
+    without a snapshot, since popular items can be listed. With object storage, 503 from the start until the live
+    snapshot is fetched, or cannot be fetched for a minute.
 
     It needs no key, and answers `status` alone then. With a key of the main catalogue that has the scope `console` or
     `admin`, and while the service is open, it says more.
@@ -110,6 +111,8 @@ async def readyz(request: Request) -> Readiness:
     if any(each.state == "stopping" for each in states):
         raise UnavailableError("the service is about to stop")
     service = service_of(request)
+    if (awaited := service.serving.awaited) is not None:
+        raise UnavailableError(awaited)
     scorer = service.serving.current.scorer
     degraded = []
     try:

@@ -25,7 +25,7 @@ WAITING_SECONDS = 600.0
 
 
 def doctor(as_json: bool = typer.Option(False, "--json", help="Print the findings as JSON")) -> None:
-    """Check the database, the snapshots, the disk, the clock, the configuration and the worker. Changes no data.
+    """Check database, snapshots, object storage, disk, clock, configuration and worker. Changes no data.
 
     Exit code 1 if there is a problem; a warning alone is no problem.
     """
@@ -73,6 +73,7 @@ def _findings(settings: "Settings") -> Iterator["Finding"]:
     store = open_store(settings)
     try:
         yield _clock(store)
+        yield from _object_storage(settings, store)
         yield _snapshot(settings, store)
         yield _worker(store)
     except ReckonError as error:
@@ -138,15 +139,55 @@ def _clock(store: "Store") -> "Finding":
     return Finding("clock", "ok", "agrees with the database and with what is stored")
 
 
+def _object_storage(settings: "Settings", store: "Store") -> Iterator["Finding"]:
+    """Nothing without object storage. Writes a small object and removes it."""
+    from app.errors import ReckonError
+    from app.snapshots.errors import ObjectStorageError, ObjectStorageRefusedError
+    from app.store.checkup import Finding
+    from app.wiring import snapshot_folders
+
+    name, bucket = "object storage", snapshot_folders(settings).bucket
+    if bucket is None:
+        return
+    live, is_written = store.snapshots.live(), True
+    try:
+        bucket.check_owner(store.instance.database_id)
+        bucket.versions()
+        is_live_there = live is None or bucket.has(live.version)
+        try:
+            if not bucket.honours_conditions():
+                detail = f"{bucket.url}: the storage ignores If-Match or If-None-Match"
+                advice = "use another storage: two runs at the same time could both publish"
+                yield Finding(name, "problem", detail, advice)
+                return
+        except ObjectStorageRefusedError as error:
+            is_written = False
+            advice = f"enough for `reckon serve --no-worker`, not for what trains: {error.advice}"
+            yield Finding(name, "warning", f"it can be read and not written: {error.detail}", advice)
+    except ReckonError as error:
+        advice = error.advice if isinstance(error, ObjectStorageError) else ""
+        yield Finding(name, "problem", error.detail, advice)
+        return
+    if live is not None and not is_live_there:
+        detail = f"{bucket.url} does not have the live snapshot {live.version}"
+        yield Finding(name, "problem", detail, "run `reckon snapshots upload` where it is, or train again")
+    elif is_written:
+        yield Finding(name, "ok", f"{bucket.url} can be read and written")
+
+
 def _snapshot(settings: "Settings", store: "Store") -> "Finding":
     from app.scoring import ActiveSnapshot
     from app.store.checkup import Finding
+    from app.wiring import snapshot_folders
 
     entry = store.snapshots.live()
     if entry is None:
         return Finding("snapshot", "warning", "nothing is learned yet: lists hold popular items", "run `reckon train`")
     active = ActiveSnapshot(store.instance.database_id)
-    active.refresh(entry.version, settings.data_dir / entry.path, entry.digest)
+    folders = snapshot_folders(settings)
+    if not folders.is_here(entry):
+        return Finding("snapshot", "ok", f"version {entry.version} is not on this machine yet")
+    active.refresh(entry.version, folders.local(entry), entry.digest)
     if active.current is None:
         detail = f"version {entry.version} cannot be served: {active.problem}"
         return Finding("snapshot", "problem", detail, "run `reckon train`, or `reckon snapshots activate` another")

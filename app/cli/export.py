@@ -13,6 +13,7 @@ from app.intake.files.table_writers import Format, writing_in
 
 if TYPE_CHECKING:
     from app.scoring import PublishedScorer
+    from app.snapshots.folders import SnapshotFolders
     from app.store import Store
 
 
@@ -38,11 +39,12 @@ def export(
     from app.intake.layouts import VECTORS
     from app.settings import Settings
     from app.store import Store
+    from app.wiring import snapshot_folders
 
     settings = Settings()
     store = Store.open(settings.database_url, settings.data_dir)
     try:
-        snapshot = _live_snapshot(store, settings.data_dir) if vectors else None
+        snapshot = _live_snapshot(store, snapshot_folders(settings)) if vectors else None
         with store.audit.command("database.export", folder.name), shown_progress(is_quiet=as_json) as progress:
             report = export_to(folder, store, format_, progress, is_for_spreadsheets=for_spreadsheets)
         written: dict[str, Any] = report.counts
@@ -60,7 +62,7 @@ def export(
         typer.echo(f"in {folder}")
 
 
-def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
+def _live_snapshot(store: "Store", folders: "SnapshotFolders") -> "PublishedScorer":
     """Raises `NotFoundError` if no snapshot is live, and the errors of `open_snapshot` if it is damaged."""
     from app.errors import NotFoundError
     from app.scoring import open_snapshot
@@ -68,7 +70,7 @@ def _live_snapshot(store: "Store", data_dir: Path) -> "PublishedScorer":
     live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
     if live is None:
         raise NotFoundError("snapshot", "live")
-    return open_snapshot(data_dir / live.path, store.instance.database_id, live.version, live.digest)
+    return open_snapshot(folders.get(live), store.instance.database_id, live.version, live.digest)
 
 
 def _export_vectors(

@@ -151,13 +151,14 @@ def run_service(
     from app.settings import Settings
     from app.store.presence import PROCESS_NAME
     from app.training.rejections import rejection_warning
-    from app.wiring import open_store
+    from app.wiring import open_store, snapshot_folders
     from app.worker import check_can_train
 
     # Children are restarted for ever, so an error that no restart can repair must be raised before the first start.
     if worker:
         check_can_train()
     settings = Settings()
+    snapshot_folders(settings).check()
     store = open_store(settings)
     try:
         warning = rejection_warning(store)

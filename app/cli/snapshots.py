@@ -1,4 +1,4 @@
-"""`reckon snapshots list|activate`: lists the published snapshots and selects the live one."""
+"""`reckon snapshots list|activate|upload`: lists the published snapshots, selects the live one, uploads them."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MAX_DIGITS = 19
 """Versions are 64-bit integers."""
 
-snapshots = typer.Typer(help="List published snapshots, or activate one.", no_args_is_help=True)
+snapshots = typer.Typer(help="List, activate or upload published snapshots.", no_args_is_help=True)
 
 
 @snapshots.command("list")
@@ -19,13 +19,13 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the snapshot
     """List the stored snapshots, newest first."""
     from app.serving.published import PublishedSnapshots
     from app.settings import Settings
-    from app.wiring import open_store
+    from app.wiring import open_store, snapshot_folders
 
     settings = Settings()
     store = open_store(settings)
     try:
         entries = store.snapshots.entries()
-        published = PublishedSnapshots(store, settings.data_dir)
+        published = PublishedSnapshots(store, snapshot_folders(settings))
         found = [(entry, published.problem(entry)) for entry in entries]
     finally:
         store.close()
@@ -42,7 +42,7 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     from app.errors import InvalidInputError
     from app.serving.published import PublishedSnapshots
     from app.settings import Settings
-    from app.wiring import open_store
+    from app.wiring import open_store, snapshot_folders
 
     if version != "latest" and not (version.isascii() and version.isdecimal() and len(version) < MAX_DIGITS):
         raise InvalidInputError(
@@ -53,10 +53,32 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     try:
         with store.audit.command("snapshots.activate", version):
             wanted = None if version == "latest" else int(version)
-            entry = PublishedSnapshots(store, settings.data_dir).activate(wanted)
+            entry = PublishedSnapshots(store, snapshot_folders(settings)).activate(wanted)
     finally:
         store.close()
     typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")
+
+
+@snapshots.command()
+def upload() -> None:
+    """Bring the snapshots that only this machine has to the object storage of RECKON_SNAPSHOT_URL."""
+    from app.serving.published import PublishedSnapshots
+    from app.settings import Settings
+    from app.wiring import open_store, snapshot_folders
+
+    settings = Settings()
+    store = open_store(settings)
+    try:
+        with store.audit.command("snapshots.upload", settings.snapshot_url):
+            uploaded = PublishedSnapshots(store, snapshot_folders(settings)).upload()
+    finally:
+        store.close()
+    for version, problem in uploaded:
+        typer.echo(f"snapshot {version} " + ("is uploaded" if problem is None else f"stays here: {problem}"))
+    if not uploaded:
+        typer.echo("all snapshots are there")
+    if any(problem is not None for _, problem in uploaded):
+        raise typer.Exit(1)
 
 
 def fallback_lines(entry: "SnapshotEntry") -> list[str]:

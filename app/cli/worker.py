@@ -10,11 +10,12 @@ def worker() -> None:
     from app.observability.logs import configure_logs
     from app.settings import Settings
     from app.store.presence import Presence
-    from app.wiring import open_store
+    from app.wiring import open_store, snapshot_folders
     from app.worker.rounds import Rounds
 
     settings = Settings()
     configure_logs(settings.log_format)
+    snapshot_folders(settings).check()
     stopping = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:

@@ -65,6 +65,7 @@ def create_console(settings: Settings, service: Service, control: Control, tenan
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY)
     app.state.settings = settings
     app.state.control = control
+    app.state.tenants = tenants
     app.state.commands = Commands()
     app.state.prepared_views = PreparedViews()
     for router in ROUTERS:

@@ -1,5 +1,7 @@
 """Logging in with an API key, and out."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,23 +9,28 @@ import structlog
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
+from structlog.contextvars import bound_contextvars
 
 from app.auth.errors import MissingScopeError, UnauthorizedError
-from app.auth.key_ring import HeldKey
+from app.auth.key_ring import Caller, HeldKey
 from app.auth.keys import KEY_LENGTH
+from app.auth.refusals import acts_in
 from app.console.rendering import page
 from app.console.routing import control_of
 from app.console.sessions import COOKIE, cookie_of
 from app.errors import ReckonError
-from app.store.audit import ANY_CALLER
+from app.store.audit import ANY_CALLER, AuditLog
 
 if TYPE_CHECKING:
     from app.auth.console_sessions import ConsoleSessions
+    from app.tenancy.open_services import OpenServices
 
 log = structlog.get_logger()
 
 HOME = "/"
 MAX_NEXT = 2_000
+LOG_IN, LOG_OUT = "console.login", "console.logout"
+"""Their names in the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +66,17 @@ async def log_in(
         return page(request, "login.html", LoginView(target, _problem(error)), status=error.status)
     sessions: ConsoleSessions = request.scope["state"]["sessions"]
     session = sessions.start(held.key.key_id)
-    audit = control_of(request).store.audit
-    await run_in_threadpool(audit.record, held.key.key_id, "console.login", "")
+    await _record(request, held.caller, LOG_IN)
     response = RedirectResponse(target, status_code=303)
     response.headers["set-cookie"] = cookie_of(session, request.scope)
     return response
 
 
-async def log_out(_request: Request) -> Response:
+async def log_out(request: Request) -> Response:
+    caller: Caller | None = request.scope["state"]["caller"]
+    # Not of a session that has ended, nor of an open service, where nobody has logged in.
+    if caller is not None and caller.key_id is not None:
+        await _record(request, caller, LOG_OUT)
     response = RedirectResponse("/console/login", status_code=303)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
     return response
@@ -85,14 +95,53 @@ async def _held(request: Request, text: str) -> HeldKey:
         except UnauthorizedError:
             control.limits.count_failure(address)
             log.warning("authentication failed", peer=address)
-            n_left_out = control.refusals.left_out_before(ANY_CALLER, "console.login", UnauthorizedError.type)
+            n_left_out = control.refusals.left_out_before(ANY_CALLER, LOG_IN, UnauthorizedError.type)
             if n_left_out is not None:
-                refused = (ANY_CALLER, "console.login", "", UnauthorizedError.type)
+                refused = (ANY_CALLER, LOG_IN, "", UnauthorizedError.type)
                 await run_in_threadpool(control.store.audit.record_refusal, *refused, n_left_out=n_left_out)
             raise
     if "console" not in held.caller.scopes:  # which `admin` includes
-        raise MissingScopeError(["console", "admin"])
+        error = MissingScopeError(["console", "admin"])
+        await _record_refusal(request, held.caller, error)
+        raise error
     return held
+
+
+async def _record(request: Request, caller: Caller, action: str) -> None:
+    async with _audit_log(request, caller) as (audit, target):
+        await run_in_threadpool(audit.record, caller.key_id or ANY_CALLER, action, target)
+
+
+async def _record_refusal(request: Request, caller: Caller, error: ReckonError) -> None:
+    actor = caller.key_id or ANY_CALLER
+    refusals = control_of(request).refusals
+    n_left_out = refusals.left_out_before(acts_in(caller.tenant), actor, LOG_IN, error.type)
+    if n_left_out is not None:
+        async with _audit_log(request, caller) as (audit, target):
+            await run_in_threadpool(audit.record_refusal, actor, LOG_IN, target, error.type, n_left_out=n_left_out)
+
+
+@asynccontextmanager
+async def _audit_log(request: Request, caller: Caller) -> AsyncIterator[tuple[AuditLog, str]]:
+    """Yields the audit log of the caller's catalogue, and the target of an entry about a session.
+
+    If the catalogue cannot be opened, it is the main audit log, with the tenant as the target.
+    """
+    main = control_of(request).store.audit
+    if caller.tenant is None:
+        yield main, ""
+        return
+    tenants: OpenServices = request.app.state.tenants
+    with bound_contextvars(tenant=caller.tenant):
+        try:
+            lease, service = await tenants.lease(caller.tenant)
+        except ReckonError:
+            lease, service = None, None
+        try:
+            yield (main, caller.tenant) if service is None else (service.store.audit, "")
+        finally:
+            if lease is not None:
+                lease.give_back()
 
 
 def _problem(error: ReckonError) -> str:

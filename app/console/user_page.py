@@ -20,6 +20,7 @@ from app.console.item_lists import (
     ReasonsView,
     cards_of,
     reasons_view,
+    shortened,
     value_text,
 )
 from app.console.plots import Plot
@@ -338,7 +339,7 @@ async def lists_view(service: Service, user_id: str) -> UserListsView:
     query = ListQuery(user_id, ListOptions(limit=N_IN_ROW))
     home = (await service.home_page.home(N_ROWS, query, state)).rows
     mixes = (await service.mixer.mixes(N_MIXES, query, state)).mixes
-    rows = [(row.title, "", row.items) for row in home]
+    rows = [(shortened(row.title), "", row.items) for row in home]
     mixed = [(mix.name, f"of {', '.join(mix.categories)}" if mix.categories else "", mix.items) for mix in mixes]
     cards = await cards_of([each.item_id for _, _, items in (*rows, *mixed) for each in items], service, state)
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
 from app.intake.uploads import Uploads
-from app.snapshots.retention import remove_snapshot, unregistered_folders
+from app.snapshots.folders import SnapshotFolders
 from app.store.erasures import Erasure
 from app.store.store import Store
-from app.training.publisher import SNAPSHOTS_FOLDER
+from app.training.unregistered import remove_unregistered_objects
 
 REJECTED_FOLDER = "rejected"
 """Below the data folder: where imports write rejected rows."""
@@ -21,13 +20,14 @@ log = structlog.get_logger()
 @dataclass(frozen=True)
 class Eraser:
     store: Store
-    data_dir: Path
+    folders: SnapshotFolders
 
     def proceed(self) -> bool:
         """Completes the erasures that can be completed now; returns whether there were any.
 
         Idempotent: after a crash in any step, the next call goes on. Raises `UnavailableError` where the database
-        cannot be written anew at the moment, and `StorageFullError` where there is no room for that.
+        cannot be written anew at the moment, `StorageFullError` where there is no room for that, and
+        `ObjectStorageError` where objects of snapshots cannot be removed.
         """
         # A restore that was killed may have left users who were erased long ago.
         self.store.database.remove_leftovers()
@@ -36,23 +36,19 @@ class Eraser:
             return False
         # Without ratings and events no run can publish another snapshot, so the live one goes as well.
         is_empty = not self.store.training_reads.has_ratings_or_events()
-        for version in self.store.erasures.retire_snapshots(ready, with_live=is_empty):
-            remove_snapshot(self._snapshots, version)
+        retired = self.store.erasures.retire_snapshots(ready, with_live=is_empty)
+        self.folders.remove(retired, self.store.instance.database_id)
         if self._has_leftovers():
             return False
         n_rejected = self._remove_rejected_rows()
         # A file that was uploaded before may hold the user, and would bring the user back.
-        Uploads(self.data_dir).purge(max(each.requested_at for each in ready).timestamp())
+        Uploads(self.folders.data_dir).purge(max(each.requested_at for each in ready).timestamp())
         self.store.erasures.purge(ready)
         live = self.store.snapshots.live()
         live_version = None if live is None else live.version
         self.store.erasures.complete(ready, snapshot_version=live_version, n_rejected_files=n_rejected)
         log.info("erasures completed", erasure_ids=[each.erasure_id for each in ready], snapshot_version=live_version)
         return True
-
-    @property
-    def _snapshots(self) -> Path:
-        return self.data_dir / SNAPSHOTS_FOLDER
 
     def _ready(self, pending: Sequence[Erasure]) -> Sequence[Erasure]:
         """Those whose users the live snapshot does not hold; all of them where there is nothing to learn from."""
@@ -67,13 +63,14 @@ class Eraser:
 
     def _has_leftovers(self) -> bool:
         """Whether there are folders of runs that were killed, which may hold the users; `tidy` removes them."""
-        registered = {entry.version for entry in self.store.snapshots.entries()}
-        return any(unregistered_folders(self._snapshots, registered))
+        if self.folders.leftovers(self.store.snapshots.versions()):
+            return True
+        return not remove_unregistered_objects(self.store, self.folders)
 
     def _remove_rejected_rows(self) -> int:
         # The deletions removed those in the database. An import that ran at the time may have kept others since.
         self.store.imports.forget_rows()
-        files = [path for path in (self.data_dir / REJECTED_FOLDER).glob("*") if path.is_file()]
+        files = [path for path in (self.folders.data_dir / REJECTED_FOLDER).glob("*") if path.is_file()]
         for path in files:
             path.unlink(missing_ok=True)
         return len(files)

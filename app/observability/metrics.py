@@ -117,6 +117,13 @@ class Metrics:
             "Looks for another live snapshot that failed: those that the log explains",
             registry=self._registry,
         )
+        self._fetches = Counter(
+            "reckon_snapshot_fetches",
+            "Downloads of snapshots from object storage, by outcome: fetched; failed (it did not answer, or refused);"
+            " damaged (what it has is not what was published)",
+            ["outcome"],
+            registry=self._registry,
+        )
         self._loop_lag = Histogram(
             "reckon_event_loop_lag_seconds",
             "How late the event loop looks at what is due, 20 times a second",
@@ -189,6 +196,10 @@ class Metrics:
 
     def count_poll_failure(self) -> None:
         self._poll_failures.inc()
+
+    def count_snapshot_fetch(self, outcome: str) -> None:
+        """`outcome`: fetched, failed or damaged."""
+        self._fetches.labels(outcome).inc()
 
     def observe_loop_lag(self, seconds: float) -> None:
         self._loop_lag.observe(seconds)

@@ -84,6 +84,10 @@ class ActiveSnapshot:
             self.current, self.is_substitute = scorer, True
             return True
 
+    def reconsider(self, version: int) -> None:
+        """Read a snapshot that was refused again at once: its folder has been brought anew."""
+        self._refused.pop(version, None)
+
     def forget(self, database_id: str) -> None:
         """Serve nothing until the next refresh, because the database was restored and may have the other id.
 

@@ -1,12 +1,13 @@
 """What requests are answered from: a scorer with its catalogue, swapped as one reference."""
 
 import hashlib
+import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from app.serving.catalogue import Catalogue
 from app.serving.known_users import KnownUsers
 from app.serving.rows import NO_ROWS, Rows
 from app.serving.tokens import TokenSigner
+from app.snapshots.fetching import SnapshotFetcher
+from app.snapshots.folders import SnapshotFolders
 from app.store.generation import Generation
 from app.store.instance import Instance
 from app.store.items import Items
@@ -33,6 +36,14 @@ from app.store.trends import Trends
 log = structlog.get_logger()
 
 N_TRENDING = 1_000
+
+SPREAD_SECONDS = 1.5
+"""With object storage, each process waits a random time up to this one before it takes another snapshot: otherwise all
+processes would download and verify at once."""
+
+AWAITED_SECONDS = 60.0
+"""A process without a snapshot that cannot bring the live one is not ready for this long; popular items are better than
+no answer then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,8 @@ class ServingStateHolder:
         self,
         *,
         active: ActiveSnapshot,
-        data_dir: Path,
+        folders: SnapshotFolders,
+        fetcher: SnapshotFetcher,
         register: SnapshotRegister,
         items: Items,
         likes: Likes,
@@ -133,7 +145,8 @@ class ServingStateHolder:
     ) -> None:
         """`forget_users`: drops what the process remembers of users, for one was erased."""
         self._active = active
-        self._data_dir = data_dir
+        self._folders = folders
+        self._fetcher = fetcher
         self._register = register
         self._items = items
         self._likes = likes
@@ -154,8 +167,18 @@ class ServingStateHolder:
         self._stopped = threading.Event()
         # Versions that this process could not open and has requested a run for.
         self._trained_instead: set[int] = set()
+        # The live snapshot while it is not on this machine.
+        self._absent: SnapshotEntry | None = None
+        # Versions whose damaged copies this process has given up, once each.
+        self._distrusted: set[int] = set()
+        self._registered: Collection[int] | None = None
+        # The next snapshot, and when this process takes it.
+        self._turn: tuple[int, float] = (0, 0.0)
+        self._is_settled = folders.bucket is None
+        self._began_at = time.monotonic()
         # A process that cannot load the live snapshot at its start answers popular items until it can load one.
         self._reported(self._follow_register)
+        self._reported(self._follow_removals)
         self.current = self._anew(generation.check())
         self._tokens.follow(self.current.generation, instance.token_key)
         self._reported(self._follow_trends)
@@ -163,15 +186,32 @@ class ServingStateHolder:
     @property
     def damage(self) -> Damage | None:
         """What an operator should know where the live snapshot is not the one served."""
-        if not (problem := self._active.problem):
-            return None
         served = self._active.current
         instead = "popular items are listed" if served is None else f"snapshot {served.version} serves"
+        absent = self._absent
+        if absent is not None and (unfetched := self._fetcher.problem(absent.version)) is not None:
+            return Damage(
+                f"the live snapshot {absent.version} cannot be fetched, so {instead}: {unfetched.why}",
+                f"{unfetched.advice} This process tries again by itself.",
+            )
+        if not (problem := self._active.problem):
+            return None
         return Damage(
             f"the live snapshot cannot be served, so {instead}: {problem}",
             "A training run was requested, and what it publishes goes live unless a snapshot is pinned. Look at "
             "`reckon snapshots list`, put the folder back, or activate another snapshot.",
         )
+
+    @property
+    def awaited(self) -> str | None:
+        """Why requests should go to other processes: this one has just started, and the live snapshot is on its way.
+
+        None once it is served, or cannot be brought for now.
+        """
+        if self._is_settled:
+            return None
+        absent = self._absent
+        return "the live snapshot is not known yet" if absent is None else f"snapshot {absent.version} is being fetched"
 
     def poll(self) -> None:
         """Look for another live snapshot and load it aside; without one, count what is popular.
@@ -187,6 +227,7 @@ class ServingStateHolder:
                 # Where the live snapshot cannot be loaded, another one may have taken its place.
                 self._follow_scorer()
             self._follow_trends()
+            self._follow_removals()
 
     def check_generation(self) -> None:
         """Drop everything that was remembered, and load it anew, if the database was restored. Blocks."""
@@ -220,12 +261,15 @@ class ServingStateHolder:
     def _follow_register(self) -> None:
         entry = self._register.live()
         if entry is None:
+            self._absent, self._is_settled = None, True
             if self._active.refresh(None, None) is not Refresh.UNCHANGED:
                 log.info("snapshot", outcome=Refresh.CLEARED.value)
             return
+        if not self._is_turn(entry) or not self._has_brought(entry):
+            return
         outcome = Refresh.DAMAGED  # by whatever a forged file raises
         try:
-            outcome = self._active.refresh(entry.version, self._data_dir / entry.path, entry.digest)
+            outcome = self._active.refresh(entry.version, self._folders.local(entry), entry.digest)
         finally:
             if outcome is not Refresh.UNCHANGED:
                 write = log.info if outcome is Refresh.SWAPPED else log.warning
@@ -233,15 +277,66 @@ class ServingStateHolder:
             if outcome is Refresh.SWAPPED:
                 # What is remembered is of another snapshot; a request in flight may have remembered a user once more.
                 self._forget_users()
-            if self._active.problem:
-                self._substitute(entry)
-            if outcome in {Refresh.DAMAGED, Refresh.OUTDATED}:
-                self._train_instead(entry, f"{outcome.value} snapshot")
+            if outcome is Refresh.DAMAGED and self._distrust(entry):
+                self._has_brought(entry)
+            else:
+                self._is_settled = True
+                if self._active.problem:
+                    self._substitute(entry)
+                if outcome in {Refresh.DAMAGED, Refresh.OUTDATED}:
+                    self._train_instead(entry, f"{outcome.value} snapshot")
         if outcome is Refresh.SWAPPED and entry.created_at > self._since:
             self._lag.took_effect("snapshot", entry.version, to_microseconds(entry.created_at))
 
-    def _substitute(self, live: SnapshotEntry) -> None:
+    def _is_turn(self, entry: SnapshotEntry) -> bool:
+        """Whether this process takes the live snapshot now: at once if it has none, or there is no object storage."""
+        served = self._active.current
+        if self._folders.bucket is None or served is None or served.version == entry.version:
+            return True
+        version, at = self._turn
+        if version != entry.version:
+            at = time.monotonic() + SPREAD_SECONDS * random.random()  # noqa: S311  no secret
+            self._turn = entry.version, at
+        return time.monotonic() >= at
+
+    def _has_brought(self, entry: SnapshotEntry) -> bool:
+        """Whether the live snapshot is served already, or is on this machine. If it is not, it is being brought."""
+        served = self._active.current
+        is_served = served is not None and served.version == entry.version
+        if is_served or self._folders.is_here(entry):
+            self._absent = None
+            return True
+        self._absent = entry
+        self._fetcher.want(entry)
+        if (problem := self._fetcher.problem(entry.version)) is not None:
+            self._substitute(entry, is_storage_up=problem.is_damage)
+            if problem.is_damage:
+                self._train_instead(entry, "damaged snapshot")
+            has_waited = time.monotonic() - self._began_at > AWAITED_SECONDS
+            self._is_settled |= self._active.current is not None or has_waited
+        return False
+
+    def _distrust(self, entry: SnapshotEntry) -> bool:
+        """Give up a damaged copy of what object storage has; whether it is brought anew."""
+        if entry.version in self._distrusted or not self._folders.distrust(entry):
+            return False
+        self._distrusted.add(entry.version)
+        self._active.reconsider(entry.version)
+        return True
+
+    def _follow_removals(self) -> None:
+        """Remove copies of snapshots that are no longer registered: they may hold users who were erased."""
+        if self._folders.bucket is None:
+            return
+        registered = self._register.versions()
+        # Later, while a run on this machine has written a snapshot that it is about to register.
+        if registered != self._registered and self._folders.remove_unregistered(self._register.versions):
+            self._registered = registered
+
+    def _substitute(self, live: SnapshotEntry, *, is_storage_up: bool = True) -> None:
         """Serve the newest snapshot that can be opened in place of the live one, which cannot.
+
+        `is_storage_up`: whether one that is not on this machine can be brought.
 
         One that is served already because it used to be live stays: lists would change without becoming better.
         """
@@ -254,7 +349,13 @@ class ServingStateHolder:
             # Users who were erased since must not come back.
             if entry.version == live.version or entry.n_erasures < live.n_erasures:
                 continue
-            if self._active.substitute(entry.version, self._data_dir / entry.path, entry.digest):
+            if not self._folders.is_here(entry):
+                if is_storage_up:
+                    self._fetcher.want(entry)
+                    if self._fetcher.problem(entry.version) is None:
+                        return  # it is on its way, and the next poll opens it
+                continue
+            if self._active.substitute(entry.version, self._folders.local(entry), entry.digest):
                 log.warning("another snapshot serves", version=entry.version, live=live.version)
                 return
 
@@ -360,6 +461,7 @@ class ServingStateHolder:
 
     def stop(self) -> None:
         self._stopped.set()
+        self._fetcher.stop()
 
     def release(self) -> None:
         """Give back the memory of what is served; nothing can be answered from then on.

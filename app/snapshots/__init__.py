@@ -9,4 +9,7 @@ May import: entities and errors. Not imported: segments and scoring, so a segmen
 Refused: pickle in any form (a file that runs code when read); a database blob (no mapping, no sharing between
 processes); trusting a file because its folder was renamed into place (FAISS and numpy load damaged bytes without
 complaint, so checksums come first).
+
+With object storage (`object_store`, the only home of obstore, and `bucket`), the data folder holds copies: `folders`
+says where a folder is, and `fetching` brings one while the process goes on answering.
 """

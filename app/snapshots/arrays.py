@@ -121,7 +121,7 @@ class SnapshotArrays:
 
     def of_users(self, is_kept: NDArray[np.bool_]) -> "SnapshotArrays":
         """The same without the users, and their histories, outside of the mask (n_users,)."""
-        kept: dict[str, NDArray[Any]] = {}
+        kept: dict[str, Any] = {}
         for name, array in self.named.items():
             if name not in self.extra and ARRAY_LAYOUTS[name][1][0] == "n_users":
                 kept[name] = array[is_kept]

@@ -7,12 +7,12 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from app.snapshots.write import STAGING_PREFIX, folder_name
+from app.snapshots.write import DOWNLOAD_PREFIX, STAGING_PREFIX, folder_name
 
 ORPHAN_SECONDS = 3600.0
 """Younger folders may belong to a run that is about to register them. Writing and opening take minutes at most."""
 
-_OURS = re.compile(rf"{re.escape(STAGING_PREFIX)}.+|\d{{6,}}(\.removed)?")
+_OURS = re.compile(rf"({re.escape(STAGING_PREFIX)}|{re.escape(DOWNLOAD_PREFIX)}).+|\d{{6,}}(\.removed)?")
 
 
 def remove_snapshot(root: Path, version: int) -> None:
@@ -58,3 +58,10 @@ def remove_orphans(root: Path, registered: Collection[int]) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.name)
     return removed
+
+
+def remove_downloads(root: Path) -> None:
+    """Remove what downloads left that were killed. Only while no other one can run."""
+    for folder in root.glob(f"{DOWNLOAD_PREFIX}*"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -30,6 +30,7 @@ GROUPS_FILE = "groups.json"
 DOCUMENTS = (FEATURES_FILE, GROUPS_FILE)
 
 STAGING_PREFIX = ".staging-"
+DOWNLOAD_PREFIX = ".download-"
 
 ROOM_FACTOR = 2.5
 """Free space required before writing, in sizes of the snapshot: other programs write to the disk as well."""
@@ -65,7 +66,7 @@ def write_folder(
     the disk fills up.
     """
     folder = root / folder_name(manifest.version)
-    with _staging(root, manifest.version) as staging:
+    with staging_folder(root, manifest.version) as staging:
         digests = _write_files(staging, arrays, documents)
         with DurableFile(staging / INDEX_FILE) as file:
             file.write(index)
@@ -94,16 +95,19 @@ def _write_files(staging: Path, arrays: SnapshotArrays, documents: Mapping[str, 
 
 
 @contextmanager
-def _staging(root: Path, version: int) -> Iterator[Path]:
-    """A fresh folder to write in, removed after an error. What a killed process leaves is removed by `retention`."""
-    staging = root / f"{STAGING_PREFIX}{folder_name(version)}-{secrets.token_hex(4)}"
+def staging_folder(root: Path, version: int, prefix: str = STAGING_PREFIX, written: str = "written") -> Iterator[Path]:
+    """A fresh folder to write in, removed after an error. What a killed process leaves is removed by `retention`.
+
+    Raises `StorageFullError`, which says what was being done (`written`), where the disk fills up.
+    """
+    staging = root / f"{prefix}{folder_name(version)}-{secrets.token_hex(4)}"
     try:
         os.mkdir(staging, 0o700)  # noqa: PTH102  all steps that a crash test interrupts are calls of `os`
         yield staging
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
         if error.errno in {ENOSPC, EDQUOT}:
-            raise StorageFullError(f"the disk filled up while snapshot {version} was written") from error
+            raise StorageFullError(f"the disk filled up while snapshot {version} was {written}") from error
         raise
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)

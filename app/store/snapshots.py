@@ -154,6 +154,11 @@ class SnapshotRegister:
             rows = connection.execute(sa.select(snapshots).order_by(snapshots.c.version.desc()))
             return [_to_entry(row) for row in rows]
 
+    def versions(self) -> frozenset[int]:
+        """The versions of all registered snapshots."""
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(sa.select(snapshots.c.version)).scalars())
+
     def forget(self, version: int) -> bool:
         """Removes the entry unless it is live, and keeps its figures; True if it was removed."""
         is_one = (snapshots.c.version == version, ~snapshots.c.is_live)

@@ -10,7 +10,7 @@ from app.settings import Settings, schema_of
 from app.store import Store, migrate
 from app.store.backup import adopt
 from app.store.tenant_database import make_schema, remove_database
-from app.wiring import open_store
+from app.wiring import open_store, snapshot_folders
 
 KNOWN_SECONDS = 3.0
 """After this time every process has noticed that a tenant is over: each reads the keys once a second."""
@@ -37,10 +37,16 @@ class TenantLifecycle:
         return migrate(own.database_url, own.data_dir)
 
     def delete(self, name: str) -> None:
-        """Revoke the keys of the tenant, and remove its database, snapshots and files."""
+        """Revoke the keys of the tenant, and remove its database, snapshots and files.
+
+        Raises `ObjectStorageError`, and can be repeated, where its objects cannot be removed.
+        """
         self.store.tenants.move(name, "deleting", among=["creating", "active", "suspended"])
         time.sleep(KNOWN_SECONDS)
         time.sleep(self._end_runs(name))
+        own = snapshot_folders(self.settings.of_tenant(name))
+        if own.bucket is not None:
+            own.bucket.remove_all()
         remove_database(self.store.database, schema_of(name), self.settings.of_tenant(name).data_dir)
         self.store.tenants.end(name)
 

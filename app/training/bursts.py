@@ -19,8 +19,6 @@ Refused: the time of arrival of each rating, which takes another column of the l
 which apps that were offline send for good reasons.
 """
 
-from pathlib import Path
-
 import numpy as np
 import structlog
 from numpy.typing import NDArray
@@ -30,6 +28,7 @@ from app.entities import UNKNOWN_TIME, to_microseconds
 from app.segments.registry import segment_layouts
 from app.snapshots.arrays import SnapshotArrays
 from app.snapshots.errors import SnapshotError
+from app.snapshots.folders import SnapshotFolders
 from app.snapshots.read import read_snapshot
 from app.store.bursts import most_of_new
 from app.store.snapshots import SnapshotEntry
@@ -52,8 +51,8 @@ Times = NDArray[np.int64]
 Counts = NDArray[np.float64]
 
 
-def cap_bursts(dataset: Dataset, store: Store, data_dir: Path, stage: Stage) -> Dataset:
-    """`dataset`, to be learned without what exceeds the caps. `data_dir`: below which snapshots are."""
+def cap_bursts(dataset: Dataset, store: Store, folders: SnapshotFolders, stage: Stage) -> Dataset:
+    """`dataset`, to be learned without what exceeds the caps. `folders`: of the snapshots."""
     data, ratings, labels = dataset.data, dataset.ratings, dataset.ratings.labels
     may_burst = ~np.isin(data.user_keys, store.quarantine.released())
     is_choice = np.ones(len(ratings), bool) if ratings.chosen_from is None else ratings.values >= ratings.chosen_from
@@ -70,7 +69,7 @@ def cap_bursts(dataset: Dataset, store: Store, data_dir: Path, stage: Stage) -> 
     is_of_new = is_new[users] & is_timed & is_choice & (data.is_direct[users] | (times > published_at))
     new = np.bincount(items[is_of_new], minlength=ratings.n_items).astype(float)
     others = np.bincount(items[is_choice & ~is_of_new], minlength=ratings.n_items).astype(float)
-    most = most_expected(others, new, learned_before(store.snapshots.live(), store, data_dir, data.item_keys))
+    most = most_expected(others, new, learned_before(store.snapshots.live(), store, folders, data.item_keys))
     of_user = is_timed & (_over_the_hour(users, times) | (data.is_direct[users] & _over_all(users, times)))
     of_item = np.zeros(len(users), bool)
     rows = np.flatnonzero(is_of_new)
@@ -118,14 +117,15 @@ def _most(known: Counts, new: Counts) -> Counts:
 
 
 def learned_before(
-    live: SnapshotEntry | None, store: Store, data_dir: Path, item_keys: NDArray[np.int64]
+    live: SnapshotEntry | None, store: Store, folders: SnapshotFolders, item_keys: NDArray[np.int64]
 ) -> Counts | None:
     """(n_items,) the choices of each item that the live snapshot has learned from; None where it cannot be read."""
     if live is None:
         return None
     database_id = store.instance.database_id
     try:
-        arrays = read_snapshot(data_dir / live.path, database_id, live.version, segment_layouts(), live.digest).arrays
+        folder = folders.get(live)
+        arrays = read_snapshot(folder, database_id, live.version, segment_layouts(), live.digest).arrays
     except SnapshotError:
         return None
     return choices_of(arrays, item_keys)

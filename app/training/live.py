@@ -1,7 +1,6 @@
 """The live snapshot beside a candidate: what is left of its data today, and so how the two can be compared."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.entities import RatingScale
@@ -9,6 +8,7 @@ from app.errors import InvalidInputError
 from app.segments.registry import segment_layouts
 from app.snapshots.arrays import kept_users
 from app.snapshots.errors import SnapshotError
+from app.snapshots.folders import SnapshotFolders
 from app.snapshots.manifest import Acceptance
 from app.snapshots.read import read_snapshot
 from app.store.snapshots import SnapshotEntry
@@ -44,10 +44,13 @@ class Live:
     overlap: Overlap | None
 
     @classmethod
-    def read(cls, entry: SnapshotEntry, data_dir: Path, database_id: str, dataset: Dataset) -> "Live":
-        """Verifies the checksums of the folder: shares of damaged arrays would decide at random."""
+    def read(cls, entry: SnapshotEntry, folders: SnapshotFolders, database_id: str, dataset: Dataset) -> "Live":
+        """Verifies the checksums of the folder: shares of damaged arrays would decide at random.
+
+        Raises `ObjectStorageError` where the folder cannot be fetched: the gate must not open because of that.
+        """
         try:
-            files = read_snapshot(data_dir / entry.path, database_id, entry.version, segment_layouts(), entry.digest)
+            files = read_snapshot(folders.get(entry), database_id, entry.version, segment_layouts(), entry.digest)
         except SnapshotError:
             return cls(entry.version, entry.card, None)
         known = KnownData.from_snapshot(files.arrays, dataset.scale)

@@ -18,11 +18,17 @@ from app.scoring import PublishedScorer, Scorer, open_snapshot, write_snapshot
 from app.scoring.groups import PopularInGroups
 from app.scoring.item_similarity import N_TOGETHER, ItemSimilarity
 from app.snapshots.arrays import SnapshotArrays, kept_users
-from app.snapshots.errors import SnapshotError
+from app.snapshots.errors import (
+    ObjectStorageDownError,
+    ObjectStorageError,
+    PrefixTakenError,
+    PublishedMeanwhileError,
+    SnapshotError,
+)
+from app.snapshots.folders import Publication, SnapshotFolders
 from app.snapshots.manifest import UNMEASURED_BLEND, Acceptance, Manifest, SimilarBlend, Watermark, card
 from app.snapshots.read import manifest_digest
-from app.snapshots.retention import remove_orphans, remove_snapshot
-from app.snapshots.write import folder_name
+from app.snapshots.retention import remove_snapshot
 from app.store.jobs import Claim, JobCancelledError, LeaseLostError
 from app.store.store import Store
 from app.store.trends import Judgement
@@ -33,9 +39,18 @@ from app.training.fit import Learned
 from app.training.refit_check import check_refit
 from app.training.shift_check import check_shift
 from app.training.sides import Sides, join
+from app.training.unregistered import remove_unregistered_objects
 
-SNAPSHOTS_FOLDER = "snapshots"
-"""Below the data folder. The register holds paths relative to the data folder."""
+UNPUBLISHED = (
+    SnapshotError,
+    SnapshotRejectedError,
+    LeaseLostError,
+    JobCancelledError,
+    ObjectStorageError,
+    PrefixTakenError,
+    PublishedMeanwhileError,
+)
+"""Errors after which the snapshot is certainly not registered."""
 
 log = structlog.get_logger()
 
@@ -47,14 +62,27 @@ class Publisher:
     """
 
     store: Store
-    data_dir: Path
+    folders: SnapshotFolders
     n_kept: int = 5
     max_users: int = 2_000_000
     sources_of: Callable[[Scorer], Sequence[str]] = lambda _snapshot: ()
 
     @property
+    def data_dir(self) -> Path:
+        return self.folders.data_dir
+
+    @property
     def root(self) -> Path:
-        return self.data_dir / SNAPSHOTS_FOLDER
+        return self.folders.root
+
+    def check(self) -> None:
+        """Raises `ObjectStorageRefusedError` or `PrefixTakenError` where nothing could be published: before a run."""
+        bucket = self.folders.bucket
+        if bucket is not None:
+            try:
+                bucket.check_owner(self.store.instance.database_id)
+            except ObjectStorageDownError as error:  # a run may take longer than that lasts
+                log.warning("object storage does not answer", why=error.detail)
 
     def publish(
         self,
@@ -73,9 +101,29 @@ class Publisher:
         `seconds`: how long the phases of the run before this one took, for the card.
 
         Raises `LeaseLostError` when another worker has taken the job over, `JobCancelledError` when it was cancelled,
-        and `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on, or if items
-        rose by what new users alone chose and the job does not accept it. None of them leaves a folder behind.
+        `SnapshotRejectedError` if what was fitted on everything does not know what it was fitted on, or if items
+        rose by what new users alone chose and the job does not accept it, and, with object storage,
+        `PublishedMeanwhileError` if another run was first, `PrefixTakenError` and `ObjectStorageError`. None of them
+        leaves a folder behind.
         """
+        with self.folders.publishing(self.store.instance.database_id) as publication:
+            return self._publish(
+                publication, learned, evaluated, dataset, claim, seed, progress, similar=similar, seconds=seconds
+            )
+
+    def _publish(
+        self,
+        publication: Publication,
+        learned: Learned,
+        evaluated: EvaluatedRecipe,
+        dataset: Dataset,
+        claim: Claim,
+        seed: int,
+        progress: ProgressCallback,
+        *,
+        similar: SimilarBlend,
+        seconds: Mapping[str, float],
+    ) -> int:
         stage, began_at = Stage.from_progress(progress), time.perf_counter()
         with stage.part("assembling", 0.3) as part:
             # The refitted learner may lack an uncertainty; the errors on the hold-out gave one.
@@ -118,6 +166,9 @@ class Publisher:
                     folder = write_snapshot(self.root, manifest, arrays, dataset.encodings, popular.groups, part)
                 opened = open_snapshot(folder, manifest.database_id, version)
                 digest = manifest_digest(folder)
+            if publication.turn is not None:
+                with stage.part("uploading", 0.99) as part:
+                    publication.upload(folder, version, digest, claim.job.job_id, part)
             # Nothing is reported after the registration: the lease ends with it, and a listener would raise.
             with stage.part("registering"):
                 path = str(folder.relative_to(self.data_dir))
@@ -132,8 +183,8 @@ class Publisher:
                 self.store.snapshots.register(
                     claim, version=version, path=path, card=served, digest=digest, judgement=judgement
                 )
-        except (SnapshotError, SnapshotRejectedError, LeaseLostError, JobCancelledError):
-            remove_snapshot(self.root, version)
+        except UNPUBLISHED:
+            self._remove([version])
             raise
         # After any other error it may have been registered nevertheless; if not, `tidy` removes it as an orphan.
         return version
@@ -148,7 +199,9 @@ class Publisher:
             return None
         database_id = self.store.instance.database_id
         try:
-            live = open_snapshot(self.data_dir / entry.path, database_id, entry.version, entry.digest)
+            live = open_snapshot(self.folders.get(entry), database_id, entry.version, entry.digest)
+        except ObjectStorageError:
+            raise  # a run that is repeated can look
         except Exception as error:  # noqa: BLE001  whatever a forged file raises, a sound snapshot must replace it
             stage.decide(f"shift: not looked at, since snapshot {entry.version} cannot be opened: {error!r}")
             return None
@@ -166,7 +219,7 @@ class Publisher:
         """A version that neither another snapshot nor a folder has."""
         while True:
             version = self.store.snapshots.next_version()
-            if not (self.root / folder_name(version)).exists():
+            if self.folders.is_free(version):
                 return version
             # Left by a run after the state that the database was restored to; `tidy` removes it as an orphan.
             log.warning("snapshot folder is left over", version=version)
@@ -175,14 +228,26 @@ class Publisher:
         """Remove all but the newest snapshots and the live one, and what killed runs left behind."""
         with Stage(ignore, log).part("retention") as stage:
             entries = self.store.snapshots.entries()
-            removed = []
-            for entry in entries[self.n_kept :]:
-                # The row goes first: an unregistered folder is removed later, a missing one would be an error.
-                if self.store.snapshots.forget(entry.version):
-                    remove_snapshot(self.root, entry.version)
-                    removed.append(entry.version)
-            orphans = remove_orphans(self.root, {entry.version for entry in entries})
+            # The rows go first: an unregistered folder is removed later, a missing one would be an error.
+            old = [entry.version for entry in entries[self.n_kept :]]
+            removed = [version for version in old if self.store.snapshots.forget(version)]
+            self._remove(removed)
+            orphans = self.folders.remove_orphans(self.store.snapshots.versions)
+            self._remove_objects()
             stage.note(removed_versions=removed, removed_orphans=orphans, n_kept=len(entries) - len(removed))
+
+    def _remove(self, versions: Sequence[int]) -> None:
+        """What object storage does not let be removed now is left over, and removed by a later `tidy`."""
+        try:
+            self.folders.remove(versions, self.store.instance.database_id)
+        except (ObjectStorageError, PrefixTakenError) as error:
+            log.warning("objects of snapshots stay for now", versions=[*versions], why=error.detail)
+
+    def _remove_objects(self) -> None:
+        try:
+            remove_unregistered_objects(self.store, self.folders)
+        except (ObjectStorageError, PrefixTakenError) as error:
+            log.warning("object storage is not tidied", why=error.detail)
 
     def _manifest(
         self,

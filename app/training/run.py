@@ -62,6 +62,7 @@ class Trainer:
                 return self._run(claim, recipe, engine, stages)
 
     def _run(self, claim: Claim, recipe: Recipe, engine: Engine | None, run: Stage) -> int:
+        self.publisher.check()
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
         split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
@@ -70,7 +71,7 @@ class Trainer:
         with run.part("quarantine", until=0.09) as stage:
             dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
-            dataset = cap_bursts(dataset, self.store, self.publisher.data_dir, stage)
+            dataset = cap_bursts(dataset, self.store, self.publisher.folders, stage)
         with run.part("splitting", until=0.1) as stage:
             train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
@@ -139,7 +140,7 @@ class Trainer:
         entry = self.store.snapshots.live()
         if entry is None or entry.card["reason"] is not None or entry.card["format"] != FORMAT:
             return None
-        return Live.read(entry, self.publisher.data_dir, self.store.instance.database_id, dataset)
+        return Live.read(entry, self.publisher.folders, self.store.instance.database_id, dataset)
 
 
 def _pass_gate(

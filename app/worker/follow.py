@@ -74,7 +74,7 @@ def run_to_end(job: Job, trainer: Trainer, *, lease_seconds: float, progress: Pr
                 time.sleep(POLL_SECONDS)
             elif attempt(claim, trainer, jobs, stopping=threading.Event(), **options) is not None:
                 try:
-                    Eraser(trainer.store, trainer.publisher.data_dir).proceed()
+                    Eraser(trainer.store, trainer.publisher.folders).proceed()
                 except (ReckonError, OSError) as error:  # the run has succeeded; a worker completes them
                     log.warning("erasures wait", reason=str(error))
                 trainer.publisher.tidy()

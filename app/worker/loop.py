@@ -20,6 +20,7 @@ from app.training.publisher import Publisher
 from app.training.rejections import rejection_warning
 from app.training.run import Trainer
 from app.training.spark_errors import SparkOptions
+from app.wiring import snapshot_folders
 from app.worker import check_can_train
 from app.worker.attempt import attempt
 from app.worker.triggers import Triggers
@@ -38,9 +39,10 @@ def new_worker_id() -> str:
 def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
+    folders = snapshot_folders(settings)
     return Trainer(
         store,
-        Publisher(store, settings.data_dir, settings.snapshots_kept, settings.snapshot_users, sources_of),
+        Publisher(store, folders, settings.snapshots_kept, settings.snapshot_users, sources_of),
         SparkOptions(settings.spark_master, settings.spark_folder),
     )
 
@@ -109,7 +111,7 @@ class Worker:
         if time.monotonic() < self.chores.erases_from:
             return
         try:
-            Eraser(self.store, self.trainer.publisher.data_dir).proceed()
+            Eraser(self.store, self.trainer.publisher.folders).proceed()
         except (ReckonError, OSError):
             # The caller logs it and goes on.
             self.chores.erases_from = time.monotonic() + ERASER_PAUSE_SECONDS

@@ -4,6 +4,7 @@ from errno import EACCES, EDQUOT, EEXIST, EFBIG, EIO, EMFILE, ENFILE, ENOENT, EN
 from pathlib import Path
 
 from app.errors import StorageFullError
+from app.snapshots.errors import ObjectStorageError
 
 DATA_FOLDER = "RECKON_DATA_DIR"
 FREE_SPACE = (
@@ -41,7 +42,9 @@ def reason_of(error: OSError, data_dir: Path) -> str:
 
 
 def advice_on(error: Exception) -> str | None:
-    """What to do about an error of the system, or about storage that is full; None for other errors."""
+    """What to do about an error of the system or of object storage, or a full disk; None for other errors."""
+    if isinstance(error, ObjectStorageError):
+        return error.advice
     if isinstance(error, StorageFullError):
         return FREE_SPACE
     return _ADVICE.get(error.errno or 0, CHECK_DISK) if isinstance(error, OSError) else None

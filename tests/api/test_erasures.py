@@ -11,6 +11,7 @@ from app.erasure.receipt import is_genuine, is_of
 from app.main import create_app
 from app.observability.logs import configure_logs
 from app.settings import Settings
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 
 PLACES = ("/users/{}", "/users/{}/ratings", "/users/{}/events", "/users/{}/export", "/users?q={}", "/events?user_id={}")
@@ -35,7 +36,7 @@ def test_receipt(client: TestClient, tmp_path: Path) -> None:
     pending = client.get(answer.headers["location"]).json()
     assert (pending["state"], pending["signature"], pending["completed_at"]) == ("pending", None, None)
     assert client.get("/erasures/latest").json() == pending
-    assert Eraser(store_of(client), tmp_path).proceed()
+    assert Eraser(store_of(client), SnapshotFolders(tmp_path)).proceed()
     receipt = client.get(answer.headers["location"]).json()
     assert (receipt["state"], receipt["removed"]["ratings"], receipt["removed"]["events"]) == ("completed", 1, 1)
     key = store_of(client).instance.token_key

@@ -1,6 +1,7 @@
 """What a person does in a browser."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver import ActionChains, Chrome, Keys
@@ -52,10 +53,19 @@ def click(browser: Chrome, selector: str) -> None:
 
 def confirm(browser: Chrome) -> str:
     """Say yes to the question that the page asks, and return it."""
+    return _answer(browser, "accept")
+
+
+def dismiss(browser: Chrome) -> str:
+    """Say no to the question that the page asks, and return it."""
+    return _answer(browser, "dismiss")
+
+
+def _answer(browser: Chrome, answer: Literal["accept", "dismiss"]) -> str:
     wait(browser, lambda: browser.switch_to.alert)
     alert = browser.switch_to.alert
     text = str(alert.text)
-    alert.accept()
+    getattr(alert, answer)()
     return text
 
 
@@ -70,6 +80,11 @@ def write(browser: Chrome, selector: str, text: str) -> WebElement:
 
 def text_of(browser: Chrome, selector: str = "main") -> str:
     return str(browser.find_element(By.CSS_SELECTOR, selector).text)
+
+
+def listed(browser: Chrome) -> list[str]:
+    """The titles of the list of Try it, as they are shown."""
+    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".try-list .title")]
 
 
 def reach(browser: Chrome, selector: str, most: int = 60) -> None:

@@ -13,7 +13,7 @@ selenium = pytest.importorskip("selenium", reason="needs selenium: make browser"
 from selenium.webdriver import Chrome  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
 
-from tests.browser.person import WIDE, click, confirm, opened, resize, text_of, wait, write  # noqa: E402
+from tests.browser.person import WIDE, click, confirm, dismiss, opened, resize, text_of, wait, write  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
@@ -126,7 +126,10 @@ def test_placement(service: RunningService, go: Chrome) -> None:
 
 
 def test_learning(service: RunningService, go: Chrome) -> None:
-    """Another snapshot is made live, then the newest one followed again; a run is started and cancelled."""
+    """Another snapshot is made live, then the newest one followed again; a run is started and cancelled.
+
+    An act that is refused when the page asks changes nothing.
+    """
     at(service, go, "/console/learning/compare?a=1&b=2")
     assert go.find_elements(By.CSS_SELECTOR, "main table")
     at(service, go, "/console/learning/snapshots/1")
@@ -134,12 +137,24 @@ def test_learning(service: RunningService, go: Chrome) -> None:
     wait(go, lambda: service.get("/snapshots/1")["is_live"])
     at(service, go, "/console/learning")
     click(go, "#follow")
+    assert "newest snapshot" in dismiss(go)
+    at(service, go, "/console/learning")
+    assert service.get("/snapshots/1")["is_live"]
+    click(go, "#follow")
+    confirm(go)
     wait(go, lambda: service.get("/snapshots/2")["is_live"])
     at(service, go, "/console/learning")
     click(go, "form[action='/console/learning/jobs'] button")
     wait(go, lambda: service.get("/training-jobs/latest")["state"] == "queued")
-    at(service, go, f"/console/learning/jobs/{service.get('/training-jobs/latest')['job_id']}")
+    # Both pages that offer it are renewed every two seconds while the run waits.
+    for path in ("/console/learning", f"/console/learning/jobs/{service.get('/training-jobs/latest')['job_id']}"):
+        at(service, go, path)
+        click(go, "form[action$='/cancel'] button")
+        assert "Cancel this run?" in dismiss(go)
+        at(service, go, path)
+        assert service.get("/training-jobs/latest")["state"] == "queued"
     click(go, "form[action$='/cancel'] button")
+    confirm(go)
     wait(go, lambda: service.get("/training-jobs/latest")["state"] == "cancelled")
 
 
@@ -208,7 +223,8 @@ def test_keys_and_sessions(instance: Instance, service: RunningService, go: Chro
     wait(go, lambda: go.find_elements(By.ID, "key"))
     write(go, "#key", key)
     click(go, "form[action='/console/login'] button")
-    wait(go, lambda: go.current_url.endswith("/console/data"))
+    # The address of the log-in ends with that of the page as well.
+    wait(go, lambda: go.current_url == f"{service.address}/console/data")
     go.get(f"{service.address}/console/operations/keys")
     click(go, "[name=scopes][value=console]")
     write(go, "#note", "a colleague")

@@ -4,11 +4,8 @@ Each test fails by errors in the browser's console, which are those of scripts, 
 of all pages are kept in the folder RECKON_SCREENSHOTS, where it is set.
 """
 
-import os
-import re
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,53 +17,8 @@ selenium = pytest.importorskip("selenium", reason="needs selenium: make browser"
 from selenium.webdriver import Chrome, Keys  # noqa: E402  skipped where it is missing
 from selenium.webdriver.common.by import By  # noqa: E402
 
-from tests.browser.person import NARROW, WIDE, click, errors_of, keys, opened, reach, resize, wait  # noqa: E402
-
-VENDOR = Path(__file__).parent / "vendor"
-MAX_PAGES = 60
-SERIOUS = {"serious", "critical"}
-LEFT_OUT = re.compile(r"/(static|logout|login|metrics)\b|/export\b|[?&](cursor|said)=")
-"""Links that lead to files, or to the same page again."""
-
-HORIZONTAL = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
-CHECK = """
-const done = arguments[arguments.length - 1];
-axe.run(document, {resultTypes: ["violations"]}).then((result) => done(result.violations.map(
-  (each) => ({id: each.id, impact: each.impact, nodes: each.nodes.slice(0, 3).map((node) => node.html)}))));
-"""
-
-
-def picture(browser: Chrome, name: str) -> None:
-    folder = os.environ.get("RECKON_SCREENSHOTS")
-    if folder is None:
-        return
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    browser.save_screenshot(str(Path(folder) / f"{name}.png"))
-
-
-def kind_of(path: str) -> str:
-    """Pages that differ by what they are about alone are of one kind."""
-    path = path.partition("?")[0]
-    parts = path.strip("/").split("/")
-    return "/".join(part if place < 2 or re.fullmatch(r"[a-z-]+", part) else "*" for place, part in enumerate(parts))
-
-
-def found_pages(browser: Chrome, address: str) -> list[str]:
-    """The pages that links lead to from Home on, one of each kind, in the order in which they are found."""
-    found, seen = [each.path for each in SECTIONS], {kind_of(each.path) for each in SECTIONS}
-    for path in found:
-        browser.get(f"{address}{path}")
-        for link in browser.find_elements(By.CSS_SELECTOR, "main a[href]"):
-            target = str(link.get_attribute("href")).removeprefix(address).partition("#")[0]
-            is_page = target.startswith("/console/") and not LEFT_OUT.search(target)
-            if is_page and kind_of(target) not in seen and len(found) < MAX_PAGES:
-                seen.add(kind_of(target))
-                found.append(target)
-    return found
-
-
-def name_of(path: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", kind_of(path).lower()).strip("-") or "home"
+from tests.browser.pages import VENDOR, faults_of_pages  # noqa: E402
+from tests.browser.person import WIDE, click, confirm, keys, listed, opened, reach, resize, text_of, wait  # noqa: E402
 
 
 def test_axe_is_what_was_released() -> None:
@@ -77,40 +29,35 @@ def test_axe_is_what_was_released() -> None:
 
 def test_every_page(service: RunningService, page: Chrome) -> None:
     """It is drawn without errors, accessible, and as wide as the screen, also on a phone."""
-    axe = (VENDOR / "axe.min.js").read_text()
-    faults: dict[str, Any] = {}
-    pages = found_pages(page, service.address)
-    assert len(pages) >= len(SECTIONS)
-    for path in pages:
-        for size, kind in ((WIDE, "wide"), (NARROW, "narrow")):
-            resize(page, size)
-            opened(page, f"{service.address}{path}")
-            picture(page, f"{name_of(path)}-{kind}")
-            found: list[Any] = errors_of(page)
-            if (excess := page.execute_script(HORIZONTAL)) > 0:
-                found.append(f"{excess} pixels too wide")
-            page.execute_script(axe)
-            found += [each for each in page.execute_async_script(CHECK) if each["impact"] in SERIOUS]
-            if found:
-                faults[f"{path} ({kind})"] = found
+    faults, kinds = faults_of_pages(page, service.address)
     assert faults == {}
+    assert "console/data/imports/*" in kinds
 
 
 def test_try_it_by_keyboard(service: RunningService, page: Chrome) -> None:
-    """Search, rate and read why, with Tab, letters and arrows alone: the list changes at once."""
+    """Choose a user, search, rate, see the list change, ask why an item is not in it and why one is: by keys alone."""
     resize(page, WIDE)
     opened(page, f"{service.address}/console/try")
+    reach(page, "#user")
+    keys(page, f"typist{Keys.ENTER}")  # in place of the text, which Tab selects
+    wait(page, lambda: "user=typist" in page.current_url and page.find_elements(By.ID, "q"))
     before = listed(page)
     reach(page, "#q")
-    keys(page, "the")
-    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#found form.rate"))
+    items = service.get("/items?limit=100")["items"]
+    keys(page, next(each["title"] for each in items if each["title"] not in before))
+    wait(page, lambda: page.find_elements(By.CSS_SELECTOR, "#found a[hx-get]"))
+    reach(page, "#found a[hx-get]")
+    keys(page, Keys.ENTER)
+    wait(page, lambda: "By score alone" in text_of(page, "#why-not"))
     reach(page, "#found input[type=radio]")
     keys(page, Keys.ARROW_RIGHT)
-    wait(page, lambda: "Rated" in page.find_element(By.ID, "change").text)
+    wait(page, lambda: "Rated" in text_of(page, "#change"))
     assert listed(page) != before
-    assert page.find_element(By.CSS_SELECTOR, "#who").text.startswith("visitor-")
-    reach(page, "details > summary", most=120)
+    assert service.get("/users/typist/ratings")["ratings"]
+    assert text_of(page, "#who").startswith("typist")
+    reach(page, ".try-list details > summary", most=120)
     keys(page, Keys.ENTER)
+    assert page.execute_script("return document.activeElement.parentElement.open")
 
 
 def test_without_scripts(service: RunningService, page: Chrome) -> None:
@@ -176,8 +123,5 @@ def test_train_and_cancel(service: RunningService, page: Chrome) -> None:
     job_id = service.get("/training-jobs/latest")["job_id"]
     opened(page, f"{service.address}/console/learning/jobs/{job_id}")
     click(page, f"form[action$='/{job_id}/cancel'] button")
+    confirm(page)
     wait(page, lambda: service.get("/training-jobs/latest")["state"] == "cancelled")
-
-
-def listed(browser: Chrome) -> list[str]:
-    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, ".try-list .title")]

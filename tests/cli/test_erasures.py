@@ -5,6 +5,7 @@ import pytest
 
 from app.entities import User
 from app.erasure.eraser import Eraser
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store, migrate
 from tests.support.commands import reckon
 
@@ -17,7 +18,7 @@ def receipt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     store = Store.open("", tmp_path)
     store.users.record([User("ann"), User("bob")])
     store.users.delete("ann")
-    Eraser(store, tmp_path).proceed()
+    Eraser(store, SnapshotFolders(tmp_path)).proceed()
     store.users.delete("bob")
     store.close()
     _, of_ann = json.loads(reckon("erasures", "list", "--json").output)

@@ -17,6 +17,7 @@ from app.console.learning_snapshot import count_rows, diagnosis_plots, snapshot_
 from app.console.rendering import MISSING, moment
 from app.entities import Item, to_microseconds
 from app.errors import InvalidInputError, NotFoundError
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.store.run_logs import RunLogEntry
 from app.training.publisher import Publisher
@@ -63,7 +64,7 @@ def test_deleted_snapshots(console: Console, service: Service, tmp_path: Path) -
     first = learning_view(service).snapshots[0]
     for seed in (1, 2):
         train(service.store, tmp_path, seed=seed, recipe=RATED_LIGHTLY)
-        Publisher(service.store, tmp_path, n_kept=1).tidy()
+        Publisher(service.store, SnapshotFolders(tmp_path), n_kept=1).tidy()
     view = learning_view(service)
     (kept,) = view.snapshots
     assert [row.version for row in view.former] == [kept.version - 1, first.version]
@@ -231,7 +232,9 @@ def test_steps_are_those_of_a_run(service: Service, tmp_path: Path) -> None:
     store = service.store
     store.jobs.enqueue("request", recipe=RATED_LIGHTLY)
     claimed = claim(store)
-    version = attempt(claimed, Trainer(store, Publisher(store, tmp_path)), store.jobs, stopping=threading.Event())
+    version = attempt(
+        claimed, Trainer(store, Publisher(store, SnapshotFolders(tmp_path))), store.jobs, stopping=threading.Event()
+    )
     assert version is not None
     view = job_view(service, claimed.job.job_id)
     assert [step.state for step in view.steps] == ["done"] * len(STEPS)

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 from app.auth import console_sessions
 from app.console.rendering import SECTIONS
+from app.errors import OverloadedError
 from app.settings import Settings
+from app.store import Store
+from app.tenancy.open_services import OpenServices
 from tests.support.console import Console, text_of
 from tests.support.keys import GuardedApp
 
@@ -227,6 +231,63 @@ def test_audited(guarded: GuardedApp, closed: Console) -> None:
     closed.log_in(key)
     seen: list[Any] = [(each.actor, each.action, each.outcome) for each in guarded.store.audit.entries(2)]
     assert seen == [(key[3:15], "console.login", "succeeded"), ("anyone", "console.login", "unauthorized")]
+
+
+def entries(store: Store) -> list[tuple[str, str, str, str]]:
+    """Those of the audit log that are about sessions, oldest first."""
+    found = [(each.actor, each.action, each.target, each.outcome) for each in store.audit.entries(20)]
+    return [each for each in reversed(found) if each[1].startswith("console.")]
+
+
+def test_sessions_of_a_tenant_are_audited_there(guarded: GuardedApp, closed: Console) -> None:
+    guarded.tenant("cinema")
+    reader, looker = guarded.key("recommendations:read", tenant="cinema"), guarded.key("console", tenant="cinema")
+    assert closed.log_in(reader).status_code == 403
+    closed.log_in(looker)
+    closed.post("/console/logout")
+    closed.post("/console/logout")  # of no session
+    with closing(Store.open("", guarded.settings.of_tenant("cinema").data_dir)) as store:
+        assert entries(store) == [
+            (reader[3:15], "console.login", "", "missing-scope"),
+            (looker[3:15], "console.login", "", "succeeded"),
+            (looker[3:15], "console.logout", "", "succeeded"),
+        ]
+    assert entries(guarded.store) == []
+
+
+def test_main_sessions_are_audited(guarded: GuardedApp, closed: Console) -> None:
+    key = guarded.key("console")
+    closed.log_in(key)
+    closed.post("/console/logout")
+    assert entries(guarded.store) == [
+        (key[3:15], "console.login", "", "succeeded"),
+        (key[3:15], "console.logout", "", "succeeded"),
+    ]
+
+
+def test_sessions_of_a_tenant_that_cannot_be_opened(
+    guarded: GuardedApp, closed: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They begin and end, and the main audit log says so."""
+
+    async def refuse(_self: OpenServices, _name: str) -> None:
+        raise OverloadedError
+
+    guarded.tenant("cinema")
+    key = guarded.key("console", tenant="cinema")
+    monkeypatch.setattr(OpenServices, "lease", refuse)
+    assert closed.log_in(key).status_code == 303
+    assert closed.get("/").status_code == 503
+    assert closed.post("/console/logout").status_code == 303
+    assert entries(guarded.store) == [
+        (key[3:15], "console.login", "cinema", "succeeded"),
+        (key[3:15], "console.logout", "cinema", "succeeded"),
+    ]
+
+
+def test_open_service_has_no_sessions_to_audit(empty: Console) -> None:
+    empty.post("/console/logout")
+    assert "console.logout" not in empty.page("/console/operations/audit")
 
 
 def test_tenant(guarded: GuardedApp, closed: Console) -> None:

@@ -13,6 +13,7 @@ from app.entities import IncomingRatings, Item, User
 from app.main import create_app
 from app.segments.base import SegmentRecipe
 from app.settings import Settings
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, complete
@@ -62,7 +63,7 @@ def train(url: str, folder: Path) -> None:
     store.jobs.enqueue("request", recipe=RECIPE.document)
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     assert claim is not None
-    Trainer(store, Publisher(store, folder)).run(claim)
+    Trainer(store, Publisher(store, SnapshotFolders(folder))).run(claim)
     live = store.snapshots.live()
     assert live is not None
     weights = {segment["name"]: segment["weight"] for segment in live.card["segments"]}

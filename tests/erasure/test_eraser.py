@@ -16,6 +16,7 @@ from app.errors import UnavailableError
 from app.intake.uploads import Uploads
 from app.settings import Settings
 from app.snapshots import retention
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.store.snapshots import ErasedSinceError
 from app.worker.loop import Worker
@@ -38,7 +39,7 @@ def files_with(folder: Path, text: str) -> list[str]:
 
 
 def test_nothing_is_left(store: Store, publish: Publish, tmp_path: Path) -> None:
-    erase = Eraser(store, tmp_path).proceed
+    erase = Eraser(store, SnapshotFolders(tmp_path)).proceed
     first, second = publish(ID), publish(CANARY)
     rejected = tmp_path / "rejected" / "ratings.csv"
     rejected.parent.mkdir()
@@ -75,12 +76,12 @@ def test_leftovers_of_a_killed_restore(store: Store, tmp_path: Path) -> None:
         (tmp_path / name).write_text(CANARY)
     with (tmp_path / "reckon.db.restoring").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert not Eraser(store, tmp_path).proceed()
+        assert not Eraser(store, SnapshotFolders(tmp_path)).proceed()
         assert [name for name in names if (tmp_path / name).exists()] == names[1:]
         store.users.delete(ID)
         with pytest.raises(UnavailableError, match="restore"):
-            Eraser(store, tmp_path).proceed()
-    assert Eraser(store, tmp_path).proceed()
+            Eraser(store, SnapshotFolders(tmp_path)).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert files_with(tmp_path, CANARY) == []
 
 
@@ -88,7 +89,7 @@ def test_same_database(store: Store, tmp_path: Path) -> None:
     """A process does not take the files that are written anew for those of another database."""
     generation = store.generation.check()
     store.users.delete(ID)
-    assert Eraser(store, tmp_path).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert store.generation.check() == generation
     store.users.record([User("eve")])
     assert store.users.get("eve") is not None
@@ -106,7 +107,7 @@ def test_no_way_back(store: Store, publish: Publish, tmp_path: Path) -> None:
     assert (live.version, live.is_pinned, live.n_erasures) == (version, False, 1)
     with pytest.raises(ErasedSinceError):
         store.snapshots.activate(first)
-    assert Eraser(store, tmp_path).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert [entry.version for entry in store.snapshots.entries()] == [version]
 
 
@@ -126,11 +127,11 @@ def test_crash_between_steps(store: Store, publish: Publish, tmp_path: Path, mon
     publish("others")
     with monkeypatch.context() as patch:
         patch.setattr("app.erasure.eraser.remove_snapshot", lambda _root, _version: None)
-        assert not Eraser(store, tmp_path).proceed()
+        assert not Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert files_with(tmp_path / "snapshots", ID)
     monkeypatch.setattr(retention, "ORPHAN_SECONDS", -1)
     retention.remove_orphans(tmp_path / "snapshots", {entry.version for entry in store.snapshots.entries()})
-    assert Eraser(store, tmp_path).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert erasure is not None
     assert store.erasures.get(erasure.erasure_id).removed_snapshots == (first,)
 
@@ -139,9 +140,9 @@ def test_last_user(store: Store, publish: Publish, tmp_path: Path) -> None:
     """Where nothing is left to learn from, no snapshot stays either."""
     publish(ID)
     store.users.delete(ID)
-    assert not Eraser(store, tmp_path).proceed()
+    assert not Eraser(store, SnapshotFolders(tmp_path)).proceed()
     store.users.delete("bob")
-    assert Eraser(store, tmp_path).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert store.snapshots.entries() == []
     assert list((tmp_path / "snapshots").iterdir()) == []
 
@@ -151,9 +152,9 @@ def test_before_any_snapshot(store: Store, tmp_path: Path) -> None:
     claim = store.jobs.claim("worker", lease_seconds=60)
     assert claim is not None
     store.users.delete(ID)
-    assert not Eraser(store, tmp_path).proceed()  # the run may have read the user
+    assert not Eraser(store, SnapshotFolders(tmp_path)).proceed()  # the run may have read the user
     store.jobs.finish(claim, state="failed", reason="no ratings")
-    assert Eraser(store, tmp_path).proceed()
+    assert Eraser(store, SnapshotFolders(tmp_path)).proceed()
 
 
 def test_worker_erases(store: Store, publish: Publish, tmp_path: Path) -> None:

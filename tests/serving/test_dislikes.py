@@ -118,7 +118,7 @@ def test_popular_where_nothing_is_liked(service: Service) -> None:
 def test_published_as_folded_in(service: Service) -> None:
     """Trained with users who liked nothing: their published side is the fold-in of their ratings."""
     service.store.ratings.record(incoming(*((f"grim-{n}", f"b{m}", 1.0, m) for n in range(3) for m in range(n, n + 4))))
-    with_grim = Trainer(service.store, Publisher(service.store, service.serving._data_dir))
+    with_grim = Trainer(service.store, Publisher(service.store, service.serving._folders))
     service.store.jobs.enqueue("request")
     claim = service.store.jobs.claim("a-worker", lease_seconds=60)
     assert claim is not None

@@ -41,6 +41,7 @@ def all_metrics() -> Metrics:
     metrics.count_events("view", "stored")
     metrics.count_placement_problem("home", "empty_list")
     metrics.count_poll_failure()
+    metrics.count_snapshot_fetch("fetched")
     metrics.observe_lag("ratings", 0.1)
     metrics.observe_loop_lag(0.001)
     return metrics

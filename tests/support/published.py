@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import ReckonError
 from app.scoring import PublishedScorer, open_snapshot
+from app.snapshots.folders import SnapshotFolders
 from app.store import SnapshotEntry, Store, migrate
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -64,7 +65,7 @@ def opened_shop(
         store.items.record(items)
         store.users.record(users)
         store.ratings.record(ratings)
-        yield Shop(Trainer(store, Publisher(store, folder)))
+        yield Shop(Trainer(store, Publisher(store, SnapshotFolders(folder))))
 
 
 def scores_of(snapshot: PublishedScorer, user_row: int) -> NDArray[np.float32]:

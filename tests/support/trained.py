@@ -5,6 +5,7 @@ from typing import Any
 
 from app.entities import Item
 from app.serving.retrieval import sources_of
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -38,4 +39,4 @@ def train(store: Store, data_dir: Path, seed: int = 0, recipe: dict[str, Any] | 
     claim = store.jobs.claim("a-worker", lease_seconds=60)
     if claim is None:
         raise LookupError("no job to claim")
-    return Trainer(store, Publisher(store, data_dir, sources_of=sources_of)).run(claim)
+    return Trainer(store, Publisher(store, SnapshotFolders(data_dir), sources_of=sources_of)).run(claim)

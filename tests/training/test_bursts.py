@@ -122,7 +122,7 @@ def test_user_in_all(tmp_path: Path) -> None:
 
 def capped(shop: Shop) -> Dataset:
     publisher = shop.trainer.publisher
-    return cap_bursts(load_dataset(shop.store), shop.store, publisher.data_dir, Stage.from_progress(ignore))
+    return cap_bursts(load_dataset(shop.store), shop.store, publisher.folders, Stage.from_progress(ignore))
 
 
 def key_of(store: Store, item_id: str) -> int:

@@ -11,6 +11,7 @@ from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.segments.base import LearnedSegment, SegmentRecipe
 from app.segments.registry import SEGMENTS
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training import spark_errors
 from app.training.engines import LEARNED_BY_SPARK
@@ -100,5 +101,5 @@ def test_run_without_spark(store: Store, tmp_path: Path, monkeypatch: pytest.Mon
     store.ratings.record(tasteful_ratings(n_users=20))
     store.instance.set_recipe(with_engine(rating_recipe("biases"), "spark").document)
     with pytest.raises(TrainingFailedError, match="needs pyspark") as raised:
-        Trainer(store, Publisher(store, tmp_path)).run(claimed(store))
+        Trainer(store, Publisher(store, SnapshotFolders(tmp_path))).run(claimed(store))
     assert "pip install" in raised.value.advice

@@ -7,6 +7,7 @@ import pytest
 
 from app.entities import Item, User
 from app.scoring import PublishedScorer
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.run import Trainer
@@ -27,7 +28,7 @@ def shop(store: Store, tmp_path: Path) -> Shop:
     # Keys in the order of the numbers, so that the row of an item or a user is its number.
     store.items.record([Item(f"i{item}") for item in range(N_ITEMS)])
     store.users.record([User(f"u{user}") for user in range(N_USERS)])
-    return Shop(Trainer(store, Publisher(store, tmp_path)))
+    return Shop(Trainer(store, Publisher(store, SnapshotFolders(tmp_path))))
 
 
 def share_suiting(snapshot: PublishedScorer, n: int = 10) -> float:

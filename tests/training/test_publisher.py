@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from app.main import create_app
 from app.settings import Settings
+from app.snapshots.folders import SnapshotFolders
 from app.store import Store
 from app.training.publisher import Publisher
 from app.training.recipe import rating_recipe
@@ -23,7 +24,7 @@ from tests.support.user_states import tasteful_ratings
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_folder_left_over(store: Store, tmp_path: Path) -> None:
     """By a run after the state that the database was restored to: it stays as it is, under its own version."""
-    trainer = Trainer(store, Publisher(store, tmp_path))
+    trainer = Trainer(store, Publisher(store, SnapshotFolders(tmp_path)))
     left_over = trainer.publisher.root / "000001"
     left_over.mkdir(parents=True)
     (left_over / "manifest.json").write_text("of another state")

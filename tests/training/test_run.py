@@ -14,6 +14,7 @@ from app.entities import IncomingRatings, Item, RatingScale, User
 from app.errors import InvalidInputError, UnavailableError
 from app.observability.traces import stop_tracing, trace_by
 from app.scoring import PublishedScorer, open_snapshot
+from app.snapshots.folders import SnapshotFolders
 from app.store import Claim, LeaseLostError, Store
 from app.store.snapshots import SnapshotRegister
 from app.training import run
@@ -38,7 +39,7 @@ QUICK = rating_recipe("funk_svd").document
 
 @pytest.fixture
 def trainer(store: Store, tmp_path: Path) -> Trainer:
-    return Trainer(store, Publisher(store, tmp_path, n_kept=3))
+    return Trainer(store, Publisher(store, SnapshotFolders(tmp_path), n_kept=3))
 
 
 def claimed(store: Store, **job: object) -> Claim:
