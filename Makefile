@@ -10,10 +10,12 @@ LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives
 	--extra object-store --extra kafka
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
 API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-emit-package llvmlite
+# What trains on Spark: pyspark brings 490 MB, which no other install needs.
+ON_SPARK := --extra postgres --extra parquet --extra spark
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kafka kubernetes manifests check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kafka spark kubernetes manifests check faults faults-short coverage audit bench lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -86,6 +88,10 @@ kafka: install  ## `reckon consume` against a real broker, on SQLite and Postgre
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kafka.txt
 	@$(BIN)/python -m pytest --numprocesses 2 tests/kafka
 
+spark: install  ## training on a local cluster of Spark (needs Java 17; pyspark is 490 MB)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-spark.txt
+	@$(BIN)/python -m pytest tests/spark
+
 check: install  ## style, types, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -132,6 +138,7 @@ lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) --group browser --constraint requirements-dev.txt --output-file requirements-browser.txt
 	$(COMPILE) --group kubernetes --constraint requirements-dev.txt --output-file requirements-kubernetes.txt
 	$(COMPILE) --group kafka --constraint requirements-dev.txt --output-file requirements-kafka.txt
+	$(COMPILE) $(ON_SPARK) --constraint requirements-dev.txt pyproject.toml --output-file requirements-spark.txt
 
 clean:  ## remove what was built and what the demo made
 	rm -rf $(VENV) var

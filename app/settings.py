@@ -147,6 +147,17 @@ class Settings(BaseSettings):
         description="`s3://BUCKET/PREFIX`, where snapshots are published for replicas on other machines; empty: in the "
         "data folder alone. Credentials, region and endpoint: the standard `AWS_...` variables",
     )
+    spark_master: str = Field(
+        "local[*]",
+        pattern=r"^\S+$",
+        description="Master of Spark for recipes with the engine `spark`, such as `spark://host:7077`; "
+        "further options by Spark's own means",
+    )
+    spark_folder: str = Field(
+        "",
+        description="Folder through which training and the executors of Spark exchange files, under one path on all of "
+        "them; empty: in `RECKON_DATA_DIR`, which suffices where Spark runs on this machine alone",
+    )
     erasure_hours: Positive = Field(
         24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
     )

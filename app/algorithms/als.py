@@ -53,14 +53,17 @@ class ALS:
         progress: ProgressCallback = ignore,
         *,
         n_threads: int | None = None,
+        start: RatingVectors | None = None,
     ) -> RatingVectors:
         """Rating vectors; the user side is the fold-in of every user.
 
         `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
+        `start`: vectors of the standardised ratings to start from, such as those of another engine. Their penalty,
+        `regularization` in units of the noise, then stays, and all epochs learn from all ratings.
         """
         standard, centre, scale = _standardised(ratings)
-        vectors = self._initial(ratings, rng)
-        schedule = Schedule.draw(len(ratings), self.n_epochs, rng)
+        vectors = self._initial(ratings, rng) if start is None else start
+        schedule = Schedule.draw(len(ratings), self.n_epochs if start is None else 0, rng)
         if schedule.n_search_epochs:
             is_train = schedule.is_train(len(ratings))
             train, held_out = standard.subset(is_train), standard.subset(~is_train)

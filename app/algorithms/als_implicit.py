@@ -95,10 +95,12 @@ class ImplicitALS:
         progress: ProgressCallback = ignore,
         *,
         n_threads: int | None = None,
+        start: Float32Array | None = None,
     ) -> TasteVectors:
         """Taste vectors; the user side is the fold-in of every user.
 
         `n_threads`: by default the number of cores; the result does not depend on it. Raises `FitDivergedError`.
+        `start`: item vectors (n_items, k) to start from in place of random ones, such as those of another engine.
         """
         ratings, weights, weighting = self._weigh(ratings)
         by_user, by_item = _observations(ratings, weights)
@@ -116,6 +118,7 @@ class ImplicitALS:
         # The work of a half-step grows with ratings x factors.
         is_small = len(ratings) * self.n_factors < SIZE_WORTH_THREADS
         with thread_pool(n_threads or (1 if is_small else available_cores())) as pool:
+            items = items if start is None else np.array(start, np.float32)
             total_gain = 0.0
             for epoch in range(self.n_epochs):
                 users, items, user_gain = self._half_step(by_user, users, items, unobserved_weight, user_penalty, pool)
@@ -170,6 +173,10 @@ class ImplicitALS:
         if regularization is None:
             regularization = penalty_share / (1 + unobserved_weight / density)
         return unobserved_weight, regularization
+
+    def observations(self, ratings: RatingMatrix) -> tuple[RatingMatrix, Float32Array]:
+        """What is learned from: ratings and positive labels, and the signed weight of each, (n,)."""
+        return self._weigh(ratings)[:2]
 
     def _weigh(self, ratings: RatingMatrix) -> tuple[RatingMatrix, Float32Array, Weighting]:
         """The observations, positive labels included, their signed weights, and the weighting, estimated from ratings.

@@ -11,7 +11,9 @@ S'T. G is kept sparse, the strongest entries of every row.
 Complexity: O(n_items k^3) time for k neighbours, and the pairs of choices twice; 8 n_items (k + the width of G) bytes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,21 @@ _GRAM_ENTRIES = 100_000_000
 Float64Array = NDArray[np.float64]
 
 
+class PairSums(NamedTuple):
+    """Sums over pairs of choices, as (n_items, n_items) CSR matrices: the strongest entries of each row.
+
+    `gram`: G without its diagonal. `targets`: row i holds column i of the right side.
+    """
+
+    gram: sparse.csr_array
+    targets: sparse.csr_array
+
+
+SumPairs = Callable[[Float64Array, int, int], PairSums]
+"""Makes `PairSums` elsewhere, from the norms of the items (n_items,), by which entries are compared, and the numbers of
+entries of each row of `gram` and of `targets` that are kept at most."""
+
+
 @dataclass(frozen=True)
 class SLIM:
     """Learns what goes together, as `EASE` does.
@@ -51,12 +68,20 @@ class SLIM:
         check_hyperparameters(self)
 
     def fit(
-        self, choices: RatingMatrix | ChoiceSequences, _rng: np.random.Generator, progress: ProgressCallback = ignore
+        self,
+        choices: RatingMatrix | ChoiceSequences,
+        _rng: np.random.Generator,
+        progress: ProgressCallback = ignore,
+        *,
+        sum_pairs: SumPairs | None = None,
     ) -> HistoryTable:
-        """The weights from each item, for whole histories; nothing is random. Raises `FitDivergedError`."""
+        """The weights from each item, for whole histories; nothing is random. Raises `FitDivergedError`.
+
+        `sum_pairs`: makes the sums over pairs of choices, of weight 1 each, in place of this process.
+        """
         sequences = choices if isinstance(choices, ChoiceSequences) else ChoiceSequences.from_ratings(choices)
         penalties = (self.regularization * history_length(sequences), self.dropout)
-        table = _solve("slim", sequences, None, penalties, self.n_neighbours, progress)
+        table = _solve("slim", sequences, None, penalties, self.n_neighbours, progress, sum_pairs)
         return HistoryTable(sequences.decayed(1.0), cut_rows(table, self.n_entries))
 
 
@@ -78,12 +103,17 @@ class SparseTransitions:
         check_hyperparameters(self)
 
     def fit(
-        self, choices: RatingMatrix | ChoiceSequences, _rng: np.random.Generator, progress: ProgressCallback = ignore
+        self,
+        choices: RatingMatrix | ChoiceSequences,
+        _rng: np.random.Generator,
+        progress: ProgressCallback = ignore,
+        *,
+        sum_pairs: SumPairs | None = None,
     ) -> HistoryTable:
-        """The weights from each item; nothing is random. Raises `FitDivergedError`."""
+        """The weights from each item; nothing is random. `sum_pairs`: as for `SLIM`. Raises `FitDivergedError`."""
         sequences = choices if isinstance(choices, ChoiceSequences) else ChoiceSequences.from_ratings(choices)
         penalties = (self.regularization * history_length(sequences, self.decay), self.dropout)
-        table = _solve("sparse_transitions", sequences, self.decay, penalties, self.n_neighbours, progress)
+        table = _solve("sparse_transitions", sequences, self.decay, penalties, self.n_neighbours, progress, sum_pairs)
         return HistoryTable(sequences.decayed(self.decay), cut_rows(table, self.n_entries))
 
 
@@ -94,9 +124,10 @@ def _solve(
     penalties: tuple[float, float],
     n_neighbours: int,
     progress: ProgressCallback,
+    sum_pairs: SumPairs | None,
 ) -> sparse.csr_array:
     """B, (n_items, n_items) CSR float32; `penalties`: lambda and the dropout. With a decay, what comes next."""
-    from app.algorithms.slim_kernel import PrunedRows, prune_gram, solve_targets
+    from app.algorithms.slim_kernel import PrunedRows, prune_gram, solve_given, solve_targets
 
     n_items = sequences.n_items
     choices = kernel_choices(sequences, decay)
@@ -112,17 +143,27 @@ def _solve(
         shape = n_items, max(1, min(width, n_items))
         return PrunedRows(np.empty(shape, np.int32), np.empty(shape, np.float32), np.zeros(n_items, np.int32))
 
-    gram, solved = empty(max(n_neighbours, _GRAM_ENTRIES // max(1, n_items))), empty(n_neighbours)
-    each_item(
-        sequences,
-        lambda first, past: prune_gram(first, past, choices, norms, gram),
-        lambda share: progress(0.4 * share, f"{name} pairs of items"),
-    )
-    each_item(
-        sequences,
-        lambda first, past: solve_targets(first, past, choices, decay is not None, gram, diagonal, norms, solved),
-        lambda share: progress(0.4 + 0.6 * share, f"{name} regressions of items"),
-    )
+    width, solved = max(n_neighbours, _GRAM_ENTRIES // max(1, n_items)), empty(n_neighbours)
+    if sum_pairs is None:
+        gram = empty(width)
+        each_item(
+            sequences,
+            lambda first, past: prune_gram(first, past, choices, norms, gram),
+            lambda share: progress(0.4 * share, f"{name} pairs of items"),
+        )
+        each_item(
+            sequences,
+            lambda first, past: solve_targets(first, past, choices, decay is not None, gram, diagonal, norms, solved),
+            lambda share: progress(0.4 + 0.6 * share, f"{name} regressions of items"),
+        )
+    else:
+        sums = sum_pairs(norms, min(width, n_items), n_neighbours)
+        pruned, targets = _padded(sums.gram), _padded(sums.targets)
+        each_item(
+            sequences,
+            lambda first, past: solve_given(first, past, targets, pruned, diagonal, solved),
+            lambda share: progress(0.4 + 0.6 * share, f"{name} regressions of items"),
+        )
     is_there = np.arange(solved.columns.shape[1]) < solved.lengths[:, None]
     weights, neighbours = solved.values[is_there], solved.columns[is_there]
     if not np.isfinite(weights).all():
@@ -132,3 +173,15 @@ def _solve(
     by_target = sparse.csc_array((weights, neighbours, starts), shape=(n_items, n_items))
     progress(1.0, f"{name} fitted")
     return by_target.tocsr()
+
+
+def _padded(rows: sparse.csr_array) -> Any:
+    """The entries of CSR rows as `PrunedRows`."""
+    from app.algorithms.slim_kernel import PrunedRows
+
+    lengths = np.diff(rows.indptr)
+    shape = len(lengths), max(1, int(lengths.max(initial=0)))
+    columns, values = np.empty(shape, np.int32), np.empty(shape, np.float32)
+    is_there = np.arange(shape[1]) < lengths[:, None]
+    columns[is_there], values[is_there] = rows.indices, rows.data
+    return PrunedRows(columns, values, lengths.astype(np.int32))

@@ -133,19 +133,56 @@ def solve_targets(
         neighbours, weights = solved.columns[item], solved.values[item]
         n_touched = add_previous(item, choices, total, touched) if is_next else add_gram(item, choices, total, touched)
         n_kept = keep_strongest(item, n_touched, total, touched, norms, strengths, neighbours, weights)
-        for a in range(n_kept):
-            place_of[neighbours[a]] = a
-        # Pruning may cost positive definiteness; less of what is off the diagonal restores it.
-        for share in SHARES:
-            gather_system(neighbours, n_kept, place_of, gram, diagonal, share, system)
-            for a in range(n_kept):
-                right[a] = weights[a]
-            if solve_in_place(system, right, n_kept):
-                break
-        for a in range(n_kept):
-            weights[a] = right[a]
-            place_of[neighbours[a]] = -1
+        solve_target(neighbours, weights, n_kept, place_of, gram, diagonal, system, right)
         solved.lengths[item] = n_kept
+
+
+@compiled
+def solve_given(
+    first_item: int,
+    past_item: int,
+    targets: PrunedRows,
+    gram: PrunedRows,
+    diagonal: Float64Array,
+    solved: PrunedRows,
+) -> None:
+    """As `solve_targets`, with the strongest entries of each b in `targets`."""
+    n_items, n = diagonal.shape[0], solved.columns.shape[1]
+    place_of, system, right = np.full(n_items, -1, np.int32), np.empty((n, n)), np.empty(n)
+    for item in range(first_item, past_item):
+        neighbours, weights = solved.columns[item], solved.values[item]
+        n_kept = min(n, targets.lengths[item])
+        for a in range(n_kept):
+            neighbours[a] = targets.columns[item, a]
+            weights[a] = targets.values[item, a]
+        solve_target(neighbours, weights, n_kept, place_of, gram, diagonal, system, right)
+        solved.lengths[item] = n_kept
+
+
+@compiled
+def solve_target(
+    neighbours: Positions,
+    weights: Float32Array,
+    n_kept: int,
+    place_of: Positions,
+    gram: PrunedRows,
+    diagonal: Float64Array,
+    system: Float64Array,
+    right: Float64Array,
+) -> None:
+    """Replace b_N, the first `n_kept` of `weights`, by x. `place_of`: (n_items,), all -1 before and after."""
+    for a in range(n_kept):
+        place_of[neighbours[a]] = a
+    # Pruning may cost positive definiteness; less of what is off the diagonal restores it.
+    for share in SHARES:
+        gather_system(neighbours, n_kept, place_of, gram, diagonal, share, system)
+        for a in range(n_kept):
+            right[a] = weights[a]
+        if solve_in_place(system, right, n_kept):
+            break
+    for a in range(n_kept):
+        weights[a] = right[a]
+        place_of[neighbours[a]] = -1
 
 
 @compiled

@@ -24,6 +24,7 @@ def train(
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter of it; may be repeated"),
     recipe: Path | None = typer.Option(None, help="A recipe in JSON, as in a snapshot's card; excludes --algorithm"),
     seed: int | None = typer.Option(None, min=0, help="The same seed and data give the same snapshot"),
+    engine: str | None = typer.Option(None, help="`local` or `spark` (extra spark); that of the recipe by default"),
     accept: bool = typer.Option(
         False, "--accept", help="Publish even if the gate rejects what was learned; its card says so"
     ),
@@ -48,7 +49,10 @@ def train(
     job: Job | None = None
     try:
         trainer = build_trainer(settings, store)
-        wanted: dict[str, Any] = {"seed": seed, "recipe": _recipe(algorithm, param, recipe), "accept": accept}
+        document = _recipe(algorithm, param, recipe)
+        if engine is not None:
+            document = _with_engine(document or store.instance.recipe(), engine)
+        wanted: dict[str, Any] = {"seed": seed, "recipe": document, "accept": accept}
         with _interrupted_by_signals(), shown_progress(is_quiet=as_json) as progress:
             job = request(store.jobs, **wanted, progress=progress)
             store.audit.record(COMMAND_LINE, "training.request", job.job_id)
@@ -102,6 +106,17 @@ def _recipe(algorithm: str | None, param: list[str], path: Path | None) -> dict[
         return None
     values = {name: value for name, _, value in (text.partition("=") for text in param)}
     return with_rating(algorithm, values).document
+
+
+def _with_engine(document: dict[str, Any] | None, engine: str) -> dict[str, Any]:
+    """Raises `InvalidInputError`."""
+    from app.errors import InvalidInputError
+    from app.training.engines import LOCAL, SPARK
+    from app.training.recipe import parse_recipe, with_engine
+
+    if engine not in {LOCAL, SPARK}:
+        raise InvalidInputError(f"--engine is {LOCAL} or {SPARK}", field="engine")
+    return with_engine(parse_recipe(document), SPARK if engine == SPARK else LOCAL).document
 
 
 def _as_json(job: "Job", snapshot: "SnapshotEntry | None", warning: "RejectionWarning | None") -> dict[str, Any]:

@@ -14,7 +14,7 @@ here.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
@@ -253,10 +253,16 @@ class Segment(ABC, Generic[AnyLearned, AnyFold]):
         return recipe, None
 
     def choose(
-        self, validation: Validation, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+        self,
+        validation: Validation,
+        ratings: RatingMatrix,
+        rng: np.random.Generator,
+        progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> tuple[AnyLearned, str]:
         """For `AUTO`: the segment learned from `validation.train` that is best on the rest, and a sentence on why.
 
+        `allowed`: the algorithms that may be chosen; None: all.
         `ratings`: all that the segment will be learned from in the end; the validation may hold some of its users
         alone, and fewer of its items. A candidate that diverges is dropped, and the sentence says so. Raises
         `SegmentFitError` where none is left, or where one fails otherwise.

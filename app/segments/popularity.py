@@ -12,7 +12,7 @@ groups, counts likes.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,12 @@ class PopularitySegment(DenseSegment):
         progress: ProgressCallback,
     ) -> LearnedDenseSegment:
         # Recipes of earlier releases have no half-life.
-        counts = DatedChoices.from_ratings(ratings).counts(recipe.hyperparameters.get(HALF_LIFE))
+        return self.learned(
+            recipe, DatedChoices.from_ratings(ratings).counts(recipe.hyperparameters.get(HALF_LIFE)), ratings
+        )
+
+    def learned(self, recipe: SegmentRecipe, counts: NDArray[np.float64], ratings: RatingMatrix) -> LearnedDenseSegment:
+        """The segment of `counts` (n_items,), the decayed choices of each item in `ratings`."""
         item_part, unrated_item = popularity_part(counts, ratings.item_choice_counts > 0)
         return LearnedDenseSegment(
             recipe=recipe,
@@ -88,7 +93,12 @@ class PopularitySegment(DenseSegment):
         )
 
     def choose(
-        self, validation: Validation, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+        self,
+        validation: Validation,
+        ratings: RatingMatrix,
+        rng: np.random.Generator,
+        progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> tuple[LearnedDenseSegment, str]:
         found = find_half_life(validation.train)
         recipe = self.complete(POPULARITY, {HALF_LIFE: found.days if found.is_better else None})

@@ -8,7 +8,7 @@ mu and b_u are the same for all items of a user and change no order, so the dot 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -124,6 +124,10 @@ class RatingSegment(DenseSegment):
         from app.algorithms.by_name import make_rating_learner
 
         vectors = make_rating_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
+        return self.learned(recipe, vectors, ratings)
+
+    def learned(self, recipe: SegmentRecipe, vectors: RatingVectors, ratings: RatingMatrix) -> LearnedDenseSegment:
+        """The segment of vectors that were learned elsewhere from `ratings`."""
         uncertainty = vectors.uncertainty or RatingUncertainty.constant(
             _training_error(vectors, ratings), ratings.n_users, ratings.n_items
         )
@@ -149,10 +153,15 @@ class RatingSegment(DenseSegment):
         )
 
     def choose(
-        self, validation: Validation, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
+        self,
+        validation: Validation,
+        ratings: RatingMatrix,
+        rng: np.random.Generator,
+        progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> tuple[LearnedDenseSegment, str]:
         """The learner with the lowest RMSE, of those that are fast enough for as many ratings as in `ratings`."""
-        stage, names = Stage.from_progress(progress), _affordable(validation.train, len(ratings))
+        stage, names = Stage.from_progress(progress), _affordable(validation.train, len(ratings), allowed)
         tried: dict[str, LearnedDenseSegment] = {}
         errors: dict[str, float] = {}
         dropped: list[str] = []
@@ -175,7 +184,7 @@ class RatingSegment(DenseSegment):
         reason = f"RMSE inside the training part {figures}"
         if names == ["biases"]:
             reason = "all ratings are equal"
-        elif len(ratings) > SLOW_UP_TO:
+        elif allowed is None and len(ratings) > SLOW_UP_TO:
             reason = f"more than {SLOW_UP_TO:,} ratings"
         return tried[best], "; ".join([f"rating by {best}: {reason}", *dropped])
 
@@ -205,10 +214,12 @@ def with_uncertainty(learned: LearnedDenseSegment, uncertainty: RatingUncertaint
     return replace(learned, fold=fold, vectors=replace(learned.vectors, uncertainty=uncertainty))
 
 
-def _affordable(ratings: RatingMatrix, n_ratings: int) -> list[str]:
+def _affordable(ratings: RatingMatrix, n_ratings: int, allowed: Collection[str] | None = None) -> list[str]:
     # Equal ratings hold no differences between items for a factorisation to learn.
     if np.ptp(ratings.values) == 0:
         return ["biases"]
+    if allowed is not None:
+        return [name for name in RatingSegment.algorithms if name in allowed]
     if n_ratings > SLOW_UP_TO:
         return ["funk_svd"]
     features = ratings.features

@@ -14,7 +14,7 @@ A snapshot stores the table as CSR arrays: row j holds the columns and the entri
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from reprlib import repr as shortened
@@ -54,6 +54,10 @@ MAX_PADDED = 2_000_000
 
 MAX_BYTES, BYTES_PER_ENTRY = 64 << 20, 6
 """The memory of one table, at most; an entry takes 4 bytes for its column and 2 for its value."""
+
+
+TableOf = Callable[[Mapping[str, Any], ChoiceSequences], sparse.csr_array]
+"""Makes the table of a segment, CSR, from the settings of its learner and the choices of the supported items."""
 
 
 class History(NamedTuple):
@@ -339,6 +343,14 @@ class SparseSegment(Segment[LearnedSparseSegment, SparseFold]):
     def _fit(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
     ) -> LearnedSparseSegment:
+        return self.learned(
+            recipe,
+            ratings,
+            lambda settings, sequences: self._table(recipe.algorithm, settings, sequences, rng, progress),
+        )
+
+    def learned(self, recipe: SegmentRecipe, ratings: RatingMatrix, table_of: TableOf) -> LearnedSparseSegment:
+        """The segment of the table that `table_of` makes. May raise `AlgorithmError`."""
         choices = liked_choices(ratings, ratings.least_liked)
         # What users hardly liked still goes together with what they rated beside it: tables learned from likes alone
         # rank worse.
@@ -350,7 +362,7 @@ class SparseSegment(Segment[LearnedSparseSegment, SparseFold]):
             remark = f"{self.name}: {fitting} entries an item instead of {n_entries}, since more do not fit the memory"
             recipe = replace(recipe, hyperparameters=recipe.hyperparameters | {"n_entries": fitting})
         settings = {name: value for name, value in recipe.hyperparameters.items() if name != "history_decay"}
-        table = self._table(recipe.algorithm, settings, supported, rng, progress)
+        table = table_of(settings, supported)
         # The rows and columns of the supported items, back in their places among all items.
         starts = np.zeros(ratings.n_items + 1, np.int64)
         starts[item_rows + 1] = np.diff(table.indptr)
@@ -386,11 +398,12 @@ class SparseSegment(Segment[LearnedSparseSegment, SparseFold]):
         ratings: RatingMatrix,
         rng: np.random.Generator,
         progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> tuple[LearnedSparseSegment, str]:
         # The search asks the segment for its settings, so neither file can import the other at the top.
         from app.segments.table_search import TableSearch
 
-        return TableSearch(self, validation, ratings, rng, progress).run()
+        return TableSearch(self, validation, ratings, rng, progress, allowed).run()
 
 
 def entries_that_fit(n_items: int) -> int:

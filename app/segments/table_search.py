@@ -1,6 +1,6 @@
 """The search for the settings of a sparse segment's table, by nDCG@10 of its lists inside the training part."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -40,8 +40,11 @@ class TableSearch:
         ratings: RatingMatrix,
         rng: np.random.Generator,
         progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> None:
+        """`allowed`: the algorithms that may be chosen; None: both."""
         self._segment = segment
+        self._tries_closed_form = allowed is None or segment.closed_form in allowed
         self._validation = validation
         self._rng = rng
         self._stage = Stage.from_progress(progress)
@@ -59,7 +62,7 @@ class TableSearch:
         if self._n_searched <= SEARCHED_UP_TO:
             for step in segment.steps:
                 self._try(segment.on_neighbours, {**self._settings, **step})
-        if self._n_items <= CLOSED_FORM_UP_TO:
+        if self._tries_closed_form and self._n_items <= CLOSED_FORM_UP_TO:
             known = segment.hyperparameters(segment.closed_form, {})
             settings = {name: value for name, value in self._settings.items() if name in known}
             self._try(segment.closed_form, settings, least_gain=LEAST_GAIN)

@@ -6,7 +6,7 @@ weight of a choice grows with the rating, which improves lists more than any oth
 0.124, and 0.094 where all observations count alike). `taste_vectors.py` defines both.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ from scipy import sparse
 
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.taste_vectors import TasteFoldIn
+from app.algorithms.taste_vectors import TasteFoldIn, TasteVectors
 from app.segments.base import AUTO, Float32Array, Layout, Observations, SegmentDivergedError, SegmentRecipe, Validation
 from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
@@ -84,7 +84,12 @@ class TasteSegment(DenseSegment):
         """y_i and x_u, every user folded in against the final item side."""
         from app.algorithms.by_name import make_taste_learner
 
-        vectors = make_taste_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
+        return self.learned(
+            recipe, make_taste_learner(recipe.algorithm, recipe.hyperparameters).fit(ratings, rng, progress)
+        )
+
+    def learned(self, recipe: SegmentRecipe, vectors: TasteVectors) -> LearnedDenseSegment:
+        """The segment of vectors that were learned elsewhere."""
         return LearnedDenseSegment(
             recipe=recipe,
             item_part=vectors.item_factors,
@@ -102,6 +107,7 @@ class TasteSegment(DenseSegment):
         ratings: RatingMatrix,
         rng: np.random.Generator,
         progress: ProgressCallback,
+        allowed: Collection[str] | None = None,
     ) -> tuple[LearnedDenseSegment, str]:
         search = _TasteSearch(self, validation, rng, progress)
         ndcg, learned = search.run()

@@ -10,6 +10,7 @@ from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.segments.popularity import POPULARITY
 from app.segments.rating import RATING
 from app.snapshots.manifest import Acceptance
+from app.training.engines import Engine
 from app.training.errors import RunFailedError
 from app.training.fit import fit
 from app.training.measure import NDCG, RecipeReport, measure
@@ -56,10 +57,12 @@ def evaluate_recipe(
     rng: np.random.Generator,
     progress: ProgressCallback = ignore,
     common: Common | None = None,
+    engine: Engine | None = None,
 ) -> EvaluatedRecipe:
     """Fit `recipe` on the training part of `split` and measure it on the hold-out.
 
     `common`: the users and items on which it is compared with the live snapshot; None for all.
+    `engine`: learns what is measured. What the recipe leaves to the data is resolved by this process, on a sample.
     The report is empty where either part is empty. Raises `TrainingFailedError`.
     """
     stage = Stage.from_progress(progress)
@@ -67,7 +70,7 @@ def evaluate_recipe(
     resolve_rng, fit_rng = rng.spawn(2)
     with stage.part("resolving", 0.6) as part:
         resolved = resolve(recipe, split.train, split.scale, resolve_rng, part)
-    report, likeness = _report(resolved, split, fit_rng, stage, common)
+    report, likeness = _report(resolved, split, fit_rng, stage, common, engine)
     return EvaluatedRecipe(recipe, resolved, report, likeness=likeness)
 
 
@@ -104,13 +107,14 @@ def _report(
     rng: np.random.Generator,
     stage: Stage,
     common: Common | None = None,
+    engine: Engine | None = None,
 ) -> tuple[RecipeReport, NDArray[np.float32] | None]:
     """The measures on the hold-out, and the likeness of the items as learned for them."""
     if not split.is_measurable:
         return RecipeReport(unmeasured=split.unmeasured), None
     # On the training part alone: the hold-out must be new to the vectors that it measures.
     with stage.part("fitting", 0.9) as part:
-        learned = fit(resolved.recipe, split.train, rng, part)
+        learned = fit(resolved.recipe, split.train, rng, part, engine)
     with stage.part("measuring") as part:
         sides = join(learned, resolved.weights)
         report = measure(learned, sides, split, common)

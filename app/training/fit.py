@@ -14,6 +14,7 @@ from app.segments.dense import LearnedDenseSegment
 from app.segments.rating import with_uncertainty
 from app.segments.registry import SEGMENTS
 from app.segments.sparse import LearnedSparseSegment
+from app.training.engines import Engine
 from app.training.errors import TrainingFailedError
 from app.training.recipe import Recipe
 
@@ -84,13 +85,18 @@ class Learned:
 
 
 def fit(
-    recipe: Recipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback = ignore
+    recipe: Recipe,
+    ratings: RatingMatrix,
+    rng: np.random.Generator,
+    progress: ProgressCallback = ignore,
+    engine: Engine | None = None,
 ) -> Learned:
     """Learn every segment of `recipe`, none of them `auto`, from `ratings`; each is a part of the stage `progress`.
 
     Items and users without ratings are filled in from their features; where there are none either, learned columns are
     zeros and popularity is that of no ratings. A segment that diverges is left out, unless it is required. Raises
     `TrainingFailedError` if a required one diverges, or an algorithm fails otherwise.
+    `engine`: learns the segments that it can; None: this process learns all.
     """
     stage, n = Stage.from_progress(progress), len(recipe.segments)
     segments: list[LearnedSegment] = []
@@ -100,12 +106,16 @@ def fit(
         segment = SEGMENTS[recipe_part.name]
         with stage.part(segment.name, (place + 1) / n, algorithm=recipe_part.algorithm) as part:
             try:
-                learned = segment.fit(recipe_part, ratings, segment_rng, part)
+                learned = None if engine is None else engine.learn(recipe_part, ratings, segment_rng, part)
+                if learned is None:
+                    learned = segment.fit(recipe_part, ratings, segment_rng, part)
                 segments.append(segment.extend(learned, ratings))
                 if learned.remark is not None:
                     remarks.append(part.decide(learned.remark))
             except SegmentFitError as error:
                 remarks.append(part.decide(left_out(recipe_part, error)))
+    if engine is not None:
+        remarks.append(stage.decide(engine.remark))
     return Learned.from_segments(tuple(segments), ratings, tuple(remarks))
 
 

@@ -9,11 +9,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.algorithms.errors import InvalidHyperparameterError
 from app.errors import InvalidInputError
-from app.segments.base import SegmentRecipe
+from app.segments.base import AUTO, SegmentRecipe
 from app.segments.popularity import HALF_LIFE, POPULARITY
 from app.segments.rating import RATING
 from app.segments.registry import SEGMENTS, in_order
 from app.training.dataset import Question
+from app.training.engines import LOCAL, SPARK, EngineName, allowed_by
 
 FORMER_NAMES = {"prior": POPULARITY}
 """Names that segments had in recipes of earlier releases, which stay accepted -> their names now."""
@@ -36,6 +37,7 @@ class Recipe:
     `user_groups`: the fields and attributes of users by whose values popularity is counted in groups; one that no user
     has makes no groups.
     `item_text`: how the texts of items become features of items without ratings; None where they do not.
+    `engine`: where it is learned.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -44,6 +46,7 @@ class Recipe:
     question: Question = "both"
     user_groups: tuple[GroupName, ...] = ("country",)
     item_text: Literal["tfidf"] | None = None
+    engine: EngineName = LOCAL
 
     @property
     def document(self) -> dict[str, Any]:
@@ -54,6 +57,7 @@ class Recipe:
             "question": self.question,
             "user_groups": [*self.user_groups],
             "item_text": self.item_text,
+            "engine": self.engine,
         }
 
 
@@ -121,8 +125,27 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
             f"a recipe has the segments {', '.join(SEGMENTS)}, in this order; {', '.join(required)} must be there",
             field="recipe",
         )
-    completed = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in segments)
-    return replace(recipe, segments=tuple(completed))
+    completed = tuple(complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in segments)
+    for segment in completed:
+        _check_engine(recipe.engine, segment)
+    return replace(recipe, segments=completed)
+
+
+def with_engine(recipe: Recipe, engine: EngineName) -> Recipe:
+    """`recipe`, learned by `engine`. Raises `InvalidInputError` where it cannot learn one of the algorithms."""
+    return parse_recipe(replace(recipe, engine=engine).document)
+
+
+def _check_engine(engine: EngineName, segment: SegmentRecipe) -> None:
+    allowed = allowed_by(engine, segment.name)
+    if allowed is None or segment.algorithm == AUTO:
+        return
+    if segment.algorithm not in allowed:
+        can_be = " or ".join((*allowed, AUTO))
+        problem = f"the engine {engine} learns {segment.name} by {can_be}, not by {segment.algorithm}"
+        raise InvalidInputError(problem, field="recipe")
+    if engine == SPARK and segment.hyperparameters.get("unobserved_weight") == 0:
+        raise InvalidInputError("the engine spark needs an unobserved_weight above 0", field="recipe")
 
 
 def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:

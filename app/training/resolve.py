@@ -15,6 +15,7 @@ from app.entities import RatingScale
 from app.segments.base import AUTO, LearnedSegment, SegmentFitError
 from app.segments.registry import SEGMENTS
 from app.training.blend import learn_weights, unlearned_weights
+from app.training.engines import allowed_by
 from app.training.fit import Learned, left_out
 from app.training.recipe import Recipe, complete
 from app.training.sides import Weights
@@ -73,7 +74,8 @@ def resolve(
         with stage.part(segment.name, 0.9 * (place + 1) / n, algorithm=segment.algorithm) as part:
             try:
                 if segment.algorithm == AUTO:
-                    chosen, choice = SEGMENTS[segment.name].choose(inner, ratings, segment_rng, part)
+                    allowed = allowed_by(recipe.engine, segment.name)
+                    chosen, choice = SEGMENTS[segment.name].choose(inner, ratings, segment_rng, part, allowed)
                     choices.append(part.decide(choice))
                 else:
                     chosen = SEGMENTS[segment.name].fit(segment, inner.train, segment_rng, part)

@@ -1,6 +1,6 @@
 """One training run, from ratings to a live snapshot. Reads as the list of its steps."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,6 +15,7 @@ from app.store.store import Store
 from app.training import gate
 from app.training.bursts import cap_bursts
 from app.training.dataset import Dataset, hold_out, load_dataset
+from app.training.engines import Engine, open_engine
 from app.training.errors import BASELINES, NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
@@ -26,6 +27,7 @@ from app.training.publisher import Publisher
 from app.training.quarantine import quarantine
 from app.training.recipe import Recipe, parse_recipe
 from app.training.similar_blend import choose_blend
+from app.training.spark_errors import SparkOptions
 from app.training.validation_split import ValidationSplit
 
 DEFAULT_SEED = 0
@@ -39,6 +41,7 @@ class Trainer:
 
     store: Store
     publisher: Publisher
+    spark: SparkOptions = field(default_factory=SparkOptions)
 
     def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         """Train for the claimed job and return the published version, which is live unless another is pinned.
@@ -54,11 +57,12 @@ class Trainer:
         stages = Stage(progress, log.bind(**of_job) if record is None else record, around=span)
         # BLAS works on many small matrices here, where its threads would only wait for one another.
         with threadpool_limits(1, "blas"), span("training run", **of_job):
-            return self._run(claim, stages)
+            recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
+            with open_engine(recipe.engine, self.spark, self.publisher.data_dir) as engine:
+                return self._run(claim, recipe, engine, stages)
 
-    def _run(self, claim: Claim, run: Stage) -> int:
+    def _run(self, claim: Claim, recipe: Recipe, engine: Engine | None, run: Stage) -> int:
         self.publisher.check()
-        recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
         split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
@@ -73,7 +77,7 @@ class Trainer:
             split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
         with run.part("evaluating", until=0.46) as stage:
-            evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept)
+            evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept, engine=engine)
         with run.part("learning curve", until=0.48) as stage:
             evaluated = with_learning_curve(evaluated, split, curve_rng, stage)
         with run.part("similar items", until=0.5) as stage:
@@ -85,7 +89,9 @@ class Trainer:
             log.warning("lists will hold popular items alone", job_id=job_id, reason=evaluated.reason, advice=advice)
         # What is served is learned from all ratings, the hold-out included.
         with run.part("refitting", until=0.8) as stage:
-            learned = fit(evaluated.recipe, dataset.ratings, final_rng, stage)
+            # Popular items alone are counted faster than Spark starts.
+            by = engine if evaluated.reason is None else None
+            learned = fit(evaluated.recipe, dataset.ratings, final_rng, stage, by)
         with run.part("publishing", until=1.0) as stage:
             return self.publisher.publish(
                 learned, evaluated, dataset, claim, seed, stage, similar=similar, seconds=run.seconds
@@ -100,6 +106,7 @@ class Trainer:
         progress: ProgressCallback,
         *,
         accept: bool = False,
+        engine: Engine | None = None,
     ) -> EvaluatedRecipe:
         """`recipe`, evaluated, if it passes the gate, or if `accept` overrules it.
 
@@ -112,10 +119,11 @@ class Trainer:
         tried: tuple[str, ...] = ()
         try:
             with stage.part("candidate", until=0.6) as part:
-                evaluated = evaluate_recipe(recipe, split, rng, part, None if comparison is None else comparison.common)
+                common = None if comparison is None else comparison.common
+                evaluated = evaluate_recipe(recipe, split, rng, part, common, engine)
             tried = evaluated.resolved.choices
             with stage.part("gate") as part:
-                accepted = _pass_gate(evaluated.report, live, comparison, split, rng, part, accept=accept)
+                accepted = _pass_gate(evaluated.report, live, comparison, split, rng, part, engine, accept=accept)
         except (SnapshotRejectedError, TrainingFailedError) as error:
             if live is not None and not live.is_gone:
                 stage.decide(f"rejected: {error.detail}; snapshot {live.version} stays live")
@@ -142,6 +150,7 @@ def _pass_gate(
     split: ValidationSplit,
     rng: np.random.Generator,
     stage: Stage,
+    engine: Engine | None,
     *,
     accept: bool,
 ) -> Acceptance | None:
@@ -153,7 +162,7 @@ def _pass_gate(
     try:
         inherited = _check_alone(report, live, stage)
         if live is not None and comparison is not None:
-            _check_against_live(report, live, comparison, split, rng, stage)
+            _check_against_live(report, live, comparison, split, rng, stage, engine)
     except NotFiniteError:
         raise
     except SnapshotRejectedError as error:
@@ -191,10 +200,11 @@ def _check_against_live(
     split: ValidationSplit,
     rng: np.random.Generator,
     stage: Stage,
+    engine: Engine | None,
 ) -> None:
     """Raises `SnapshotRejectedError`."""
     try:
-        of_live = live_report(comparison, split, rng, stage)
+        of_live = live_report(comparison, split, rng, stage, engine)
     except TrainingFailedError as error:
         # The candidate is not to blame, and would be rejected for good while such data come in.
         stage.decide(f"not compared with snapshot {live.version}: its recipe cannot be learned again: {error.detail}")
@@ -206,13 +216,18 @@ def _check_against_live(
 
 
 def live_report(
-    comparison: Comparison, split: ValidationSplit, rng: np.random.Generator, progress: ProgressCallback
+    comparison: Comparison,
+    split: ValidationSplit,
+    rng: np.random.Generator,
+    progress: ProgressCallback,
+    engine: Engine | None = None,
 ) -> LiveReport | None:
     """The live snapshot's figures: the recorded ones, or those of its recipe fitted again on `split` and measured.
 
+    `engine`: that of the run, which learns what it can of the live recipe as well.
     None where the two are not compared. Raises `TrainingFailedError` if the recipe cannot be fitted.
     """
     if comparison.paired is None:
         return comparison.recorded
-    again = evaluate_recipe(comparison.paired, split, rng, progress, comparison.common)
+    again = evaluate_recipe(comparison.paired, split, rng, progress, comparison.common, engine)
     return PairedReport(again.report.ndcg_of_users)

@@ -19,6 +19,7 @@ from app.store.store import Store
 from app.training.publisher import Publisher
 from app.training.rejections import rejection_warning
 from app.training.run import Trainer
+from app.training.spark_errors import SparkOptions
 from app.wiring import snapshot_folders
 from app.worker import check_can_train
 from app.worker.attempt import attempt
@@ -39,7 +40,11 @@ def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
     folders = snapshot_folders(settings)
-    return Trainer(store, Publisher(store, folders, settings.snapshots_kept, settings.snapshot_users, sources_of))
+    return Trainer(
+        store,
+        Publisher(store, folders, settings.snapshots_kept, settings.snapshot_users, sources_of),
+        SparkOptions(settings.spark_master, settings.spark_folder),
+    )
 
 
 @dataclass(slots=True)

@@ -2,11 +2,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy import sparse
 
 from app.algorithms import cooccurrence, slim
+from app.algorithms.cooccurrence import before, following, together
 from app.algorithms.ease import EASE
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.slim import SLIM, SparseTransitions
+from app.algorithms.slim import SLIM, PairSums, SparseTransitions
 from app.algorithms.slim_kernel import nth_largest
 from app.algorithms.transitions import Transitions
 from tests.algorithms.ranker_contract import RankerContract
@@ -72,3 +75,21 @@ def test_nth_largest(n_values: int) -> None:
     for values in (random, np.sort(random), equal):
         found = [nth_largest(values.copy(), n) for n in range(1, n_values + 1)]
         assert found == np.sort(values)[::-1].tolist()
+
+
+@pytest.mark.parametrize(("learner", "decay"), [(SLIM(), None), (SparseTransitions(decay=0.7), 0.7)])
+def test_sums_of_pairs_made_elsewhere(learner: Any, decay: float | None) -> None:
+    sequences, rng = random_sequences(n_users=60), np.random.default_rng(0)
+    gram = together(sequences) if decay is None else before(sequences, decay)
+    right = gram if decay is None else following(sequences, decay).T
+    off_diagonal = 1 - np.eye(sequences.n_items, dtype=np.float32)
+    sums = PairSums(*(sparse.csr_array(each * off_diagonal) for each in (gram, right)))
+    asked: list[tuple[int, ...]] = []
+
+    def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> PairSums:
+        asked.append((len(norms), width, n_neighbours))
+        return sums
+
+    table = learner.fit(sequences, rng, sum_pairs=sum_pairs).table
+    assert asked == [(sequences.n_items, sequences.n_items, learner.n_neighbours)]
+    np.testing.assert_allclose(table.toarray(), learner.fit(sequences, rng).table.toarray(), atol=1e-5)

@@ -1,0 +1,160 @@
+"""What Spark learns is what one process learns."""
+
+import os
+import signal
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.algorithms.decayed_counts import DAY
+from app.algorithms.progress import ignore
+from app.algorithms.rating_matrix import RatingMatrix
+from app.entities import RatingScale
+from app.segments.base import LearnedSegment
+from app.segments.registry import SEGMENTS
+from app.store.jobs import JobCancelledError
+from app.training.dataset import hold_out
+from app.training.errors import TrainingFailedError
+from app.training.spark_engine import SparkEngine
+from app.training.validation_split import ValidationSplit
+from tests.spark.support import executors, tasteful
+
+WITHIN = 0.02
+
+TASTE: dict[str, Any] = {"n_factors": 8, "n_epochs": 5}
+
+
+@pytest.fixture(scope="module")
+def split() -> ValidationSplit:
+    train, holdout = hold_out(tasteful(), 0.2, np.random.default_rng(0), "newest")
+    return ValidationSplit.draw(train, holdout, RatingScale(1, 5), np.random.default_rng(0))
+
+
+def learn(spark: SparkEngine, ratings: RatingMatrix, name: str, algorithm: str, **settings: Any) -> tuple[Any, Any]:
+    """The same segment by Spark and by this process."""
+    recipe = SEGMENTS[name].complete(algorithm, settings)
+    by_spark = spark.learn(recipe, ratings, np.random.default_rng(0), ignore)
+    assert by_spark is not None
+    return by_spark, SEGMENTS[name].fit(recipe, ratings, np.random.default_rng(0))
+
+
+def test_taste(spark: SparkEngine, split: ValidationSplit) -> None:
+    by_spark, here = learn(spark, split.train, "taste", "als_implicit", **TASTE)
+    assert by_spark.item_part.shape == here.item_part.shape
+    assert ndcg(split, by_spark) == pytest.approx(ndcg(split, here), rel=WITHIN)
+    # The user side is the fold-in of each user against the items.
+    of_first = split.train.user_rows == 0
+    rows = split.train.item_rows[of_first]
+    folded = here.fold.__class__.fold_in(by_spark.fold, by_spark.item_part[rows], split.train.values[of_first], rows)
+    np.testing.assert_allclose(folded.columns, by_spark.user_part[0], atol=1e-4)
+
+
+def test_ratings(spark: SparkEngine, split: ValidationSplit) -> None:
+    by_spark, here = learn(spark, split.train, "rating", "als", n_factors=4, n_epochs=5)
+    assert rmse(split, by_spark) == pytest.approx(rmse(split, here), rel=WITHIN)
+
+
+def test_biases(spark: SparkEngine, split: ValidationSplit) -> None:
+    by_spark, here = learn(spark, split.train, "rating", "biases", n_epochs=4)
+    np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=0.02)
+    np.testing.assert_allclose(by_spark.vectors.user_biases, here.vectors.user_biases, atol=0.02)
+    by_spark, here = learn(spark, split.train, "rating", "biases", mean_normalisation=True)
+    np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "settings"),
+    [
+        ("item_item", "slim", {"n_neighbours": 20, "n_entries": 10}),
+        ("transitions", "sparse_transitions", {"n_neighbours": 20, "n_entries": 10, "decay": 0.6}),
+    ],
+)
+def test_tables(
+    spark: SparkEngine, split: ValidationSplit, name: str, algorithm: str, settings: dict[str, Any]
+) -> None:
+    by_spark, here = learn(spark, split.train, name, algorithm, **settings)
+    np.testing.assert_allclose(by_spark.fold.table.toarray(), here.fold.table.toarray(), atol=2e-3)
+    assert here.fold.table.nnz > 500
+
+
+@pytest.mark.parametrize("half_life_days", [None, 3.0])
+def test_popularity(spark: SparkEngine, split: ValidationSplit, half_life_days: float | None) -> None:
+    by_spark, here = learn(spark, split.train, "popularity", "popularity", half_life_days=half_life_days)
+    np.testing.assert_allclose(by_spark.item_part, here.item_part, atol=1e-5)
+    assert np.ptp(split.train.times) > 10 * DAY
+
+
+def test_other_algorithms_are_left_to_this_process(spark: SparkEngine, split: ValidationSplit) -> None:
+    recipe = SEGMENTS["rating"].complete("funk_svd")
+    assert spark.learn(recipe, split.train, np.random.default_rng(0), ignore) is None
+
+
+def test_killed_executor(spark: SparkEngine, split: ValidationSplit) -> None:
+    """In the middle of a fit, one of two executors is killed; the fit ends as if it were not."""
+    killed: list[int] = []
+    texts: set[str] = set()
+
+    def kill_one(_share: float, text: str) -> None:
+        texts.add(text)
+        # The first tasks are done, and the rest needs what they left with the executors.
+        if not killed and "Spark job" in text and ", 0 of" not in text:
+            killed.append(max(executors()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert len(executors()) == 2
+    recipe = SEGMENTS["taste"].complete("als_implicit", TASTE | {"n_epochs": 8})
+    learned = spark.learn(recipe, split.train, np.random.default_rng(0), kill_one)
+    assert killed
+    assert learned is not None
+    here = SEGMENTS["taste"].fit(recipe, split.train, np.random.default_rng(0))
+    assert ndcg(split, learned) == pytest.approx(ndcg(split, here), rel=WITHIN)
+    assert any("tasks" in text for text in texts)
+
+
+def test_cancelled_job(spark: SparkEngine, split: ValidationSplit) -> None:
+    """What `progress` raises ends the fit, and with it the jobs of Spark; the application stays usable."""
+
+    def cancelled(_share: float, text: str) -> None:
+        if "Spark job" in text:
+            raise JobCancelledError
+
+    recipe = SEGMENTS["taste"].complete("als_implicit", TASTE | {"n_epochs": 200})
+    with pytest.raises(JobCancelledError):
+        spark.learn(recipe, split.train, np.random.default_rng(0), cancelled)
+    assert spark._driver is not None
+    assert spark._driver.run(lambda session: session.range(10).count(), ignore, "count") == 10
+    assert not spark._driver._context.statusTracker().getActiveJobsIds()
+    assert not list(spark.shared.glob("input-*"))
+
+
+def test_executor_out_of_memory(spark: SparkEngine) -> None:
+    """The reason names what to raise."""
+    assert spark._driver is not None
+    # 4 GB in one array, with 512 MB.
+    query = "SELECT sum(x) FROM (SELECT explode(array_repeat(id, 500000000)) AS x FROM range(1))"
+    with pytest.raises(TrainingFailedError, match="an executor ran out of memory") as raised:
+        spark._driver.run(lambda session: session.sql(query).collect(), ignore, "too much")
+    assert "spark.executor.memory" in raised.value.advice
+
+
+def test_heartbeats_go_on(spark: SparkEngine) -> None:
+    """A job of Spark blocks its own thread alone: the one that holds the lease goes on."""
+    assert spark._driver is not None
+    reports: list[str] = []
+    spark._driver.run(
+        lambda session: session.sql("SELECT java_method('java.lang.Thread', 'sleep', 2000L)").collect(),
+        lambda _share, text: reports.append(f"{text} {threading.current_thread().name}"),
+        "slow",
+    )
+    assert len(reports) >= 3
+    assert {report.rpartition(" ")[2] for report in reports} == {threading.current_thread().name}
+
+
+def ndcg(split: ValidationSplit, learned: LearnedSegment) -> float:
+    return float(split.rank(learned.scores).ndcg.mean())
+
+
+def rmse(split: ValidationSplit, learned: Any) -> float:
+    return float(np.sqrt(np.mean(split.errors(learned.vectors) ** 2)))
