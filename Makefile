@@ -15,7 +15,7 @@ ON_SPARK := --extra postgres --extra parquet --extra spark
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kafka spark kubernetes manifests check faults faults-short coverage audit bench lock clean
+.PHONY: help install demo test slow installs typescript browser screenshots promtool object-storage kafka spark kubernetes manifests check faults faults-short coverage audit bench scale-demo lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -128,6 +128,11 @@ audit: install  ## known vulnerabilities, bill of materials, secrets, security r
 bench: install  ## the figures, peers beside us
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --requirements benchmarks/requirements.txt
 	@$(BIN)/python -m benchmarks
+
+scale-demo: install  ## Postgres, a bucket, a broker, two replicas, Spark: every step beyond one machine (needs Java 17)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-kafka.txt
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --requirements requirements-spark.txt
+	@$(BIN)/python -m benchmarks.scale_demo
 
 lock: install  ## renew the hash-locked requirements from pyproject.toml
 	$(COMPILE) $(LOCKED_EXTRAS) pyproject.toml --output-file requirements.txt

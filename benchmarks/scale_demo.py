@@ -47,7 +47,7 @@ def main() -> None:
             instances[0].run("scale", "set", str(SCALE))
         with step(f"send {N_RATINGS:,} ratings to the broker, and consume them") as say:
             consume(broker, folder / "consumer", url)
-            say(f"{replicas[0].get('/arrivals')['totals']['ratings']:,} ratings are in Postgres")
+            say(f"{replicas[0].get('/counts')['ratings']:,} ratings are in Postgres")
         with step("train on Spark" if has_spark else "train without Spark, since pyspark or Java is missing") as say:
             version = train(instance(folder / "trainer", url, s3), "spark" if has_spark else "local")
             say(f"snapshot {version}: {len(s3.keys(PREFIX)):,} objects are in the bucket")
