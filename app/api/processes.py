@@ -21,7 +21,8 @@ class HeartbeatOut(BaseModel):
 
     process_id: str = Field(examples=["reckon-1-4711-9f2c1a"])
     name: str = Field(
-        description="`api 1`, `api 2`, ..., `worker`; `api` where something else than `reckon serve` runs it; `consumer`",
+        description="`api 1`, `api 2`, ..., `worker`, `consumer`; `api` where something else than `reckon serve` runs"
+        " it",
         examples=["api 1"],
     )
     host: str = Field(examples=["reckon-1"])
