@@ -32,7 +32,7 @@ MAX_ROWS_STORED = 2_000
 
 POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.05
-"""How long messages may wait for others to be stored with them."""
+"""How long messages wait for others that may be stored with them."""
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
 REPORT_SECONDS = 60.0
@@ -119,9 +119,10 @@ class Consumption:
         self._letters = [each for each in self._letters if each.message.place not in places]
 
     def _gather(self, broker: BrokerOfMessages) -> None:
-        n_bytes, end = 0, float("inf")
-        while len(self._held) < MAX_MESSAGES and n_bytes < MAX_BYTES and (now := time.monotonic()) < end:
-            message = broker.poll(POLL_SECONDS if not self._held else end - now)
+        n_bytes, end = 0, 0.0
+        while len(self._held) < MAX_MESSAGES and n_bytes < MAX_BYTES:
+            # What has arrived is taken however long that takes: the more in one transaction, the faster.
+            message = broker.poll(max(0.0, end - time.monotonic()) if self._held else POLL_SECONDS)
             if message is None:
                 break
             if not self._held:
