@@ -36,7 +36,7 @@ from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
-from app.algorithms.slim import SLIM, PairSums, SparseTransitions, SumPairs
+from app.algorithms.slim import SLIM, SparseTransitions, SummedPairs, SumPairs
 from app.algorithms.taste_vectors import Penalty
 from app.segments.base import LearnedSegment, SegmentDivergedError, SegmentFitError, SegmentRecipe
 from app.segments.popularity import HALF_LIFE, PopularitySegment
@@ -265,7 +265,7 @@ class SparkEngine:
         longest = int(lengths.max(initial=0))
         n_lags = max(1, min(longest, max_lag(1.0 if decay is None else decay)))
 
-        def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> PairSums:
+        def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> SummedPairs:
             n_items = len(norms)
             by: Columns = {"column": np.arange(n_items, dtype=np.int32), "norm": norms}
             with self._histories(sequences) as source, self._written(by) as norm_file:
@@ -273,7 +273,7 @@ class SparkEngine:
                     source, norm_file, decay=decay, n_lags=n_lags, width=width, n_neighbours=n_neighbours
                 )
                 gram, targets = self._run(job, lambda share, text: stage(0.4 * share, text), "pairs of items", n_jobs=4)
-                return PairSums(_table(gram, n_items), _table(targets, n_items))
+                return SummedPairs(_table(gram, n_items), _table(targets, n_items))
 
         return sum_pairs
 
