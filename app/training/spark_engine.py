@@ -60,8 +60,9 @@ ROWS_PER_FILE = 1 << 20
 MAX_PAIRED = 1_000
 """The newest choices of a user whose pairs are counted: their number grows with the square."""
 
-BIAS_ROUNDS, SETTLED = 10, 1e-3
-"""Rounds of biases at most, and the change of a bias, in standard deviations of the ratings, that ends them."""
+BIAS_ROUNDS, FIRST_ROUNDS, SETTLED = 10, 3, 1e-3
+"""Rounds of biases at most, where nothing follows and where ALS does, which learns biases once more; and the change of
+a bias, in standard deviations of the ratings, that ends them."""
 
 
 @dataclass
@@ -174,7 +175,7 @@ class SparkEngine:
         standard = (values - values.mean()) / (values.std() or 1.0)
         prior = PRIOR_RATINGS * learner.regularization
         with stage.part("biases", 0.4) as part:
-            item_biases = self._item_biases(ratings, standard, (prior, prior), BIAS_ROUNDS, part)
+            item_biases = self._item_biases(ratings, standard, (prior, prior), FIRST_ROUNDS, part)
         left = standard - item_biases[ratings.item_rows]
         left -= _shrunk_means(ratings.user_rows, left, ratings.n_users, prior)[ratings.user_rows]
         # Most of what the biases leave is noise.
