@@ -35,7 +35,7 @@ _GRAM_ENTRIES = 100_000_000
 Float64Array = NDArray[np.float64]
 
 
-class PairSums(NamedTuple):
+class SummedPairs(NamedTuple):
     """Sums over pairs of choices, as (n_items, n_items) CSR matrices: the strongest entries of each row.
 
     `gram`: G without its diagonal. `targets`: row i holds column i of the right side.
@@ -45,9 +45,9 @@ class PairSums(NamedTuple):
     targets: sparse.csr_array
 
 
-SumPairs = Callable[[Float64Array, int, int], PairSums]
-"""Makes `PairSums` elsewhere, from the norms of the items (n_items,), by which entries are compared, and the numbers of
-entries of each row of `gram` and of `targets` that are kept at most."""
+SumPairs = Callable[[Float64Array, int, int], SummedPairs]
+"""Makes `SummedPairs` elsewhere, from the norms of the items (n_items,), by which entries are compared, and the numbers
+of entries of each row of `gram` and of `targets` that are kept at most."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -134,10 +135,12 @@ class SparkDriver:
         except (Py4JError, PySparkException, OSError) as error:
             raise failure(str(error), self._log_tail(), self._options) from error
         finally:
-            if not done.is_set():
+            give_up_at = time.monotonic() + PATIENCE_SECONDS
+            while not done.is_set() and time.monotonic() < give_up_at:
+                # Again and again: an algorithm between two jobs has none that could be cancelled.
                 with suppress(Py4JError, OSError):
                     cancel()
-                done.wait(PATIENCE_SECONDS)
+                done.wait(POLL_SECONDS)
 
     def _reached(self, group: str, text: str, n_jobs: int) -> tuple[float, str]:
         """The share of the job that is done, and how far the job of Spark that runs has come."""

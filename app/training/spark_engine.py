@@ -36,7 +36,7 @@ from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
-from app.algorithms.slim import SLIM, PairSums, SparseTransitions, SumPairs
+from app.algorithms.slim import SLIM, SparseTransitions, SummedPairs, SumPairs
 from app.algorithms.taste_vectors import Penalty
 from app.segments.base import LearnedSegment, SegmentDivergedError, SegmentFitError, SegmentRecipe
 from app.segments.popularity import HALF_LIFE, PopularitySegment
@@ -60,8 +60,9 @@ ROWS_PER_FILE = 1 << 20
 MAX_PAIRED = 1_000
 """The newest choices of a user whose pairs are counted: their number grows with the square."""
 
-BIAS_ROUNDS, SETTLED = 10, 1e-3
-"""Rounds of biases at most, and the change of a bias, in standard deviations of the ratings, that ends them."""
+BIAS_ROUNDS, FIRST_ROUNDS, SETTLED = 10, 3, 1e-3
+"""Rounds of biases at most, where nothing follows and where ALS does, which learns biases once more; and the change of
+a bias, in standard deviations of the ratings, that ends them."""
 
 
 @dataclass
@@ -174,7 +175,7 @@ class SparkEngine:
         standard = (values - values.mean()) / (values.std() or 1.0)
         prior = PRIOR_RATINGS * learner.regularization
         with stage.part("biases", 0.4) as part:
-            item_biases = self._item_biases(ratings, standard, (prior, prior), BIAS_ROUNDS, part)
+            item_biases = self._item_biases(ratings, standard, (prior, prior), FIRST_ROUNDS, part)
         left = standard - item_biases[ratings.item_rows]
         left -= _shrunk_means(ratings.user_rows, left, ratings.n_users, prior)[ratings.user_rows]
         # Most of what the biases leave is noise.
@@ -265,7 +266,7 @@ class SparkEngine:
         longest = int(lengths.max(initial=0))
         n_lags = max(1, min(longest, max_lag(1.0 if decay is None else decay)))
 
-        def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> PairSums:
+        def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> SummedPairs:
             n_items = len(norms)
             by: Columns = {"column": np.arange(n_items, dtype=np.int32), "norm": norms}
             with self._histories(sequences) as source, self._written(by) as norm_file:
@@ -273,7 +274,7 @@ class SparkEngine:
                     source, norm_file, decay=decay, n_lags=n_lags, width=width, n_neighbours=n_neighbours
                 )
                 gram, targets = self._run(job, lambda share, text: stage(0.4 * share, text), "pairs of items", n_jobs=4)
-                return PairSums(_table(gram, n_items), _table(targets, n_items))
+                return SummedPairs(_table(gram, n_items), _table(targets, n_items))
 
         return sum_pairs
 

@@ -9,7 +9,7 @@ from app.algorithms import cooccurrence, slim
 from app.algorithms.cooccurrence import before, following, together
 from app.algorithms.ease import EASE
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.slim import SLIM, PairSums, SparseTransitions
+from app.algorithms.slim import SLIM, SparseTransitions, SummedPairs
 from app.algorithms.slim_kernel import nth_largest
 from app.algorithms.transitions import Transitions
 from tests.algorithms.ranker_contract import RankerContract
@@ -83,10 +83,10 @@ def test_sums_of_pairs_made_elsewhere(learner: Any, decay: float | None) -> None
     gram = together(sequences) if decay is None else before(sequences, decay)
     right = gram if decay is None else following(sequences, decay).T
     off_diagonal = 1 - np.eye(sequences.n_items, dtype=np.float32)
-    sums = PairSums(*(sparse.csr_array(each * off_diagonal) for each in (gram, right)))
+    sums = SummedPairs(*(sparse.csr_array(each * off_diagonal) for each in (gram, right)))
     asked: list[tuple[int, ...]] = []
 
-    def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> PairSums:
+    def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> SummedPairs:
         asked.append((len(norms), width, n_neighbours))
         return sums
 

@@ -19,7 +19,7 @@ OPTIONS = {
 EXECUTOR = b"CoarseGrainedExecutorBackend"
 
 
-def tasteful(n_users: int = 400, n_items: int = 80, n_each: int = 20) -> RatingMatrix:
+def tasteful(n_users: int = 500, n_items: int = 200, n_each: int = 20) -> RatingMatrix:
     rows = tasteful_ratings(n_users, n_items, n_each)
     users, items = ([int(text.partition("-")[2]) for text in ids] for ids in (rows.user_id, rows.item_id))
     ratings = RatingMatrix(n_users, n_items, users, items, rows.value, rows.rated_at)

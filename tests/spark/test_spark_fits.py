@@ -23,7 +23,7 @@ from tests.spark.support import executors, tasteful
 
 WITHIN = 0.02
 
-TASTE: dict[str, Any] = {"n_factors": 8, "n_epochs": 5}
+TASTE: dict[str, Any] = {"n_factors": 8, "n_epochs": 4}
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,12 @@ def test_taste(spark: SparkEngine, split: ValidationSplit) -> None:
 
 
 def test_ratings(spark: SparkEngine, split: ValidationSplit) -> None:
-    by_spark, here = learn(spark, split.train, "rating", "als", n_factors=4, n_epochs=5)
+    by_spark, here = learn(spark, split.train, "rating", "als", n_factors=4, n_epochs=4)
     assert rmse(split, by_spark) == pytest.approx(rmse(split, here), rel=WITHIN)
 
 
 def test_biases(spark: SparkEngine, split: ValidationSplit) -> None:
-    by_spark, here = learn(spark, split.train, "rating", "biases", n_epochs=4)
+    by_spark, here = learn(spark, split.train, "rating", "biases", n_epochs=3)
     np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=0.02)
     np.testing.assert_allclose(by_spark.vectors.user_biases, here.vectors.user_biases, atol=0.02)
     by_spark, here = learn(spark, split.train, "rating", "biases", mean_normalisation=True)
@@ -109,7 +109,7 @@ def test_killed_executor(spark: SparkEngine, split: ValidationSplit) -> None:
     assert killed
     assert learned is not None
     here = SEGMENTS["taste"].fit(recipe, split.train, np.random.default_rng(0))
-    assert ndcg(split, learned) == pytest.approx(ndcg(split, here), rel=WITHIN)
+    assert ndcg(split, learned) > (1 - WITHIN) * ndcg(split, here)
     assert any("tasks" in text for text in texts)
 
 
@@ -120,7 +120,7 @@ def test_cancelled_job(spark: SparkEngine, split: ValidationSplit) -> None:
         if "Spark job" in text:
             raise JobCancelledError
 
-    recipe = SEGMENTS["taste"].complete("als_implicit", TASTE | {"n_epochs": 200})
+    recipe = SEGMENTS["taste"].complete("als_implicit", TASTE | {"n_epochs": 40})
     with pytest.raises(JobCancelledError):
         spark.learn(recipe, split.train, np.random.default_rng(0), cancelled)
     assert spark._driver is not None
