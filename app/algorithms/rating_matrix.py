@@ -3,6 +3,7 @@
 A missing cell is unknown, never 0: no learner may read a value for a pair that was not observed.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypedDict
@@ -365,6 +366,24 @@ class RatingMatrix:
         context = (features, labels, chosen_from)
         kinds: _Kinds = {**self._kinds, "storage": IN_MEMORY}
         return RatingMatrix(len(chosen), self.n_items, *columns, rated_at, *context, **kinds)
+
+    def user_blocks(self) -> Iterator[tuple[slice, slice]]:
+        """The users of ratings in the order of users, about `storage.block` ratings at a time: rows, and positions."""
+        starts, first = np.concatenate([[0], np.cumsum(self.user_counts)]), 0
+        while first < self.n_users:
+            past = int(np.searchsorted(starts, starts[first] + self.storage.block, side="right")) - 1
+            past = min(max(past, first + 1), self.n_users)
+            yield slice(first, past), slice(int(starts[first]), int(starts[past]))
+            self.storage.relieve()
+            first = past
+
+    def select_span(self, rows: slice, span: slice) -> "RatingMatrix":
+        """One of `user_blocks`, in memory, its users from 0 on; without features and labels."""
+        rated_at = None if self.rated_at is None else self.rated_at[span]
+        users = self.user_rows[span] - np.int32(rows.start)
+        kinds: _Kinds = {**self._kinds, "storage": IN_MEMORY}
+        columns = (users, self.item_rows[span], self.values[span], rated_at)
+        return RatingMatrix(rows.stop - rows.start, self.n_items, *columns, chosen_from=self.chosen_from, **kinds)
 
     def with_features(self, features: Features | None) -> "RatingMatrix":
         """The same ratings with other features."""

@@ -75,7 +75,7 @@ class ColumnBatch(NamedTuple):
 
 
 @dataclass
-class Rejections:
+class SkippedRows:
     """How many rows were left out, by reason."""
 
     by_reason: Counter[str] = field(default_factory=Counter)
@@ -144,13 +144,13 @@ class ColumnFiles:
             " files of 128 MiB or more are read much faster"
         )
 
-    def batches(self, rejections: Rejections, rows: int = ROWS_PER_BATCH) -> Iterator[ColumnBatch]:
-        """All rows, up to `rows` at a time; those that cannot be used are left out and counted in `rejections`.
+    def batches(self, left_out: SkippedRows, rows: int = ROWS_PER_BATCH) -> Iterator[ColumnBatch]:
+        """All rows, up to `rows` at a time; those that cannot be used are left out and counted in `left_out`.
 
         Raises `InvalidInputError` for a file that is damaged or has other columns than the first one.
         """
         for name in self.names:
-            yield from self._batches_of(name, rejections, rows)
+            yield from self._batches_of(name, left_out, rows)
 
     def ratings(self, rows: int = ROWS_PER_BATCH) -> Iterator[NDArray[np.float64]]:
         """The finite ratings alone, to detect their scale. Nothing where there are none. Raises as `batches`."""
@@ -161,7 +161,7 @@ class ColumnFiles:
                 values = _floats(batch.column(RATING))
                 yield values[np.isfinite(values)]
 
-    def _batches_of(self, name: str, rejections: Rejections, rows: int) -> Iterator[ColumnBatch]:
+    def _batches_of(self, name: str, left_out: SkippedRows, rows: int) -> Iterator[ColumnBatch]:
         pc = _pyarrow("pyarrow.compute")
         for batch, first_row in _batches(self.root / name, self.columns, rows, self):
             users, items = batch.column(USER), batch.column(ITEM)
@@ -172,18 +172,18 @@ class ColumnFiles:
                 values = _floats(column)
                 is_finite = np.isfinite(values)
                 is_null = _nulls(column)
-                rejections.add(NO_RATING, int(np.count_nonzero(is_null)))
-                rejections.add(NOT_FINITE, int(np.count_nonzero(~is_finite & ~is_null)))
+                left_out.add(NO_RATING, int(np.count_nonzero(is_null)))
+                left_out.add(NOT_FINITE, int(np.count_nonzero(~is_finite & ~is_null)))
                 is_used &= is_finite
             if self.has_times:
                 times = _microseconds(batch.column(TIME))
                 is_known = times != UNKNOWN_TIME
                 is_off = is_used & is_known & ((times < EARLIEST) | (times > LATEST))
-                rejections.add(NO_SUCH_TIME, int(np.count_nonzero(is_off)))
+                left_out.add(NO_SUCH_TIME, int(np.count_nonzero(is_off)))
                 is_used &= ~is_off
             if users.null_count or items.null_count:
                 lacks_id = is_used & (_nulls(users) | _nulls(items))
-                rejections.add(NO_ID, int(np.count_nonzero(lacks_id)))
+                left_out.add(NO_ID, int(np.count_nonzero(lacks_id)))
                 is_used &= ~lacks_id
             if not is_used.all():
                 mask = _pyarrow("pyarrow").array(is_used)

@@ -1,6 +1,6 @@
 """What to learn: the segments of the vectors, the algorithm of each, and its hyperparameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Literal
@@ -36,6 +36,7 @@ class Recipe:
     `user_groups`: the fields and attributes of users by whose values popularity is counted in groups; one that no user
     has makes no groups.
     `item_text`: how the texts of items become features of items without ratings; None where they do not.
+    `source`: the file or folder of Parquet from which ratings are read besides those of the database; None: none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -44,6 +45,7 @@ class Recipe:
     question: Question = "both"
     user_groups: tuple[GroupName, ...] = ("country",)
     item_text: Literal["tfidf"] | None = None
+    source: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -54,6 +56,8 @@ class Recipe:
             "question": self.question,
             "user_groups": [*self.user_groups],
             "item_text": self.item_text,
+            # Most recipes have none, and those of earlier releases had no such field.
+            **({} if self.source is None else {"source": self.source}),
         }
 
 
@@ -89,6 +93,23 @@ def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
     # The order of columns is that of the registry, whatever order the names came in.
     segments = {each.name: each for each in recipe.segments} | {segment.name: segment}
     return replace(recipe, segments=tuple(segments[name] for name in in_order([*segments])))
+
+
+def recipe_of_segments(texts: Sequence[str]) -> Recipe:
+    """The segments `NAME` or `NAME=ALGORITHM`, and those that are required; ratings by biases where they are not named.
+
+    Raises `InvalidInputError`.
+    """
+    named = dict(text.strip().partition("=")[::2] for text in texts)
+    if unknown := named.keys() - SEGMENTS.keys():
+        raise InvalidInputError(
+            f"there is no segment {shortened(min(unknown))}, but: {', '.join(SEGMENTS)}", field="segments"
+        )
+    for segment in SEGMENTS.values():
+        if segment.is_required:
+            named.setdefault(segment.name, segment.algorithm_without_data)
+    defaults = {name: SEGMENTS[name].default_algorithm or SEGMENTS[name].algorithms[0] for name in named}
+    return Recipe(tuple(complete(name, named[name] or defaults[name], {}) for name in in_order([*named])))
 
 
 def fallback_recipe(half_life_days: float | None = None) -> Recipe:

@@ -1,5 +1,6 @@
 """One training run, from ratings to a live snapshot. Reads as the list of its steps."""
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,17 +15,20 @@ from app.store.jobs import Claim
 from app.store.store import Store
 from app.training import gate
 from app.training.bursts import cap_bursts
-from app.training.dataset import Dataset, hold_out, load_dataset
+from app.training.dataset import Dataset, ReadRatings, hold_out, load_dataset
 from app.training.errors import BASELINES, NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport
+from app.training.lake import LargeRead
 from app.training.learning_curve import with_learning_curve
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
+from app.training.memory_need import n_measured
 from app.training.publisher import Publisher
 from app.training.quarantine import quarantine
 from app.training.recipe import Recipe, parse_recipe
+from app.training.scratch import scratch
 from app.training.similar_blend import choose_blend
 from app.training.validation_split import ValidationSplit
 
@@ -35,10 +39,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Trainer:
-    """Runs training jobs. One instance serves all runs; each run gets its job as an argument."""
+    """Runs training jobs. One instance serves all runs; each run gets its job as an argument.
+
+    `most_bytes`: of resident memory, see `memory_need.py`; None: any.
+    """
 
     store: Store
     publisher: Publisher
+    most_bytes: int | None = None
 
     def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
         """Train for the claimed job and return the published version, which is live unless another is pinned.
@@ -57,22 +65,41 @@ class Trainer:
             return self._run(claim, stages)
 
     def _run(self, claim: Claim, run: Stage) -> int:
+        recipe = self.recipe_of(claim)
+        if self.most_bytes is None and recipe.source is None:
+            return self._learn(claim, recipe, None, run)
+        data_dir = self.publisher.data_dir
+        with scratch(data_dir, sys.maxsize if self.most_bytes is None else self.most_bytes) as files:
+            return self._learn(claim, recipe, LargeRead(recipe, files, self.most_bytes), run)
+
+    def recipe_of(self, claim: Claim) -> Recipe:
+        """The recipe of the job, or that of the service. A job without one reads ratings where the live snapshot did:
+        without them, most of what is live would be lost.
+        """
         recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
+        entry = self.store.snapshots.live()
+        if claim.job.recipe is not None or recipe.source is not None or entry is None:
+            return recipe
+        return replace(recipe, source=entry.card["requested_recipe"].get("source"))
+
+    def _learn(self, claim: Claim, recipe: Recipe, read: ReadRatings | None, run: Stage) -> int:
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
         split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
         with run.part("loading", until=0.08) as stage:
-            dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
+            with_text = recipe.item_text is not None
+            dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=with_text, read=read)
         with run.part("quarantine", until=0.09) as stage:
             dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
             dataset = cap_bursts(dataset, self.store, self.publisher.data_dir, stage)
         with run.part("splitting", until=0.1) as stage:
-            train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
-            split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
+            dataset, measured = self.measured_part(dataset, stage)
+            train, holdout = hold_out(measured.ratings, recipe.holdout_fraction, split_rng, recipe.question)
+            split = ValidationSplit.draw(train, holdout, measured.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
         with run.part("evaluating", until=0.46) as stage:
-            evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept)
+            evaluated = self.evaluate(recipe, measured, split, trial_rng, stage, accept=claim.job.accept)
         with run.part("learning curve", until=0.48) as stage:
             evaluated = with_learning_curve(evaluated, split, curve_rng, stage)
         with run.part("similar items", until=0.5) as stage:
@@ -89,6 +116,19 @@ class Trainer:
             return self.publisher.publish(
                 learned, evaluated, dataset, claim, seed, stage, similar=similar, seconds=run.seconds
             )
+
+    def measured_part(self, dataset: Dataset, stage: Stage) -> tuple[Dataset, Dataset]:
+        """`dataset` with a sentence on it, and what of it is measured: all, or some users of one larger than memory."""
+        if self.most_bytes is None or not dataset.is_larger_than_memory:
+            return dataset, dataset
+        measured = dataset.part(n_measured(self.most_bytes))
+        what = (
+            f"learned from {len(dataset.ratings):,} ratings in files, since they need more memory than"
+            f" RECKON_TRAINING_MEMORY, and measured on {len(measured.ratings):,} of {len(measured.data.user_keys):,}"
+            " users, by vectors that were learned from these alone"
+        )
+        stage.decide(what)
+        return dataset.noting(what), measured
 
     def evaluate(
         self,

@@ -69,8 +69,16 @@ class Scratch:
         if not size:
             return np.empty(n, dtype)
         with tempfile.TemporaryFile(dir=self.folder) as file:
-            _allocate(file.fileno(), size)
-            mapped = mmap.mmap(file.fileno(), size)
+            # Without it, a write to a mapped page would kill the process where the disk is full.
+            with _full_disk_named(size):
+                os.posix_fallocate(file.fileno(), 0, size)
+            return self.mapped(file.fileno(), n, dtype)
+
+    def mapped(self, descriptor: int, n: int, dtype: DTypeLike) -> NDArray[Any]:
+        """(n,) the content of an open file."""
+        if not n:
+            return np.empty(0, dtype)
+        mapped = mmap.mmap(descriptor, n * np.dtype(dtype).itemsize)
         with self._lock:
             self._maps.add(mapped)
         return np.frombuffer(mapped, dtype)
@@ -112,12 +120,33 @@ def remove_leftovers(data_dir: Path) -> None:
     shutil.rmtree(data_dir / SCRATCH_FOLDER, ignore_errors=True)
 
 
-def _allocate(descriptor: int, size: int) -> None:
-    # Without it, a write to a mapped page would kill the process where the disk is full.
+@contextmanager
+def _full_disk_named(size: int) -> Iterator[None]:
     try:
-        os.posix_fallocate(descriptor, 0, size)
+        yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            message = f"training needs {size >> 20} MiB more of free disk for its scratch files"
+            message = f"training needs {max(size >> 20, 1)} MiB more of free disk for its scratch files"
             raise StorageFullError(message) from error
         raise
+
+
+class GrowingArray:
+    """An array in a file that is written from its beginning to its end, and mapped then."""
+
+    def __init__(self, folder: Path, dtype: DTypeLike) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  mapped and closed in `finish`
+        self._dtype = np.dtype(dtype)
+        self.n = 0
+
+    def append(self, part: NDArray[Any]) -> None:
+        """Raises `StorageFullError`."""
+        with _full_disk_named(part.nbytes):
+            self._file.write(np.ascontiguousarray(part, self._dtype).data.cast("B"))
+        self.n += len(part)
+
+    def finish(self, scratch: Scratch) -> NDArray[Any]:
+        """(n,) all that was appended; its pages are dropped as those of other arrays of `scratch`."""
+        with self._file, _full_disk_named(0):
+            self._file.flush()
+            return scratch.mapped(self._file.fileno(), self.n, self._dtype)

@@ -37,7 +37,8 @@ def new_worker_id() -> str:
 def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
-    return Trainer(store, Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of))
+    publisher = Publisher(store, settings.data_dir, settings.snapshots_kept, sources_of)
+    return Trainer(store, publisher, settings.training_bytes)
 
 
 @dataclass(slots=True)
