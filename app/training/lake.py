@@ -75,6 +75,13 @@ class ColumnWriter:
         users = np.searchsorted(user_keys, ratings.user_key)
         self.append(users, np.searchsorted(item_keys, ratings.item_key), ratings.value, ratings.rated_at)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for array in self._arrays:
+            array.close()
+
     def finish(self) -> RawColumns:
         return RawColumns(*(array.finish(self._scratch) for array in self._arrays))
 
@@ -128,23 +135,24 @@ def read_files(files: ColumnFiles, store: Store, scale: RatingScale, scratch: Sc
 def _read(
     files: ColumnFiles, scale: RatingScale, scratch: Scratch, left_out: SkippedRows, stage: Stage
 ) -> tuple[IdNumbers, IdNumbers, RawColumns]:
-    users, items, writer = IdNumbers(), IdNumbers(), ColumnWriter(scratch)
+    users, items = IdNumbers(), IdNumbers()
     last, n_done = "", 0
-    for batch in files.batches(left_out):
-        if batch.file != last:
-            last, n_done = batch.file, n_done + 1
-            stage(n_done / (len(files.names) + 1), f"reading {batch.file}")
-        user_rows, item_rows = (
-            numbers.number(ids)[places] for numbers, (places, ids) in ((users, batch.users), (items, batch.items))
-        )
-        values = np.ones(len(batch)) if batch.values is None else batch.values
-        times = np.full(len(batch), UNKNOWN_TIME) if batch.times is None else batch.times
-        is_on = scale.contains(values)
-        if not is_on.all():
-            left_out.add(f"rating {scale.fault}", int(np.count_nonzero(~is_on)))
-            user_rows, item_rows, values, times = user_rows[is_on], item_rows[is_on], values[is_on], times[is_on]
-        writer.append(user_rows, item_rows, scale.stored(values), times)
-    return users, items, writer.finish()
+    with ColumnWriter(scratch) as writer:
+        for batch in files.batches(left_out):
+            if batch.file != last:
+                last, n_done = batch.file, n_done + 1
+                stage(n_done / (len(files.names) + 1), f"reading {batch.file}")
+            user_rows, item_rows = (
+                numbers.number(ids)[places] for numbers, (places, ids) in ((users, batch.users), (items, batch.items))
+            )
+            values = np.ones(len(batch)) if batch.values is None else batch.values
+            times = np.full(len(batch), UNKNOWN_TIME) if batch.times is None else batch.times
+            is_on = scale.contains(values)
+            if not is_on.all():
+                left_out.add(f"rating {scale.fault}", int(np.count_nonzero(~is_on)))
+                user_rows, item_rows, values, times = user_rows[is_on], item_rows[is_on], values[is_on], times[is_on]
+            writer.append(user_rows, item_rows, scale.stored(values), times)
+        return users, items, writer.finish()
 
 
 def _of_places(keys: KeyArray, places: NDArray[np.int64]) -> KeyArray:
@@ -171,10 +179,11 @@ class LargeRead:
         if self.recipe.source is not None:
             of_files = read_files(ColumnFiles.find(self.recipe.source), store, scale, self.scratch, stage)
             notes = of_files.notes
-        writer = ColumnWriter(self.scratch)
-        data = store.training_reads.load(writer.append_stored)
+        with ColumnWriter(self.scratch) as writer:
+            data = store.training_reads.load(writer.append_stored)
+            stored = writer.finish()
         n_users, n_items = len(data.user_keys), len(data.item_keys)
-        sources = [RowedRatings.of_store(writer.finish(), n_users, n_items)]
+        sources = [RowedRatings.of_store(stored, n_users, n_items)]
         if of_files is not None:
             sources.insert(0, RowedRatings.of_files(of_files, data.user_keys, data.item_keys))
             if of_files.left_out.n:

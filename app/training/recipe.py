@@ -13,6 +13,7 @@ from app.segments.base import SegmentRecipe
 from app.segments.popularity import HALF_LIFE, POPULARITY
 from app.segments.rating import RATING
 from app.segments.registry import SEGMENTS, in_order
+from app.store.store import Store
 from app.training.dataset import Question
 
 FORMER_NAMES = {"prior": POPULARITY}
@@ -144,6 +145,20 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         )
     completed = (complete(segment.name, segment.algorithm, segment.hyperparameters) for segment in segments)
     return replace(recipe, segments=tuple(completed))
+
+
+def check_source(recipe: Recipe, store: Store) -> None:
+    """Raises `InvalidInputError` where `recipe` reads files that the live snapshot was not learned from.
+
+    For callers from outside, who must not choose which files of this machine are read.
+    """
+    entry = None if recipe.source is None else store.snapshots.live()
+    if recipe.source is not None and (entry is None or entry.card["requested_recipe"].get("source") != recipe.source):
+        raise InvalidInputError(
+            "`source` names the files that the live snapshot was learned from, or nothing; others are named on the"
+            " command line: `reckon train --from PATH`",
+            field="recipe",
+        )
 
 
 def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:

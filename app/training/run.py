@@ -124,7 +124,7 @@ class Trainer:
         measured = dataset.part(n_measured(self.most_bytes))
         what = (
             f"learned from {len(dataset.ratings):,} ratings in files, since they need more memory than"
-            f" RECKON_TRAINING_MEMORY, and measured on {len(measured.ratings):,} of {len(measured.data.user_keys):,}"
+            f" RECKON_TRAINING_MEMORY, and measured on those of {len(measured.data.user_keys):,}"
             " users, by vectors that were learned from these alone"
         )
         stage.decide(what)

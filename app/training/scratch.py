@@ -132,7 +132,7 @@ def _full_disk_named(size: int) -> Iterator[None]:
 
 
 class GrowingArray:
-    """An array in a file that is written from its beginning to its end, and mapped then."""
+    """An array in a file that is written from beginning to end, and mapped then. It is closed in either case."""
 
     def __init__(self, folder: Path, dtype: DTypeLike) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  mapped and closed in `finish`
@@ -145,8 +145,11 @@ class GrowingArray:
             self._file.write(np.ascontiguousarray(part, self._dtype).data.cast("B"))
         self.n += len(part)
 
+    def close(self) -> None:
+        self._file.close()
+
     def finish(self, scratch: Scratch) -> NDArray[Any]:
         """(n,) all that was appended; its pages are dropped as those of other arrays of `scratch`."""
-        with self._file, _full_disk_named(0):
+        with _full_disk_named(0):
             self._file.flush()
             return scratch.mapped(self._file.fileno(), self.n, self._dtype)
