@@ -5,7 +5,18 @@ import sys
 
 from benchmarks.table import as_text
 
-GROUPS = ("importing", "quality", "lists", "learning", "training", "serving", "answers", "console", "structure")
+GROUPS = (
+    "importing",
+    "quality",
+    "lists",
+    "learning",
+    "training",
+    "scale",
+    "serving",
+    "answers",
+    "console",
+    "structure",
+)
 
 
 def main(names: list[str]) -> None:

@@ -84,7 +84,7 @@ class Law:
         users = np.searchsorted(shares, rng.random(n)).clip(max=self.n_users - 1).astype(np.int32)
         # The favourite genre in half of all cases, the others in 0.3 of them, any genre in the rest.
         place = np.searchsorted([0.5, 0.65, 0.8], rng.random(n), side="right")
-        liked = place < 3  # noqa: PLR2004  the genres of a user
+        liked = place < 3
         genre = np.where(liked, genres[users, np.minimum(place, 2)], rng.integers(0, N_GENRES, n, dtype=np.int8))
         n_each = max(self.n_items // N_GENRES, 1)
         # The inverse of the integral of 1 / (rank + OFFSET), which suits the exponent 1.

@@ -40,7 +40,7 @@ from app.training.sides import Sides, join
 SNAPSHOTS_FOLDER = "snapshots"
 """Below the data folder. The register holds paths relative to the data folder."""
 
-SIMILAR_RATINGS = 5_000_000
+SIMILAR_RATINGS = 2_000_000
 """Ratings from which it is counted what is chosen together, where there are more than fit into memory."""
 
 log = structlog.get_logger()
