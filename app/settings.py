@@ -12,6 +12,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.texts import is_origin
 
 HOST = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+SIZE = re.compile(r"([0-9.]+)\s*([A-Za-z]*)")
+UNITS = {"B": 1} | {
+    f"{letter}{middle}B": base**power
+    for power, letter in enumerate("KMGT", start=1)
+    for middle, base in (("", 1000), ("i", 1024))
+}
 ANY_ORIGIN = ANY_HOST = "*"
 
 TENANTS_FOLDER = "tenants"
@@ -122,6 +128,12 @@ class Settings(BaseSettings):
         ge=0,
         description="Train when the live snapshot is this old and something has changed; 0: never by age",
     )
+    training_memory: str = Field(
+        "",
+        pattern=r"^(|[0-9]+(\.[0-9]+)?\s*([KMGT]i?B|B)?)$",
+        description="Most resident memory of a training run, such as `8GB`. Ratings that need more stay in files below"
+        " the data folder; learners that need them in memory are refused. Empty: no limit",
+    )
     worker_poll_seconds: Positive = Field(
         1.0, description="Interval at which the worker checks for jobs and for due training"
     )
@@ -161,6 +173,14 @@ class Settings(BaseSettings):
     erasure_hours: Positive = Field(
         24.0, description="Within this time nothing is left of a deleted user in snapshots, the database and files"
     )
+
+    @property
+    def training_bytes(self) -> int | None:
+        """`training_memory` in bytes; None for no limit."""
+        if not self.training_memory:
+            return None
+        number, unit = SIZE.fullmatch(self.training_memory).groups()  # type: ignore[union-attr]  # the pattern holds
+        return int(float(number) * UNITS[unit or "B"])
 
     def model_post_init(self, _context: object, /) -> None:
         # Whatever reads these settings then works on the tenant, and on nothing else.

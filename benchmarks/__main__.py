@@ -11,6 +11,7 @@ GROUPS = (
     "lists",
     "learning",
     "training",
+    "scale",
     "serving",
     "replicas",
     "answers",

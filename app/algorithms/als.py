@@ -16,13 +16,15 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.algorithms.early_stopping import RELATIVE_GAIN, EarlyStopping, Schedule, noise_variance
-from app.algorithms.fold_in import fold_in_all
+from app.algorithms.fold_in import fold_in_all, fold_in_rows
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import filled, mean_square, total
 
 # Expected length |q_i| of an initial item vector: small, so that factors grow in order of their strength.
 INITIAL_LENGTH = 0.1
@@ -65,10 +67,12 @@ class ALS:
         vectors = self._initial(ratings, rng) if start is None else start
         schedule = Schedule.draw(len(ratings), self.n_epochs if start is None else 0, rng)
         if schedule.n_search_epochs:
-            is_train = schedule.is_train(len(ratings))
-            train, held_out = standard.subset(is_train), standard.subset(~is_train)
+            train = standard.subset(schedule.is_train(len(ratings), ratings.storage))
+            held_out = standard.subset(np.sort(schedule.held_out))
             search = _Search(self, train, held_out, scale, progress, n_threads)
             vectors = search.run(vectors, schedule.n_search_epochs)
+            # Its copies of the ratings are of no use any more.
+            del train, search
         # The cool-down starts from the vectors of the search and keeps its estimate of the noise.
         alternation = Alternation(standard, n_threads)
         for epoch in range(schedule.n_search_epochs, self.n_epochs):
@@ -132,19 +136,17 @@ class Alternation:
     """The two half-steps over one set of ratings."""
 
     def __init__(self, ratings: RatingMatrix, n_threads: int | None) -> None:
-        self._by_user, self._n_threads = ratings, n_threads
-        # R': with the roles exchanged, the regression of an item on its users is a fold-in too.
-        self._by_item = RatingMatrix(
-            ratings.n_items, ratings.n_users, ratings.item_rows, ratings.user_rows, ratings.values
-        )
+        self._ratings, self._n_threads = ratings, n_threads
 
     def step(self, vectors: RatingVectors) -> RatingVectors:
         """Solve all users given the items, then all items given the users."""
         # (p_u, b_u) = argmin sum_i (r_ui - mu - b_i - b_u - p_u . q_i)^2 + penalty
-        factors, biases = fold_in_all(self._by_user, vectors, n_threads=self._n_threads)
+        factors, biases = fold_in_all(self._ratings, vectors, n_threads=self._n_threads)
         vectors = replace(vectors, user_factors=factors, user_biases=biases)
         # (q_i, b_i) = argmin sum_u (r_ui - mu - b_u - b_i - p_u . q_i)^2 + penalty
-        factors, biases = fold_in_all(self._by_item, _exchanged(vectors), n_threads=self._n_threads)
+        # With the roles exchanged, the regression of an item on its users is a fold-in too.
+        by_item, storage = self._ratings.by_item, self._ratings.storage
+        factors, biases = fold_in_rows(by_item, _exchanged(vectors), storage, n_threads=self._n_threads)
         return replace(vectors, item_factors=factors, item_biases=biases)
 
 
@@ -161,11 +163,20 @@ def _exchanged(vectors: RatingVectors) -> RatingVectors:
 
 def _standardised(ratings: RatingMatrix) -> tuple[RatingMatrix, float, float]:
     """The ratings with mean 0 and variance 1, their mean, and their standard deviation (1 where all are equal)."""
-    values = ratings.values.astype(np.float64)
-    centre = float(values.mean()) if len(values) else 0.0
-    scale = float(values.std()) if len(values) else 0.0
+    n, storage = len(ratings), ratings.storage
+    centre = total(n, lambda span: ratings.values[span].astype(np.float64), storage) / n if n else 0.0
+    scale = math.sqrt(mean_square(ratings.values, centre, storage)) if n else 0.0
     scale = scale or 1.0
+
+    def standardised(span: slice) -> NDArray[np.float64]:
+        return (ratings.values[span].astype(np.float64) - centre) / scale
+
     standard = RatingMatrix(
-        ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, (values - centre) / scale
+        ratings.n_users,
+        ratings.n_items,
+        ratings.user_rows,
+        ratings.item_rows,
+        filled(n, np.float32, standardised, storage),
+        storage=storage,
     )
     return standard, centre, scale

@@ -18,8 +18,10 @@ Complexity: O(n_ratings k + (n_users + n_items) k^2) per epoch, k = n_factors.
 """
 
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,7 @@ from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.storage import filled
 from app.algorithms.taste_vectors import Penalty, TasteVectors, Weighting
 
 # All pairs of an average row together weigh this many times as much as its observations. A fixed weight of a pair would
@@ -60,7 +63,9 @@ INITIAL_LENGTH = 0.1
 # Below this number of ratings times factors, a half-step takes less time than starting threads.
 SIZE_WORTH_THREADS = 10_000_000
 
-_ROWS_PER_TASK = 256
+_ROWS_PER_TASK, _OBSERVATIONS_PER_TASK = 256, 1 << 18
+
+_ROWS_PER_PRODUCT = 1 << 16
 
 Float32Array = NDArray[np.float32]
 
@@ -103,8 +108,8 @@ class ImplicitALS:
         `start`: item vectors (n_items, k) to start from in place of random ones, such as those of another engine.
         """
         ratings, weights, weighting = self._weigh(ratings)
-        by_user, by_item = _observations(ratings, weights)
-        unobserved_weight, regularization = self._balanced(by_user)
+        by_user, by_item = (_Side.of(side) for side in _observations(ratings, weights))
+        unobserved_weight, regularization = self._balanced(by_user, by_item)
         # s_u counts all items at unobserved_weight, s_i all users.
         # penalty_u = regularization s_u^nu, see `Penalty`
         user_penalty, item_penalty = (
@@ -114,7 +119,7 @@ class ImplicitALS:
         users = np.zeros((ratings.n_users, self.n_factors), np.float32)
         items = rng.standard_normal((ratings.n_items, self.n_factors), np.float32)
         items *= np.float32(INITIAL_LENGTH / np.sqrt(self.n_factors))
-        items[np.diff(by_item.indptr) == 0] = 0.0  # items without observations are 0 in the solution, too
+        items[np.diff(by_item.starts) == 0] = 0.0  # items without observations are 0 in the solution, too
         # The work of a half-step grows with ratings x factors.
         is_small = len(ratings) * self.n_factors < SIZE_WORTH_THREADS
         with thread_pool(n_threads or (1 if is_small else available_cores())) as pool:
@@ -131,14 +136,14 @@ class ImplicitALS:
                 progress((epoch + 1) / (self.n_epochs + 1), stage)
                 if gain <= MIN_RELATIVE_GAIN * total_gain:
                     break
-            n_chosen = np.bincount(by_user.indices[by_user.data > 0], minlength=ratings.n_items)
+            n_chosen = by_item.n_chosen
             items *= (n_chosen / np.maximum(n_chosen + SUPPORT, 1.0)).astype(np.float32)[:, None]
             users, items, _ = self._half_step(
                 by_user, users, items, unobserved_weight, user_penalty, pool, EXACT_CG_STEPS, EXACT_CG_TOLERANCE
             )
         progress(1.0, "als_implicit users folded in")
         # G in float64: a fold-in adds its own sums to it and solves by Cholesky, which amplifies rounding.
-        gram = unobserved_weight * (items.T.astype(np.float64) @ items)
+        gram = unobserved_weight * _products(items)
         return TasteVectors(users, items, gram, weighting, user_penalty).checked()
 
     def balanced(
@@ -156,17 +161,19 @@ class ImplicitALS:
         are nearly the same in dense and in sparse data, with long and short histories.
         """
         ratings, weights, _ = self._weigh(ratings)
-        return self._balanced(_observations(ratings, weights)[0], unobserved_share, penalty_share)
+        by_user, by_item = (_Side.of(side) for side in _observations(ratings, weights))
+        return self._balanced(by_user, by_item, unobserved_share, penalty_share)
 
     def _balanced(
         self,
-        by_user: sparse.csr_array,
+        by_user: "_Side",
+        by_item: "_Side",
         unobserved_share: float = UNOBSERVED_SHARE,
         penalty_share: float = PENALTY_SHARE,
     ) -> tuple[float, float]:
-        n_users, n_items = int(np.count_nonzero(np.diff(by_user.indptr))), len(np.unique(by_user.indices))
+        n_users, n_items = (int(np.count_nonzero(np.diff(side.starts))) for side in (by_user, by_item))
         # Without observations there is nothing to balance.
-        density = int(by_user.nnz) / (n_users * n_items) if n_users else 1.0
+        density = len(by_user.columns) / (n_users * n_items) if n_users else 1.0
         unobserved_weight, regularization = self.unobserved_weight, self.regularization
         if unobserved_weight is None:
             unobserved_weight = unobserved_share * density
@@ -193,6 +200,7 @@ class ImplicitALS:
             ratings.chosen_from,
             liked_from=ratings.liked_from,
             is_graded=ratings.is_graded,
+            storage=ratings.storage,
         )
         if ratings.labels is None:
             return ratings, weights, weighting
@@ -201,7 +209,7 @@ class ImplicitALS:
 
     def _half_step(
         self,
-        observed: sparse.csr_array,
+        observed: "_Side",
         rows: Float32Array,
         fixed: Float32Array,
         unobserved_weight: float,
@@ -218,39 +226,93 @@ class ImplicitALS:
         from app.algorithms.als_kernel import HalfStep, solve_rows
 
         # G = unobserved_weight Y'Y, in float64: the sum runs over all rows of the fixed side.
-        gram = unobserved_weight * (fixed.T.astype(np.float64) @ fixed)
+        gram = unobserved_weight * _products(fixed)
         # The kernel computes in float32; vectors without a penalty may grow beyond its range.
         if not np.abs(gram).max(initial=0.0) < np.finfo(np.float32).max:
             raise FitDivergedError("the fit produced values that are not finite; try a larger regularization")
         # G = V diag(d) V': in the basis V the product G x costs k instead of k^2 operations.
         diagonal, axes = np.linalg.eigh(gram)
-        rows, fixed = (np.ascontiguousarray(side @ axes.astype(np.float32)) for side in (rows, fixed))
-        totals = np.asarray(abs(observed).sum(axis=1), np.float64).ravel()
+        turned = axes.astype(np.float32)
+        for side in (rows, fixed):
+            list(pool.map(lambda span, side=side: _turn(side[span], turned), row_blocks(len(side))))
         step = HalfStep(
-            starts=observed.indptr.astype(np.int64),
-            columns=observed.indices.astype(np.int32),
-            weights=np.abs(observed.data),
-            # w t, with target 1 of choices and 0 of dislikes, whose weights are below 0
-            pulls=np.maximum(observed.data, np.float32(0.0)),
+            starts=observed.starts,
+            columns=observed.columns,
+            weights=observed.weights,
             fixed=fixed,
             diagonal=np.maximum(diagonal, 0.0).astype(np.float32),  # G is semidefinite; rounding may not say so
-            penalties=penalty.of(totals).astype(np.float32),
+            penalties=penalty.of(observed.totals).astype(np.float32),
         )
         # Fixed ranges of rows, whatever the number of threads: the same rows are always solved together.
-        bounds = [*range(0, len(rows), _ROWS_PER_TASK), len(rows)]
         tasks = [
-            pool.submit(solve_rows, *some, step, max_steps, tolerance, rows) for some in itertools.pairwise(bounds)
+            pool.submit(solve_rows, *some, step, max_steps, tolerance, rows)
+            for some in itertools.pairwise(observed.bounds)
         ]
         # Summed in the order of the tasks, so that the total does not depend on timing.
         return rows, fixed, sum(task.result() for task in tasks)
 
 
+class _Side(NamedTuple):
+    """The observations by row of one side.
+
+    `starts`, `columns`, `weights`: as of `HalfStep`. `totals`: (n_rows,) float64, the sum of |w| of each row.
+    `n_chosen`: (n_rows,) the number of choices of each row. `bounds`: of the rows that one task solves.
+    """
+
+    starts: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    weights: Float32Array
+    totals: NDArray[np.float64]
+    n_chosen: NDArray[np.int64]
+    bounds: list[int]
+
+    @classmethod
+    def of(cls, observed: sparse.csr_array) -> "_Side":
+        """`observed`: signed weights."""
+        from app.algorithms.als_kernel import totals_of_rows
+
+        starts, n_rows = observed.indptr.astype(np.int64), int(observed.shape[0])
+        columns, weights = observed.indices.astype(np.int32, copy=False), observed.data
+        totals, n_chosen = np.zeros(n_rows), np.zeros(n_rows, np.int64)
+        totals_of_rows(starts, weights, totals, n_chosen)
+        return cls(starts, columns, weights, totals, n_chosen, _bounds(starts))
+
+
+def _bounds(starts: NDArray[np.int64]) -> list[int]:
+    """0 .. n_rows in pieces of up to `_ROWS_PER_TASK` rows and, with more than one row, `_OBSERVATIONS_PER_TASK`."""
+    n_rows = len(starts) - 1
+    bounds = [0]
+    while bounds[-1] < n_rows:
+        first = bounds[-1]
+        past = int(np.searchsorted(starts, starts[first] + _OBSERVATIONS_PER_TASK, side="right")) - 1
+        bounds.append(min(max(past, first + 1), first + _ROWS_PER_TASK, n_rows))
+    return bounds
+
+
+def row_blocks(n_rows: int) -> Iterator[slice]:
+    """The rows of a side in blocks of a fixed length."""
+    return (slice(start, start + _ROWS_PER_PRODUCT) for start in range(0, n_rows, _ROWS_PER_PRODUCT))
+
+
+def _products(vectors: Float32Array) -> NDArray[np.float64]:
+    """Y'Y in float64, (k, k); a block of rows at a time, since a copy of all of them would be twice as large."""
+    products = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for span in row_blocks(len(vectors)):
+        products += vectors[span].T.astype(np.float64) @ vectors[span]
+    return products
+
+
+def _turn(block: Float32Array, axes: Float32Array) -> None:
+    """Replace the rows of `block` by their coordinates along `axes`."""
+    block[:] = block @ axes
+
+
 def _observations(ratings: RatingMatrix, weights: Float32Array) -> tuple[sparse.csr_array, sparse.csr_array]:
     """The signed weights as (n_users, n_items) and (n_items, n_users) CSR; ratings of weight 0 are left out."""
     # A rating of weight 0 (below `positive_from`) is an unobserved pair, not an observation of weight 0.
-    is_observed = weights != 0
-    selected = ratings.subset(is_observed)
+    storage = ratings.storage
+    is_observed = filled(len(weights), np.bool_, lambda span: weights[span] != 0, storage)
     observed = RatingMatrix(
-        ratings.n_users, ratings.n_items, selected.user_rows, selected.item_rows, weights[is_observed]
-    )
+        ratings.n_users, ratings.n_items, ratings.user_rows, ratings.item_rows, weights, storage=storage
+    ).subset(is_observed)
     return observed.by_user, observed.by_item

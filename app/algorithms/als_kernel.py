@@ -28,7 +28,7 @@ class HalfStep(NamedTuple):
     """n observations by row of the side to solve, and the fixed side.
 
     `starts`: (n_rows + 1,), where the observations of each row begin.
-    `columns`: (n,), the row of `fixed` of each observation. `weights`, `pulls`: (n,), w and w t.
+    `columns`: (n,), the row of `fixed` of each observation. `weights`: (n,), w of targets 1 and -w of targets 0.
     `fixed`: (n_fixed, k), the y, in the eigenbasis of G.
     `diagonal`: (k,), the eigenvalues of G = unobserved_weight sum y y'. `penalties`: (n_rows,).
     """
@@ -36,7 +36,6 @@ class HalfStep(NamedTuple):
     starts: Positions
     columns: Positions
     weights: Float32Array
-    pulls: Float32Array
     fixed: Float32Array
     diagonal: Float32Array
     penalties: Float32Array
@@ -145,10 +144,10 @@ def add_products(
             dot_c += step.fixed[row_c, f] * vector[f]
             dot_d += step.fixed[row_d, f] * vector[f]
         # w y . vector - share w t, or 0 for the repeated last observation
-        dot_a = step.weights[at] * dot_a - share * step.pulls[at]
-        dot_b = step.weights[b] * dot_b - share * step.pulls[b] if at + 1 <= last else zero
-        dot_c = step.weights[c] * dot_c - share * step.pulls[c] if at + 2 <= last else zero
-        dot_d = step.weights[d] * dot_d - share * step.pulls[d] if at + 3 <= last else zero
+        dot_a = left_over(step.weights[at], dot_a, share)
+        dot_b = left_over(step.weights[b], dot_b, share) if at + 1 <= last else zero
+        dot_c = left_over(step.weights[c], dot_c, share) if at + 2 <= last else zero
+        dot_d = left_over(step.weights[d], dot_d, share) if at + 3 <= last else zero
         for f in range(k):
             total[f] += (
                 dot_a * step.fixed[row_a, f]
@@ -159,9 +158,28 @@ def add_products(
 
 
 @compiled
+def left_over(weight: np.float32, dot: np.float32, share: np.float32) -> np.float32:
+    """The product w (y . vector - share t): t = 1 and w = weight for a weight above 0, else t = 0 and w = -weight."""
+    return weight * dot - share * weight if weight > np.float32(0.0) else -weight * dot
+
+
+@compiled
 def add_squares(first: int, past: int, step: HalfStep, total: Float32Array) -> None:
     """Add sum w y^2, the diagonal of sum w y y', over observations `first` to `past` - 1 to `total`, (k,)."""
     for at in range(first, past):
         for f in range(total.shape[0]):
             value = step.fixed[step.columns[at], f]
-            total[f] += step.weights[at] * value * value
+            total[f] += abs(step.weights[at]) * value * value
+
+
+@compiled
+def totals_of_rows(
+    starts: Positions, weights: Float32Array, totals: NDArray[np.float64], n_chosen: NDArray[np.int64]
+) -> None:
+    """Write the sum of |w| of each row and the number of its weights above 0, (n_rows,) each."""
+    for row in range(totals.shape[0]):
+        total, n = 0.0, 0
+        for at in range(starts[row], starts[row + 1]):
+            total += abs(weights[at])
+            n += weights[at] > np.float32(0.0)
+        totals[row], n_chosen[row] = total, n

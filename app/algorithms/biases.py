@@ -18,6 +18,7 @@ from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import add_rows, total
 
 Float64Array = NDArray[np.float64]
 
@@ -44,19 +45,26 @@ class Biases:
     ) -> RatingVectors:
         """Rating vectors with factors of width 0. Raises `FitDivergedError` where a bias is not finite."""
         # float64: sums over millions of float32 ratings would lose the last digits of the mean.
-        values = ratings.values.astype(np.float64)
-        mean = float(values.mean()) if len(values) else 0.0
-        deviations = values - mean
+        n, values, users, items = len(ratings), ratings.values, ratings.user_rows, ratings.item_rows
+        storage = ratings.storage
+        mean = total(n, lambda span: values[span].astype(np.float64), storage) / n if n else 0.0
         prior = PRIOR_RATINGS * self.regularization
         user_biases, item_biases = np.zeros(ratings.n_users), np.zeros(ratings.n_items)
         # With mean normalisation the b_i do not depend on the b_u, so one pass is exact.
         for epoch in range(1 if self.mean_normalisation else self.n_epochs):
             # b_i = sum_u (r_ui - mu - b_u) / (m_i + 60 regularization)
-            item_sums = _sums(ratings.item_rows, deviations - user_biases[ratings.user_rows], ratings.n_items)
+            def without_users(span: slice, biases: Float64Array = user_biases) -> Float64Array:
+                return values[span].astype(np.float64) - mean - biases[users[span]]
+
+            item_sums = add_rows(items, ratings.n_items, without_users, storage)
             item_biases = _shrunk_means(item_sums, ratings.item_counts, 0.0 if self.mean_normalisation else prior)
+
             # b_u = sum_i (r_ui - mu - b_i) / (m_u + 60 regularization); users come last, so that the published user
             # side is the fold-in of every user against the published item side.
-            user_sums = _sums(ratings.user_rows, deviations - item_biases[ratings.item_rows], ratings.n_users)
+            def without_items(span: slice, biases: Float64Array = item_biases) -> Float64Array:
+                return values[span].astype(np.float64) - mean - biases[items[span]]
+
+            user_sums = add_rows(users, ratings.n_users, without_items, storage)
             user_biases = _shrunk_means(user_sums, ratings.user_counts, prior)
             report_epoch(progress, "biases", epoch, self.n_epochs)
         progress(1.0, "biases fitted")
@@ -68,10 +76,6 @@ class Biases:
             item_factors=np.zeros((ratings.n_items, 0), np.float32),
             regularization=self.regularization,
         ).checked()
-
-
-def _sums(rows: NDArray[np.int32], values: Float64Array, n_rows: int) -> Float64Array:
-    return np.bincount(rows, values, n_rows).astype(np.float64)
 
 
 def _shrunk_means(sums: Float64Array, counts: NDArray[np.int64], prior: float) -> Float64Array:

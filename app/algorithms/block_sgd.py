@@ -34,6 +34,7 @@ from app.algorithms.sgd_kernel import (
     update_blocks,
 )
 from app.algorithms.standardisation import Standardisation
+from app.algorithms.storage import count_rows, spans
 
 # B, the blocks along each side and the most threads that can work. Constant, because the result depends on it.
 N_BLOCKS = 8
@@ -93,7 +94,7 @@ class BlockGrid:
             n_users=ratings.n_users,
             # Random places spread popular items evenly over the blocks, which balances the threads.
             item_places=rng.permutation(ratings.n_items).astype(np.int32),
-            standardisation=Standardisation.of(ratings.values, centred=biased),
+            standardisation=Standardisation.of(ratings.values, centred=biased, storage=ratings.storage),
         )
 
     @property
@@ -142,22 +143,28 @@ class BlockRatings:
     """Ratings in block order, ready for epochs."""
 
     def __init__(self, ratings: RatingMatrix, is_selected: NDArray[np.bool_], grid: BlockGrid) -> None:
-        """Copies the selected ratings: 8 bytes each, and 4 more during the sort."""
+        """Copies the selected ratings: 8 bytes each."""
         assignment = BlockAssignment(ratings.n_users, grid.item_places, grid.items_per_block)
-        columns = ratings.user_rows, ratings.item_rows, is_selected, assignment
+        storage = ratings.storage
         # A counting sort in two passes: count the cells, then place every rating.
-        starts = count_cells(*columns, N_BLOCKS * ratings.n_users)
+        starts = np.zeros(N_BLOCKS * ratings.n_users + 1, np.int64)
+        for span in spans(len(ratings), storage):
+            count_cells(ratings.user_rows[span], ratings.item_rows[span], is_selected[span], assignment, starts)
+        np.cumsum(starts, out=starts)
+        item_rows, targets = storage.empty(starts[-1], np.int32), storage.empty(starts[-1], np.float32)
+        free = starts[:-1].copy()  # the next free place of each cell
         # Memory follows the order of access: (item block, user), then the input order of a user's ratings.
-        order = sort_into_cells(*columns, starts)
-        item_rows = grid.item_places[ratings.item_rows[order]]
+        for span in spans(len(ratings), storage):
+            columns = ratings.user_rows[span], ratings.item_rows[span], is_selected[span], assignment
+            sort_into_cells(*columns, grid.standardisation.targets(ratings.values[span]), free, item_rows, targets)
         user_counts = np.diff(starts).reshape(N_BLOCKS, ratings.n_users).sum(axis=0)
-        self.grid = grid
+        self.grid, self.storage = grid, storage
         self.layout = BlockLayout(
             starts=starts,
             item_rows=item_rows,
-            targets=grid.standardisation.targets(ratings.values[order]),
+            targets=targets,
             user_priors=_priors(user_counts),
-            item_priors=_priors(np.bincount(item_rows, minlength=ratings.n_items)),
+            item_priors=_priors(count_rows(item_rows, ratings.n_items, storage)),
         )
 
     def epoch(self, weights: Weights, steps: StepSizes, rng: np.random.Generator, pool: Pool | None = None) -> float:

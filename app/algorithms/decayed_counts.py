@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.rating_matrix import UNKNOWN_TIME, RatingMatrix
+from app.algorithms.storage import IN_MEMORY, Storage, add_rows, count_rows, filled, spans
 
 DAY = 86_400_000_000
 """Microseconds. It is also the shortest half-life: a shorter one would learn the hours at which people are awake."""
@@ -54,10 +55,13 @@ class DatedChoices:
     user_rows: Rows
     item_rows: Rows
     times: NDArray[np.int64]
+    storage: Storage = IN_MEMORY
 
     @classmethod
     def from_ratings(cls, ratings: RatingMatrix) -> Self:
         """The ratings that are not low and the positive labels."""
+        if ratings.storage is not IN_MEMORY:
+            return cls._stored(ratings.at_least(ratings.low_below))
         is_chosen = ratings.values >= ratings.low_below
         columns = [(ratings.user_rows[is_chosen], ratings.item_rows[is_chosen], ratings.times[is_chosen])]
         if ratings.labels is not None:
@@ -72,13 +76,41 @@ class DatedChoices:
         newest = np.partition(known, len(known) - 1 - n_ahead)[len(known) - 1 - n_ahead]
         return cls(ratings.n_items, user_rows, item_rows, times.clip(known.min(), newest))
 
+    @classmethod
+    def _stored(cls, chosen: RatingMatrix) -> Self:
+        """As `from_ratings`, of choices outside of memory."""
+        storage, n, times = chosen.storage, len(chosen), chosen.times
+
+        def known(span: slice) -> NDArray[np.int64]:
+            part: NDArray[np.int64] = times[span]
+            return np.compress(part != UNKNOWN_TIME, part)
+
+        n_known = sum(len(known(span)) for span in spans(n, storage))
+        if not n_known:
+            dated = filled(n, np.int64, lambda span: np.zeros(span.stop - span.start, np.int64), storage)
+            return cls(chosen.n_items, chosen.user_rows, chosen.item_rows, dated, storage)
+        n_ahead = max(1, int(WRONG_CLOCKS * n_known)) if n_known > 1 else 0
+        # The newest so far, one more than may lie ahead; the oldest of them is the newest that counts.
+        newest, oldest = np.empty(0, np.int64), np.iinfo(np.int64).max
+        for span in spans(n, storage):
+            part = np.concatenate([newest, known(span)])
+            oldest = min(oldest, int(part.min(initial=oldest)))
+            newest = np.partition(part, len(part) - 1 - n_ahead)[-1 - n_ahead :] if len(part) > n_ahead else part
+        dated = filled(n, np.int64, lambda span: times[span].clip(oldest, newest.min()), storage)
+        return cls(chosen.n_items, chosen.user_rows, chosen.item_rows, dated, storage)
+
     def counts(self, half_life_days: float | None) -> NDArray[np.float64]:
         """(n_items,), the decayed count of each item; None: all choices count alike."""
         if half_life_days is None or not len(self.times):
-            return np.bincount(self.item_rows, minlength=self.n_items).astype(np.float64)
+            return count_rows(self.item_rows, self.n_items, self.storage).astype(np.float64)
+        newest = max(int(self.times[span].max()) for span in spans(len(self.times), self.storage))
+
+        def weights(span: slice) -> NDArray[np.float64]:
+            aged: NDArray[np.float64] = np.exp2((self.times[span] - newest) / (half_life_days * DAY))
+            return aged
+
         # n_i = sum over choices of i of 2^(-(newest - t) / half-life)
-        weights = np.exp2((self.times - self.times.max()) / (half_life_days * DAY))
-        return np.bincount(self.item_rows, weights, self.n_items).astype(np.float64, copy=False)
+        return add_rows(self.item_rows, self.n_items, weights, self.storage)
 
     @property
     def half_lives(self) -> list[float]:

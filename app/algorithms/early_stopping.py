@@ -15,6 +15,8 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from app.algorithms.storage import IN_MEMORY, Storage, filled
+
 HELD_OUT_SHARE = 0.05
 # A variance estimated from n errors has a relative standard error of sqrt(2 / n): 1 % at 20,000.
 MAX_HELD_OUT = 20_000
@@ -80,9 +82,9 @@ class Schedule(NamedTuple):
         # The order of the slice carries no meaning, so the generator need not shuffle it.
         return cls(n_search_epochs, rng.choice(n_ratings, n_held_out, replace=False, shuffle=False))
 
-    def is_train(self, n_ratings: int) -> NDArray[np.bool_]:
-        """(n_ratings,) mask of the ratings that the first phase learns from."""
-        is_train = np.ones(n_ratings, np.bool_)
+    def is_train(self, n_ratings: int, storage: Storage = IN_MEMORY) -> NDArray[np.bool_]:
+        """(n_ratings,) mask of the ratings that the first phase learns from, which lives in `storage`."""
+        is_train = filled(n_ratings, np.bool_, lambda span: np.ones(span.stop - span.start, np.bool_), storage)
         is_train[self.held_out] = False
         return is_train
 

@@ -14,11 +14,13 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import eigh, lapack
 
 from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import IN_MEMORY, Storage, filled
 
 # The weight of the prior, in ratings: a row of m ratings is penalised by regularization (m + 60).
 #
@@ -152,22 +154,38 @@ def fold_in_all(
 
     `n_threads`: by default the number of cores; the result does not depend on it.
     """
+    return fold_in_rows(ratings.by_user, vectors, ratings.storage, n_threads=n_threads)
+
+
+def fold_in_rows(
+    by_user: sparse.csr_array,
+    vectors: RatingVectors,
+    storage: Storage = IN_MEMORY,
+    *,
+    n_threads: int | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """As `fold_in_all`. `by_user`: (n_users, n_items), the ratings."""
     # numba takes a second to import, which a process that only serves must not pay; hence not at the top.
     from app.algorithms.ridge_kernel import Regressions, solve_users
 
-    by_user, n_factors, biased = ratings.by_user, vectors.n_factors, vectors.biased
+    n_users, n_factors, biased = int(by_user.shape[0]), vectors.n_factors, vectors.biased
     basis = _Basis.plain(vectors) if vectors.precision is None else _Basis.diagonal(vectors, vectors.precision)
     regressions = Regressions(
         starts=by_user.indptr.astype(np.int64),  # always int64, so that numba compiles one kernel
         item_rows=by_user.indices,
         # The part of a rating that the user explains: t_ui = r_ui - mu - b_i
-        targets=by_user.data - np.float32(vectors.mean) - vectors.item_biases[by_user.indices],
+        targets=filled(
+            by_user.nnz,
+            np.float32,
+            lambda span: by_user.data[span] - np.float32(vectors.mean) - vectors.item_biases[by_user.indices[span]],
+            storage,
+        ),
         features=np.ascontiguousarray(basis.features, np.float32),
         prior=basis.prior,
         each_rating=basis.each_rating,
     )
-    solutions = np.zeros((ratings.n_users, n_factors + biased), np.float32)
-    bounds = [*range(0, ratings.n_users, _USERS_PER_TASK), ratings.n_users]
+    solutions = np.zeros((n_users, n_factors + biased), np.float32)
+    bounds = [*range(0, n_users, _USERS_PER_TASK), n_users]
     with thread_pool(n_threads or available_cores()) as pool:
         tasks = [pool.submit(solve_users, *users, regressions, solutions) for users in itertools.pairwise(bounds)]
         is_solved = all(task.result() for task in tasks)
@@ -176,7 +194,7 @@ def fold_in_all(
     elif basis.directions is not None:
         # Back from the eigenbasis: x = V z
         solutions = (solutions @ basis.directions.T).astype(np.float32)
-    biases = solutions[:, n_factors] if biased else np.zeros(ratings.n_users, np.float32)
+    biases = solutions[:, n_factors] if biased else np.zeros(n_users, np.float32)
     return np.ascontiguousarray(solutions[:, :n_factors]), np.ascontiguousarray(biases)
 
 

@@ -27,6 +27,7 @@ from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.progress import ProgressCallback, ignore, report_epoch
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import filled, mean
 
 if TYPE_CHECKING:
     from app.algorithms.block_sgd import BlockGrid, BlockRatings, HeldOut, Pool
@@ -84,7 +85,7 @@ class FunkSVD:
         # b_u and p_u are on one scale, and one penalty suits both in the fold-in. `item_places` undoes the relabelling.
         learned = RatingVectors(
             mean=grid.standardisation.centre,
-            fallback=float(ratings.values.mean(dtype=np.float64)) if len(ratings) else 0.0,
+            fallback=mean(ratings.values, ratings.storage) if len(ratings) else 0.0,
             user_biases=np.zeros(ratings.n_users, np.float32),
             item_biases=weights.item_biases[grid.item_places] * np.float32(grid.standardisation.scale),
             user_factors=np.zeros((ratings.n_users, self.n_factors), np.float32),
@@ -117,9 +118,13 @@ class _Descent:
         schedule = Schedule.draw(n_ratings, n_epochs, self.rng)
         if schedule.n_search_epochs:
             held_out = HeldOut.from_positions(self.ratings, schedule.held_out, self.grid)
-            train = BlockRatings(self.ratings, schedule.is_train(n_ratings), self.grid)
+            train = BlockRatings(self.ratings, schedule.is_train(n_ratings, self.ratings.storage), self.grid)
             self._search(train, held_out, schedule.n_search_epochs)
-        everything = BlockRatings(self.ratings, np.ones(n_ratings, np.bool_), self.grid)
+            # Its copy of the ratings is of no use any more.
+            del train
+        storage = self.ratings.storage
+        are_all = filled(n_ratings, np.bool_, lambda span: np.ones(span.stop - span.start, np.bool_), storage)
+        everything = BlockRatings(self.ratings, are_all, self.grid)
         # A search that stopped early skips epochs, so that the rate still falls to its final value.
         for epoch in range(schedule.n_search_epochs, n_epochs):
             self._epoch(everything, epoch)

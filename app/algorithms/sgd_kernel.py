@@ -146,19 +146,19 @@ class BlockAssignment(NamedTuple):
 
 @compiled
 def count_cells(
-    user_rows: Rows, item_rows: Rows, is_selected: NDArray[np.bool_], assignment: BlockAssignment, n_cells: int
-) -> NDArray[np.int64]:
-    """`BlockLayout.starts` for the selected ratings: cumulative counts of the cells (item block, user)."""
+    user_rows: Rows,
+    item_rows: Rows,
+    is_selected: NDArray[np.bool_],
+    assignment: BlockAssignment,
+    counts: NDArray[np.int64],
+) -> None:
+    """Add 1 to `counts`, (n_cells + 1,), one place behind the cell (item block, user) of every selected rating."""
     n_users, item_places, items_per_block = assignment
-    starts = np.zeros(n_cells + 1, np.int64)
+    # One place to the right, so that the running sum of all counts is `BlockLayout.starts`.
     for rating in range(user_rows.shape[0]):
         if is_selected[rating]:
             block = item_places[item_rows[rating]] // items_per_block
-            starts[block * n_users + user_rows[rating] + 1] += 1
-    # Counts were stored one place to the right, so the running sum turns them into starts in place.
-    for cell in range(n_cells):
-        starts[cell + 1] += starts[cell]
-    return starts
+            counts[block * n_users + user_rows[rating] + 1] += 1
 
 
 @compiled
@@ -167,16 +167,20 @@ def sort_into_cells(
     item_rows: Rows,
     is_selected: NDArray[np.bool_],
     assignment: BlockAssignment,
-    starts: NDArray[np.int64],
-) -> NDArray[np.int32]:
-    """The positions of the selected ratings in the order of `BlockLayout`, by a counting sort: linear and stable."""
+    targets: Float32Array,
+    free: NDArray[np.int64],
+    sorted_items: Rows,
+    sorted_targets: Float32Array,
+) -> None:
+    """Put relabelled items and targets of the selected ratings in the order of `BlockLayout`: linear and stable.
+
+    `free`: (n_cells,), the next free place of each cell, which is moved on.
+    """
     n_users, item_places, items_per_block = assignment
-    order = np.empty(starts[-1], np.int32)
-    free = starts[:-1].copy()  # the next free place of each cell
     for rating in range(user_rows.shape[0]):
         if is_selected[rating]:
-            block = item_places[item_rows[rating]] // items_per_block
-            cell = block * n_users + user_rows[rating]
-            order[free[cell]] = rating
-            free[cell] += 1
-    return order
+            item = item_places[item_rows[rating]]
+            cell = (item // items_per_block) * n_users + user_rows[rating]
+            place = free[cell]
+            sorted_items[place], sorted_targets[place] = item, targets[rating]
+            free[cell] = place + 1

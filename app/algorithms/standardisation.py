@@ -5,11 +5,14 @@ large that they diverge, and would inflate the standard deviation of the rest. V
 `MAX_DEVIATION` standard deviations, with mean and deviation of the clipped values (winsorised moments).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from app.algorithms.storage import IN_MEMORY, Storage, spans, total
 
 # Values on a rating scale stay within it unless one end has less than 1 % of them; 0.05 times it, the largest step of
 # the default learning rate, is well below 1.
@@ -31,19 +34,28 @@ class Standardisation:
     scale: float
 
     @classmethod
-    def of(cls, values: NDArray[np.floating], *, centred: bool = True) -> Self:
+    def of(cls, values: NDArray[np.floating], *, centred: bool = True, storage: Storage = IN_MEMORY) -> Self:
         """Targets have mean 0 and variance 1; not `centred`, centre 0 and mean square 1. `values`: (n,)."""
-        wide = values.astype(np.float64)  # float32 sums over millions of ratings would lose the last digits
-        moments = cls(0.0, 1.0)
+        n, moments = len(values), cls(0.0, 1.0)
+        if not n:
+            return moments
+        # The ranges that the values were clipped to so far, one after the other: their common part.
+        low, high = -np.inf, np.inf
+
+        def clipped(span: slice) -> NDArray[np.float64]:
+            # float32 sums over millions of ratings would lose the last digits.
+            return values[span].astype(np.float64).clip(low, high)
+
         for _ in range(MAX_ROUNDS):
-            centre = float(wide.mean()) if centred and len(wide) else 0.0
+            centre = total(n, clipped, storage) / n if centred else 0.0
             # scale^2 = mean (value - centre)^2; where all ratings are equal, there is nothing to scale.
-            scale = float(np.sqrt(np.mean((wide - centre) ** 2))) if len(wide) else 0.0
-            moments = cls(centre, scale or 1.0)
+            squares = total(n, lambda span, centre=centre: (clipped(span) - centre) ** 2, storage)  # type: ignore[misc]
+            moments = cls(centre, math.sqrt(squares / n) or 1.0)
             limit = MAX_DEVIATION * moments.scale
-            if not len(wide) or np.abs(wide - centre).max() <= TOLERANCE * limit:
+            furthest = max(float(np.abs(clipped(span) - centre).max()) for span in spans(n, storage))
+            if furthest <= TOLERANCE * limit:
                 break
-            wide = wide.clip(centre - limit, centre + limit)
+            low, high = max(low, centre - limit), min(high, centre + limit)
         return moments
 
     def targets(self, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -12,14 +12,17 @@ negative target was refused. It ranks no better, and of dislikes alone it makes 
 MovieLens reaches a third to a half of the nDCG of bestsellers.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import lapack
 
 from app.algorithms.errors import FitDivergedError
+from app.algorithms.storage import IN_MEMORY, Storage, add_rows, count_rows, filled, mean, mean_square, spans, total
 
 # A user's mean rating is shrunk towards the overall mean as if by this many ratings of that value.
 SHRINKAGE = 5.0
@@ -70,16 +73,23 @@ class Weighting:
         *,
         liked_from: float | None = None,
         is_graded: bool = True,
+        storage: Storage = IN_MEMORY,
     ) -> tuple["Weighting", NDArray[np.float32]]:
-        """The weighting estimated from n ratings, and their signed weights (n,) float32."""
+        """The weighting estimated from n ratings, and their signed weights (n,) float32, which live in `storage`."""
         # Without ratings there is nothing to estimate; every weighting is as good.
         if not len(values):
             return cls(0.0, 1.0, influence, 1.0, 0.0, 0.0), np.empty(0, np.float32)
-        lowest, highest = float(values.min()), float(values.max())
+        parts = [(values[span].min(), values[span].max()) for span in spans(len(values), storage)]
+        lowest, highest = float(min(low for low, _ in parts)), float(max(high for _, high in parts))
         # Two grades are like and dislike, or shown and chosen: the lower is not an observation.
-        is_two_valued = is_graded and lowest < highest and bool(np.isin(values, (lowest, highest)).all())
+        is_two_valued = (
+            is_graded
+            and lowest < highest
+            and all(np.isin(values[span], (lowest, highest)).all() for span in spans(len(values), storage))
+        )
         # float64 accumulation; a constant rating has deviation 0, so any divisor will do.
-        mean, spread = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64)) or 1.0
+        overall = mean(values, storage)
+        spread = math.sqrt(mean_square(values, overall, storage)) or 1.0
         positive_from = highest if is_two_valued else lowest
         if liked_from is not None and is_graded and not is_two_valued:
             positive_from = float(np.float32(liked_from))  # rounded like the ratings, so that equal stays equal
@@ -90,20 +100,33 @@ class Weighting:
             influence = 0.0
         # A low rating is below the overall mean and in the lower half of the range: where most ratings are high, one
         # just below the mean is not low.
-        low_below = min(mean, (lowest + highest) / 2) if influence and is_graded else lowest
-        unscaled = cls(mean, spread, influence, 1.0, positive_from, low_below)
+        low_below = min(overall, (lowest + highest) / 2) if influence and is_graded else lowest
+        unscaled = cls(overall, spread, influence, 1.0, positive_from, low_below)
+        of_user = _UserSums.of(user_rows, values, n_users, storage)
+
+        def weights_of(weighting: "Weighting", span: slice) -> NDArray[np.float64]:
+            return weighting.weigh_users(user_rows[span], values[span], of_user)
+
         # The mean over choices alone: ratings of weight 0 must not inflate the others.
-        weights = unscaled._of_users(user_rows, values, n_users)
-        is_choice = weights > 0
-        scale = 1 / float(weights[is_choice].mean()) if is_choice.any() else 1.0
-        weights[is_choice] *= scale
-        return replace(unscaled, scale=scale), weights.astype(np.float32)
+        n_choices = 0
+
+        def choices(span: slice) -> NDArray[np.float64]:
+            nonlocal n_choices
+            weights = weights_of(unscaled, span)
+            weights = weights[weights > 0]
+            n_choices += len(weights)
+            return weights
+
+        of_choices = total(len(values), choices, storage)
+        weighting = replace(unscaled, scale=n_choices / of_choices if n_choices else 1.0)
+        return weighting, filled(len(values), np.float32, lambda span: weights_of(weighting, span), storage)
 
     def of_users(
         self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
     ) -> NDArray[np.float32]:
         """The signed weights (n,) float32 of n ratings of several users; `of_user` computes the same for one user."""
-        return self._of_users(user_rows, values, n_users).astype(np.float32)
+        of_user = _UserSums.of(user_rows, values, n_users, IN_MEMORY)
+        return self.weigh_users(user_rows, values, of_user).astype(np.float32)
 
     def positive(self, counts_as: float) -> float:
         """The rating that a positive label counts as: `counts_as`, raised to a value that is always a choice."""
@@ -114,13 +137,12 @@ class Weighting:
         wide = values.astype(np.float64)
         return self._weigh(wide, SHRINKAGE * self.mean + wide.sum(), len(wide))
 
-    def _of_users(
-        self, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int
+    def weigh_users(
+        self, user_rows: NDArray[np.integer], values: NDArray[np.floating], of_user: "_UserSums"
     ) -> NDArray[np.float64]:
-        # Per-user counts and sums by `bincount`, which accumulates in float64.
-        counts = np.bincount(user_rows, minlength=n_users)
-        sums = np.bincount(user_rows, values, minlength=n_users)
-        return self._weigh(values.astype(np.float64), (SHRINKAGE * self.mean + sums)[user_rows], counts[user_rows])
+        """(m,) float64 signed weights of some ratings. `of_user`: of all ratings of their users."""
+        sums = (SHRINKAGE * self.mean + of_user.sums)[user_rows]
+        return self._weigh(values.astype(np.float64), sums, of_user.counts[user_rows])
 
     def _weigh(
         self, values: NDArray[np.float64], sums: NDArray[np.float64] | float, counts: NDArray[np.int64] | int
@@ -140,6 +162,19 @@ class Weighting:
         # As much as an average choice: the further below its level, the surer a dislike, but its target is 0 anyway.
         weights[is_disliked] = -1.0
         return weights
+
+
+class _UserSums(NamedTuple):
+    """(n_users,) the number of ratings of each user, and their sum."""
+
+    counts: NDArray[np.int64]
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, user_rows: NDArray[np.integer], values: NDArray[np.floating], n_users: int, storage: Storage) -> Self:
+        return cls(
+            count_rows(user_rows, n_users, storage), add_rows(user_rows, n_users, lambda span: values[span], storage)
+        )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from app.intake.value_types import Id
 from app.serving.published import ActivationRefusedError
 from app.store.jobs import Job, JobEndedError, Jobs
 from app.store.snapshots import ErasedSinceError
-from app.training.recipe import parse_recipe
+from app.training.recipe import check_source, parse_recipe
 
 LATEST = "latest"
 JobId = Annotated[Id, Path(description="The `job_id` of an answer; `latest`: the newest job")]
@@ -36,8 +36,12 @@ def post_training_job(request: Request, body: TrainingJobIn | None = None) -> Tr
     """Queues a training run for the worker. While an equal request waits in the queue, its job is returned."""
     wanted = body or TrainingJobIn()
     # Parsed here, so that a wrong recipe is a 422 and not a failed job; the document has the current names.
-    recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe).document
-    job = service_of(request).store.jobs.enqueue("request", seed=wanted.seed, recipe=recipe, accept=wanted.accept)
+    recipe = None if wanted.recipe is None else parse_recipe(wanted.recipe)
+    store = service_of(request).store
+    if recipe is not None:
+        check_source(recipe, store)
+    document = None if recipe is None else recipe.document
+    job = store.jobs.enqueue("request", seed=wanted.seed, recipe=document, accept=wanted.accept)
     request.state.audited = job.job_id
     return TrainingJobOut.from_job(job)
 

@@ -12,6 +12,7 @@ import typer
 
 from app.cli.snapshots import accepted_lines, fallback_lines
 from app.cli.terminal import show_log, shown_progress
+from app.cli.training_source import DATABASE, reading_from, settle_scale
 
 if TYPE_CHECKING:
     from app.store.jobs import Job
@@ -23,6 +24,21 @@ def train(
     algorithm: str | None = typer.Option(None, help="Learns the ratings; the data choose it by default"),
     param: list[str] = typer.Option([], metavar="NAME=VALUE", help="A hyperparameter of it; may be repeated"),
     recipe: Path | None = typer.Option(None, help="A recipe in JSON, as in a snapshot's card; excludes --algorithm"),
+    segments: str | None = typer.Option(
+        None,
+        metavar="NAME[=ALGORITHM],...",
+        help="The segments to learn, such as taste=als_implicit,popularity; excludes --recipe",
+    ),
+    source: str | None = typer.Option(
+        None,
+        "--from",
+        metavar="PATH",
+        help="Read ratings from a Parquet file, or a folder of them, besides those of the database; they are not"
+        " imported. `database`: from the database alone",
+    ),
+    scale: str | None = typer.Option(
+        None, metavar="SCALE", help="With --from into an empty service: the rating scale, MIN:MAX[:STEP] or pairs"
+    ),
     seed: int | None = typer.Option(None, min=0, help="The same seed and data give the same snapshot"),
     engine: str | None = typer.Option(None, help="`local` or `spark` (extra spark); that of the recipe by default"),
     accept: bool = typer.Option(
@@ -37,6 +53,7 @@ def train(
     """
     from app.settings import Settings
     from app.store.audit import COMMAND_LINE
+    from app.training.recipe import recipe_in_use
     from app.training.rejections import rejection_warning
     from app.wiring import open_store
     from app.worker.follow import request, run_to_end
@@ -49,9 +66,11 @@ def train(
     job: Job | None = None
     try:
         trainer = build_trainer(settings, store)
-        document = _recipe(algorithm, param, recipe)
+        if scale is not None or source not in {None, DATABASE}:
+            settle_scale(store, source, scale)
+        document = reading_from(store, _recipe(algorithm, param, recipe, segments), source)
         if engine is not None:
-            document = _with_engine(document or store.instance.recipe(), engine)
+            document = _with_engine(document or recipe_in_use(store).document, engine)
         wanted: dict[str, Any] = {"seed": seed, "recipe": document, "accept": accept}
         with _interrupted_by_signals(), shown_progress(is_quiet=as_json) as progress:
             job = request(store.jobs, **wanted, progress=progress)
@@ -88,11 +107,15 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _recipe(algorithm: str | None, param: list[str], path: Path | None) -> dict[str, Any] | None:
+def _recipe(algorithm: str | None, param: list[str], path: Path | None, segments: str | None) -> dict[str, Any] | None:
     """Raises `InvalidInputError`."""
     from app.errors import InvalidInputError
-    from app.training.recipe import parse_recipe, with_rating
+    from app.training.recipe import parse_recipe, recipe_of_segments, with_rating
 
+    if segments is not None:
+        if path is not None or algorithm is not None or param:
+            raise InvalidInputError("--segments excludes --recipe, --algorithm and --param", field="segments")
+        return recipe_of_segments(segments.split(",")).document
     if path is not None:
         if algorithm is not None or param:
             raise InvalidInputError("--recipe excludes --algorithm and --param", field="recipe")

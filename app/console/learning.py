@@ -17,7 +17,7 @@ from app.errors import InvalidInputError
 from app.store import Job, SnapshotEntry
 from app.store.former_snapshots import MOST, FormerSnapshot
 from app.training.measure import COVERAGE, NDCG
-from app.training.recipe import default_recipe, parse_recipe
+from app.training.recipe import check_source, default_recipe, parse_recipe
 from app.training.rejections import rejection_warning
 from app.training.validation_split import RMSE
 from app.wiring import Service
@@ -361,6 +361,8 @@ async def start(
     service = service_of(request)
     try:
         wanted = parse_start(form)
+        if wanted.recipe is not None:
+            check_source(parse_recipe(wanted.recipe), service.store)
     except InvalidInputError as error:
         request.state.audited = ""
         refused = StartForm(form.recipe, form.document, form.seed, form.accept, error.detail, error.field)

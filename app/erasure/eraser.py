@@ -35,7 +35,7 @@ class Eraser:
         if not ready:
             return False
         # Without ratings and events no run can publish another snapshot, so the live one goes as well.
-        is_empty = not self.store.training_reads.has_ratings_or_events()
+        is_empty = not self._can_learn()
         retired = self.store.erasures.retire_snapshots(ready, with_live=is_empty)
         self.folders.remove(retired, self.store.instance.database_id)
         if self._has_leftovers():
@@ -55,11 +55,17 @@ class Eraser:
         if not pending:
             return ()
         live = self.store.snapshots.live()
-        if live is not None and self.store.training_reads.has_ratings_or_events():
+        if live is not None and self._can_learn():
             return [each for each in pending if each.number <= live.n_erasures]
         # A run may have read the users before they were deleted, and publish them yet.
         is_running = any(job.state == "running" for job in self.store.jobs.latest())
         return () if is_running else pending
+
+    def _can_learn(self) -> bool:
+        """Whether there is anything to learn from, in the database or in files that the live snapshot was read from."""
+        live = self.store.snapshots.live()
+        reads_files = live is not None and live.card["requested_recipe"].get("source") is not None
+        return reads_files or self.store.training_reads.has_ratings_or_events()
 
     def _has_leftovers(self) -> bool:
         """Whether there are folders of runs that were killed, which may hold the users; `tidy` removes them."""

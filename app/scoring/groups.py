@@ -108,6 +108,10 @@ class PopularInGroups:
     def from_memberships(cls, memberships: Memberships, ratings: RatingMatrix) -> "PopularInGroups":
         """Groups whose members liked nothing are left out."""
         n_users = ratings.n_users
+        if not memberships.groups:
+            # Without groups nothing is counted: that would take a copy of all ratings.
+            nothing = np.empty(0, np.int32)
+            return cls((), np.zeros(1, np.int64), nothing, nothing, nothing, np.zeros(n_users + 1, np.int64), nothing)
         is_member = _members(memberships, n_users)
         # totals(g) = sum over members u of the number of likes of u
         totals = is_member @ np.diff(ratings.liked.indptr)

@@ -49,7 +49,7 @@ class Scorer:
     `has_all_users`: whether every user it was learned from is in its arrays; see `Manifest.user_share`.
     `rating`: the block among `blocks` that predicts ratings, None where none does. `version`: of the snapshot, None for
     vectors that were never published (`popularity_scorer`). `fallback_reason`, `fallback_advice`, `similar_blend`: see
-    `Manifest`.
+    `Manifest`. `holds_histories`: the database lacks ratings that the snapshot has, see `Manifest.histories`.
     """
 
     arrays: SnapshotArrays
@@ -66,6 +66,7 @@ class Scorer:
     fallback_reason: str | None = None
     fallback_advice: str | None = None
     similar_blend: SimilarBlend = UNMEASURED_BLEND
+    holds_histories: bool = False
 
     @property
     def is_learned(self) -> bool:
@@ -490,5 +491,6 @@ class PublishedScorer(Scorer):
             fallback_reason=manifest.reason,
             fallback_advice=manifest.advice,
             similar_blend=manifest.similar,
+            holds_histories=manifest.histories == "snapshot",
             manifest=manifest,
         )

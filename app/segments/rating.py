@@ -21,6 +21,7 @@ from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import total
 from app.segments.base import AUTO, LEAST_WEIGHT, Float32Array, Layout, SegmentDivergedError, SegmentRecipe, Validation
 from app.segments.dense import DenseFold, DenseSegment, LearnedDenseSegment, UserPart
 
@@ -236,5 +237,10 @@ def _rmse(learned: LearnedDenseSegment, validation: Validation) -> float:
 
 def _training_error(vectors: RatingVectors, ratings: RatingMatrix) -> float:
     """The RMSE on the training ratings: too small, but the only estimate without a hold-out."""
-    left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows)
-    return float(np.sqrt(np.mean(left**2, dtype=np.float64))) if len(left) else 0.0
+    n, storage = len(ratings), ratings.storage
+
+    def squares(span: slice) -> NDArray[np.float32]:
+        left = ratings.values[span] - vectors.predict(ratings.user_rows[span], ratings.item_rows[span])
+        return left**2
+
+    return math.sqrt(total(n, squares, storage) / n) if n else 0.0

@@ -254,7 +254,7 @@ class UserStates:
     def _last_known(self, user: UserVersions, key: int, scorer: Scorer) -> UserVersions:
         """The versions that are remembered, or those of the snapshot where it is newer or nothing is remembered."""
         place, row = (user.generation, key), scorer.user_row(key)
-        held, profile = self._histories.get(place), self._profiles.get(place)
+        held, profile = self._histories.get(_place(user, key, scorer)), self._profiles.get(place)
         learned = (
             (0, 0) if row is None else (scorer.arrays.user_versions[row], scorer.arrays.user_profile_versions[row])
         )
@@ -266,13 +266,17 @@ class UserStates:
 
     async def _history(self, user: UserVersions, user_key: int, scorer: Scorer) -> RatingHistory:
         """The user's ratings as of this version or later; those of the snapshot where no later ones are remembered."""
-        place, version = (user.generation, user_key), user.user_version
+        place, version = _place(user, user_key, scorer), user.user_version
         held = self._histories.get(place)
         if held is not None and held[0] >= version:
             return held[1]
         if not user.is_current:
             return mapped_history(user_key, scorer)
-        history = await self._reads.history(user_key, State(user.generation, version))
+        if scorer.holds_histories:
+            # The database has what was rated since, and the snapshot the rest.
+            history = (await self._reads.changes(user_key)).over(mapped_history(user_key, scorer))
+        else:
+            history = await self._reads.history(user_key, State(user.generation, version))
         self._histories.put(place, version, history)
         if len(history.rated_at):
             self._lag.took_effect("ratings", (user_key, version), int(history.rated_at[0]))
@@ -297,6 +301,11 @@ class UserStates:
         if len(profiles) > MAX_PROFILES:
             profiles.popitem(last=False)
         return profile
+
+
+def _place(user: UserVersions, user_key: int, scorer: Scorer) -> tuple[str, int]:
+    """Where the history of a user is held: one that a snapshot completes is held for each snapshot."""
+    return (f"{user.generation}/{scorer.version}" if scorer.holds_histories else user.generation), user_key
 
 
 def mapped_history(user_key: int, scorer: Scorer) -> RatingHistory:

@@ -4,7 +4,9 @@ Every snapshot has the arrays of `SnapshotArrays`. Beside them stand arrays that
 segments. The caller describes those with layouts; this package names none of them.
 """
 
-from collections.abc import Mapping
+import math
+import mmap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -163,6 +165,8 @@ def _layouts() -> dict[str, Layout]:
 ARRAY_LAYOUTS: dict[str, Layout] = _layouts()
 """Name of each array that every snapshot has -> its layout."""
 
+ELEMENTS_AT_ONCE, LEAST_DROPPED = 1 << 22, 64 << 20
+
 _ITEM_ROWS = {
     "history_rows": 0,
     "label_rows": 0,
@@ -226,13 +230,28 @@ def check_arrays(arrays: Mapping[str, NDArray[Any]], extra: Mapping[str, Layout]
         require(bool(np.all(arrays[name] >= 0)), f"{name} is negative")
     for name, array in arrays.items():
         # One NaN would spread to every score of its row, and a sort leaves scores with NaN in no order.
-        require(array.dtype.kind != "f" or bool(np.isfinite(array).all()), f"{name} is not finite")
+        are_finite = array.dtype.kind != "f" or all(bool(np.isfinite(part).all()) for part in _parts(array))
+        require(are_finite, f"{name} is not finite")
     return sizes
 
 
 def check_range(name: str, rows: NDArray[Any], lowest: int, stop: int) -> None:
     """Raises `SnapshotDamagedError` unless all of `rows` lie in `lowest` .. `stop` - 1."""
-    require(rows.size == 0 or bool(rows.min() >= lowest and rows.max() < stop), f"{name} holds rows that do not exist")
+    are_valid = all(bool(part.min() >= lowest and part.max() < stop) for part in _parts(rows) if part.size)
+    require(are_valid, f"{name} holds rows that do not exist")
+
+
+def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """The rows of `array` some at a time. Pages of a large mapped one do not stay in memory: they are read once."""
+    n = max(1, ELEMENTS_AT_ONCE // max(1, math.prod(array.shape[1:])))
+    mapped: Any = array
+    while isinstance(mapped, np.ndarray):
+        mapped = mapped.base
+    is_dropped = isinstance(mapped, mmap.mmap) and array.nbytes >= LEAST_DROPPED
+    for start in range(0, len(array), n):
+        yield array[start : start + n]
+        if is_dropped:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def require(holds: bool, problem: str) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -210,6 +210,7 @@ class Manifest:
     `n_capped`: ratings and labels of events that were not learned from, as they came in a burst.
     `similar`: how similar items are blended.
     `diagnosis`: None in snapshots of earlier releases.
+    `histories`: where all ratings are that the users had given: in the `database`, or in the `snapshot` alone.
     `index`, `files`: filled in by the writer.
     """
 
@@ -235,6 +236,7 @@ class Manifest:
     n_capped: int = 0
     similar: SimilarBlend = UNMEASURED_BLEND
     diagnosis: Diagnosis | None = None
+    histories: Literal["database", "snapshot"] = "database"
     index: IndexKind | None = None
     files: dict[str, FileDigest] = field(default_factory=dict)
     format: int = FORMAT

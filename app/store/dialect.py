@@ -213,6 +213,9 @@ class Dialect(Protocol):
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         """All rows of a large read as a structured array."""
 
+    def row_blocks(self, connection: sa.Connection, statement: str, dtype: Any) -> Iterator[Any]:
+        """As `all_rows`, some rows at a time."""
+
     def purge(self, also: Collection[str]) -> None:
         """Removes what deleted rows of users have left in the files of the database.
 

@@ -331,10 +331,14 @@ class PostgresDialect:
         return f"ln(({number})::float8) / ln(2::float8)"
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
+        parts = list(self.row_blocks(connection, statement, dtype))
+        return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+
+    def row_blocks(self, connection: sa.Connection, statement: str, dtype: Any) -> Iterator[Any]:
         # Options of the statement: those of the connection would stay, and a write has no cursor on the server.
         result = connection.exec_driver_sql(statement, execution_options={"yield_per": FETCH_ROWS})
-        parts = [np.array([tuple(row) for row in part], dtype=dtype) for part in result.partitions()]
-        return np.concatenate(parts) if parts else np.empty(0, dtype=dtype)
+        for part in result.partitions():
+            yield np.array([tuple(row) for row in part], dtype=dtype)
 
     def purge(self, also: Collection[str]) -> None:
         rewritten = [*REWRITTEN, *(table for table in FREED if table in also)]

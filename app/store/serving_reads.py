@@ -35,6 +35,12 @@ HISTORY = PointRead(
     by=int,
     columns=("item_key", "value", "rated_at"),
 )
+# As `HISTORY`, with the tombstones of deleted ratings, whose value is NULL.
+CHANGES = PointRead(
+    "SELECT item_key, value, coalesce(rated_at, -9223372036854775807 - 1) AS rated_at FROM ratings WHERE user_key = ?",
+    by=int,
+    columns=("item_key", "value", "rated_at"),
+)
 # Most users have no events: `has_events` spares them the second read.
 USER = PointRead(
     "SELECT user_id, country, CAST(attributes AS TEXT) AS attributes,"
@@ -103,7 +109,30 @@ class RatingHistory:
         times = np.array(rated_at, dtype=np.int64)
         # The bitwise complement reverses the order of all int64; negation would overflow for `UNKNOWN_TIME`.
         newest_first = (~times).argsort(kind="stable")
-        return cls(np.array(item_key, dtype=np.int64)[newest_first], np.array(value)[newest_first], times[newest_first])
+        # The value of a tombstone is None, and NaN here.
+        values = np.array(value, dtype=np.float64)
+        return cls(np.array(item_key, dtype=np.int64)[newest_first], values[newest_first], times[newest_first])
+
+    def over(self, earlier: "RatingHistory") -> "RatingHistory":
+        """The newest of each item in this history, where a value of NaN is a tombstone, and an `earlier` one.
+
+        Of equal times this one's counts; what a tombstone hides is left out.
+        """
+        items, values, times = (
+            np.concatenate([one, other])
+            for one, other in (
+                (self.item_key, earlier.item_key),
+                (self.value, earlier.value),
+                (self.rated_at, earlier.rated_at),
+            )
+        )
+        # Stable, and this one comes first: of equal items and times it is the first.
+        order = np.lexsort((~times, items))
+        is_first = np.diff(items[order], prepend=-1) != 0
+        kept = np.sort(order[is_first])
+        kept = kept[~np.isnan(values[kept])]
+        kept = kept[(~times[kept]).argsort(kind="stable")]
+        return RatingHistory(items[kept], values[kept], times[kept])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +167,7 @@ class ServingReads:
         self._dialect = database.dialect
         self._availability = database.availability
         self._replica = replica
-        database.probed = (VERSIONS, HISTORY, USER, INTERACTIONS, SCALE)
+        database.probed = (VERSIONS, HISTORY, CHANGES, USER, INTERACTIONS, SCALE)
 
     async def freshness(self, user_id: str) -> UserVersions:
         """All versions that a request needs."""
@@ -151,6 +180,10 @@ class ServingReads:
             if of_replica is not None:
                 return of_replica
         return await self._columns(HISTORY, user_key, RatingHistory.from_columns)
+
+    async def changes(self, user_key: int) -> RatingHistory:
+        """The stored ratings of the user with tombstones, whose value is NaN."""
+        return await self._columns(CHANGES, user_key, RatingHistory.from_columns)
 
     async def item_columns(self, item_ids: Sequence[str], names: tuple[str, ...]) -> list[dict[str, Any] | None]:
         """Of each item the columns `names`, as `Item` has them, by name; None where there is no such item."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +41,7 @@ from app.store.write_lock import WriteLock
 PATIENT_SECONDS = 10.0
 LOOP_BUSY_SECONDS = 0.02  # a reader in WAL mode hardly ever waits, and on the event loop all requests would wait
 CHECKPOINT_WAIT_SECONDS = 0.05
+ROWS_PER_BLOCK = 1 << 18
 STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's virtual machine, which take less than a millisecond
 # Many parameters are passed as one JSON array: one statement for each row costs 3 us, eight times as much. New keys
 # follow the order of arrival, which makes imports reproducible.
@@ -374,6 +376,11 @@ class SqliteDialect:
 
     def all_rows(self, connection: sa.Connection, statement: str, dtype: Any) -> Any:
         return np.fromiter(_cursor(connection).execute(statement), dtype=dtype)
+
+    def row_blocks(self, connection: sa.Connection, statement: str, dtype: Any) -> Iterator[Any]:
+        rows = _cursor(connection).execute(statement)
+        while len(block := np.fromiter(islice(rows, ROWS_PER_BLOCK), dtype=dtype)):
+            yield block
 
     def purge(self, also: Collection[str]) -> None:  # noqa: ARG002  all tables are written anew
         # VACUUM writes every page anew. `secure_delete` alone is not enough: pages that are split or merged keep copies

@@ -18,6 +18,7 @@ from app.store.instance import Instance
 from app.store.items import Items
 from app.store.jobs import Jobs
 from app.store.kept_answers import KeptAnswers
+from app.store.known_ids import KnownIds
 from app.store.likes import Likes
 from app.store.migration import Schema, SchemaError, schema_of
 from app.store.placements import Placements
@@ -50,6 +51,7 @@ class Store:
         self.ratings = Ratings(database, rejects_unknown_items=rejects_unknown_items)
         self.items = Items(database)
         self.users = Users(database)
+        self.known_ids = KnownIds(database)
         self.erasures = Erasures(database)
         self.reads = ServingReads(database)
         self.training_reads = TrainingReads(database)

@@ -1,8 +1,8 @@
 """What training reads: all data as of one moment, and the number of changes since."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
@@ -83,6 +83,10 @@ class TrainingData:
     read_at: int = 0
 
 
+RatingSink = Callable[[RatingColumns, KeyArray, KeyArray], None]
+"""Takes some ratings, in the order of (user, item), with the keys of all users and of all items, ascending."""
+
+
 class ChangeCounts(NamedTuple):
     """`ratings`: as `Ratings.change_count`. `profiles`: changes of attributes and events of the users that exist."""
 
@@ -90,44 +94,59 @@ class ChangeCounts(NamedTuple):
     profiles: int
 
 
+def _of_items(rows: Any, item_keys: KeyArray) -> RatingColumns:
+    """The ratings of items that are not deleted."""
+    rows = rows[np.isin(rows["item_key"], item_keys)]  # ratings have no foreign key to items
+    return RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
+
+
 class TrainingReads:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load(self) -> TrainingData:
+    def load(self, into: "RatingSink | None" = None) -> TrainingData:
         """Everything that a training run reads, in one read transaction.
 
-        Memory while it loads: 32 bytes a rating, and twice 56 bytes for each (user, item, type) with events.
+        `into`: takes the ratings, some at a time, in place of the result, which then has none.
+
+        Memory while it loads: 32 bytes a rating without `into`, and twice 56 bytes for each (user, item, type) with
+        events.
         """
         # One transaction: the versions must be those of exactly these ratings and events.
         with self._database.reading() as connection:
             all_rows = self._database.dialect.all_rows
             read_at = self._database.dialect.now(connection)
-            rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
             item_rows = all_rows(connection, ALL_ITEMS, [("key", "i8")])
             user_rows = all_rows(connection, ALL_USERS, USER_DTYPE)
+            # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
+            item_keys, user_keys = (np.ascontiguousarray(rows["key"]) for rows in (item_rows, user_rows))
+            if into is None:
+                rows = all_rows(connection, ALL_RATINGS, RATING_DTYPE)
+                n_ratings, columns = len(rows), _of_items(rows, item_keys)
+            else:
+                n_ratings = 0
+                for rows in self._database.dialect.row_blocks(connection, ALL_RATINGS, RATING_DTYPE):
+                    n_ratings += len(rows)
+                    into(_of_items(rows, item_keys), user_keys, item_keys)
+                columns = _of_items(np.empty(0, RATING_DTYPE), item_keys)
             all_interactions = self._interactions(connection)
             event_types = self._event_types(connection)
             catalogue_version = counters.read(connection, "catalogue")
             change_count = count_changes(connection)
             n_erasures = counters.read(connection, "erasures")
             judged = counters.read(connection, JUDGED)
-        # A field of a structured array is strided; kernels and `searchsorted` want contiguous memory.
-        item_keys = np.ascontiguousarray(item_rows["key"])
         totals: dict[Kind, int] = {
-            "ratings": len(rows),
+            "ratings": n_ratings,
             "events": int(all_interactions.count.sum()),
             "users": len(user_rows),
             "items": len(item_rows),
         }
-        rows = rows[np.isin(rows["item_key"], item_keys)]  # ratings have no foreign key to items
-        columns = RatingColumns(*(np.ascontiguousarray(rows[name]) for name in RATING_DTYPE.names or ()))
         return TrainingData(
             ratings=columns,
             interactions=all_interactions,
             event_types=event_types,
             item_keys=item_keys,
-            user_keys=np.ascontiguousarray(user_rows["key"]),
+            user_keys=user_keys,
             user_versions=np.ascontiguousarray(user_rows["version"]),
             user_profile_versions=np.ascontiguousarray(user_rows["profile_version"]),
             is_new=(user_rows["key"] > judged) | user_rows["is_unjudged"],

@@ -53,6 +53,10 @@ Counts = NDArray[np.float64]
 
 def cap_bursts(dataset: Dataset, store: Store, folders: SnapshotFolders, stage: Stage) -> Dataset:
     """`dataset`, to be learned without what exceeds the caps. `folders`: of the snapshots."""
+    if dataset.is_larger_than_memory:
+        what = "bursts: not looked for above RECKON_TRAINING_MEMORY"
+        stage.decide(what)
+        return dataset.noting(what)
     data, ratings, labels = dataset.data, dataset.ratings, dataset.ratings.labels
     may_burst = ~np.isin(data.user_keys, store.quarantine.released())
     is_choice = np.ones(len(ratings), bool) if ratings.chosen_from is None else ratings.values >= ratings.chosen_from

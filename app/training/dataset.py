@@ -1,6 +1,6 @@
 """The data of a run: all ratings and events of one moment, by row instead of by key."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -12,6 +12,7 @@ from scipy import sparse
 from app.algorithms.labels import POSITIVE, UNKNOWN, EventLabels, TypeWeights, label_pairs
 from app.algorithms.progress import ProgressCallback, Stage, ignore
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.storage import IN_MEMORY, filled, spans
 from app.algorithms.strengths import strengths_of
 from app.entities import UNKNOWN_TIME, Item, RatingScale, User
 from app.errors import ReckonError
@@ -91,11 +92,22 @@ def learnable(ratings: RatingMatrix, scale: RatingScale) -> RatingMatrix:
     """
     if scale.is_graded:
         return ratings.with_liked_from(scale.liked_from)
+    if ratings.storage is not IN_MEMORY:
+        return ratings.with_strengths(_stored_strengths(ratings) if scale.kind == "amounts" else ratings.values)
     return ratings.with_strengths(strengths_of(ratings) if scale.kind == "amounts" else ratings.values)
 
 
-def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
-    """The labels that the events in `data` give to pairs of user and item without a rating."""
+def _stored_strengths(ratings: RatingMatrix) -> NDArray[np.float32]:
+    """As `strengths_of`, of whole users at a time: those of a user depend on no other user."""
+    storage = ratings.storage
+    strengths: NDArray[np.float32] = storage.empty(len(ratings), np.float32)
+    for rows, span in ratings.user_blocks():
+        strengths[span] = strengths_of(ratings.select_span(rows, span))
+    return strengths
+
+
+def to_labels(data: TrainingData, rated: RatingMatrix, counts_as: float) -> EventLabels:
+    """The labels that the events in `data` give to pairs of user and item that are not in `rated`."""
     events, n_items = data.interactions, len(data.item_keys)
     # Events of items and users that have no row cannot be learned from.
     is_known = np.isin(events.item_key, data.item_keys) & np.isin(events.user_key, data.user_keys)
@@ -108,20 +120,43 @@ def to_labels(data: TrainingData, counts_as: float) -> EventLabels:
     columns = (events.type_key[is_known], events.count[is_known], events.portion[is_known])
     labels = label_pairs(types, pair, len(starts), *columns).labels
     last_at = np.maximum.reduceat(events.last_at[is_known], starts) if len(starts) else np.empty(0, np.int64)
-    rated = np.searchsorted(data.user_keys, data.ratings.user_key) * n_items
-    rated += np.searchsorted(data.item_keys, data.ratings.item_key)
+    kept = labels != UNKNOWN
     # A rating is more informative than the events of its pair. Held-out ratings count here as well, since the events
     # of their pairs would reveal them.
-    kept = (labels != UNKNOWN) & ~np.isin(cells[starts], rated)
+    for span in spans(len(rated) if kept.any() else 0, rated.storage):
+        kept &= ~np.isin(cells[starts], rated.user_rows[span].astype(np.int64) * n_items + rated.item_rows[span])
     user_rows, item_rows = np.divmod(cells[starts][kept], max(n_items, 1))
     return EventLabels(user_rows, item_rows, labels[kept] == POSITIVE, last_at[kept], counts_as)
+
+
+@dataclass(frozen=True)
+class UserSample:
+    """About a share of all users, the same ones in every run: a user is in it by the key, whoever else there is."""
+
+    share: float
+
+    def chooses(self, user_keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) whether each user is in the sample."""
+        if self.share >= 1:
+            return np.ones(len(user_keys), np.bool_)
+        # The finalizer of SplitMix64 (G. Steele et al. 2014): close keys have unrelated hashes.
+        hashes = user_keys.astype(np.uint64)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            hashes = (hashes ^ (hashes >> np.uint64(shift))) * np.uint64(factor)
+        chosen: NDArray[np.bool_] = (hashes ^ (hashes >> np.uint64(31))) < np.uint64(int(self.share * 2**64))
+        return chosen
+
+
+ReadRatings = Callable[[Store, RatingScale, Stage], tuple[TrainingData, RatingMatrix, tuple[str, ...]]]
+"""Reads all data, the ratings apart and by row, and sentences on where they were read."""
 
 
 @dataclass(frozen=True)
 class Dataset:
     """One moment of the store, by key and by row.
 
-    `data`: as read, by key.
+    `data`: as read, by key; without ratings where `rated` was read otherwise.
+    `rated`: all ratings as they were given.
     `ratings`: what is learned from; its features describe all items and users. Where there are hardly any ratings, it
     holds the labels as well, at the ends of the scale; the dataset then `is_led_by_events`.
     `scale`: of the ratings.
@@ -134,9 +169,13 @@ class Dataset:
     `is_judged`: (n_users,) bool, who is new no more once the run has published; None if it judges no user.
     `in_part`: (n_users,) bool, of whom `ratings` leaves out what came in a burst; None for no user. `n_capped`: how
     many ratings and labels that is. `of_bursts`: a sentence on it; empty where there was none.
+    `of_files`: sentences on ratings that were read from files; empty where all are in the database.
+    `of_memory`: sentences on what was left out because the run is larger than memory; empty where it is not.
+    `sample`: which users are measured; None for all.
     """
 
     data: TrainingData
+    rated: RatingMatrix
     ratings: RatingMatrix
     scale: RatingScale
     encodings: Encodings
@@ -149,10 +188,37 @@ class Dataset:
     in_part: NDArray[np.bool_] | None = None
     n_capped: int = 0
     of_bursts: tuple[str, ...] = ()
+    of_files: tuple[str, ...] = ()
+    of_memory: tuple[str, ...] = ()
+    sample: UserSample | None = None
+
+    @property
+    def is_larger_than_memory(self) -> bool:
+        return self.ratings.storage is not IN_MEMORY
+
+    def noting(self, what: str) -> "Dataset":
+        """The same with a sentence in `of_memory`."""
+        return replace(self, of_memory=(*self.of_memory, what))
+
+    def part(self, max_ratings: int) -> "Dataset":
+        """What is measured: itself, or some users with about so many ratings where it is larger than memory."""
+        if not self.is_larger_than_memory:
+            return self
+        sample = UserSample(min(1.0, max_ratings / max(len(self.ratings), 1)))
+        is_chosen = sample.chooses(self.data.user_keys)
+        rows = np.flatnonzero(is_chosen)
+        names = ("user_keys", "user_versions", "user_profile_versions", "is_new", "is_direct")
+        data = replace(self.data, **{name: getattr(self.data, name)[is_chosen] for name in names})
+        ratings, rated = self.ratings.select_users(rows), self.rated.select_users(rows)
+        labels = self.labels.subset(np.zeros(len(self.labels), np.bool_))
+        return replace(
+            self, data=data, rated=rated, ratings=ratings, labels=labels, memberships=Memberships(), sample=sample
+        )
 
     def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":
         """The same, to be learned without what these users (n_users,) rated and did. `why`: for the card."""
-        ratings = self.ratings.subset(~quarantined[self.ratings.user_rows])
+        n, rows = len(self.ratings), self.ratings.user_rows
+        ratings = self.ratings.subset(filled(n, np.bool_, lambda span: ~quarantined[rows[span]], self.ratings.storage))
         if ratings.labels is not None:
             ratings = ratings.with_labels(ratings.labels.subset(~quarantined[ratings.labels.user_rows]))
         return replace(self, ratings=ratings, quarantined=quarantined, of_quarantine=(*self.of_quarantine, why))
@@ -204,9 +270,11 @@ class Dataset:
             return ()
         # Where values are no grades, there is no rating that an event could count as.
         is_graded = self.scale.is_graded
+        if self.is_larger_than_memory:
+            return (f"{counted}, none of them rated; above RECKON_TRAINING_MEMORY they are not learned from",)
         if self.is_led_by_events:
             learned_as = "ratings of {:g} and {:g}".format(*self.scale.of_labels) if is_graded else "choices or none"
-            return (f"{counted}; with {len(self.data.ratings):,} ratings only, they are learned from as {learned_as}",)
+            return (f"{counted}; with {len(self.rated):,} ratings only, they are learned from as {learned_as}",)
         counts_as = f"rating of {self.labels.counts_as:g}" if is_graded else "choice, as the least value is"
         return (f"{counted}, none of them rated; to the taste, a positive one is a {counts_as}",)
 
@@ -216,7 +284,7 @@ def training_ratings(rated: RatingMatrix, labels: EventLabels, scale: RatingScal
 
     A first rating must not replace a thousand labels: too little could be learned from it, and nothing be held out.
     """
-    if not len(labels):
+    if not len(labels) or rated.storage is not IN_MEMORY:
         return rated
     shape, times = (rated.n_users, rated.n_items), rated.times
     # With enough ratings, labels are kept apart and are not learned from as ratings.
@@ -240,19 +308,25 @@ def load_dataset(
     progress: ProgressCallback = ignore,
     *,
     with_text: bool = False,
+    read: ReadRatings | None = None,
 ) -> Dataset:
     """Everything that a run reads. `user_groups`: the fields and attributes that make groups of users.
 
-    `with_text`: whether the texts of items become features of items without ratings.
+    `with_text`: whether the texts of items become features of items without ratings. `read`: reads the ratings; None:
+    from the database, into memory.
     Raises `SnapshotRejectedError` where there are no ratings and no events with positive labels.
     """
     stage = Stage.from_progress(progress)
     scale = store.instance.scale()
-    data = store.training_reads.load()
+    if read is None:
+        data = store.training_reads.load()
+        rated, of_files = to_rows(data), tuple[str, ...]()
+    else:
+        data, rated, of_files = read(store, scale, stage)
     with suppress(ReckonError):  # a later run counts as well
         store.arrivals.keep_totals(data.totals, data.read_at)
-    labels = to_labels(data, scale.liked_from)
-    ratings = training_ratings(learnable(to_rows(data), scale), labels, scale)
+    labels = to_labels(data, rated, scale.liked_from)
+    ratings = training_ratings(learnable(rated, scale), labels, scale)
     if not ratings.item_choice_counts.any():
         raise SnapshotRejectedError("there are no ratings to learn from, and no events that say what users like")
     users = _users(store, data)
@@ -260,9 +334,16 @@ def load_dataset(
     features, encodings = describe(items, users, with_text=with_text)
     memberships = Memberships.from_users(users, user_groups)
     content = encodings.content.encode(items)
-    dataset = Dataset(data, ratings.with_features(features), scale, encodings, labels, memberships, content)
-    stage.note(n_users=len(users), n_items=len(data.item_keys), n_ratings=len(data.ratings), n_labels=len(labels))
-    for choice in (*dataset.of_values, *dataset.of_events, *dataset.of_text):
+    dataset = Dataset(
+        data, rated, ratings.with_features(features), scale, encodings, labels, memberships, content, of_files=of_files
+    )
+    if dataset.is_larger_than_memory and len(labels):
+        # What was not learned from is in the histories: these users are folded in for each request.
+        of_labels = np.zeros(len(data.user_keys), np.bool_)
+        of_labels[labels.user_rows] = True
+        dataset = replace(dataset, in_part=of_labels)
+    stage.note(n_users=len(users), n_items=len(data.item_keys), n_ratings=len(rated), n_labels=len(labels))
+    for choice in (*dataset.of_files, *dataset.of_values, *dataset.of_events, *dataset.of_text):
         stage.decide(choice)
     return dataset
 
@@ -276,4 +357,6 @@ def _items(store: Store, data: TrainingData, *, with_text: bool) -> list[Item]:
 
 def _users(store: Store, data: TrainingData) -> list[User]:
     users = dict(store.users.with_profiles())
-    return [users.get(key) or User("undescribed") for key in data.user_keys.tolist()]
+    # One object for all others, of whom there may be millions.
+    undescribed = User("undescribed")
+    return [users.get(key) or undescribed for key in data.user_keys.tolist()]

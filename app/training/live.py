@@ -1,6 +1,6 @@
 """The live snapshot beside a candidate: what is left of its data today, and so how the two can be compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.entities import RatingScale
@@ -53,7 +53,7 @@ class Live:
             files = read_snapshot(folders.get(entry), database_id, entry.version, segment_layouts(), entry.digest)
         except SnapshotError:
             return cls(entry.version, entry.card, None)
-        known = KnownData.from_snapshot(files.arrays, dataset.scale)
+        known = KnownData.from_snapshot(files.arrays, dataset.scale, dataset.sample)
         today = KnownData.from_dataset(dataset)
         if not files.manifest.has_all_users:
             # Those of today who would be in its table; of the others it says nothing.
@@ -81,6 +81,8 @@ class Live:
             live_recipe = parse_recipe(self.card["requested_recipe"])
         except InvalidInputError as error:
             return Comparison(f"this release cannot learn its recipe: {error.detail}")
+        # Where ratings are read is a matter of the data, which are compared by themselves.
+        live_recipe, recipe = (replace(each, source=None) for each in (live_recipe, recipe))
         if live_recipe != recipe:
             return Comparison("the recipes differ", paired=live_recipe, common=self.overlap.common)
         # The scale decides which ratings are liked, so figures of two scales cannot be compared.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.entities import RatingScale
 from app.snapshots.arrays import SnapshotArrays
-from app.training.dataset import Dataset, to_rows
+from app.training.dataset import Dataset, UserSample
 from app.training.validation_split import Common
 
 LARGELY = 0.9
@@ -35,8 +35,10 @@ class KnownData:
     are_liked: NDArray[np.bool_]
 
     @classmethod
-    def from_snapshot(cls, arrays: SnapshotArrays, scale: RatingScale) -> "KnownData":
-        """`scale`: tells which ratings are liked."""
+    def from_snapshot(cls, arrays: SnapshotArrays, scale: RatingScale, sample: UserSample | None = None) -> "KnownData":
+        """`scale`: tells which ratings are liked. `sample`: the users; None for all."""
+        if sample is not None and sample.share < 1:
+            return cls._sampled(arrays, scale, np.flatnonzero(sample.chooses(arrays.user_keys)))
         rows = np.arange(len(arrays.user_keys))
         rated, labelled = (np.repeat(rows, np.diff(starts)) for starts in (arrays.history_starts, arrays.label_starts))
         return cls(
@@ -48,9 +50,29 @@ class KnownData:
         )
 
     @classmethod
+    def _sampled(cls, arrays: SnapshotArrays, scale: RatingScale, chosen: NDArray[np.int64]) -> "KnownData":
+        """The data of some users, (m,) rows."""
+        rows, items, liked = [], [], []
+        # User by user, so that only what is needed of the histories is read.
+        for place, user_row in enumerate(chosen.tolist()):
+            rated, values, _ = arrays.history(user_row)
+            positive, _, negative = arrays.labels(user_row)
+            items += [rated, positive, negative]
+            liked += [values >= scale.liked_from, np.ones(len(positive), np.bool_), np.zeros(len(negative), np.bool_)]
+            rows.append(np.full(len(rated) + len(positive) + len(negative), place))
+        none: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
+        return cls(
+            arrays.user_keys[chosen],
+            arrays.item_keys,
+            np.concatenate([np.empty(0, np.int64), *rows]),
+            np.concatenate([*none, *items]),
+            np.concatenate([np.empty(0, np.bool_), *liked]),
+        )
+
+    @classmethod
     def from_dataset(cls, dataset: Dataset) -> "KnownData":
         # The ratings as stored: those that are learned from may be strengths of amounts, or hold labels as well.
-        rated, labels = to_rows(dataset.data), dataset.labels
+        rated, labels = dataset.rated, dataset.labels
         return cls(
             dataset.data.user_keys,
             dataset.data.item_keys,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from app.algorithms.column_cosines import ColumnCosines
 from app.algorithms.progress import ProgressCallback, Stage, ignore
+from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.storage import IN_MEMORY
 from app.entities import UNKNOWN_TIME
 from app.scoring import PublishedScorer, Scorer, open_snapshot, write_snapshot
 from app.scoring.groups import PopularInGroups
@@ -32,7 +35,7 @@ from app.snapshots.retention import remove_snapshot
 from app.store.jobs import Claim, JobCancelledError, LeaseLostError
 from app.store.store import Store
 from app.store.trends import Judgement
-from app.training.dataset import Dataset, to_rows
+from app.training.dataset import Dataset
 from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.fit import Learned
@@ -51,6 +54,9 @@ UNPUBLISHED = (
     PublishedMeanwhileError,
 )
 """Errors after which the snapshot is certainly not registered."""
+
+SIMILAR_RATINGS = 2_000_000
+"""Ratings from which it is counted what is chosen together, where there are more than fit into memory."""
 
 log = structlog.get_logger()
 
@@ -133,7 +139,8 @@ class Publisher:
             sides = join(learned, evaluated.weights)
             popular = PopularInGroups.from_memberships(dataset.memberships, dataset.ratings)
             arrays = assemble(learned, sides, dataset, popular, similar)
-            user_share = min(1.0, self.max_users / max(len(arrays.user_keys), 1))
+            # Of files that were read, the snapshot alone holds the histories, so it must hold them all.
+            user_share = 1.0 if dataset.of_files else min(1.0, self.max_users / max(len(arrays.user_keys), 1))
             if user_share < 1:
                 arrays = arrays.of_users(kept_users(arrays.user_keys, user_share))
                 part.decide(_of_users(user_share))
@@ -272,13 +279,13 @@ class Publisher:
             counts={
                 "items": len(data.item_keys),
                 "users": len(data.user_keys),
-                "ratings": len(data.ratings),
+                "ratings": len(dataset.rated),
                 "labels": len(dataset.labels),
             },
             metrics={name: dict(figures.values) for name, figures in evaluated.report.by_name.items()},
             intervals={name: dict(figures.intervals) for name, figures in evaluated.report.by_name.items()},
             watermark=Watermark(
-                n_ratings=len(data.ratings),
+                n_ratings=len(dataset.rated),
                 change_count=data.change_count,
                 newest_rated_at=None if data.newest_rated_at == UNKNOWN_TIME else data.newest_rated_at,
                 catalogue_version=data.catalogue_version,
@@ -287,6 +294,8 @@ class Publisher:
                 n_erasures=data.n_erasures,
             ),
             choices=(
+                *dataset.of_files,
+                *dataset.of_memory,
                 *dataset.of_values,
                 *dataset.of_events,
                 *dataset.of_text,
@@ -303,6 +312,7 @@ class Publisher:
             n_capped=dataset.n_capped,
             similar=similar,
             diagnosis=evaluated.report.diagnosis,
+            histories="snapshot" if dataset.of_files else "database",
         )
 
 
@@ -324,10 +334,10 @@ def assemble(
     data, counts, labels = dataset.data, learned.item_counts, dataset.labels
     rating, uncertainty = learned.rating, learned.uncertainty
     # Where events lead, `dataset.ratings` holds labels as well, and a history holds ratings alone.
-    rated = to_rows(data)
-    histories = newest_first(rated.user_rows, rated.item_rows, rated.times)
+    histories = histories_of(dataset.rated)
+    n_users = dataset.rated.n_users
     labels_order = newest_first(labels.user_rows, labels.item_rows, labels.last_at)
-    starts = np.arange(rated.n_users + 1)
+    starts = np.arange(n_users + 1)
     # Computed once for all items, since every item page shows them and a search for each request would take longer.
     similarity = item_similarity(sides, counts, dataset, similar)
     similar_rows, similar_scores = similarity.stored()
@@ -345,14 +355,14 @@ def assemble(
         item_covariance=sides.item_covariance,
         user_keys=data.user_keys,
         user_vectors=sides.user_vectors,
-        user_biases=np.zeros(rated.n_users, np.float32) if rating is None else rating.user_biases,
-        user_uncertainties=np.zeros(rated.n_users, np.float32) if uncertainty is None else uncertainty.user_std,
+        user_biases=np.zeros(n_users, np.float32) if rating is None else rating.user_biases,
+        user_uncertainties=np.zeros(n_users, np.float32) if uncertainty is None else uncertainty.user_std,
         user_versions=dataset.user_versions,
         user_profile_versions=data.user_profile_versions,
-        history_starts=np.searchsorted(rated.user_rows[histories], starts),
-        history_rows=rated.item_rows[histories],
-        history_values=rated.values[histories],
-        history_times=rated.times[histories],
+        history_starts=histories.starts,
+        history_rows=histories.rows,
+        history_values=histories.values,
+        history_times=histories.times,
         label_starts=np.searchsorted(labels.user_rows[labels_order], starts),
         label_rows=labels.item_rows[labels_order],
         label_times=labels.last_at[labels_order],
@@ -374,9 +384,34 @@ def assemble(
     )
 
 
+class HistoryArrays(NamedTuple):
+    """As of `SnapshotArrays`."""
+
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    values: NDArray[np.float32]
+    times: NDArray[np.int64]
+
+
+def histories_of(rated: RatingMatrix) -> HistoryArrays:
+    """The ratings by user, each newest first."""
+    starts = np.concatenate([[0], np.cumsum(rated.user_counts)])
+    if rated.storage is IN_MEMORY:
+        order = newest_first(rated.user_rows, rated.item_rows, rated.times)
+        return HistoryArrays(starts, rated.item_rows[order], rated.values[order], rated.times[order])
+    n, storage = len(rated), rated.storage
+    rows, values, times = (storage.empty(n, dtype) for dtype in (np.int32, np.float32, np.int64))
+    for _, span in rated.user_blocks():
+        order = newest_first(rated.user_rows[span], rated.item_rows[span], rated.times[span])
+        rows[span], values[span] = rated.item_rows[span][order], rated.values[span][order]
+        times[span] = rated.times[span][order]
+    return HistoryArrays(starts, rows, values, times)
+
+
 def item_similarity(sides: Sides, counts: NDArray[np.int32], dataset: Dataset, similar: SimilarBlend) -> ItemSimilarity:
     """How alike all items are. `counts`: (n_items,), how many users chose each."""
-    cosines = ColumnCosines.from_ratings(dataset.ratings, dataset.scale.minimum, dataset.scale.maximum)
+    ratings = dataset.part(SIMILAR_RATINGS).ratings
+    cosines = ColumnCosines.from_ratings(ratings, dataset.scale.minimum, dataset.scale.maximum)
     return ItemSimilarity(
         vectors=sides.likeness,
         counts=counts,

@@ -44,6 +44,10 @@ def quarantine(dataset: Dataset, store: Store, claim: Claim, rng: np.random.Gene
     held_users, held_items = store.quarantine.held()
     is_stored = np.isin(held_users, data.user_keys)
     held[np.searchsorted(data.user_keys, held_users[is_stored])] = held_items[is_stored]
+    if dataset.is_larger_than_memory:
+        what = f"quarantine: no new users are looked for above RECKON_TRAINING_MEMORY; {is_stored.sum():,} stay there"
+        stage.decide(what)
+        return dataset.without(held > 0, what) if held.any() else dataset.noting(what)
     for push in find_pushes(ratings, rng):
         found[push.user_rows] = data.item_keys[push.item_row]
     found[np.isin(data.user_keys, store.quarantine.released())] = 0

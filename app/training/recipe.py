@@ -1,6 +1,6 @@
 """What to learn: the segments of the vectors, the algorithm of each, and its hyperparameters."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from reprlib import repr as shortened
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +13,7 @@ from app.segments.base import AUTO, SegmentRecipe
 from app.segments.popularity import HALF_LIFE, POPULARITY
 from app.segments.rating import RATING
 from app.segments.registry import SEGMENTS, in_order
+from app.store.store import Store
 from app.training.dataset import Question
 from app.training.engines import LOCAL, SPARK, EngineName, allowed_by
 
@@ -38,6 +39,7 @@ class Recipe:
     has makes no groups.
     `item_text`: how the texts of items become features of items without ratings; None where they do not.
     `engine`: where it is learned.
+    `source`: the file or folder of Parquet from which ratings are read besides those of the database; None: none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -47,6 +49,7 @@ class Recipe:
     user_groups: tuple[GroupName, ...] = ("country",)
     item_text: Literal["tfidf"] | None = None
     engine: EngineName = LOCAL
+    source: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -58,6 +61,8 @@ class Recipe:
             "user_groups": [*self.user_groups],
             "item_text": self.item_text,
             "engine": self.engine,
+            # Most recipes have none, and those of earlier releases had no such field.
+            **({} if self.source is None else {"source": self.source}),
         }
 
 
@@ -93,6 +98,23 @@ def replace_segment(recipe: Recipe, segment: SegmentRecipe) -> Recipe:
     # The order of columns is that of the registry, whatever order the names came in.
     segments = {each.name: each for each in recipe.segments} | {segment.name: segment}
     return replace(recipe, segments=tuple(segments[name] for name in in_order([*segments])))
+
+
+def recipe_of_segments(texts: Sequence[str]) -> Recipe:
+    """The segments `NAME` or `NAME=ALGORITHM`, and those that are required; ratings by biases where they are not named.
+
+    Raises `InvalidInputError`.
+    """
+    named = dict(text.strip().partition("=")[::2] for text in texts)
+    if unknown := named.keys() - SEGMENTS.keys():
+        raise InvalidInputError(
+            f"there is no segment {shortened(min(unknown))}, but: {', '.join(SEGMENTS)}", field="segments"
+        )
+    for segment in SEGMENTS.values():
+        if segment.is_required:
+            named.setdefault(segment.name, segment.algorithm_without_data)
+    defaults = {name: SEGMENTS[name].default_algorithm or SEGMENTS[name].algorithms[0] for name in named}
+    return Recipe(tuple(complete(name, named[name] or defaults[name], {}) for name in in_order([*named])))
 
 
 def fallback_recipe(half_life_days: float | None = None) -> Recipe:
@@ -146,6 +168,28 @@ def _check_engine(engine: EngineName, segment: SegmentRecipe) -> None:
         raise InvalidInputError(problem, field="recipe")
     if engine == SPARK and segment.hyperparameters.get("unobserved_weight") == 0:
         raise InvalidInputError("the engine spark needs an unobserved_weight above 0", field="recipe")
+
+
+def recipe_in_use(store: Store) -> Recipe:
+    """That of the service, which reads ratings where the live snapshot did: without them, most of it would be lost."""
+    recipe, entry = parse_recipe(store.instance.recipe()), store.snapshots.live()
+    if recipe.source is not None or entry is None:
+        return recipe
+    return replace(recipe, source=entry.card["requested_recipe"].get("source"))
+
+
+def check_source(recipe: Recipe, store: Store) -> None:
+    """Raises `InvalidInputError` where `recipe` reads files that the live snapshot was not learned from.
+
+    For callers from outside, who must not choose which files of this machine are read.
+    """
+    entry = None if recipe.source is None else store.snapshots.live()
+    if recipe.source is not None and (entry is None or entry.card["requested_recipe"].get("source") != recipe.source):
+        raise InvalidInputError(
+            "`source` names the files that the live snapshot was learned from, or nothing; others are named on the"
+            " command line: `reckon train --from PATH`",
+            field="recipe",
+        )
 
 
 def complete(name: str, algorithm: str, hyperparameters: Mapping[str, Any]) -> SegmentRecipe:

@@ -1,5 +1,8 @@
 """One training run, from ratings to a live snapshot. Reads as the list of its steps."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -14,18 +17,21 @@ from app.store.jobs import Claim
 from app.store.store import Store
 from app.training import gate
 from app.training.bursts import cap_bursts
-from app.training.dataset import Dataset, hold_out, load_dataset
+from app.training.dataset import Dataset, ReadRatings, hold_out, load_dataset
 from app.training.engines import Engine, open_engine
 from app.training.errors import BASELINES, NotFiniteError, SnapshotRejectedError, TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe, evaluate_recipe, fall_back
 from app.training.fit import fit
 from app.training.gate import LiveReport, PairedReport
+from app.training.lake import LargeRead
 from app.training.learning_curve import with_learning_curve
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
+from app.training.memory_need import n_measured
 from app.training.publisher import Publisher
 from app.training.quarantine import quarantine
-from app.training.recipe import Recipe, parse_recipe
+from app.training.recipe import Recipe, parse_recipe, recipe_in_use
+from app.training.scratch import scratch
 from app.training.similar_blend import choose_blend
 from app.training.spark_errors import SparkOptions
 from app.training.validation_split import ValidationSplit
@@ -37,10 +43,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Trainer:
-    """Runs training jobs. One instance serves all runs; each run gets its job as an argument."""
+    """Runs training jobs. One instance serves all runs; each run gets its job as an argument.
+
+    `most_bytes`: of resident memory, see `memory_need.py`; None: any.
+    """
 
     store: Store
     publisher: Publisher
+    most_bytes: int | None = None
     spark: SparkOptions = field(default_factory=SparkOptions)
 
     def run(self, claim: Claim, progress: ProgressCallback = ignore, record: StageLog | None = None) -> int:
@@ -57,27 +67,40 @@ class Trainer:
         stages = Stage(progress, log.bind(**of_job) if record is None else record, around=span)
         # BLAS works on many small matrices here, where its threads would only wait for one another.
         with threadpool_limits(1, "blas"), span("training run", **of_job):
-            recipe = parse_recipe(claim.job.recipe or self.store.instance.recipe())
-            with open_engine(recipe.engine, self.spark, self.publisher.data_dir) as engine:
-                return self._run(claim, recipe, engine, stages)
+            recipe = recipe_in_use(self.store) if claim.job.recipe is None else parse_recipe(claim.job.recipe)
+            self.publisher.check()
+            opened = open_engine(recipe.engine, self.spark, self.publisher.data_dir)
+            with self._reading(recipe) as read, opened as engine:
+                return self._run(claim, recipe, read, engine, stages)
 
-    def _run(self, claim: Claim, recipe: Recipe, engine: Engine | None, run: Stage) -> int:
-        self.publisher.check()
+    @contextmanager
+    def _reading(self, recipe: Recipe) -> Iterator[ReadRatings | None]:
+        """How ratings are read, with the files that this needs; None: from the database, into memory."""
+        if self.most_bytes is None and recipe.source is None:
+            yield None
+            return
+        data_dir = self.publisher.data_dir
+        with scratch(data_dir, sys.maxsize if self.most_bytes is None else self.most_bytes) as files:
+            yield LargeRead(recipe, files, self.most_bytes)
+
+    def _run(self, claim: Claim, recipe: Recipe, read: ReadRatings | None, engine: Engine | None, run: Stage) -> int:
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed
         # One generator for each step, so that what one step draws does not depend on the others.
         split_rng, trial_rng, final_rng, similar_rng, quarantine_rng, curve_rng = np.random.default_rng(seed).spawn(6)
         with run.part("loading", until=0.08) as stage:
-            dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=recipe.item_text is not None)
+            with_text = recipe.item_text is not None
+            dataset = load_dataset(self.store, recipe.user_groups, stage, with_text=with_text, read=read)
         with run.part("quarantine", until=0.09) as stage:
             dataset = quarantine(dataset, self.store, claim, quarantine_rng, stage)
         with run.part("bursts", until=0.09) as stage:
             dataset = cap_bursts(dataset, self.store, self.publisher.folders, stage)
         with run.part("splitting", until=0.1) as stage:
-            train, holdout = hold_out(dataset.ratings, recipe.holdout_fraction, split_rng, recipe.question)
-            split = ValidationSplit.draw(train, holdout, dataset.scale, split_rng, question=recipe.question)
+            dataset, measured = self.measured_part(dataset, stage)
+            train, holdout = hold_out(measured.ratings, recipe.holdout_fraction, split_rng, recipe.question)
+            split = ValidationSplit.draw(train, holdout, measured.scale, split_rng, question=recipe.question)
             stage.note(n_ratings=len(train), n_held_out=len(holdout), n_users_measured=len(split.user_rows))
         with run.part("evaluating", until=0.46) as stage:
-            evaluated = self.evaluate(recipe, dataset, split, trial_rng, stage, accept=claim.job.accept, engine=engine)
+            evaluated = self.evaluate(recipe, measured, split, trial_rng, stage, accept=claim.job.accept, engine=engine)
         with run.part("learning curve", until=0.48) as stage:
             evaluated = with_learning_curve(evaluated, split, curve_rng, stage)
         with run.part("similar items", until=0.5) as stage:
@@ -96,6 +119,19 @@ class Trainer:
             return self.publisher.publish(
                 learned, evaluated, dataset, claim, seed, stage, similar=similar, seconds=run.seconds
             )
+
+    def measured_part(self, dataset: Dataset, stage: Stage) -> tuple[Dataset, Dataset]:
+        """`dataset` with a sentence on it, and what of it is measured: all, or some users of one larger than memory."""
+        if self.most_bytes is None or not dataset.is_larger_than_memory:
+            return dataset, dataset
+        measured = dataset.part(n_measured(self.most_bytes))
+        what = (
+            f"learned from {len(dataset.ratings):,} ratings in files, since they need more memory than"
+            f" RECKON_TRAINING_MEMORY, and measured on those of {len(measured.data.user_keys):,}"
+            " users, by vectors that were learned from these alone"
+        )
+        stage.decide(what)
+        return dataset.noting(what), measured
 
     def evaluate(
         self,

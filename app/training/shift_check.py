@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from app.algorithms.storage import IN_MEMORY, count_rows
 from app.scoring import PublishedScorer
 from app.training.bursts import choices_of, most_expected
 from app.training.dataset import Dataset
@@ -113,10 +114,15 @@ def _unexpected(
     ratings = dataset.ratings
     is_new = dataset.data.is_new
     of_all = ratings.item_choice_counts.astype(float)
-    kept = ratings.subset(~is_new[ratings.user_rows])
-    if kept.labels is not None:
-        kept = kept.with_labels(kept.labels.subset(~is_new[kept.labels.user_rows]))
-    known = kept.item_choice_counts.astype(float)
+    if ratings.storage is IN_MEMORY:
+        kept = ratings.subset(~is_new[ratings.user_rows])
+        if kept.labels is not None:
+            kept = kept.with_labels(kept.labels.subset(~is_new[kept.labels.user_rows]))
+        known = kept.item_choice_counts.astype(float)
+    else:
+        rows = ratings.user_rows
+        counts = count_rows(ratings.item_rows, ratings.n_items, ratings.storage, lambda span: ~is_new[rows[span]])
+        known = counts.astype(float)
     new = of_all - known
     is_unexpected = new > SURPLUS * most_expected(known, new, choices_of(live.arrays, candidate.arrays.item_keys))
     chosen: NDArray[np.bool_] = is_unexpected[np.searchsorted(candidate.arrays.item_keys, keys)]

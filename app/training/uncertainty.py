@@ -23,6 +23,7 @@ from scipy.optimize import nnls
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_uncertainty import RatingUncertainty, UserUncertainty
 from app.algorithms.rating_vectors import RatingVectors
+from app.algorithms.storage import add_rows
 from app.training.validation_split import ValidationSplit
 
 ENOUGH_PAIRS = 500
@@ -169,8 +170,13 @@ def _thinned(split: ValidationSplit) -> ValidationSplit:
 
 def _squares_left(vectors: RatingVectors, ratings: RatingMatrix) -> Float64Array:
     """(n_users,) the sum of the squared errors on `ratings`, which `vectors` were learned from."""
-    left = ratings.values - vectors.predict(ratings.user_rows, ratings.item_rows).astype(np.float64)
-    return np.bincount(ratings.user_rows, left**2, ratings.n_users).astype(np.float64)
+
+    def squares(span: slice) -> Float64Array:
+        predicted = vectors.predict(ratings.user_rows[span], ratings.item_rows[span]).astype(np.float64)
+        squared: Float64Array = (ratings.values[span] - predicted) ** 2
+        return squared
+
+    return add_rows(ratings.user_rows, ratings.n_users, squares, ratings.storage)
 
 
 def _without_users(vectors: RatingVectors) -> RatingVectors:

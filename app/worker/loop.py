@@ -40,10 +40,9 @@ def build_trainer(settings: Settings, store: Store) -> Trainer:
     """Raises `UnavailableError` in an API-only install, before any job is claimed."""
     check_can_train()
     folders = snapshot_folders(settings)
+    publisher = Publisher(store, folders, settings.snapshots_kept, settings.snapshot_users, sources_of)
     return Trainer(
-        store,
-        Publisher(store, folders, settings.snapshots_kept, settings.snapshot_users, sources_of),
-        SparkOptions(settings.spark_master, settings.spark_folder),
+        store, publisher, settings.training_bytes, SparkOptions(settings.spark_master, settings.spark_folder)
     )
 
 

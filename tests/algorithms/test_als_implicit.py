@@ -116,7 +116,7 @@ def test_half_step_is_exact() -> None:
     penalties = rng.random(50).astype(np.float32) + 1
     diagonal = (0.3 * (fixed**2).sum(axis=0)).astype(np.float32)
     starts, columns = by_user.indptr.astype(np.int64), by_user.indices.astype(np.int32)
-    step = HalfStep(starts, columns, weights, pulls, fixed, diagonal, penalties)
+    step = HalfStep(starts, columns, np.where(pulls > 0, weights, -weights), fixed, diagonal, penalties)
     factors, fell = np.zeros((50, k), np.float32), 0.0
     gained = solve_rows(0, 50, step, 200, 1e-6, factors)
     for row in range(50):

@@ -74,12 +74,14 @@ class Published:
             data, user_keys=np.arange(1, 18), user_versions=versions, user_profile_versions=np.zeros_like(versions)
         )
         features, encodings = describe(ITEMS, USERS)
+        rated = to_rows(data)
         dataset = Dataset(
             data,
-            to_rows(data).with_features(features),
+            rated,
+            rated.with_features(features),
             RatingScale(),
             encodings,
-            to_labels(data, 4.0),
+            to_labels(data, rated, 4.0),
             Memberships(),
             encodings.content.encode(ITEMS),
         )

@@ -1,0 +1,55 @@
+"""`reckon train --from`: where ratings are read, and on which scale they are."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from app.store.store import Store
+
+DATABASE = "database"
+"""In place of a path: ratings are those of the database alone."""
+
+
+def reading_from(store: "Store", recipe: dict[str, Any] | None, source: str | None) -> dict[str, Any] | None:
+    """`recipe`, None for that of the service, with the place where ratings are read; itself without a `source`."""
+    from app.training.recipe import parse_recipe
+
+    if source is None:
+        return recipe
+    document = parse_recipe(recipe or store.instance.recipe()).document
+    document.pop("source", None)
+    # The whole path, since a later run may have another working folder.
+    return document if source == DATABASE else document | {"source": str(Path(source).resolve())}
+
+
+def settle_scale(store: "Store", source: str | None, stated: str | None) -> None:
+    """Set the scale of a service without ratings: the one `stated`, or else the one that the files show.
+
+    Raises `InvalidInputError` and `ConflictError`.
+    """
+    from app.entities import RatingScale
+    from app.errors import InvalidInputError
+    from app.intake.scales.scale import detect_scale
+    from app.intake.scales.value_counts import ValueCounts
+    from app.training.columns_file import ColumnFiles
+
+    if source is None or source == DATABASE:
+        raise InvalidInputError("--scale needs --from PATH", field="scale")
+    files = ColumnFiles.find(source)
+    if stated is not None:
+        store.instance.set_scale(RatingScale.parse(stated))
+        return
+    # What was learned from files keeps its scale, too: the service shows its predictions.
+    if not store.instance.is_scale_open() or store.ratings.count() or store.snapshots.live() is not None:
+        return
+    if not files.has_ratings:
+        found = RatingScale.parse("pairs")
+    else:
+        counts = ValueCounts.of(files.ratings())
+        if not counts.total:
+            raise InvalidInputError(f"the files in {source} hold no finite rating", field="from")
+        found = detect_scale(counts).scale
+    store.instance.set_scale(found, is_declared=False)
+    typer.echo(f"the values are {found}, as the files show; --scale states another scale", err=True)
