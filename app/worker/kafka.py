@@ -34,6 +34,7 @@ CLOSE_SECONDS = 10.0
 MAX_LETTER_BYTES = 4 << 20
 
 DEFAULTS: Mapping[str, Any] = {
+    "client.id": "reckon",
     "auto.offset.reset": "earliest",
     "auto.commit.interval.ms": 1_000,
     "queued.max.messages.kbytes": 16_384,  # of each consumer; by default the library keeps 64 MB
@@ -111,7 +112,7 @@ class Broker:
         self._fatal: str | None = None
         self.lag: Mapping[Place, int] = {}
         given: dict[str, Any] = {**DEFAULTS, **read_properties(settings.kafka_config_file)}
-        ours = {"bootstrap.servers": settings.kafka_servers, "error_cb": self._failed, "client.id": "reckon"}
+        ours = {"bootstrap.servers": settings.kafka_servers, "error_cb": self._failed}
         of_consumer = (
             given
             | ours
