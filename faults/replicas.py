@@ -264,8 +264,8 @@ def run(trial: Trial) -> Iterator[Figure]:
         yield Figure("replicas", "tried", f"skipped: {lack}", is_reached=True)
         return
     with fleet(trial) as running:
+        yield _swaps(trial, running)  # first: of the random ratings of the next one, training may refuse to learn
         yield _fresh(trial, running)
-        yield _swaps(trial, running)
         yield _rolling_restart(trial, running)
         yield _killed(trial, running)
         yield from _empty_folder(running)

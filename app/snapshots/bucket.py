@@ -11,7 +11,8 @@ import hashlib
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -20,14 +21,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StorageFullError
-from app.snapshots.durable import DurableFile, fsync_folder
+from app.snapshots.durable import DurableFile, fsync_file, fsync_folder
 from app.snapshots.errors import (
     ObjectStorageDownError,
     PrefixTakenError,
     PublishedMeanwhileError,
     SnapshotDamagedError,
 )
-from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, read_manifest
+from app.snapshots.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, FileDigest, Manifest, read_manifest
 from app.snapshots.object_store import AlreadyThereError, ObjectStore
 from app.snapshots.read import VerifiedFiles
 from app.snapshots.retention import remove_snapshot
@@ -240,28 +241,20 @@ class SnapshotBucket:
             )
         folder = root / folder_name(version)
         with staging_folder(root, version, DOWNLOAD_PREFIX, "downloaded") as staging:
-            n_read = 0
-            for name, expected in manifest.files.items():
-                chunks = self.objects.chunks(f"{place}/{name}")
-                if chunks is None:
-                    raise SnapshotDamagedError(f"{self.url} does not have {name} of snapshot {version}")
-                with DurableFile(staging / name) as file:
-                    n_of_file = 0
-                    for chunk in chunks:
+            n_read, synced = 0, []
+            # A file is brought to the disk while the next one arrives.
+            with ThreadPoolExecutor(1, thread_name_prefix="snapshot-fsync") as behind:
+                for name, expected in manifest.files.items():
+                    for n in self._received(staging, version, name, expected):
                         if is_stopped():
                             raise DownloadStoppedError
-                        n_of_file += file.write(chunk)
-                        if n_of_file > expected.size:
-                            break
-                        progress((n_read + n_of_file) / n_bytes, name)
-                if file.digest != expected:
-                    raise SnapshotDamagedError(
-                        f"{self.url}: {name} of snapshot {version} is not what was published:"
-                        f" {n_of_file} bytes, {expected.size} were published"
-                    )
-                n_read += n_of_file
-                if verified is not None:
-                    verified.add((staging / name).stat(follow_symlinks=False), expected.sha256)
+                        progress((n_read + n) / n_bytes, name)
+                    synced.append(behind.submit(fsync_file, staging / name))
+                    n_read += expected.size
+                    if verified is not None:
+                        verified.add((staging / name).stat(follow_symlinks=False), expected.sha256)
+            for each in synced:
+                each.result()
             with DurableFile(staging / MANIFEST_FILE) as file:
                 file.write(found.content)
             fsync_folder(staging)
@@ -270,6 +263,24 @@ class SnapshotBucket:
             staging.rename(folder)
         fsync_folder(root)
         return folder
+
+    def _received(self, staging: Path, version: int, name: str, expected: FileDigest) -> Iterator[int]:
+        """Download a file; yields how many bytes there are, after each piece. It is not fsynced."""
+        chunks = self.objects.chunks(f"{_place(version)}/{name}")
+        if chunks is None:
+            raise SnapshotDamagedError(f"{self.url} does not have {name} of snapshot {version}")
+        with DurableFile(staging / name, is_synced=False) as file:
+            n = 0
+            for chunk in chunks:
+                n += file.write(chunk)
+                if n > expected.size:
+                    break
+                yield n
+        if file.digest != expected:
+            raise SnapshotDamagedError(
+                f"{self.url}: {name} of snapshot {version} is not what was published:"
+                f" {n} bytes, {expected.size} were published"
+            )
 
     def _checked(self, content: bytes, version: int, digest: str | None) -> Manifest:
         where = f"{self.url}: {MANIFEST_FILE} of snapshot {version}"

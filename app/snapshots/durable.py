@@ -18,13 +18,15 @@ from app.snapshots.manifest import FileDigest
 class DurableFile:
     """A new file, written once: hashed while it is written, fsynced when it is closed. Links are never followed.
 
-    Writes go straight to `os.write`: callers hand over whole arrays or large pieces.
+    `is_synced`: False if `fsync_file` is called for it later. Writes go straight to `os.write`: callers hand over whole
+    arrays or large pieces.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_synced: bool = True) -> None:
         # O_EXCL and O_NOFOLLOW: an existing file or a link at this path is an error, never overwritten or followed.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._path = path
+        self._is_synced = is_synced
         self._descriptor = os.open(path, flags, 0o600)
         self._sha256 = hashlib.sha256()
         self._size = 0
@@ -52,11 +54,21 @@ class DurableFile:
     ) -> None:
         try:
             # After an error the file is removed with its folder, so there is nothing to make durable.
-            if kind is None:
+            if kind is None and self._is_synced:
                 with _naming(self._path):
                     os.fsync(self._descriptor)
         finally:
             os.close(self._descriptor)
+
+
+def fsync_file(path: Path) -> None:
+    """Make the content of a file durable that was written without that."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with _naming(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def fsync_folder(folder: Path) -> None:

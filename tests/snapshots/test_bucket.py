@@ -1,6 +1,7 @@
 """Snapshots in object storage, on storage in memory that honours conditions; `tests/object_storage` asks a server."""
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_first_of_two_publications_wins(bucket: SnapshotBucket) -> None:
         bucket.publish(first, 1, "d1", "job-1")
     # The next one begins anew.
     bucket.publish(bucket.begin(OWN), 3, "d3", "job-3")
+
+
+def test_clock_that_was_set_back(bucket: SnapshotBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By ten minutes between two publications: nothing compares their times."""
+    publish(bucket, tmp_path / "a", 1)
+    now = datetime.now(UTC)
+
+    class Behind(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Behind":  # noqa: ARG003  as of its base
+            return cls.fromtimestamp(now.timestamp() - 600, UTC)
+
+    monkeypatch.setattr("app.snapshots.bucket.datetime", Behind)
+    digest = publish(bucket, tmp_path / "a", 2)
+    assert bucket.download(tmp_path / "b", 2, digest).is_dir()
+    bucket.remove([1], OWN)
+    assert bucket.versions() == {2}
 
 
 def test_lost_answer_is_no_conflict(bucket: SnapshotBucket, monkeypatch: pytest.MonkeyPatch) -> None:
