@@ -58,6 +58,9 @@ class PairedReport:
     ndcg_of_users: NDArray[np.float64]
 
 
+SAME_ERROR = 1e-4
+"""Errors that differ by a smaller share are equal: sums of floating-point numbers depend on their order."""
+
 LiveReport = RecordedReport | PairedReport
 
 
@@ -93,9 +96,9 @@ def check_alone(report: RecipeReport) -> str:
 
 def _check_errors(snapshot: Figures, biases: Figures) -> str:
     rmse, biases_rmse = snapshot.values[RMSE], biases.values[RMSE]
-    # Negated, so that a NaN fails. An equal error passes, since `biases` itself may be what the data chose; then the
-    # lists alone decide.
-    if not rmse <= biases_rmse:
+    # Negated, so that a NaN fails. An equal error passes, since `biases` itself may be what the data chose, learned by
+    # another engine perhaps; then the lists alone decide.
+    if not rmse <= biases_rmse * (1 + SAME_ERROR):
         detail = f"{RMSE} {rmse:.4f} is above that of biases, {biases_rmse:.4f}"
         raise SnapshotRejectedError(detail, NOT_RATINGS, BASELINES)
     return f"{RMSE} {rmse:.4f} is not above that of biases, {biases_rmse:.4f}"

@@ -60,9 +60,9 @@ ROWS_PER_FILE = 1 << 20
 MAX_PAIRED = 1_000
 """The newest choices of a user whose pairs are counted: their number grows with the square."""
 
-BIAS_ROUNDS, FIRST_ROUNDS, SETTLED = 10, 3, 1e-3
-"""Rounds of biases at most, where nothing follows and where ALS does, which learns biases once more; and the change of
-a bias, in standard deviations of the ratings, that ends them."""
+BIAS_ROUNDS, SETTLED = 3, 1e-5
+"""Rounds of biases before ALS, which learns them once more; and the change of a bias, in standard deviations of the
+ratings, that ends the rounds of `biases`."""
 
 
 @dataclass
@@ -175,7 +175,7 @@ class SparkEngine:
         standard = (values - values.mean()) / (values.std() or 1.0)
         prior = PRIOR_RATINGS * learner.regularization
         with stage.part("biases", 0.4) as part:
-            item_biases = self._item_biases(ratings, standard, (prior, prior), FIRST_ROUNDS, part)
+            item_biases = self._item_biases(ratings, standard, (prior, prior), BIAS_ROUNDS, part)
         left = standard - item_biases[ratings.item_rows]
         left -= _shrunk_means(ratings.user_rows, left, ratings.n_users, prior)[ratings.user_rows]
         # Most of what the biases leave is noise.
@@ -249,12 +249,13 @@ class SparkEngine:
         """(n_items,), in units of `standard`. `priors`: of users and of items."""
         biases = np.zeros(ratings.n_items)
         columns: Columns = {"user": ratings.user_rows, "item": ratings.item_rows, "value": standard}
-        n_rounds = min(n_rounds, BIAS_ROUNDS)
         with self._written(columns) as source:
             for done in range(n_rounds):
                 known: Columns = {"item": np.arange(ratings.n_items, dtype=np.int32), "bias": biases}
                 with self._written(known) as before, stage.part(f"round {done + 1}", (done + 1) / n_rounds) as part:
-                    job = self._jobs.item_biases(source, before, user_prior=priors[0], item_prior=priors[1])
+                    # The first round knows nothing of users, as that of `Biases`.
+                    user_prior = priors[0] if done else np.inf
+                    job = self._jobs.item_biases(source, before, user_prior=user_prior, item_prior=priors[1])
                     previous, biases = biases, np.zeros(ratings.n_items)
                     self._scatter(self._run(job, part, "biases", n_jobs=2), ("item", "bias"), biases)
                 if np.abs(biases - previous).max(initial=0.0) < SETTLED:
@@ -365,8 +366,8 @@ def run_folder(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # another run may have its folder there
-        root.rmdir()
+            with suppress(OSError):  # another run may have its folder there
+                root.rmdir()
 
 
 def _lock_of(folder: Path) -> IO[bytes]:

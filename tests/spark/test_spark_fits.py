@@ -58,8 +58,8 @@ def test_ratings(spark: SparkEngine, split: ValidationSplit) -> None:
 
 def test_biases(spark: SparkEngine, split: ValidationSplit) -> None:
     by_spark, here = learn(spark, split.train, "rating", "biases", n_epochs=3)
-    np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=0.02)
-    np.testing.assert_allclose(by_spark.vectors.user_biases, here.vectors.user_biases, atol=0.02)
+    np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=1e-4)
+    np.testing.assert_allclose(by_spark.vectors.user_biases, here.vectors.user_biases, atol=1e-4)
     by_spark, here = learn(spark, split.train, "rating", "biases", mean_normalisation=True)
     np.testing.assert_allclose(by_spark.vectors.item_biases, here.vectors.item_biases, atol=1e-5)
 
@@ -67,7 +67,7 @@ def test_biases(spark: SparkEngine, split: ValidationSplit) -> None:
 @pytest.mark.parametrize(
     ("name", "algorithm", "settings"),
     [
-        ("item_item", "slim", {"n_neighbours": 20, "n_entries": 10}),
+        ("item_item", "slim", {"n_neighbours": 200, "n_entries": 200}),  # many counts are equal, so no cut is the same
         ("transitions", "sparse_transitions", {"n_neighbours": 20, "n_entries": 10, "decay": 0.6}),
     ],
 )

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,9 @@ def instance(tmp_path: Path, spark_conf: Path) -> Instance:
 
 def test_train(instance: Instance) -> None:
     recipe = str(instance.data_dir / "recipe.json")
-    done = instance.run("train", "--engine", "spark", "--recipe", recipe, "--json", timeout_seconds=400)
+    # Two rounds of biases are quick, and not as good as the fifteen that the gate compares with.
+    options = ("--engine", "spark", "--recipe", recipe, "--accept", "--json")
+    done = instance.run("train", *options, timeout_seconds=400)
     assert json.loads(done.stdout)["is_live"]
     (entry,) = json.loads(instance.run("snapshots", "list", "--json").stdout)
     card = entry["card"]
@@ -44,33 +48,35 @@ def test_train(instance: Instance) -> None:
 
 
 def test_interrupted_while_spark_runs(instance: Instance) -> None:
-    process = instance.start("train", "--engine", "spark", "--recipe", str(instance.data_dir / "recipe.json"))
-    try:
-        wait_until(lambda: bool(drivers(process.pid)))
-        of_java = drivers(process.pid)
+    with started(instance) as (process, of_java):
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 130
-    finally:
-        process.kill()
-    assert not [pid for pid in of_java if Path(f"/proc/{pid}").exists()]
+    assert not Path(f"/proc/{of_java}").exists()
     assert not (instance.data_dir / "spark").exists()
 
 
 def test_killed_while_spark_runs(instance: Instance) -> None:
     """Its JVM ends by itself, and the next run removes the folder."""
-    process = instance.start("train", "--engine", "spark", "--recipe", str(instance.data_dir / "recipe.json"))
-    try:
-        wait_until(lambda: bool(drivers(process.pid)))
-        (of_java,) = drivers(process.pid)
-    finally:
+    with started(instance) as (process, of_java):
         process.kill()
         process.wait()
     wait_until(lambda: not Path(f"/proc/{of_java}").exists())
-    left = [*(instance.data_dir / "spark").glob("run-*")]
-    assert left
+    assert [*(instance.data_dir / "spark").glob("run-*")]
     with run_folder(instance.data_dir / "spark") as folder:
         assert [*(instance.data_dir / "spark").glob("run-*")] == [folder]
     assert not (instance.data_dir / "spark").exists()
+
+
+@contextmanager
+def started(instance: Instance) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A run, and its JVM, as soon as that is there."""
+    with instance.start("train", "--engine", "spark", "--recipe", str(instance.data_dir / "recipe.json")) as process:
+        try:
+            wait_until(lambda: bool(drivers(process.pid)))
+            (of_java,) = drivers(process.pid)
+            yield process, of_java
+        finally:
+            process.kill()
 
 
 def test_folder_of_a_living_run_stays(tmp_path: Path) -> None:
