@@ -15,6 +15,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "api": {"allowedHosts": "r.example.com", "processes": 4},
         "autoscaling": {"targetCpuPercent": 70},
         "ingress": {"host": "r.example.com", "className": "nginx", "tlsSecret": "tls"},
+        "kafka": {"servers": "kafka:9092", "consumers": 2},
         "settings": {"RECKON_TRAIN_AFTER_PERCENT": 10, "AWS_ENDPOINT_URL": "https://s3.example.com"},
     },
 }
@@ -47,6 +48,9 @@ def test_values_arrive() -> None:
         each["spec"] for each in documents(VALUES["all"]) if each["metadata"]["name"] == "reckon-api"
     )
     assert by_kind["HorizontalPodAutoscaler"]["spec"]["minReplicas"] == 3
+    by_name = {each["metadata"]["name"]: each for each in documents(VALUES["all"])}
+    assert by_name["reckon-consumer"]["spec"]["replicas"] == 2
+    assert "reckon-consumer" not in {each["metadata"]["name"] for each in documents()}
     assert by_kind["Ingress"]["spec"]["rules"][0]["host"] == "r.example.com"
     assert not {"HorizontalPodAutoscaler", "Ingress"} & {each["kind"] for each in documents()}
 
