@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
+import kubernetes_validate
 import pytest
 from helm_python import lint
 
