@@ -153,7 +153,7 @@ def check_source(recipe: Recipe, store: Store) -> None:
     For callers from outside, who must not choose which files of this machine are read.
     """
     entry = None if recipe.source is None else store.snapshots.live()
-    if recipe.source is not None and (entry is None or entry.card["requested_recipe"].get("source") != recipe.source):
+    if recipe.source is not None and (entry is None or entry.source != recipe.source):
         raise InvalidInputError(
             "`source` names the files that the live snapshot was learned from, or nothing; others are named on the"
             " command line: `reckon train --from PATH`",

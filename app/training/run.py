@@ -80,7 +80,7 @@ class Trainer:
         entry = self.store.snapshots.live()
         if claim.job.recipe is not None or recipe.source is not None or entry is None:
             return recipe
-        return replace(recipe, source=entry.card["requested_recipe"].get("source"))
+        return replace(recipe, source=entry.source)
 
     def _learn(self, claim: Claim, recipe: Recipe, read: ReadRatings | None, run: Stage) -> int:
         seed = DEFAULT_SEED if claim.job.seed is None else claim.job.seed

@@ -11,7 +11,6 @@ The files have no names: the system removes them as soon as the run ends, also a
 import errno
 import mmap
 import os
-import shutil
 import tempfile
 import threading
 import weakref
@@ -35,6 +34,9 @@ BLOCK = 1 << 20
 DROPPED_FROM = 0.6
 """The share of the bound from which pages are dropped. The rest is for what is read until the next look."""
 
+LEAST_DROPPED = 48 << 20
+"""Bytes that have come in since the last drop, at least."""
+
 LOOK_SECONDS = 0.05
 
 SORTED_SHARE, BYTES_SORTED = 1 / 8, 16
@@ -57,6 +59,7 @@ class Scratch:
     most_bytes: int
     block: int = BLOCK
     _maps: "weakref.WeakSet[mmap.mmap]" = field(default_factory=weakref.WeakSet)
+    _left: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -84,7 +87,8 @@ class Scratch:
         return np.frombuffer(mapped, dtype)
 
     def relieve(self) -> None:
-        if resident_bytes() > DROPPED_FROM * self.most_bytes:
+        # Where what is left after a drop is near the bound by itself, pages are not dropped again for every block.
+        if resident_bytes() > max(DROPPED_FROM * self.most_bytes, self._left + LEAST_DROPPED):
             self.drop()
 
     def drop(self) -> None:
@@ -93,6 +97,7 @@ class Scratch:
             maps = list(self._maps)
         for mapped in maps:
             mapped.madvise(mmap.MADV_DONTNEED)
+        self._left = resident_bytes()
 
     def watch(self, stopped: threading.Event) -> None:
         """Looks at the memory until `stopped`."""
@@ -113,11 +118,6 @@ def scratch(data_dir: Path, most_bytes: int) -> Iterator[Scratch]:
     finally:
         stopped.set()
         watcher.join()
-
-
-def remove_leftovers(data_dir: Path) -> None:
-    """Remove the folder, which holds files only on systems that cannot open one without a name."""
-    shutil.rmtree(data_dir / SCRATCH_FOLDER, ignore_errors=True)
 
 
 @contextmanager
