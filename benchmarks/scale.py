@@ -37,19 +37,24 @@ SEGMENTS = "taste=als_implicit,popularity=popularity"
 
 
 class LakeSize(NamedTuple):
-    """`memory`: RECKON_TRAINING_MEMORY. Less than the run would need in memory, so that all sizes walk files."""
+    """`memory`: RECKON_TRAINING_MEMORY; empty for less than the run needs in memory, so that all sizes walk files."""
 
     n_ratings: int
     n_users: int
     n_items: int
-    memory: str
+    memory: str = ""
+
+    @property
+    def setting(self) -> str:
+        recipe, size = recipe_of_segments(SEGMENTS.split(",")), RunSize(self.n_ratings, self.n_users, self.n_items)
+        return self.memory or f"{(in_blocks(recipe, size) + in_memory(recipe, size)) / 2e6:.0f}MB"
 
 
 SIZES = {
-    "1m": LakeSize(1_000_000, 10_000, 10_000, "560MB"),
-    "3m": LakeSize(3_000_000, 30_000, 18_000, "800MB"),
-    "10m": LakeSize(10_000_000, 100_000, 30_000, "1.4GB"),
-    "30m": LakeSize(30_000_000, 300_000, 55_000, "3GB"),
+    "1m": LakeSize(1_000_000, 10_000, 10_000),
+    "3m": LakeSize(3_000_000, 30_000, 18_000),
+    "10m": LakeSize(10_000_000, 100_000, 30_000),
+    "30m": LakeSize(30_000_000, 300_000, 55_000),
     "100m": LakeSize(100_000_000, 1_000_000, 100_000, "7GB"),
 }
 PARTS = tuple(SIZES)
@@ -132,7 +137,7 @@ def measure(size: LakeSize, folder: Path) -> Outcome:
         (lake / "_SUCCESS").touch()
     with tempfile.TemporaryDirectory(dir=folder) as data_dir:
         command = [sys.executable, "-m", "benchmarks.scale_run", str(lake), data_dir, SEGMENTS]
-        environment = os.environ | {"RECKON_TRAINING_MEMORY": size.memory}
+        environment = os.environ | {"RECKON_TRAINING_MEMORY": size.setting}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     outcome: Outcome = json.loads(done.stdout.splitlines()[-1])
     return outcome
@@ -170,7 +175,7 @@ def _measured_row(part: str, run: Outcome) -> Row:
     stages = ", ".join(f"{stage} {run['seconds'][stage]:.0f} s ({run['cpu_seconds'][stage]:.0f})" for stage in STAGES)
     note = (
         f"time and, in parentheses, processor time: {stages}; RSS {shown(run['peak_bytes'])} with"
-        f" {SIZES[part].memory} set; snapshot {shown(run['snapshot_bytes'])}, scratch {shown(run['scratch_bytes'])};"
+        f" {SIZES[part].setting} set; snapshot {shown(run['snapshot_bytes'])}, scratch {shown(run['scratch_bytes'])};"
         f" nDCG@10 {run['ndcg']:.4f}, bestsellers {run['bestsellers_ndcg']:.4f}"
     )
     reach = "<= 20 min, RSS <= 8 GB" if part == "100m" else ""

@@ -64,7 +64,7 @@ class Eraser:
     def _can_learn(self) -> bool:
         """Whether there is anything to learn from, in the database or in files that the live snapshot was read from."""
         live = self.store.snapshots.live()
-        reads_files = live is not None and live.card.get("requested_recipe", {}).get("source") is not None
+        reads_files = live is not None and live.source is not None
         return reads_files or self.store.training_reads.has_ratings_or_events()
 
     def _has_leftovers(self) -> bool:

@@ -47,6 +47,12 @@ class SnapshotEntry:
     digest: str | None = None
 
     @property
+    def source(self) -> str | None:
+        """The files that ratings were read from; None where all were in the database."""
+        source: str | None = self.card.get("requested_recipe", {}).get("source")
+        return source
+
+    @property
     def n_erasures(self) -> int:
         """The erasures that it takes into account: those with this number or a lower one."""
         return n_erasures_of(self.card)

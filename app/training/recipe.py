@@ -175,7 +175,7 @@ def recipe_in_use(store: Store) -> Recipe:
     recipe, entry = parse_recipe(store.instance.recipe()), store.snapshots.live()
     if recipe.source is not None or entry is None:
         return recipe
-    return replace(recipe, source=entry.card.get("requested_recipe", {}).get("source"))
+    return replace(recipe, source=entry.source)
 
 
 def check_source(recipe: Recipe, store: Store) -> None:
@@ -186,7 +186,7 @@ def check_source(recipe: Recipe, store: Store) -> None:
     if recipe.source is None:
         return
     entry = store.snapshots.live()
-    if entry is None or entry.card.get("requested_recipe", {}).get("source") != recipe.source:
+    if entry is None or entry.source != recipe.source:
         raise InvalidInputError(
             "`source` names the files that the live snapshot was learned from, or nothing; others are named on the"
             " command line: `reckon train --from PATH`",
