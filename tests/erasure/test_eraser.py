@@ -126,7 +126,7 @@ def test_crash_between_steps(store: Store, publish: Publish, tmp_path: Path, mon
     erasure = store.users.delete(ID)
     publish("others")
     with monkeypatch.context() as patch:
-        patch.setattr("app.erasure.eraser.remove_snapshot", lambda _root, _version: None)
+        patch.setattr("app.snapshots.folders.remove_snapshot", lambda _root, _version: None)
         assert not Eraser(store, SnapshotFolders(tmp_path)).proceed()
     assert files_with(tmp_path / "snapshots", ID)
     monkeypatch.setattr(retention, "ORPHAN_SECONDS", -1)
