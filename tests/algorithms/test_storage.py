@@ -18,7 +18,7 @@ from app.algorithms.rating_matrix import UNKNOWN_TIME, RatingMatrix
 from app.algorithms.storage import IN_MEMORY, Storage
 from app.training.scratch import Scratch
 
-BLOCKS = (7, 1000, 1 << 20)
+BLOCKS = (997, 30_000, 1 << 20)
 N_USERS, N_ITEMS, N = 700, 300, 90_000
 """More ratings than numpy sums at once, see `SUM_BLOCK`."""
 
