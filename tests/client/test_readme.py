@@ -34,7 +34,7 @@ def test_tests(example: str, tmp_path: Path) -> None:
     """The tests of a product run by its own pytest, with the client under its name."""
     (tmp_path / "reckon_client").symlink_to(FOLDER)
     (tmp_path / "test_product.py").write_text(example)
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{FOLDER.parents[1]}"}
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{FOLDER.parents[1]}", "PYTEST_ADDOPTS": ""}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_product.py"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert "2 passed" in ran.stdout, ran.stdout + ran.stderr
