@@ -193,11 +193,12 @@ class Settings(BaseSettings):
 
     def _places_of(self, name: str) -> dict[str, Any]:
         snapshot_url = f"{self.snapshot_url}/{TENANTS_FOLDER}/{name}" if self.snapshot_url else ""
-        is_postgres = self.database_url.startswith("postgresql")
+        is_postgres, schema = self.database_url.startswith("postgresql"), schema_of(name)
         return {
             "data_dir": self.data_dir / TENANTS_FOLDER / name,
             "snapshot_url": snapshot_url,
-            "database_url": _with_schema(self.database_url, schema_of(name)) if is_postgres else "",
+            "database_url": _with_schema(self.database_url, schema) if is_postgres else "",
+            "database_read_url": _with_schema(self.database_read_url, schema) if self.database_read_url else "",
         }
 
     @field_validator("cors_origins")

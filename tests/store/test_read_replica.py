@@ -159,3 +159,11 @@ def test_another_database(databases: MigratedDatabases, database_url: str, tmp_p
         settings = Settings(database_url=database_url, database_read_url=url, data_dir=tmp_path)
         with pytest.raises(SchemaError, match="names another database"):
             create_app(settings)
+
+
+def test_replica_of_a_tenant(database_url: str, tmp_path: Path) -> None:
+    """It is read in the schema of the tenant, as the primary is."""
+    settings = Settings(database_url=database_url, database_read_url=database_url, data_dir=tmp_path)
+    own = settings.of_tenant("shop")
+    assert own.database_read_url == own.database_url != database_url
+    assert Settings(database_url=database_url, data_dir=tmp_path).of_tenant("shop").database_read_url == ""
