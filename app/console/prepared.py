@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -33,10 +34,12 @@ class BeingMadeView:
     part: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Making:
+    """`ended`: when the view was made; None before."""
+
     task: asyncio.Task[Any]
-    started: float
+    ended: float | None = None
 
 
 class PreparedViews:
@@ -57,7 +60,8 @@ class PreparedViews:
         if making is None:
             if len(self._making) >= MOST:
                 raise UnavailableError("too many lists are being made at once: try again in a moment")
-            making = self._making[key] = _Making(asyncio.create_task(make()), self._clock())
+            making = self._making[key] = _Making(asyncio.create_task(make()))
+            making.task.add_done_callback(partial(self._note_end, making))
         return making.task
 
     async def get(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, View]]) -> View | None:
@@ -69,16 +73,23 @@ class PreparedViews:
         await asyncio.wait({task}, timeout=WAIT_SECONDS)
         if not task.done():
             return None
-        self._making.pop(key, None)
+        # Another request that waited may have taken it, and a third one have begun anew.
+        if (held := self._making.get(key)) is not None and held.task is task:
+            del self._making[key]
         view: View = task.result()
         return view
 
+    def _note_end(self, making: _Making, task: asyncio.Task[Any]) -> None:
+        making.ended = self._clock()
+        if not task.cancelled():
+            task.exception()  # taken, so that asyncio does not report it as lost
+        # What is asked for no more must not stay in memory: it may be of a user.
+        asyncio.get_running_loop().call_later(KEPT_SECONDS + 1, self._forget_old)
+
     def _forget_old(self) -> None:
         for key, making in [*self._making.items()]:
-            if making.task.done() and self._clock() - making.started > KEPT_SECONDS:
+            if making.ended is not None and self._clock() - making.ended > KEPT_SECONDS:
                 del self._making[key]
-                if not making.task.cancelled():
-                    making.task.exception()  # taken, so that asyncio does not report it as lost
 
 
 def views_of(request: Request) -> PreparedViews:

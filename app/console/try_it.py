@@ -244,7 +244,10 @@ async def titles_indexed(request: Request, *, is_wanted: bool) -> bool:
     catalogue, views = service_of(request).serving.current.catalogue, views_of(request)
     if not catalogue.needs_title_index:
         return True
-    key, make = (caller_of(request).tenant, "titles"), partial(run_in_threadpool, catalogue.prepare_titles)
+    key, make = (
+        (caller_of(request).tenant, "titles", id(catalogue)),
+        partial(run_in_threadpool, catalogue.prepare_titles),
+    )
     if is_wanted:
         await views.get(key, make)
     else:
