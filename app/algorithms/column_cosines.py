@@ -12,6 +12,7 @@ user with more than `MAX_CHOICES` items, that many count: the work grows with th
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -85,9 +86,21 @@ class ColumnCosines:
     def n_items(self) -> int:
         return int(self.columns.shape[0])
 
+    # A product with `.T` would convert the whole matrix anew for every block of items.
+
+    @cached_property
+    def _columns_by_user(self) -> sparse.csr_array:
+        return self.columns.T.tocsr()
+
+    @cached_property
+    def _observed_by_user(self) -> sparse.csr_array:
+        return self.observed.T.tocsr()
+
     def of(self, item_rows: NDArray[np.integer]) -> Cosines:
         """The cosines of b items, (b,) rows, with all others; an item has none with itself."""
-        values, n_common = (of_all[item_rows] @ of_all.T for of_all in (self.columns, self.observed))
+        by_user = (self._columns_by_user, self._observed_by_user)
+        pairs = zip((self.columns, self.observed), by_user, strict=True)
+        values, n_common = (of_all[item_rows] @ transposed for of_all, transposed in pairs)
         return Cosines(_without(values, item_rows), _without(n_common, item_rows))
 
     def strongest(self, shrinkage: float, n_entries: int) -> sparse.csr_array:
