@@ -186,6 +186,9 @@ def _snapshot(settings: "Settings", store: "Store") -> "Finding":
     active = ActiveSnapshot(store.instance.database_id)
     folders = snapshot_folders(settings)
     if not folders.is_here(entry):
+        if folders.local(entry).exists():
+            detail = f"the copy of version {entry.version} on this machine is not the registered one"
+            return Finding("snapshot", "warning", detail, "a running service fetches it again")
         return Finding("snapshot", "ok", f"version {entry.version} is not on this machine yet")
     active.refresh(entry.version, folders.local(entry), entry.digest)
     if active.current is None:

@@ -9,7 +9,7 @@ import structlog
 
 from app.errors import ReckonError, StorageFullError
 from app.snapshots.bucket import DownloadStoppedError
-from app.snapshots.errors import ObjectStorageError, SnapshotError
+from app.snapshots.errors import ObjectStorageError, SnapshotError, SnapshotForeignError
 from app.snapshots.folders import Registered, SnapshotFolders
 from app.snapshots.read import VerifiedFiles
 
@@ -102,6 +102,9 @@ class SnapshotFetcher:
             folder = self._folders.get(entry, is_stopped=self._stopped.is_set, verified=verified)
         except DownloadStoppedError:
             return
+        except SnapshotForeignError as error:
+            # As of a newer release, which has upgraded its worker first: nothing is wrong with it.
+            self._failed(entry, error.detail, "Upgrade this process, or activate another snapshot.")
         except SnapshotError as error:
             advice = "Train again, or activate another snapshot."
             self._failed(entry, error.detail, advice, is_damage=True)
@@ -109,9 +112,10 @@ class SnapshotFetcher:
             self._failed(entry, error.detail, error.advice)
         except StorageFullError as error:
             self._failed(entry, error.detail, "Make room below RECKON_DATA_DIR.")
-        except (ReckonError, OSError) as error:
-            why = error.detail if isinstance(error, ReckonError) else f"{type(error).__name__}: {error.strerror}"
-            self._failed(entry, why, "Look at the disk of RECKON_DATA_DIR.")
+        except ReckonError as error:
+            self._failed(entry, error.detail, "Look at the log.")
+        except OSError as error:
+            self._failed(entry, f"{type(error).__name__}: {error.strerror}", "Look at the disk of RECKON_DATA_DIR.")
         except Exception:
             # A defect must not end the polling, and the log tells of it.
             log.exception("snapshot not fetched", version=entry.version)
