@@ -13,11 +13,17 @@ DATABASE = "database"
 
 
 def reading_from(store: "Store", recipe: dict[str, Any] | None, source: str | None) -> dict[str, Any] | None:
-    """`recipe`, None for that of the service, with the place where ratings are read; itself without a `source`."""
-    from app.training.recipe import parse_recipe
+    """`recipe`, None for that of the service, with the place where ratings are read.
+
+    Without a `source` it is that of the live snapshot, as for a run without a recipe: otherwise most of what is live
+    would be lost.
+    """
+    from app.training.recipe import parse_recipe, recipe_in_use
 
     if source is None:
-        return recipe
+        if recipe is None or "source" in recipe or (inherited := recipe_in_use(store).source) is None:
+            return recipe
+        return {**recipe, "source": inherited}
     document = parse_recipe(recipe or store.instance.recipe()).document
     document.pop("source", None)
     # The whole path, since a later run may have another working folder.
@@ -30,7 +36,7 @@ def settle_scale(store: "Store", source: str | None, stated: str | None) -> None
     Raises `InvalidInputError` and `ConflictError`.
     """
     from app.entities import RatingScale
-    from app.errors import InvalidInputError
+    from app.errors import ConflictError, InvalidInputError
     from app.intake.scales.scale import detect_scale
     from app.intake.scales.value_counts import ValueCounts
     from app.training.columns_file import ColumnFiles
@@ -39,7 +45,12 @@ def settle_scale(store: "Store", source: str | None, stated: str | None) -> None
         raise InvalidInputError("--scale needs --from PATH", field="scale")
     files = ColumnFiles.find(source)
     if stated is not None:
-        store.instance.set_scale(RatingScale.parse(stated))
+        scale = RatingScale.parse(stated)
+        # Stored ratings alone are looked at below, and those of files are in the snapshot.
+        if store.snapshots.live() is not None and scale != store.instance.scale():
+            message = f"a snapshot on the scale {store.instance.scale()} is live, so {scale} cannot replace it"
+            raise ConflictError(message)
+        store.instance.set_scale(scale)
         return
     # What was learned from files keeps its scale, too: the service shows its predictions.
     if not store.instance.is_scale_open() or store.ratings.count() or store.snapshots.live() is not None:

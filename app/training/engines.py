@@ -1,6 +1,6 @@
 """Where a recipe is learned: by this process, or by Spark for the algorithms that Spark can learn."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -33,9 +33,8 @@ LEARNED_BY_SPARK: Mapping[str, tuple[str, ...]] = MappingProxyType(
 class Engine(Protocol):
     """Learns segments elsewhere."""
 
-    @property
-    def remark(self) -> str:
-        """A sentence for the snapshot's card."""
+    def remark(self, names: Sequence[str]) -> str:
+        """A sentence for the snapshot's card. `names`: of its segments that were learned by this engine."""
         ...
 
     def learn(

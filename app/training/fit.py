@@ -101,13 +101,16 @@ def fit(
     stage, n = Stage.from_progress(progress), len(recipe.segments)
     segments: list[LearnedSegment] = []
     remarks: list[str] = []
+    of_engine: list[str] = []
     # Each segment has a generator of its own, so that the draws of one do not depend on the others.
     for place, (recipe_part, segment_rng) in enumerate(zip(recipe.segments, rng.spawn(n), strict=True)):
         segment = SEGMENTS[recipe_part.name]
         with stage.part(segment.name, (place + 1) / n, algorithm=recipe_part.algorithm) as part:
             try:
                 learned = None if engine is None else engine.learn(recipe_part, ratings, segment_rng, part)
-                if learned is None:
+                if learned is not None:
+                    of_engine.append(segment.name)
+                else:
                     learned = segment.fit(recipe_part, ratings, segment_rng, part)
                 segments.append(segment.extend(learned, ratings))
                 if learned.remark is not None:
@@ -115,7 +118,7 @@ def fit(
             except SegmentFitError as error:
                 remarks.append(part.decide(left_out(recipe_part, error)))
     if engine is not None:
-        remarks.append(stage.decide(engine.remark))
+        remarks.append(stage.decide(engine.remark(of_engine)))
     return Learned.from_segments(tuple(segments), ratings, tuple(remarks))
 
 

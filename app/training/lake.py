@@ -7,7 +7,7 @@
 Each step works on blocks, so that memory does not depend on the number of ratings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -100,9 +100,17 @@ class KeyedRatings(NamedTuple):
     notes: tuple[str, ...]
 
 
-def read_files(files: ColumnFiles, store: Store, scale: RatingScale, scratch: Scratch, stage: Stage) -> KeyedRatings:
+def read_files(
+    files: ColumnFiles,
+    store: Store,
+    scale: RatingScale,
+    scratch: Scratch,
+    stage: Stage,
+    check: Callable[[RunSize], object],
+) -> KeyedRatings:
     """Read all ratings in `files` and make the users and items that the database lacks.
 
+    `check`: raises where a run of this size is refused; called before anything is made.
     Raises `InvalidInputError` where the files have no ratings, though the values of `scale` are grades or amounts.
     """
     if not files.has_ratings and scale.kind != "pairs":
@@ -116,6 +124,8 @@ def read_files(files: ColumnFiles, store: Store, scale: RatingScale, scratch: Sc
     left_out = SkippedRows()
     with stage.part("read", 0.5) as part:
         users, items, columns = _read(files, scale, scratch, left_out, part)
+        # Before users and items are made: a run that is refused leaves nothing behind.
+        check(RunSize(len(columns), users.n, items.n))
         part.note(n_rows=len(columns) + left_out.n, n_ratings=len(columns), n_files=len(files.names))
     with stage.part("map", 0.7) as part:
         user_ids, of_users = users.valid()
@@ -171,13 +181,17 @@ class LargeRead:
     scratch: Scratch
     most_bytes: int | None
 
+    def _check(self, size: RunSize) -> None:
+        choose_place(self.recipe, size, self.most_bytes)
+
     def __call__(
         self, store: Store, scale: RatingScale, stage: Stage
     ) -> tuple[TrainingData, RatingMatrix, tuple[str, ...]]:
         """Raises `InvalidInputError` for files that cannot be read, and `TrainingFailedError` where memory lacks."""
         of_files, notes = None, tuple[str, ...]()
         if self.recipe.source is not None:
-            of_files = read_files(ColumnFiles.find(self.recipe.source), store, scale, self.scratch, stage)
+            files = ColumnFiles.find(self.recipe.source)
+            of_files = read_files(files, store, scale, self.scratch, stage, self._check)
             notes = of_files.notes
         with ColumnWriter(self.scratch) as writer:
             data = store.training_reads.load(writer.append_stored)

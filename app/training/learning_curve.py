@@ -8,6 +8,7 @@ import numpy as np
 from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.snapshots.manifest import CurvePoint
+from app.training.engines import LOCAL
 from app.training.errors import TrainingFailedError
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.fit import fit
@@ -30,9 +31,12 @@ def with_learning_curve(
     """`evaluated`, whose report has a learning curve; without one for a fallback, and for large training parts.
 
     The points are measured as the whole is: on the hold-out, with the same users and candidates. A larger share
-    contains the smaller ones. A share that is too small to learn from is left out.
+    contains the smaller ones. A share that is too small to learn from is left out. There is no curve for what another
+    engine learned: its points would mix two engines.
     """
     train, report = split.train, evaluated.report
+    if evaluated.recipe.engine != LOCAL:
+        return evaluated
     if evaluated.reason is not None or not split.is_measurable or not report.snapshot.values:
         return evaluated
     if len(train) > MAX_RATINGS or train.n_items > MAX_ITEMS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.segments.base import AUTO, SegmentRecipe
 from app.segments.popularity import POPULARITY
 from app.segments.rating import RATING
+from app.training.engines import LOCAL
 from app.training.errors import TrainingFailedError
 from app.training.recipe import Recipe
 
@@ -101,8 +102,8 @@ def of_learner(segment: SegmentRecipe, size: RunSize) -> int:
 def choose_place(recipe: Recipe, size: RunSize, most_bytes: int | None) -> bool:
     """Whether the ratings must stay outside of memory: they need more than `most_bytes`; None: any amount is there.
 
-    Raises `TrainingFailedError` where the recipe has a learner that needs them in memory, or where `most_bytes` is less
-    than the least that the run needs.
+    Raises `TrainingFailedError` where the recipe has a learner or an engine that needs them in memory, or where
+    `most_bytes` is less than the least that the run needs.
     """
     if most_bytes is None or (needed := in_memory(recipe, size)) <= most_bytes:
         return False
@@ -115,6 +116,12 @@ def choose_place(recipe: Recipe, size: RunSize, most_bytes: int | None) -> bool:
             f"{of_run} need about {shown(needed)} with this recipe, above RECKON_TRAINING_MEMORY"
             f" {shown(most_bytes)}: {each}",
             FITS,
+        )
+    if recipe.engine != LOCAL:
+        raise TrainingFailedError(
+            f"{of_run} need about {shown(needed)}, above RECKON_TRAINING_MEMORY {shown(most_bytes)}, and the engine"
+            f" {recipe.engine} writes them for its executors from memory",
+            "Raise RECKON_TRAINING_MEMORY, or train with the engine `local`.",
         )
     if (least := in_blocks(recipe, size)) > most_bytes:
         raise TrainingFailedError(

@@ -141,6 +141,10 @@ class Publisher:
             arrays = assemble(learned, sides, dataset, popular, similar)
             # Of files that were read, the snapshot alone holds the histories, so it must hold them all.
             user_share = 1.0 if dataset.of_files else min(1.0, self.max_users / max(len(arrays.user_keys), 1))
+            if dataset.of_files and len(arrays.user_keys) > self.max_users:
+                part.decide(
+                    "users: all are in the table, above RECKON_SNAPSHOT_USERS, since it alone has their histories"
+                )
             if user_share < 1:
                 arrays = arrays.of_users(kept_users(arrays.user_keys, user_share))
                 part.decide(_of_users(user_share))

@@ -33,7 +33,7 @@ from app.training.quarantine import quarantine
 from app.training.recipe import Recipe, parse_recipe, recipe_in_use
 from app.training.scratch import scratch
 from app.training.similar_blend import choose_blend
-from app.training.spark_errors import SparkOptions
+from app.training.spark_errors import SparkFailedError, SparkOptions
 from app.training.validation_split import ValidationSplit
 
 DEFAULT_SEED = 0
@@ -241,6 +241,8 @@ def _check_against_live(
     """Raises `SnapshotRejectedError`."""
     try:
         of_live = live_report(comparison, split, rng, stage, engine)
+    except SparkFailedError:
+        raise  # the gate must not open because an executor was lost
     except TrainingFailedError as error:
         # The candidate is not to blame, and would be rejected for good while such data come in.
         stage.decide(f"not compared with snapshot {live.version}: its recipe cannot be learned again: {error.detail}")

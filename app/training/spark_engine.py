@@ -11,9 +11,9 @@ The files lie in a folder of the run, which is removed when the run ends, and th
 
 import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -73,7 +73,6 @@ class SparkEngine:
     scratch: Path
     shared: Path
     _driver: SparkDriver | None = None
-    _learned: list[str] = field(default_factory=list)
 
     @classmethod
     @contextmanager
@@ -87,10 +86,11 @@ class SparkEngine:
             finally:
                 if engine._driver is not None:
                     engine._driver.stop()
+        with suppress(OSError):  # another run may have its folder there
+            root.rmdir()
 
-    @property
-    def remark(self) -> str:
-        return f"learned on Spark {VERSION}: {', '.join(dict.fromkeys(self._learned)) or 'nothing'}"
+    def remark(self, names: Sequence[str]) -> str:
+        return f"learned on Spark {VERSION}: {', '.join(names) or 'nothing'}"
 
     def learn(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback
@@ -104,7 +104,6 @@ class SparkEngine:
             raise SegmentDivergedError(f"{recipe.algorithm}: {error}") from error
         except AlgorithmError as error:
             raise SegmentFitError(f"{recipe.algorithm}: {error}") from error
-        self._learned.append(recipe.name)
         return learned
 
     def _learn(
@@ -352,11 +351,11 @@ def run_folder(root: Path) -> Iterator[Path]:
     """A folder below `root` for one run, removed at its end; those of runs that were killed are removed before."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in root.glob("run-*"):
-        with _lock_of(left) as lock:
+        with suppress(FileNotFoundError), _lock_of(left) as lock:  # its run may end at this moment
             if _is_taken(lock):
                 shutil.rmtree(left, ignore_errors=True)
     name = uuid4().hex
-    # Nobody looks for this name, so the folder is not taken for a leftover before it is locked.
+    # No run searches for this name, so the folder is not taken for a leftover before it is locked.
     folder = root / f"new-{name}"
     folder.mkdir(mode=0o700)
     with _lock_of(folder) as lock:
@@ -366,8 +365,6 @@ def run_folder(root: Path) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            with suppress(OSError):  # another run may have its folder there
-                root.rmdir()
 
 
 def _lock_of(folder: Path) -> IO[bytes]:

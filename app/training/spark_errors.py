@@ -1,4 +1,4 @@
-"""What Spark is told, and what is told of it where it fails. Reads texts alone, so it needs no Spark."""
+"""The options of Spark, and the error for each of its failures. Reads texts alone, so it needs no Spark."""
 
 import os
 import re
@@ -62,7 +62,11 @@ class SparkOptions:
             )
 
 
-def failure(text: str, log: str, options: SparkOptions) -> TrainingFailedError:
+class SparkFailedError(TrainingFailedError):
+    """Spark failed, which says nothing of what was to be learned."""
+
+
+def failure(text: str, log: str, options: SparkOptions) -> SparkFailedError:
     """The error for what Spark said, `text`: the reason, and which option to change where memory is short.
 
     `log`: the end of the driver's log, which alone says why its process has ended.
@@ -72,21 +76,21 @@ def failure(text: str, log: str, options: SparkOptions) -> TrainingFailedError:
     text = f"{text}\n{log}" if is_gone else text
     if RESULT_SIZE.search(text):
         advice = MEMORY_ADVICE.format(option="spark.driver.maxResultSize")
-        return TrainingFailedError("Spark: a result is larger than the driver may hold", advice)
+        return SparkFailedError("Spark: a result is larger than the driver may hold", advice)
     if OUT_OF_MEMORY.search(text):
         is_driver = is_gone or (options.is_local and not options.is_local_cluster)
         who, option = ("the driver", "spark.driver.memory") if is_driver else ("an executor", "spark.executor.memory")
-        return TrainingFailedError(f"Spark: {who} ran out of memory", MEMORY_ADVICE.format(option=option))
+        return SparkFailedError(f"Spark: {who} ran out of memory", MEMORY_ADVICE.format(option=option))
     if UNREACHABLE.search(text):
-        return TrainingFailedError(
+        return SparkFailedError(
             "Spark: the master does not answer, or its address is wrong",
             "Check `RECKON_SPARK_MASTER` and that this machine reaches it; then train again.",
         )
     if is_gone:
-        return TrainingFailedError(
+        return SparkFailedError(
             "Spark: the driver's Java process ended",
             "Java must be version 17 or newer. Raise `spark.driver.memory` if the system ended it for lack of memory.",
         )
     causes = CAUSE.findall(text)
     cause = causes[-1] if causes else text.strip().partition("\n")[0]
-    return TrainingFailedError(f"Spark: {cause[:MAX_TEXT]}", "The log of Spark says more.")
+    return SparkFailedError(f"Spark: {cause[:MAX_TEXT]}", "The log of Spark says more.")

@@ -1,5 +1,6 @@
 """A recipe that another engine learns, with an engine that needs no Spark."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,8 @@ class Elsewhere:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    @property
-    def remark(self) -> str:
-        return "learned elsewhere: popularity"
+    def remark(self, names: Sequence[str]) -> str:
+        return f"learned elsewhere: {', '.join(names)}"
 
     def learn(
         self, recipe: SegmentRecipe, ratings: RatingMatrix, rng: np.random.Generator, progress: ProgressCallback

@@ -13,8 +13,9 @@ import pytest
 
 from app.algorithms.progress import Stage, ignore
 from app.algorithms.storage import IN_MEMORY
+from app.cli.training_source import DATABASE, reading_from, settle_scale
 from app.entities import IncomingRatings, RatingScale
-from app.errors import InvalidInputError
+from app.errors import ConflictError, InvalidInputError
 from app.scoring import PublishedScorer
 from app.snapshots.folders import SnapshotFolders
 from app.store import Store, migrate
@@ -23,7 +24,7 @@ from app.training.errors import TrainingFailedError
 from app.training.lake import LargeRead
 from app.training.memory_need import RunSize, choose_place, in_blocks
 from app.training.publisher import Publisher
-from app.training.recipe import Recipe, parse_recipe, recipe_of_segments
+from app.training.recipe import Recipe, parse_recipe, recipe_of_segments, with_engine
 from app.training.run import Trainer
 from app.training.scratch import SCRATCH_FOLDER, Scratch
 from tests.support.published import Shop
@@ -134,6 +135,35 @@ def test_others_are_refused_above_the_setting() -> None:
     assert choose_place(fits, size, 8 * 10**9) is True
     with pytest.raises(TrainingFailedError, match="need at least"):
         choose_place(fits, size, 10**9)
+
+
+def test_spark_writes_from_memory() -> None:
+    size = RunSize(100_000_000, 1_000_000, 100_000)
+    recipe = with_engine(recipe_of_segments(["taste=als_implicit", "popularity=popularity"]), "spark")
+    with pytest.raises(TrainingFailedError, match="the engine spark writes them for its executors from memory"):
+        choose_place(recipe, size, 8 * 10**9)
+    assert choose_place(recipe, size, 10**12) is False
+
+
+def test_refused_run_makes_nothing(tmp_path: Path) -> None:
+    """No user and no item of the files."""
+    lake = written(tmp_path / "lake", columns_of(RATINGS))
+    for shop in new_shop(tmp_path / "shop", most_bytes=1):
+        with pytest.raises(TrainingFailedError):
+            shop.train(reading(lake))
+        assert (shop.store.users.page(limit=1), dict(shop.store.items.by_key())) == ([], {})
+
+
+def test_later_runs_read_the_files(shop: Shop, tmp_path: Path) -> None:
+    """A recipe on the command line names segments; without --from, the files of the live snapshot are read on."""
+    lake = written(tmp_path / "lake", columns_of(RATINGS))
+    shop.train(reading(lake))
+    stated = recipe_of_segments(["rating=biases", "popularity"]).document
+    assert (reading_from(shop.store, stated, None) or {})["source"] == lake
+    assert "source" not in (reading_from(shop.store, stated, DATABASE) or {})
+    assert reading_from(shop.store, None, None) is None
+    with pytest.raises(ConflictError, match="is live"):
+        settle_scale(shop.store, lake, "0:100")
 
 
 def test_newest_of_a_pair_counts(shop: Shop, tmp_path: Path) -> None:
