@@ -70,7 +70,8 @@ def _live_snapshot(store: "Store", folders: "SnapshotFolders") -> "PublishedScor
     live = next((entry for entry in store.snapshots.entries() if entry.is_live), None)
     if live is None:
         raise NotFoundError("snapshot", "live")
-    return open_snapshot(folders.get(live), store.instance.database_id, live.version, live.digest)
+    database_id = store.instance.database_id
+    return folders.read(live, lambda folder: open_snapshot(folder, database_id, live.version, live.digest))
 
 
 def _export_vectors(

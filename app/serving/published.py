@@ -36,8 +36,7 @@ class PublishedSnapshots:
         """
         entry = self._newest() if version is None else self._store.snapshots.get(version)
         try:
-            folder = self._folders.get(entry)
-            open_snapshot(folder, self._store.instance.database_id, entry.version, entry.digest)
+            self._opened(entry)
         except SnapshotError as error:
             raise ActivationRefusedError(entry.version, error.detail) from error
         return self._store.snapshots.activate(version, seen=seen)
@@ -50,9 +49,13 @@ class PublishedSnapshots:
         """
         if live.version == version:
             return live
-        entry = self._store.snapshots.get(version)
-        folder, database_id = self._folders.get(entry), self._store.instance.database_id
-        return open_snapshot(folder, database_id, entry.version, entry.digest, self._verified)
+        return self._opened(self._store.snapshots.get(version), self._verified)
+
+    def _opened(self, entry: SnapshotEntry, verified: VerifiedFiles | None = None) -> Scorer:
+        database_id = self._store.instance.database_id
+        return self._folders.read(
+            entry, lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest, verified)
+        )
 
     def problem(self, entry: SnapshotEntry) -> str | None:
         """Why the snapshot cannot be served, as far as is seen without reading its arrays; None where that is fine.

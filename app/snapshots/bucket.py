@@ -48,7 +48,7 @@ Progress = Callable[[float, str], None]
 
 
 class DownloadStoppedError(Exception):
-    """What wanted the snapshot is ending."""
+    """The process that asked for the download is stopping."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.snapshots.bucket import DownloadStoppedError, Progress, SnapshotBucket, Turn
-from app.snapshots.errors import SnapshotError
+from app.snapshots.errors import SnapshotDamagedError, SnapshotError
 from app.snapshots.read import VerifiedFiles, manifest_digest
 from app.snapshots.retention import remove_downloads, remove_orphans, remove_snapshot, unregistered_folders
 from app.snapshots.write import folder_name
@@ -29,6 +29,9 @@ DOWNLOADING_LOCK = ".downloading"
 """Held by what downloads: the processes of one machine share the folder, and one of them downloads."""
 
 WAIT_SECONDS = 0.05
+
+
+Read = TypeVar("Read")
 
 
 class Registered(Protocol):
@@ -123,11 +126,24 @@ class SnapshotFolders:
         with _locked(self.root / DOWNLOADING_LOCK, is_stopped):
             if self.is_here(entry):  # another process has brought it meanwhile
                 return self.local(entry)
-            # Whoever left these is dead, since this process holds the lock.
+            # The process that left these has ended, since this one holds the lock.
             remove_downloads(self.root)
             return self.bucket.download(
                 self.root, entry.version, entry.digest, progress=progress, is_stopped=is_stopped, verified=verified
             )
+
+    def read(self, entry: Registered, use: Callable[[Path], Read]) -> Read:
+        """What `use` makes of the folder. A damaged copy of what object storage has is downloaded again, once.
+
+        Raises as `get`, and what `use` raises.
+        """
+        try:
+            return use(self.get(entry))
+        except SnapshotDamagedError:
+            # Without object storage there is no other copy.
+            if not self.distrust(entry):
+                raise
+        return use(self.get(entry))
 
     def distrust(self, entry: Registered) -> bool:
         """Remove the copy on this machine, which is damaged, so that it is brought anew; whether it can be."""

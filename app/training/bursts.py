@@ -128,11 +128,12 @@ def learned_before(
         return None
     database_id = store.instance.database_id
     try:
-        folder = folders.get(live)
-        arrays = read_snapshot(folder, database_id, live.version, segment_layouts(), live.digest).arrays
+        files = folders.read(
+            live, lambda folder: read_snapshot(folder, database_id, live.version, segment_layouts(), live.digest)
+        )
     except SnapshotError:
         return None
-    return choices_of(arrays, item_keys)
+    return choices_of(files.arrays, item_keys)
 
 
 def choices_of(live: SnapshotArrays, item_keys: NDArray[np.int64]) -> Counts:

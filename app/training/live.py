@@ -50,7 +50,10 @@ class Live:
         Raises `ObjectStorageError` where the folder cannot be fetched: the gate must not open because of that.
         """
         try:
-            files = read_snapshot(folders.get(entry), database_id, entry.version, segment_layouts(), entry.digest)
+            files = folders.read(
+                entry,
+                lambda folder: read_snapshot(folder, database_id, entry.version, segment_layouts(), entry.digest),
+            )
         except SnapshotError:
             return cls(entry.version, entry.card, None)
         known = KnownData.from_snapshot(files.arrays, dataset.scale, dataset.sample)

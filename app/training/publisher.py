@@ -210,7 +210,9 @@ class Publisher:
             return None
         database_id = self.store.instance.database_id
         try:
-            live = open_snapshot(self.folders.get(entry), database_id, entry.version, entry.digest)
+            live = self.folders.read(
+                entry, lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest)
+            )
         except ObjectStorageError:
             raise  # a run that is repeated can look
         except Exception as error:  # noqa: BLE001  whatever a forged file raises, a sound snapshot must replace it

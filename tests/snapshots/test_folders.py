@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from app.scoring import open_snapshot
 from app.settings import Settings
 from app.snapshots.bucket import SnapshotBucket
+from app.snapshots.errors import SnapshotDamagedError
 from app.snapshots.fetching import DAMAGED_PAUSE_SECONDS, SnapshotFetcher
 from app.snapshots.folders import SnapshotFolders
 from app.snapshots.read import manifest_digest
 from tests.support.object_storage import memory_bucket
 from tests.support.service import wait_until
-from tests.support.snapshot_data import write_small_snapshot
+from tests.support.snapshot_data import DATABASE_ID, write_small_snapshot
 
 OWN = "a-database"
 
@@ -120,6 +122,29 @@ def test_fetcher_pauses_longer_each_time(published: tuple[SnapshotBucket, Entry]
     assert fetcher.problem(1) is None
     assert fetcher.take_verified(1) is not None
     assert fetcher.take_verified(1) is None  # once
+
+
+def test_damaged_copy_is_read_from_storage(published: tuple[SnapshotBucket, Entry], tmp_path: Path) -> None:
+    """The gate, an activation and an export read what was published, not a copy that has rotted."""
+    bucket, entry = published
+    folders = SnapshotFolders(tmp_path / "replica", bucket)
+    opened: list[int] = []
+
+    def use(folder: Path) -> int:
+        opened.append(1)
+        return open_snapshot(folder, DATABASE_ID, entry.version, entry.digest).n_items
+
+    n_items = folders.read(entry, use)
+    rotten = folders.local(entry) / "item_counts.npy"
+    content = bytearray(rotten.read_bytes())
+    content[-1] ^= 1
+    rotten.chmod(0o600)
+    rotten.write_bytes(content)
+    opened.clear()
+    assert folders.read(entry, use) == n_items
+    assert len(opened) == 2
+    with pytest.raises(SnapshotDamagedError):
+        SnapshotFolders(tmp_path / "alone").read(entry, use)
 
 
 def test_stopped_fetcher_begins_nothing(published: tuple[SnapshotBucket, Entry], tmp_path: Path) -> None:
