@@ -26,8 +26,9 @@ class Eraser:
         """Completes the erasures that can be completed now; returns whether there were any.
 
         Idempotent: after a crash in any step, the next call goes on. Raises `UnavailableError` where the database
-        cannot be written anew at the moment, `StorageFullError` where there is no room for that, and
-        `ObjectStorageError` where objects of snapshots cannot be removed.
+        cannot be written anew at the moment, `StorageFullError` where there is no room for that,
+        `ObjectStorageError` where objects of snapshots cannot be removed, and `PrefixTakenError` where they are
+        those of another service.
         """
         # A restore that was killed may have left users who were erased long ago.
         self.store.database.remove_leftovers()

@@ -204,7 +204,8 @@ class Manifest:
     `accepted`: where the snapshot did not pass the gate and was published nevertheless; None otherwise.
     `is_led_by_events`: there were hardly any ratings, so labels of events were learned from as ratings at the ends of
     the scale.
-    `user_share`: the share of the users that are in the table of users, see `kept_users`; the others are folded in.
+    `user_share`: the share of the users that are in the table of users, see `kept_users`; users outside
+    of it are folded in at each request.
     `counts`: of the data, those of users who are not in the table included.
     `n_quarantined`: users whose ratings and events were not learned from, as made to push an item.
     `n_capped`: ratings and labels of events that were not learned from, as they came in a burst.

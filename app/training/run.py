@@ -28,7 +28,7 @@ from app.training.learning_curve import with_learning_curve
 from app.training.live import Comparison, Live
 from app.training.measure import RecipeReport
 from app.training.memory_need import n_measured
-from app.training.publisher import Publisher
+from app.training.publisher import SIMILAR_RATINGS, Publisher
 from app.training.quarantine import quarantine
 from app.training.recipe import Recipe, parse_recipe, recipe_in_use
 from app.training.scratch import scratch
@@ -128,7 +128,8 @@ class Trainer:
         what = (
             f"learned from {len(dataset.ratings):,} ratings in files, since they need more memory than"
             f" RECKON_TRAINING_MEMORY, and measured on those of {len(measured.data.user_keys):,}"
-            " users, by vectors that were learned from these alone"
+            " users, by vectors that were learned from these alone; similar items count what is chosen together by"
+            f" up to {SIMILAR_RATINGS:,} of them"
         )
         stage.decide(what)
         return dataset.noting(what), measured

@@ -4,7 +4,7 @@ A job reads Parquet files and writes Parquet files, both in a folder that driver
 on the executors: they need neither Python nor Reckon.
 
 The session belongs to a JVM, the driver, that this process starts and that ends with it. Calls of it block, so they are
-made by a thread of their own, while the thread that trains reports progress and hears of a cancelled job.
+made by a thread of their own, while the thread that trains reports progress and checks for cancellation.
 """
 
 import os
@@ -86,7 +86,7 @@ class SparkDriver:
         self._session = SparkSession(self._context)
 
     def _give_up(self) -> None:
-        """End the JVM while it starts, so that no one waits for a master that does not answer."""
+        """End the JVM while it starts, so that the run does not wait for a master that does not answer."""
         self._is_given_up = True
         if self._gateway is not None:
             self._gateway.proc.kill()

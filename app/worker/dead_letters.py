@@ -1,4 +1,4 @@
-"""Dead letters: what could not be stored, for the topic where people look after it.
+"""Messages and rows that could not be stored, for the dead-letter topic.
 
 A message that is refused as a whole is kept as it came, and a refused row of a list by itself. The header
 `reckon-reason` says why, others say where the message is. A body that is too large is left out: the place in its topic
