@@ -6,11 +6,11 @@ with n_ij the number of users who have both. Two items of one common user have a
 takes most of it away (B. Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", 2001; the
 factor: Y. Koren, "Factorization Meets the Neighborhood", 2008).
 
-Only users with both items add to a sum, so the products are sparse and are made for a block of items at a time. Of a
+Only users with both items add to a sum, so the products are sparse. Of a
 user with more than `MAX_CHOICES` items, that many count: the work grows with the square of their number.
 """
 
-from collections.abc import Iterator
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -19,15 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.neighbour_table import cut_rows
+from app.algorithms.cores import available_cores, thread_pool
 from app.algorithms.rating_matrix import RatingMatrix
 
 MAX_CHOICES = 3_000
 """Items of one user that count, the newest of them."""
 
-CELLS_PER_BLOCK = 1 << 23
-LEAST_ROWS = 64
-"""Items at a time: as many as `CELLS_PER_BLOCK` cells hold, but at least these, since each product has fixed costs."""
+ROWS_PER_TASK = 64
+"""Items that a thread takes at a time: popular ones take far longer than others."""
 
 WORST = 0.1
 """What the lowest value of a scale counts, where the highest counts 1."""
@@ -103,21 +102,33 @@ class ColumnCosines:
         values, n_common = (of_all[item_rows] @ transposed for of_all, transposed in pairs)
         return Cosines(_without(values, item_rows), _without(n_common, item_rows))
 
-    def strongest(self, shrinkage: float, n_entries: int) -> sparse.csr_array:
-        """(n_items, n_items) CSR float32 with sorted indices: the `n_entries` largest of each row, shrunk."""
-        parts = [cut_rows(self.of(rows).shrunk(shrinkage), n_entries) for rows in blocks(self.n_items)]
-        lengths = np.concatenate([np.empty(0, np.int64), *(np.diff(part.indptr) for part in parts)])
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        indices = np.concatenate([np.empty(0, np.int32), *(part.indices for part in parts)])
-        values = np.concatenate([np.empty(0, np.float32), *(part.data for part in parts)])
-        return sparse.csr_array((values, indices, starts), shape=(self.n_items, self.n_items))
+    def strongest(self, shrinkage: float, n_entries: int, *, n_threads: int | None = None) -> sparse.csr_array:
+        """(n_items, n_items) CSR float32 with sorted indices: the `n_entries` largest of each row, shrunk.
 
+        Equal ones by column. `n_threads`: by default the number of cores; the result does not depend on it.
+        """
+        # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
+        from app.algorithms.column_cosines_kernel import Compressed, Strongest, strongest_rows
 
-def blocks(n_items: int) -> Iterator[NDArray[np.int64]]:
-    """The rows of all items, some at a time, so that a block of (b, n_items) cells stays small."""
-    n_rows = max(LEAST_ROWS, CELLS_PER_BLOCK // max(n_items, 1))
-    for start in range(0, n_items, n_rows):
-        yield np.arange(start, min(start + n_rows, n_items))
+        n_items, n = self.n_items, min(n_entries, self.n_items)
+        by_item, by_user = (
+            Compressed(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+            for matrix in (self.columns, self._columns_by_user)
+        )
+        rows = Strongest(
+            np.empty((n_items, n), np.int32), np.empty((n_items, n), np.float32), np.zeros(n_items, np.int64)
+        )
+        bounds = [*range(0, n_items, ROWS_PER_TASK), n_items]
+        with thread_pool(n_threads or (available_cores() if n_items > ROWS_PER_TASK else 1)) as pool:
+            tasks = [
+                pool.submit(strongest_rows, first, past, by_item, by_user, np.float32(shrinkage), rows)
+                for first, past in itertools.pairwise(bounds)
+            ]
+            for task in tasks:
+                task.result()
+        is_filled = np.arange(n) < rows.lengths[:, None]
+        starts = np.concatenate([[0], np.cumsum(rows.lengths)])
+        return sparse.csr_array((rows.values[is_filled], rows.columns[is_filled], starts), shape=(n_items, n_items))
 
 
 def _are_newest(chosen: RatingMatrix, rated_at: NDArray[np.int64] | None) -> NDArray[np.bool_]:

@@ -77,7 +77,8 @@ class Readiness(BaseModel):
         [],
         description="One if the gate has rejected two or more training runs in a row: lists grow old meanwhile; one if"
         " erasures of users are overdue; one if the live snapshot cannot be served or fetched, so that another one or"
-        " popular items are; one for each process that ended within the last minute; one if the database was too slow to tell",
+        " popular items are; one for each process that ended within the last minute; one if the database was too slow"
+        " to tell",
     )
     processes: list[ProcessOut] = Field(
         [], description="Those of this `reckon serve`; empty if something else runs the API"

@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from app.algorithms.column_cosines import blocks
 from app.scoring.content import ContentEncoding
 from app.scoring.similar import best, trust, unit_directions
 from app.snapshots.arrays import N_SIMILAR
@@ -35,6 +34,10 @@ STORED_UP_TO = 50_000
 
 N_TOGETHER = 100
 """Entries of each item in the table of what is chosen together."""
+
+CELLS_PER_BLOCK = 1 << 23
+LEAST_ROWS = 64
+"""Items at a time: as many as `CELLS_PER_BLOCK` cells hold, but at least these, since each product has fixed costs."""
 
 Rows = NDArray[np.integer]
 
@@ -195,3 +198,10 @@ class ItemSimilarity:
 def content_trust(counts: NDArray[np.integer]) -> NDArray[np.float32]:
     """(m,) the factor (n + 5) / (n + 10) of items with `counts` (m,) ratings."""
     return ((counts + 5) / (counts + 10)).astype(np.float32)
+
+
+def blocks(n_items: int) -> Iterator[NDArray[np.int64]]:
+    """The rows of all items, some at a time, so that a block of (b, n_items) cells stays small."""
+    n_rows = max(LEAST_ROWS, CELLS_PER_BLOCK // max(n_items, 1))
+    for start in range(0, n_items, n_rows):
+        yield np.arange(start, min(start + n_rows, n_items))

@@ -45,6 +45,14 @@ def test_equals_dense(seed: int, n_entries: int, shrinkage: float) -> None:
     np.testing.assert_allclose(found.toarray()[where], expected[where], atol=1e-6)
 
 
+def test_threads_change_nothing() -> None:
+    cosines = ColumnCosines.from_ratings(drawn(1, n_users=200, n_items=300), 1, 5)
+    one, two = (cosines.strongest(10, 20, n_threads=n) for n in (1, 2))
+    np.testing.assert_array_equal(one.toarray(), two.toarray())
+    assert one.has_sorted_indices
+    assert np.diff(one.indptr).max() == 20
+
+
 def test_labels_are_choices() -> None:
     labels = EventLabels(np.array([0, 1]), np.array([1, 1]), np.array([True, False]), np.array([1, 2]), 4.0)
     ratings = RatingMatrix(2, 2, [0, 1], [0, 0], [5, 5]).with_labels(labels)
