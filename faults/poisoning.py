@@ -32,7 +32,7 @@ N_JUDGES = 1_000
 """Honest users whose lists are looked at, at most."""
 
 K = 10
-MOST_HITS, MOST_MOVED, MOST_HONEST = 0.01, 0.05, 0.01
+MOST_HITS, MOST_RISEN, MOST_HONEST = 0.01, 0.05, 0.01
 
 N_BURST = 300
 """Likes of new users within a minute."""
@@ -81,12 +81,12 @@ def run(trial: Trial) -> Iterator[Figure]:
     for source in _sources(trial):
         n_users, n_items = source.ratings.n_users, source.ratings.n_items
         judges = np.sort(np.random.default_rng(trial.seed).permutation(n_users)[:N_JUDGES])
-        # In both orders of arrival, since what is learned depends on it: the rank of an item that one or two users have
-        # chosen moves by a tenth of the catalogue.
+        # In both orders of arrival, since what is learned depends on it: the rank of a less popular item moves by some
+        # per cent of the catalogue, and by a tenth if only one or two users have chosen it.
         n_made = attack(source.ratings, KINDS[0], SHARE, np.random.default_rng(trial.seed)).n_users
         arrivals = None, np.random.default_rng(trial.seed).permutation(n_users + n_made)
         clean = [_learned(trial, source, source.ratings, judges, arrival) for arrival in arrivals]
-        hits, moves, taken = [], [], [len(each.quarantined) / n_users for each in clean]
+        hits, rises, taken = [], [], [len(each.quarantined) / n_users for each in clean]
         caught = []
         for seed in range(trial.times(test=1, short=1, long=2)):
             for kind in KINDS[:1] if trial.size == "test" else KINDS:
@@ -95,14 +95,15 @@ def run(trial: Trial) -> Iterator[Figure]:
                 poisoned = _learned(trial, source, with_attack(source.ratings, made), judges, arrivals[order])
                 before, after = clean[order].places(made.target), poisoned.places(made.target)
                 hits.append(float(np.mean(after < K) - np.mean(before < K)))
-                moves.append(float(abs(after.mean() - before.mean()) / n_items))
+                # What a push is for: nearer than in either order without it. An item that falls is no gain for anybody.
+                rises.append(float((min(each.places(made.target).mean() for each in clean) - after.mean()) / n_items))
                 of_made = sum(user >= n_users for user in poisoned.quarantined)
                 taken.append((len(poisoned.quarantined) - of_made) / n_users)
                 caught.append(of_made / made.n_users)
         of = f"{source.name}, the worst of {len(hits)} pushes by {SHARE:.0%} made profiles"
         yield Figure(f"{of}: hit rate@10", f"+{MOST_HITS:.0%}", f"{max(hits):+.2%}", max(hits) <= MOST_HITS)
-        seen = f"{max(moves):.2%} of {n_items:,}"
-        yield Figure(f"{of}: mean rank", f"{MOST_MOVED:.0%}", seen, max(moves) <= MOST_MOVED)
+        seen = f"{max(rises):+.2%} of {n_items:,}"
+        yield Figure(f"{of}: rise of the mean rank", f"+{MOST_RISEN:.0%}", seen, max(rises) <= MOST_RISEN)
         seen = f"{max(taken):.2%}; of made ones {min(caught):.0%} or more"
         yield Figure(f"{of}: honest users in quarantine", f"{MOST_HONEST:.0%}", seen, max(taken) <= MOST_HONEST)
 
