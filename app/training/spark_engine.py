@@ -79,15 +79,17 @@ class SparkEngine:
     def opened(cls, options: SparkOptions, data_dir: Path) -> Iterator["SparkEngine"]:
         """The engine; Spark starts with the first segment, and has ended when the context has."""
         root = data_dir / FOLDER
-        with run_folder(root) as scratch, run_folder(Path(options.folder) if options.folder else root) as shared:
-            engine = cls(options, scratch, shared)
-            try:
-                yield engine
-            finally:
-                if engine._driver is not None:
-                    engine._driver.stop()
-        with suppress(OSError):  # another run may have its folder there
-            root.rmdir()
+        try:
+            with run_folder(root) as scratch, run_folder(Path(options.folder) if options.folder else root) as shared:
+                engine = cls(options, scratch, shared)
+                try:
+                    yield engine
+                finally:
+                    if engine._driver is not None:
+                        engine._driver.stop()
+        finally:
+            with suppress(OSError):  # another run may have its folder there
+                root.rmdir()
 
     def remark(self, names: Sequence[str]) -> str:
         return f"learned on Spark {VERSION}: {', '.join(names) or 'nothing'}"
