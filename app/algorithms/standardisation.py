@@ -7,6 +7,7 @@ large that they diverge, and would inflate the standard deviation of the rest. V
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -46,11 +47,14 @@ class Standardisation:
             # float32 sums over millions of ratings would lose the last digits.
             return values[span].astype(np.float64).clip(low, high)
 
+        def squares(span: slice, centre: float) -> NDArray[np.float64]:
+            return (clipped(span) - centre) ** 2
+
         for _ in range(MAX_ROUNDS):
             centre = total(n, clipped, storage) / n if centred else 0.0
             # scale^2 = mean (value - centre)^2; where all ratings are equal, there is nothing to scale.
-            squares = total(n, lambda span, centre=centre: (clipped(span) - centre) ** 2, storage)  # type: ignore[misc]
-            moments = cls(centre, math.sqrt(squares / n) or 1.0)
+            variance = total(n, partial(squares, centre=centre), storage) / n
+            moments = cls(centre, math.sqrt(variance) or 1.0)
             limit = MAX_DEVIATION * moments.scale
             furthest = max(float(np.abs(clipped(span) - centre).max()) for span in spans(n, storage))
             if furthest <= TOLERANCE * limit:

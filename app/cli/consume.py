@@ -11,10 +11,7 @@ def consume(
 
     With --tenant, for this tenant alone; otherwise the header `reckon-tenant` of a message may name one.
     """
-    import signal
-    import threading
-    from types import FrameType
-
+    from app.cli.terminal import set_by_signals
     from app.errors import InvalidInputError
     from app.observability.consumption import ConsumerMetrics
     from app.observability.logs import configure_logs
@@ -31,15 +28,7 @@ def consume(
     if not settings.kafka_servers:
         raise InvalidInputError("RECKON_KAFKA_SERVERS names no broker")
     kinds = kinds_of(settings)
-    stopping = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        stopping.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # As of `reckon worker`: `nohup` makes the process ignore SIGHUP.
-        if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
-            signal.signal(number, stop)
+    stopping = set_by_signals()
     store = open_store(settings)
     # The processes of all tenants are in the main database.
     main = store if not settings.tenant else open_store(Settings(tenant=""))

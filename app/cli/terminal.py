@@ -3,10 +3,13 @@
 Progress is a bar on a terminal and lines elsewhere; `--json` shows neither progress nor the log.
 """
 
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -116,3 +119,17 @@ def table_console() -> "Console":
 
     console = Console()
     return console if console.is_terminal else Console(width=TABLE_COLUMNS)
+
+
+def set_by_signals() -> threading.Event:
+    """An event that SIGINT, SIGTERM and a closed terminal set, for processes that run until they are stopped."""
+    stopping = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup` makes the process ignore SIGHUP, because it is to outlive its terminal.
+        if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
+            signal.signal(number, stop)
+    return stopping

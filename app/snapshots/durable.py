@@ -63,20 +63,19 @@ class DurableFile:
 
 def fsync_file(path: Path) -> None:
     """Make the content of a file durable that was written without that."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with _naming(path):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _fsync(path, os.O_NOFOLLOW)
 
 
 def fsync_folder(folder: Path) -> None:
     """Make the names in `folder` durable: without it a rename or a new file may be lost at a power cut."""
     # fsync of a file writes its content and not its name, which belongs to the folder (man 2 fsync).
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _fsync(folder, os.O_DIRECTORY)
+
+
+def _fsync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
-        with _naming(folder):
+        with _naming(path):
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
