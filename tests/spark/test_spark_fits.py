@@ -20,6 +20,7 @@ from app.training.errors import TrainingFailedError
 from app.training.spark_engine import SparkEngine
 from app.training.validation_split import ValidationSplit
 from tests.spark.support import executors, tasteful
+from tests.support.service import wait_until
 
 WITHIN = 0.02
 
@@ -103,7 +104,8 @@ def test_killed_executor(spark: SparkEngine, split: ValidationSplit) -> None:
             killed.append(max(executors()))
             os.kill(killed[0], signal.SIGKILL)
 
-    assert len(executors()) == 2
+    learn(spark, split.train, "popularity", "popularity")  # starts Spark, if no test before has
+    wait_until(lambda: len(executors()) == 2)
     recipe = SEGMENTS["taste"].complete("als_implicit", TASTE | {"n_epochs": 8})
     learned = spark.learn(recipe, split.train, np.random.default_rng(0), kill_one)
     assert killed
