@@ -42,7 +42,7 @@ class StageCosts:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + wall - self._wall
             self.cpu_seconds[stage] = self.cpu_seconds.get(stage, 0.0) + cpu - self._cpu
             self._wall, self._cpu = wall, cpu
-        if event == "stage finished" and fields["stage"] in {"loading", "loading > read", "splitting"}:
+        if event == "stage finished" and fields["stage"] == "loading > read":
             self.figures |= {f"{fields['stage']}: {name}": value for name, value in fields.items()}
         if event == "stage finished":
             print(fields["stage"], fields["duration_seconds"], file=sys.stderr, flush=True)
@@ -83,7 +83,6 @@ def main(lake: str, data_dir: str, segments: str) -> None:
         "n_ratings": card["counts"]["ratings"],
         "n_users": card["counts"]["users"],
         "n_items": card["counts"]["items"],
-        "n_measured": costs.figures["splitting: n_ratings"] + costs.figures["splitting: n_held_out"],
         "is_live": store.snapshots.get(version).is_live,
         "ndcg": card["metrics"]["snapshot"].get("ndcg@10"),
         "bestsellers_ndcg": card["metrics"]["bestsellers"].get("ndcg@10"),
