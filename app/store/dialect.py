@@ -23,6 +23,8 @@ TimeArray = NDArray[np.int64]
 
 Row = tuple[Any, ...]
 
+Column = Sequence[Any] | NDArray[np.int64] | NDArray[np.float64]
+
 Made = TypeVar("Made")
 
 MAX_ROWS_ON_LOOP = 1_000
@@ -61,6 +63,15 @@ class ExistingRatings:
     is_stored: NDArray[np.bool_]
     value: ValueArray
     rated_at: TimeArray
+
+    def part(self, rows: NDArray[np.intp]) -> "ExistingRatings":
+        """A copy of some of them."""
+        return ExistingRatings(self.is_stored[rows], self.value[rows], self.rated_at[rows])
+
+    @property
+    def dated_values(self) -> tuple[ValueArray, TimeArray]:
+        """Values, NaN where there is no rating, and times."""
+        return np.where(self.is_stored, self.value, np.nan), self.rated_at
 
 
 @dataclass(frozen=True)
@@ -171,9 +182,18 @@ class Dialect(Protocol):
     def existing(self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray) -> ExistingRatings: ...
 
     def write_ratings(
-        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        item_key: KeyArray,
+        value: ValueArray,
+        rated_at: TimeArray,
+        is_new: NDArray[np.bool_],
     ) -> None:
-        """Inserts or overwrites (n,) ratings of distinct pairs unconditionally. A NaN `value` is a tombstone."""
+        """Inserts or overwrites (n,) ratings of distinct pairs unconditionally. A NaN `value` is a tombstone.
+
+        `is_new`: (n,), nothing is stored for the pair. The users are locked, so that no other writer stores one.
+        """
 
     def bump_users(
         self,
@@ -186,10 +206,10 @@ class Dialect(Protocol):
     ) -> None:
         """Adds the (n,) `changes` to a version of n distinct users. `is_direct`: they came through the API."""
 
-    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Column]) -> int:
         """Returns the number of rows inserted or merged; `columns` in the order of the upsert, with distinct keys."""
 
-    def rows_of(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[Row]:
+    def rows_of(self, connection: sa.Connection, statement: str, values: Column) -> list[Row]:
         """All rows of `statement`, which ends in `= ?`, for each of the distinct values."""
 
     def rows_of_pairs(

@@ -247,8 +247,8 @@ class Events:
         signals = Signals.of_events(user_key, item_key, at, weight * consumed)
         before = self._signals_beside(connection, signals)
         portions = _nan_to_none(portion)
-        keys = (type_key.tolist(), user_key.tolist(), item_key.tolist())
-        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at.tolist(), portions, *origin))
+        keys = (type_key, user_key, item_key)
+        n_stored = dialect.upsert(connection, INSERT_EVENTS, (ids, *keys, at, portions, *origin))
         # Fewer rows than ids: another transaction stored one meanwhile, and sums must not count it twice.
         if n_stored != len(ids):
             raise OvertakenError
@@ -369,8 +369,8 @@ class Events:
 
 def add_interactions(database: Database, connection: sa.Connection, added: InteractionColumns) -> None:
     """Adds sums of distinct (user, item, type) to the stored ones. The caller holds the locks of the users."""
-    keys = (added.user_key.tolist(), added.item_key.tolist(), added.type_key.tolist())
-    amounts = (added.count.tolist(), added.first_at.tolist(), added.last_at.tolist(), _nan_to_none(added.portion))
+    keys = (added.user_key, added.item_key, added.type_key)
+    amounts = (added.count, added.first_at, added.last_at, _nan_to_none(added.portion))
     database.dialect.upsert(connection, ADD_INTERACTIONS, (*keys, *amounts))
 
 

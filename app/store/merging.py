@@ -134,7 +134,8 @@ def _move_ratings(database: Database, connection: sa.Connection, user_key: int, 
     n_moved = int(moves.sum())
     if n_moved:
         owner = np.full(n_moved, user_key)
-        database.dialect.write_ratings(connection, owner, item_key[moves], value[moves], rated_at[moves])
+        columns = (item_key[moves], value[moves], rated_at[moves], ~existing.is_stored[moves])
+        database.dialect.write_ratings(connection, owner, *columns)
         database.dialect.bump_users(connection, np.array([user_key]), np.array([n_moved]), is_direct=True)
     connection.execute(sa.delete(ratings).where(ratings.c.user_key == guest_key))
     return n_moved

@@ -51,42 +51,31 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """How the ratings of pairs change, each in the row (n,) of its first arrival; `is_one`: which rows have one.
+class _Pairs:
+    """The m distinct pairs of n rows, by the rows of their first arrivals, and which pair each row is of."""
 
-    NaN: there is no rating.
-    """
-
-    is_one: NDArray[np.bool_]
-    value_before: ValueArray
-    time_before: TimeArray
-    value_after: ValueArray
-    time_after: TimeArray
+    first: NDArray[np.intp]
+    of_row: NDArray[np.intp]
+    arrival: NDArray[np.intp]
+    """(n,) how many earlier rows are of the same pair."""
 
     @classmethod
-    def none(cls, n: int) -> "_Change":
-        times = np.zeros((2, n), np.int64)
-        values = np.zeros((2, n))
-        return cls(np.zeros(n, np.bool_), values[0], times[0], values[1], times[1])
+    def of(cls, user_key: KeyArray, item_key: KeyArray) -> "_Pairs":
+        n = len(user_key)
+        # Equal pairs become neighbours in order of arrival.
+        order = np.lexsort((np.arange(n), item_key, user_key))
+        is_first = np.ones(n, dtype=np.bool_)
+        is_first[1:] = (np.diff(user_key[order]) != 0) | (np.diff(item_key[order]) != 0)
+        starts = np.flatnonzero(is_first)
+        of_row, arrival = np.empty(n, np.intp), np.empty(n, np.intp)
+        of_row[order] = np.cumsum(is_first) - 1
+        arrival[order] = np.arange(n) - starts[of_row[order]]
+        return cls(order[starts], of_row, arrival)
 
-    def add(self, first: NDArray[np.intp], existing: ExistingRatings, decided: Recorded) -> None:
-        """Adds one round of (m,) decisions; `first`: the rows of their pairs' first arrivals."""
-        is_written = decided.status != UNCHANGED
-        is_first = is_written & ~self.is_one[first]
-        rows = first[is_first]
-        self.value_before[rows] = np.where(existing.is_stored, existing.value, np.nan)[is_first]
-        self.time_before[rows] = existing.rated_at[is_first]
-        rows = first[is_written]
-        self.is_one[rows] = True
-        self.value_after[rows], self.time_after[rows] = decided.value[is_written], decided.rated_at[is_written]
-
-    @property
-    def before(self) -> tuple[ValueArray, TimeArray]:
-        return self.value_before[self.is_one], self.time_before[self.is_one]
-
-    @property
-    def after(self) -> tuple[ValueArray, TimeArray]:
-        return self.value_after[self.is_one], self.time_after[self.is_one]
+    def rounds(self) -> Iterator[NDArray[np.intp]]:
+        """Rows without repeated pairs, in each round those that come next of their pairs."""
+        for n in range(int(self.arrival.max(initial=-1)) + 1):
+            yield np.flatnonzero(self.arrival == n)
 
 
 class OvertakenError(Exception):
@@ -127,49 +116,32 @@ class Ratings:
         ids = ([column[row] for row in accepted.tolist()] for column in (incoming.user_id, incoming.item_id))
         inserts_items = not self._rejects_unknown_items
         user_key, item_key = resolve_keys(self._database, connection, *ids, inserts_items=inserts_items)
-        change = _Change.none(len(accepted))
-        # A pair that comes twice is decided twice, the second time against what the first stored.
-        for places, first in _rounds(user_key, item_key):
-            rows, pairs = accepted[places], (user_key[places], item_key[places])
-            existing = self._database.dialect.existing(connection, *pairs)
-            decided = decide(
-                incoming.value[rows],
-                incoming.rated_at[rows],
-                existing,
-                None if untimed_at is None else untimed_at[rows],
-            )
-            recorded.status[rows], recorded.value[rows], recorded.rated_at[rows] = (
-                decided.status,
-                decided.value,
-                decided.rated_at,
-            )
-            write = decided.status != UNCHANGED
-            columns = (pairs[0][write], pairs[1][write], decided.value[write], decided.rated_at[write])
-            self._write(connection, *columns, is_direct=untimed_at is not None)
-            change.add(first, existing, decided)
-        self._database.note("ratings", stored=recorded.count(STORED))
-        changed = np.flatnonzero(change.is_one)
+        pairs = _Pairs.of(user_key, item_key)
+        keys = user_key[pairs.first], item_key[pairs.first]
+        before = self._database.dialect.existing(connection, *keys)
+        after = before.part(np.arange(len(pairs.first)))
+        # A pair that comes twice is decided twice, the second time against what the first would store.
+        for places in pairs.rounds():
+            rows, of_row = accepted[places], pairs.of_row[places]
+            at = None if untimed_at is None else untimed_at[rows]
+            decided = decide(incoming.value[rows], incoming.rated_at[rows], after.part(of_row), at)
+            recorded.status[rows] = decided.status
+            recorded.value[rows] = after.value[of_row] = decided.value
+            recorded.rated_at[rows] = after.rated_at[of_row] = decided.rated_at
+            after.is_stored[of_row] = True
+        is_written = recorded.status[accepted] != UNCHANGED
+        changed = np.unique(pairs.of_row[is_written])
         if len(changed):
-            pairs, before, after = (user_key[changed], item_key[changed]), change.before, change.after
-            change_trends_of_ratings(self._database, connection, pairs, before, after)
+            keys = keys[0][changed], keys[1][changed]
+            was, is_ = before.part(changed), after.part(changed)
+            self._database.dialect.write_ratings(connection, *keys, is_.value, is_.rated_at, ~was.is_stored)
+            # In the same transaction: a request that sees the version sees the ratings.
+            users_and_changes = np.unique(user_key[is_written], return_counts=True)
+            is_direct = untimed_at is not None
+            self._database.dialect.bump_users(connection, *users_and_changes, is_direct=is_direct)
+            self._database.note("ratings", stored=recorded.count(STORED))
+            change_trends_of_ratings(self._database, connection, keys, was.dated_values, is_.dated_values)
         return recorded
-
-    def _write(
-        self,
-        connection: sa.Connection,
-        user_key: KeyArray,
-        item_key: KeyArray,
-        value: ValueArray,
-        rated_at: TimeArray,
-        *,
-        is_direct: bool = False,
-    ) -> None:
-        if not len(user_key):
-            return
-        self._database.dialect.write_ratings(connection, user_key, item_key, value, rated_at)
-        # In the same transaction: a request that sees the version sees the ratings.
-        changed_users, changes = np.unique(user_key, return_counts=True)
-        self._database.dialect.bump_users(connection, changed_users, changes, is_direct=is_direct)
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
         """Leaves a tombstone of time `at`, or just after the rating if that is later; False if there is no rating.
@@ -192,9 +164,12 @@ class Ratings:
                 return False
             # Newer than the rating, or a replay of the rating would win against the tombstone.
             deleted_at = np.maximum(existing.rated_at + 1, at)
-            self._write(connection, user_key, item_key, np.array([np.nan]), deleted_at)
+            nothing = np.array([np.nan])
+            dialect = self._database.dialect
+            dialect.write_ratings(connection, user_key, item_key, nothing, deleted_at, ~existing.is_stored)
+            dialect.bump_users(connection, user_key, np.array([1]))
             self._database.note("ratings", removed=1)
-            before, after = (existing.value, existing.rated_at), (np.array([np.nan]), deleted_at)
+            before, after = (existing.value, existing.rated_at), (nothing, deleted_at)
             change_trends_of_ratings(self._database, connection, (user_key, item_key), before, after)
             return True
 
@@ -342,23 +317,6 @@ def count_changes(connection: sa.Connection) -> int:
 
 def _moment(rated_at: int | None) -> datetime | None:
     return None if rated_at is None or rated_at == UNKNOWN_TIME else from_microseconds(rated_at)
-
-
-def _rounds(user_key: KeyArray, item_key: KeyArray) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Row indices in rounds without repeated pairs, and the rows of their pairs' first arrivals.
-
-    The n-th arrival of a pair is in round n.
-    """
-    # Equal pairs become neighbours in order of arrival; the place within its pair is the row's round.
-    order = np.lexsort((np.arange(len(user_key)), item_key, user_key))
-    is_first = np.ones(len(order), dtype=np.bool_)
-    is_first[1:] = (np.diff(user_key[order]) != 0) | (np.diff(item_key[order]) != 0)
-    start_of_pair = np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0))
-    arrival, first = np.empty(len(order), dtype=np.intp), np.empty(len(order), dtype=np.intp)
-    arrival[order], first[order] = np.arange(len(order)) - start_of_pair, order[start_of_pair]
-    for n in range(int(arrival.max(initial=-1)) + 1):
-        places = np.flatnonzero(arrival == n)
-        yield places, first[places]
 
 
 def decide(value: ValueArray, rated_at: TimeArray, existing: ExistingRatings, untimed_at: TimeArray | None) -> Recorded:

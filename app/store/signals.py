@@ -112,9 +112,8 @@ def rating_signals_of_pairs(
     database: Database, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray
 ) -> Signals:
     """Those of the stored ratings of distinct (user, item) pairs."""
-    stored = database.dialect.existing(connection, user_key, item_key)
-    value = np.where(stored.is_stored, stored.value, np.nan)
-    return Signals.of_ratings(user_key, item_key, value, stored.rated_at, liked_from(database, connection))
+    stored = database.dialect.existing(connection, user_key, item_key).dated_values
+    return Signals.of_ratings(user_key, item_key, *stored, liked_from(database, connection))
 
 
 def event_signals_of_pairs(

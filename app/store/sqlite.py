@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store.dialect import (
     MAX_ROWS_ON_LOOP,
+    Column,
     ExistingRatings,
     KeyArray,
     Made,
@@ -301,7 +303,13 @@ class SqliteDialect:
         return ExistingRatings(is_stored, value, rated_at)
 
     def write_ratings(
-        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, value: ValueArray, rated_at: TimeArray
+        self,
+        connection: sa.Connection,
+        user_key: KeyArray,
+        item_key: KeyArray,
+        value: ValueArray,
+        rated_at: TimeArray,
+        is_new: NDArray[np.bool_],  # noqa: ARG002  the upsert finds it out on its way to the row
     ) -> None:
         # The driver stores NaN as NULL, the value of a tombstone. Sorted rows touch each page of the B-tree once.
         order = np.lexsort((item_key, user_key))
@@ -329,12 +337,12 @@ class SqliteDialect:
             zip(changes.tolist(), user_key.tolist(), strict=True),
         )
 
-    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Sequence[Any]]) -> int:
-        return _cursor(connection).executemany(upsert.of_one_row, zip(*columns, strict=True)).rowcount
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Column]) -> int:
+        return _cursor(connection).executemany(upsert.of_one_row, zip(*map(_as_list, columns), strict=True)).rowcount
 
-    def rows_of(self, connection: sa.Connection, statement: str, values: Sequence[Any]) -> list[Row]:
+    def rows_of(self, connection: sa.Connection, statement: str, values: Column) -> list[Row]:
         of_all = statement.replace("= ?", "IN (SELECT value FROM json_each(?))")
-        return _cursor(connection).execute(of_all, (json.dumps(values),)).fetchall()
+        return _cursor(connection).execute(of_all, (json.dumps(_as_list(values)),)).fetchall()
 
     def rows_of_pairs(
         self, connection: sa.Connection, statement: str, user_key: KeyArray, item_key: KeyArray
@@ -481,6 +489,10 @@ def _log2_sum(left: float, right: float) -> float:
     """A function of SQL written in Python, since not every SQLite is built with mathematical functions."""
     # log2(2^a + 2^b) = max(a, b) + log2(1 + 2^-|a - b|), whose power cannot overflow
     return max(left, right) + math.log2(1 + 2 ** -abs(left - right))
+
+
+def _as_list(column: Column) -> list[Any]:
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 
 def _cursor(connection: sa.Connection) -> sqlite3.Cursor:

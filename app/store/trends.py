@@ -205,7 +205,7 @@ def lock_trends(database: Database, connection: sa.Connection) -> None:
 def audiences_of(
     database: Database, connection: sa.Connection, user_keys: KeyArray | Sequence[int]
 ) -> dict[int, Audience]:
-    rows = database.dialect.rows_of(connection, AUDIENCES, np.unique(user_keys).tolist())
+    rows = database.dialect.rows_of(connection, AUDIENCES, np.unique(np.asarray(user_keys, np.int64)))
     return {key: Audience(country, bool(is_new), bool(is_held)) for key, country, is_new, is_held in rows}
 
 
@@ -223,7 +223,7 @@ def change_trends_of_ratings(
     if not len(was) and not len(is_):
         return
     user_key = np.unique(np.concatenate([was.user_key, is_.user_key]))
-    active = [user for (user,) in database.dialect.rows_of(connection, ACTIVE, user_key.tolist())]
+    active = [user for (user,) in database.dialect.rows_of(connection, ACTIVE, user_key)]
     if active:
         # Events of the same days decide with the ratings which signal is the strongest.
         rows = np.isin(pairs[0], active)
@@ -256,7 +256,7 @@ def change_trends(
     countries = [names[number] for number in change.country.tolist()]
     dialect = database.dialect
     added = np.where(np.isfinite(change.added), change.added, NOTHING)
-    columns = (countries, change.item_key.tolist(), added.tolist(), change.n_terms.tolist())
+    columns = (countries, change.item_key, added, change.n_terms)
     # First of all rows, also of those that only lose terms: this locks them in order.
     dialect.upsert(connection, _add_terms(dialect.log2_sum("trends.heat", "excluded.heat")), columns)
     is_less = np.isfinite(change.removed)
