@@ -7,7 +7,7 @@ never leave their folders.
 import math
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self, get_type_hints
@@ -480,6 +480,16 @@ class IncomingRatings:
 
     def __len__(self) -> int:
         return len(self.user_id)
+
+    @classmethod
+    def joined(cls, parts: Sequence["IncomingRatings"]) -> "IncomingRatings":
+        """The ratings of all parts, of which there is one at least, one part after the other."""
+        return cls(
+            [user_id for part in parts for user_id in part.user_id],
+            [item_id for part in parts for item_id in part.item_id],
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.rated_at for part in parts]),
+        )
 
     def part(self, rows: list[int]) -> "IncomingRatings":
         """Return the ratings at these places, in this order."""

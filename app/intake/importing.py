@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.algorithms.progress import ProgressCallback, ignore
-from app.entities import ITEM_DEFAULTS, USER_DEFAULTS, EventType, Patch, RatingScale, to_microseconds
+from app.entities import ITEM_DEFAULTS, USER_DEFAULTS, EventType, IncomingRatings, Patch, RatingScale, to_microseconds
 from app.errors import ConflictError, InvalidInputError
 from app.intake.blocks import ROWS_PER_BLOCK, Block, RejectedRow, to_csv_line
 from app.intake.cells.left_out import count_left_out
@@ -28,7 +28,8 @@ from app.intake.files.listing import verify
 from app.intake.hints import NO_HINTS, FileHints
 from app.intake.import_record import ImportRecord
 from app.intake.layouts import Content, recognise
-from app.intake.ratings import UNKNOWN_ITEM_FAULT, RatingReader, with_ones
+from app.intake.rating_writer import RatingWriter
+from app.intake.ratings import UNKNOWN_ITEM_FAULT, RatingReader, ReadRatings, with_ones
 from app.intake.repeated_pairs import RepeatedPairs
 from app.intake.report import REJECTED_SHARE, ImportReport, RejectedRowWriter
 from app.intake.scales.missing_ratings import MissingRatings
@@ -280,28 +281,35 @@ class _Importer:
         missing = MissingRatings(scale, self._detection)
         places: dict[float, str] = {}
         n_on_scale = 0
-        for block in self._blocks(Kind.RATINGS, "ratings", _READING if self._is_recording_sums else 1.0):
-            if missing.is_learning:
-                missing.add(self._reader.values(block))
-            read = self._reader.read(with_ones(block) if self._is_summed else block, scale, missing.values)
-            n_on_scale += len(read.ratings)
-            self.report.n_set_aside += read.n_set_aside
-            self._reject(Kind.RATINGS, read.rejected)
-            self._note_places(places, block.file, read.off_scale)
-            if self._is_summed or self.report.is_dry_run:
-                is_known = self._are_known(read.ratings.item_id)
-                self._count_readable(Kind.RATINGS, block, read.rows, is_known)
-                if self._is_summed:
-                    sums.add(read.ratings.part(np.flatnonzero(is_known).tolist()))
-            elif len(read.ratings):
-                status = self._store.ratings.record(read.ratings).status
-                is_known = status != UNKNOWN_ITEM
-                self._count_readable(Kind.RATINGS, block, read.rows, is_known)
-                counts.add_statuses(status)
-            else:
-                continue
+
+        def count(block: Block, read: ReadRatings, is_known: NDArray[np.bool_]) -> IncomingRatings:
+            """Return the ratings of known items, which are counted."""
+            self._count_readable(Kind.RATINGS, block, read.rows, is_known)
             known = read.ratings if is_known.all() else read.ratings.part(np.flatnonzero(is_known).tolist())
             counts.repeated += pairs.add(known.user_id, known.item_id)
+            return known
+
+        def count_stored(block: Block, read: ReadRatings, status: NDArray[np.int8]) -> None:
+            count(block, read, status != UNKNOWN_ITEM)
+            counts.add_statuses(status)
+
+        with RatingWriter(self._store, count_stored) as writer:
+            for block in self._blocks(Kind.RATINGS, "ratings", _READING if self._is_recording_sums else 1.0):
+                if missing.is_learning:
+                    missing.add(self._reader.values(block))
+                read = self._reader.read(with_ones(block) if self._is_summed else block, scale, missing.values)
+                n_on_scale += len(read.ratings)
+                self.report.n_set_aside += read.n_set_aside
+                self._reject(Kind.RATINGS, read.rejected)
+                self._note_places(places, block.file, read.off_scale)
+                if self._is_summed or self.report.is_dry_run:
+                    known = count(block, read, self._are_known(read.ratings.item_id))
+                    if self._is_summed:
+                        sums.add(known)
+                elif len(read.ratings):
+                    writer.add(block, read)
+        if counts.readable:
+            self._report_progress(0, "ratings")  # the last ones are stored now
         if repeated := counts.repeated_text:
             kept = "the amounts of a pair are added up" if self._is_summed else "the newest rating of a pair counts"
             self.report.notes.append(f"{repeated}: {kept}")

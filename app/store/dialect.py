@@ -121,6 +121,8 @@ class Dialect(Protocol):
     has_own_clock: bool
     """Whether `now` is one clock for all processes. Otherwise it is the clock of this process."""
     is_a_file: bool
+    rows_at_once: int
+    """Ratings of an import that are written in one transaction, so that other writers wait less than a second."""
     before_connecting: Callable[[], None]
     """Called before a thread opens a connection to a server; raises to refuse it."""
 

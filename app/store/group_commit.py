@@ -121,12 +121,7 @@ class GroupCommit:
         lengths = [write.n_rows for write in group]
         with self._database.joined():
             recorded = self._ratings.record(
-                IncomingRatings(
-                    [user_id for write in group for user_id in write.incoming.user_id],
-                    [item_id for write in group for item_id in write.incoming.item_id],
-                    np.concatenate([write.incoming.value for write in group]),
-                    np.concatenate([write.incoming.rated_at for write in group]),
-                ),
+                IncomingRatings.joined([write.incoming for write in group]),
                 untimed_at=np.repeat([write.untimed_at for write in group], lengths),
             )
             # Each caller's rows are one slice of the outcome, in order of arrival.

@@ -82,6 +82,7 @@ class PostgresDialect:
     driver_error: type[Exception] = psycopg.Error
     has_own_clock = True
     is_a_file = False
+    rows_at_once = 100_000
 
     def __init__(self, url: sa.URL, wait_seconds: float | None = None, budget: ConnectionBudget | None = None) -> None:
         """`budget`: of the pools of several databases, each of which then keeps one idle connection."""

@@ -87,6 +87,11 @@ class Ratings:
         self._database = database
         self._rejects_unknown_items = rejects_unknown_items
 
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows of an import are to be recorded together."""
+        return self._database.dialect.rows_at_once
+
     def record(self, incoming: IncomingRatings, *, untimed_at: TimeArray | None = None) -> Recorded:
         """Upserts all rows, in order of arrival, in one transaction; inserts missing users and items.
 

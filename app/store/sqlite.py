@@ -79,6 +79,7 @@ class SqliteDialect:
     driver_error: type[Exception] = sqlite3.Error
     has_own_clock = False
     is_a_file = True
+    rows_at_once = 25_000
 
     def __init__(self, url: sa.URL, wait_seconds: float | None = None) -> None:
         wait_seconds = PATIENT_SECONDS if wait_seconds is None else wait_seconds
