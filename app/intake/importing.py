@@ -145,6 +145,7 @@ class _Importer:
         self._is_scale_open = store.instance.is_scale_open()
         self._detection: Detection | None = None
         self._imported_types: set[str] = set()
+        self._pairs = RepeatedPairs()
         # A dry run does not store the items of the import, which its ratings and events may name.
         self._unstored_items: set[str] = set()
         # Of the work, in bytes to read and store: bytes that are only read count less.
@@ -277,20 +278,13 @@ class _Importer:
                 counts.add_statuses(record(patches))
 
     def import_ratings(self) -> None:
-        counts, sums, scale, pairs = self.report.ratings, PairSums(), self.report.scale, RepeatedPairs()
+        counts, sums, scale = self.report.ratings, PairSums(), self.report.scale
         missing = MissingRatings(scale, self._detection)
         places: dict[float, str] = {}
         n_on_scale = 0
 
-        def count(block: Block, read: ReadRatings, is_known: NDArray[np.bool_]) -> IncomingRatings:
-            """Return the ratings of known items, which are counted."""
-            self._count_readable(Kind.RATINGS, block, read.rows, is_known)
-            known = read.ratings if is_known.all() else read.ratings.part(np.flatnonzero(is_known).tolist())
-            counts.repeated += pairs.add(known.user_id, known.item_id)
-            return known
-
         def count_stored(block: Block, read: ReadRatings, status: NDArray[np.int8]) -> None:
-            count(block, read, status != UNKNOWN_ITEM)
+            self._count_ratings(block, read, status != UNKNOWN_ITEM)
             counts.add_statuses(status)
 
         with RatingWriter(self._store, count_stored) as writer:
@@ -303,12 +297,12 @@ class _Importer:
                 self._reject(Kind.RATINGS, read.rejected)
                 self._note_places(places, block.file, read.off_scale)
                 if self._is_summed or self.report.is_dry_run:
-                    known = count(block, read, self._are_known(read.ratings.item_id))
+                    known = self._count_ratings(block, read, self._are_known(read.ratings.item_id))
                     if self._is_summed:
                         sums.add(known)
                 elif len(read.ratings):
                     writer.add(block, read)
-        if counts.readable:
+        if n_on_scale:
             self._report_progress(0, "ratings")  # the last ones are stored now
         if repeated := counts.repeated_text:
             kept = "the amounts of a pair are added up" if self._is_summed else "the newest rating of a pair counts"
@@ -317,6 +311,13 @@ class _Importer:
             self._record_sums(sums)
         self.report.notes += missing.notes(places, is_asking=self.report.is_scale_detected)
         self._keep_scale(n_on_scale)
+
+    def _count_ratings(self, block: Block, read: ReadRatings, is_known: NDArray[np.bool_]) -> IncomingRatings:
+        """Count the ratings of known items, and return them; the others are rejected."""
+        self._count_readable(Kind.RATINGS, block, read.rows, is_known)
+        known = read.ratings if is_known.all() else read.ratings.part(np.flatnonzero(is_known).tolist())
+        self.report.ratings.repeated += self._pairs.add(known.user_id, known.item_id)
+        return known
 
     def _keep_scale(self, n_on_scale: int) -> None:
         # A scale by which most ratings are rejected was detected wrongly, or from other data, and stays open. Those of

@@ -47,7 +47,11 @@ class RatingWriter:
         if self._writing is None:
             return
         (parts, future), self._writing = self._writing, None
-        status, start = future.result(), 0
+        try:
+            status, start = future.result(), 0
+        except Exception:
+            self._waiting = []  # what comes after rows that could not be stored is not stored either
+            raise
         for block, read in parts:
             end = start + len(read.ratings)
             self._stored(block, read, status[start:end])

@@ -240,7 +240,9 @@ class Events:
         )
         at, portion = incoming.at[new], incoming.portion[new]
         inserts_items = not self._rejects_unknown_items
-        user_key, item_key = resolve_keys(self._database, connection, user_ids, item_ids, inserts_items=inserts_items)
+        user_key, item_key, _ = resolve_keys(
+            self._database, connection, user_ids, item_ids, inserts_items=inserts_items
+        )
         lock_trends(self._database, connection)
         type_key, weight = _keys_and_weights(connection, types)
         consumed = np.where(np.isnan(portion), 1, portion)

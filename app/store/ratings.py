@@ -120,10 +120,10 @@ class Ratings:
             accepted = rows_of_known_items(self._database, connection, incoming.item_id)
         ids = ([column[row] for row in accepted.tolist()] for column in (incoming.user_id, incoming.item_id))
         inserts_items = not self._rejects_unknown_items
-        user_key, item_key = resolve_keys(self._database, connection, *ids, inserts_items=inserts_items)
+        user_key, item_key, new_users = resolve_keys(self._database, connection, *ids, inserts_items=inserts_items)
         pairs = _Pairs.of(user_key, item_key)
         keys = user_key[pairs.first], item_key[pairs.first]
-        before = self._database.dialect.existing(connection, *keys)
+        before = self._existing(connection, *keys, new_users)
         after = before.part(np.arange(len(pairs.first)))
         # A pair that comes twice is decided twice, the second time against what the first would store.
         for places in pairs.rounds():
@@ -147,6 +147,18 @@ class Ratings:
             self._database.note("ratings", stored=recorded.count(STORED))
             change_trends_of_ratings(self._database, connection, keys, was.dated_values, is_.dated_values)
         return recorded
+
+    def _existing(
+        self, connection: sa.Connection, user_key: KeyArray, item_key: KeyArray, new_users: KeyArray
+    ) -> ExistingRatings:
+        is_known = ~np.isin(user_key, new_users)  # nothing is stored for a new user
+        n = len(user_key)
+        found = ExistingRatings(np.zeros(n, np.bool_), np.zeros(n), np.zeros(n, np.int64))
+        if is_known.any():
+            stored = self._database.dialect.existing(connection, user_key[is_known], item_key[is_known])
+            found.is_stored[is_known] = stored.is_stored
+            found.value[is_known], found.rated_at[is_known] = stored.value, stored.rated_at
+        return found
 
     def remove(self, user_id: str, item_id: str, *, at: int) -> bool:
         """Leaves a tombstone of time `at`, or just after the rating if that is later; False if there is no rating.
@@ -282,8 +294,10 @@ def resolve_keys(
     item_ids: list[str],
     *,
     inserts_items: bool = True,
-) -> tuple[KeyArray, KeyArray]:
-    """((n,) user keys, (n,) item keys) of n rows; inserts missing users and items; locks the users.
+) -> tuple[KeyArray, KeyArray, KeyArray]:
+    """((n,) user keys, (n,) item keys, (m,) keys of inserted users) of n rows; inserts missing users and items.
+
+    Locks the users.
 
     Without `inserts_items`, raises `OvertakenError` for a missing item. Raises `RedirectedError` for users that
     are merged guests.
@@ -304,7 +318,9 @@ def resolve_keys(
         version = counters.grow(connection, "catalogue")
         # New items carry version 0 until the catalogue's is known; none of them is visible before the commit.
         connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))
-    return user_keys[user_places], item_keys[item_places]
+    places = {user_id: place for place, user_id in enumerate(distinct_users)} if new_users else {}
+    of_new = user_keys[[places[user_id] for user_id in new_users]] if new_users else user_keys[:0]
+    return user_keys[user_places], item_keys[item_places], of_new
 
 
 def _distinct(ids: list[str]) -> tuple[list[str], NDArray[np.intp]]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.entities import UNKNOWN_TIME, Item
-from app.store import REPLACED, STORED, UNCHANGED, Store, migrate
+from app.store import REPLACED, STORED, UNCHANGED, Store, migrate, postgres
 from app.store.dialect import UnexpectedDatabaseError
 from tests.support.databases import MigratedDatabases
 from tests.support.ratings import incoming
@@ -166,11 +166,12 @@ Row = st.tuples(
 
 
 @given(rows=st.lists(Row, min_size=1, max_size=12), split=st.integers(0, 12))
-@settings(max_examples=60)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@settings(max_examples=60, deadline=None)
 def test_upsert_against_oracle(
-    rows: list[tuple[str, str, int, int | None]], split: int, databases: MigratedDatabases
+    kind: str, rows: list[tuple[str, str, int, int | None]], split: int, databases: MigratedDatabases
 ) -> None:
-    """Whatever the order and the batches: per pair the last of the newest is stored."""
+    """Whatever the order and the batches: per pair the last of the newest is stored, on Postgres by COPY."""
     expected: dict[tuple[str, str], tuple[float, int]] = {}
     for user, item, value, time in rows:
         rated_at = int(UNKNOWN_TIME) if time is None else time
@@ -178,9 +179,11 @@ def test_upsert_against_oracle(
             expected[user, item] = (value, rated_at)
     with (
         tempfile.TemporaryDirectory() as folder,
-        databases.fresh("sqlite", Path(folder)) as url,
+        databases.fresh(kind, Path(folder)) as url,
         closing(Store.open(url, Path(folder))) as store,
+        pytest.MonkeyPatch.context() as patch,
     ):
+        patch.setattr(postgres, "COPIED_FROM", 1)
         for part in (rows[:split], rows[split:]):
             if part:
                 store.ratings.record(incoming(*part))
