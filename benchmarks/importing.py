@@ -1,4 +1,4 @@
-"""Ratings a second from a file into SQLite, through the real command in a process of its own."""
+"""Ratings a second from a file into SQLite and Postgres, through the real command in a process of its own."""
 
 import json
 import os
@@ -54,6 +54,7 @@ def rows() -> list[Row]:
             Row("parsing alone, 1 M rows of CSV", "430,000 rows/s", f"{parse(by_user):,.0f} rows/s"),
             *_generated("1 M rows, by user", "100,000", import_into(root / "by-user", by_user)),
             *_generated("1 M rows, shuffled", "60,000", import_into(root / "shuffled", shuffled)),
+            *_into_postgres(root, by_user, shuffled),
             _waiting(root / "waiting", shuffled),
         ]
 
@@ -69,6 +70,17 @@ def _movielens(data_dir: Path) -> Row:
 def _generated(what: str, rows_per_second: str, measured: Measured) -> Iterator[Row]:
     yield Row(f"import of {what}", f">= {rows_per_second} rows/s", measured.rows_per_second, measured.note)
     yield Row(f"peak memory, {what}", "< 400 MB", f"{measured.peak_rss_bytes / 1e6:.0f} MB")
+
+
+def _into_postgres(root: Path, by_user: Path, shuffled: Path) -> Iterator[Row]:
+    from tests.support.postgres import Postgres  # noqa: PLC0415  of the development dependencies
+
+    postgres = Postgres(root / "postgres", is_durable=True)
+    for what, path, reach in (("by user", by_user, "150,000"), ("shuffled", shuffled, "")):
+        with postgres.database() as url:
+            measured = import_into(root / f"postgres-{path.stem}", path, url)
+        name = f"import of 1 M rows into Postgres, {what}"
+        yield Row(name, f">= {reach} rows/s" if reach else "", measured.rows_per_second, measured.note)
 
 
 def _waiting(data_dir: Path, path: Path) -> Row:
@@ -111,13 +123,13 @@ def parse(path: Path) -> float:
     return n_rows / (time.perf_counter() - started)
 
 
-def import_into(data_dir: Path, path: Path) -> Measured:
-    migrate(data_dir)
+def import_into(data_dir: Path, path: Path, database_url: str = "") -> Measured:
+    migrate(data_dir, database_url)
     report_path = data_dir / "report.json"
     arguments = [sys.executable, "-m", "app.cli", "import", str(path), "--json"]
     with report_path.open("wb") as output:
         started = time.perf_counter()
-        command = subprocess.Popen(arguments, env=environment(data_dir), stdout=output)
+        command = subprocess.Popen(arguments, env=environment(data_dir, database_url), stdout=output)
         peak_rss_bytes = watched_until_its_end(command.pid)
         _, status, usage = os.wait4(command.pid, 0)
         seconds = time.perf_counter() - started
@@ -138,13 +150,13 @@ def watched_until_its_end(pid: int) -> int:
     return peak
 
 
-def migrate(data_dir: Path) -> None:
+def migrate(data_dir: Path, database_url: str = "") -> None:
     data_dir.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-m", "app.cli", "migrate"], env=environment(data_dir), check=True)
+    subprocess.run([sys.executable, "-m", "app.cli", "migrate"], env=environment(data_dir, database_url), check=True)
 
 
-def environment(data_dir: Path) -> dict[str, str]:
-    ours = {"RECKON_DATA_DIR": str(data_dir), "RECKON_DATABASE_URL": "", "PYTHONDONTWRITEBYTECODE": ""}
+def environment(data_dir: Path, database_url: str = "") -> dict[str, str]:
+    ours = {"RECKON_DATA_DIR": str(data_dir), "RECKON_DATABASE_URL": database_url, "PYTHONDONTWRITEBYTECODE": ""}
     return os.environ | ours
 
 
