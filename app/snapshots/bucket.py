@@ -36,6 +36,9 @@ from app.snapshots.write import DOWNLOAD_PREFIX, folder_name, staging_folder
 
 LIVE_KEY = "live.json"
 SNAPSHOTS = "snapshots"
+CHECKS = "checks"
+"""The folder of the objects by which the storage is tried out; a test that is cut off leaves one."""
+
 ROOM_FACTOR = 1.1
 """Free space required before a download, in sizes of the snapshot."""
 
@@ -118,7 +121,7 @@ class SnapshotBucket:
 
         Without that, two runs that publish at the same time would both believe that they did.
         """
-        key = f"checks/{secrets.token_hex(8)}"
+        key = f"{CHECKS}/{secrets.token_hex(8)}"
         tag = self.objects.put(key, b"1", is_new=True)
         try:
             for condition in ({"is_new": True}, {"replaces": f'"{"0" * 32}"'}):
@@ -206,7 +209,8 @@ class SnapshotBucket:
 
     def remove_all(self) -> None:
         """Remove everything that Reckon keeps here, `live.json` last."""
-        self.objects.remove(self.objects.sizes(SNAPSHOTS).keys())
+        for folder in (SNAPSHOTS, CHECKS):
+            self.objects.remove(self.objects.sizes(folder).keys())
         self.objects.remove([LIVE_KEY])
 
     def download(

@@ -172,7 +172,8 @@ class SnapshotFolders:
     def remove(self, versions: Collection[int], database_id: str) -> None:
         """Remove snapshots that are not registered, on this machine and in object storage.
 
-        Raises `ObjectStorageError` after those on this machine were removed.
+        Raises `ObjectStorageError`, and `PrefixTakenError` if `live.json` is not readable, both after those on this
+        machine were removed.
         """
         for version in versions:
             remove_snapshot(self.root, version)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import StorageFullError
-from app.snapshots.bucket import LIVE_KEY, DownloadStoppedError, SnapshotBucket
+from app.snapshots.bucket import CHECKS, LIVE_KEY, DownloadStoppedError, SnapshotBucket
 from app.snapshots.errors import PrefixTakenError, PublishedMeanwhileError, SnapshotDamagedError
 from app.snapshots.manifest import MANIFEST_FILE
 from app.snapshots.object_store import AlreadyThereError
@@ -202,3 +202,11 @@ def test_conditions_are_tested(bucket: SnapshotBucket, monkeypatch: pytest.Monke
     monkeypatch.setattr(type(bucket.objects), "put", lambda self, key, content, **_condition: real(self, key, content))
     assert not bucket.honours_conditions()
     assert bucket.objects.sizes("checks") == {}
+
+
+def test_nothing_remains_of_what_is_removed(bucket: SnapshotBucket, tmp_path: Path) -> None:
+    """Not even what a test of the storage left behind that was cut off."""
+    publish(bucket, tmp_path)
+    bucket.objects.put(f"{CHECKS}/0123456789abcdef", b"1")
+    bucket.remove_all()
+    assert bucket.objects.sizes("") == {}
