@@ -149,8 +149,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             task.cancel()
         # Tests start several applications in one process; frozen objects of an old one would never be freed.
         gc.unfreeze()
-        service.serving.stop()
-        control.keys.stop()
+        for part in (service.downloads, service.serving, control.keys):
+            part.stop()
         for thread in following:
             thread.join()
         await tenants.close()

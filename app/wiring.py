@@ -55,7 +55,7 @@ from app.serving.user_state import UserStates
 from app.serving.work_threads import WorkThreads
 from app.settings import Settings
 from app.snapshots.bucket import SnapshotBucket
-from app.snapshots.fetching import SnapshotFetcher
+from app.snapshots.fetching import AwaitedDownloads, SnapshotFetcher
 from app.snapshots.folders import SnapshotFolders
 from app.store import WAIT_SECONDS, Store
 from app.store.arrivals import FLUSH_SECONDS
@@ -157,6 +157,7 @@ class Service:
     metrics: Metrics
     erased_within: timedelta
     published: PublishedSnapshots
+    downloads: AwaitedDownloads
     data_quality: RememberedDataQuality
 
     @classmethod
@@ -165,8 +166,8 @@ class Service:
     ) -> "Service":
         """Build the service. Raises `ReckonError` if the database of the settings cannot be used.
 
-        `beside`: the main service, if this is of a tenant: they share the threads, since those are few on purpose, and
-        the metrics. `budget`: of the connections of all tenants.
+        `beside`: the main service, if this is of a tenant: they share the threads, since those are few on purpose, the
+        metrics, and the downloads, which all end with the process. `budget`: of the connections of all tenants.
         """
         store = open_store(settings, wait_seconds=WAIT_SECONDS, budget=budget)
         # Snapshots carry the id of their database, so one from another database is refused.
@@ -194,6 +195,7 @@ class Service:
         # The key is stored in the database, so that every process accepts the cursors of the others.
         tokens = TokenSigner(store.instance.token_key)
         threads = WorkThreads() if beside is None else beside.threads
+        downloads = AwaitedDownloads() if beside is None else beside.downloads
         folders = snapshot_folders(settings)
         cache, user_states = ResponseCache(), UserStates(reads, lag, threads)
 
@@ -255,7 +257,8 @@ class Service:
             tokens=tokens,
             metrics=metrics,
             erased_within=timedelta(hours=settings.erasure_hours),
-            published=PublishedSnapshots(store, folders),
+            published=PublishedSnapshots(store, folders, downloads),
+            downloads=downloads,
             data_quality=RememberedDataQuality(),
         )
 

@@ -41,6 +41,8 @@ def run(descriptor: int, ready: Path) -> None:
     def make_app() -> ASGIApp:
         app = create_app()
         connections.count_refused_peer = app.state.service.metrics.count_refused_peer
+        # Not once all requests have ended: some of them wait for a download.
+        server.on_stop = app.state.service.downloads.stop
         return app
 
     config = uvicorn.Config(

@@ -5,6 +5,7 @@ uvicorn by itself closes idle connections at once. A request that a client has j
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -16,15 +17,18 @@ POLL_SECONDS = 0.05
 
 
 class DrainingServer(uvicorn.Server):
-    """Creates the file `ready` once it answers.
+    """Creates the file `ready` once it answers, and calls `on_stop` as soon as it begins to stop.
 
     When it stops, it accepts no more connections, and every answer says `Connection: close`. Connections without a
     request are closed after `LINGER_SECONDS`.
     """
 
+    on_stop: Callable[[], None]
+
     def __init__(self, config: uvicorn.Config, ready: Path | None = None) -> None:
         super().__init__(config)
         self._ready = ready
+        self.on_stop = lambda: None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -32,6 +36,7 @@ class DrainingServer(uvicorn.Server):
             self._ready.touch()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.on_stop()
         for server in self.servers:
             server.close()
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]

@@ -19,13 +19,14 @@ def list_(as_json: bool = typer.Option(False, "--json", help="Print the snapshot
     """List the stored snapshots, newest first."""
     from app.serving.published import PublishedSnapshots
     from app.settings import Settings
+    from app.snapshots.fetching import AwaitedDownloads
     from app.wiring import open_store, snapshot_folders
 
     settings = Settings()
     store = open_store(settings)
     try:
         entries = store.snapshots.entries()
-        published = PublishedSnapshots(store, snapshot_folders(settings))
+        published = PublishedSnapshots(store, snapshot_folders(settings), AwaitedDownloads())
         found = [(entry, published.problem(entry)) for entry in entries]
     finally:
         store.close()
@@ -42,6 +43,7 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     from app.errors import InvalidInputError
     from app.serving.published import PublishedSnapshots
     from app.settings import Settings
+    from app.snapshots.fetching import AwaitedDownloads
     from app.wiring import open_store, snapshot_folders
 
     if version != "latest" and not (version.isascii() and version.isdecimal() and len(version) < MAX_DIGITS):
@@ -53,7 +55,7 @@ def activate(version: str = typer.Argument(metavar="VERSION|latest", help="A ver
     try:
         with store.audit.command("snapshots.activate", version):
             wanted = None if version == "latest" else int(version)
-            entry = PublishedSnapshots(store, snapshot_folders(settings)).activate(wanted)
+            entry = PublishedSnapshots(store, snapshot_folders(settings), AwaitedDownloads()).activate(wanted)
     finally:
         store.close()
     typer.echo(f"snapshot {entry.version} is live{' and pinned' if entry.is_pinned else ''}")
@@ -64,13 +66,14 @@ def upload() -> None:
     """Bring the snapshots that only this machine has to the object storage of RECKON_SNAPSHOT_URL."""
     from app.serving.published import PublishedSnapshots
     from app.settings import Settings
+    from app.snapshots.fetching import AwaitedDownloads
     from app.wiring import open_store, snapshot_folders
 
     settings = Settings()
     store = open_store(settings)
     try:
         with store.audit.command("snapshots.upload", settings.snapshot_url):
-            uploaded = PublishedSnapshots(store, snapshot_folders(settings)).upload()
+            uploaded = PublishedSnapshots(store, snapshot_folders(settings), AwaitedDownloads()).upload()
     finally:
         store.close()
     for version, problem in uploaded:

@@ -1,10 +1,12 @@
 """The published snapshots as an operator sees them: which of them can be served, and the choice of the live one."""
 
 from collections.abc import Collection
+from functools import partial
 
 from app.errors import ConflictError, NotFoundError, ReckonError
 from app.scoring import Scorer, open_snapshot
 from app.snapshots.errors import SnapshotError
+from app.snapshots.fetching import AwaitedDownloads
 from app.snapshots.folders import SnapshotFolders
 from app.snapshots.read import VerifiedFiles, damage_at_a_glance, manifest_digest
 from app.store import SnapshotEntry, Store
@@ -22,17 +24,18 @@ class ActivationRefusedError(ReckonError):
 
 
 class PublishedSnapshots:
-    def __init__(self, store: Store, folders: SnapshotFolders) -> None:
+    def __init__(self, store: Store, folders: SnapshotFolders, downloads: AwaitedDownloads) -> None:
         self._store = store
         self._folders = folders
+        self._downloads = downloads
         self._verified = VerifiedFiles()
 
     def activate(self, version: int | None, *, seen: Collection[int | None] | None = None) -> SnapshotEntry:
         """Make a version live and pin it; None: the newest one, unpinned. `seen`: as `SnapshotRegister.activate`.
 
         Raises `NotFoundError`, `ActivationRefusedError` unless the snapshot can be opened, which reads all of it,
-        `ObjectStorageError` and `StorageFullError` if it cannot be downloaded for that, and what
-        `SnapshotRegister.activate` raises.
+        `ObjectStorageError` and `StorageFullError` if it cannot be downloaded for that, `DownloadStoppedError` if the
+        process stops meanwhile, and what `SnapshotRegister.activate` raises.
         """
         entry = self._newest() if version is None else self._store.snapshots.get(version)
         try:
@@ -54,7 +57,9 @@ class PublishedSnapshots:
     def _opened(self, entry: SnapshotEntry, verified: VerifiedFiles | None = None) -> Scorer:
         database_id = self._store.instance.database_id
         return self._folders.read(
-            entry, lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest, verified)
+            entry,
+            lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest, verified),
+            partial(self._downloads.get, self._folders),
         )
 
     def problem(self, entry: SnapshotEntry) -> str | None:

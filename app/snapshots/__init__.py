@@ -11,5 +11,5 @@ processes); trusting a file because its folder was renamed into place (FAISS and
 complaint, so checksums come first).
 
 With object storage (`object_store`, the only home of obstore, and `bucket`), the data folder holds copies: `folders`
-says where a folder is, and `fetching` brings one while the process goes on answering.
+says where a folder is, and `fetching` brings one in a thread that ends with the process.
 """

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.errors import StorageFullError
 from app.snapshots.durable import DurableFile, fsync_file, fsync_folder
 from app.snapshots.errors import (
+    DownloadStoppedError,
     ObjectStorageDownError,
     PrefixTakenError,
     PublishedMeanwhileError,
@@ -48,10 +49,6 @@ _NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)+")
 _VERSION = re.compile(r"\d{6,}")
 
 Progress = Callable[[float, str], None]
-
-
-class DownloadStoppedError(Exception):
-    """The process that asked for the download is stopping."""
 
 
 @dataclass(frozen=True, slots=True)

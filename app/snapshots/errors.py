@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from app.errors import ConflictError, ReckonError
+from app.errors import ConflictError, ReckonError, UnavailableError
 
 
 class SnapshotError(ReckonError):
@@ -52,6 +52,13 @@ class ObjectStorageDownError(ObjectStorageError):
 
 class ObjectStorageRefusedError(ObjectStorageError):
     """It refuses what is asked: credentials, permission, bucket, region. It stays so until an operator acts."""
+
+
+class DownloadStoppedError(UnavailableError):
+    """The process that asked for the download is stopping. Another one can be asked."""
+
+    def __init__(self) -> None:
+        super().__init__("this process stops, so the snapshot was not downloaded; try again")
 
 
 class PrefixTakenError(ConflictError):

@@ -1,15 +1,19 @@
-"""Brings a snapshot from object storage in a thread of its own, while the process goes on answering."""
+"""Brings a snapshot from object storage in a thread of its own: while the process goes on answering, or for a request.
+
+The threads are daemons: a read from the storage cannot be interrupted, and the end of the process does not wait for it.
+"""
 
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
 from app.errors import ReckonError, StorageFullError
-from app.snapshots.bucket import DownloadStoppedError
-from app.snapshots.errors import ObjectStorageError, SnapshotError, SnapshotForeignError
+from app.snapshots.errors import DownloadStoppedError, ObjectStorageError, SnapshotError, SnapshotForeignError
 from app.snapshots.folders import Registered, SnapshotFolders
 from app.snapshots.read import VerifiedFiles
 
@@ -23,7 +27,43 @@ MOST_FAILURES = 100
 STOP_SECONDS = 2.0
 """A download is given up after this time at most; its thread then ends by itself."""
 
+LOOK_SECONDS = 0.05
+"""How often what waits for a download looks whether the process stops."""
+
 log = structlog.get_logger()
+
+
+class AwaitedDownloads:
+    """Downloads that requests wait for, in all threads of the process, until it stops."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+
+    def get(self, folders: SnapshotFolders, entry: Registered) -> Path:
+        """As `SnapshotFolders.get`. Raises `DownloadStoppedError` at once when the process stops."""
+        if folders.is_here(entry):
+            return folders.local(entry)
+        is_left, brought = threading.Event(), Future[Path]()
+
+        def bring() -> None:
+            try:
+                brought.set_result(folders.get(entry, is_stopped=is_left.is_set))
+            except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+                brought.set_exception(error)
+
+        threading.Thread(target=bring, name="snapshot-download", daemon=True).start()
+        try:
+            while not self._stopped.is_set():
+                if wait({brought}, LOOK_SECONDS).done:
+                    return brought.result()
+        finally:
+            # Of what is interrupted as well, as a command is.
+            is_left.set()
+        raise DownloadStoppedError
+
+    def stop(self) -> None:
+        """End all downloads, and begin none."""
+        self._stopped.set()
 
 
 @dataclass(frozen=True, slots=True)

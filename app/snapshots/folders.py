@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from app.snapshots.bucket import DownloadStoppedError, Progress, SnapshotBucket, Turn
-from app.snapshots.errors import SnapshotDamagedError, SnapshotError
+from app.snapshots.bucket import Progress, SnapshotBucket, Turn
+from app.snapshots.errors import DownloadStoppedError, SnapshotDamagedError, SnapshotError
 from app.snapshots.read import VerifiedFiles, manifest_digest
 from app.snapshots.retention import remove_downloads, remove_orphans, remove_snapshot, unregistered_folders
 from app.snapshots.write import folder_name
@@ -132,18 +132,21 @@ class SnapshotFolders:
                 self.root, entry.version, entry.digest, progress=progress, is_stopped=is_stopped, verified=verified
             )
 
-    def read(self, entry: Registered, use: Callable[[Path], Read]) -> Read:
+    def read(
+        self, entry: Registered, use: Callable[[Path], Read], get: Callable[[Registered], Path] | None = None
+    ) -> Read:
         """What `use` makes of the folder. A damaged copy of what object storage has is downloaded again, once.
 
-        Raises as `get`, and what `use` raises.
+        `get`: as the method, which it is by default. Raises as `get`, and what `use` raises.
         """
+        get = get or self.get
         try:
-            return use(self.get(entry))
+            return use(get(entry))
         except SnapshotDamagedError:
             # Without object storage there is no other copy.
             if not self.distrust(entry):
                 raise
-        return use(self.get(entry))
+        return use(get(entry))
 
     def distrust(self, entry: Registered) -> bool:
         """Remove the copy on this machine, which is damaged, so that it is brought anew; whether it can be."""

@@ -2,15 +2,20 @@
 
 import json
 import shutil
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.cli.api_process import FINISH_SECONDS
 from app.snapshots.object_store import KEY_VARIABLES
 from tests.object_storage.test_serving import learned, opened
 from tests.support.object_storage import READ, S3Server, s3_server
-from tests.support.service import Instance
+from tests.support.service import Instance, wait_until
 
 __all__ = ["learned"]
 
@@ -78,3 +83,28 @@ def test_urls_that_are_refused(folder: Path, url: str) -> None:
     done = Instance(folder, settings={"RECKON_SNAPSHOT_URL": url}).run("doctor", check=False)
     assert done.returncode != 0
     assert "RECKON_SNAPSHOT_URL" in done.stderr
+
+
+def test_stops_while_a_request_waits_for_a_download(
+    learned: Path, folder: Path, storage: S3Server, prefix: str
+) -> None:
+    """The request is answered, and the storage, which does not answer, is not waited for."""
+    shutil.copytree(learned, folder)
+    service = instance(folder, storage, prefix)
+    service.run("snapshots", "upload")
+    with service.serving("--no-worker") as running, ThreadPoolExecutor() as pool:
+        wait_until(lambda: running.call("GET", "/readyz")[0] == 200)
+        storage.forwarder.fall_silent()
+        shutil.rmtree(folder / "snapshots/000001")
+        n_opened = storage.forwarder.n_opened
+        request = urllib.request.Request(f"{running.address}/snapshots/1/activate", method="POST")
+        waiting = pool.submit(urllib.request.urlopen, request, timeout=20)
+        wait_until(lambda: storage.forwarder.n_opened > n_opened)
+        stopped_at = time.monotonic()
+        running.process.terminate()
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            waiting.result()
+        assert (refused.value.code, refused.value.headers["retry-after"]) == (503, "1")
+        assert "this process stops" in json.loads(refused.value.read())["detail"]
+        running.process.wait(60)
+        assert time.monotonic() - stopped_at < FINISH_SECONDS

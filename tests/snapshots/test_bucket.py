@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.errors import StorageFullError
-from app.snapshots.bucket import CHECKS, LIVE_KEY, DownloadStoppedError, SnapshotBucket
-from app.snapshots.errors import PrefixTakenError, PublishedMeanwhileError, SnapshotDamagedError
+from app.snapshots.bucket import CHECKS, LIVE_KEY, SnapshotBucket
+from app.snapshots.errors import DownloadStoppedError, PrefixTakenError, PublishedMeanwhileError, SnapshotDamagedError
 from app.snapshots.manifest import MANIFEST_FILE
 from app.snapshots.object_store import AlreadyThereError
 from app.snapshots.read import manifest_digest

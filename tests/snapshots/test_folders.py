@@ -1,7 +1,9 @@
 """Where folders are, and how a process brings one while it goes on."""
 
 import shutil
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +13,10 @@ import pytest
 from app.scoring import open_snapshot
 from app.settings import Settings
 from app.snapshots.bucket import SnapshotBucket
-from app.snapshots.errors import SnapshotDamagedError
-from app.snapshots.fetching import DAMAGED_PAUSE_SECONDS, SnapshotFetcher
+from app.snapshots.errors import DownloadStoppedError, SnapshotDamagedError
+from app.snapshots.fetching import DAMAGED_PAUSE_SECONDS, AwaitedDownloads, SnapshotFetcher
 from app.snapshots.folders import SnapshotFolders
+from app.snapshots.object_store import KEY_VARIABLES
 from app.snapshots.read import manifest_digest
 from tests.support.object_storage import memory_bucket
 from tests.support.service import wait_until
@@ -153,6 +156,35 @@ def test_stopped_fetcher_begins_nothing(published: tuple[SnapshotBucket, Entry],
     fetcher.stop()
     fetcher.want(entry)
     assert not fetcher.is_fetching
+
+
+def test_awaited_download(published: tuple[SnapshotBucket, Entry], tmp_path: Path) -> None:
+    bucket, entry = published
+    folders, downloads = SnapshotFolders(tmp_path / "replica", bucket), AwaitedDownloads()
+    assert manifest_digest(downloads.get(folders, entry)) == entry.digest
+    shutil.rmtree(folders.local(entry))
+    bucket.objects.remove(["snapshots/000001/items.faiss"])
+    with pytest.raises(SnapshotDamagedError, match=r"items\.faiss"):
+        downloads.get(folders, entry)
+    downloads.stop()
+    with pytest.raises(DownloadStoppedError):
+        downloads.get(folders, entry)
+
+
+def test_awaited_download_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the storage does not answer, for which a read waits ten seconds."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        for name in (*KEY_VARIABLES, "AWS_REGION"):
+            monkeypatch.setenv(name, "any")
+        folders, downloads = SnapshotFolders(tmp_path, SnapshotBucket.at("s3://bucket/prefix")), AwaitedDownloads()
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(downloads.get, folders, Entry(1, None))
+            connection, _ = silent.accept()
+            with connection:
+                downloads.stop()
+                with pytest.raises(DownloadStoppedError):
+                    waiting.result(timeout=5)
 
 
 def test_full_disk_is_a_problem_that_is_told(

@@ -40,10 +40,14 @@ def memory_bucket() -> SnapshotBucket:
 
 @dataclass
 class Forwarder:
-    """What stands between Reckon and the storage. `is_down`: it closes all connections, and takes no new ones."""
+    """What stands between Reckon and the storage. `is_down`: it closes all connections, and takes no new ones.
+
+    `is_silent`: it takes new ones, and passes nothing on.
+    """
 
     target: int
     is_down: bool = False
+    is_silent: bool = False
     n_opened: int = 0
     _open: set[socket.socket] = field(default_factory=set)
     _listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0), backlog=128))
@@ -61,8 +65,12 @@ class Forwarder:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
+    def fall_silent(self) -> None:
+        self.go_down()
+        self.is_down, self.is_silent = False, True
+
     def come_up(self) -> None:
-        self.is_down = False
+        self.is_down = self.is_silent = False
 
     def close(self) -> None:
         self.go_down()
@@ -77,6 +85,9 @@ class Forwarder:
             self.n_opened += 1
             if self.is_down:
                 client.close()
+                continue
+            if self.is_silent:
+                self._open.add(client)
                 continue
             try:
                 server = socket.create_connection(("127.0.0.1", self.target))
