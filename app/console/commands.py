@@ -17,6 +17,7 @@ import structlog
 
 from app.errors import InvalidInputError, ReckonError, UnavailableError
 from app.settings import Settings
+from app.tenancy.open_services import Lease
 
 log = structlog.get_logger()
 
@@ -87,10 +88,13 @@ class Commands:
             raise InvalidInputError(ended.problem, field="file")
         return ended.document
 
-    def start(self, arguments: Sequence[str], settings: Settings, then: Callable[[str], None]) -> None:
+    def start(
+        self, arguments: Sequence[str], settings: Settings, then: Callable[[str], None], lease: Lease | None
+    ) -> None:
         """Start an import, which goes on after the request.
 
-        `then`: called when it has ended, in a thread, with what it said if it failed; empty otherwise.
+        `then`: called when it has ended, in a thread, with what it said if it failed; empty otherwise. `lease`: of the
+        tenant whose service `then` uses, held until it has returned.
         """
 
         async def follow() -> None:
@@ -105,10 +109,12 @@ class Commands:
             except ReckonError as error:
                 log.warning("end of an import not recorded", why=error.detail)
             except Exception:
-                # As of a tenant whose database was closed meanwhile: the record shows the import as interrupted later.
+                # As of a tenant that was deleted meanwhile: the record shows the import as interrupted later.
                 log.exception("end of an import not recorded")
 
         task = asyncio.create_task(follow())
+        if lease is not None:
+            lease.hold_for(task)
         self._following.add(task)
         task.add_done_callback(self._following.discard)
 

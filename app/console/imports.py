@@ -20,6 +20,7 @@ from app.console.routing import (
     console_router,
     data_dir_of,
     for_admins,
+    lease_of,
     may_change,
     reads,
     service_of,
@@ -200,7 +201,7 @@ async def start_import(request: Request, upload_id: str) -> Response:
             uploads.remove(upload_id)
 
     arguments = ["import", str(found.path), "--json", f"--import-id={import_id}", *corrections.of_import]
-    commands_of(request).start(arguments, settings_of(request), then)
+    commands_of(request).start(arguments, settings_of(request), then, lease_of(request))
     return RedirectResponse("/console/data?said=imported", status_code=303)
 
 

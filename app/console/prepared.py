@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from fastapi import Request, Response
 
 from app.console.rendering import page
-from app.console.routing import caller_of
+from app.console.routing import caller_of, lease_of
 from app.errors import UnavailableError
+from app.tenancy.open_services import Lease
 
 View = TypeVar("View")
 
@@ -49,11 +50,13 @@ class PreparedViews:
         self._clock = clock
         self._making: dict[Hashable, _Making] = {}
 
-    def start(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, object]]) -> asyncio.Task[Any]:
+    def start(
+        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, object]], lease: Lease | None
+    ) -> asyncio.Task[Any]:
         """Begin to make the view, if nothing does.
 
-        `key`: the address that is asked for again, and all else that `make` depends on. Raises `UnavailableError` while
-        too many views are being made.
+        `key`: the address that is asked for again, and all else that `make` depends on. `lease`: of the tenant whose
+        service `make` uses, held until the view is made. Raises `UnavailableError` while too many views are being made.
         """
         self._forget_old()
         making = self._making.get(key)
@@ -61,15 +64,19 @@ class PreparedViews:
             if len(self._making) >= MOST:
                 raise UnavailableError("too many lists are being made at once: try again in a moment")
             making = self._making[key] = _Making(asyncio.create_task(make()))
+            if lease is not None:
+                lease.hold_for(making.task)
             making.task.add_done_callback(partial(self._note_end, making))
         return making.task
 
-    async def get(self, key: Hashable, make: Callable[[], Coroutine[Any, Any, View]]) -> View | None:
+    async def get(
+        self, key: Hashable, make: Callable[[], Coroutine[Any, Any, View]], lease: Lease | None
+    ) -> View | None:
         """What `make` returns; None while it is being made. It is handed out once: the next request makes it anew.
 
         Raises what `make` raises, and as `start`.
         """
-        task = self.start(key, make)
+        task = self.start(key, make, lease)
         await asyncio.wait({task}, timeout=WAIT_SECONDS)
         if not task.done():
             return None
@@ -107,7 +114,8 @@ async def prepared_page(
 
 async def prepared(request: Request, make: Callable[[], Coroutine[Any, Any, View]]) -> View | None:
     """As `PreparedViews.get`, for the address and the catalogue of the request."""
-    return await views_of(request).get((caller_of(request).tenant, _address(request)), make)
+    key = caller_of(request).tenant, _address(request)
+    return await views_of(request).get(key, make, lease_of(request))
 
 
 def being_made_page(request: Request, title: str, part: str) -> Response:

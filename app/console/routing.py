@@ -24,6 +24,7 @@ from app.errors import ChangedMeanwhileError, ConflictError, InvalidInputError, 
 from app.settings import Settings
 from app.store.audit import ANY_CALLER, SUCCEEDED
 from app.store.read_limit import limited_reads
+from app.tenancy.open_services import Lease
 from app.wiring import Control, Service
 
 if TYPE_CHECKING:
@@ -100,6 +101,15 @@ def service_of(request: Request) -> Service:
     """The objects of the catalogue that the operator sees."""
     service: Service = request.scope["state"]["service"]
     return service
+
+
+def lease_of(request: Request) -> Lease | None:
+    """What keeps these objects open until the end of the request; None for the main catalogue, which is always open.
+
+    Work that goes on after the request must hold it: see `Lease.hold_for`.
+    """
+    lease: Lease | None = request.scope["state"]["lease"]
+    return lease
 
 
 def data_dir_of(request: Request) -> Path:

@@ -58,7 +58,7 @@ class SessionEndedError(UnauthorizedError):
 
 
 class Sessions:
-    """ASGI middleware. Sets `caller`, `session` and `service` in the state of the request.
+    """ASGI middleware. Sets `caller`, `session`, `service` and its `lease` in the state of the request.
 
     `image_hosts`: whose pictures the pages may show.
     """
@@ -146,7 +146,7 @@ class Sessions:
             service = self._service
             if caller.tenant is not None:
                 lease, service = await self._tenants.lease(caller.tenant)
-            scope["state"]["service"] = service
+            scope["state"] |= {"service": service, "lease": lease}
             with bound_contextvars(**({} if caller.tenant is None else {"tenant": caller.tenant})):
                 await self._app(scope, receive, send)
         except ReckonError as error:  # of the lease: the pages answer their own

@@ -21,7 +21,7 @@ from app.console.item_lists import (
 from app.console.prepared import views_of
 from app.console.rating_inputs import RatingInput, rating_input
 from app.console.rendering import link, page
-from app.console.routing import caller_of, changes, console_router, service_of
+from app.console.routing import caller_of, changes, console_router, lease_of, service_of
 from app.entities import Rating, clean_id
 from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
 from app.serving.exclusion import WhyNot
@@ -249,9 +249,9 @@ async def titles_indexed(request: Request, *, is_wanted: bool) -> bool:
         partial(run_in_threadpool, catalogue.prepare_titles),
     )
     if is_wanted:
-        await views.get(key, make)
+        await views.get(key, make, lease_of(request))
     else:
-        views.start(key, make)
+        views.start(key, make, lease_of(request))
     return not catalogue.needs_title_index
 
 

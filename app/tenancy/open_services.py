@@ -2,7 +2,7 @@
 
 All of this runs on one event loop, so that it needs no locks. What blocks (opening, closing, looking for another
 snapshot) runs in a few threads, which all tenants share. A request leases a service and gives it back: one that is
-leased is never closed.
+leased is never closed. Work that a request leaves behind holds the lease as well.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -42,7 +42,10 @@ def give_back_memory() -> None:
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """What the requests of one tenant share. `n`: of those that hold it. `used_at`: by the monotonic clock."""
+    """What the requests of one tenant share, and the work that they leave behind. `n`: of those that hold it.
+
+    `used_at`: by the monotonic clock.
+    """
 
     name: str
     opening: "asyncio.Future[Service]" = field(init=False)
@@ -50,6 +53,11 @@ class Lease:
     n: int = 0
     used_at: float = 0.0
     polling: asyncio.Task[None] | None = None
+
+    def hold_for(self, work: "asyncio.Task[Any]") -> None:
+        """Hold it until the work ends, which outlives the request that holds it now."""
+        self.n += 1
+        work.add_done_callback(lambda _work: self.give_back())
 
     def give_back(self) -> None:
         self.n -= 1

@@ -34,10 +34,10 @@ def run(test: Callable[[PreparedViews, Slow], Coroutine[Any, Any, None]]) -> Non
 
 def test_waits_until_it_is_made() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
-        assert await views.get("a", slow.make) is None
-        assert await views.get("a", slow.make) is None
+        assert await views.get("a", slow.make, None) is None
+        assert await views.get("a", slow.make, None) is None
         slow.ended.set()
-        assert await views.get("a", slow.make) == 1
+        assert await views.get("a", slow.make, None) == 1
         assert slow.n == 1
 
     run(test)
@@ -46,7 +46,7 @@ def test_waits_until_it_is_made() -> None:
 def test_is_handed_out_once() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
         slow.ended.set()
-        assert [await views.get("a", slow.make) for _ in range(2)] == [1, 2]
+        assert [await views.get("a", slow.make, None) for _ in range(2)] == [1, 2]
 
     run(test)
 
@@ -54,17 +54,17 @@ def test_is_handed_out_once() -> None:
 def test_two_at_once_share_it() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
         asyncio.get_running_loop().call_later(0.001, slow.ended.set)
-        assert await asyncio.gather(*(views.get("a", slow.make) for _ in range(2))) == [1, 1]
+        assert await asyncio.gather(*(views.get("a", slow.make, None) for _ in range(2))) == [1, 1]
 
     run(test)
 
 
 def test_addresses_are_apart() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
-        assert await views.get("a", slow.make) is None
+        assert await views.get("a", slow.make, None) is None
         other = Slow()
         other.ended.set()
-        assert await views.get("b", other.make) == 1
+        assert await views.get("b", other.make, None) == 1
 
     run(test)
 
@@ -75,11 +75,11 @@ def test_errors_are_raised_where_they_are_asked_for() -> None:
             await slow.ended.wait()
             raise NotFoundError("user", "u")
 
-        assert await views.get("a", fail) is None
+        assert await views.get("a", fail, None) is None
         slow.ended.set()
         with pytest.raises(NotFoundError):
-            await views.get("a", fail)
-        assert await views.get("a", slow.make) == 1
+            await views.get("a", fail, None)
+        assert await views.get("a", slow.make, None) == 1
 
     run(test)
 
@@ -88,17 +88,17 @@ def test_what_nobody_fetched_is_made_anew() -> None:
     async def test(_: PreparedViews, slow: Slow) -> None:
         now = [0.0]
         views = PreparedViews(clock=lambda: now[0])
-        assert await views.get("a", slow.make) is None
+        assert await views.get("a", slow.make, None) is None
         # However long it takes to make, it waits for the page from then on.
         now[0] = 2 * KEPT_SECONDS
         slow.ended.set()
         await asyncio.sleep(0.01)
         now[0] += KEPT_SECONDS - 1
-        assert await views.get("a", slow.make) == 1
-        views.start("a", slow.make)
+        assert await views.get("a", slow.make, None) == 1
+        views.start("a", slow.make, None)
         await asyncio.sleep(0.01)
         now[0] += KEPT_SECONDS + 1
-        assert await views.get("a", slow.make) == 3
+        assert await views.get("a", slow.make, None) == 3
 
     run(test)
 
@@ -106,10 +106,10 @@ def test_what_nobody_fetched_is_made_anew() -> None:
 def test_bounded() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
         for n in range(MOST):
-            views.start(n, slow.make)
+            views.start(n, slow.make, None)
         with pytest.raises(UnavailableError):
-            await views.get("one more", slow.make)
-        assert await views.get(0, slow.make) is None
+            await views.get("one more", slow.make, None)
+        assert await views.get(0, slow.make, None) is None
 
     run(test)
 
