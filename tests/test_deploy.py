@@ -14,19 +14,20 @@ from app.main import create_app
 from app.settings import Settings
 from app.store import migrate
 from tests.support.deploy_files import ALERT_CASES, DEPLOY, alert_rules, dashboard_queries
-from tests.support.metric_names import metric_rows, names_in
+from tests.support.metric_names import consumer_metric_rows, metric_rows, names_in
 
 MANIFESTS: list[dict[str, Any]] = [*yaml.safe_load_all((DEPLOY / "kubernetes" / "reckon.yaml").read_text())]
 PODS = {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in MANIFESTS if "template" in each["spec"]}
 SETTINGS = {f"RECKON_{name.upper()}" for name in Settings.model_fields}
 
 NAMES = {row.name for row in metric_rows()}
+NAMES_OF_CONSUMERS = {row.name for row in consumer_metric_rows()}
 
 
 def test_alerts_name_metrics() -> None:
     for rule in alert_rules():
-        assert names_in(rule["expr"]) <= NAMES, rule["alert"]
-        assert names_in(rule["annotations"]["action"]) <= NAMES, rule["alert"]
+        for text in (rule["expr"], rule["annotations"]["action"]):
+            assert names_in(text) <= NAMES | NAMES_OF_CONSUMERS, rule["alert"]
 
 
 def test_dashboard_shows_all_metrics() -> None:
@@ -45,6 +46,15 @@ def test_metrics_are_documented() -> None:
     table = [line for line in page.splitlines() if line.startswith("| `reckon_") and line.count("|") == 5]
     assert table == [row.line for row in metric_rows()]
     assert names_in(page) - NAMES == set()
+
+
+def test_metrics_of_consumers_are_documented() -> None:
+    """In `docs/scaling.md`: names, kinds and labels."""
+    page = (DEPLOY.parent / "docs" / "scaling.md").read_text()
+    cells = [line.strip().split(" | ") for line in page.splitlines() if line.strip().startswith("| `reckon_kafka_")]
+    found = {(name.strip("| `"), kind, labels.strip()) for name, kind, labels, _ in cells}
+    documented = {(row.name, row.kind, ", ".join(f"`{each}`" for each in row.labels)) for row in consumer_metric_rows()}
+    assert found == documented
 
 
 @pytest.mark.parametrize("pod", PODS.values(), ids=PODS)

@@ -3,8 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.observability.consumption import ConsumerMetrics
 from app.observability.metrics import Metrics
 from tests.support.states import known_states
 
@@ -48,9 +50,30 @@ def all_metrics() -> Metrics:
     return metrics
 
 
+def all_consumer_metrics() -> ConsumerMetrics:
+    """Each of them has counted something."""
+    metrics = ConsumerMetrics()
+    metrics.count_messages("ratings", 1)
+    metrics.count_ratings("stored", 1)
+    metrics.count_events("view", "stored", 1)
+    metrics.waits("unavailable", "the database does not answer")
+    metrics.observe_lag({("ratings", 0): 1})
+    return metrics
+
+
 def metric_rows() -> list[MetricRow]:
+    """Of API processes."""
+    return _rows(all_metrics().render().decode())
+
+
+def consumer_metric_rows() -> list[MetricRow]:
+    """Of `reckon consume`."""
+    return _rows(generate_latest(all_consumer_metrics()._registry).decode())
+
+
+def _rows(text: str) -> list[MetricRow]:
     rows = []
-    for family in text_string_to_metric_families(all_metrics().render().decode()):
+    for family in text_string_to_metric_families(text):
         if not OF_LIBRARY.search(family.name):
             labels = {label: None for sample in family.samples for label in sample.labels if label != "le"}
             name = f"{family.name}_total" if family.type == "counter" else family.name
