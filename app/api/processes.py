@@ -1,7 +1,8 @@
 """The processes of the service, and what they did in the last hour."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
@@ -11,9 +12,42 @@ from app.api.problems import responses
 from app.api.routing import StrictRoute, service_of
 from app.auth.errors import ForbiddenError
 from app.observability.activity import LATENCY_BUCKETS, Minute, last_hour
-from app.store.processes import ProcessBeats
+from app.observability.consumption import ConsumerState
+from app.store.processes import ProcessBeat, ProcessBeats
 
 router = APIRouter(tags=["operation"], route_class=StrictRoute)
+
+
+class PartitionOut(BaseModel):
+    topic: str = Field(examples=["reckon.ratings"])
+    partition: int = Field(examples=[0])
+    lag: int = Field(description="Its messages that are not stored yet", examples=[120])
+
+
+class ConsumerOut(BaseModel):
+    """What `reckon consume` does."""
+
+    messages: int = Field(description="Dealt with since its start", examples=[48_000])
+    dead_letters: int = Field(description="Refused messages and rows since its start", examples=[2])
+    lag: int = Field(description="Messages that are not stored yet, of all its partitions", examples=[120])
+    partitions: list[PartitionOut] = Field(description="Those that it has, by topic and number")
+    waits_for: str | None = Field(
+        description="Why it stores nothing now; null while it does",
+        examples=["the disk of the database is nearly full"],
+    )
+
+    @classmethod
+    def of(cls, activity: Mapping[str, Any]) -> Self | None:
+        if (state := ConsumerState.of(activity)) is None:
+            return None
+        partitions = [PartitionOut(topic=topic, partition=number, lag=n) for (topic, number), n in state.lag.items()]
+        return cls(
+            messages=state.messages,
+            dead_letters=state.dead_letters,
+            lag=state.total_lag,
+            partitions=partitions,
+            waits_for=state.waits_for,
+        )
 
 
 class HeartbeatOut(BaseModel):
@@ -34,6 +68,12 @@ class HeartbeatOut(BaseModel):
     snapshot_version: int | None = Field(
         description="Of the snapshot that it serves; null without one, and for a worker or consumer"
     )
+    consumer: ConsumerOut | None = Field(description="What a consumer of Kafka does; null for all others")
+
+    @classmethod
+    def from_beat(cls, beat: ProcessBeat) -> Self:
+        same = {name: getattr(beat, name) for name in cls.model_fields if name != "consumer"}
+        return cls(**same, consumer=ConsumerOut.of(beat.activity))
 
 
 class ActivityCountsOut(BaseModel):
@@ -80,7 +120,7 @@ class ProcessesOut(BaseModel):
             ActivityMinuteOut(minute=at, lists=dict(minute.lists), **_counts_of(minute)) for at, minute in done.minutes
         ]
         return cls(
-            processes=[HeartbeatOut.model_validate(beat, from_attributes=True) for beat in beats.beats],
+            processes=[HeartbeatOut.from_beat(beat) for beat in beats.beats],
             activity=ActivityOut(strategies=done.total.shares, minutes=minutes, **_counts_of(done.total)),
         )
 
@@ -103,9 +143,9 @@ def _seconds_of(minute: Minute, share: float) -> float | None:
     openapi_extra=needs("console"),
 )
 def get_processes(request: Request) -> ProcessesOut:
-    """What each API process and worker has last said of itself, at most 10 seconds ago while it runs, and what they did
-    together in the last hour. A worker answers no requests. Of all tenants together, and so for a key of the main
-    catalogue alone.
+    """What each API process, worker and consumer has last said of itself, at most 10 seconds ago while it runs, and
+    what they did together in the last hour. A worker answers no requests. Of all tenants together, and so for a key of
+    the main catalogue alone.
     """
     if caller_of(request).tenant is not None:
         raise ForbiddenError("the processes are of the whole deployment: they need a key of the main catalogue")

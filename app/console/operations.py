@@ -18,6 +18,7 @@ from app.console.plots import Plot, channel
 from app.console.rendering import page
 from app.console.routing import caller_of, console_router, data_dir_of, service_of, settings_of
 from app.observability.activity import LAG_BUCKETS, LATENCY_BUCKETS, LastHour, last_hour
+from app.observability.consumption import ConsumerState
 from app.settings import Settings
 from app.store.erasures import Erasure
 from app.store.processes import ProcessBeat
@@ -81,13 +82,21 @@ class LagView:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessRow:
+    """`consumer`: what a consumer of messages does; None for all others."""
+
+    beat: ProcessBeat
+    consumer: ConsumerState | None
+
+
+@dataclass(frozen=True, slots=True)
 class OperationsView:
     """`processes`: empty for a tenant, which shares them with others; then there are neither plots nor settings.
     `erasures`: the oldest of the `n_erasures` that are pending.
     """
 
     is_main: bool
-    processes: Sequence[ProcessBeat]
+    processes: Sequence[ProcessRow]
     live_version: int | None
     requests: Plot | None
     latency: Plot | None
@@ -114,7 +123,7 @@ def operations_view(service: Service, data_dir: Path, settings: Settings, *, is_
     hour = None if beats is None else last_hour([each.activity for each in beats.beats], beats.read_at)
     return OperationsView(
         is_main=is_main,
-        processes=[] if beats is None else beats.beats,
+        processes=[] if beats is None else [ProcessRow(each, ConsumerState.of(each.activity)) for each in beats.beats],
         live_version=None if live is None else live.version,
         requests=None if hour is None else requests_plot(hour),
         latency=None if hour is None else latency_plot(hour),

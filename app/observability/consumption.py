@@ -1,13 +1,53 @@
 """What a consumer of messages has done: counters for Prometheus, and what its heartbeat says."""
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
 from app.errors import ConflictError
 from app.observability.activity import Activity
 from app.observability.metrics import Names
+
+CONSUMER = "consumer"
+"""Beside the minutes of `Activity.as_json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """What a consumer says of itself in its heartbeat.
+
+    `messages`: dealt with since its start; `dead_letters`: written since then. `lag`: messages that are not stored yet,
+    by topic and partition, of all partitions that it has. `waits_for`: why it stores nothing now; None while it does.
+    """
+
+    messages: int = 0
+    dead_letters: int = 0
+    lag: Mapping[tuple[str, int], int] = field(default_factory=dict)
+    waits_for: str | None = None
+
+    @property
+    def total_lag(self) -> int:
+        return sum(self.lag.values())
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "lag": {f"{topic} {partition}": n for (topic, partition), n in sorted(self.lag.items())},
+            "messages": self.messages,
+            "dead_letters": self.dead_letters,
+            "waits_for": self.waits_for,
+        }
+
+    @classmethod
+    def of(cls, activity: Mapping[str, Any]) -> Self | None:
+        """That of a process which has said this; None if it is no consumer."""
+        document = activity.get(CONSUMER)
+        if document is None:
+            return None
+        places = ((*place.split(" "), n) for place, n in document["lag"].items())  # names of topics hold no blanks
+        lag = {(topic, int(partition)): n for topic, partition, n in places}
+        return cls(document["messages"], document["dead_letters"], dict(sorted(lag.items())), document["waits_for"])
 
 
 class ConsumerMetrics:
@@ -95,18 +135,9 @@ class ConsumerMetrics:
         self._lag = lag
 
     @property
-    def lag(self) -> dict[str, int]:
-        """By topic and partition, as text."""
-        return {f"{topic} {partition}": n for (topic, partition), n in sorted(self._lag.items())}
+    def state(self) -> ConsumerState:
+        return ConsumerState(self._n_messages, self._n_refused, self._lag, self.waits_for)
 
     def as_json(self) -> dict[str, Any]:
         """The activity of the last hour by minute, and under `consumer` what this process does now."""
-        return {
-            **self.activity.as_json(),
-            "consumer": {
-                "lag": self.lag,
-                "messages": self._n_messages,
-                "dead_letters": self._n_refused,
-                "waits_for": self.waits_for,
-            },
-        }
+        return {**self.activity.as_json(), CONSUMER: self.state.as_json()}

@@ -28,7 +28,8 @@ class ProcessBeat:
     `name`: `api 1`, `worker`, as `reckon serve` calls it; `api` where something else runs it; `consumer`.
     `started_at`, `beat_at`: by the clock of the database where it has one.
     `version`: of Reckon. `snapshot_version`: of the snapshot that it serves; None without one, and for a worker.
-    `activity`: as `Activity.as_json`; empty for a worker; as `ConsumerMetrics.as_json` for a consumer.
+    `activity`: as `Activity.as_json`; empty for a worker; as `ConsumerMetrics.as_json` for a consumer, whose part of it
+    `ConsumerState.of` reads.
     `is_alive`: whether the beat is recent.
     """
 

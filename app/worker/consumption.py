@@ -275,7 +275,7 @@ class Consumption:
         if self._n_messages:
             self.metrics.observe_lag(broker.lag)
             n_done = {"n_messages": self._n_messages, "n_dead_letters": self._n_refused}
-            log.info("messages consumed", **n_done, lag=self.metrics.lag)
+            log.info("messages consumed", **n_done, lag=self.metrics.state.as_json()["lag"])
         self._n_messages = self._n_refused = 0
         self._reported_at = time.monotonic()
 

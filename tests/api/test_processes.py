@@ -9,8 +9,10 @@ from fastapi.testclient import TestClient
 
 from app import __version__
 from app.main import create_app
+from app.observability.consumption import ConsumerMetrics
 from app.settings import Settings
 from app.store import Store
+from app.store.presence import Presence
 from app.store.processes import Identity
 from tests.support.keys import GuardedApp, bearer
 from tests.support.service import wait_until
@@ -32,6 +34,7 @@ def test_own_row(beating: TestClient) -> None:
     wait_until(lambda: beating.get("/processes").json()["activity"]["strategies"] != {})
     answer = beating.get("/processes").json()
     (own,) = answer["processes"]
+    assert own["consumer"] is None
     assert (own["name"], own["version"], own["snapshot_version"], own["is_alive"]) == ("api", __version__, None, True)
     activity = answer["activity"]
     assert activity["ratings"] == 1
@@ -71,6 +74,35 @@ def test_sums(client: TestClient) -> None:
     assert answer["activity"]["requests"] == 3
     assert answer["activity"]["strategies"] == {"api 2": 2 / 3, "api 1": 1 / 3}
     assert answer["activity"]["p99_seconds"] is None
+
+
+def test_consumer(client: TestClient) -> None:
+    """With its lag; what it stored counts as that of other processes does."""
+    store: Store = client.app.state.service.store  # type: ignore[attr-defined]  # of our application
+    metrics = ConsumerMetrics()
+    presence = Presence(store, "consumer", activity=metrics.as_json)
+    presence.beat()
+    (beat,) = client.get("/processes").json()["processes"]
+    assert beat["consumer"] == {"messages": 0, "dead_letters": 0, "lag": 0, "partitions": [], "waits_for": None}
+    metrics.count_messages("reckon.ratings", 7)
+    metrics.count_ratings("stored", 6)
+    metrics.count_dead_letters(1)
+    metrics.observe_lag({("reckon.ratings", 10): 4, ("reckon.ratings", 2): 30})
+    metrics.waits("storage-full", "the disk of the database is nearly full")
+    presence.beat()
+    answer = client.get("/processes").json()
+    assert answer["activity"]["ratings"] == 6
+    (beat,) = answer["processes"]
+    assert beat["consumer"] == {
+        "messages": 7,
+        "dead_letters": 1,
+        "lag": 34,
+        "partitions": [
+            {"topic": "reckon.ratings", "partition": 2, "lag": 30},
+            {"topic": "reckon.ratings", "partition": 10, "lag": 4},
+        ],
+        "waits_for": "the disk of the database is nearly full",
+    }
 
 
 def test_tenants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """What the client tells operators of the service."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from app.client import NotFoundError, Reckon
+from app.client import ConsumedPartition, Consumer, NotFoundError, Reckon
 from app.intake.importing import import_path
+from app.observability.consumption import ConsumerMetrics
 from app.serving.placement_config import settings_to_store
 from app.store import Store
+from app.store.presence import Presence
 
 
 def test_arrivals(reckon: Reckon) -> None:
@@ -20,6 +23,15 @@ def test_processes(reckon: Reckon) -> None:
     seen = reckon.processes()
     assert list(seen) == []  # none has beaten yet
     assert (len(seen.activity.minutes), seen.activity.requests, seen.activity.p50_seconds) == (60, 0, None)
+
+
+def test_consumer(reckon: Reckon, tmp_path: Path) -> None:
+    metrics = ConsumerMetrics()
+    metrics.observe_lag({("reckon.ratings", 1): 5})
+    with closing(Store.open("", tmp_path)) as store:
+        Presence(store, "consumer", activity=metrics.as_json).beat()
+    (seen,) = reckon.processes()
+    assert seen.consumer == Consumer(0, 0, 5, (ConsumedPartition("reckon.ratings", 1, 5),), None)
 
 
 def test_imports(reckon: Reckon, tmp_path: Path) -> None:

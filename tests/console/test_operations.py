@@ -35,16 +35,22 @@ def test_processes(console: Console, service: Service) -> None:
 
 def test_consumer(console: Console, service: Service) -> None:
     metrics = ConsumerMetrics()
+    metrics.count_messages("reckon.ratings", 4)
     metrics.count_ratings("stored", 3)
     metrics.observe_lag({("reckon.ratings", 0): 1_200, ("reckon.ratings", 1): 34})
     presence = Presence(service.store, "consumer", activity=metrics.as_json)
     presence.beat()
     assert "consumer runs" in (text := console.text("/console/operations"))
-    assert "1,234 to store in 2 partitions" in text
+    assert "1,234 to store in 2 partitions, 4 dealt with" in text
+    assert "dead letters" not in text
     assert "No request has come in the last hour" in text
     metrics.waits("storage-full", "the disk of the database is nearly full")
     presence.beat()
-    assert "waits: the disk of the database is nearly full" in console.text("/console/operations")
+    metrics.count_dead_letters(2)
+    presence.beat()
+    text = console.text("/console/operations")
+    assert "waits: the disk of the database is nearly full , 1,234 to store" in text
+    assert "2 dead letters" in text
 
 
 def test_plots(service: Service, tmp_path: Path) -> None:

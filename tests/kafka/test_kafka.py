@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.intake.json_limits import MAX_BODY_BYTES
+from app.observability.consumption import ConsumerState
 from app.store import Store
 from tests.support.kafka_broker import (
     DEAD_LETTERS,
@@ -76,6 +77,8 @@ def test_stored_and_committed(broker: KafkaBroker, consumers: Consumers, store: 
     assert sum(minute.get("ratings", 0) for name, minute in beat.activity.items() if name != "consumer") == 4
     lags = [f'reckon_kafka_lag{{partition="{n}",topic="{topic}"}} 0.0' for topic in (RATINGS, EVENTS) for n in (0, 1)]
     wait_until(lambda: all(each in metrics_at(port) for each in lags), 30)
+    everything = ConsumerState(6, 0, {(topic, n): 0 for topic in sorted((RATINGS, EVENTS)) for n in (0, 1)})
+    wait_until(lambda: ConsumerState.of(consumer_of(store).activity) == everything, 30)
     text = metrics_at(port)
     assert f'reckon_kafka_messages_total{{topic="{RATINGS}"}} 3.0' in text
     assert 'reckon_kafka_ratings_total{status="stored"} 4.0' in text

@@ -9,11 +9,36 @@ from ..call import Request, operation
 
 
 @dataclass(frozen=True, slots=True)
+class ConsumedPartition:
+    """`lag`: messages that are not stored yet."""
+
+    topic: str
+    partition: int
+    lag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """What a consumer of Kafka does.
+
+    `messages`: dealt with since its start; `dead_letters`: written since then. `lag`: of all its `partitions`.
+    `waits_for`: why it stores nothing now; None while it does.
+    """
+
+    messages: int
+    dead_letters: int
+    lag: int
+    partitions: tuple[ConsumedPartition, ...]
+    waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """What a process has last said of itself.
 
-    `name`: `api 1`, `worker`. `beat_at`: when it said so; every process does every 10 seconds. `is_alive`: whether that
-    was in the last 35 seconds. `version`: of Reckon. `snapshot_version`: of what it serves; None for a worker.
+    `name`: `api 1`, `worker`, `consumer`. `beat_at`: when it said so; every process does every 10 seconds. `is_alive`:
+    whether that was in the last 35 seconds. `version`: of Reckon. `snapshot_version`: of what it serves; None for a
+    worker. `consumer`: None for all others.
     """
 
     process_id: str
@@ -25,6 +50,7 @@ class Heartbeat:
     is_alive: bool
     version: str
     snapshot_version: int | None
+    consumer: Consumer | None = None
 
 
 @dataclass(frozen=True, slots=True)
