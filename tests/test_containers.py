@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from app.settings import Settings
+
 ROOT = Path(__file__).parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 STAGES = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)[1:]
@@ -34,3 +36,30 @@ def test_image_runs_without_root(target: str) -> None:
     assert "\nUSER 10001\n" in stage
     assert "\nHEALTHCHECK " in stage
     assert "USER root" not in stage
+
+
+def test_settings_of_services() -> None:
+    names = {f"RECKON_{name.upper()}" for name in Settings.model_fields}
+    for name, service in SERVICES.items():
+        if name != "postgres":
+            assert service["environment"].keys() <= names
+            assert (
+                service["environment"]["RECKON_DATABASE_URL"] == SERVICES["api"]["environment"]["RECKON_DATABASE_URL"]
+            )
+
+
+def test_consumer() -> None:
+    """It starts where it is asked for, as no other service is, and its image holds the client of Kafka."""
+    assert {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service} == {
+        "consumer": ["kafka"]
+    }
+    consumer = SERVICES["consumer"]
+    assert consumer["command"] == ["consume"]
+    assert consumer["build"]["target"] == "worker"
+    assert "\nconfluent-kafka==" in (ROOT / "requirements.txt").read_text()
+    assert {each for each in consumer["environment"] if "KAFKA" in each} == {
+        f"RECKON_{name.upper()}" for name in Settings.model_fields if "kafka" in name and not name.endswith("file")
+    }
+    # Compose reads all of the file whatever is started: a value that must be set would keep the others from starting.
+    assert all(each is None for name, each in consumer["environment"].items() if "KAFKA" in name)
+    assert consumer["depends_on"] == SERVICES["worker"]["depends_on"]
