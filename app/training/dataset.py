@@ -201,7 +201,10 @@ class Dataset:
         return replace(self, of_memory=(*self.of_memory, what))
 
     def part(self, max_ratings: int) -> "Dataset":
-        """What is measured: itself, or some users with about so many ratings where it is larger than memory."""
+        """What is measured: itself, or some users with about so many ratings where it is larger than memory.
+
+        What has a row for each user is that of these users; sentences and `n_capped` remain those of all.
+        """
         if not self.is_larger_than_memory:
             return self
         sample = UserSample(min(1.0, max_ratings / max(len(self.ratings), 1)))
@@ -209,10 +212,23 @@ class Dataset:
         rows = np.flatnonzero(is_chosen)
         names = ("user_keys", "user_versions", "user_profile_versions", "is_new", "is_direct")
         data = replace(self.data, **{name: getattr(self.data, name)[is_chosen] for name in names})
+
+        def of_chosen(marks: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+            return None if marks is None else marks[is_chosen]
+
         ratings, rated = self.ratings.select_users(rows), self.rated.select_users(rows)
         labels = self.labels.subset(np.zeros(len(self.labels), np.bool_))
         return replace(
-            self, data=data, rated=rated, ratings=ratings, labels=labels, memberships=Memberships(), sample=sample
+            self,
+            data=data,
+            rated=rated,
+            ratings=ratings,
+            labels=labels,
+            memberships=Memberships(),
+            quarantined=of_chosen(self.quarantined),
+            is_judged=of_chosen(self.is_judged),
+            in_part=of_chosen(self.in_part),
+            sample=sample,
         )
 
     def without(self, quarantined: NDArray[np.bool_], why: str) -> "Dataset":

@@ -1,3 +1,5 @@
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from app.entities import UNKNOWN_TIME, RatingScale
 from app.store import Store
 from app.training.dataset import Dataset, hold_out, load_dataset
 from app.training.errors import SnapshotRejectedError
+from app.training.scratch import Scratch
 from tests.support.interactions import record_interactions
 from tests.support.ratings import incoming
 
@@ -174,3 +177,26 @@ def test_many_labels_at_once(store: Store) -> None:
     rows = [(f"u{cell // 40}", f"i{cell % 40}", "clicked") for cell in cells[200:].tolist()]
     record_interactions(store, rows)
     assert labels_of(store) == {row[:2]: True for row in rows[50:]}
+
+
+def test_part_is_of_the_same_users(store: Store, tmp_path: Path) -> None:
+    """Whatever has a value for each user: those of the users in the part."""
+    store.ratings.record(incoming(*((f"u{n}", f"i{n % 3}", n % 5 + 1) for n in range(50))))
+    loaded = load_dataset(store)
+    is_odd = np.arange(50) % 2 == 1
+    marked = replace(loaded, quarantined=is_odd, is_judged=~is_odd, in_part=np.arange(50) < 20)
+    assert marked.part(10) is marked  # it is in memory
+    rated = loaded.rated
+    columns = (rated.user_rows, rated.item_rows, rated.values, rated.times)
+    in_files = RatingMatrix(rated.n_users, rated.n_items, *columns, storage=Scratch(tmp_path, 1 << 30))
+    whole = replace(marked, rated=in_files, ratings=in_files)
+    part = whole.part(20)
+    chosen = np.flatnonzero(np.isin(whole.data.user_keys, part.data.user_keys))
+    assert 0 < len(chosen) < 50
+    for of_whole, of_part in ((whole, part), (whole.data, part.data)):
+        for name in (each.name for each in fields(of_whole)):
+            value = getattr(of_whole, name)
+            if isinstance(value, np.ndarray) and len(value) == 50:
+                assert getattr(of_part, name).tolist() == value[chosen].tolist(), name
+    assert part.ratings.n_users == part.rated.n_users == len(chosen)
+    assert part.user_versions.tolist() == whole.user_versions[chosen].tolist()
