@@ -34,6 +34,7 @@ from app.store.bursts import most_of_new
 from app.store.snapshots import SnapshotEntry
 from app.store.store import Store
 from app.training.dataset import Dataset
+from app.training.live import fetching
 
 MOST_AN_HOUR = 1_000
 """The busiest of 610 users of MovieLens (ml-latest-small) rated 574 films within an hour, and 392 within a minute."""
@@ -73,7 +74,7 @@ def cap_bursts(dataset: Dataset, store: Store, folders: SnapshotFolders, stage: 
     is_of_new = is_new[users] & is_timed & is_choice & (data.is_direct[users] | (times > published_at))
     new = np.bincount(items[is_of_new], minlength=ratings.n_items).astype(float)
     others = np.bincount(items[is_choice & ~is_of_new], minlength=ratings.n_items).astype(float)
-    most = most_expected(others, new, learned_before(store.snapshots.live(), store, folders, data.item_keys))
+    most = most_expected(others, new, learned_before(store.snapshots.live(), store, folders, data.item_keys, stage))
     of_user = is_timed & (_over_the_hour(users, times) | (data.is_direct[users] & _over_all(users, times)))
     of_item = np.zeros(len(users), bool)
     rows = np.flatnonzero(is_of_new)
@@ -121,7 +122,7 @@ def _most(known: Counts, new: Counts) -> Counts:
 
 
 def learned_before(
-    live: SnapshotEntry | None, store: Store, folders: SnapshotFolders, item_keys: NDArray[np.int64]
+    live: SnapshotEntry | None, store: Store, folders: SnapshotFolders, item_keys: NDArray[np.int64], stage: Stage
 ) -> Counts | None:
     """(n_items,) the choices of each item that the live snapshot has learned from; None where it cannot be read."""
     if live is None:
@@ -129,7 +130,9 @@ def learned_before(
     database_id = store.instance.database_id
     try:
         files = folders.read(
-            live, lambda folder: read_snapshot(folder, database_id, live.version, segment_layouts(), live.digest)
+            live,
+            lambda folder: read_snapshot(folder, database_id, live.version, segment_layouts(), live.digest),
+            fetching(folders, stage),
         )
     except SnapshotError:
         return None

@@ -1,14 +1,18 @@
 """The live snapshot beside a candidate: what is left of its data today, and so how the two can be compared."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from app.algorithms.progress import ProgressCallback, ignore
 from app.entities import RatingScale
 from app.errors import InvalidInputError
 from app.segments.registry import segment_layouts
 from app.snapshots.arrays import kept_users
 from app.snapshots.errors import SnapshotError
-from app.snapshots.folders import SnapshotFolders
+from app.snapshots.folders import Registered, SnapshotFolders
 from app.snapshots.manifest import Acceptance
 from app.snapshots.read import read_snapshot
 from app.store.snapshots import SnapshotEntry
@@ -35,6 +39,11 @@ class Comparison:
     common: Common | None = None
 
 
+def fetching(folders: SnapshotFolders, progress: ProgressCallback) -> Callable[[Registered], Path]:
+    """As `SnapshotFolders.get`. It reports at the beginning of its stage, so that what stops a run ends a download."""
+    return partial(folders.get, progress=lambda _share, file: progress(0.0, f"fetching the live snapshot: {file}"))
+
+
 @dataclass(frozen=True)
 class Live:
     """The live snapshot. `overlap`: with the data of today; None where its folder is missing or damaged."""
@@ -44,7 +53,14 @@ class Live:
     overlap: Overlap | None
 
     @classmethod
-    def read(cls, entry: SnapshotEntry, folders: SnapshotFolders, database_id: str, dataset: Dataset) -> "Live":
+    def read(
+        cls,
+        entry: SnapshotEntry,
+        folders: SnapshotFolders,
+        database_id: str,
+        dataset: Dataset,
+        progress: ProgressCallback = ignore,
+    ) -> "Live":
         """Verifies the checksums of the folder: shares of damaged arrays would decide at random.
 
         Raises `ObjectStorageError` where the folder cannot be fetched: the gate must not open because of that.
@@ -53,6 +69,7 @@ class Live:
             files = folders.read(
                 entry,
                 lambda folder: read_snapshot(folder, database_id, entry.version, segment_layouts(), entry.digest),
+                fetching(folders, progress),
             )
         except SnapshotError:
             return cls(entry.version, entry.card, None)

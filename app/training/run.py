@@ -151,7 +151,8 @@ class Trainer:
         all users, and its own only those who are left. Otherwise raises `SnapshotRejectedError` or
         `TrainingFailedError`, and the live snapshot stays.
         """
-        live, stage = self.live(dataset), Stage.from_progress(progress)
+        stage = Stage.from_progress(progress)
+        live = self.live(dataset, stage)
         comparison = None if live is None else live.comparison(recipe, split.scale)
         tried: tuple[str, ...] = ()
         try:
@@ -172,12 +173,12 @@ class Trainer:
                 return fall_back(error, tried, split, rng, part)
         return replace(evaluated, accepted=accepted)
 
-    def live(self, dataset: Dataset) -> Live | None:
+    def live(self, dataset: Dataset, progress: ProgressCallback = ignore) -> Live | None:
         """The snapshot a candidate is compared with; None while only a fallback or an older format is live."""
         entry = self.store.snapshots.live()
         if entry is None or entry.card["reason"] is not None or entry.card["format"] != FORMAT:
             return None
-        return Live.read(entry, self.publisher.folders, self.store.instance.database_id, dataset)
+        return Live.read(entry, self.publisher.folders, self.store.instance.database_id, dataset, progress)
 
 
 def _pass_gate(

@@ -1,5 +1,6 @@
 """A run publishes to a real server, or says why it does not."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from app.store import Store, migrate
 from app.store.jobs import LeaseLostError
 from app.training.publisher import Publisher
 from app.training.run import Trainer
+from app.worker.attempt import StoppedError
 from tests.support.object_storage import BUCKET, READ, S3Server, s3_server
 from tests.support.published import Shop
 from tests.support.trained import RATED_LIGHTLY, fill
@@ -130,6 +132,24 @@ def test_connection_breaks_during_the_upload(
     live = shop.store.snapshots.live()
     assert live is not None
     assert live.version == 1
+
+
+def test_stopped_while_the_live_snapshot_is_fetched(shop: Shop) -> None:
+    """A worker that stops does not wait for the download of what it compares with."""
+    shop.train(RATED_LIGHTLY)
+    root = shop.trainer.publisher.root
+    shutil.rmtree(root / "000001")
+    shop.store.jobs.enqueue("request", recipe=RATED_LIGHTLY, seed=1)
+    claim = shop.store.jobs.claim("a-worker", lease_seconds=60)
+    assert claim is not None
+
+    def progress(_share: float, text: str) -> None:
+        if "fetching the live snapshot" in text:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        shop.trainer.run(claim, progress)
+    assert list(root.glob("[!.]*")) == list(root.glob(".download-*")) == []
 
 
 def test_lost_lease(shop: Shop, storage: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
