@@ -34,7 +34,8 @@ def train(
         "--from",
         metavar="PATH",
         help="Read ratings from a Parquet file, or a folder of them, besides those of the database; they are not"
-        " imported. `database`: from the database alone",
+        " imported. `s3://BUCKET/PREFIX`: from objects, with the AWS_... variables. `database`: from the database"
+        " alone",
     ),
     scale: str | None = typer.Option(
         None, metavar="SCALE", help="With --from into an empty service: the rating scale, MIN:MAX[:STEP] or pairs"

@@ -19,6 +19,7 @@ def reading_from(store: "Store", recipe: dict[str, Any] | None, source: str | No
     would be lost.
     """
     from app.training.recipe import parse_recipe, recipe_in_use
+    from app.training.source_files import is_address
 
     if source is None:
         if recipe is None or "source" in recipe or (inherited := recipe_in_use(store).source) is None:
@@ -26,8 +27,11 @@ def reading_from(store: "Store", recipe: dict[str, Any] | None, source: str | No
         return {**recipe, "source": inherited}
     document = parse_recipe(recipe or store.instance.recipe()).document
     document.pop("source", None)
+    if source == DATABASE:
+        return document
     # The whole path, since a later run may have another working folder.
-    return document if source == DATABASE else document | {"source": str(Path(source).resolve())}
+    whole = source if is_address(source) else str(Path(source).resolve())
+    return parse_recipe(document | {"source": whole}).document
 
 
 def settle_scale(store: "Store", source: str | None, stated: str | None) -> None:

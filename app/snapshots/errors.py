@@ -61,6 +61,10 @@ class DownloadStoppedError(UnavailableError):
         super().__init__("this process stops, so the snapshot was not downloaded; try again")
 
 
+class ObjectChangedError(ObjectStorageError):
+    """An object was removed or replaced between two reads of it, so that what was read of it is of no use."""
+
+
 class PrefixTakenError(ConflictError):
     """Another service keeps its snapshots at the same place in the bucket."""
 

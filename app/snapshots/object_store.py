@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.errors import InvalidInputError
-from app.snapshots.errors import ObjectStorageDownError, ObjectStorageError, ObjectStorageRefusedError
+from app.snapshots.errors import (
+    ObjectChangedError,
+    ObjectStorageDownError,
+    ObjectStorageError,
+    ObjectStorageRefusedError,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Opened
@@ -50,6 +55,8 @@ class Limits(NamedTuple):
 SMALL = Limits(request=10.0, read=10.0, repeating=10.0)
 DOWNLOAD = Limits(request=3_600.0, read=20.0, repeating=30.0)
 """A whole object in one request: only the time without progress tells that it hangs."""
+RANGE = Limits(request=120.0, read=20.0, repeating=30.0)
+"""A part of an object, some MB."""
 UPLOAD = Limits(request=120.0, read=120.0, repeating=60.0)
 """Each request sends `PART_BYTES` at most."""
 
@@ -63,6 +70,13 @@ class Found:
     """`e_tag`: of the state that was read."""
 
     content: bytes
+    e_tag: str
+
+
+class ObjectState(NamedTuple):
+    """`e_tag`: the entity tag; empty where the storage gives none."""
+
+    size: int
     e_tag: str
 
 
@@ -123,6 +137,37 @@ class ObjectStore:
 
         return pieces()
 
+    def read_range(self, key: str, state: ObjectState, start: int, end: int) -> bytes:
+        """Bytes `start` to `end` of an object that must still have the state `state`.
+
+        Raises `ObjectChangedError` where it was removed or replaced.
+        """
+        obstore = _obstore()
+        options: Any = {"range": (start, end), **({"if_match": state.e_tag} if state.e_tag else {})}
+        what = None
+        with self._told(f"read {key}"):
+            try:
+                return bytes(obstore.get(self._with(RANGE), key, options=options).bytes())
+            except FileNotFoundError as error:
+                _refuse_no_bucket(error)
+                what = "removed"
+            except obstore.exceptions.PreconditionError:
+                what = "replaced"
+        raise ObjectChangedError(
+            f"{self.url}/{key} was {what} while it was read",
+            "Train again when nothing writes there, or let writers add objects without changing those that are there.",
+        )
+
+    def state(self, key: str) -> ObjectState | None:
+        """Of an object; None if there is none."""
+        obstore = _obstore()
+        with self._told(f"read {key}"):
+            try:
+                return _state(obstore.head(self._with(SMALL), key))
+            except FileNotFoundError as error:
+                _refuse_no_bucket(error)
+                return None
+
     def put(self, key: str, content: bytes, *, replaces: str | None = None, is_new: bool = False) -> str:
         """Write a small object and return its entity tag.
 
@@ -150,9 +195,14 @@ class ObjectStore:
 
     def sizes(self, prefix: str) -> dict[str, int]:
         """Key -> size of all objects below the folder `prefix`."""
+        return {key: state.size for key, state in self.states(prefix)}
+
+    def states(self, prefix: str) -> Iterator[tuple[str, ObjectState]]:
+        """The keys and states of all objects below the folder `prefix`; empty: of all objects."""
         obstore = _obstore()
-        with self._told(f"list {prefix}"):
-            return {each["path"]: each["size"] for page in obstore.list(self._with(SMALL), prefix) for each in page}
+        with self._told(f"list {prefix or 'objects'}"):
+            for page in obstore.list(self._with(SMALL), prefix or None):
+                yield from ((each["path"], _state(each)) for each in page)
 
     def folders(self, prefix: str) -> list[str]:
         """The names of the folders in the folder `prefix`."""
@@ -185,6 +235,10 @@ class ObjectStore:
             yield
         except (obstore.exceptions.BaseError, FileNotFoundError) as error:
             raise explained(str(error), f"{self.url}: cannot {what}") from error
+
+
+def _state(found: Any) -> ObjectState:
+    return ObjectState(found["size"], found["e_tag"] or "")
 
 
 def open_s3(url: str, limits: Limits, environment: Mapping[str, str]) -> "Opened":
@@ -224,7 +278,11 @@ def check_credentials(url: str, environment: Mapping[str, str]) -> None:
 
 
 _EXPLAINED: tuple[tuple[str, str, str], ...] = (
-    ("NoSuchBucket", "there is no such bucket", "Make the bucket, or correct RECKON_SNAPSHOT_URL."),
+    (
+        "NoSuchBucket",
+        "there is no such bucket",
+        "Make the bucket, or correct its name (RECKON_SNAPSHOT_URL, or --from).",
+    ),
     (
         "InvalidAccessKeyId",
         "the access key is not known",
@@ -295,6 +353,6 @@ def _obstore() -> Any:
         import obstore.exceptions  # noqa: PLC0415
     except ImportError as error:
         raise InvalidInputError(
-            "snapshots in object storage need obstore: pip install 'reckon[object-store]', or unset RECKON_SNAPSHOT_URL"
+            "object storage needs obstore: pip install 'reckon[object-store]', or name no address that begins with s3://"
         ) from error
     return obstore

@@ -3,19 +3,18 @@
     user_id   text or whole numbers          item_id    likewise
     rating    a number; absent: pairs        rated_at   a timestamp or microseconds since 1970; absent: no times
 
-Files are read in batches of rows, so that memory depends neither on their number nor on their size. A row that cannot
-be learned from is left out and counted by reason; a file that is damaged or has other columns ends the run.
+The files lie in a folder or a bucket, see `source_files.py`. They are read in batches of rows, so that memory depends
+neither on their number nor on their size. A row that cannot be learned from is left out and counted by reason; a file
+that is damaged or has other columns ends the run.
 
 This needs pyarrow, which the extra `parquet` installs.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,10 +22,9 @@ from numpy.typing import NDArray
 
 from app.entities import UNKNOWN_TIME
 from app.errors import InvalidInputError
+from app.training.source_files import SourceFiles, find_files
 
 USER, ITEM, RATING, TIME = "user_id", "item_id", "rating", "rated_at"
-
-SUFFIXES = (".parquet", ".pq")
 
 ROWS_PER_BATCH = 1 << 20
 
@@ -97,37 +95,28 @@ class SkippedRows:
 class ColumnFiles:
     """Parquet files of ratings, with the columns of the first of them.
 
-    `root`: the folder, or the folder of the one file. `names`: below it, in the order in which they are read.
     `has_ratings`, `has_times`: every file must have the same columns.
     """
 
-    root: Path
-    names: tuple[str, ...]
-    n_bytes: int
+    files: SourceFiles
     has_ratings: bool
     has_times: bool
 
     @classmethod
-    def find(cls, path: str) -> "ColumnFiles":
-        """The file `path`, or all Parquet files in the folder `path` and the folders in it, by name.
+    def find(cls, source: str) -> "ColumnFiles":
+        """Those that `source` names, see `find_files`.
 
-        Names that begin with `.` or `_` are passed over, as other engines do. Raises `InvalidInputError`, which says
-        what was found, unless there are files and the first one has the columns that are needed.
+        Raises as `find_files`, and `InvalidInputError` unless the first of them has the columns that are needed.
         """
-        if "://" in path:
-            raise InvalidInputError(f"{path} is no local path; this engine reads files and folders", field="from")
-        given = Path(path)
-        if given.is_dir():
-            names, n_bytes = _files_in(given)
-            root = given
-        elif given.is_file():
-            root, names, n_bytes = given.parent, (given.name,), given.stat().st_size
-        else:
-            raise InvalidInputError(f"there is neither a file nor a folder {path}", field="from")
-        first = root / names[0]
-        with _opened(first) as parquet:
-            columns = check_columns(parquet.schema_arrow, str(first))
-        return cls(root, names, n_bytes, RATING in columns, TIME in columns)
+        files = find_files(source)
+        with _opened(files, files.names[0]) as parquet:
+            columns = check_columns(parquet.schema_arrow, files.shown(files.names[0]))
+        return cls(files, RATING in columns, TIME in columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """In the order in which they are read."""
+        return self.files.names
 
     @property
     def columns(self) -> list[str]:
@@ -136,7 +125,7 @@ class ColumnFiles:
     @cached_property
     def remark(self) -> str | None:
         """A sentence where reading will be slow; None otherwise."""
-        n, mean = len(self.names), self.n_bytes // max(len(self.names), 1)
+        n, mean = len(self.names), self.files.n_bytes // len(self.names)
         if n < MANY_FILES or mean >= SMALL_BYTES:
             return None
         return (
@@ -147,7 +136,8 @@ class ColumnFiles:
     def batches(self, left_out: SkippedRows, rows: int = ROWS_PER_BATCH) -> Iterator[ColumnBatch]:
         """All rows, up to `rows` at a time; those that cannot be used are left out and counted in `left_out`.
 
-        Raises `InvalidInputError` for a file that is damaged or has other columns than the first one.
+        Raises `InvalidInputError` for a file that is damaged or has other columns than the first one, and
+        `ObjectStorageError`.
         """
         for name in self.names:
             yield from self._batches_of(name, left_out, rows)
@@ -157,13 +147,13 @@ class ColumnFiles:
         if not self.has_ratings:
             return
         for name in self.names:
-            for batch, _ in _batches(self.root / name, [RATING], rows, self):
+            for batch, _ in _batches(name, [RATING], rows, self):
                 values = _floats(batch.column(RATING))
                 yield values[np.isfinite(values)]
 
     def _batches_of(self, name: str, left_out: SkippedRows, rows: int) -> Iterator[ColumnBatch]:
         pc = _pyarrow("pyarrow.compute")
-        for batch, first_row in _batches(self.root / name, self.columns, rows, self):
+        for batch, first_row in _batches(name, self.columns, rows, self):
             users, items = batch.column(USER), batch.column(ITEM)
             is_used = np.ones(batch.num_rows, np.bool_)
             values, times = None, None
@@ -227,13 +217,14 @@ def _is_valid(name: str, kind: Any) -> bool:
     return any(test(kind) for test in tests)
 
 
-def _batches(path: Path, columns: list[str], rows: int, like: ColumnFiles) -> Iterator[tuple[Any, int]]:
+def _batches(name: str, columns: list[str], rows: int, like: ColumnFiles) -> Iterator[tuple[Any, int]]:
     """Batches of rows, each with the number of rows of the file before it."""
     pa = _pyarrow("pyarrow")
-    with _opened(path) as parquet:
-        found = check_columns(parquet.schema_arrow, str(path))
+    path = like.files.shown(name)
+    with _opened(like.files, name) as parquet:
+        found = check_columns(parquet.schema_arrow, path)
         if (RATING in found, TIME in found) != (like.has_ratings, like.has_times):
-            first = like.root / like.names[0]
+            first = like.files.shown(like.names[0])
             raise InvalidInputError(
                 f"{path} has the columns {', '.join(found)}, and {first} {', '.join(like.columns)}: all files of a"
                 " folder must have the same ones",
@@ -251,38 +242,12 @@ def _batches(path: Path, columns: list[str], rows: int, like: ColumnFiles) -> It
             n += batch.num_rows
 
 
-def _opened(path: Path) -> Any:
+def _opened(files: SourceFiles, name: str) -> Any:
     pa = _pyarrow("pyarrow")
     try:
-        return _pyarrow("pyarrow.parquet").ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
+        return _pyarrow("pyarrow.parquet").ParquetFile(files.open(name), buffer_size=BUFFER_BYTES, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from error
-
-
-def _files_in(folder: Path) -> tuple[tuple[str, ...], int]:
-    """The names of all Parquet files below `folder`, ascending, and the sum of their sizes."""
-    names: list[str] = []
-    others: list[str] = []
-    n_bytes = 0
-    for parent, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        below = os.path.relpath(parent, folder)
-        for name in files:
-            if name.startswith((".", "_")):
-                continue
-            path = name if below == "." else f"{below}/{name}"
-            if name.endswith(SUFFIXES):
-                names.append(path)
-                n_bytes += Path(parent, name).stat().st_size
-            elif len(others) < 3:  # noqa: PLR2004  a few names tell what is there
-                others.append(path)
-    if not names:
-        what = f"it holds {', '.join(others)}" if others else "it is empty"
-        raise InvalidInputError(
-            f"there are no Parquet files ({', '.join(SUFFIXES)}) in the folder {folder}: {what}", field="from"
-        )
-    names.sort()
-    return tuple(names), n_bytes
+        raise _damaged(files.shown(name), error) from error
 
 
 def _dictionary(column: Any) -> tuple[NDArray[np.int32], Any]:
@@ -342,5 +307,5 @@ def _pyarrow(module: str) -> Any:
         raise InvalidInputError("Parquet needs pyarrow: pip install 'reckon[parquet]'", field="from") from error
 
 
-def _damaged(path: Path, error: Exception) -> InvalidInputError:
+def _damaged(path: str, error: Exception) -> InvalidInputError:
     return InvalidInputError(f"{path} is damaged, cut short or not Parquet: {error}", field="from")

@@ -16,6 +16,7 @@ from app.segments.registry import SEGMENTS, in_order
 from app.store.store import Store
 from app.training.dataset import Question
 from app.training.engines import LOCAL, SPARK, EngineName, allowed_by
+from app.training.source_files import check_source_address
 
 FORMER_NAMES = {"prior": POPULARITY}
 """Names that segments had in recipes of earlier releases, which stay accepted -> their names now."""
@@ -39,7 +40,8 @@ class Recipe:
     has makes no groups.
     `item_text`: how the texts of items become features of items without ratings; None where they do not.
     `engine`: where it is learned.
-    `source`: the file or folder of Parquet from which ratings are read besides those of the database; None: none.
+    `source`: the file or folder of Parquet, on this machine or as `s3://BUCKET/PREFIX`, from which ratings are read
+        besides those of the database; None: none.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -137,6 +139,9 @@ def parse_recipe(document: Mapping[str, Any] | None) -> Recipe:
         raise InvalidInputError("holdout_fraction lies between 0 and 1", field="recipe")
     if len(recipe.user_groups) > MAX_USER_GROUPS or len(set(recipe.user_groups)) < len(recipe.user_groups):
         raise InvalidInputError(f"user_groups are up to {MAX_USER_GROUPS} different names", field="recipe")
+    if recipe.source is not None:
+        # Before it is stored in a job or a manifest, which would keep a password in it.
+        check_source_address(recipe.source)
     # From here on only the present names occur, in cards and in answers as well.
     segments = [replace(each, name=FORMER_NAMES.get(each.name, each.name)) for each in recipe.segments]
     names = [segment.name for segment in segments]

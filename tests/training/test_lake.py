@@ -1,20 +1,19 @@
 """Training from files: what is read, what is left out, and that nothing else differs from imported ratings."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from app.algorithms.progress import Stage, ignore
 from app.algorithms.storage import IN_MEMORY
 from app.cli.training_source import DATABASE, reading_from, settle_scale
-from app.entities import IncomingRatings, RatingScale
+from app.entities import RatingScale
 from app.errors import ConflictError, InvalidInputError
 from app.scoring import PublishedScorer
 from app.snapshots.folders import SnapshotFolders
@@ -27,6 +26,7 @@ from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe, recipe_of_segments, with_engine
 from app.training.run import Trainer
 from app.training.scratch import SCRATCH_FOLDER, Scratch
+from tests.support.lake import Columns, columns_of, written
 from tests.support.published import Shop
 from tests.support.ratings import incoming
 from tests.support.user_states import tasteful_ratings
@@ -34,24 +34,6 @@ from tests.support.user_states import tasteful_ratings
 RATINGS = tasteful_ratings()
 SEGMENTS = recipe_of_segments(["rating=funk_svd", "taste=als_implicit", "popularity"])
 SIZE = RunSize(len(RATINGS), 120, 60)
-
-Columns = Mapping[str, Any]
-
-
-def columns_of(ratings: IncomingRatings) -> dict[str, Any]:
-    return {
-        "user_id": ratings.user_id,
-        "item_id": ratings.item_id,
-        "rating": ratings.value,
-        "rated_at": pa.array(ratings.rated_at, pa.timestamp("us")),
-    }
-
-
-def written(folder: Path, *files: Columns) -> str:
-    folder.mkdir(exist_ok=True)
-    for number, columns in enumerate(files):
-        pq.write_table(pa.table(dict(columns)), folder / f"part-{number}.parquet")
-    return str(folder)
 
 
 def reading(source: str, recipe: Recipe = SEGMENTS) -> dict[str, Any]:
@@ -271,8 +253,6 @@ def test_what_is_no_lake(tmp_path: Path) -> None:
     ):
         with pytest.raises(InvalidInputError, match=said):
             ColumnFiles.find(str(tmp_path / name))
-    with pytest.raises(InvalidInputError, match="no local path"):
-        ColumnFiles.find("s3://bucket/ratings")
 
 
 def test_other_columns_in_a_later_file(shop: Shop, tmp_path: Path) -> None:
