@@ -32,7 +32,7 @@ from app.algorithms.errors import FitDivergedError
 from app.algorithms.hyperparameters import check_hyperparameters, hyperparameter
 from app.algorithms.progress import ProgressCallback, ignore
 from app.algorithms.rating_matrix import RatingMatrix
-from app.algorithms.storage import filled
+from app.algorithms.storage import count_rows, filled
 from app.algorithms.taste_vectors import Penalty, TasteVectors, Weighting
 
 # All pairs of an average row together weigh this many times as much as its observations. A fixed weight of a pair would
@@ -109,7 +109,8 @@ class ImplicitALS:
         """
         ratings, weights, weighting = self._weigh(ratings)
         by_user, by_item = (_Side.of(side) for side in _observations(ratings, weights))
-        unobserved_weight, regularization = self._balanced(by_user, by_item)
+        n_users, n_items = (int(np.count_nonzero(np.diff(side.starts))) for side in (by_user, by_item))
+        unobserved_weight, regularization = self._balanced(len(by_user.columns), n_users, n_items)
         # s_u counts all items at unobserved_weight, s_i all users.
         # penalty_u = regularization s_u^nu, see `Penalty`
         user_penalty, item_penalty = (
@@ -160,20 +161,40 @@ class ImplicitALS:
         The second makes the penalty of an average row penalty_share d n, at `frequency_exponent` 1. The best shares
         are nearly the same in dense and in sparse data, with long and short histories.
         """
-        ratings, weights, _ = self._weigh(ratings)
-        by_user, by_item = (_Side.of(side) for side in _observations(ratings, weights))
-        return self._balanced(by_user, by_item, unobserved_share, penalty_share)
+        return self.balance(*self.observations(ratings), unobserved_share, penalty_share)
 
-    def _balanced(
+    def balance(
         self,
-        by_user: "_Side",
-        by_item: "_Side",
+        observed: RatingMatrix,
+        weights: Float32Array,
         unobserved_share: float = UNOBSERVED_SHARE,
         penalty_share: float = PENALTY_SHARE,
     ) -> tuple[float, float]:
-        n_users, n_items = (int(np.count_nonzero(np.diff(side.starts))) for side in (by_user, by_item))
+        """As `balanced`, of what `observations` returns."""
+        storage = observed.storage
+
+        def is_observed(span: slice) -> NDArray[np.bool_]:
+            are: NDArray[np.bool_] = weights[span] != 0
+            return are
+
+        of_users, of_items = (
+            count_rows(rows, n_rows, storage, is_observed)
+            for rows, n_rows in ((observed.user_rows, observed.n_users), (observed.item_rows, observed.n_items))
+        )
+        n_users, n_items = int(np.count_nonzero(of_users)), int(np.count_nonzero(of_items))
+        return self._balanced(int(of_users.sum()), n_users, n_items, unobserved_share, penalty_share)
+
+    def _balanced(
+        self,
+        n_observed: int,
+        n_users: int,
+        n_items: int,
+        unobserved_share: float = UNOBSERVED_SHARE,
+        penalty_share: float = PENALTY_SHARE,
+    ) -> tuple[float, float]:
+        """`n_users`, `n_items`: those with observations."""
         # Without observations there is nothing to balance.
-        density = len(by_user.columns) / (n_users * n_items) if n_users else 1.0
+        density = n_observed / (n_users * n_items) if n_users else 1.0
         unobserved_weight, regularization = self.unobserved_weight, self.regularization
         if unobserved_weight is None:
             unobserved_weight = unobserved_share * density

@@ -1,7 +1,8 @@
 """How much memory a run needs, estimated from the numbers of ratings, users and items: all estimates are here.
 
 Above `RECKON_TRAINING_MEMORY` the ratings live in mapped files (`scratch.py`), which the learners of `IN_BLOCKS` walk.
-What has a row for each user or item stays in memory, and is the least that a run needs.
+What has a row for each user or item stays in memory, and is the least that a run needs. The engine `spark` changes
+nothing of this: it gives its executors blocks of the mapped files, and what they return has a row for each item.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from app.segments.base import AUTO, SegmentRecipe
 from app.segments.popularity import POPULARITY
 from app.segments.rating import RATING
-from app.training.engines import LOCAL
+from app.training.engines import EngineName, allowed_by
 from app.training.errors import TrainingFailedError
 from app.training.recipe import Recipe
 
@@ -36,12 +37,6 @@ MEASURED_SHARE = 0.25
 """The share of the setting that measuring may take."""
 
 DEFAULT_FACTORS = 64
-
-FITS = (
-    f"What fits: {RATING} by funk_svd, als or biases, taste by als_implicit, and {POPULARITY}, alone or together:"
-    " name these segments in a recipe (`reckon train --recipe FILE`, `--segments taste,popularity`), or raise"
-    " RECKON_TRAINING_MEMORY."
-)
 
 
 @dataclass(frozen=True)
@@ -102,8 +97,8 @@ def of_learner(segment: SegmentRecipe, size: RunSize) -> int:
 def choose_place(recipe: Recipe, size: RunSize, most_bytes: int | None) -> bool:
     """Whether the ratings must stay outside of memory: they need more than `most_bytes`; None: any amount is there.
 
-    Raises `TrainingFailedError` where the recipe has a learner or an engine that needs them in memory, or where
-    `most_bytes` is less than the least that the run needs.
+    Raises `TrainingFailedError` where the recipe has a learner that needs them in memory, or where `most_bytes` is less
+    than the least that the run needs.
     """
     if most_bytes is None or (needed := in_memory(recipe, size)) <= most_bytes:
         return False
@@ -115,13 +110,7 @@ def choose_place(recipe: Recipe, size: RunSize, most_bytes: int | None) -> bool:
         raise TrainingFailedError(
             f"{of_run} need about {shown(needed)} with this recipe, above RECKON_TRAINING_MEMORY"
             f" {shown(most_bytes)}: {each}",
-            FITS,
-        )
-    if recipe.engine != LOCAL:
-        raise TrainingFailedError(
-            f"{of_run} need about {shown(needed)}, above RECKON_TRAINING_MEMORY {shown(most_bytes)}, and the engine"
-            f" {recipe.engine} writes them for its executors from memory",
-            "Raise RECKON_TRAINING_MEMORY, or train with the engine `local`.",
+            _what_fits(recipe.engine),
         )
     if (least := in_blocks(recipe, size)) > most_bytes:
         raise TrainingFailedError(
@@ -138,6 +127,16 @@ def shown(n_bytes: float) -> str:
         if n_bytes >= size:
             return f"{n_bytes / size:.3g} {unit}"
     return f"{n_bytes / 1e6:.0f} MB"
+
+
+def _what_fits(engine: EngineName) -> str:
+    allowed = allowed_by(engine, RATING)
+    *most, last = [name for name in ("funk_svd", "als", "biases") if allowed is None or name in allowed]
+    return (
+        f"What fits: {RATING} by {', '.join(most)} or {last}, taste by als_implicit, and {POPULARITY}, alone or"
+        " together: name these segments in a recipe (`reckon train --recipe FILE`, `--segments taste,popularity`), or"
+        " raise RECKON_TRAINING_MEMORY."
+    )
 
 
 def _is_in_blocks(segment: SegmentRecipe) -> bool:

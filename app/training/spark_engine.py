@@ -6,13 +6,17 @@
     transitions   the decayed counts of what came before and after what; likewise
     popularity    the decayed count of each item's choices
 
+Ratings are written a block at a time, and sums over them are made of blocks (`app/algorithms/storage.py`), so that they
+need not be in memory. Of `item_item` and `transitions` the histories are.
+
 The files lie in a folder of the run, which is removed when the run ends, and that of a killed run when the next begins.
 """
 
 import fcntl
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -37,6 +41,7 @@ from app.algorithms.progress import ProgressCallback, Stage
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.rating_vectors import RatingVectors
 from app.algorithms.slim import SLIM, SparseTransitions, SummedPairs, SumPairs
+from app.algorithms.storage import IN_MEMORY, Storage, add_rows, count_rows, mean, mean_square, spans, total
 from app.algorithms.taste_vectors import Penalty
 from app.segments.base import LearnedSegment, SegmentDivergedError, SegmentFitError, SegmentRecipe
 from app.segments.popularity import HALF_LIFE, PopularitySegment
@@ -50,12 +55,17 @@ from app.training.spark_errors import SparkOptions
 from app.training.spark_objective import CLOSING_EPOCHS, SharedPenalty, implicit_entries
 
 Columns = Mapping[str, NDArray[Any]]
+Float64Array = NDArray[np.float64]
+
+OfBlock = Callable[[slice], Float64Array]
+"""One number for each rating of a block."""
 
 FOLDER = "spark"
 """Below the data folder."""
 
 ROWS_PER_FILE = 1 << 20
-"""A task of Spark reads one file at a time, or a few small ones."""
+"""Choices in a file of histories, about. A task of Spark reads one file at a time, or a few small ones; of ratings, a
+file is a block of their storage, which is as long."""
 
 MAX_PAIRED = 1_000
 """The newest choices of a user whose pairs are counted: their number grows with the square."""
@@ -137,25 +147,45 @@ class SparkEngine:
 
     def taste(self, learner: ImplicitALS, ratings: RatingMatrix, rng: np.random.Generator, stage: Stage) -> Any:
         """Taste vectors by Spark's implicit ALS and closing alternations."""
-        unobserved_weight, regularization = learner.balanced(ratings)
-        learner = replace(learner, unobserved_weight=unobserved_weight, regularization=regularization)
         observed, weights = learner.observations(ratings)
-        entries = implicit_entries(observed.user_rows, observed.item_rows, weights, unobserved_weight)
-        shape, exponent = (observed.n_users, observed.n_items), learner.frequency_exponent
-        totals, counts = [], []
-        for rows, n, n_others in zip((observed.user_rows, observed.item_rows), shape, shape[::-1], strict=True):
+        unobserved_weight, regularization = learner.balance(observed, weights)
+        learner = replace(learner, unobserved_weight=unobserved_weight, regularization=regularization)
+        storage, exponent = observed.storage, learner.frequency_exponent
+
+        def strengths(span: slice) -> Float64Array:
+            return np.abs(weights[span], dtype=np.float64)
+
+        def are_choices(span: slice) -> NDArray[np.bool_]:
+            return weights[span] > 0
+
+        sides = (observed.user_rows, observed.n_users), (observed.item_rows, observed.n_items)
+
+        def penalties(rows: NDArray[np.int32], n: int, n_others: int) -> Float64Array:
             penalty = Penalty(regularization, exponent, unobserved_weight * n_others)
-            sums = np.bincount(rows, np.abs(weights), n).astype(np.float64)
-            totals.append(penalty.of(sums) / unobserved_weight)
-            counts.append(np.bincount(rows[weights > 0], minlength=n).astype(np.float64))
-        shared = SharedPenalty.fit(*totals, *counts)
-        stage.decide(
-            f"taste on Spark: alpha 1, regParam {shared.of_spark:.3g}, {len(entries.value):,} rows for "
-            f"{np.count_nonzero(weights):,} observations"
+            return penalty.of(add_rows(rows, n, strengths, storage)) / unobserved_weight
+
+        of_users, of_items = (
+            penalties(rows, n, n_others) for (rows, n), (_, n_others) in zip(sides, sides[::-1], strict=True)
         )
+        n_of_users, n_of_items = (count_rows(rows, n, storage, are_choices).astype(np.float64) for rows, n in sides)
+        shared = SharedPenalty.fit(of_users, of_items, n_of_users, n_of_items)
+        has_choice = n_of_users > 0, n_of_items > 0
+        n_rows = 0
+
+        def entries(span: slice) -> Columns:
+            nonlocal n_rows
+            columns = observed.user_rows[span], observed.item_rows[span], weights[span]
+            found = implicit_entries(*columns, unobserved_weight, has_choice)
+            n_rows += len(found.value)
+            return found._asdict()
+
         items = np.zeros((observed.n_items, learner.n_factors), np.float32)
-        if len(entries.value):
-            with self._written(entries._asdict()) as source, stage.part("spark", 0.7) as part:
+        if has_choice[0].any():
+            with self._written(len(observed), entries, storage) as source, stage.part("spark", 0.7) as part:
+                stage.decide(
+                    f"taste on Spark: alpha 1, regParam {shared.of_spark:.3g}, {n_rows:,} rows for"
+                    f" {len(observed):,} observations"
+                )
                 job = self._jobs.factors(
                     source,
                     rank=learner.n_factors,
@@ -171,25 +201,31 @@ class SparkEngine:
 
     def ratings(self, learner: ALS, ratings: RatingMatrix, rng: np.random.Generator, stage: Stage) -> RatingVectors:
         """Rating vectors by item biases, Spark's explicit ALS of what they leave, and closing alternations."""
-        values = ratings.values.astype(np.float64)
-        # A mean of 0 and a variance of 1, as in `ALS`.
-        standard = (values - values.mean()) / (values.std() or 1.0)
+        storage = ratings.storage
+        standard, _, _ = _standardised(ratings)
         prior = PRIOR_RATINGS * learner.regularization
         with stage.part("biases", 0.4) as part:
             item_biases = self._item_biases(ratings, standard, (prior, prior), BIAS_ROUNDS, part)
-        left = standard - item_biases[ratings.item_rows]
-        left -= _shrunk_means(ratings.user_rows, left, ratings.n_users, prior)[ratings.user_rows]
+
+        def without_items(span: slice) -> Float64Array:
+            return standard(span) - item_biases[ratings.item_rows[span]]
+
+        user_biases = _user_biases(ratings, without_items, prior)
+
+        def left(span: slice) -> Float64Array:
+            return without_items(span) - user_biases[ratings.user_rows[span]]
+
         # Most of what the biases leave is noise.
-        penalty = learner.regularization * noise_variance(float(np.mean(left**2)))
+        error = total(len(ratings), lambda span: left(span) ** 2, storage) / max(len(ratings), 1)
+        penalty = learner.regularization * noise_variance(error)
         n_users, n_items = (counts.astype(np.float64) for counts in (ratings.user_counts, ratings.item_counts))
         of_users, of_items = (
             np.where(counts > 0, penalty * (counts + PRIOR_RATINGS), 0.0) for counts in (n_users, n_items)
         )
         shared = SharedPenalty.fit(of_users, of_items, n_users, n_items)
         stage.decide(f"rating on Spark: regParam {shared.of_spark:.3g}")
-        columns: Columns = {"user": ratings.user_rows, "item": ratings.item_rows, "value": left.astype(np.float32)}
         items = np.zeros((ratings.n_items, learner.n_factors), np.float32)
-        with self._written(columns) as source, stage.part("spark", 0.9) as part:
+        with self._written_values(ratings, left, np.float32) as source, stage.part("spark", 0.9) as part:
             job = self._jobs.factors(
                 source,
                 rank=learner.n_factors,
@@ -212,48 +248,52 @@ class SparkEngine:
 
     def biases(self, learner: Biases, ratings: RatingMatrix, _rng: np.random.Generator, stage: Stage) -> RatingVectors:
         """Mean, item biases by Spark, and the user biases that follow from them."""
-        values = ratings.values.astype(np.float64)
-        mean = float(values.mean()) if len(values) else 0.0
-        scale = float(values.std()) or 1.0
+        standard, centre, scale = _standardised(ratings)
         prior = PRIOR_RATINGS * learner.regularization
         # With mean normalisation, an item's bias is its own mean, whoever rated it.
         priors, n_rounds = ((np.inf, 0.0), 1) if learner.mean_normalisation else ((prior, prior), learner.n_epochs)
-        item_biases = self._item_biases(ratings, (values - mean) / scale, priors, n_rounds, stage) * scale
-        left = values - mean - item_biases[ratings.item_rows]
+        item_biases = self._item_biases(ratings, standard, priors, n_rounds, stage) * scale
+
+        def without_items(span: slice) -> Float64Array:
+            return ratings.values[span].astype(np.float64) - centre - item_biases[ratings.item_rows[span]]
+
         return RatingVectors(
-            mean=mean,
-            user_biases=_shrunk_means(ratings.user_rows, left, ratings.n_users, prior).astype(np.float32),
+            mean=centre,
+            user_biases=_user_biases(ratings, without_items, prior).astype(np.float32),
             item_biases=item_biases.astype(np.float32),
             user_factors=np.zeros((ratings.n_users, 0), np.float32),
             item_factors=np.zeros((ratings.n_items, 0), np.float32),
             regularization=learner.regularization,
         ).checked()
 
-    def counts(self, choices: DatedChoices, half_life_days: float | None, stage: Stage) -> NDArray[np.float64]:
+    def counts(self, choices: DatedChoices, half_life_days: float | None, stage: Stage) -> Float64Array:
         """(n_items,) float64, the decayed count of each item."""
-        ages = np.zeros(len(choices.times))
-        if half_life_days is not None and len(ages):
-            ages = (choices.times.max() - choices.times) / (half_life_days * DAY)
+        n, storage, times = len(choices.times), choices.storage, choices.times
+        newest = max((int(times[span].max()) for span in spans(n, storage)), default=0)
+
+        def dated(span: slice) -> Columns:
+            ages = np.zeros(span.stop - span.start)
+            if half_life_days is not None:
+                ages = (newest - times[span]) / (half_life_days * DAY)
+            return {"item": choices.item_rows[span], "half_lives": ages}
+
         counts = np.zeros(choices.n_items)
-        with self._written({"item": choices.item_rows, "half_lives": ages}) as source:
+        with self._written(n, dated, storage) as source:
             self._scatter(self._run(self._jobs.decayed_counts(source), stage, "counts"), ("item", "count"), counts)
         return counts
 
     def _item_biases(
-        self,
-        ratings: RatingMatrix,
-        standard: NDArray[np.float64],
-        priors: tuple[float, float],
-        n_rounds: int,
-        stage: Stage,
-    ) -> NDArray[np.float64]:
+        self, ratings: RatingMatrix, standard: OfBlock, priors: tuple[float, float], n_rounds: int, stage: Stage
+    ) -> Float64Array:
         """(n_items,), in units of `standard`. `priors`: of users and of items."""
         biases = np.zeros(ratings.n_items)
-        columns: Columns = {"user": ratings.user_rows, "item": ratings.item_rows, "value": standard}
-        with self._written(columns) as source:
+        with self._written_values(ratings, standard, np.float64) as source:
             for done in range(n_rounds):
                 known: Columns = {"item": np.arange(ratings.n_items, dtype=np.int32), "bias": biases}
-                with self._written(known) as before, stage.part(f"round {done + 1}", (done + 1) / n_rounds) as part:
+                with (
+                    self._written_rows(known) as before,
+                    stage.part(f"round {done + 1}", (done + 1) / n_rounds) as part,
+                ):
                     # The first round knows nothing of users, as that of `Biases`.
                     user_prior = priors[0] if done else np.inf
                     job = self._jobs.item_biases(source, before, user_prior=user_prior, item_prior=priors[1])
@@ -271,7 +311,7 @@ class SparkEngine:
         def sum_pairs(norms: NDArray[np.float64], width: int, n_neighbours: int) -> SummedPairs:
             n_items = len(norms)
             by: Columns = {"column": np.arange(n_items, dtype=np.int32), "norm": norms}
-            with self._histories(sequences) as source, self._written(by) as norm_file:
+            with self._histories(sequences) as source, self._written_rows(by) as norm_file:
                 job = self._jobs.pairs(
                     source, norm_file, decay=decay, n_lags=n_lags, width=width, n_neighbours=n_neighbours
                 )
@@ -291,14 +331,32 @@ class SparkEngine:
         return self._driver.run(job, progress, text, n_jobs)
 
     @contextmanager
-    def _written(self, columns: Columns) -> Iterator[Path]:
-        """A folder of Parquet files with these columns, while the context lasts."""
-        n = len(next(iter(columns.values())))
+    def _written(self, n: int, part: Callable[[slice], Columns], storage: Storage = IN_MEMORY) -> Iterator[Path]:
+        """A folder of Parquet files, while the context lasts: one for each block, with the columns of `part`."""
         with self._folder() as folder:
-            for start in range(0, max(n, 1), ROWS_PER_FILE):
-                rows = {name: column[start : start + ROWS_PER_FILE] for name, column in columns.items()}
-                pq.write_table(pa.table(rows), folder / f"{start:012d}.parquet")
+            # Spark takes the columns from the files, so there is one even without rows.
+            for span in spans(n, storage) if n else [slice(0, 0)]:
+                pq.write_table(pa.table(dict(part(span))), folder / f"{span.start:012d}.parquet")
             yield folder
+
+    def _written_rows(self, columns: Columns) -> AbstractContextManager[Path]:
+        """Columns of one element for each item."""
+        n = len(next(iter(columns.values())))
+        return self._written(n, lambda span: {name: column[span] for name, column in columns.items()})
+
+    def _written_values(
+        self, ratings: RatingMatrix, value: OfBlock, dtype: type[np.floating]
+    ) -> AbstractContextManager[Path]:
+        """The columns `user`, `item` and `value` of all ratings."""
+
+        def columns(span: slice) -> Columns:
+            return {
+                "user": ratings.user_rows[span],
+                "item": ratings.item_rows[span],
+                "value": value(span).astype(dtype, copy=False),
+            }
+
+        return self._written(len(ratings), columns, ratings.storage)
 
     @contextmanager
     def _histories(self, sequences: ChoiceSequences) -> Iterator[Path]:
@@ -327,15 +385,15 @@ class SparkEngine:
 
     @staticmethod
     def _read_factors(result: Path, items: NDArray[np.float32]) -> None:
-        table = _read(result)
-        rows = table["id"].to_numpy()
-        features = table["features"].combine_chunks().flatten().to_numpy()
-        items[rows] = features.reshape(len(rows), items.shape[1])
+        for table in _read(result):
+            rows = table["id"].to_numpy()
+            features = table["features"].combine_chunks().flatten().to_numpy()
+            items[rows] = features.reshape(len(rows), items.shape[1])
 
     @staticmethod
-    def _scatter(result: Path, names: tuple[str, str], into: NDArray[np.float64]) -> None:
-        table = _read(result)
-        into[table[names[0]].to_numpy()] = table[names[1]].to_numpy()
+    def _scatter(result: Path, names: tuple[str, str], into: Float64Array) -> None:
+        for table in _read(result):
+            into[table[names[0]].to_numpy()] = table[names[1]].to_numpy()
 
 
 def newest_choices(sequences: ChoiceSequences, n: int) -> ChoiceSequences:
@@ -382,24 +440,31 @@ def _is_taken(lock: IO[bytes]) -> bool:
     return True
 
 
-def _shrunk_means(
-    rows: NDArray[np.int32], values: NDArray[np.float64], n_rows: int, prior: float
-) -> NDArray[np.float64]:
-    sums, counts = np.bincount(rows, values, n_rows), np.bincount(rows, minlength=n_rows)
-    means = np.zeros(n_rows)
+def _standardised(ratings: RatingMatrix) -> tuple[OfBlock, float, float]:
+    """The ratings with a mean of 0 and a variance of 1, as in `ALS`; their mean, and standard deviation (1 for 0)."""
+    values, storage = ratings.values, ratings.storage
+    centre = mean(values, storage) if len(ratings) else 0.0
+    scale = (math.sqrt(mean_square(values, centre, storage)) if len(ratings) else 0.0) or 1.0
+    return lambda span: (values[span].astype(np.float64) - centre) / scale, centre, scale
+
+
+def _user_biases(ratings: RatingMatrix, left: OfBlock, prior: float) -> Float64Array:
+    """(n_users,) each user's mean of `left`, shrunk."""
+    sums, counts = add_rows(ratings.user_rows, ratings.n_users, left, ratings.storage), ratings.user_counts
+    means = np.zeros(ratings.n_users)
     np.divide(sums, counts + prior, out=means, where=counts > 0)
     return means
 
 
 def _table(result: Path, n_items: int) -> sparse.csr_array:
     """(n_items, n_items) CSR float32 with sorted indices."""
-    table = _read(result)
+    table = pa.concat_tables(_read(result))
     rows, columns, values = (table[name].to_numpy() for name in ("row", "column", "value"))
     return sparse.csr_array((values, (rows, columns)), shape=(n_items, n_items))
 
 
-def _read(result: Path) -> Any:
-    """The Parquet files of a result, which are then removed."""
-    table = pq.read_table(result)
+def _read(result: Path) -> Iterator[Any]:
+    """The Parquet files of a result, one table at a time; they are then removed."""
+    for file in sorted(result.glob("*.parquet")):
+        yield pq.read_table(file)
     shutil.rmtree(result, ignore_errors=True)
-    return table

@@ -77,19 +77,21 @@ def _proportion(penalties: Float64Array, counts: Float64Array) -> float:
 
 
 def implicit_entries(
-    user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], weights: NDArray[np.float32], unobserved_weight: float
+    user_rows: NDArray[np.int32],
+    item_rows: NDArray[np.int32],
+    weights: NDArray[np.float32],
+    unobserved_weight: float,
+    has_choice: tuple[NDArray[np.bool_], NDArray[np.bool_]],
 ) -> Entries:
-    """The rows for signed weights (n,): > 0 of choices, < 0 of dislikes, 0 of no observation.
+    """The rows for signed weights (n,), of some or all observations: > 0 of choices, < 0 of dislikes, 0 of none.
 
-    `unobserved_weight`: above 0. Users and items without a choice are left out, since their vectors are 0.
+    `unobserved_weight`: above 0. `has_choice`: (n_users,) and (n_items,), of all observations. Users and items without
+    a choice are left out, since their vectors are 0.
     """
-    is_choice = weights > 0
-    has_choice = [
-        np.bincount(rows[is_choice], minlength=int(rows.max(initial=-1)) + 1) > 0 for rows in (user_rows, item_rows)
-    ]
     is_kept = (weights != 0) & has_choice[0][user_rows] & has_choice[1][item_rows]
-    users, items, is_choice = user_rows[is_kept], item_rows[is_kept], is_choice[is_kept]
-    relative = np.abs(weights[is_kept]) / np.float32(unobserved_weight)
+    users, items, kept = user_rows[is_kept], item_rows[is_kept], weights[is_kept]
+    is_choice = kept > 0
+    relative = np.abs(kept) / np.float32(unobserved_weight)
     # r > 0 of choices, and below 0 what is left of w/a; nothing is left where the first row says it all
     positive = np.maximum(relative[is_choice] - 1, BARELY_POSITIVE)
     left = relative.copy()

@@ -3,20 +3,24 @@
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from app.algorithms.decayed_counts import DAY
 from app.algorithms.progress import ignore
 from app.algorithms.rating_matrix import RatingMatrix
+from app.algorithms.storage import filled
 from app.entities import RatingScale
 from app.segments.base import LearnedSegment
 from app.segments.registry import SEGMENTS
 from app.store.jobs import JobCancelledError
 from app.training.dataset import hold_out
 from app.training.errors import TrainingFailedError
+from app.training.scratch import Scratch
 from app.training.spark_engine import SparkEngine
 from app.training.validation_split import ValidationSplit
 from tests.spark.support import executors, tasteful
@@ -50,6 +54,47 @@ def test_taste(spark: SparkEngine, split: ValidationSplit) -> None:
     rows = split.train.item_rows[of_first]
     folded = here.fold.__class__.fold_in(by_spark.fold, by_spark.item_part[rows], split.train.values[of_first], rows)
     np.testing.assert_allclose(folded.columns, by_spark.user_part[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "algorithm", "settings"),
+    [
+        ("taste", "als_implicit", TASTE),
+        ("rating", "als", {"n_factors": 4, "n_epochs": 4}),
+        ("rating", "biases", {"n_epochs": 3}),
+        ("popularity", "popularity", {"half_life_days": 3.0}),
+    ],
+)
+def test_ratings_in_mapped_files(
+    spark: SparkEngine, split: ValidationSplit, name: str, algorithm: str, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """Spark is given the same rows, in more files, and no array of all ratings is made in memory."""
+    recipe, ratings = SEGMENTS[name].complete(algorithm, settings), split.train
+    scratch = Scratch(tmp_path, 1 << 40, block=1_000)
+    order = np.argsort(ratings.user_rows, kind="stable")
+
+    def mapped(column: NDArray[Any]) -> NDArray[Any]:
+        return filled(len(order), column.dtype, lambda span: column[order[span]], scratch)
+
+    stored = RatingMatrix(
+        ratings.n_users,
+        ratings.n_items,
+        mapped(ratings.user_rows),
+        mapped(ratings.item_rows),
+        mapped(ratings.values),
+        mapped(ratings.times),
+        liked_from=ratings.liked_from,
+        storage=scratch,
+    )
+    in_memory, in_files = (
+        spark.learn(recipe, each, np.random.default_rng(0), ignore) for each in (ratings.subset(order), stored)
+    )
+    assert in_memory is not None
+    assert in_files is not None
+    # The order of rows, and so the last bits of sums, depends on the number of files.
+    expected, found = (each.scores(np.arange(20)) for each in (in_memory, in_files))
+    np.testing.assert_allclose(found, expected, atol=1e-3 * np.abs(expected).max())
+    assert ndcg(split, in_files) == pytest.approx(ndcg(split, in_memory), rel=1e-3)
 
 
 def test_ratings(spark: SparkEngine, split: ValidationSplit) -> None:

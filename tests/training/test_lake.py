@@ -119,12 +119,18 @@ def test_others_are_refused_above_the_setting() -> None:
         choose_place(fits, size, 10**9)
 
 
-def test_spark_writes_from_memory() -> None:
+def test_spark_needs_what_this_process_needs() -> None:
+    """What it gives its executors is written from the mapped files."""
     size = RunSize(100_000_000, 1_000_000, 100_000)
     recipe = with_engine(recipe_of_segments(["taste=als_implicit", "popularity=popularity"]), "spark")
-    with pytest.raises(TrainingFailedError, match="the engine spark writes them for its executors from memory"):
-        choose_place(recipe, size, 8 * 10**9)
+    assert choose_place(recipe, size, 8 * 10**9) is True
     assert choose_place(recipe, size, 10**12) is False
+    pairs = with_engine(recipe_of_segments(["item_item=slim", "popularity=popularity"]), "spark")
+    with pytest.raises(TrainingFailedError, match=r"item_item by slim about \d\d\.\d GB") as refused:
+        choose_place(pairs, size, 8 * 10**9)
+    assert "rating by als or biases" in refused.value.advice
+    with pytest.raises(TrainingFailedError, match="need at least"):
+        choose_place(recipe, size, 10**9)
 
 
 def test_refused_run_makes_nothing(tmp_path: Path) -> None:

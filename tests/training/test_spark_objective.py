@@ -21,6 +21,14 @@ def observations(seed: int = 0) -> tuple[NDArray[np.int32], NDArray[np.int32], N
     return users.astype(np.int32), items.astype(np.int32), weights.astype(np.float32)
 
 
+def entries_of(
+    user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], weights: NDArray[np.float32], unobserved_weight: float
+) -> Entries:
+    is_choice = weights > 0
+    of_users, of_items = (np.bincount(rows[is_choice], minlength=20) > 0 for rows in (user_rows, item_rows))
+    return implicit_entries(user_rows, item_rows, weights, unobserved_weight, (of_users, of_items))
+
+
 def of_spark(entries: Entries, user: int, items: Matrix, *, reg_param: float = 0.0) -> tuple[Matrix, Matrix]:
     """Both sides of the equations of a user, as `ALS.scala` sums them with alpha 1."""
     left, right, n_positive = items.T @ items, np.zeros(items.shape[1]), 0
@@ -48,7 +56,7 @@ def test_equations_agree() -> None:
     items = np.random.default_rng(1).standard_normal((N_ITEMS, 4))
     # The vector of an item without a choice is 0 for both.
     items[np.bincount(columns[1][columns[2] > 0], minlength=N_ITEMS) == 0] = 0
-    entries = implicit_entries(*columns, UNOBSERVED)
+    entries = entries_of(*columns, UNOBSERVED)
     for user in range(N_USERS):
         for spark, reckon in zip(of_spark(entries, user, items), of_reckon(*columns, user, items), strict=True):
             np.testing.assert_allclose(spark, reckon, rtol=1e-5, atol=1e-5)
@@ -57,29 +65,29 @@ def test_equations_agree() -> None:
 def test_weak_choice_pulls_as_unobserved_weight() -> None:
     users, items = np.zeros(1, np.int32), np.zeros(1, np.int32)
     vectors = np.ones((1, 1))
-    left, right = of_spark(implicit_entries(users, items, np.array([0.5], np.float32), 2.0), 0, vectors)
+    left, right = of_spark(entries_of(users, items, np.array([0.5], np.float32), 2.0), 0, vectors)
     assert left.item() == pytest.approx(1 + 0.25)
     assert right.item() == pytest.approx(1)
 
 
 def test_strong_choice_takes_one_row() -> None:
     users, items = np.zeros(1, np.int32), np.zeros(1, np.int32)
-    assert len(implicit_entries(users, items, np.array([50.0], np.float32), 1.0).value) == 2
-    strong = implicit_entries(users, items, np.array([500.0], np.float32), 1.0)
+    assert len(entries_of(users, items, np.array([50.0], np.float32), 1.0).value) == 2
+    strong = entries_of(users, items, np.array([500.0], np.float32), 1.0)
     np.testing.assert_allclose(strong.value, [499])
 
 
 def test_rows_without_a_choice_are_left_out() -> None:
     """Their vectors are 0, and with no count of positive rows Spark would give them no penalty."""
     users, items = np.array([0, 0, 1, 2], np.int32), np.array([0, 1, 0, 1], np.int32)
-    entries = implicit_entries(users, items, np.array([2, -1, -1, -1], np.float32), 1.0)
+    entries = entries_of(users, items, np.array([2, -1, -1, -1], np.float32), 1.0)
     assert set(entries.user.tolist()) == {0}
     assert set(entries.item.tolist()) == {0}
 
 
 def test_nothing_observed() -> None:
     none = np.empty(0, np.int32)
-    assert len(implicit_entries(none, none, np.empty(0, np.float32), 1.0).value) == 0
+    assert len(entries_of(none, none, np.empty(0, np.float32), 1.0).value) == 0
 
 
 def test_proportional_penalties_are_exact() -> None:
