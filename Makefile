@@ -11,7 +11,7 @@ LOCKED_EXTRAS := --extra postgres --extra parquet --extra excel --extra archives
 # Only learning needs the compiler, which is a third of an install: an API process runs without it.
 API_ONLY := --extra postgres --extra object-store --no-emit-package numba --no-emit-package llvmlite
 # What trains on Spark: pyspark brings 490 MB, which no other install needs.
-ON_SPARK := --extra postgres --extra parquet --extra spark
+ON_SPARK := --extra postgres --extra parquet --extra object-store --extra spark
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
