@@ -15,7 +15,7 @@ The files lie in a folder of the run, which is removed when the run ends, and th
 import fcntl
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,7 +52,14 @@ from app.segments.taste import TasteSegment
 from app.training.engines import LEARNED_BY_SPARK
 from app.training.spark import VERSION, SparkDriver, SparkJobs
 from app.training.spark_errors import SparkOptions
-from app.training.spark_objective import CLOSING_EPOCHS, SharedPenalty, implicit_entries
+from app.training.spark_objective import (
+    CLOSING_EPOCHS,
+    Entries,
+    SharedPenalty,
+    cross_validated,
+    implicit_entries,
+    prior_rows,
+)
 
 Columns = Mapping[str, NDArray[Any]]
 Float64Array = NDArray[np.float64]
@@ -201,7 +208,6 @@ class SparkEngine:
 
     def ratings(self, learner: ALS, ratings: RatingMatrix, rng: np.random.Generator, stage: Stage) -> RatingVectors:
         """Rating vectors by item biases, Spark's explicit ALS of what they leave, and closing alternations."""
-        storage = ratings.storage
         standard, _, _ = _standardised(ratings)
         prior = PRIOR_RATINGS * learner.regularization
         with stage.part("biases", 0.4) as part:
@@ -216,21 +222,21 @@ class SparkEngine:
             return without_items(span) - user_biases[ratings.user_rows[span]]
 
         # Most of what the biases leave is noise.
-        error = total(len(ratings), lambda span: left(span) ** 2, storage) / max(len(ratings), 1)
-        penalty = learner.regularization * noise_variance(error)
-        n_users, n_items = (counts.astype(np.float64) for counts in (ratings.user_counts, ratings.item_counts))
-        of_users, of_items = (
-            np.where(counts > 0, penalty * (counts + PRIOR_RATINGS), 0.0) for counts in (n_users, n_items)
+        squares = total(len(ratings), lambda span: left(span) ** 2, ratings.storage)
+        n_fitted = sum(
+            float(np.sum(counts[counts > 0] / (counts[counts > 0] + prior)))
+            for counts in (ratings.user_counts, ratings.item_counts)
         )
-        shared = SharedPenalty.fit(of_users, of_items, n_users, n_items)
-        stage.decide(f"rating on Spark: regParam {shared.of_spark:.3g}")
+        penalty = learner.regularization * noise_variance(cross_validated(squares, len(ratings), n_fitted))
+        stage.decide(f"rating on Spark: regParam {penalty:.3g}")
         items = np.zeros((ratings.n_items, learner.n_factors), np.float32)
-        with self._written_values(ratings, left, np.float32) as source, stage.part("spark", 0.9) as part:
+        priors = prior_rows(int(PRIOR_RATINGS), (ratings.user_counts > 0, ratings.item_counts > 0), ROWS_PER_FILE)
+        with self._written_values(ratings, left, np.float32, priors) as source, stage.part("spark", 0.9) as part:
             job = self._jobs.factors(
                 source,
                 rank=learner.n_factors,
                 n_iterations=learner.n_epochs,
-                reg_param=shared.of_spark,
+                reg_param=penalty,
                 is_implicit=False,
                 seed=int(rng.integers(2**31)),
             )
@@ -240,7 +246,7 @@ class SparkEngine:
             user_biases=np.zeros(ratings.n_users, np.float32),
             item_biases=item_biases.astype(np.float32),
             user_factors=np.zeros((ratings.n_users, learner.n_factors), np.float32),
-            item_factors=items * np.float32(shared.item_scale),
+            item_factors=items,
             regularization=penalty,
         )
         with stage.part("closing") as part:
@@ -331,12 +337,23 @@ class SparkEngine:
         return self._driver.run(job, progress, text, n_jobs)
 
     @contextmanager
-    def _written(self, n: int, part: Callable[[slice], Columns], storage: Storage = IN_MEMORY) -> Iterator[Path]:
-        """A folder of Parquet files, while the context lasts: one for each block, with the columns of `part`."""
+    def _written(
+        self,
+        n: int,
+        part: Callable[[slice], Columns],
+        storage: Storage = IN_MEMORY,
+        more: Iterable[Columns] = (),
+    ) -> Iterator[Path]:
+        """A folder of Parquet files, while the context lasts: one for each block, with the columns of `part`.
+
+        `more`: columns of further files.
+        """
         with self._folder() as folder:
             # Spark takes the columns from the files, so there is one even without rows.
             for span in spans(n, storage) if n else [slice(0, 0)]:
                 pq.write_table(pa.table(dict(part(span))), folder / f"{span.start:012d}.parquet")
+            for number, columns in enumerate(more):
+                pq.write_table(pa.table(dict(columns)), folder / f"more-{number:06d}.parquet")
             yield folder
 
     def _written_rows(self, columns: Columns) -> AbstractContextManager[Path]:
@@ -345,9 +362,9 @@ class SparkEngine:
         return self._written(n, lambda span: {name: column[span] for name, column in columns.items()})
 
     def _written_values(
-        self, ratings: RatingMatrix, value: OfBlock, dtype: type[np.floating]
+        self, ratings: RatingMatrix, value: OfBlock, dtype: type[np.floating], more: Iterable[Entries] = ()
     ) -> AbstractContextManager[Path]:
-        """The columns `user`, `item` and `value` of all ratings."""
+        """The columns `user`, `item` and `value` of all ratings, and `more` rows."""
 
         def columns(span: slice) -> Columns:
             return {
@@ -356,7 +373,7 @@ class SparkEngine:
                 "value": value(span).astype(dtype, copy=False),
             }
 
-        return self._written(len(ratings), columns, ratings.storage)
+        return self._written(len(ratings), columns, ratings.storage, (each._asdict() for each in more))
 
     @contextmanager
     def _histories(self, sequences: ChoiceSequences) -> Iterator[Path]:
@@ -387,8 +404,9 @@ class SparkEngine:
     def _read_factors(result: Path, items: NDArray[np.float32]) -> None:
         for table in _read(result):
             rows = table["id"].to_numpy()
-            features = table["features"].combine_chunks().flatten().to_numpy()
-            items[rows] = features.reshape(len(rows), items.shape[1])
+            features = table["features"].combine_chunks().flatten().to_numpy().reshape(len(rows), items.shape[1])
+            is_item = rows < len(items)  # the others are of `prior_rows`
+            items[rows[is_item]] = features[is_item]
 
     @staticmethod
     def _scatter(result: Path, names: tuple[str, str], into: Float64Array) -> None:

@@ -27,9 +27,19 @@ depends on n_u where data are sparse. The proportion with the least squared erro
 
 One regParam serves both sides, since x . y does not change if x is multiplied and y divided by a number: the items of
 Spark times (regParam_users / regParam_items)^(1/4) are the items for the two. Alternations with the true penalties
-follow, `CLOSING_EPOCHS` of them. The same holds for explicit ALS, whose penalty is noise regularization (n + 60).
+follow, `CLOSING_EPOCHS` of them.
+
+Explicit ALS of Reckon has the penalty noise regularization (n + 60) of a row with n ratings, and that of Spark regParam
+n. They are equal, with regParam = noise regularization, if each user rates 60 more items that nothing else is known of,
+and each item is rated by 60 more users, all with r = 0: the vectors of these are 0 from the first alternation on, so
+that they add nothing to the equations but 60 to n. Without them, rows with few ratings are hardly penalised, and the
+alternations that follow stay near what was fitted to their noise.
+
+The noise is estimated from what the biases leave of the ratings that they were fitted to. That is too little by what
+the biases have fitted of the noise itself; `cross_validated` is the remedy.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -74,6 +84,35 @@ def _proportion(penalties: Float64Array, counts: Float64Array) -> float:
     squares = float(counts @ counts)
     # argmin_t sum (penalty - t n)^2 = sum penalty n / sum n^2
     return float(penalties @ counts) / squares if squares else 0.0
+
+
+def prior_rows(n_each: int, has_ratings: tuple[NDArray[np.bool_], NDArray[np.bool_]], block: int) -> Iterator[Entries]:
+    """`n_each` rows with r = 0 for each user and item with ratings, about `block` rows at a time.
+
+    `has_ratings`: (n_users,) and (n_items,). Users get the items n_items to n_items + n_each - 1, and items likewise.
+    Their numbers are in sequence, so that Spark spreads them over its blocks.
+    """
+    at_once = max(1, block // n_each)
+    of_users, of_items = (np.flatnonzero(each).astype(np.int32) for each in has_ratings)
+    n_users, n_items = map(len, has_ratings)
+    for rows, n_others, are_users in ((of_users, n_items, True), (of_items, n_users, False)):
+        others = np.arange(n_others, n_others + n_each, dtype=np.int32)
+        for start in range(0, len(rows), at_once):
+            own = rows[start : start + at_once]
+            known, added = np.repeat(own, n_each), np.tile(others, len(own))
+            users, items = (known, added) if are_users else (added, known)
+            yield Entries(users, items, np.zeros(len(known), np.float32))
+
+
+def cross_validated(squares: float, n: int, n_fitted: float) -> float:
+    """The mean squared error to expect of ratings that were left out, from the sum of squares over all n.
+
+    `n_fitted`: how many numbers were fitted. A shrunk one counts in part: a mean of m values with a prior of p counts
+    m / (m + p). By generalised cross-validation (G. Golub, M. Heath, G. Wahba 1979):
+
+        error = (squares / n) / (1 - n_fitted / n)^2
+    """
+    return squares * n / max(n - n_fitted, 1.0) ** 2
 
 
 def implicit_entries(

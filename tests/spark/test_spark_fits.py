@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.algorithms.decayed_counts import DAY
+from app.algorithms.fold_in import PRIOR_RATINGS
 from app.algorithms.progress import ignore
 from app.algorithms.rating_matrix import RatingMatrix
 from app.algorithms.storage import filled
@@ -22,6 +23,7 @@ from app.training.dataset import hold_out
 from app.training.errors import TrainingFailedError
 from app.training.scratch import Scratch
 from app.training.spark_engine import SparkEngine
+from app.training.spark_objective import prior_rows
 from app.training.validation_split import ValidationSplit
 from tests.spark.support import executors, tasteful
 from tests.support.service import wait_until
@@ -100,6 +102,31 @@ def test_ratings_in_mapped_files(
 def test_ratings(spark: SparkEngine, split: ValidationSplit) -> None:
     by_spark, here = learn(spark, split.train, "rating", "als", n_factors=4, n_epochs=4)
     assert rmse(split, by_spark) == pytest.approx(rmse(split, here), rel=WITHIN)
+
+
+def test_penalty_of_few_ratings(spark: SparkEngine, split: ValidationSplit) -> None:
+    """With the prior rows, Spark's penalty is ours: an alternation of ours does not change what it has converged to."""
+    ratings, penalty, k = split.train, 0.03, 2
+    values = ratings.values.astype(np.float64) - ratings.values.mean()
+    of_spark, prior = np.zeros((ratings.n_items, k), np.float32), int(PRIOR_RATINGS)
+    more = prior_rows(prior, (ratings.user_counts > 0, ratings.item_counts > 0), 1 << 20)
+    with spark._written_values(ratings, lambda span: values[span], np.float32, more) as source:
+        job = spark._jobs.factors(source, rank=k, n_iterations=60, reg_param=penalty, is_implicit=False, seed=0)
+        spark._read_factors(spark._run(job, ignore, "explicit ALS"), of_spark)
+
+    def solved(rows: NDArray[np.int32], others: NDArray[np.int32], fixed: NDArray[Any], n: int) -> NDArray[Any]:
+        vectors = np.zeros((n, k))
+        for row in range(n):
+            (places,) = np.nonzero(rows == row)
+            features = fixed[others[places]]
+            gram = features.T @ features + penalty * (len(places) + prior) * np.eye(k)
+            vectors[row] = np.linalg.solve(gram, features.T @ values[places])
+        return vectors
+
+    users = solved(ratings.user_rows, ratings.item_rows, of_spark, ratings.n_users)
+    items = solved(ratings.item_rows, ratings.user_rows, users, ratings.n_items)
+    assert np.abs(of_spark).max() > 0.1
+    np.testing.assert_allclose(items, of_spark, atol=0.02 * np.abs(of_spark).max())
 
 
 def test_biases(spark: SparkEngine, split: ValidationSplit) -> None:

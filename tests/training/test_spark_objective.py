@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.training.spark_objective import Entries, SharedPenalty, implicit_entries
+from app.training.spark_objective import Entries, SharedPenalty, cross_validated, implicit_entries, prior_rows
 
 N_USERS, N_ITEMS = 12, 15
 UNOBSERVED = 0.3
@@ -112,3 +112,30 @@ def test_least_squares_of_other_penalties() -> None:
 def test_no_penalty() -> None:
     counts = np.ones(2)
     assert SharedPenalty.fit(np.zeros(2), np.zeros(2), counts, counts) == SharedPenalty(0.0, 1.0)
+
+
+def test_prior_rows() -> None:
+    """With them, Spark's penalty regParam n of a row is regParam (n + 60), and nothing else changes."""
+    has_ratings = np.array([True, False, True]), np.array([True, True, False, True])
+    blocks = list(prior_rows(60, has_ratings, block=100))
+    assert max(len(block.value) for block in blocks) <= 100
+    users, items, values = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    assert not values.any()
+    n_users, n_items = map(len, has_ratings)
+    assert np.bincount(users)[:n_users].tolist() == [60, 0, 60]
+    assert np.bincount(items)[:n_items].tolist() == [60, 60, 0, 60]
+    # No row joins two that are both known or both added, and none is there twice.
+    assert ((users < n_users) != (items < n_items)).all()
+    assert len(set(zip(users.tolist(), items.tolist(), strict=True))) == len(users)
+
+
+def test_error_to_expect_of_shrunk_means() -> None:
+    """The means of few values each have fitted much of the noise, whose variance is 1."""
+    rng = np.random.default_rng(0)
+    n_rows, n_each, prior = 4_000, 5, 4.8
+    values = rng.standard_normal((n_rows, n_each)) + rng.standard_normal((n_rows, 1)) / np.sqrt(prior)
+    left = values - values.sum(axis=1, keepdims=True) / (n_each + prior)
+    squares, n = float((left**2).sum()), n_rows * n_each
+    fitted = n_rows * n_each / (n_each + prior)
+    assert squares / n < 0.92
+    assert cross_validated(squares, n, fitted) == pytest.approx(1 + 1 / (n_each + prior), rel=0.03)
