@@ -399,6 +399,7 @@ def test_given_up_body_is_released(served: Served, monkeypatch: pytest.MonkeyPat
     assert kept == [bytearray()]
 
 
+@pytest.mark.slow
 def test_stored_body(served: Served) -> None:
     """A body that the application stores as it arrives may be larger than what memory holds of all, in any pieces."""
     n_bytes = 2 * MAX_UNFINISHED_BYTES

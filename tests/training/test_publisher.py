@@ -38,6 +38,7 @@ def test_folder_left_over(store: Store, tmp_path: Path) -> None:
     assert [each["version"] for each in logged if each["event"] == "snapshot folder is left over"] == [1]
 
 
+@pytest.mark.slow
 def test_share_of_the_users(tmp_path: Path) -> None:
     """Users outside of the table get the lists that they would get by it, folded in."""
     with opened_shop(tmp_path, tasteful_ratings(n_users=120, n_items=60, n_each=20)) as shop:

@@ -138,6 +138,7 @@ def test_lease_ends_with_registration(trainer: Trainer) -> None:
     assert live_snapshot(trainer).version == version
 
 
+@pytest.mark.slow
 @on_sqlite
 def test_log_level_changes_no_result(trainer: Trainer, monkeypatch: pytest.MonkeyPatch) -> None:
     trainer.store.ratings.record(tasteful_ratings(n_users=60))
