@@ -69,7 +69,7 @@ class RatingWriter:
                 self._write()
             self._finish()
         except Exception:
-            if error is None:
+            if error is None:  # otherwise the error that ended the reading is the one to tell
                 raise
         finally:
             self._thread.shutdown()

@@ -22,7 +22,7 @@ from app.store.availability import CONNECT_SECONDS, READ_SECONDS, WAIT_SECONDS
 from app.store.connection_budget import ConnectionBudget
 from app.store.dialect import (
     MAX_ROWS_ON_LOOP,
-    Column,
+    ColumnValues,
     ExistingRatings,
     KeyArray,
     Made,
@@ -314,11 +314,11 @@ class PostgresDialect:
             (user_key, changes),
         )
 
-    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Column]) -> int:
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[ColumnValues]) -> int:
         arrays = tuple(column if isinstance(column, np.ndarray) else list(column) for column in columns)
         return connection.exec_driver_sql(upsert.of_arrays, arrays).rowcount
 
-    def rows_of(self, connection: sa.Connection, statement: str, values: Column) -> list[Row]:
+    def rows_of(self, connection: sa.Connection, statement: str, values: ColumnValues) -> list[Row]:
         of_all = statement.replace("= ?", "= ANY(%s)")
         array = values if isinstance(values, np.ndarray) else list(values)
         return [tuple(row) for row in connection.exec_driver_sql(of_all, (array,)).all()]

@@ -318,9 +318,9 @@ def resolve_keys(
         version = counters.grow(connection, "catalogue")
         # New items carry version 0 until the catalogue's is known; none of them is visible before the commit.
         connection.execute(sa.update(items).where(items.c.version == 0).values(version=version))
-    places = {user_id: place for place, user_id in enumerate(distinct_users)} if new_users else {}
-    of_new = user_keys[[places[user_id] for user_id in new_users]] if new_users else user_keys[:0]
-    return user_keys[user_places], item_keys[item_places], of_new
+    new = set(new_users)
+    is_new = np.fromiter((user_id in new for user_id in distinct_users), np.bool_, count=len(distinct_users))
+    return user_keys[user_places], item_keys[item_places], user_keys[is_new]
 
 
 def _distinct(ids: list[str]) -> tuple[list[str], NDArray[np.intp]]:

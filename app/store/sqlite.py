@@ -22,7 +22,7 @@ from app.entities import UNKNOWN_TIME
 from app.errors import ReckonError, StorageFullError, StorageUnavailableError, UnavailableError
 from app.store.dialect import (
     MAX_ROWS_ON_LOOP,
-    Column,
+    ColumnValues,
     ExistingRatings,
     KeyArray,
     Made,
@@ -338,10 +338,10 @@ class SqliteDialect:
             zip(changes.tolist(), user_key.tolist(), strict=True),
         )
 
-    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[Column]) -> int:
+    def upsert(self, connection: sa.Connection, upsert: Upsert, columns: Sequence[ColumnValues]) -> int:
         return _cursor(connection).executemany(upsert.of_one_row, zip(*map(_as_list, columns), strict=True)).rowcount
 
-    def rows_of(self, connection: sa.Connection, statement: str, values: Column) -> list[Row]:
+    def rows_of(self, connection: sa.Connection, statement: str, values: ColumnValues) -> list[Row]:
         of_all = statement.replace("= ?", "IN (SELECT value FROM json_each(?))")
         return _cursor(connection).execute(of_all, (json.dumps(_as_list(values)),)).fetchall()
 
@@ -492,7 +492,7 @@ def _log2_sum(left: float, right: float) -> float:
     return max(left, right) + math.log2(1 + 2 ** -abs(left - right))
 
 
-def _as_list(column: Column) -> list[Any]:
+def _as_list(column: ColumnValues) -> list[Any]:
     return column.tolist() if isinstance(column, np.ndarray) else list(column)
 
 

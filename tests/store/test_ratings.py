@@ -133,7 +133,9 @@ def test_pages_by_key(store: Store) -> None:
     assert [rating.item_id for _, rating in first + rest] == [f"i{n}" for n in range(5)]
 
 
-def test_failed_batch_stores_nothing(store: Store) -> None:
+@pytest.mark.parametrize("copied_from", [1, 500])
+def test_failed_batch_stores_nothing(store: Store, monkeypatch: pytest.MonkeyPatch, copied_from: int) -> None:
+    monkeypatch.setattr(postgres, "COPIED_FROM", copied_from)
     rows = incoming(("ann", "x", 3, 10), ("ann", "y", 1e308, 10))
     with pytest.raises(UnexpectedDatabaseError):
         store.ratings.record(rows)
