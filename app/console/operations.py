@@ -246,7 +246,7 @@ def _folder_sizes(data_dir: Path, _minute: int) -> Sequence[FolderSize]:
 def settings_view(settings: Settings) -> Iterator[SettingView]:
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        text = _without_password(value) if name == "database_url" else str(value)
+        text = _without_password(value) if name.endswith("_url") else str(value)
         yield SettingView(f"RECKON_{name.upper()}", text, field.description or "", value == field.default)
 
 

@@ -134,8 +134,11 @@ def test_tenant(service: Service, tmp_path: Path) -> None:
         "postgresql+psycopg://db.example/reckon?user=a&password=s3cret",
     ],
 )
-def test_no_passwords(url: str) -> None:
-    shown = {each.name: each for each in settings_view(Settings(database_url=url))}["RECKON_DATABASE_URL"]
+@pytest.mark.parametrize("setting", ["database_url", "database_read_url"])
+def test_no_passwords(monkeypatch: pytest.MonkeyPatch, setting: str, url: str) -> None:
+    monkeypatch.setenv("RECKON_DATABASE_URL", "postgresql+psycopg://db.example/reckon")
+    monkeypatch.setenv(f"RECKON_{setting.upper()}", url)
+    shown = {each.name: each for each in settings_view(Settings())}[f"RECKON_{setting.upper()}"]
     assert "s3cret" not in shown.value
     assert "db.example" in shown.value
     assert not shown.is_default
