@@ -140,8 +140,9 @@ class SnapshotFolders:
         `get`: as the method, which it is by default. Raises as `get`, and what `use` raises.
         """
         get = get or self.get
+        folder = get(entry)  # if this finds damage, it is that of object storage, which another download repeats
         try:
-            return use(get(entry))
+            return use(folder)
         except SnapshotDamagedError:
             # Without object storage there is no other copy.
             if not self.distrust(entry):

@@ -150,6 +150,21 @@ def test_damaged_copy_is_read_from_storage(published: tuple[SnapshotBucket, Entr
         SnapshotFolders(tmp_path / "alone").read(entry, use)
 
 
+def test_damage_in_storage_is_not_downloaded_again(published: tuple[SnapshotBucket, Entry], tmp_path: Path) -> None:
+    bucket, entry = published
+    folders = SnapshotFolders(tmp_path / "replica", bucket)
+    bucket.objects.remove(["snapshots/000001/items.faiss"])
+    asked: list[Entry] = []
+
+    def get(wanted: Any) -> Path:
+        asked.append(wanted)
+        return folders.get(wanted)
+
+    with pytest.raises(SnapshotDamagedError, match=r"items\.faiss"):
+        folders.read(entry, lambda folder: folder, get)
+    assert asked == [entry]
+
+
 def test_stopped_fetcher_begins_nothing(published: tuple[SnapshotBucket, Entry], tmp_path: Path) -> None:
     bucket, entry = published
     fetcher = SnapshotFetcher(SnapshotFolders(tmp_path / "replica", bucket))
