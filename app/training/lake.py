@@ -9,6 +9,7 @@ Each step works on blocks, so that memory does not depend on the number of ratin
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -181,7 +182,10 @@ class LargeRead:
     scratch: Scratch
     most_bytes: int | None
 
-    def _check(self, size: RunSize) -> None:
+    def _check(self, store: Store, of_files: RunSize) -> None:
+        """Raises `TrainingFailedError` where the files and what is stored are too much together."""
+        n_users, n_items = max(of_files.n_users, store.users.count()), max(of_files.n_items, store.items.count())
+        size = RunSize(of_files.n_ratings + store.ratings.count(), n_users, n_items)
         choose_place(self.recipe, size, self.most_bytes)
 
     def __call__(
@@ -191,7 +195,7 @@ class LargeRead:
         of_files, notes = None, tuple[str, ...]()
         if self.recipe.source is not None:
             files = ColumnFiles.find(self.recipe.source)
-            of_files = read_files(files, store, scale, self.scratch, stage, self._check)
+            of_files = read_files(files, store, scale, self.scratch, stage, partial(self._check, store))
             notes = of_files.notes
         with ColumnWriter(self.scratch) as writer:
             data = store.training_reads.load(writer.append_stored)

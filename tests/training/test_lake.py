@@ -21,7 +21,7 @@ from app.store import Store, migrate
 from app.training.columns_file import ColumnFiles
 from app.training.errors import TrainingFailedError
 from app.training.lake import LargeRead
-from app.training.memory_need import RunSize, choose_place, in_blocks
+from app.training.memory_need import RunSize, choose_place, in_blocks, in_memory
 from app.training.publisher import Publisher
 from app.training.recipe import Recipe, parse_recipe, recipe_of_segments, with_engine
 from app.training.run import Trainer
@@ -140,6 +140,18 @@ def test_refused_run_makes_nothing(tmp_path: Path) -> None:
         with pytest.raises(TrainingFailedError):
             shop.train(reading(lake))
         assert (shop.store.users.page(limit=1), dict(shop.store.items.by_key())) == ([], {})
+
+
+def test_refused_for_what_is_stored_makes_nothing(tmp_path: Path) -> None:
+    """The files alone would fit."""
+    recipe = recipe_of_segments(["taste=als_implicit", "item_item=slim", "popularity"])
+    of_files = RunSize(len(RATINGS), len(set(RATINGS.user_id)), len(set(RATINGS.item_id)))
+    lake = written(tmp_path / "lake", columns_of(RATINGS))
+    for shop in new_shop(tmp_path / "shop", most_bytes=in_memory(recipe, of_files)):
+        shop.store.ratings.record(incoming(("stored", "item", 3)))
+        with pytest.raises(TrainingFailedError):
+            shop.train(reading(lake, recipe))
+        assert [user.user_id for _, user in shop.store.users.page(limit=2)] == ["stored"]
 
 
 def test_later_runs_read_the_files(shop: Shop, tmp_path: Path) -> None:
