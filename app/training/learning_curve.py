@@ -35,13 +35,17 @@ def with_learning_curve(
     engine learned: its points would mix two engines.
     """
     train, report = split.train, evaluated.report
-    if evaluated.recipe.engine != LOCAL:
-        return evaluated
     if evaluated.reason is not None or not split.is_measurable or not report.snapshot.values:
         return evaluated
-    if len(train) > MAX_RATINGS or train.n_items > MAX_ITEMS:
-        return evaluated
     stage = Stage.from_progress(progress)
+    if evaluated.recipe.engine != LOCAL:
+        stage.decide(
+            f"no learning curve: its points would be learned by this process, not by {evaluated.recipe.engine}"
+        )
+        return evaluated
+    if len(train) > MAX_RATINGS or train.n_items > MAX_ITEMS:
+        stage.decide(f"no learning curve: it is for up to {MAX_RATINGS:,} ratings of {MAX_ITEMS:,} items")
+        return evaluated
     order, points = rng.permutation(len(train)), []
     for place, (share, fit_rng) in enumerate(zip(SHARES, rng.spawn(len(SHARES)), strict=True)):
         # Sorted, so that the ratings keep their input order.
