@@ -59,7 +59,7 @@ class PublishedSnapshots:
         return self._folders.read(
             entry,
             lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest, verified),
-            partial(self._downloads.get, self._folders),
+            partial(self._downloads.get, self._folders, verified=verified),
         )
 
     def problem(self, entry: SnapshotEntry) -> str | None:

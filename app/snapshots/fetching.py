@@ -39,7 +39,7 @@ class AwaitedDownloads:
     def __init__(self) -> None:
         self._stopped = threading.Event()
 
-    def get(self, folders: SnapshotFolders, entry: Registered) -> Path:
+    def get(self, folders: SnapshotFolders, entry: Registered, verified: VerifiedFiles | None = None) -> Path:
         """As `SnapshotFolders.get`. Raises `DownloadStoppedError` at once when the process stops."""
         if folders.is_here(entry):
             return folders.local(entry)
@@ -47,7 +47,7 @@ class AwaitedDownloads:
 
         def bring() -> None:
             try:
-                brought.set_result(folders.get(entry, is_stopped=is_left.is_set))
+                brought.set_result(folders.get(entry, is_stopped=is_left.is_set, verified=verified))
             except BaseException as error:  # noqa: BLE001  raised again where it is waited for
                 brought.set_exception(error)
 

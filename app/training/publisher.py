@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +40,7 @@ from app.training.dataset import Dataset
 from app.training.errors import SnapshotRejectedError
 from app.training.evaluate_recipe import EvaluatedRecipe
 from app.training.fit import Learned
+from app.training.live import fetching
 from app.training.refit_check import check_refit
 from app.training.shift_check import check_shift
 from app.training.sides import Sides, join
@@ -209,12 +211,16 @@ class Publisher:
         if entry is None or entry.card["reason"] is not None:
             return None
         database_id = self.store.instance.database_id
+        # By itself: neither what stops the run nor a storage that is down is taken for a file that cannot be opened.
+        # A run that is repeated can look.
+        with suppress(SnapshotError):
+            fetching(self.folders, stage)(entry)
         try:
             live = self.folders.read(
                 entry, lambda folder: open_snapshot(folder, database_id, entry.version, entry.digest)
             )
         except ObjectStorageError:
-            raise  # a run that is repeated can look
+            raise
         except Exception as error:  # noqa: BLE001  whatever a forged file raises, a sound snapshot must replace it
             stage.decide(f"shift: not looked at, since snapshot {entry.version} cannot be opened: {error!r}")
             return None
