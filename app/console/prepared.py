@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from functools import partial
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from fastapi import Request, Response
@@ -23,7 +24,7 @@ KEPT_SECONDS = 60.0
 """For how long a view that was made waits for the page that asked for it."""
 
 MOST = 16
-"""Views that are being made, or wait to be shown, at a time."""
+"""Views that are being made, or wait to be shown, at a time. One that waits gives way to a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class PreparedViews:
         self._forget_old()
         making = self._making.get(key)
         if making is None:
-            if len(self._making) >= MOST:
+            if len(self._making) >= MOST and not self._forget_oldest():
                 raise UnavailableError("too many lists are being made at once: try again in a moment")
             making = self._making[key] = _Making(asyncio.create_task(make()))
             if lease is not None:
@@ -92,6 +93,14 @@ class PreparedViews:
             task.exception()  # taken, so that asyncio does not report it as lost
         # What is asked for no more must not stay in memory: it may be of a user.
         asyncio.get_running_loop().call_later(KEPT_SECONDS + 1, self._forget_old)
+
+    def _forget_oldest(self) -> bool:
+        """Forget the view that has waited longest; whether there was one."""
+        waiting = [(making.ended, key) for key, making in self._making.items() if making.ended is not None]
+        if waiting:
+            _, key = min(waiting, key=itemgetter(0))
+            del self._making[key]
+        return bool(waiting)
 
     def _forget_old(self) -> None:
         for key, making in [*self._making.items()]:

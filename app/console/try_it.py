@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
@@ -23,7 +24,7 @@ from app.console.rating_inputs import RatingInput, rating_input
 from app.console.rendering import link, page
 from app.console.routing import caller_of, changes, console_router, lease_of, service_of
 from app.entities import Rating, clean_id
-from app.errors import InvalidInputError, ReckonError, StorageUnavailableError
+from app.errors import InvalidInputError, ReckonError, StorageUnavailableError, UnavailableError
 from app.serving.exclusion import WhyNot
 from app.serving.query import ListOptions, SearchResults
 from app.serving.query import Query as ListQuery
@@ -251,7 +252,8 @@ async def titles_indexed(request: Request, *, is_wanted: bool) -> bool:
     if is_wanted:
         await views.get(key, make, lease_of(request))
     else:
-        views.start(key, make, lease_of(request))
+        with suppress(UnavailableError):  # nobody waits for it, so the search will begin it
+            views.start(key, make, lease_of(request))
     return not catalogue.needs_title_index
 
 

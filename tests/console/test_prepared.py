@@ -103,6 +103,20 @@ def test_what_nobody_fetched_is_made_anew() -> None:
     run(test)
 
 
+def test_one_that_waits_gives_way() -> None:
+    async def test(views: PreparedViews, slow: Slow) -> None:
+        ready = Slow()
+        ready.ended.set()
+        views.start("ready", ready.make, None)
+        await asyncio.sleep(0.01)
+        for n in range(MOST):
+            views.start(n, slow.make, None)
+        with pytest.raises(UnavailableError):
+            views.start("ready", ready.make, None)
+
+    run(test)
+
+
 def test_bounded() -> None:
     async def test(views: PreparedViews, slow: Slow) -> None:
         for n in range(MOST):
