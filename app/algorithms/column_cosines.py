@@ -6,8 +6,8 @@ with n_ij the number of users who have both. Two items of one common user have a
 takes most of it away (B. Sarwar et al., "Item-Based Collaborative Filtering Recommendation Algorithms", 2001; the
 factor: Y. Koren, "Factorization Meets the Neighborhood", 2008).
 
-Only users with both items add to a sum, so the products are sparse. Of a
-user with more than `MAX_CHOICES` items, that many count: the work grows with the square of their number.
+Only users with both items add to a sum, so the products are sparse. Of a user with more than `MAX_CHOICES` items, that
+many count: the work grows with the square of their number.
 """
 
 import itertools
@@ -105,7 +105,8 @@ class ColumnCosines:
     def strongest(self, shrinkage: float, n_entries: int, *, n_threads: int | None = None) -> sparse.csr_array:
         """(n_items, n_items) CSR float32 with sorted indices: the `n_entries` largest of each row, shrunk.
 
-        Equal ones by column. `n_threads`: by default the number of cores; the result does not depend on it.
+        Equal ones by column. `n_entries`: 1 at least. `n_threads`: by default the number of cores; the result does not
+        depend on it.
         """
         # numba takes a second to import, which processes that never fit must not pay; hence not at the top.
         from app.algorithms.column_cosines_kernel import Compressed, Strongest, strongest_rows

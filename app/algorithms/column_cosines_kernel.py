@@ -40,7 +40,7 @@ def strongest_rows(
     shrinkage: np.float32,
     strongest: Strongest,
 ) -> None:
-    """Write the rows `first_item` to `past_item` - 1; of equal values, those of lower columns."""
+    """Write the rows `first_item` to `past_item` - 1; of equal values, those of lower columns. n is 1 at least."""
     n_items, n = by_item.starts.shape[0] - 1, strongest.columns.shape[1]
     total, n_common = np.zeros(n_items, np.float32), np.zeros(n_items, np.float32)
     touched = np.empty(n_items, np.int32)

@@ -435,7 +435,7 @@ def run_folder(root: Path) -> Iterator[Path]:
     name = uuid4().hex
     # No run searches for this name, so the folder is not taken for a leftover before it is locked.
     folder = root / f"new-{name}"
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, parents=True)  # another run that ends may have removed the root
     with _lock_of(folder) as lock:
         _is_taken(lock)
         folder = folder.rename(root / f"run-{name}")
